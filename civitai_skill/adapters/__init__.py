@@ -1,0 +1,1 @@
+"""One outside interface each: a tool or a command in, somebody else's protocol out."""

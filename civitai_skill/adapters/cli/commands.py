@@ -1,0 +1,209 @@
+"""The commands: arguments to a client call, its result to the output."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from civitai_skill.adapters.cli.output import Output
+from civitai_skill.adapters.cli.parser import REQUEST_FIELDS
+from civitai_skill.config import Settings
+
+
+def generate(given: argparse.Namespace, output: Output) -> int:
+    """Price, submit, wait, save; or submit only."""
+    from civitai_skill.client import Civitai
+    from civitai_skill.generation import looked_at
+
+    request = _request(given)
+    with Civitai(settings=_settings(given)) as client:
+        buying = {**_terms(given), "max_buzz": given.max_buzz, "tell": _teller(output)}
+        if given.no_wait:
+            workflow = client.submit(request, **buying)
+            output.say(f"Submitted. Go on with: civitai-skill get {workflow.id} --wait")
+            result = looked_at(workflow)
+            output.answer(result.as_dict(), f"{workflow.id}: {workflow.status}")
+            return 0
+        result = client.generate(request, out=given.out or ".", timeout=given.timeout, **buying)
+    output.answer(result.as_dict(), _words(result))
+    return 0
+
+
+def estimate(given: argparse.Namespace, output: Output) -> int:
+    """The documented price, and the service's own unless --offline."""
+    from civitai_skill.client import Civitai
+    from civitai_skill.engines.plan import plan
+    from civitai_skill.sources import open_sources
+
+    request = _request(given)
+    sizes = tuple(None if isinstance(s, str) else s.size for s in open_sources(request))
+    decided = plan(request, sources=sizes)
+    data: dict[str, Any] = {
+        "engine": decided.family,
+        "variant": decided.variant,
+        "route": decided.route,
+        "operation": decided.operation,
+        "offline": decided.price.as_dict(),
+    }
+    text = f"{decided.family} {decided.variant}: {decided.price}, by the documented rule"
+    if not given.offline:
+        with Civitai(settings=_settings(given)) as client:
+            quote = client.estimate(request, **_terms(given, filed=False))
+        data["service"] = quote.as_dict()
+        text = f"{decided.family} {decided.variant}: {quote.total} Buzz, says the service"
+        if quote.insufficient_buzz:
+            text += "; the account has not enough"
+    for kind in ("notes", "warnings"):
+        if getattr(decided, kind):
+            data[kind] = list(getattr(decided, kind))
+    output.answer(data, text, given.out)
+    return 0
+
+
+def get(given: argparse.Namespace, output: Output) -> int:
+    """Look at a workflow; with --wait or --out, bring its pictures home."""
+    from civitai_skill.client import Civitai
+    from civitai_skill.generation import looked_at, workflow_failed
+
+    output.workflow_id = given.id if given.wait else None
+    with Civitai(settings=_settings(given)) as client:
+        tell = _teller(output)
+        workflow = client.get(given.id)
+        if given.wait and not workflow.done:
+            workflow = client.wait(workflow, timeout=given.timeout, tell=tell)
+        if workflow.done and (given.wait or given.out):
+            result = client.download(workflow, given.out or ".", tell=tell)
+        else:
+            result = looked_at(workflow)
+            if workflow.done and workflow.status != "succeeded":
+                raise workflow_failed(result, workflow.wanted)
+    output.answer(result.as_dict(), _words(result))
+    return 0
+
+
+def query(given: argparse.Namespace, output: Output) -> int:
+    """One page of past workflows."""
+    from civitai_skill.client import Civitai
+    from civitai_skill.history import row, since
+
+    with Civitai(settings=_settings(given)) as client:
+        page = client.page(given.cursor, tags=given.tag, take=given.take, since=since(given.since))
+    rows = [row(w) for w in page.items]
+    lines = [
+        f"{r['id']}  {r['status']:<10}  {r['engine'] or '?'} {r['variant'] or ''}  "
+        f"{r['cost']} Buzz  {r['images']} pictures  {r['prompt']}"
+        for r in rows
+    ]
+    if page.next:
+        lines.append(f"more: --cursor {page.next}")
+    data: dict[str, Any] = {"items": rows, "next": page.next}
+    output.answer(data, "\n".join(lines) or "no workflows", given.out)
+    return 0
+
+
+def cancel(given: argparse.Namespace, output: Output) -> int:
+    """Cancel, and say what was refunded."""
+    from civitai_skill.client import Civitai
+
+    with Civitai(settings=_settings(given)) as client:
+        canceled = client.cancel(given.id)
+    output.answer(canceled.as_dict(), str(canceled), given.out)
+    return 0
+
+
+def engines(given: argparse.Namespace, output: Output) -> int:
+    """The engine table, or one engine in full."""
+    from civitai_skill.engines.describe import card, describe_engine, list_engines, table
+
+    if given.name is None:
+        output.answer(list_engines(), table(), given.out)
+    else:
+        output.answer(describe_engine(given.name), card(given.name), given.out)
+    return 0
+
+
+def doctor(given: argparse.Namespace, output: Output) -> int:
+    """Check the set-up."""
+    from civitai_skill.doctor import examine
+
+    report = examine(_settings(given))
+    output.answer(report.as_dict(), report.text(), given.out)
+    return report.exit_code
+
+
+def sandbox(given: argparse.Namespace, output: Output) -> int:
+    """Serve the sandbox until interrupted."""
+    from civitai_skill.sandbox import Sandbox
+    from civitai_skill.sandbox.port import serve
+
+    settings = _settings(given)
+    box = Sandbox(
+        settings.home / "sandbox.sqlite3",
+        seconds_per_job=given.seconds_per_job,
+        balance=given.balance,
+    )
+    serve(box, given.host, given.port)
+    return 0
+
+
+# -- from words to values ------------------------------------------------------------------
+def _settings(given: argparse.Namespace) -> Settings:
+    return Settings.load(sandbox=True if given.sandbox else None)
+
+
+def _request(given: argparse.Namespace) -> Any:
+    from civitai_skill.request import ImageRequest
+
+    fields = {name: getattr(given, name) for name in REQUEST_FIELDS}
+    fields = {name: value for name, value in fields.items() if value not in (None, [])}
+    options = dict(given.options)
+    if options:
+        fields["options"] = options
+    prompt = sys.stdin.read() if given.prompt == "-" else given.prompt
+    return ImageRequest(prompt=prompt, **fields)
+
+
+def _terms(given: argparse.Namespace, *, filed: bool = True) -> dict[str, Any]:
+    terms: dict[str, Any] = {
+        "priority": given.priority,
+        "currencies": given.currencies or None,
+        "allow_mature_content": True if given.allow_mature else None,
+    }
+    if filed:
+        terms["tags"] = given.tags
+    return terms
+
+
+def _teller(output: Output) -> Any:
+    from civitai_skill.generation import Picture, Priced, Submitted, Submitting
+
+    def tell(event: Any) -> None:
+        if isinstance(event, Priced):
+            output.say(f"Price: {event}")
+            for warning in event.plan.warnings:
+                output.say(f"Warning: {warning}")
+        elif isinstance(event, Submitting):
+            output.key = event.key
+        elif isinstance(event, Submitted):
+            output.workflow_id = event.workflow.id
+            output.say(f"Submitted as {event.workflow.id}")
+        elif isinstance(event, Picture):
+            output.say(f"Saved {event.path} ({event.width}x{event.height})")
+        else:
+            output.progress(str(event))
+
+    return tell
+
+
+def _words(result: Any) -> str:
+    lines = [f"{result.id}: {result.status}"]
+    for picture in result.pictures:
+        where = picture.path or picture.url if picture.available else picture.reason
+        seed = f", seed {picture.seed}" if picture.seed is not None else ""
+        lines.append(f"  {where} ({picture.width}x{picture.height}{seed})")
+    total = result.workflow.cost.total
+    if total is not None:
+        lines.append(f"  {total} Buzz")
+    lines += [f"  note: {note}" for note in result.notes]
+    return "\n".join(lines)

@@ -1,0 +1,130 @@
+"""What the command line prints: JSON or words on standard output, messages on standard error."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from civitai_skill.errors import CivitaiError, Problem, RequestInvalid, explain
+
+
+class Output:
+    """One command's two streams."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        self.json: bool = given.json or not sys.stdout.isatty()
+        self.quiet: bool = given.quiet
+        self.command: str = given.command
+        self.workflow_id: str | None = None
+        self.key: str | None = None
+        self._live = sys.stderr.isatty() and not self.quiet
+        self._line = ""
+        self._started = time.monotonic()
+
+    @classmethod
+    def for_words(cls, words: Sequence[str]) -> Output:
+        """An output for the time before the words are understood."""
+        return cls(argparse.Namespace(json="--json" in words, quiet=False, command=""))
+
+    # -- standard output -------------------------------------------------------------------
+    def answer(self, data: Any, text: str, out: str | None = None) -> None:
+        """Print the answer; with `out`, write it there as JSON too. Raises RequestInvalid."""
+        self._clear()
+        if out is not None:
+            self._write(data, Path(out))
+        print(_json(data) if self.json else text, flush=True)
+
+    def _write(self, data: Any, folder: Path) -> None:
+        path = folder / f"{self.command}.json"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(_json(data) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise RequestInvalid(
+                Problem("--out", str(folder), "a folder that can be written to", None,
+                        error.strerror or "not usable")
+            ) from None  # fmt: skip
+
+    # -- standard error --------------------------------------------------------------------
+    def say(self, text: str) -> None:
+        """A message on a line of its own; silent with --quiet."""
+        if not self.quiet:
+            self._clear()
+            print(_printable(text), file=sys.stderr, flush=True)
+
+    def progress(self, text: str) -> None:
+        """Where it stands: one line that is overwritten, or a line for each change."""
+        if self.quiet or (not self._live and text == self._line):
+            return
+        elapsed = time.monotonic() - self._started
+        if self._live:
+            self._clear()
+            print(f"\r{_printable(text)}, {elapsed:.0f} s", end="", file=sys.stderr, flush=True)
+        else:
+            print(f"{_printable(text)}, {elapsed:.0f} s", file=sys.stderr, flush=True)
+        self._line = text
+
+    def _clear(self) -> None:
+        if self._live and self._line:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+    # -- endings -----------------------------------------------------------------------------
+    def failure(self, error: CivitaiError) -> int:
+        """Tell an error in both forms and give its exit code."""
+        told = explain(error)
+        self._clear()
+        print(_printable(f"civitai-skill: {told.text()}"), file=sys.stderr, flush=True)
+        if self.json:
+            result = {} if error.result is None else error.result.as_dict()
+            print(_json({**result, "error": told.as_dict()}), flush=True)
+        return told.exit_code
+
+    def interrupted(self) -> None:
+        """Say what goes on after an interruption."""
+        self._clear()
+        if self.workflow_id is not None:
+            text = (
+                f"Interrupted. Workflow {self.workflow_id} goes on and its Buzz is committed. "
+                f"Go on with: civitai-skill get {self.workflow_id} --wait; "
+                f"or stop it with: civitai-skill cancel {self.workflow_id}"
+            )
+            spent = "yes"
+        elif self.key is not None:
+            text = (
+                f"Interrupted while submitting: it is not known whether the service took it "
+                f"(key {self.key}). See: civitai-skill query --take 5"
+            )
+            spent = "unknown"
+        else:
+            text, spent = "Interrupted before anything was submitted. No Buzz was spent.", "no"
+        print(f"\ncivitai-skill: {text}", file=sys.stderr, flush=True)
+        if self.json:
+            error = {"code": "interrupted", "message": text, "spent": spent}
+            print(_json({"id": self.workflow_id, "key": self.key, "error": error}), flush=True)
+
+    def defect(self) -> None:
+        """An error that is nobody's but ours."""
+        self._clear()
+        traceback.print_exc()
+        text = "civitai-skill: this is a defect of civitai-skill; please report the lines above."
+        if self.workflow_id is not None:
+            text += f" Workflow {self.workflow_id} goes on."
+        print(text, file=sys.stderr, flush=True)
+        if self.json:
+            error = {"code": "defect", "message": "a defect of civitai-skill"}
+            print(_json({"id": self.workflow_id, "error": error}), flush=True)
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, indent=2)
+
+
+def _printable(text: str) -> str:
+    """Foreign text must not move the cursor or colour the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

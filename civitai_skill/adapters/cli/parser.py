@@ -1,0 +1,278 @@
+"""Words into arguments. Light on purpose: --help loads nothing but this and argparse."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from civitai_skill import __version__
+from civitai_skill.errors import Problem, RequestInvalid
+
+_COMMANDS = "civitai_skill.adapters.cli.commands"
+
+EXIT_CODES = """exit codes:
+  0 done                         4 not enough Buzz, or over the limit
+  1 a defect of civitai-skill    5 failed, blocked, canceled, expired, or fewer pictures
+  2 request refused              6 still running at the deadline
+  3 no key, or a bad one         7 the service or the network failed
+  130 interrupted (the workflow goes on, its Buzz is committed)"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with its complaints turned into our errors."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RequestInvalid(
+            Problem("command line", None, "", None, message), hint=f"See: {self.prog} --help"
+        )
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Read a command line. Raises RequestInvalid; exits for --help and --version."""
+    parser, commands = _parser()
+    given, unknown = parser.parse_known_args(list(words))
+    if unknown:
+        known = [o for a in commands[given.command]._actions for o in a.option_strings]
+        flag = unknown[0].partition("=")[0]
+        close = difflib.get_close_matches(flag, known, 1, 0.5)
+        what = "there is no such flag" if flag.startswith("-") else "one word too many"
+        accepted = "" if flag.startswith("-") else "the prompt as one word: put it in quotes"
+        raise RequestInvalid(
+            Problem(flag, None, accepted, close[0] if close else None, what),
+            hint=f"See: civitai-skill {given.command} --help",
+        )
+    return given
+
+
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    parser = _Parser(
+        prog="civitai-skill",
+        description="Pictures from Civitai's image engines: priced first, never paid twice.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"civitai-skill {__version__}")
+    group = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands: dict[str, argparse.ArgumentParser] = {}
+
+    def command(name: str, run: str, text: str, examples: str) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = group.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=f"examples:\n{examples}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        made.set_defaults(run=f"{_COMMANDS}:{run}")
+        _common(made)
+        commands[name] = made
+        return made
+
+    make = command(
+        "generate",
+        "generate",
+        "make pictures: price, submit, wait, save",
+        '  civitai-skill generate "a red fox in the snow" --aspect-ratio 16:9 --out pictures\n'
+        '  civitai-skill generate "make it winter" --image photo.jpg --engine flux2\n'
+        '  civitai-skill generate "a poster that says OPEN" --engine qwen --max-buzz 40 --json\n'
+        '  civitai-skill generate "a fox" --sandbox',
+    )
+    _request(make)
+    _terms(make)
+    make.add_argument("--no-wait", action="store_true", help="submit only and print the id")
+    make.add_argument("--timeout", type=_seconds, default=1200.0, metavar="S",
+                      help="seconds to wait for the pictures (1200)")  # fmt: skip
+    make.add_argument("--max-buzz", type=_count, metavar="N",
+                      help="refuse above N Buzz (CIVITAI_MAX_BUZZ, or 300)")  # fmt: skip
+
+    price = command(
+        "estimate",
+        "estimate",
+        "say the price of a request; spends nothing",
+        '  civitai-skill estimate "a fox" --engine seedream\n'
+        '  civitai-skill estimate "a fox" --quality high --offline',
+    )
+    _request(price)
+    _terms(price)
+    price.add_argument("--offline", action="store_true",
+                       help="by the documented rule, without asking the service")  # fmt: skip
+
+    look = command(
+        "get",
+        "get",
+        "look at a workflow, and save its pictures with --wait or --out",
+        "  civitai-skill get 123456-20260101120000000\n"
+        "  civitai-skill get 123456-20260101120000000 --wait --out pictures",
+    )
+    look.add_argument("id", help="the id that generate printed")
+    look.add_argument("--wait", action="store_true", help="wait until it ends, then save")
+    look.add_argument("--timeout", type=_seconds, default=1200.0, metavar="S",
+                      help="seconds to wait (1200)")  # fmt: skip
+
+    find = command(
+        "query",
+        "query",
+        "list past workflows, newest first",
+        "  civitai-skill query --take 5\n  civitai-skill query --tag holiday --since 7d --json",
+    )
+    find.add_argument("--tag", action="append", default=[], help="only with this tag; repeatable")
+    find.add_argument("--take", type=_count, default=20, metavar="N", help="rows (20)")
+    find.add_argument("--cursor", help="where the last page ended (its `next`)")
+    find.add_argument("--since", help="7d, 12h, 30m, or an ISO date")
+
+    stop = command(
+        "cancel",
+        "cancel",
+        "cancel a workflow and say what was refunded",
+        "  civitai-skill cancel 123456-20260101120000000",
+    )
+    stop.add_argument("id", help="the id that generate printed")
+
+    engines = command(
+        "engines",
+        "engines",
+        "list the engines, or describe one",
+        "  civitai-skill engines\n  civitai-skill engines flux2 --json",
+    )
+    engines.add_argument("name", nargs="?", help="one engine: variants, sizes, limits, prices")
+
+    command(
+        "doctor",
+        "doctor",
+        "check the set-up: key, service, sandbox, extras, and what to do next",
+        "  civitai-skill doctor\n  civitai-skill doctor --sandbox --json",
+    )
+
+    box = command(
+        "sandbox",
+        "sandbox",
+        "serve the sandbox on a port, for any client",
+        "  civitai-skill sandbox --port 8787\n"
+        "  civitai-skill sandbox --seconds-per-job 3 --balance blue=500,yellow=200",
+    )
+    box.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    box.add_argument("--port", type=_count, default=8787, metavar="N", help="port (8787)")
+    box.add_argument("--seconds-per-job", type=_seconds, metavar="S", help="how long a job takes")
+    box.add_argument("--balance", type=_balance, metavar="C=N,...",
+                     help="Buzz of a new account, such as blue=500,yellow=200")  # fmt: skip
+    return parser, commands
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("everywhere")
+    group.add_argument("--sandbox", action="store_true", help="use the sandbox: no key, no Buzz")
+    group.add_argument("--json", action="store_true", help="JSON on standard output")
+    group.add_argument("--quiet", action="store_true", help="nothing but errors on standard error")
+    where = "where pictures go; other commands write their answer there as JSON"
+    group.add_argument("--out", metavar="DIR", help=where)
+
+
+def _request(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "prompt", metavar="PROMPT", help="what should be in the picture; - reads it"
+    )
+    group = parser.add_argument_group("the picture")
+    for flag, metavar, text in (
+        ("engine", "NAME", "engine (flux2); see `civitai-skill engines`"),
+        ("variant", "NAME", "variant of the engine, such as klein-9b, dev, turbo, v4.5"),
+        ("route", "NAME", "backend, normally left out (sdcpp, comfy, fal)"),
+        ("quality", "Q", "draft, standard or high (standard)"),
+        ("negative-prompt", "TEXT", "what should not be in it"),
+        ("aspect-ratio", "W:H", "such as 16:9, instead of pixels"),
+        ("sampler", "NAME", "in the route's own spelling"),
+        ("scheduler", "NAME", "in the route's own spelling"),
+        ("model", "AIR", "checkpoint, where the engine takes one"),
+    ):
+        group.add_argument(f"--{flag}", metavar=metavar, help=text)
+    for flag, metavar, text in (
+        ("width", "PX", "pixels"),
+        ("height", "PX", "pixels"),
+        ("quantity", "N", "how many pictures (1)"),
+        ("seed", "N", "for the same picture again"),
+        ("steps", "N", "denoising steps"),
+        ("guidance", "X", "how closely the prompt is followed"),
+        ("strength", "X", "0 to 1: makes a variant of one --image"),
+    ):
+        group.add_argument(f"--{flag}", type=_number, metavar=metavar, help=text)
+    group.add_argument("--format", dest="output_format", metavar="F", help="jpeg, png or webP")
+    group.add_argument("--lora", type=_lora, action="append", default=[], metavar="AIR[=X]",
+                       dest="loras", help="a LoRA and its strength (1); repeatable")  # fmt: skip
+    group.add_argument("--image", action="append", default=[], metavar="SRC", dest="images",
+                       help="source picture: file, https URL or data URL; repeatable")  # fmt: skip
+    group.add_argument("--option", type=_pair, action="append", default=[], metavar="K=V",
+                       dest="options", help="a field of the engine's own; repeatable")  # fmt: skip
+
+
+def _terms(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the workflow")
+    group.add_argument("--tag", action="append", default=[], dest="tags", metavar="TAG",
+                       help="file it under a tag; repeatable, at most 10")  # fmt: skip
+    group.add_argument("--priority", metavar="P", help="high, normal or low")
+    group.add_argument("--currency", action="append", default=[], dest="currencies", metavar="C",
+                       help="pay only with blue, green or yellow Buzz; repeatable")  # fmt: skip
+    group.add_argument("--allow-mature", action="store_true",
+                       help="allow mature content (paid in yellow Buzz only)")  # fmt: skip
+
+
+REQUEST_FIELDS = (
+    "engine", "variant", "route", "quality", "negative_prompt", "aspect_ratio", "sampler",
+    "scheduler", "model", "width", "height", "quantity", "seed", "steps", "guidance", "strength",
+    "output_format", "loras", "images",
+)  # fmt: skip
+
+
+def _number(text: str) -> Any:
+    """A number where it is one; anything else is left for the request to refuse by name."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _lora(text: str) -> dict[str, Any]:
+    air, equals, strength = text.rpartition("=")
+    number = _number(strength)
+    if equals and not isinstance(number, str):
+        return {"air": air, "strength": number}
+    return {"air": text}
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not K=V")
+    import json
+
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+def _seconds(text: str) -> float:
+    value = _number(text)
+    if isinstance(value, str) or not 0 <= value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return float(value)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
+def _balance(text: str) -> dict[str, int]:
+    found = {}
+    for part in text.split(","):
+        name, _, amount = part.partition("=")
+        if name not in ("blue", "green", "yellow"):
+            raise argparse.ArgumentTypeError(f"{part!r} is not blue=N, green=N or yellow=N")
+        found[name] = _count(amount)
+    return found

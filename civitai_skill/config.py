@@ -1,0 +1,191 @@
+"""Settings, and the only reader of the environment.
+
+CIVITAI_API_KEY, CIVITAI_API_TOKEN   the key (the first that is set)
+CIVITAI_BASE_URL                     the service's address
+CIVITAI_SANDBOX=1                    every door leads to the sandbox
+CIVITAI_SKILL_HOME                   the folder that holds all state
+CIVITAI_MAX_BUZZ                     the most Buzz one call may cost (300 when not set)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from civitai_skill.errors import ConfigError, shown
+
+SERVICE_URL = "https://orchestration.civitai.com"
+DEFAULT_MAX_BUZZ = 300
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"", "0", "false", "no", "off"})
+
+
+class Secret:
+    """A key that never shows itself: not in a repr, not in a log, not in an error."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The key itself; only the line that builds the Authorization header needs it."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret('***')" if self._value else "Secret('')"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Secret is not pickled")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a client needs to know; made by `Settings.load`."""
+
+    key: Secret = field(default_factory=lambda: Secret(""))
+    key_source: str = ""
+    base_url: str = SERVICE_URL
+    sandbox: bool = False
+    home: Path = Path()
+    max_buzz: int = DEFAULT_MAX_BUZZ
+
+    @classmethod
+    def load(
+        cls,
+        key: Any = None,
+        *,
+        base_url: str | None = None,
+        sandbox: bool | None = None,
+        home: str | os.PathLike[str] | None = None,
+        max_buzz: int | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> Settings:
+        """Arguments first, then the environment, then the defaults.
+
+        `key` may be a string or anything with `get_secret_value` or `reveal`. Raises ConfigError
+        for a value that can't be used. A missing key is not an error here: `require_key` says so
+        when a request needs it.
+        """
+        env = os.environ if environ is None else environ
+        use_sandbox = _flag(env, "CIVITAI_SANDBOX") if sandbox is None else sandbox
+        found, source = _key(key, env)
+        url = base_url or env.get("CIVITAI_BASE_URL") or SERVICE_URL
+        return cls(
+            key=found,
+            key_source=source,
+            base_url=_checked_url(url),
+            sandbox=use_sandbox,
+            home=_home(home, env),
+            max_buzz=_limit(env) if max_buzz is None else max_buzz,
+        )
+
+    def require_key(self) -> Secret:
+        """The key. Raises ConfigError when there is none."""
+        if self.key:
+            return self.key
+        raise ConfigError(
+            "No Civitai key is set.",
+            hint="Set CIVITAI_API_KEY (made on civitai.com under account settings, API keys), "
+            "or use --sandbox / CIVITAI_SANDBOX=1 to try everything without one.",
+        )
+
+    def with_sandbox(self) -> Settings:
+        """The same settings, turned to the sandbox."""
+        return replace(self, sandbox=True)
+
+
+def _key(key: Any, env: Mapping[str, str]) -> tuple[Secret, str]:
+    if key is not None:
+        for reader in ("get_secret_value", "reveal"):
+            if hasattr(key, reader):
+                key = getattr(key, reader)()
+                break
+        return Secret(_checked_key(str(key), "the key argument")), "argument"
+    for name in ("CIVITAI_API_KEY", "CIVITAI_API_TOKEN"):
+        if env.get(name, "").strip():
+            return Secret(_checked_key(env[name], name)), name
+    return Secret(""), ""
+
+
+def _checked_key(text: str, where: str) -> str:
+    key = text.strip()
+    if any(ord(c) < 33 or ord(c) > 126 for c in key):
+        raise ConfigError(
+            f"The key in {where} has characters that no key has (spaces, line breaks, accents).",
+            hint="Copy it again; it is one word of letters and digits.",
+        )
+    return key
+
+
+def _checked_url(url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or parts.username or parts.password:
+        raise ConfigError(
+            f"{shown(_without_user(url))} is not a base URL.",
+            hint=f"CIVITAI_BASE_URL looks like {SERVICE_URL}: a scheme, a host, nothing secret.",
+        )
+    loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if parts.scheme == "http" and not loopback:
+        raise ConfigError(
+            f"{shown(url)} would send the key unencrypted.",
+            hint="Use https; plain http is only for this machine (127.0.0.1).",
+        )
+    return url.rstrip("/")
+
+
+def _without_user(url: str) -> str:
+    scheme, sep, rest = url.partition("://")
+    return f"{scheme}{sep}{rest.rpartition('@')[2]}" if sep else url
+
+
+def _flag(env: Mapping[str, str], name: str) -> bool:
+    text = env.get(name, "").strip().lower()
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise ConfigError(f"{name} is {shown(text)}.", hint=f"Set {name} to 1 or 0.")
+
+
+def _limit(env: Mapping[str, str]) -> int:
+    text = env.get("CIVITAI_MAX_BUZZ", "").strip()
+    if not text:
+        return DEFAULT_MAX_BUZZ
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise ConfigError(
+        f"CIVITAI_MAX_BUZZ is {shown(text)}.", hint="Set it to a whole number of Buzz, such as 300."
+    )
+
+
+def _home(home: str | os.PathLike[str] | None, env: Mapping[str, str]) -> Path:
+    if home:
+        return Path(home)
+    if env.get("CIVITAI_SKILL_HOME"):
+        return Path(env["CIVITAI_SKILL_HOME"])
+    if env.get("XDG_STATE_HOME"):
+        return Path(env["XDG_STATE_HOME"]) / "civitai-skill"
+    if env.get("LOCALAPPDATA"):
+        return Path(env["LOCALAPPDATA"]) / "civitai-skill"
+    return Path(env.get("HOME") or Path.home()) / ".local" / "state" / "civitai-skill"

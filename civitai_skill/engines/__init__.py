@@ -1,0 +1,1 @@
+"""One file for each engine family, one catalog, and the plan that turns a request into JSON."""

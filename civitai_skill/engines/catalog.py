@@ -1,0 +1,71 @@
+"""The one list of engines: a line each. Names are known from here without loading any family."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from civitai_skill.errors import Problem, RequestInvalid
+
+if TYPE_CHECKING:
+    from civitai_skill.engines.family import Family
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the catalog: the name, the module that holds `FAMILY`, other common spellings."""
+
+    name: str
+    module: str
+    aliases: tuple[str, ...] = ()
+
+
+CATALOG: tuple[Entry, ...] = (
+    Entry("flux2", "flux2", ("flux", "flux 2", "flux.2", "klein", "flux2-klein")),
+    Entry("z-image", "z_image", ("zimage", "z image")),
+    Entry("sdxl", "sdxl", ("sdxl 1.0", "stable diffusion xl", "sd xl", "pony", "illustrious")),
+    Entry("sd1", "sd1", ("sd 1.5", "sd15", "stable diffusion 1.5", "stable diffusion")),
+    Entry("flux1", "flux1", ("flux 1", "flux.1", "flux.1 dev")),
+    Entry("flux1-kontext", "flux1_kontext", ("kontext", "flux.1 kontext", "flux kontext")),
+    Entry("qwen", "qwen", ("qwen image", "qwen-image")),
+    Entry("seedream", "seedream", ("see dream", "seedream 4.5")),
+    Entry("grok", "grok", ("grok imagine", "grok 2")),
+)
+
+NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)
+
+
+def find(name: str) -> Entry:
+    """The catalog's line for a name in any common spelling.
+
+    Raises RequestInvalid for an unknown name, with the nearest one.
+    """
+    wanted = _bare(name)
+    known = {_bare(n): entry for entry in CATALOG for n in (entry.name, *entry.aliases)}
+    if wanted in known:
+        return known[wanted]
+    close = difflib.get_close_matches(wanted, known, 1, 0.5)
+    nearest = known[close[0]].name if close else None
+    raise RequestInvalid(
+        Problem("engine", name, "one of " + ", ".join(NAMES), nearest, "there is no such engine"),
+        hint="See `civitai-skill engines` for what each one is good at.",
+    )
+
+
+def family(name: str) -> Family:
+    """Load one family; the others stay unread. Raises RequestInvalid for an unknown name."""
+    entry = find(name)
+    loaded: Family = import_module(f"civitai_skill.engines.{entry.module}").FAMILY
+    return loaded
+
+
+def families() -> tuple[Family, ...]:
+    """Every family, in the catalog's order."""
+    return tuple(family(name) for name in NAMES)
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

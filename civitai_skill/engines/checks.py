@@ -1,0 +1,103 @@
+"""What is checked beyond a form's own limits: AIRs that would hang, seeds, words without effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from civitai_skill.air import LORA_TYPES, MODEL_TYPES, Air, plain
+from civitai_skill.engines import catalog
+from civitai_skill.engines.family import Family
+from civitai_skill.engines.limits import Limit
+from civitai_skill.engines.wire import Wire
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.request import ImageRequest
+
+
+def check_seed(form: Wire, known: Mapping[str, Limit], owner: str) -> None:
+    """Refuse the seeds that the service refuses: 0, negative ones, and more bits than it has."""
+    seed = getattr(form, "seed", None)
+    if seed is None:
+        return
+    top = 2 ** ((known["seed"].bits or 64) - 1) - 1
+    if not 1 <= seed <= top:
+        why = "the service refuses 0 and below" if seed < 1 else "too large"
+        raise RequestInvalid(
+            Problem("seed", seed, f"1 to {top}", min(max(seed, 1), top), why),
+            engine=owner,
+            hint="Leave seed out for a random one; it is reported with the picture.",
+        )
+
+
+def check_airs(
+    family: Family,
+    values: Mapping[str, Any],
+    known: Mapping[str, Limit],
+    request: ImageRequest,
+    owner: str,
+) -> None:
+    """Refuse AIRs made for another engine.
+
+    The service does not refuse a mismatched AIR: the job hangs, and the Buzz with it.
+    """
+    if not family.ecosystems:
+        return
+    unlisted = any(plain(k) == "allowunlistedair" and v is True for k, v in request.options.items())
+    problems = []
+    for field, text, role in _airs(values, known):
+        try:
+            air = Air.parse(text)
+        except ValueError:
+            continue  # the form says so itself
+        kind = (air.type or "").lower()
+        if role == "model" and kind in LORA_TYPES:
+            why = "this is a LoRA; it belongs in loras"
+            problems.append(Problem(field, text, "a checkpoint's AIR", None, why))
+            continue
+        if role == "lora" and kind in MODEL_TYPES:
+            why = "this is a checkpoint; it belongs in model"
+            problems.append(Problem(field, text, "a LoRA's AIR", None, why))
+            continue
+        takes = family.ecosystems | (family.part_ecosystems if role == "part" else frozenset())
+        ecosystem = air.family
+        if ecosystem is None or ecosystem in takes:
+            continue
+        home = [f.name for f in catalog.families() if ecosystem in f.ecosystems]
+        if not home and unlisted:
+            continue
+        accepted = "an AIR of " + ", ".join(sorted(takes))
+        if home:
+            why = f"made for {air.ecosystem}, which engine {' or '.join(home)} takes; "
+            why += "here the job would hang"
+        else:
+            why = f"no engine is known to take the ecosystem {air.ecosystem}"
+            accepted += "; or set options.allow_unlisted_air to true if you know that it fits"
+        problems.append(Problem(field, text, accepted, None, why))
+    if problems:
+        raise RequestInvalid(*problems, engine=owner)
+
+
+def _airs(values: Mapping[str, Any], known: Mapping[str, Limit]) -> Iterator[tuple[str, str, str]]:
+    """Every AIR of a request: the field as the request names it, the text, its role."""
+    for name, value in values.items():
+        role = known[name].role if name in known else None
+        label = name if name in ImageRequest.model_fields else f"options.{known[name].wire}"
+        if role == "lora" and isinstance(value, list):
+            for i, lora in enumerate(value):
+                yield f"{label}.{i}.air", lora.air, role
+        elif role in ("model", "part") and isinstance(value, str):
+            yield label, value, role
+        elif role == "part" and isinstance(value, list):
+            for i, text in enumerate(value):
+                if isinstance(text, str):
+                    yield f"{label}.{i}", text, role
+
+
+def warnings(form: Wire, said: Mapping[str, Any]) -> Iterator[str]:
+    """What is accepted and has no effect."""
+    guidance = getattr(form, "guidance", None)
+    if said.get("negative_prompt") and guidance is not None and guidance <= 1:
+        yield (
+            f"negative_prompt does nothing at guidance {guidance:g}; "
+            "raise guidance (which may raise the price), or describe what you do want."
+        )

@@ -1,0 +1,144 @@
+"""What one family's file says about itself: variants, ways, sizes, guidance, retirements.
+
+A `Way` is one road to a picture: a wire form, what the variant fixes in it, and the settings that
+each quality means. A `Variant` is what a user can name; its ways are in order of preference, and
+the first that has the operation and the size is taken. Everything here is data; the decisions are
+in `plan.py` and the words for people in `describe.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from civitai_skill.engines.wire import Operation, Wire
+from civitai_skill.request import Quality
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One road to a picture. Keys are attribute names of the form; explicit request fields win.
+
+    `fixed` selects the variant and can't be changed; `default` holds for every quality; `draft`,
+    `standard` and `high` add what that quality means.
+    """
+
+    form: type[Wire]
+    fixed: Values = field(default_factory=dict)
+    default: Values = field(default_factory=dict)
+    draft: Values = field(default_factory=dict)
+    standard: Values = field(default_factory=dict)
+    high: Values = field(default_factory=dict)
+
+    def settings(self, quality: Quality) -> dict[str, Any]:
+        """What is sent for this quality when the request says nothing itself."""
+        return {**self.default, **getattr(self, quality)}
+
+
+@dataclass(frozen=True)
+class Retired:
+    """The maker has withdrawn it, or will on `on` (None: some time before the source was read)."""
+
+    on: date | None
+    source: str
+    instead: str
+
+    def passed(self, today: date) -> bool:
+        return self.on is None or self.on <= today
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a user can name within a family."""
+
+    name: str
+    ways: tuple[Way, ...]
+    best_for: str
+    avoid_for: str = ""
+    seconds: str = ""
+    aliases: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    retired: Retired | None = None
+
+    def operations(self) -> tuple[Operation, ...]:
+        found = {op for way in self.ways for op in way.form.operations()}
+        return tuple(op for op in ("create", "edit", "variant") if op in found)
+
+    def routes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(way.form.route() for way in self.ways))
+
+
+@dataclass(frozen=True)
+class Family:
+    """One engine as users know it; the whole truth about it stands in its own file.
+
+    `quality` names the variant that each quality means. `sizes` are the recommended pixels by
+    ratio, landscape and square only: portrait is the same swapped; `sizes_at` replaces the table
+    for a quality whose pixels differ, with the same ratios. `multiple` is the number of pixels that
+    width and height must divide by. `ecosystems` are the AIR ecosystems it loads, in `air.plain`
+    spelling; `part_ecosystems` are further ones whose embeddings it loads. `mature` says
+    whether only Civitai's own moderation applies ("civitai") or a provider's filter as well
+    ("provider").
+    """
+
+    name: str
+    title: str
+    maker: str
+    variants: tuple[Variant, ...]
+    quality: Mapping[Quality, str]
+    best_for: tuple[str, ...]
+    avoid_for: tuple[str, ...]
+    prompt: str
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    sizes_at: Mapping[Quality, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
+    multiple: int = 1
+    ecosystems: frozenset[str] = frozenset()
+    part_ecosystems: frozenset[str] = frozenset()
+    mature: str = "provider"
+    licence: str = ""
+    notes: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    def variant(self, name: str) -> Variant | None:
+        """Find a variant by name or alias, without regard to case and separators."""
+        wanted = _bare(name)
+        for variant in self.variants:
+            names = (variant.name, *variant.aliases)
+            if wanted in {_bare(n) for n in names} | {_bare(self.name + n) for n in names}:
+                return variant
+        return None
+
+    def size(self, ratio: str, quality: Quality = "standard") -> tuple[int, int] | None:
+        """The recommended pixels for a ratio, or None."""
+        sizes = self.sizes_at.get(quality, self.sizes)
+        if ratio in sizes:
+            return sizes[ratio]
+        swapped = ":".join(reversed(ratio.split(":")))
+        if swapped in sizes:
+            width, height = sizes[swapped]
+            return height, width
+        return None
+
+    def ratios(self) -> tuple[str, ...]:
+        """Every ratio with a recommended size, widest first."""
+        both = {r for s in self.sizes for r in (s, ":".join(reversed(s.split(":"))))}
+        return tuple(sorted(both, key=ratio_value, reverse=True))
+
+    def forms(self) -> tuple[type[Wire], ...]:
+        """Every wire form the family reaches, each once."""
+        return tuple(dict.fromkeys(w.form for v in self.variants for w in v.ways))
+
+
+def ratio_value(ratio: str) -> float:
+    """16:9 as a number; `auto` counts as square."""
+    wide, colon, high = ratio.partition(":")
+    return float(wide) / float(high) if colon and float(high) else 1.0
+
+
+def _bare(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "").replace(" ", "")

@@ -1,0 +1,178 @@
+"""flux1: Black Forest Labs FLUX.1, for its large stock of LoRAs.
+
+Wire forms: comfy flux1 (create, variant) and sdcpp flux1 (create, edit, variant).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from civitai_skill.engines.family import Family, Values, Variant, Way
+from civitai_skill.engines.wire import (
+    ABSENT,
+    Comfy,
+    ComfyVariant,
+    ControlNet,
+    Guidance30,
+    LongText,
+    ModelAir,
+    PartAir,
+    Quantity4,
+    Quantity12,
+    Sdcpp,
+    SdcppVariant,
+    Sized,
+    Steps150,
+    Wire,
+)
+from civitai_skill.scalars import Number, Text, Whole
+
+
+class Flux1(Wire):
+    ecosystem: Literal["flux1"] = "flux1"
+
+
+class FluxComfy(Comfy, Flux1, Sized):
+    """The comfy route: any size, cheap, no negative prompt."""
+
+    prompt: LongText
+    steps: Steps150 = 20
+    guidance: Guidance30 = Field(3.5, alias="cfgScale")
+    quantity: Quantity12 = 1
+    model: ModelAir
+    vae_model: PartAir | None = None
+    control_nets: list[ControlNet] = []
+
+    def buzz(self) -> float | None:
+        """8 for 1024 x 1024 at 20 steps."""
+        return 8 * self.area() / 1024**2 * self.steps / 20 * self.quantity
+
+
+class ComfyCreate(FluxComfy):
+    operation: Literal["createImage"] = "createImage"
+
+
+class ComfyVariantOf(FluxComfy, ComfyVariant):
+    operation: Literal["createVariant"] = "createVariant"
+
+
+class FluxSdcpp(Sdcpp, Flux1):
+    """The sdcpp route: 832 to 1216 pixels a side, the only one that edits.
+
+    The document requires vaeModel, clipLModel and t5XXLModel; the recipe page's own samples leave
+    them out, and the service fills them in.
+    """
+
+    width: Annotated[Whole, Field(ge=832, le=1216)] = 1024
+    height: Annotated[Whole, Field(ge=832, le=1216)] = 1024
+    prompt: Annotated[Text, Field(max_length=1000)]
+    negative_prompt: Text | None = None
+    steps: Annotated[Whole, Field(ge=4, le=50)] = 28
+    guidance: Annotated[Number, Field(ge=1, le=20)] = Field(3.5, alias="cfgScale")
+    quantity: Quantity4 = 1
+    model: ModelAir = Field(alias="diffuserModel")
+    vae_model: PartAir = ABSENT
+    clip_l_model: PartAir = ABSENT
+    t5_xxl_model: PartAir = Field(ABSENT, alias="t5XXLModel")
+
+    def buzz(self) -> float | None:
+        """0.5 a step; each source of an edit adds one whole price; guidance 1 halves it."""
+        doubled = 1 if self.guidance == 1 else 2
+        sources = len(getattr(self, "images", ()))
+        return 0.5 * self.steps * (sources + 1) * doubled * self.quantity
+
+
+class SdcppCreate(FluxSdcpp):
+    operation: Literal["createImage"] = "createImage"
+
+
+class SdcppEdit(FluxSdcpp):
+    operation: Literal["editImage"] = "editImage"
+    images: Annotated[list[Text], Field(max_length=2)] = []
+
+
+class SdcppVariantOf(FluxSdcpp, SdcppVariant):
+    operation: Literal["createVariant"] = "createVariant"
+
+
+def _ways(version: int, comfy: Values, sdcpp: Values, high: Values) -> tuple[Way, ...]:
+    """comfy first: the same model for less than a third of the price."""
+    checkpoint = {"model": f"urn:air:flux1:checkpoint:civitai:618692@{version}", **comfy}
+    diffuser = {"model": f"urn:air:flux1:diffuser:civitai:618692@{version}", **sdcpp}
+    return (
+        Way(ComfyCreate, default=checkpoint, high=high),
+        Way(ComfyVariantOf, default=checkpoint, high=high),
+        Way(SdcppCreate, default=diffuser),
+        Way(SdcppEdit, default=diffuser),
+        Way(SdcppVariantOf, default=diffuser),
+    )
+
+
+_FEW = {"steps": 4, "guidance": 1}
+
+FAMILY = Family(
+    name="flux1",
+    title="FLUX.1",
+    maker="Black Forest Labs",
+    variants=(
+        Variant(
+            "dev",
+            _ways(691639, {}, {}, {"steps": 30}),
+            best_for="FLUX.1 LoRAs, photoreal scenes, short legible text",
+            avoid_for="new work without a LoRA: FLUX.2 klein is better and cheaper",
+            seconds="10-30",
+            notes=("Below 20 steps, or guidance outside 1 to 4.5, a third party got noise.",),
+        ),
+        Variant(
+            "schnell",
+            _ways(699279, _FEW, _FEW, {}),
+            best_for="a quick look before dev",
+            avoid_for="final pictures; LoRAs that were trained on dev",
+            seconds="5-15",
+            notes=("Made for 4 steps at guidance 1.",),
+        ),
+        Variant(
+            "krea",
+            _ways(2068000, {}, {}, {"steps": 30}),
+            best_for="photos without the glossy look of dev",
+            seconds="10-30",
+            aliases=("krea-dev", "flux-krea"),
+        ),
+    ),
+    quality={"draft": "schnell", "standard": "dev", "high": "dev"},
+    best_for=("your own FLUX.1 LoRA", "photoreal scenes", "short legible text"),
+    avoid_for=("negative prompts on comfy", "new work without a LoRA", "white backgrounds on dev"),
+    prompt=(
+        "Sentences, 30 to 80 words: the subject first, then light and lens by name, text in "
+        "quotes. Weights such as (word:1.3) are ignored. Say what you want, not what you don't."
+    ),
+    # Within sdcpp's range where the ratio allows it; 16:9 and 21:9 are comfy's alone.
+    sizes={
+        "1:1": (1024, 1024),
+        "4:3": (1152, 864),
+        "3:2": (1216, 832),
+        "16:9": (1344, 768),
+        "21:9": (1568, 672),
+    },
+    multiple=16,
+    ecosystems=frozenset({"flux1", "fluxkrea"}),
+    mature="civitai",
+    licence="dev and krea non-commercial weights; schnell Apache-2.0",
+    notes=(
+        "Only sdcpp edits (2 sources) and takes a negative prompt; it costs 28, comfy 8.",
+        "Samplers differ by route: sampleMethod on sdcpp, sampler on comfy; euler with simple is "
+        "safe. ays gives black pictures, gits noise; ddim_trailing and tcd fail; euler_a distorts.",
+    ),
+    conflicts=(
+        "sdcpp: the document requires vaeModel, clipLModel and t5XXLModel, the recipe page only "
+        "diffuserModel. Taken: only the diffuser is sent unless you name the others.",
+    ),
+    sources=(
+        "recipe page flux1 (August 2026)",
+        "published document, forms Flux1SdCpp* and ComfyFlux1*",
+        "Black Forest Labs prompting guide",
+        "civitai/civitai generator source, August 2026",
+    ),
+)

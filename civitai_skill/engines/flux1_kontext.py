@@ -1,0 +1,115 @@
+"""flux1-kontext: Black Forest Labs FLUX.1 Kontext, one picture changed by an order in words.
+
+Wire forms: engine flux1-kontext dev, pro, max; each creates, and edits once it is given sources.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from civitai_skill.engines.family import Family, Variant, Way
+from civitai_skill.engines.wire import (
+    Quantity4,
+    Seed,
+    Wire,
+)
+from civitai_skill.scalars import Number, Text
+
+
+class Kontext(Wire):
+    """What the three forms share: a ratio instead of pixels."""
+
+    engine: Literal["flux1-kontext"] = "flux1-kontext"
+    prompt: Annotated[Text, Field(max_length=1000)]
+    images: list[Text] = []
+    aspect_ratio: Literal["21:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21"] = "1:1"
+    guidance: Annotated[Number, Field(ge=1, le=20)] = Field(3.5, alias="guidanceScale")
+    quantity: Quantity4 = 1
+    seed: Seed = None
+
+
+class Dev(Kontext):
+    model_name: Literal["dev"] = Field("dev", alias="model")
+
+    def buzz(self) -> float | None:
+        """35 a picture."""
+        return 35.0 * self.quantity
+
+
+class Pro(Kontext):
+    model_name: Literal["pro"] = Field("pro", alias="model")
+
+    def buzz(self) -> float | None:
+        """45 a picture."""
+        return 45.0 * self.quantity
+
+
+class Max(Kontext):
+    model_name: Literal["max"] = Field("max", alias="model")
+
+    def buzz(self) -> float | None:
+        """90 a picture."""
+        return 90.0 * self.quantity
+
+
+FAMILY = Family(
+    name="flux1-kontext",
+    title="FLUX.1 Kontext",
+    maker="Black Forest Labs",
+    variants=(
+        Variant(
+            "dev",
+            (Way(Dev),),
+            best_for="the cheapest of the three; small changes to one picture",
+            seconds="10-30",
+            notes=("Civitai's own picker shows only pro and max.",),
+        ),
+        Variant(
+            "pro",
+            (Way(Pro),),
+            best_for="one-picture edits that keep the person or thing recognisable",
+            seconds="10-30",
+        ),
+        Variant(
+            "max",
+            (Way(Max),),
+            best_for="the family's best likeness and lettering",
+            avoid_for="trying things out: twice the price of pro",
+            seconds="15-60",
+        ),
+    ),
+    quality={"draft": "dev", "standard": "pro", "high": "max"},
+    best_for=("one-picture edits that keep identity", "swapping text in a picture"),
+    avoid_for=("several references", "new projects: FLUX.2 edits better and costs less"),
+    prompt=(
+        "A direct order, then what must stay: change the car to red, keep everything else as it "
+        'is. Name the subject ("the woman in the green coat"), not "she". For lettering: replace '
+        '"OLD" with "NEW".'
+    ),
+    # What comes back for each ratio; the form itself takes the ratio alone.
+    sizes={
+        "1:1": (1024, 1024),
+        "4:3": (1344, 1008),
+        "3:2": (1512, 1008),
+        "16:9": (1792, 1008),
+        "21:9": (2352, 1008),
+    },
+    mature="provider",
+    licence="dev non-commercial weights; pro and max closed",
+    notes=(
+        "The ratio is 1:1 unless aspect_ratio says otherwise, for edits too: give the source's.",
+        "A source that the maker can't fetch is not reported: an unrelated picture comes back.",
+        "No LoRA, negative prompt or pixel size.",
+    ),
+    conflicts=(
+        "The human-vote edit boards put klein 9b (12 Buzz an edit) above pro and max (45 and 90).",
+    ),
+    sources=(
+        "recipe page flux1 (August 2026)",
+        "published document, forms Flux1Kontext*",
+        "Black Forest Labs prompting guide",
+        "civitai/civitai generator source, August 2026",
+    ),
+)

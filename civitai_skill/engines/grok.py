@@ -1,0 +1,135 @@
+"""grok: xAI Grok Imagine, with the widest and tallest ratios.
+
+Wire forms: engine grok, v1.0 and v2.0, create and edit each.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from civitai_skill.engines.family import Family, Retired, Variant, Way
+from civitai_skill.engines.wire import (
+    Quantity4,
+    Wire,
+)
+from civitai_skill.scalars import Text
+
+_Ratio = Literal[
+    "2:1", "20:9", "19.5:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:19.5", "9:20",
+    "1:2",
+]  # fmt: skip
+_RatioOrAuto = Literal[
+    "auto", "2:1", "20:9", "19.5:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:19.5",
+    "9:20", "1:2",
+]  # fmt: skip
+_Three = Annotated[list[Text], Field(min_length=1, max_length=3)]
+
+
+class Grok(Wire):
+    """What the four forms share."""
+
+    engine: Literal["grok"] = "grok"
+    prompt: Text
+    quantity: Quantity4 = 1
+
+
+class V1(Grok):
+    version: Literal["v1.0"] = "v1.0"
+
+
+class V1Create(V1):
+    operation: Literal["createImage"] = "createImage"
+    aspect_ratio: _Ratio = "1:1"
+
+    def buzz(self) -> float | None:
+        """26 a picture."""
+        return 26.0 * self.quantity
+
+
+class V1Edit(V1):
+    follows_source = True
+    operation: Literal["editImage"] = "editImage"
+    images: _Three
+
+    def buzz(self) -> float | None:
+        """29 a picture."""
+        return 29.0 * self.quantity
+
+
+class V2(Grok):
+    """The price of v2.0 is not documented."""
+
+    version: Literal["v2.0"] = "v2.0"
+    resolution: Literal["1k", "2k"] = "2k"
+    rendering: Literal["low", "medium"] = Field("medium", alias="quality")
+
+
+class V2Create(V2):
+    operation: Literal["createImage"] = "createImage"
+    aspect_ratio: _Ratio = "1:1"
+
+
+class V2Edit(V2):
+    operation: Literal["editImage"] = "editImage"
+    aspect_ratio: _RatioOrAuto = "auto"
+    images: _Three
+
+
+def _v2(form: type[V2]) -> Way:
+    return Way(
+        form,
+        draft={"resolution": "1k", "rendering": "low"},
+        standard={"resolution": "1k", "rendering": "medium"},
+        high={"resolution": "2k", "rendering": "medium"},
+    )
+
+
+FAMILY = Family(
+    name="grok",
+    title="Grok Imagine",
+    maker="xAI",
+    variants=(
+        Variant(
+            "v2.0",
+            (_v2(V2Create), _v2(V2Edit)),
+            best_for="phone ratios, strong photoreal pictures quickly, edits with up to 3 sources",
+            avoid_for="seeds, exact pixels, LoRAs",
+            seconds="10-30",
+            aliases=("2", "v2"),
+            notes=(
+                "Price not documented. By what resellers ask: about 78 at 1k medium or 2k low, "
+                "104 at 2k medium, and 13 for each source. Ask for an estimate first.",
+                "The service's own default is 2k medium; standard here is 1k medium.",
+            ),
+        ),
+        Variant(
+            "v1.0",
+            (Way(V1Create), Way(V1Edit)),
+            best_for="a documented price: 26 a picture, 29 an edit",
+            seconds="10-30",
+            aliases=("1", "v1"),
+            notes=("Its edits have no ratio: they take the source's.",),
+            retired=Retired(
+                on=date(2026, 10, 30),
+                source="a reseller's notice; xAI has not confirmed it",
+                instead="grok v2.0",
+            ),
+        ),
+    ),
+    quality={"draft": "v2.0", "standard": "v2.0", "high": "v2.0"},
+    best_for=("ratios from 2:1 to 1:2", "phone wallpapers (9:19.5, 9:20)", "photoreal pictures"),
+    avoid_for=("the same picture again: there is no seed", "exact pixels", "negative prompts"),
+    prompt="Full sentences, under 1000 characters, no weights.",
+    mature="provider",
+    licence="closed",
+    notes=("No seed, so no picture can be repeated.", "No 21:9; 20:9 is the nearest."),
+    conflicts=("The recipe page counts 21 ratios; the document lists 13. The document rules.",),
+    sources=(
+        "recipe page grok (August 2026)",
+        "published document, forms Grok*",
+        "resellers' price lists and notices, October 2026",
+    ),
+)

@@ -1,0 +1,118 @@
+"""A form's limits, read from the form itself, for messages, tables and schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Le, MaxLen, MinLen
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from civitai_skill.engines.wire import AirRole, Bits, Wire
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What one field of one form accepts. `minimum` and `maximum` are values, `least` and `most`
+    lengths (characters of a text, items of a list)."""
+
+    name: str
+    wire: str
+    kind: str
+    required: bool
+    minimum: float | None = None
+    maximum: float | None = None
+    least: int | None = None
+    most: int | None = None
+    choices: tuple[Any, ...] = ()
+    default: Any = None
+    bits: int | None = None
+    role: str | None = None
+
+    def text(self) -> str:
+        """In a few words, such as "1 to 150 (default 20)"."""
+        if self.choices:
+            said = "one of " + ", ".join(str(c) for c in self.choices)
+        elif self.minimum is not None and self.maximum is not None:
+            said = f"{self.minimum:g} to {self.maximum:g}"
+        elif self.kind in ("list", "map") and self.most is not None:
+            said = f"{self.least or 0} to {self.most}"
+        elif self.kind == "text" and self.most is not None:
+            said = f"at most {self.most} characters"
+        else:
+            said = {"flag": "true or false", "list": "a list", "map": "an object"}.get(
+                self.kind, {"whole": "a whole number", "number": "a number"}.get(self.kind, "text")
+            )
+        if self.role in ("model", "part"):
+            said = "a list of AIRs" if self.kind == "list" else "an AIR"
+        if self.default in (None, {}, [], ""):
+            return said
+        return f"{said} (default {_shown(self.default)})"
+
+
+def limits(form: type[Wire]) -> dict[str, Limit]:
+    """{attribute name: Limit} for every field but the ones that select the form."""
+    tags = form.tags()
+    found = {}
+    for name, field in form.model_fields.items():
+        if (field.alias or name) not in tags:
+            found[name] = _limit(name, field)
+    return found
+
+
+def _limit(name: str, field: FieldInfo) -> Limit:
+    out: dict[str, Any] = {}
+    kind = "text"
+    for part in _parts(field.annotation, field.metadata):
+        if isinstance(part, Ge):
+            out["minimum"] = float(part.ge)  # type: ignore[arg-type]
+        elif isinstance(part, Le):
+            out["maximum"] = float(part.le)  # type: ignore[arg-type]
+        elif isinstance(part, MaxLen):
+            out["most"] = part.max_length
+        elif isinstance(part, MinLen):
+            out["least"] = part.min_length
+        elif isinstance(part, Bits):
+            out["bits"] = part.size
+        elif isinstance(part, AirRole):
+            out["role"] = part.role
+        elif isinstance(part, tuple):
+            out["choices"] = part
+        elif isinstance(part, str):
+            kind = part
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    return Limit(name, field.alias or name, kind, field.is_required(), default=default, **out)
+
+
+_KINDS = {int: "whole", float: "number", bool: "flag", str: "text", list: "list", dict: "map"}
+
+
+def _parts(annotation: Any, metadata: list[Any]) -> Iterator[Any]:
+    """The marks of an annotation, the kind of its outermost type, and its choices."""
+    yield from metadata
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        inner, *marks = get_args(annotation)
+        yield from _parts(inner, marks)
+    elif origin in (Union, UnionType):
+        for arg in get_args(annotation):
+            if arg is not NoneType:
+                yield from _parts(arg, [])
+    elif origin is Literal:
+        yield get_args(annotation)
+        yield "text"
+    elif origin in (list, dict):
+        yield _KINDS[origin]
+    elif annotation in _KINDS:
+        yield _KINDS[annotation]
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield "map"
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, float) else str(default)

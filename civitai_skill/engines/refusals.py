@@ -1,0 +1,93 @@
+"""What a form says when it refuses: the field in the request's own name, the limit, where to go."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from civitai_skill.engines.family import Family, Variant, Way
+from civitai_skill.engines.limits import Limit, limits
+from civitai_skill.engines.wire import Wire
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.request import ImageRequest, expected, nearest_bound
+
+# What a refusal calls a field that only some forms have.
+_SAID = {"image": "images"}
+
+
+def lacking(
+    name: str,
+    given: Any,
+    way: Way,
+    known: Mapping[str, Limit],
+    variant: Variant,
+    family: Family,
+) -> Problem:
+    """The problem of a field that the form lacks, with what it takes and who has the field."""
+    takes = [n for n in known if n in ImageRequest.model_fields]
+    accepted = "leave it out; this form takes " + ", ".join(takes)
+    routes = _routes_with(name, way, variant)
+    others = [
+        v.name
+        for v in family.variants
+        if v is not variant and v.retired is None and _routes_with(name, way, v)
+    ]
+    if routes:
+        accepted += f"; route {' or '.join(routes)} has {name}"
+    elif others:
+        accepted += f"; variant {' or '.join(others)} has {name}"
+    if isinstance(given, list):
+        given = f"{len(given)} given"
+    return Problem(name, given, accepted, None, f"there is no {name} here")
+
+
+def _routes_with(name: str, way: Way, variant: Variant) -> list[str]:
+    """The variant's routes that do the same operation and have the field."""
+    found = [
+        other.form.route()
+        for other in variant.ways
+        if set(other.form.operations()) & set(way.form.operations())
+        and takes(name, limits(other.form))
+    ]
+    return list(dict.fromkeys(found))
+
+
+def takes(name: str, known: Mapping[str, Limit]) -> bool:
+    """Does a form with these limits take the request's field?"""
+    return name in known and (name != "model" or known[name].role == "model")
+
+
+def refusal(
+    error: ValidationError, form: type[Wire], known: Mapping[str, Limit], owner: str
+) -> RequestInvalid:
+    """pydantic's findings about a form, in the request's own names."""
+    names = {form.alias(n): n for n in form.model_fields}
+    found: dict[str, Problem] = {}
+    for detail in error.errors(include_url=False):
+        head, *rest = detail["loc"] or ("request",)
+        name = names.get(str(head), str(head))
+        limit = known.get(name)
+        shared = name in ImageRequest.model_fields or name in _SAID
+        label = _SAID.get(name, name) if shared else f"options.{head}"
+        where = ".".join([label, *(str(r) for r in rest)])
+        accepted = limit.text() if limit is not None and not rest else expected(detail)
+        given = detail["input"]
+        near, why = nearest_bound(detail), ""
+        if detail["type"] == "literal_error" and isinstance(given, str) and limit is not None:
+            close = difflib.get_close_matches(given, [str(c) for c in limit.choices], 1, 0.4)
+            near = close[0] if close else None
+        if detail["type"] == "value_error":
+            why = str(detail["msg"]).removeprefix("Value error, ")
+            accepted = accepted if limit is not None and not rest else ""
+        if detail["type"] == "missing":
+            given, why = None, "is required"
+        if detail["type"] in ("too_long", "too_short") and isinstance(given, list):
+            why = "too many" if detail["type"] == "too_long" else "too few"
+            given = f"{len(given)} given"
+        if detail["type"] == "string_too_long":
+            why = f"too long at {len(str(given))} characters"
+        found.setdefault(where, Problem(where, given, accepted, near, why))
+    return RequestInvalid(*found.values(), engine=owner)

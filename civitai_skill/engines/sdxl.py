@@ -1,0 +1,218 @@
+"""sdxl: Stable Diffusion XL and its descendants Pony, Illustrious and NoobAI.
+
+Wire forms: sdcpp sdxl and comfy sdxl, create and variant each. The descendants have no form of
+their own: they are checkpoints of this one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from civitai_skill.engines.family import Family, Variant, Way
+from civitai_skill.engines.wire import (
+    Comfy,
+    ComfyVariant,
+    ControlNet,
+    Guidance30,
+    LongText,
+    ModelAir,
+    PartAir,
+    PartAirs,
+    Quantity12,
+    Sdcpp,
+    SdcppVariant,
+    Sized,
+    Steps150,
+)
+
+
+class Sdxl(Sized):
+    """What the four forms share."""
+
+    ecosystem: Literal["sdxl"] = "sdxl"
+    prompt: LongText
+    negative_prompt: LongText | None = None
+    guidance: Guidance30 = Field(7.0, alias="cfgScale")
+    quantity: Quantity12 = 1
+    model: ModelAir
+    vae_model: PartAir | None = None
+
+
+class SdxlSdcpp(Sdcpp, Sdxl):
+    steps: Steps150 = 20
+    embeddings: PartAirs = []
+    u_cache: Literal["off", "normal"] | None = None
+
+    def buzz(self) -> float | None:
+        """8 for 1024 x 1024 at 20 steps."""
+        return 8 * self.area() / 1024**2 * self.steps / 20 * self.quantity
+
+
+class SdcppCreate(SdxlSdcpp):
+    operation: Literal["createImage"] = "createImage"
+
+
+class SdcppVariantOf(SdxlSdcpp, SdcppVariant):
+    operation: Literal["createVariant"] = "createVariant"
+
+
+class SdxlComfy(Comfy, Sdxl):
+    steps: Steps150 = 30
+    control_nets: list[ControlNet] = []
+
+    def buzz(self) -> float | None:
+        """8 for 1024 x 1024 at 30 steps."""
+        return 8 * self.area() / 1024**2 * self.steps / 30 * self.quantity
+
+
+class ComfyCreate(SdxlComfy):
+    operation: Literal["createImage"] = "createImage"
+
+
+class ComfyVariantOf(SdxlComfy, ComfyVariant):
+    operation: Literal["createVariant"] = "createVariant"
+
+
+def _checkpoint(
+    air: str,
+    *,
+    sampler: tuple[str, str] | None = None,
+    guidance: float = 7,
+    steps: tuple[int, int, int] = (20, 25, 30),
+) -> tuple[Way, ...]:
+    """The four ways with a checkpoint as default `model`; `sampler` as sdcpp and comfy spell it."""
+    ways = []
+    for form in (SdcppCreate, SdcppVariantOf, ComfyCreate, ComfyVariantOf):
+        default: dict[str, Any] = {"model": f"urn:air:sdxl:checkpoint:civitai:{air}"}
+        if sampler is not None:
+            default["sampler"] = sampler[0] if issubclass(form, Sdcpp) else sampler[1]
+        draft, standard, high = ({"steps": n, "guidance": guidance} for n in steps)
+        ways.append(Way(form, default=default, draft=draft, standard=standard, high=high))
+    return tuple(ways)
+
+
+_EULER_A = ("euler_a", "euler_ancestral")
+_EULER = ("euler", "euler")
+
+FAMILY = Family(
+    name="sdxl",
+    title="Stable Diffusion XL",
+    maker="Stability AI and the community",
+    variants=(
+        Variant(
+            "base",
+            _checkpoint("101055@128078"),
+            best_for="any SDXL checkpoint of your choice in `model`; style LoRAs",
+            avoid_for="anime: take illustrious, noobai or pony",
+            seconds="10-25",
+            aliases=("sdxl-1.0", "1.0"),
+            notes=(
+                "Tags or short phrases, 40 to 80 words: subject, scene, light, lens, style.",
+                "Turbo, LCM and Lightning checkpoints want 4 to 8 steps at guidance 1 to 2.",
+            ),
+        ),
+        Variant(
+            "juggernaut",
+            _checkpoint("133005@348913"),
+            best_for="photos and cinematic scenes",
+            avoid_for="anime",
+            seconds="10-25",
+            aliases=("juggernaut-xl",),
+            notes=("Prompt as for base: short phrases with light and lens.",),
+        ),
+        Variant(
+            "pony",
+            _checkpoint("257749@290640", sampler=_EULER_A, steps=(20, 25, 30)),
+            best_for="cartoon, furry and character art; Pony LoRAs",
+            avoid_for="photos",
+            seconds="10-25",
+            aliases=("pony-v6", "pony-xl"),
+            notes=(
+                "Begin with score_9, score_8_up, score_7_up, score_6_up, score_5_up, score_4_up, "
+                "then a sentence and tags.",
+                "source_anime, source_cartoon, source_furry or source_pony picks the style; "
+                "rating_safe, rating_questionable or rating_explicit the rating.",
+                "Needs neither quality words nor a negative prompt.",
+            ),
+        ),
+        Variant(
+            "illustrious",
+            _checkpoint("795765@889818", sampler=_EULER_A, guidance=6, steps=(20, 24, 28)),
+            best_for="anime with danbooru tags; Illustrious LoRAs",
+            avoid_for="photos, prose prompts",
+            seconds="10-25",
+            aliases=("illustrious-xl",),
+            notes=(
+                "Danbooru tags, the most important first, with masterpiece, best quality, "
+                "very aesthetic, absurdres.",
+                "Negative: worst quality, low quality, bad anatomy, jpeg artifacts.",
+                "This is v0.1, native at 1024; v1.0 (civitai:1232765@1389133) is native at 1536.",
+            ),
+        ),
+        Variant(
+            "wai-illustrious",
+            _checkpoint("827184@2514310", sampler=_EULER_A, guidance=6, steps=(20, 24, 28)),
+            best_for="polished anime; the most used Illustrious merge",
+            avoid_for="photos, prose prompts",
+            seconds="10-25",
+            aliases=("wai",),
+            notes=("Tags and negative as for illustrious.",),
+        ),
+        Variant(
+            "noobai",
+            _checkpoint("833294@1190596", sampler=_EULER, guidance=4.5, steps=(28, 30, 35)),
+            best_for="anime and furry with danbooru and e621 tags, rare characters and artists",
+            avoid_for="photos, prose prompts",
+            seconds="10-25",
+            aliases=("noobai-xl", "noob"),
+            notes=(
+                r"Danbooru and e621 tags, masterpiece, best quality; brackets escaped: \(series\).",
+                "Negative: nsfw, worst quality, old, early, low quality, lowres, signature, "
+                "username, logo, bad hands, mutated hands.",
+                "A v-prediction model: euler, guidance 4 to 5, never karras.",
+            ),
+        ),
+    ),
+    quality={"draft": "base", "standard": "base", "high": "base"},
+    best_for=("a particular Civitai checkpoint", "anime", "stylised art", "style LoRAs", "batches"),
+    avoid_for=("readable text", "exact counts and positions", "edits by instruction"),
+    prompt=(
+        "Tags or short phrases, 40 to 80 words: subject, scene, light, lens, style; weights of 1.1 "
+        "to 1.3; a short negative prompt. Pony, Illustrious and NoobAI each want their own tags: "
+        "see the variant."
+    ),
+    sizes={
+        "1:1": (1024, 1024),
+        "4:3": (1152, 896),
+        "3:2": (1216, 832),
+        "16:9": (1344, 768),
+        "21:9": (1536, 640),
+    },
+    multiple=16,
+    ecosystems=frozenset({"sdxl", "sdxl1", "pony", "illustrious", "noobai"}),
+    part_ecosystems=frozenset({"sd1"}),
+    mature="civitai",
+    licence="CreativeML Open RAIL++-M; checkpoints have their own terms",
+    notes=(
+        "No edit form: a source picture becomes a variant of it.",
+        "LoRAs of SDXL, Pony, Illustrious and NoobAI load on each other, with varying quality; "
+        "SD 1.x embeddings load too.",
+        "Ratios far from the recommended sizes draw the subject twice.",
+        "sdcpp has embeddings and uCache, comfy has controlNets; no clipSkip on either.",
+        "Check a checkpoint's own page for steps and guidance: merges vary.",
+    ),
+    conflicts=(
+        "The default checkpoint has two names: Juggernaut XL (recipe page), SDXL 1.0 (site).",
+        "Pony's card demands clip skip 2, which these forms can't send; what that changes here is "
+        "not known.",
+        "NoobAI v-pred: one page says the set-up is applied for you; not proven for the API.",
+    ),
+    sources=(
+        "recipe page sdxl (August 2026)",
+        "published document, forms Sdxl* and ComfySdxl*",
+        "model cards of Pony V6, Illustrious, NoobAI",
+        "civitai/civitai generator source, August 2026",
+    ),
+)

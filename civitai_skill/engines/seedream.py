@@ -1,0 +1,129 @@
+"""seedream: ByteDance Seedream, up to 4096 pixels a side at a flat price.
+
+Wire form: engine seedream; it creates, and edits once it is given sources.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from civitai_skill.engines.family import Family, Variant, Way
+from civitai_skill.engines.wire import (
+    Quantity12,
+    Seed32,
+    Wire,
+)
+from civitai_skill.scalars import Flag, Number, Text, Whole
+
+# Buzz a picture, whatever the size. v5.0-pro is not documented.
+_FLAT = {"v3": 40, "v4": 40, "v4.5": 60, "v5.0-lite": 52}
+
+
+class Seedream(Wire):
+    engine: Literal["seedream"] = "seedream"
+    prompt: Annotated[Text, Field(min_length=1)]
+    quantity: Quantity12 = 1
+    width: Annotated[Whole, Field(ge=256, le=4096)] = 1024
+    height: Annotated[Whole, Field(ge=256, le=4096)] = 1024
+    guidance: Annotated[Number, Field(ge=1, le=10)] = Field(2.5, alias="guidanceScale")
+    seed: Seed32 = None
+    enable_safety_checker: Flag = False
+    version: Literal["v3", "v4", "v4.5", "v5.0-lite", "v5.0-pro"] | None = None
+    images: Annotated[list[Text], Field(max_length=10)] = []
+
+    def area(self) -> int:
+        """Pixels."""
+        return self.width * self.height
+
+    def buzz(self) -> float | None:
+        """A flat price a picture; without a version the service takes v4.5."""
+        price = _FLAT.get(self.version or "v4.5")
+        return None if price is None else float(price * self.quantity)
+
+
+_2K = {"width": 2048, "height": 2048}
+_4K = {"width": 4096, "height": 4096}
+
+
+def _way(version: str, *, four: bool = False) -> tuple[Way, ...]:
+    fixed = {"version": version}
+    return (Way(Seedream, fixed=fixed, standard=_2K, high=_4K if four else _2K),)
+
+
+FAMILY = Family(
+    name="seedream",
+    title="Seedream",
+    maker="ByteDance",
+    variants=(
+        Variant(
+            "v4.5",
+            _way("v4.5", four=True),
+            best_for="4K prints, posters, products, edits with up to 10 references",
+            avoid_for="small drafts: the price is flat",
+            seconds="40-90",
+            notes=("True 4K: 4096x4096, 4096x3072 and 4096x2304 cost what 1024x1024 costs.",),
+        ),
+        Variant(
+            "v5.0-lite",
+            _way("v5.0-lite", four=True),
+            best_for="4K for a little less; edits",
+            seconds="40-90",
+            aliases=("v5-lite", "5.0-lite"),
+        ),
+        Variant(
+            "v5.0-pro",
+            _way("v5.0-pro"),
+            best_for="the best-rated Seedream for pictures from words",
+            avoid_for="4K: it accepts the size and returns about 2K",
+            seconds="40-90",
+            aliases=("v5-pro", "5.0-pro"),
+            notes=("Price not documented; one note from the site says 135.",),
+        ),
+        Variant("v4", _way("v4"), best_for="drafts: the cheapest, quick at 1024", seconds="10-90"),
+        Variant("v3", _way("v3"), best_for="pictures that must look as v3 made them"),
+    ),
+    quality={"draft": "v4", "standard": "v4.5", "high": "v4.5"},
+    best_for=("4K at a flat price", "many references", "posters and Chinese text", "products"),
+    avoid_for=("LoRAs", "negative prompts", "cheap drafts", "mature work"),
+    prompt=(
+        "Plain sentences, text in quotes. Words about size do nothing; spell out counts and "
+        "colours. For an edit: the instruction, and which picture gives what."
+    ),
+    sizes={
+        "1:1": (2048, 2048),
+        "4:3": (2304, 1728),
+        "3:2": (2496, 1664),
+        "16:9": (2560, 1440),
+        "21:9": (3360, 1440),
+    },
+    sizes_at={
+        "draft": {
+            "1:1": (1024, 1024),
+            "4:3": (1152, 864),
+            "3:2": (1248, 832),
+            "16:9": (1360, 768),
+            "21:9": (1568, 672),
+        }
+    },
+    mature="provider",
+    licence="closed",
+    notes=(
+        "Above 1.5 megapixels poll instead of waiting.",
+        "Sources of an edit must be between 1:3 and 3:1.",
+        "Guidance 2 to 3; above 5 the picture suffers.",
+    ),
+    conflicts=(
+        "Guidance: recipe page and document 2.5, the site sends 5. Taken: 2.5.",
+        "Smallest size: the document says 256 a side; resellers say that v4.5 and v5.0-lite want "
+        "3.68 megapixels. Taken: 2048x2048 by default, smaller sizes allowed.",
+        "v5.0-pro is in the document and not on the recipe page.",
+    ),
+    sources=(
+        "recipe page seedream (August 2026)",
+        "published document, form Seedream",
+        "civitai/civitai generator source, August 2026",
+        "ComfyUI partner-node documentation",
+    ),
+)

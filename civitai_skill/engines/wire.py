@@ -1,0 +1,265 @@
+"""The base of every wire form, and the field types they are written with.
+
+A wire form is one leaf of the service's `ImageGenInput`: a small pydantic class whose attributes
+carry the shared vocabulary's names and whose aliases are the JSON. `guidance` is `cfgScale` in one
+form and `guidanceScale` in the next, and that line is the whole translation.
+
+Types, ranges and enums are exactly the published document's: a form accepts what the document
+accepts and refuses what it refuses (seven point nought is an integer, true is not a number). A
+field's default is the service's own default, so a form always knows the value that will hold;
+`sent()` leaves the defaults out, `resolved()` spells them out. What the document does not know, but
+the guide does (a provider's own floor, steps that make noise), is said by `objection()`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from civitai_skill.errors import Problem
+from civitai_skill.scalars import AirText, Number, Text, Whole
+
+Operation = Literal["create", "edit", "variant"]
+
+# What the service calls an operation, and which of ours it is.
+OPERATIONS: dict[str, Operation] = {
+    "createImage": "create",
+    "proCreateImage": "create",
+    "text-to-image": "create",
+    "editImage": "edit",
+    "proEditImage": "edit",
+    "image-to-image": "edit",
+    "createVariant": "variant",
+}
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Marks an integer with the width that the document's `format` gives it."""
+
+    size: int
+
+
+@dataclass(frozen=True)
+class AirRole:
+    """Marks a field that holds AIRs with what must be in it."""
+
+    role: Literal["model", "lora", "part"]
+
+
+Seed = Annotated[Whole | None, Bits(64)]
+Seed32 = Annotated[Whole | None, Bits(32)]
+ModelAir = Annotated[AirText, AirRole("model")]
+PartAir = Annotated[AirText, AirRole("part")]
+PartAirs = Annotated[list[AirText], AirRole("part")]
+LoraMap = Annotated[dict[str, Number], AirRole("lora")]
+
+# The ranges that the forms of Civitai's own checkpoints share (sd1, sdxl, zImage, qwen 20b, comfy
+# flux1); only the defaults differ.
+LongText = Annotated[Text, Field(max_length=10000)]
+Steps150 = Annotated[Whole, Field(ge=1, le=150)]
+Guidance30 = Annotated[Number, Field(ge=0, le=30)]
+Quantity12 = Annotated[Whole, Field(ge=1, le=12)]
+Quantity4 = Annotated[Whole, Field(ge=1, le=4)]
+
+#: A field that may be left out but not be null, and whose default the document does not state.
+ABSENT: Any = None
+
+
+class LoraItem(BaseModel):
+    """One element of a LoRA list (flux2 dev, wan)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    air: AirText
+    strength: Annotated[Number, Field(ge=0, le=4)] = 1.0
+
+
+LoraList = Annotated[list[LoraItem], AirRole("lora")]
+
+OutputFormat = Literal["jpeg", "png", "webP"]
+
+# The site's own matrix and third parties found a part of these to work (engine guide, section 0);
+# the document is the upper bound, and the presets stay inside the part that works.
+SdcppSampler = Literal[
+    "euler", "heun", "dpm2", "dpm++2s_a", "dpm++2m", "dpm++2mv2", "ipndm", "ipndm_v",
+    "ddim_trailing", "euler_a", "lcm", "res_multistep", "res_2s", "tcd", "er_sde",
+]  # fmt: skip
+SdcppSchedule = Literal[
+    "simple", "discrete", "karras", "exponential", "ays", "bong_tangent", "gits", "sgm_uniform",
+    "smoothstep", "kl_optimal", "lcm",
+]  # fmt: skip
+ComfySampler = Literal[
+    "euler", "euler_ancestral", "euler_cfg_pp", "euler_ancestral_cfg_pp", "heun", "heunpp2",
+    "dpm_2", "dpm_2_ancestral", "lms", "dpm_fast", "dpm_adaptive", "dpmpp_2s_ancestral",
+    "dpmpp_2s_ancestral_cfg_pp", "dpmpp_sde", "dpmpp_sde_gpu", "dpmpp_2m", "dpmpp_2m_cfg_pp",
+    "dpmpp_2m_sde", "dpmpp_2m_sde_gpu", "dpmpp_3m_sde", "dpmpp_3m_sde_gpu", "ddpm", "lcm", "ipndm",
+    "ipndm_v", "deis", "ddim", "uni_pc", "uni_pc_bh2", "res_multistep", "er_sde",
+]  # fmt: skip
+ComfyScheduler = Literal[
+    "normal", "karras", "exponential", "sgm_uniform", "simple", "ddim_uniform", "beta"
+]
+ImageTransformer = Literal[
+    "canny", "mlsd", "depthZoe", "depthAnything", "depthAnythingV2", "zoeDepthAnything",
+    "zoeDepth", "midasDepth", "leresDepth", "metric3dDepth", "softedgePidinet", "hed", "teed",
+    "midasNormal", "baeNormal", "dsineNormal", "metric3dNormal", "lineartRealistic",
+    "lineartStandard", "lineartAnime", "lineartManga", "anyline", "scribble", "scribbleXdog",
+    "scribblePidinet", "fakeScribble", "openpose", "dwpose", "oneformerCoco", "oneformerAde20k",
+    "uniformer", "shuffle", "tile", "gray", "rembg", "inpaint",
+]  # fmt: skip
+
+
+class ControlNet(BaseModel):
+    """One element of `controlNets` (schema ImageJobControlNet)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+    preprocessor: ImageTransformer
+    weight: Number
+    start_step: Number
+    end_step: Number
+    image: Text | None = None
+    mask: Text | None = None
+
+
+class Wire(BaseModel):
+    """What every form has. Subclasses add fields; those that select it are one-value Literals."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+
+    #: The form takes its size from the source picture (the document marks it `readOnly`, or the
+    #: recipe page says so); a size in the request is then refused.
+    follows_source: ClassVar[bool] = False
+
+    output_format: OutputFormat | None = None
+    image_metadata: Text | None = None
+
+    # -- what the form is --------------------------------------------------------------
+    @classmethod
+    def tags(cls) -> dict[str, str]:
+        """The fields that select this form: {wire name: the one value}."""
+        found = {}
+        for name, field in cls.model_fields.items():
+            if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
+                found[field.alias or name] = get_args(field.annotation)[0]
+        return found
+
+    @classmethod
+    def route(cls) -> str:
+        """The service's `engine`: sdcpp, comfy, fal, or the maker's own."""
+        return cls.tags()["engine"]
+
+    @classmethod
+    def operations(cls) -> tuple[Operation, ...]:
+        """What the form can do. A form without an operation edits when it is given sources."""
+        tag = cls.tags().get("operation")
+        if tag is not None:
+            return (OPERATIONS[tag],)
+        return ("create", "edit") if "images" in cls.model_fields else ("create",)
+
+    @classmethod
+    def alias(cls, name: str) -> str:
+        """The wire name of an attribute."""
+        return cls.model_fields[name].alias or name
+
+    # -- the JSON ----------------------------------------------------------------------
+    @classmethod
+    def read(cls, values: dict[str, Any]) -> Wire:
+        """A form from wire names. Raises pydantic.ValidationError."""
+        return cls.model_validate(cls.tags() | values)
+
+    def sent(self) -> dict[str, Any]:
+        """The JSON that goes out: what was set, defaults left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
+
+    def resolved(self) -> dict[str, Any]:
+        """The JSON with every default spelt out, as the service echoes it."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    # -- what the maker's guide adds ---------------------------------------------------
+    def buzz(self) -> float | None:
+        """The documented price in Buzz, not yet rounded; None where nothing is documented."""
+        return None
+
+    def objection(self) -> Problem | None:
+        """A limit that the document does not state but the guide does; None when all is well."""
+        return None
+
+
+# -- sizes -----------------------------------------------------------------------------
+class Sized(Wire):
+    """Width and height in pixels; the ranges are those most forms share (64 to 2048)."""
+
+    width: Annotated[Whole, Field(ge=64, le=2048)] = 1024
+    height: Annotated[Whole, Field(ge=64, le=2048)] = 1024
+
+    def area(self) -> int:
+        """Pixels."""
+        return self.width * self.height
+
+
+class Sized512(Sized):
+    """The flux2 range: 512 to 2048 pixels a side."""
+
+    width: Annotated[Whole, Field(ge=512, le=2048)] = 1024
+    height: Annotated[Whole, Field(ge=512, le=2048)] = 1024
+
+
+# fal names sizes; which ratio each one is.
+FAL_SIZES: dict[str, str] = {
+    "1:1": "square_hd",
+    "3:4": "portrait_4_3",
+    "9:16": "portrait_16_9",
+    "4:3": "landscape_4_3",
+    "16:9": "landscape_16_9",
+}
+FalSize = Literal[
+    "square_hd", "square", "portrait_4_3", "portrait_16_9", "landscape_4_3", "landscape_16_9"
+]
+
+
+# -- the two self-hosted backends ------------------------------------------------------
+class Sdcpp(Wire):
+    """What the sdcpp backend's forms share: its own sampler names, a LoRA map."""
+
+    engine: Literal["sdcpp"] = "sdcpp"
+    sampler: SdcppSampler | None = Field(None, alias="sampleMethod")
+    scheduler: SdcppSchedule | None = Field(None, alias="schedule")
+    seed: Seed = None
+    loras: LoraMap = {}
+
+
+class Comfy(Wire):
+    """What the comfy backend's forms share: its own sampler names, a LoRA map."""
+
+    engine: Literal["comfy"] = "comfy"
+    sampler: ComfySampler | None = None
+    scheduler: ComfyScheduler | None = None
+    seed: Seed = None
+    loras: LoraMap = {}
+
+
+class SdcppVariant(Wire):
+    """A variant on sdcpp: one source picture and how far to leave it."""
+
+    image: Text
+    strength: Annotated[Number, Field(ge=0, le=1)] = 0.7
+
+
+class ComfyVariant(Wire):
+    """A variant on comfy: the same under another name, with another default."""
+
+    image: Text
+    strength: Annotated[Number, Field(ge=0, le=1)] = Field(0.75, alias="denoiseStrength")
+
+
+def megapixels(pixels: int) -> float:
+    """Millions of pixels (1,000,000, as the service's prices count them)."""
+    return pixels / 1_000_000
+
+
+def started_megapixels(pixels: int) -> int:
+    """Megapixels as flux2's hosted models bill them: every started one counts."""
+    return math.ceil(pixels / 1_000_000)

@@ -1,0 +1,94 @@
+"""The keywords that client methods take, typed once for both clients and every method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from civitai_skill.generation import Tell, Terms, silent
+from civitai_skill.request import ImageRequest, Quality
+
+Asked = ImageRequest | str | Mapping[str, Any]
+
+
+class Fields(TypedDict, total=False):
+    """The fields of an ImageRequest, as keywords beside a prompt."""
+
+    engine: str
+    variant: str | None
+    route: str | None
+    quality: Quality
+    negative_prompt: str | None
+    width: int | None
+    height: int | None
+    aspect_ratio: str | None
+    quantity: int
+    seed: int | None
+    steps: int | None
+    guidance: float | None
+    sampler: str | None
+    scheduler: str | None
+    model: str | None
+    loras: Sequence[Any]
+    images: Sequence[str]
+    strength: float | None
+    output_format: str | None
+    options: Mapping[str, Any]
+
+
+class Pricing(Fields, total=False):
+    """And what else changes a price."""
+
+    allow_mature_content: bool | None
+    currencies: Sequence[str] | None
+    priority: str | None
+
+
+class Buying(Pricing, total=False):
+    """And what surrounds a purchase.
+
+    `external_id` is the idempotency key (a fresh one when left out); `max_buzz` the most it may
+    cost; `tell` is called with every event on the way (see generation.Event).
+    """
+
+    tags: Sequence[str]
+    metadata: Mapping[str, Any] | None
+    external_id: str | None
+    max_buzz: int | None
+    tell: Tell | None
+
+
+class Filters(TypedDict, total=False):
+    """Which past workflows: tags are combined with AND, `text` searches the metadata, `since` and
+    `until` are ISO dates."""
+
+    tags: Sequence[str]
+    take: int
+    text: str | None
+    since: str | None
+    until: str | None
+    ascending: bool | None
+    exclude_failed: bool
+
+
+class Purchase:
+    """A call's keywords, sorted into what is asked for and what surrounds it."""
+
+    def __init__(self, asked: Asked, given: Mapping[str, Any]) -> None:
+        fields = dict(given)
+        self.tell: Tell = fields.pop("tell", None) or silent
+        self.max_buzz: int | None = fields.pop("max_buzz", None)
+        self.terms = Terms(
+            **{name: fields.pop(name) for name in Terms.__dataclass_fields__ if name in fields}
+        )
+        self.request = _request(asked, fields)
+
+
+def _request(asked: Asked, fields: dict[str, Any]) -> ImageRequest:
+    if isinstance(asked, ImageRequest):
+        if not fields:
+            return asked
+        return ImageRequest(**{n: getattr(asked, n) for n in asked.model_fields_set} | fields)
+    if isinstance(asked, Mapping):
+        return ImageRequest(**{**asked, **fields})
+    return ImageRequest(**{"prompt": asked, **fields})

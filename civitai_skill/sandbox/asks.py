@@ -1,0 +1,192 @@
+"""What a step asks for, once its body fits: its price, its pictures, its echo, its fate.
+
+Prices of finishing steps: the service's recipe pages (August 2026).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from civitai_skill.air import Air
+from civitai_skill.engines import catalog
+from civitai_skill.engines.plan import price_of
+from civitai_skill.engines.wire import Wire
+from civitai_skill.sandbox import refs, sizes, sources
+from civitai_skill.sandbox.check import StepAsked, airs, misfits
+from civitai_skill.sandbox.money import UNDOCUMENTED
+
+Json = dict[str, Any]
+Lookup = Callable[[str], Json | None]
+
+MARK = re.compile(r"\[sandbox:([a-z-]+)(?:=(\d+(?:\.\d+)?))?\]")
+
+_ENHANCED = "{prompt} Soft directional light, clear composition, natural colours, fine detail."
+
+
+@dataclass
+class Ask:
+    """A step, worked out.
+
+    `recipes` say how each picture is drawn; `trouble` is why the step fails when its turn comes
+    (an empty text: fails without a word); `digest` names identical steps whose outputs may be
+    reused, None where chance is involved; `hangs` says that the service would never finish it.
+    """
+
+    type: str
+    echo: Json
+    price: int = 0
+    quantity: int = 1
+    recipes: list[Json] = field(default_factory=list)
+    text: Json | None = None
+    digest: str | None = None
+    trouble: str | None = None
+    hangs: bool = False
+    prompt: str = ""
+
+
+def work_out(step: StepAsked, scope: Mapping[str, Any], lookup: Lookup) -> Ask:
+    """Work out one step; `scope` is what references may name, `lookup` finds a blob's record."""
+    given = step.input
+    value = refs.resolve(given, scope)
+    if step.model is None:
+        return Ask(step.type, given, UNDOCUMENTED, trouble="The input could not be resolved.")
+    lost = [key for key, inner in value.items() if _holds_missing(inner)]
+    known = {key: inner for key, inner in value.items() if key not in lost}
+    model, trouble = _read(step.model, known)
+    if lost:
+        trouble = f"A reference could not be resolved: {', '.join(sorted(lost))}."
+    if model is None:
+        return Ask(step.type, given, UNDOCUMENTED, trouble=trouble)
+    pictures = _pictures(known)
+    ask = _imagegen(model, pictures, lookup) if isinstance(model, Wire) else _finishing(
+        step.type, model, known, pictures, lookup)  # fmt: skip
+    ask.echo |= {key: inner for key, inner in given.items() if any(refs.references(inner))}
+    if trouble is None and any(sources.is_webp(text) for text in pictures):
+        trouble = ""
+    ask.trouble = trouble
+    return ask
+
+
+def _read(model: type[BaseModel], value: Json) -> tuple[BaseModel | None, str | None]:
+    """The input as an object; without what does not fit, where a reference brought that."""
+    found = misfits(model, value, "input")
+    bad = {re.split(r"[.\[]", path)[1] for path in found if "." in path}
+    left = {key: inner for key, inner in value.items() if key not in bad}
+    trouble = "; ".join(text for texts in found.values() for text in texts) or None
+    try:
+        return (model.read(left) if issubclass(model, Wire) else model.model_validate(left)), trouble
+    except ValidationError:
+        return None, trouble
+
+
+def _holds_missing(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_missing(inner) for inner in value.values())
+    if isinstance(value, list):
+        return any(_holds_missing(inner) for inner in value)
+    return value is refs.MISSING
+
+
+def _pictures(value: Mapping[str, Any]) -> list[str]:
+    """The source pictures of an input."""
+    image, images = value.get("image"), value.get("images")
+    found = [image] if isinstance(image, str) else []
+    return found + [text for text in (images if isinstance(images, list) else []) if text]
+
+
+# -- imageGen ----------------------------------------------------------------------------------------
+def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> Ask:
+    known = tuple(sources.size_of(text, lookup) for text in pictures)
+    source = next((size for size in known if size), None)
+    quantity = int(getattr(form, "quantity", 1))
+    price = price_of(form, known).buzz
+    width, height = sizes.pixels(form, source)
+    fixed = getattr(form, "seed", None)
+    seed = fixed if fixed is not None else random.randrange(1, 2**31)
+    echo = form.resolved()
+    prompt = str(getattr(form, "prompt", ""))
+    recipes = [
+        {
+            "kind": "draw",
+            "prompt": prompt,
+            "engine": " ".join(v for k, v in form.tags().items() if k != "operation"),
+            "seed": seed + i,
+            "sources": len(pictures),
+            "width": width,
+            "height": height,
+            "format": (form.output_format or "jpeg").lower(),
+        }
+        for i in range(quantity)
+    ]
+    return Ask(
+        "imageGen",
+        echo,
+        UNDOCUMENTED * quantity if price is None else price,
+        quantity,
+        recipes,
+        digest=None if fixed is None else _digest("imageGen", echo),
+        hangs=_is_foreign(form, echo),
+        prompt=prompt,
+    )
+
+
+def _is_foreign(form: Wire, echo: Json) -> bool:
+    """Does it load an AIR that belongs to another family? The service hangs on that."""
+    home = next(f for f in catalog.families() if type(form) in f.forms())
+    others = {e for f in catalog.families() if f is not home for e in f.ecosystems}
+    named = {Air.parse(text).family for text in airs(echo)}
+    return any(name in others and name not in home.ecosystems for name in named)
+
+
+# -- the finishing steps -------------------------------------------------------------------------------
+def _finishing(
+    kind: str, model: BaseModel, value: Json, pictures: list[str], lookup: Lookup
+) -> Ask:
+    echo = {**model.model_dump(mode="json", by_alias=True, exclude_none=True)}
+    if kind == "promptEnhancement":
+        return _enhancement(echo)
+    text = pictures[0] if pictures else ""
+    source = sources.size_of(text, lookup) or sizes.SQUARE
+    million = source[0] * source[1] / 1_000_000
+    recipe: Json = {"kind": kind, "source": text}
+    if kind == "imageUpscaler":
+        repeats = int(echo.get("numberOfRepeats", 1))
+        price = max(1, math.ceil(million)) * 2**repeats
+        size, suffix = sizes.upscaled(source, repeats), "jpeg"
+    elif kind == "imageBackgroundRemoval":
+        price = max(1, round((4.7 + 0.6 * million) * 10 / 8))
+        size, suffix = source, str(echo.get("format", "png"))
+    else:
+        price = 1
+        changes = [t for t in value.get("transforms", []) if isinstance(t, dict)]
+        output = value.get("output", {})
+        size, suffix = sizes.resized(source, changes), str(output.get("format", "jpeg"))
+        recipe |= {"transforms": changes, "output": output}
+    recipe |= {"width": size[0], "height": size[1], "format": suffix}
+    return Ask(kind, echo, price, 1, [recipe], digest=_digest(kind, echo))
+
+
+def _enhancement(echo: Json) -> Ask:
+    prompt = echo.get("prompt", "")
+    text: Json = {
+        "issues": [],
+        "recommendations": ["Name the light, the place and the style."],
+        "enhancedPrompt": _ENHANCED.format(prompt=prompt.rstrip(". ") + "."),
+    }
+    if echo.get("negativePrompt"):
+        text["enhancedNegativePrompt"] = echo["negativePrompt"]
+    return Ask("promptEnhancement", echo, 1, 1, text=text, prompt=prompt)
+
+
+def _digest(kind: str, echo: Json) -> str:
+    return hashlib.sha256(json.dumps([kind, echo], sort_keys=True).encode()).hexdigest()
+

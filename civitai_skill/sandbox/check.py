@@ -1,0 +1,311 @@
+"""Verdicts: does a body fit the published document? And if not, what the service would say.
+
+The wire forms are the engines' own classes, found by the values that select them. A reference
+(`refs.py`) may stand for the value of any property.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import httpx
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from civitai_skill.engines import catalog
+from civitai_skill.engines.wire import Wire
+from civitai_skill.sandbox import shapes
+from civitai_skill.sandbox.answers import Answered, problem, refusal, validation
+from civitai_skill.sandbox.refs import is_reference
+
+Findings = dict[str, list[str]]
+
+#: A selecting field that may be left out, and what is then meant (seen in the guide's samples).
+_MEANT: tuple[tuple[dict[str, str], str, str], ...] = (
+    ({"engine": "grok"}, "version", "v1.0"),
+    ({"engine": "grok", "version": "v2.0"}, "operation", "createImage"),
+)
+
+#: Properties that hold one object of their own schema.
+_OBJECTS = frozenset({"tips", "output", "input"})
+
+
+@dataclass(frozen=True)
+class StepAsked:
+    """A step that fits: its JSON, and the class that reads its input (None: a bare reference)."""
+
+    given: Mapping[str, Any]
+    type: str
+    model: type[BaseModel] | None
+
+    @property
+    def input(self) -> dict[str, Any]:
+        return dict(self.given["input"])
+
+    def literal(self, name: str, default: Any = None) -> Any:
+        """A property's value; the default where it is absent, null or a reference."""
+        return _literal(self.given, name, default)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A template that fits."""
+
+    given: Mapping[str, Any]
+    steps: tuple[StepAsked, ...]
+
+    def literal(self, name: str, default: Any = None) -> Any:
+        """A property's value; the default where it is absent, null or a reference."""
+        return _literal(self.given, name, default)
+
+
+def _literal(given: Mapping[str, Any], name: str, default: Any) -> Any:
+    value = given.get(name)
+    return default if value is None or is_reference(value) else value
+
+
+# -- the verdict -------------------------------------------------------------------------------------
+def template(body: Any) -> Asked:
+    """A workflow template; raises Answered with a 400 when it does not fit."""
+    found = misfits(shapes.Template, body, "")
+    steps: list[StepAsked] = []
+    if not found and isinstance(body["steps"], list):
+        for i, given in enumerate(body["steps"]):
+            steps.append(_step(given, f"steps[{i}]", found))
+    if found:
+        raise Answered(validation(found))
+    return Asked(body, tuple(steps))
+
+
+def _step(given: Any, where: str, found: Findings) -> StepAsked:
+    kind = given.get("$type") if isinstance(given, dict) else None
+    if isinstance(kind, str) and kind in shapes.OTHER_STEPS:
+        emulated = ", ".join(("imageGen", *shapes.FINISHING))
+        raise Answered(
+            refusal(f"The sandbox does not emulate the step type {kind}; it has {emulated}.")
+        )
+    if kind != "imageGen" and not (isinstance(kind, str) and kind in shapes.FINISHING):
+        found[where or "$"] = [_unrecognized("$type", kind, isinstance(given, dict))]
+        return StepAsked({}, "", None)
+    found |= misfits(shapes.Step, given, where)
+    value = given.get("input")
+    if not isinstance(value, dict) or "$ref" in value:
+        return StepAsked(given, kind, None)
+    where += ".input"
+    if kind == "imageGen":
+        model: type[BaseModel] | None = _form(value, where, found)
+    else:
+        model = shapes.FINISHING[kind]
+    if model is not None:
+        found |= misfits(model, value, where)
+    if model is shapes.Convert:
+        _converting(value, where, found)
+    return StepAsked(given, kind, model)
+
+
+def _converting(value: Mapping[str, Any], where: str, found: Findings) -> None:
+    transforms = value.get("transforms")
+    for i, item in enumerate(transforms if isinstance(transforms, list) else ()):
+        found |= _chosen(shapes.TRANSFORMS, "type", item, f"{where}.transforms[{i}]")
+    output = value.get("output")
+    if isinstance(output, dict) and "$ref" not in output:
+        found |= _chosen(shapes.OUTPUTS, "format", output, f"{where}.output")
+
+
+def _chosen(
+    classes: Mapping[str, type[BaseModel]], tag: str, value: Any, where: str
+) -> Findings:
+    kind = value.get(tag) if isinstance(value, dict) else None
+    if not isinstance(kind, str) or kind not in classes:
+        return {where: [_unrecognized(tag, kind, isinstance(value, dict))]}
+    return misfits(classes[kind], value, where)
+
+
+# -- which wire form -----------------------------------------------------------------------------------
+@cache
+def forms() -> tuple[type[Wire], ...]:
+    """Every wire form of every engine."""
+    return tuple(dict.fromkeys(form for family in catalog.families() for form in family.forms()))
+
+
+def form_of(value: Mapping[str, Any]) -> type[Wire] | None:
+    """The wire form that an imageGen input selects, or None."""
+    return next((f for f in forms() if all(_selects(value, f, tag) for tag in f.tags())), None)
+
+
+def _selects(value: Mapping[str, Any], form: type[Wire], tag: str) -> bool:
+    wanted = form.tags()[tag]
+    if tag in value:
+        return bool(value[tag] == wanted)
+    return any(
+        name == tag and meant == wanted and all(form.tags().get(k) == v for k, v in when.items())
+        for when, name, meant in _MEANT
+    )
+
+
+def _form(value: Mapping[str, Any], where: str, found: Findings) -> type[Wire] | None:
+    form = form_of(value)
+    if form is not None:
+        return form
+    left = list(forms())
+    for tag in dict.fromkeys(tag for form in forms() for tag in form.tags()):
+        having = [f for f in left if tag in f.tags()]
+        left = [f for f in left if tag not in f.tags() or _selects(value, f, tag)]
+        if left or not having:
+            continue
+        given = value.get(tag)
+        if isinstance(given, str) and given in shapes.OTHER_FORMS.get(tag, ()):
+            known = ", ".join(sorted({f.tags()[tag] for f in having}))
+            raise Answered(
+                refusal(f"The sandbox does not emulate {tag} {given}; here it has {known}.")
+            )
+        found[where] = [_unrecognized(tag, given, tag in value)]
+        return None
+    found[where] = ["No derived type found for this combination of discriminators."]
+    return None
+
+
+def _unrecognized(tag: str, given: Any, there: bool) -> str:
+    if not there:
+        return f"The JSON payload must specify the type discriminator '{tag}'."
+    shown = given if isinstance(given, str) else json.dumps(given)
+    if tag in ("$type", "engine"):
+        return f"Read unrecognized type discriminator id '{shown}' for '{tag}'."
+    return f"No derived type found for {tag} '{shown}'."
+
+
+# -- pydantic's findings, in the service's form ----------------------------------------------------------
+def misfits(model: type[BaseModel], value: Any, where: str) -> Findings:
+    """What does not fit, by path; empty when all is well."""
+    try:
+        model.model_validate(value)
+    except ValidationError as error:
+        found: Findings = {}
+        for detail in error.errors(include_url=False):
+            if not _is_excused(detail["loc"], value):
+                found.setdefault(_path(where, detail["loc"]), []).append(_message(detail))
+        return found
+    return {}
+
+
+def _is_excused(loc: Sequence[int | str], value: Any) -> bool:
+    """Does a reference stand where the value was not accepted?"""
+    node = value
+    for i, part in enumerate(loc):
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+        of_object = i == 0 or isinstance(loc[i - 1], int) or loc[i - 1] in _OBJECTS
+        if not isinstance(part, str) or not of_object or not isinstance(node, dict):
+            continue
+        if "$ref" in node and (part in _OBJECTS or _is_whole(node)):
+            return True
+    return False
+
+
+def _is_whole(node: dict[str, Any]) -> bool:
+    return is_reference(node) and isinstance(node.get("path", ""), str)
+
+
+def _path(where: str, loc: Sequence[int | str]) -> str:
+    return _joined(where, loc).removeprefix(".") or "$"
+
+
+def _joined(where: str, loc: Sequence[int | str]) -> str:
+    return where + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in loc)
+
+
+def _message(detail: ErrorDetails) -> str:
+    name = str(detail["loc"][-1]) if detail["loc"] else "body"
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "missing":
+        return f"JSON deserialization was missing required properties including: '{name}'."
+    if kind == "extra_forbidden":
+        return f"The JSON property '{name}' could not be mapped to any member of this type."
+    if kind == "greater_than_equal":
+        return f"The field {name} must be {context['ge']} or more."
+    if kind == "less_than_equal":
+        return f"The field {name} must be {context['le']} or less."
+    if kind in ("too_long", "string_too_long"):
+        return f"The field {name} must have a maximum length of '{context['max_length']}'."
+    if kind in ("too_short", "string_too_short"):
+        return f"The field {name} must have a minimum length of '{context['min_length']}'."
+    return f"The value '{_shown(detail['input'])}' is not valid for {name}."
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+# -- bodies and parameters -------------------------------------------------------------------------------
+def body_of(request: httpx.Request) -> Any:
+    """The JSON of a request; raises Answered with a 400 for what is not JSON, 415 for what is not
+    called so."""
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if not (kind in ("application/json", "text/json") or kind.endswith("+json")):
+        raise Answered(problem(415, "Content-Type must be application/json."))
+    try:
+        body = json.loads(request.read(), parse_constant=_no_constant)
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        raise Answered(validation({"$": ["The body is not valid JSON."]})) from None
+    return body
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+class Query:
+    """The query of a request, read as the service binds it."""
+
+    def __init__(self, request: httpx.Request) -> None:
+        self._values = request.url.params
+
+    def text(self, name: str) -> str | None:
+        return self._values.get(name)
+
+    def texts(self, name: str) -> list[str]:
+        return self._values.get_list(name)
+
+    def whole(self, name: str, default: int) -> int:
+        value = self._values.get(name)
+        if value is None:
+            return default
+        try:
+            return int(value)
+        except ValueError:
+            raise self.bad(name) from None
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self._values.get(name)
+        if value is None:
+            return default
+        if value.lower() not in ("true", "false"):
+            raise self.bad(name)
+        return value.lower() == "true"
+
+    def bad(self, name: str) -> Answered:
+        """The 400 for a value that can't be bound."""
+        value = self._values.get(name)
+        return Answered(validation({name: [f"The value '{value}' is not valid."]}))
+
+
+def airs(value: Any) -> Iterator[str]:
+    """Every text in an input that names its ecosystem: AIRs of models and LoRAs."""
+    if isinstance(value, str):
+        if value.startswith("urn:air:"):
+            yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from airs(key)
+            yield from airs(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from airs(inner)

@@ -1,0 +1,117 @@
+"""Where a workflow stands: computed from its record and the clock, never stored.
+
+A step's record holds five moments (`at`): created, preparing, scheduled, processing, ended. The
+last is when its `fate` comes true. A canceled workflow holds the moment of that as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Record = dict[str, Any]
+
+TERMINAL = frozenset({"succeeded", "failed", "expired", "canceled"})
+RUNNING = ("unassigned", "preparing", "scheduled", "processing")
+
+#: Seconds from submit to end when nothing else is said: quick enough for a command, long enough to
+#: see every state when asked for.
+SECONDS_PER_JOB = 0.4
+
+# How those seconds divide: queue, preparation of the model, queue again, rendering.
+_SHARES = (0.1, 0.2, 0.1, 0.6)
+
+# A service's step that nobody finishes runs into its time-out (00:20:00 where none is given).
+TIMEOUT = 1200.0
+
+# What a wedged job was seen to report for ever (civitai-api facts, section 3).
+_WEDGED = 3e-5
+
+
+def moments(begin: float, seconds: float, timeout: float | None = None) -> list[float]:
+    """The five moments of a step. With `timeout` it hangs in processing until then."""
+    at = [begin]
+    for share in _SHARES:
+        at.append(at[-1] + share * seconds)
+    if timeout is not None:
+        at[-1] = begin + timeout
+    return at
+
+
+def step_status(record: Record, step: Record, now: float) -> str:
+    """A step's status."""
+    canceled, at = record["canceled"], step["at"]
+    if record["whatif"]:
+        return "unassigned"
+    if canceled is not None and canceled <= now and canceled < at[4]:
+        return "canceled"
+    if now >= at[4]:
+        return str(step["fate"])
+    return RUNNING[max(i for i in range(4) if at[i] <= now or i == 0)]
+
+
+def status(record: Record, now: float) -> str:
+    """The workflow's status: that of the step which says most."""
+    found = [step_status(record, step, now) for step in record["steps"]]
+    if record["whatif"]:
+        return "unassigned"
+    running = [s for s in found if s not in TERMINAL]
+    if running:
+        if len(running) < len(found):
+            return "processing"
+        return max(running, key=RUNNING.index)
+    return next((s for s in ("failed", "expired", "canceled") if s in found), "succeeded")
+
+
+def is_over(record: Record, now: float) -> bool:
+    """Does nothing change any more?"""
+    return status(record, now) in TERMINAL
+
+
+def ends(record: Record) -> float:
+    """When the workflow is over, as things stand."""
+    end = max((step["at"][4] for step in record["steps"]), default=record["created"])
+    canceled = record["canceled"]
+    return float(end if canceled is None else min(end, canceled))
+
+
+def next_change(record: Record, now: float) -> float | None:
+    """The next moment at which a status changes; None when none will."""
+    later = [t for step in record["steps"] for t in step["at"] if t > now]
+    return None if is_over(record, now) else min(later, default=None)
+
+
+def started(record: Record, step: Record, now: float) -> float | None:
+    """When a step left the queue, if it has."""
+    began = step["at"][1]
+    if record["whatif"] or began > now or (record["canceled"] or now) < began:
+        return None
+    return float(began)
+
+
+def completed(record: Record, step: Record, now: float) -> float | None:
+    """When a step was over, if it is."""
+    if step_status(record, step, now) not in TERMINAL:
+        return None
+    end = step["at"][4]
+    return float(end if record["canceled"] is None else min(end, record["canceled"]))
+
+
+def progress(record: Record, step: Record, now: float) -> float | None:
+    """estimatedProgressRate: of the model's download while preparing, of the picture while
+    processing, else None."""
+    at = step["at"]
+    state = step_status(record, step, now)
+    if state == "preparing":
+        return _share(at[1], at[2], now)
+    if state == "processing":
+        return _WEDGED if step["stuck"] else _share(at[3], at[4], now)
+    return None
+
+
+def delivered(record: Record, step: Record, now: float) -> bool:
+    """Has the step brought something home?"""
+    return step_status(record, step, now) == "succeeded"
+
+
+def _share(begin: float, end: float, now: float) -> float:
+    return 1.0 if end <= begin else round(min(max((now - begin) / (end - begin), 0.0), 1.0), 4)

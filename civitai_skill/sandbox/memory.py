@@ -1,0 +1,208 @@
+"""What the sandbox remembers: accounts, workflows, blobs, cached outputs, scripted faults.
+
+One SQLite file may serve several servers and commands at once: every transaction is short, and
+none is open while a request waits. Records are JSON documents; columns exist for what is searched.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS secret(value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS accounts(
+    key TEXT PRIMARY KEY, user INTEGER NOT NULL UNIQUE, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS workflows(
+    id TEXT PRIMARY KEY, user INTEGER NOT NULL, created REAL NOT NULL, external TEXT,
+    due REAL, record TEXT NOT NULL, UNIQUE(user, external));
+CREATE INDEX IF NOT EXISTS workflows_by_time ON workflows(user, created);
+CREATE INDEX IF NOT EXISTS workflows_by_due ON workflows(user, due);
+CREATE TABLE IF NOT EXISTS blobs(
+    id TEXT PRIMARY KEY, user INTEGER NOT NULL, record TEXT NOT NULL, data BLOB);
+CREATE TABLE IF NOT EXISTS cached(
+    user INTEGER NOT NULL, digest TEXT NOT NULL, since REAL NOT NULL, record TEXT NOT NULL,
+    PRIMARY KEY(user, digest));
+CREATE TABLE IF NOT EXISTS faults(id INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT NOT NULL);
+"""
+
+
+class Memory:
+    """The tables. Everything but `change` must be called inside `with memory.change():`."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(
+            path or ":memory:", timeout=30, isolation_level=None, check_same_thread=False
+        )
+        self._db.execute("PRAGMA journal_mode=WAL")
+        # A power cut may cost the last seconds of a sandbox; speed is worth more here.
+        self._db.execute("PRAGMA synchronous=OFF")
+        with self.change():
+            for statement in _SCHEMA.split(";"):
+                self._db.execute(statement)
+            if self._one("SELECT value FROM secret") is None:
+                self._db.execute("INSERT INTO secret VALUES (?)", (secrets.token_hex(32),))
+            self.secret: bytes = bytes.fromhex(self._one("SELECT value FROM secret")[0])
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """One short transaction; rolled back when an exception leaves it."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    # -- accounts --------------------------------------------------------------------------------
+    def account(self, key: str) -> Record | None:
+        """The account of a key's digest."""
+        row = self._one("SELECT record FROM accounts WHERE key = ?", key)
+        return None if row is None else json.loads(row[0])
+
+    def accounts(self) -> list[Record]:
+        """Every account, in the order in which they came."""
+        rows = self._db.execute("SELECT record FROM accounts ORDER BY rowid")
+        return [json.loads(row[0]) for row in rows]
+
+    def keep_account(self, account: Record) -> None:
+        """Write an account."""
+        self._db.execute(
+            "INSERT INTO accounts VALUES (?, ?, ?) "
+            "ON CONFLICT(key) DO UPDATE SET record = excluded.record",
+            (account["key"], account["user"], json.dumps(account)),
+        )
+
+    # -- workflows -------------------------------------------------------------------------------
+    def workflow(self, user: int, id: str) -> Record | None:
+        """A workflow of this account that was not deleted."""
+        row = self._one("SELECT record FROM workflows WHERE id = ? AND user = ?", id, user)
+        record = None if row is None else json.loads(row[0])
+        return None if record is None or record["deleted"] else record
+
+    def by_external(self, user: int, external: str) -> Record | None:
+        """The workflow that an idempotency key belongs to, deleted or not."""
+        row = self._one(
+            "SELECT record FROM workflows WHERE user = ? AND external = ?", user, external
+        )
+        return None if row is None else json.loads(row[0])
+
+    def keep_workflow(self, record: Record, due: float | None) -> None:
+        """Write a workflow; `due` is when its money must be settled, None when it is."""
+        self._db.execute(
+            "INSERT INTO workflows VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT(id) DO UPDATE SET due = excluded.due, record = excluded.record",
+            (
+                record["id"],
+                record["user"],
+                record["created"],
+                record["external"],
+                due,
+                json.dumps(record),
+            ),
+        )
+
+    def due(self, user: int, now: float) -> list[Record]:
+        """The workflows that ended since and are not settled yet."""
+        rows = self._db.execute(
+            "SELECT record FROM workflows WHERE user = ? AND due <= ? ORDER BY due", (user, now)
+        ).fetchall()
+        return [json.loads(row[0]) for row in rows]
+
+    def workflows(self, user: int, ascending: bool) -> Iterator[Record]:
+        """Every workflow of an account that was not deleted, by age."""
+        order = "ASC" if ascending else "DESC"
+        rows = self._db.execute(
+            f"SELECT record FROM workflows WHERE user = ? ORDER BY created {order}", (user,)
+        )
+        for row in rows:
+            record = json.loads(row[0])
+            if not record["deleted"]:
+                yield record
+
+    def externals(self, user: int) -> list[str]:
+        """The idempotency keys of an account, oldest first."""
+        rows = self._db.execute(
+            "SELECT external FROM workflows WHERE user = ? AND external IS NOT NULL "
+            "ORDER BY created",
+            (user,),
+        )
+        return [row[0] for row in rows]
+
+    # -- blobs -----------------------------------------------------------------------------------
+    def blob(self, id: str) -> Record | None:
+        """A blob's record, whoever owns it."""
+        row = self._one("SELECT record FROM blobs WHERE id = ?", id)
+        return None if row is None else json.loads(row[0])
+
+    def blob_data(self, id: str) -> bytes | None:
+        """The bytes of an uploaded blob; None for one that is drawn on demand."""
+        row = self._one("SELECT data FROM blobs WHERE id = ?", id)
+        return None if row is None or row[0] is None else bytes(row[0])
+
+    def add_blob(self, record: Record, data: bytes | None = None) -> None:
+        """Write a new blob."""
+        self._db.execute(
+            "INSERT INTO blobs VALUES (?, ?, ?, ?)",
+            (record["id"], record["user"], json.dumps(record), data),
+        )
+
+    # -- cached outputs --------------------------------------------------------------------------
+    def cached(self, user: int, digest: str, now: float) -> Record | None:
+        """The outputs of an identical step that had finished by now."""
+        row = self._one(
+            "SELECT record FROM cached WHERE user = ? AND digest = ? AND since <= ?",
+            user,
+            digest,
+            now,
+        )
+        return None if row is None else json.loads(row[0])
+
+    def keep_cached(self, user: int, digest: str, since: float, outputs: Record) -> None:
+        """Remember the outputs of a step from `since` on; the first of equals stays."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO cached VALUES (?, ?, ?, ?)",
+            (user, digest, since, json.dumps(outputs)),
+        )
+
+    # -- faults ----------------------------------------------------------------------------------
+    def faults(self) -> list[tuple[int, Record]]:
+        """The scripted faults, oldest first."""
+        rows = self._db.execute("SELECT id, record FROM faults ORDER BY id").fetchall()
+        return [(row[0], json.loads(row[1])) for row in rows]
+
+    def add_fault(self, record: Record) -> None:
+        """Script one more."""
+        self._db.execute("INSERT INTO faults(record) VALUES (?)", (json.dumps(record),))
+
+    def keep_fault(self, id: int, record: Record) -> None:
+        """Write a fault's counters."""
+        self._db.execute("UPDATE faults SET record = ? WHERE id = ?", (json.dumps(record), id))
+
+    def drop_fault(self, id: int | None = None) -> None:
+        """Forget one fault, or all of them."""
+        if id is None:
+            self._db.execute("DELETE FROM faults")
+        else:
+            self._db.execute("DELETE FROM faults WHERE id = ?", (id,))
+
+    def _one(self, query: str, *values: Any) -> Any:
+        return self._db.execute(query, values).fetchone()

@@ -1,0 +1,132 @@
+"""Buzz: balances by currency, what a workflow draws from which, and what comes back.
+
+Sources: civitai-api facts, sections 1.1, 4 and 7. A workflow that may show mature pictures is paid
+in yellow only; else blue is drawn first, then green, then yellow, and a price may split.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from civitai_skill.sandbox import life
+
+Record = dict[str, Any]
+
+#: What a new account holds.
+BALANCE: Mapping[str, int] = {"blue": 10_000, "green": 1_000, "yellow": 10_000}
+
+#: The sandbox's own price of a picture whose real price is not documented. Not a fact about the
+#: service: it only makes such a picture cost something plausible.
+UNDOCUMENTED = 50
+
+_DRAWN = ("blue", "green", "yellow")
+
+
+def allowed(currencies: list[Any], allow_mature: bool | None) -> list[str]:
+    """The currencies that may pay, in the order in which they are drawn."""
+    named = [c for c in currencies if isinstance(c, str)]
+    able = ["yellow"] if allow_mature else list(_DRAWN)
+    return [c for c in able if not named or c in named]
+
+
+def draw(balance: Mapping[str, int], price: int, currencies: list[str]) -> dict[str, int] | None:
+    """What each currency pays, or None when they are short."""
+    paid: dict[str, int] = {}
+    for currency in currencies:
+        part = min(price - sum(paid.values()), balance.get(currency, 0))
+        if part > 0:
+            paid[currency] = part
+    return paid if sum(paid.values()) == price else None
+
+
+def tip(price: int, tips: Any) -> dict[str, int]:
+    """Tips in Buzz: rates on the price, rounded up."""
+    rates = tips if isinstance(tips, dict) else {}
+    return {
+        who: math.ceil(round(price * rate, 6)) if isinstance(rate, int | float) else 0
+        for who in ("civitai", "creators")
+        for rate in (rates.get(who, 0),)
+    }
+
+
+def price(record: Record) -> int:
+    """What was asked for the steps."""
+    return int(sum(step["price"] for step in record["steps"]))
+
+
+def charge(account: Record, record: Record, paid: Mapping[str, int]) -> None:
+    """Take Buzz from an account for a workflow."""
+    for currency, amount in paid.items():
+        account["balance"][currency] = account["balance"].get(currency, 0) - amount
+        account["charged"] += amount
+        record["transactions"].append(_transaction(record, "debit", currency, amount))
+
+
+def refund(account: Record, record: Record, amount: int) -> None:
+    """Give Buzz back, the currency that was drawn last first."""
+    for currency in reversed(_DRAWN):
+        part = min(amount, net(record).get(currency, 0))
+        if part > 0:
+            amount -= part
+            _credit(account, record, currency, part)
+
+
+def _credit(account: Record, record: Record, currency: str, amount: int) -> None:
+    account["balance"][currency] = account["balance"].get(currency, 0) + amount
+    account["refunded"] += amount
+    record["transactions"].append(_transaction(record, "credit", currency, amount))
+
+
+def net(record: Record) -> dict[str, int]:
+    """What a workflow holds of each currency now."""
+    kept: dict[str, int] = {}
+    for entry in record["transactions"]:
+        sign = 1 if entry["type"] == "debit" else -1
+        kept[entry["accountType"]] = kept.get(entry["accountType"], 0) + sign * entry["amount"]
+    return {currency: amount for currency, amount in kept.items() if amount}
+
+
+def settle(account: Record, record: Record, now: float) -> None:
+    """Refund what a finished workflow did not deliver, and upgrade a mature one that asked for it.
+
+    Nothing delivered: everything back, tips too. Something delivered: the other steps' prices.
+    """
+    undelivered = sum(s["price"] for s in record["steps"] if not life.delivered(record, s, now))
+    paid = sum(net(record).values())
+    anything = any(life.delivered(record, step, now) for step in record["steps"])
+    if undelivered or not anything:
+        refund(account, record, undelivered if anything else paid)
+    if record["upgradeMode"] == "automatic" and is_held(record):
+        upgrade(account, record)
+
+
+def is_held(record: Record) -> bool:
+    """Are mature pictures being held back?"""
+    return not record["allowMature"] and any(step["mature"] for step in record["steps"])
+
+
+def upgrade(account: Record, record: Record) -> bool:
+    """Allow mature pictures: blue and green go back, yellow is charged. False when it is short."""
+    others = {c: n for c, n in net(record).items() if c != "yellow"}
+    owed = sum(others.values())
+    if account["balance"].get("yellow", 0) < owed:
+        return False
+    for currency, amount in others.items():
+        _credit(account, record, currency, amount)
+    if owed:
+        charge(account, record, {"yellow": owed})
+    record["allowMature"] = True
+    return True
+
+
+def _transaction(record: Record, kind: str, currency: str, amount: int) -> Record:
+    number = sum(1 for entry in record["transactions"] if entry["type"] == kind)
+    suffix = kind if number == 0 else f"{kind}-{number}"
+    return {
+        "type": kind,
+        "amount": amount,
+        "id": f"{record['id']}-{suffix}",
+        "accountType": currency,
+    }

@@ -1,0 +1,235 @@
+"""The published document's schemas around a picture: the workflow, its steps, the finishing steps.
+
+The wire forms of imageGen are the engines' (`civitai_skill.engines`); what stands here is the rest
+of a WorkflowTemplate that the sandbox emulates. An enum that the document gives by `$ref` may be
+null wherever it stands, as the document's own checker reads it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from civitai_skill.scalars import Flag, Number, Text, Whole
+
+#: May be left out, but not be null.
+ABSENT: Any = None
+
+_EXTERNAL = re.compile(r"^[A-Za-z0-9_-]+$")
+
+
+class Shape(BaseModel):
+    """A closed object with camel-case names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+
+
+def _unlike(values: list[str]) -> list[str]:
+    if len(set(values)) < len(values):
+        raise ValueError("must not hold the same tag twice")
+    return values
+
+
+def _external(value: str) -> str:
+    if _EXTERNAL.search(value) is None:
+        raise ValueError("must match ^[A-Za-z0-9_-]+$")
+    return value
+
+
+Currency = Literal["yellow", "blue", "green", "fakeRed"]
+Level = Literal["pg", "pg13", "r", "x", "xxx", "na"]
+Metadata = dict[str, Any]
+_EVENT_STATES = ("*", "unassigned", "processing", "succeeded", "failed", "expired", "canceled")
+_EVENTS = frozenset(f"{what}:{s}" for what in ("workflow", "step", "job") for s in _EVENT_STATES)
+
+
+def _event(value: str) -> str:
+    if value not in _EVENTS:
+        raise ValueError("is not an event")
+    return value
+
+
+class Callback(Shape):
+    """Schema WorkflowCallback."""
+
+    url: Text
+    type: list[Annotated[Text, AfterValidator(_event)]]
+    detailed: Flag | None = None
+
+
+class Tips(Shape):
+    """Schema WorkflowTips: rates on top of the price."""
+
+    civitai: Annotated[Number, Field(ge=0, le=2)]
+    creators: Annotated[Number, Field(ge=0, le=2)]
+
+
+class Template(Shape):
+    """Schema WorkflowTemplate; its steps are checked one by one."""
+
+    metadata: Metadata | None = None
+    tags: Annotated[list[Text], Field(max_length=10), AfterValidator(_unlike)] | None = None
+    steps: Annotated[list[Any], Field(min_length=1)]
+    callbacks: list[Callback] | None = None
+    tips: Tips | None = None
+    arguments: Metadata | None = None
+    nsfw_level: Level | None = None
+    experimental: Flag | None = None
+    allow_mature_content: Flag | None = None
+    upgrade_mode: Literal["manual", "automatic"] | None = None
+    currencies: list[Currency | None] = []
+    ephemeral: Flag | None = None
+    external_id: (
+        Annotated[Text, Field(min_length=1, max_length=128), AfterValidator(_external)] | None
+    ) = None
+
+
+class Step(Shape):
+    """Schema WorkflowStepTemplate with an input, which is checked by the step's type."""
+
+    type: Text = Field(alias="$type")
+    name: Text | None = None
+    priority: Literal["high", "normal", "low"] | None = None
+    timeout: Text | None = None
+    retries: Whole | None = None
+    metadata: Metadata | None = None
+    input: Annotated[dict[str, Any], Field(strict=True)]
+
+
+# -- the finishing steps -----------------------------------------------------------------------------
+class Upscaler(Shape):
+    """Schema ImageUpscalerInput."""
+
+    image: Text
+    model: Text | None = None
+    number_of_repeats: Annotated[Whole, Field(ge=1, le=3)] = 1
+
+
+class BackgroundRemoval(Shape):
+    """Schema ImageBackgroundRemovalInput."""
+
+    image: Text
+    format: Literal["png", "webp"] | None = None
+
+
+class Enhancement(Shape):
+    """Schema PromptEnhancementInput."""
+
+    ecosystem: Annotated[Text, Field(min_length=1)]
+    prompt: Annotated[Text, Field(min_length=1)]
+    negative_prompt: Text | None = None
+    temperature: Annotated[Number, Field(ge=0, le=1)] | None = None
+    instruction: Text | None = None
+    images: list[Text] | None = None
+
+
+class Convert(Shape):
+    """Schema ConvertImageInput; transforms and output are checked by their own discriminators."""
+
+    image: Text
+    transforms: list[Any] = []
+    output: Annotated[dict[str, Any], Field(strict=True)]
+
+
+class Region(Shape):
+    """Schema BlurRegion, in pixels."""
+
+    x1: Whole
+    y1: Whole
+    x2: Whole
+    y2: Whole
+
+
+class Resize(Shape):
+    """Schema ResizeTransform."""
+
+    type: Literal["resize"]
+    target_width: Annotated[Whole, Field(ge=1, le=4096)] | None = None
+
+
+class Blur(Shape):
+    """Schema BlurTransform."""
+
+    type: Literal["blur"]
+    blur: Annotated[Whole, Field(ge=1, le=100)]
+    mode: Literal["include", "exclude"] | None
+    regions: list[Region] = []
+
+
+class Output(Shape):
+    """Schema ImageOutputFormat; png adds nothing to it."""
+
+    format: Literal["jpeg", "png", "webp", "gif"]
+    hide_metadata: Flag
+
+
+class JpegOutput(Output):
+    """Schema JpegOutputFormat."""
+
+    quality: Annotated[Whole, Field(ge=1, le=100)] = 85
+
+
+class WebpOutput(JpegOutput):
+    """Schema WebpOutputFormat."""
+
+    lossless: Flag = False
+    max_frames: Whole | None = None
+
+
+class GifOutput(Output):
+    """Schema GifOutputFormat."""
+
+    max_frames: Whole | None = None
+
+
+FINISHING: dict[str, type[Shape]] = {
+    "imageUpscaler": Upscaler,
+    "imageBackgroundRemoval": BackgroundRemoval,
+    "convertImage": Convert,
+    "promptEnhancement": Enhancement,
+}
+TRANSFORMS: dict[str, type[Shape]] = {"resize": Resize, "blur": Blur}
+OUTPUTS: dict[str, type[Shape]] = {
+    "jpeg": JpegOutput,
+    "png": Output,
+    "webp": WebpOutput,
+    "gif": GifOutput,
+}
+
+
+# -- updates -----------------------------------------------------------------------------------------
+class Update(Shape):
+    """Schema UpdateWorkflowRequest."""
+
+    status: Literal["canceled"] | None = None
+    metadata: Metadata | None = None
+    tags: list[Text] | None = None
+    allow_mature_content: Flag | None = None
+
+
+class StepUpdate(Shape):
+    """Schema UpdateWorkflowStepRequest."""
+
+    metadata: Metadata
+
+
+# -- known to the service, not to the sandbox ----------------------------------------------------------
+OTHER_STEPS = frozenset(
+    """aceStepAudio ageClassification audioCaptioning blobArchive chatCompletion comfy
+    comfyNodepackSnapshot composeMedia customComfy echo imageResourceTraining imageToSvg imageUpload
+    mediaCaptioning mediaHash mediaRating miniMaxMusic3 model3DPreview modelClamScan modelHash
+    modelParseMetadata modelPickleScan polyGen preprocessImage qwenImageBench shieldstralModeration
+    textToImage textToSpeech training transcode transcription videoBackgroundRemoval
+    videoEnhancement videoFrameExtraction videoGen videoInterpolation videoMetadata videoUpscaler
+    wdTagging xGuardModeration""".split()
+)
+OTHER_FORMS: dict[str, frozenset[str]] = {
+    "engine": frozenset({"openai", "google", "gemini", "wan"}),
+    "ecosystem": frozenset(
+        {"anima", "ernie", "hidream-o1", "lens", "ideogram4", "boogu", "krea2", "mageflow"}
+    ),
+    "model": frozenset({"krea2", "maiImage", "reve"}),
+}

@@ -1,0 +1,66 @@
+"""Source pictures: data URLs, the sandbox's own blobs, and https addresses (never fetched)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import re
+from collections.abc import Callable
+from typing import Any
+
+from PIL import Image
+
+Size = tuple[int, int]
+
+_BLOB = re.compile(r"/v2/consumer/blobs/(?!content/|upload)([^/?#]+)")
+_DATA = re.compile(r"data:([\w/+.-]*)(?:;[\w=-]+)*;base64,", re.I)
+
+#: Content types that may be uploaded, and the suffix of their blobs (civitai-api facts, section 6).
+KINDS = {"image/jpeg": "jpeg", "image/png": "png", "image/webp": "webp"}
+_FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
+
+
+def blob_id(text: str) -> str | None:
+    """The id of the blob that an address names, if it is one of ours."""
+    match = _BLOB.search(text)
+    return None if match is None else match[1]
+
+
+def data_of(text: str) -> bytes | None:
+    """The bytes of a data URL, or None."""
+    match = _DATA.match(text)
+    if match is None:
+        return None
+    try:
+        return base64.b64decode(text[match.end() :], validate=False)
+    except binascii.Error:
+        return None
+
+
+def measure(data: bytes) -> tuple[str, Size] | None:
+    """Content type and pixels of a picture, read from its head; None when it is none of ours."""
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            kind = _FORMATS.get(picture.format or "")
+            return None if kind is None else (kind, picture.size)
+    except Exception:  # Pillow raises what it likes on broken files; all of it means "no picture"
+        return None
+
+
+def size_of(text: str, blob: Callable[[str], dict[str, Any] | None]) -> Size | None:
+    """The pixels of a source picture, where they can be known without fetching it."""
+    id = blob_id(text)
+    if id is not None:
+        record = blob(id)
+        return None if record is None else (record["width"], record["height"])
+    data = data_of(text)
+    found = None if data is None else measure(data)
+    return None if found is None else found[1]
+
+
+def is_webp(text: str) -> bool:
+    """Is it WebP? The service fails on such sources without a word (civitai-api facts, 1.7)."""
+    if text.startswith("data:"):
+        return text.lower().startswith("data:image/webp")
+    return text.partition("?")[0].lower().endswith(".webp")

@@ -1,0 +1,38 @@
+"""Field types that mean what JSON Schema means: 7.0 is an integer, true is not a number."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AllowInfNan, BeforeValidator, PlainSerializer, Strict
+
+from civitai_skill.air import EXAMPLE, is_air
+
+
+def _integral(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _short(value: float) -> float | int:
+    return int(value) if float(value).is_integer() else value
+
+
+def _unicode(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half a character (a lone surrogate); send valid Unicode") from None
+    return value
+
+
+def _air(value: str) -> str:
+    if not is_air(value):
+        raise ValueError(f"not an AIR; one looks like {EXAMPLE}")
+    return value
+
+
+Whole = Annotated[int, Strict(), BeforeValidator(_integral)]
+Number = Annotated[float, Strict(), AllowInfNan(False), PlainSerializer(_short)]
+Flag = Annotated[bool, Strict()]
+Text = Annotated[str, Strict(), AfterValidator(_unicode)]
+AirText = Annotated[Text, AfterValidator(_air)]

@@ -1,0 +1,145 @@
+"""Source pictures: checked before anything is sent, and made fit to travel.
+
+A source is an https URL, a data URL or a local file. Local files and data URLs are opened here:
+type and size are checked, WebP becomes PNG (a WebP source makes the service fail without a
+reason), the EXIF orientation is applied and the rest of EXIF, location included, is left behind.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from civitai_skill.errors import Problem, RequestInvalid
+
+if TYPE_CHECKING:
+    from civitai_skill.request import ImageRequest
+
+# The service's blob store caps at 64 MB (site source, consumer-blob-upload).
+MAX_BYTES = 64 * 1024 * 1024
+#: Bounds the memory that one picture may take when it is opened.
+MAX_PIXELS = 100_000_000
+#: Up to here a source travels inside the body; above, it is uploaded first.
+INLINE_BYTES = 512 * 1024
+
+ACCEPTED = "an https URL, a data URL (data:image/png;base64,...) or the path of a jpeg, png or webp"
+_MIMES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened source picture: the bytes that will travel, their type and size (pixels)."""
+
+    data: bytes
+    mime: str
+    size: tuple[int, int]
+
+    def data_url(self) -> str:
+        return f"data:{self.mime};base64,{base64.b64encode(self.data).decode('ascii')}"
+
+
+def open_source(text: str, field: str = "images") -> Source | str:
+    """Open one source; a URL comes back as it is. Raises RequestInvalid."""
+    lowered = text[:8].lower()
+    if lowered.startswith("https://"):
+        if not urlsplit(text).hostname:
+            raise _refused(field, text, "this URL names no host")
+        return text
+    if lowered.startswith("http://"):
+        raise _refused(field, text, "an unencrypted http URL is not accepted")
+    if lowered.startswith("data:"):
+        return _opened(_from_data_url(text, field), field, "a data URL")
+    return _opened(_from_file(text, field), field, text)
+
+
+def open_sources(request: ImageRequest) -> list[Source | str]:
+    """Open every source of a request, in order. Raises RequestInvalid."""
+    many = len(request.images) > 1
+    return [
+        open_source(text, f"images.{i}" if many else "images")
+        for i, text in enumerate(request.images)
+    ]
+
+
+def inline(request: ImageRequest) -> ImageRequest:
+    """The same request with every local source inside it as a data URL. Raises RequestInvalid."""
+    if not request.images:
+        return request
+    opened = open_sources(request)
+    return replaced(request, [s if isinstance(s, str) else s.data_url() for s in opened])
+
+
+def replaced(request: ImageRequest, images: list[str]) -> ImageRequest:
+    """The same request with other sources."""
+    return request.model_copy(update={"images": images})
+
+
+def _from_file(text: str, field: str) -> bytes:
+    path = Path(text).expanduser()
+    try:
+        if not path.is_file():
+            what = "a folder" if path.is_dir() else "no such file"
+            raise _refused(field, text, what)
+        if path.stat().st_size > MAX_BYTES:
+            raise _refused(field, text, f"larger than {MAX_BYTES // 2**20} MiB")
+        return path.read_bytes()
+    except RequestInvalid:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a usable path"
+        raise _refused(field, text, f"can't be read ({reason})") from None
+
+
+def _from_data_url(text: str, field: str) -> bytes:
+    head, comma, body = text.partition(",")
+    if not comma or not head.lower().startswith("data:image/"):
+        raise _refused(field, text, "not a data URL of a picture")
+    if len(body) > MAX_BYTES * 3 // 2:
+        raise _refused(field, text, f"larger than {MAX_BYTES // 2**20} MiB")
+    try:
+        if head.lower().endswith(";base64"):
+            return base64.b64decode(body, validate=True)
+        return unquote_to_bytes(body)
+    except (binascii.Error, ValueError):
+        raise _refused(field, text, "its base64 is broken") from None
+
+
+def _opened(data: bytes, field: str, shown_as: str) -> Source:
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if len(data) > MAX_BYTES:
+        raise _refused(field, shown_as, f"larger than {MAX_BYTES // 2**20} MiB")
+    try:
+        with Image.open(io.BytesIO(data), formats=list(_MIMES)) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise _refused(field, shown_as, f"more than {MAX_PIXELS // 10**6} million pixels")
+            kind = picture.format or ""
+            picture.load()
+            private = bool(picture.getexif()) or "xmp" in picture.info
+            if kind != "WEBP" and not private:
+                return Source(data, _MIMES[kind], picture.size)
+            upright: Any = ImageOps.exif_transpose(picture)
+            for kept in ("exif", "xmp", "XML:com.adobe.xmp"):
+                upright.info.pop(kept, None)
+            out = io.BytesIO()
+            if kind == "JPEG":
+                upright.save(out, "JPEG", quality=95)
+            else:
+                upright.save(out, "PNG")
+                kind = "PNG"
+            return Source(out.getvalue(), _MIMES[kind], upright.size)
+    except UnidentifiedImageError:
+        raise _refused(field, shown_as, "not a jpeg, png or webp picture") from None
+    except RequestInvalid:
+        raise
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        raise _refused(field, shown_as, "a broken picture; it can't be decoded") from None
+
+
+def _refused(field: str, given: str, why: str) -> RequestInvalid:
+    return RequestInvalid(Problem(field, given, ACCEPTED, None, why))

@@ -1,0 +1,117 @@
+"""The body of a submit: one imageGen step, and what surrounds it.
+
+`build_workflow` gives exactly the JSON that is sent. Limits of the surroundings are those of the
+published document (schema WorkflowTemplate): 10 tags of 200 characters, 128 characters of key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from civitai_skill.engines.plan import Plan, plan
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.request import ImageRequest
+
+CURRENCIES = ("blue", "green", "yellow")
+PRIORITIES = ("high", "normal", "low")
+
+# The document allows 128, but the service stores `<user id>-<key>` (civitai-api facts, section 4).
+MAX_KEY = 100
+_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def build_workflow(
+    request: ImageRequest,
+    *,
+    tags: Sequence[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+    external_id: str | None = None,
+    allow_mature_content: bool | None = None,
+    currencies: Sequence[str] | None = None,
+    priority: str | None = None,
+) -> dict[str, Any]:
+    """Give exactly the JSON that is sent for a request.
+
+    A local source picture is read and put in as a data URL. Where the engine takes a seed and none
+    is given, one is chosen, so two calls differ. `currencies` limits the accounts that may pay;
+    left out, the service's own order holds. Raises RequestInvalid.
+    """
+    from civitai_skill.sources import inline
+
+    return template(
+        plan(inline(request)),
+        tags=tags,
+        metadata=metadata,
+        external_id=external_id,
+        allow_mature_content=allow_mature_content,
+        currencies=currencies,
+        priority=priority,
+    )
+
+
+def template(
+    decided: Plan,
+    *,
+    tags: Sequence[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+    external_id: str | None = None,
+    allow_mature_content: bool | None = None,
+    currencies: Sequence[str] | None = None,
+    priority: str | None = None,
+) -> dict[str, Any]:
+    """The body for a decided request. Raises RequestInvalid."""
+    problems = [
+        *_tags(tags),
+        *_key(external_id),
+        *_choices("currencies", currencies, CURRENCIES),
+        *_choices("priority", None if priority is None else [priority], PRIORITIES),
+    ]
+    if problems:
+        raise RequestInvalid(*problems)
+    step: dict[str, Any] = {"$type": "imageGen", "input": decided.form.sent()}
+    if priority is not None:
+        step["priority"] = priority
+    body: dict[str, Any] = {"steps": [step]}
+    if tags:
+        body["tags"] = list(tags)
+    if metadata:
+        body["metadata"] = dict(metadata)
+    if currencies:
+        body["currencies"] = list(currencies)
+    if allow_mature_content is not None:
+        body["allowMatureContent"] = allow_mature_content
+    if external_id is not None:
+        body["externalId"] = external_id
+    return body
+
+
+def _tags(tags: Sequence[str]) -> list[Problem]:
+    if isinstance(tags, str):
+        return [Problem("tags", tags, "a list of texts", [tags])]
+    problems = []
+    if len(tags) > 10:
+        problems.append(Problem("tags", f"{len(tags)} tags", "at most 10"))
+    if len(set(tags)) < len(tags):
+        problems.append(Problem("tags", list(tags), "each tag once", list(dict.fromkeys(tags))))
+    for tag in tags:
+        if not isinstance(tag, str) or not 1 <= len(tag) <= 200:
+            problems.append(Problem("tags", tag, "texts of 1 to 200 characters"))
+    return problems
+
+
+def _key(key: str | None) -> list[Problem]:
+    if key is None or (_KEY.fullmatch(key) and len(key) <= MAX_KEY):
+        return []
+    return [Problem("external_id", key, f"1 to {MAX_KEY} letters, digits, - and _")]
+
+
+def _choices(name: str, given: Sequence[str] | None, known: tuple[str, ...]) -> list[Problem]:
+    if isinstance(given, str):
+        given = [given]
+    return [
+        Problem(name, value, "one of " + ", ".join(known))
+        for value in given or ()
+        if value not in known
+    ]

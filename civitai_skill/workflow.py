@@ -1,0 +1,319 @@
+"""What comes back, read leniently.
+
+Keys may be missing, null or unknown, statuses may be new; nothing here raises on an answer that is
+a JSON object. `raw` keeps the answer as it came.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Nothing changes any more after these (published document, WorkflowStatus).
+TERMINAL = frozenset({"succeeded", "failed", "expired", "canceled"})
+
+NO_REASON = "no reason given"
+
+_MODERATED = re.compile(r"\bblocked\b|\btos\b|terms of (use|service)|content (filter|policy)")
+
+
+@dataclass(frozen=True)
+class Image:
+    """One picture of a workflow. Sizes are pixels.
+
+    A URL is no proof of a picture: unavailable blobs carry signed URLs too.
+    """
+
+    id: str = ""
+    available: bool = False
+    url: str | None = None
+    width: int | None = None
+    height: int | None = None
+    blocked_reason: str | None = None
+    nsfw_level: str | None = None
+    step: str = ""
+    step_status: str = ""
+    step_errors: tuple[str, ...] = ()
+    seed: int | None = None
+
+    @property
+    def deliverable(self) -> bool:
+        """Can it be brought home?"""
+        return self.available and bool(self.url) and self.blocked_reason is None
+
+    @property
+    def reason(self) -> str | None:
+        """Why it can't be delivered; None when it can."""
+        if self.deliverable:
+            return None
+        if self.blocked_reason is not None:
+            return f"blocked: {self.blocked_reason}"
+        if self.step_errors:
+            return "; ".join(self.step_errors)
+        if self.available:
+            return "hidden: it is mature and this workflow may not show it (see release)"
+        if self.step_status and self.step_status not in TERMINAL:
+            return f"not ready yet ({self.step_status})"
+        return NO_REASON
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a running workflow stands.
+
+    `percent` is the service's estimate (0 to 100); while preparing it is the download of the model,
+    not the picture. `ahead` is the number of jobs in front.
+    """
+
+    status: str
+    percent: float | None = None
+    ahead: int | None = None
+    preparing: str | None = None
+
+    def __str__(self) -> str:
+        parts = [self.status]
+        if self.ahead is not None:
+            parts.append(f"{self.ahead} ahead")
+        if self.percent is not None:
+            what = " of the model" if self.status == "preparing" else ""
+            parts.append(f"{self.percent:.0f}%{what}")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a workflow costs, in Buzz.
+
+    `total` is the service's figure and drops to 0 after a refund; `paid` and `refunded` are summed
+    from the transactions by currency. `variable` says that `total` is a cap that may settle lower.
+    """
+
+    total: int | None = None
+    paid: Mapping[str, int] = field(default_factory=dict)
+    refunded: Mapping[str, int] = field(default_factory=dict)
+    variable: bool = False
+
+    @property
+    def by_currency(self) -> dict[str, int]:
+        """What was kept in the end, by currency."""
+        kept = {c: n - self.refunded.get(c, 0) for c, n in self.paid.items()}
+        return {c: n for c, n in kept.items() if n}
+
+    def as_dict(self) -> dict[str, Any]:
+        out: dict[str, Any] = {"total": self.total}
+        if self.paid:
+            out["by_currency"] = self.by_currency
+        if any(self.refunded.values()):
+            out["refunded"] = sum(self.refunded.values())
+        return out
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a workflow."""
+
+    name: str
+    type: str
+    status: str
+    images: tuple[Image, ...]
+    errors: tuple[str, ...]
+    input: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A workflow as the service tells it."""
+
+    id: str | None
+    status: str
+    steps: tuple[Step, ...] = ()
+    cost: Cost = Cost()
+    created_at: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    external_id: str | None = None
+    insufficient_buzz: bool = False
+    allow_mature_content: bool | None = None
+    upgrade_mode: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def read(cls, answer: Mapping[str, Any]) -> Workflow:
+        """Read an answer; never raises for a mapping."""
+        steps = tuple(_step(s) for s in _list(answer, "steps") if isinstance(s, Mapping))
+        transactions = _map(answer, "transactions")
+        mature = answer.get("allowMatureContent")
+        return cls(
+            id=_text(answer, "id"),
+            status=_text(answer, "status") or "unknown",
+            steps=steps,
+            cost=_cost(_map(answer, "cost"), transactions),
+            created_at=_text(answer, "createdAt"),
+            tags=tuple(t for t in _list(answer, "tags") if isinstance(t, str)),
+            metadata=_map(answer, "metadata"),
+            external_id=_text(answer, "externalId"),
+            insufficient_buzz=transactions.get("insufficientBuzz") is True,
+            allow_mature_content=mature if isinstance(mature, bool) else None,
+            upgrade_mode=_text(answer, "upgradeMode"),
+            raw=answer,
+        )
+
+    @property
+    def done(self) -> bool:
+        return self.status in TERMINAL
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The pictures of every step, in order."""
+        return tuple(image for step in self.steps for image in step.images)
+
+    @property
+    def wanted(self) -> int:
+        """How many pictures the step inputs ask for, as far as they say."""
+        return sum(_quantity(s.input) for s in self.steps if s.type == "imageGen") or 1
+
+    @property
+    def input(self) -> Mapping[str, Any]:
+        """The input of the first imageGen step, or of the first step."""
+        for step in self.steps:
+            if step.type == "imageGen":
+                return step.input
+        return self.steps[0].input if self.steps else {}
+
+    @property
+    def progress(self) -> Progress:
+        """Where it stands, from the first step that is not finished."""
+        for step in _list(self.raw, "steps"):
+            if isinstance(step, Mapping) and _text(step, "status") not in TERMINAL:
+                return _progress(step, self.status)
+        return Progress(self.status)
+
+    def reasons(self) -> tuple[str, ...]:
+        """Why pictures are missing, in the service's words; empty when nothing was said.
+
+        The order is that in which real answers were seen to say it: output.errors, the blob's own
+        reason, the job's, the output's message, the step's metadata.
+        """
+        found: list[str] = []
+        for step in _list(self.raw, "steps"):
+            if isinstance(step, Mapping):
+                found += _reasons(step)
+        found += [f"blocked: {i.blocked_reason}" for i in self.images if i.blocked_reason]
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def moderated(self) -> bool:
+        """Was it stopped by moderation? Then the same prompt must not be sent again."""
+        words = " ".join(self.reasons()).lower()
+        return any(i.blocked_reason for i in self.images) or bool(_MODERATED.search(words))
+
+
+def _step(step: Mapping[str, Any]) -> Step:
+    name, status = _text(step, "name") or "", _text(step, "status") or ""
+    output = _map(step, "output")
+    errors = tuple(e for e in _list(output, "errors") if isinstance(e, str) and e.strip())
+    blobs = [b for key in ("images", "blobs") for b in _list(output, key)]
+    blobs += [output[key] for key in ("image", "blob") if isinstance(output.get(key), Mapping)]
+    given = _map(step, "input")
+    first = given.get("seed")
+    seeded = isinstance(first, int) and not isinstance(first, bool)
+    images = []
+    for i, blob in enumerate(b for b in blobs if isinstance(b, Mapping)):
+        # Image i of a batch has seed + i (the site's own reader does the same).
+        seed = first + i if seeded and isinstance(first, int) else None
+        images.append(_image(blob, name, status, errors, seed))
+    return Step(name, _text(step, "$type") or "", status, tuple(images), errors, given)
+
+
+def _image(
+    blob: Mapping[str, Any], step: str, status: str, errors: tuple[str, ...], seed: int | None
+) -> Image:
+    blocked = _text(blob, "blockedReason")
+    if blocked is not None and blocked.lower() == "none":
+        blocked = None  # the literal word "none" means not blocked
+    return Image(
+        id=_text(blob, "id") or "",
+        available=blob.get("available") is True,
+        url=_text(blob, "url"),
+        width=_whole(blob, "width"),
+        height=_whole(blob, "height"),
+        blocked_reason=blocked,
+        nsfw_level=_text(blob, "nsfwLevel"),
+        step=step,
+        step_status=status,
+        step_errors=errors,
+        seed=seed,
+    )
+
+
+def _cost(cost: Mapping[str, Any], transactions: Mapping[str, Any]) -> Cost:
+    paid: dict[str, int] = {}
+    refunded: dict[str, int] = {}
+    for entry in _list(transactions, "list"):
+        if not isinstance(entry, Mapping):
+            continue
+        amount, account = _whole(entry, "amount"), _text(entry, "accountType") or "unknown"
+        book = {"debit": paid, "credit": refunded}.get(str(entry.get("type")).lower())
+        if amount is not None and book is not None:
+            book[account] = book.get(account, 0) + amount
+    return Cost(_whole(cost, "total"), paid, refunded, cost.get("variable") is True)
+
+
+def _progress(step: Mapping[str, Any], status: str) -> Progress:
+    jobs = [j for j in _list(step, "jobs") if isinstance(j, Mapping)]
+    ahead = [_whole(_map(j, "queuePosition"), "precedingJobs") for j in jobs]
+    rates = [step.get("estimatedProgressRate"), *(j.get("estimatedProgressRate") for j in jobs)]
+    rate = next((r for r in rates if isinstance(r, int | float) and not isinstance(r, bool)), None)
+    preparing = _text(_map(step, "preparation"), "resource")
+    return Progress(
+        _text(step, "status") or status,
+        None if rate is None else 100 * min(max(float(rate), 0.0), 1.0),
+        next((a for a in ahead if a is not None), None),
+        preparing,
+    )
+
+
+def _reasons(step: Mapping[str, Any]) -> list[str]:
+    output = _map(step, "output")
+    found = [e for e in _list(output, "errors") if isinstance(e, str)]
+    for job in _list(step, "jobs"):
+        if isinstance(job, Mapping):
+            found += [t for k in ("reason", "blockedReason") if (t := _text(job, k))]
+    if _text(output, "externalTOSViolation") or output.get("externalTOSViolation") is True:
+        found.append(_text(output, "message") or "refused under the provider's terms")
+    error = _map(step, "metadata").get("error")
+    if isinstance(error, str):
+        found.append(error)
+    return [text for text in found if text.strip() and text.lower() != "none"]
+
+
+def _quantity(given: Mapping[str, Any]) -> int:
+    for key in ("quantity", "numImages"):
+        number = _whole(given, key)
+        if number is not None:
+            return number
+    return 1
+
+
+def _text(where: Mapping[str, Any], key: str) -> str | None:
+    value = where.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _whole(where: Mapping[str, Any], key: str) -> int | None:
+    value = where.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if value == value and abs(value) != float("inf") else None
+
+
+def _map(where: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = where.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(where: Mapping[str, Any], key: str) -> list[Any]:
+    value = where.get(key)
+    return value if isinstance(value, list) else []

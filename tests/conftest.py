@@ -1,0 +1,117 @@
+"""What every test gets: no network, no key, a home of its own, and the published document if any.
+
+The service's published document is not part of this project. Where CIVITAI_OPENAPI names a copy of
+it, with `sample-bodies.json` beside it and the referee at `../tools/spec_check.py`, the tests
+marked `needs_document` must run: skipping one is then a failure. Without the variable they skip.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import socket
+from collections.abc import Generator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+_NAMED = os.environ.get("CIVITAI_OPENAPI")
+DOCUMENT = Path(_NAMED).resolve() if _NAMED else None
+_LOOPBACK = ("127.", "::1", "localhost")
+_NEEDS_DOCUMENT = frozenset({"document", "sample_bodies", "referee"})
+
+
+# -- no network ------------------------------------------------------------------------------------
+class NetworkRefused(AssertionError):
+    """A test tried to leave this machine."""
+
+
+def _is_local(address: Any) -> bool:
+    host = address[0] if isinstance(address, tuple) else None
+    return host is None or str(host).startswith(_LOOPBACK)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection and every name look-up that leaves this machine."""
+    # For each test anew: a plugin that comes with langchain-tests puts `connect` back after each.
+    real = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def guarded(call: Any) -> Any:
+        def connect(sock: socket.socket, address: Any) -> Any:
+            if not _is_local(address):
+                raise NetworkRefused(f"no network in tests: {address}")
+            return call(sock, address)
+
+        return connect
+
+    def look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name is not None and not _is_local((name,)):
+            raise NetworkRefused(f"no network in tests: {name}")
+        return real[2](host, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded(real[0]))
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded(real[1]))
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+
+# -- no key, no state ------------------------------------------------------------------------------
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Forget the user's settings and keep all state in a folder of this test's own."""
+    for name in [n for n in os.environ if n.startswith("CIVITAI_") and n != "CIVITAI_OPENAPI"]:
+        monkeypatch.delenv(name)
+    home = tmp_path / "skill-home"
+    monkeypatch.setenv("CIVITAI_SKILL_HOME", str(home))
+    return home
+
+
+# -- the published document ------------------------------------------------------------------------
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _NEEDS_DOCUMENT & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.needs_document)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("needs_document") and not DOCUMENT:
+        pytest.skip("CIVITAI_OPENAPI does not name the published document")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    if report.skipped and DOCUMENT and item.get_closest_marker("needs_document"):
+        report.outcome = "failed"
+        report.longrepr = "skipped, although CIVITAI_OPENAPI names the published document"
+    return report
+
+
+@pytest.fixture(scope="session")
+def document() -> Path:
+    """Where the published document is."""
+    assert DOCUMENT is not None
+    assert DOCUMENT.is_file(), f"CIVITAI_OPENAPI names no file: {DOCUMENT}"
+    return DOCUMENT
+
+
+@pytest.fixture(scope="session")
+def sample_bodies(document: Path) -> Any:
+    """The request bodies that the service's own pages show as working."""
+    return json.loads((document.parent / "sample-bodies.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def referee(document: Path) -> Any:
+    """The independent judge of bodies and answers."""
+    path = document.parent.parent / "tools" / "spec_check.py"
+    spec = importlib.util.spec_from_file_location("spec_check", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Referee(document)
