@@ -20,14 +20,14 @@ _HOMES = {
     "CivitaiError": "errors",
     "ConfigError": "errors",
     "Forbidden": "errors",
-    "Generation": "generation",
+    "Generation": "delivery",
     "ImageRequest": "request",
     "Lora": "request",
     "NotEnoughBuzz": "errors",
     "NotFound": "errors",
     "OverBudget": "errors",
     "Page": "flows",
-    "Picture": "generation",
+    "Picture": "delivery",
     "Price": "engines.plan",
     "Problem": "errors",
     "Progress": "workflow",
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from civitai_skill.client import AsyncCivitai as AsyncCivitai
     from civitai_skill.client import Civitai as Civitai
     from civitai_skill.config import Settings as Settings
+    from civitai_skill.delivery import Generation as Generation
+    from civitai_skill.delivery import Picture as Picture
     from civitai_skill.engines.describe import describe_engine as describe_engine
     from civitai_skill.engines.describe import estimate_offline as estimate_offline
     from civitai_skill.engines.describe import list_engines as list_engines
@@ -81,8 +83,6 @@ if TYPE_CHECKING:
     from civitai_skill.flows import Canceled as Canceled
     from civitai_skill.flows import Page as Page
     from civitai_skill.flows import Quote as Quote
-    from civitai_skill.generation import Generation as Generation
-    from civitai_skill.generation import Picture as Picture
     from civitai_skill.request import ImageRequest as ImageRequest
     from civitai_skill.request import Lora as Lora
     from civitai_skill.template import build_workflow as build_workflow

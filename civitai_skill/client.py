@@ -11,22 +11,27 @@ those of `civitai_skill.errors`.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import httpx
 
 from civitai_skill import __version__, flows, generation
 from civitai_skill.config import Secret, Settings
+from civitai_skill.delivery import Generation, brought_home
 from civitai_skill.drivers import adrive, drive
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.exchange import Flow, Retry, Service
-from civitai_skill.flows import Canceled, Health, Page, Quote
-from civitai_skill.generation import Generation, Tell
+from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
+from civitai_skill.generation import Tell
 from civitai_skill.options import Asked, Buying, Filters, Pricing, Purchase
+from civitai_skill.pool import divided
 from civitai_skill.workflow import Workflow
+
+if TYPE_CHECKING:
+    from civitai_skill.verify import Row
 
 #: Seconds until waiting is given up. Steps time out after 20 minutes on the service.
 TIMEOUT = 1200.0
@@ -85,6 +90,17 @@ class _Client:
         from civitai_skill.sandbox import BASE_URL, KEY
 
         return Service(BASE_URL, self.settings.key or Secret(KEY), agent, self._retry)
+
+    def _release(
+        self, workflow_id: str, max_buzz: int | None, tell: Callable[[Releasing], None] | None
+    ) -> Flow[Workflow]:
+        limit = self.settings.max_buzz if max_buzz is None else max_buzz
+        return flows.release(self._service, workflow_id, limit=limit, tell=tell)
+
+    def _verify(self, only: str | None, tell: Callable[[Row], None] | None) -> Flow[list[Row]]:
+        from civitai_skill.verify import verify
+
+        return verify(self._service, only, tell)
 
     def _health(self) -> Flow[Health]:
         if self.settings.sandbox or self.settings.key:
@@ -150,7 +166,7 @@ class _Client:
         if not workflow.done:
             raise flows.still_running(workflow, 0)
         told = tell or generation.silent
-        return (yield from generation.brought_home(service, workflow, out=Path(out), tell=told))
+        return (yield from brought_home(service, workflow, out=Path(out), tell=told))
 
     def _settle(self, key: str) -> Flow[Workflow]:
         content = self._unsettled.get(key)
@@ -256,6 +272,22 @@ class Civitai(_Client):
         """Send a submit of unknown fate again, the same bytes and key: it can't pay twice."""
         return drive(self._settle(key), self._http)
 
+    def release(
+        self,
+        workflow_id: str,
+        *,
+        max_buzz: int | None = None,
+        tell: Callable[[Releasing], None] | None = None,
+    ) -> Workflow:
+        """Accept a mature result that is held back; `tell` hears the price (yellow Buzz) first."""
+        return drive(self._release(workflow_id, max_buzz, tell), self._http)
+
+    def verify(
+        self, only: str | None = None, *, tell: Callable[[Row], None] | None = None
+    ) -> list[Row]:
+        """Price one body of every wire form, and compare with our own rules. Spends nothing."""
+        return drive(self._verify(only, tell), self._http)
+
     def health(self) -> Health:
         """Does the service answer, and does it take the key? Spends nothing, raises nothing."""
         return drive(self._health(), self._http)
@@ -266,7 +298,7 @@ class AsyncCivitai(_Client):
 
     def __init__(self, key: Any = None, **settings: Any) -> None:
         super().__init__(key, **settings)
-        self._http = httpx.AsyncClient(transport=self._transport)
+        self._http = httpx.AsyncClient(transport=self._transport or divided())
 
     async def close(self) -> None:
         """Close the connections. Work that was submitted goes on."""
@@ -340,6 +372,22 @@ class AsyncCivitai(_Client):
     async def settle(self, key: str) -> Workflow:
         """See Civitai.settle."""
         return await adrive(self._settle(key), self._http)
+
+    async def release(
+        self,
+        workflow_id: str,
+        *,
+        max_buzz: int | None = None,
+        tell: Callable[[Releasing], None] | None = None,
+    ) -> Workflow:
+        """See Civitai.release."""
+        return await adrive(self._release(workflow_id, max_buzz, tell), self._http)
+
+    async def verify(
+        self, only: str | None = None, *, tell: Callable[[Row], None] | None = None
+    ) -> list[Row]:
+        """See Civitai.verify."""
+        return await adrive(self._verify(only, tell), self._http)
 
     async def health(self) -> Health:
         """See Civitai.health."""

@@ -86,7 +86,7 @@ class Problem:
     def as_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {
             "field": self.field,
-            "given": shown(self.given),
+            "given": None if self.given is None else shown(self.given),
             "accepted": self.accepted,
         }
         if self.nearest is not None:

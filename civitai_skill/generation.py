@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from civitai_skill import download, flows
-from civitai_skill.engines.identify import identify
+from civitai_skill.delivery import Generation, Picture, brought_home
 from civitai_skill.engines.plan import Plan, Price, plan
 from civitai_skill.errors import (
     ApiError,
-    CivitaiError,
     NotEnoughBuzz,
     OverBudget,
     RequestInvalid,
     TransportFailed,
-    WorkflowFailed,
 )
 from civitai_skill.exchange import Flow, Service, Work
 from civitai_skill.request import ImageRequest
 from civitai_skill.sources import INLINE_BYTES, Source, open_sources, replaced
 from civitai_skill.template import template
 from civitai_skill.upload import upload
-from civitai_skill.workflow import NO_REASON, Image, Progress, Workflow
+from civitai_skill.workflow import Progress, Workflow
 
 #: Above this many Buzz, or where no price is documented, the service is asked before paying.
 ASK_ABOVE = 100
@@ -93,31 +90,6 @@ class Submitted:
     plan: Plan
 
 
-@dataclass(frozen=True)
-class Picture:
-    """One picture that was asked for: where it is, or why it is not. Sizes are pixels."""
-
-    path: Path | None
-    url: str | None
-    width: int | None
-    height: int | None
-    seed: int | None
-    available: bool
-    reason: str | None
-    id: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "path": None if self.path is None else str(self.path),
-            "url": self.url,
-            "width": self.width,
-            "height": self.height,
-            "seed": self.seed,
-            "available": self.available,
-            "reason": self.reason,
-        }
-
-
 Event = Priced | Submitting | Submitted | Progress | Picture
 Tell = Callable[[Event], None]
 
@@ -131,50 +103,6 @@ def _forget(key: str, content: bytes) -> None:
 
 def silent(event: Event) -> None:
     """Tell nobody."""
-
-
-@dataclass(frozen=True)
-class Generation:
-    """What became of a request: the workflow as last read, and a Picture for each one asked for."""
-
-    workflow: Workflow
-    pictures: tuple[Picture, ...] = ()
-    engine: str | None = None
-    variant: str | None = None
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    resumed: bool = False
-    plan: Plan | None = field(default=None, repr=False)
-
-    @property
-    def id(self) -> str | None:
-        return self.workflow.id
-
-    @property
-    def status(self) -> str:
-        return self.workflow.status
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The pictures that are on disk."""
-        return tuple(p.path for p in self.pictures if p.path is not None)
-
-    def as_dict(self) -> dict[str, Any]:
-        out: dict[str, Any] = {
-            "id": self.id,
-            "status": self.status,
-            "engine": self.engine,
-            "variant": self.variant,
-            "cost": self.workflow.cost.as_dict(),
-            "images": [p.as_dict() for p in self.pictures],
-            "errors": list(self.workflow.reasons()),
-            "resumed": self.resumed,
-        }
-        if self.notes:
-            out["notes"] = list(self.notes)
-        if self.warnings:
-            out["warnings"] = list(self.warnings)
-        return out
 
 
 # -- deciding and pricing --------------------------------------------------------------
@@ -321,126 +249,3 @@ def generated(
         service, workflow, timeout=timeout, tell=None if tell is silent else tell, now=now
     )
     return (yield from brought_home(service, workflow, out=out, decided=decided, tell=tell))
-
-
-# -- bringing home ---------------------------------------------------------------------
-def brought_home(
-    service: Service,
-    workflow: Workflow,
-    *,
-    out: Path,
-    decided: Plan | None = None,
-    tell: Tell = silent,
-) -> Flow[Generation]:
-    """Save every picture of a finished workflow.
-
-    Raises WorkflowFailed when the workflow gave fewer pictures than asked for, TransportFailed when
-    one is there but could not be fetched or written; both carry the Generation in `result`.
-    """
-    yield Work(lambda: download.ready_folder(out))
-    pictures: list[Picture] = []
-    trouble: CivitaiError | None = None
-    for n, image in enumerate(workflow.images):
-        if not image.deliverable:
-            pictures.append(_missing(image))
-            continue
-        try:
-            fetched = yield from download.fetch(service, image, workflow.id or "")
-            stem = f"{workflow.id}-{n}"
-            path = yield Work(partial(download.save, fetched, out, stem))
-        except TransportFailed as error:
-            trouble = error
-            pictures.append(replace(_missing(image), available=True, reason=error.message))
-            continue
-        except OSError as error:
-            trouble = _not_saved(workflow, out, error)
-            pictures.append(replace(_missing(image), available=True, reason=trouble.message))
-            continue
-        width, height = fetched.size
-        picture = Picture(path, image.url, width, height, image.seed, True, None, image.id)
-        pictures.append(picture)
-        tell(picture)
-    wanted = decided.quantity if decided is not None else workflow.wanted
-    while len(pictures) < wanted:
-        reason = "; ".join(workflow.reasons()) or NO_REASON
-        pictures.append(Picture(None, None, None, None, None, False, reason))
-    result = summary(workflow, pictures, decided)
-    if trouble is not None:
-        raise _carrying(trouble, result)
-    if workflow.status != "succeeded" or len(result.paths) < wanted:
-        raise workflow_failed(result, wanted)
-    return result
-
-
-def summary(
-    workflow: Workflow, pictures: Sequence[Picture] = (), decided: Plan | None = None
-) -> Generation:
-    """A Generation for a workflow; the engine is read back where it was not decided here."""
-    if decided is not None:
-        return Generation(
-            workflow,
-            tuple(pictures),
-            decided.family,
-            decided.variant,
-            decided.notes,
-            decided.warnings,
-            plan=decided,
-        )
-    engine, variant = identify(workflow.input)
-    return Generation(workflow, tuple(pictures), engine, variant)
-
-
-def looked_at(workflow: Workflow) -> Generation:
-    """A Generation without fetching: what each picture's state is."""
-    return summary(workflow, [_missing(image) for image in workflow.images])
-
-
-def _missing(image: Image) -> Picture:
-    return Picture(
-        None, image.url, image.width, image.height, image.seed,
-        image.deliverable, image.reason, image.id,
-    )  # fmt: skip
-
-
-def workflow_failed(result: Generation, wanted: int) -> WorkflowFailed:
-    """The error for a workflow that ended without all its pictures, with the reason it gave."""
-    workflow = result.workflow
-    reasons = workflow.reasons() or tuple(p.reason for p in result.pictures if p.reason)
-    got = len(result.paths)
-    if workflow.status == "succeeded" or got:
-        what = f"ended as {workflow.status} with {got} of {wanted} pictures"
-    else:
-        what = f"ended as {workflow.status}"
-    kept = sum(workflow.cost.by_currency.values())
-    refunded = sum(workflow.cost.refunded.values())
-    money = f" {refunded} Buzz were refunded." if refunded else ""
-    if workflow.moderated:
-        hint = "Change the prompt; a blocked one must not be sent again unchanged."
-    elif workflow.status == "canceled":
-        hint = "It was canceled; call again to make it."
-    else:
-        hint = "Call again to try once more, or choose another engine."
-    return WorkflowFailed(
-        f"Workflow {workflow.id} {what}: {'; '.join(dict.fromkeys(reasons)) or NO_REASON}.{money}",
-        workflow=workflow,
-        result=result,
-        reasons=reasons,
-        hint=hint,
-        spent="yes" if kept or (workflow.cost.total or 0) > 0 else "no",
-    )
-
-
-def _not_saved(workflow: Workflow, out: Path, error: OSError) -> TransportFailed:
-    return TransportFailed(
-        f"A picture of workflow {workflow.id} could not be written to {out}: "
-        f"{error.strerror or 'the disk refused it'}",
-        spent="yes",
-        workflow_id=workflow.id,
-        hint=f"It is paid for and kept for 30 days. Fetch it with: "
-        f"civitai-skill get {workflow.id} --out FOLDER",
-    )
-
-
-def _carrying(error: CivitaiError, result: Generation) -> CivitaiError:
-    error.result = result
-    return error

@@ -80,8 +80,8 @@ def replaced(request: ImageRequest, images: list[str]) -> ImageRequest:
 
 
 def _from_file(text: str, field: str) -> bytes:
-    path = Path(text).expanduser()
     try:
+        path = Path(text).expanduser()
         if not path.is_file():
             what = "a folder" if path.is_dir() else "no such file"
             raise _refused(field, text, what)
@@ -90,7 +90,7 @@ def _from_file(text: str, field: str) -> bytes:
         return path.read_bytes()
     except RequestInvalid:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or "not a usable path"
         raise _refused(field, text, f"can't be read ({reason})") from None
 

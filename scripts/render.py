@@ -1,7 +1,7 @@
 """Render what the documents say about the engines from the engines' own data.
 
     python scripts/render.py           rewrite what is out of date
-    python scripts/render.py --check   change nothing; name what is out of date, exit 1 if anything is
+    python scripts/render.py --check   change nothing; name what is out of date, and exit 1 for it
 
 A document is a line in DOCUMENTS: its path, and a function from the text it has to the text it
 should have. `between` makes one that renews a marked part; a document that is rendered whole
@@ -53,14 +53,14 @@ def between(name: str, content: Callable[[], str]) -> Callable[[str], str]:
 DOCUMENTS = (Document("README.md", between("engines", describe.table)),)
 
 
-def outdated(root: Path = ROOT) -> dict[Path, str]:
+def outdated() -> dict[Path, str]:
     """The files that do not say what they should, each with the text it should have."""
     found = {}
     for document in DOCUMENTS:
-        current = document.current(root)
+        current = document.current(ROOT)
         wanted = document.render(current)
         if wanted != current:
-            found[root / document.path] = wanted
+            found[ROOT / document.path] = wanted
     return found
 
 

@@ -42,6 +42,7 @@ class Document:
 
     def __init__(self, path: Path) -> None:
         self.schemas: dict[str, Any] = json.loads(path.read_text("utf-8"))["components"]["schemas"]
+        self.enums: dict[str, list[str]] = {}
         self.objects: dict[str, Any] = {}
         self.patterns: set[str] = set()
 
@@ -50,7 +51,12 @@ class Document:
             " ".join(f"{k}={v}" for k, v in select.items()): self.fields(name)
             for select, name in self.leaves("ImageGenInput", {})
         }
-        return {"air_pattern": sorted(self.patterns), "forms": forms, "objects": self.objects}
+        return {
+            "air_pattern": sorted(self.patterns),
+            "enums": self.enums,
+            "forms": forms,
+            "objects": self.objects,
+        }
 
     def leaves(self, name: str, select: dict[str, str]) -> Iterator[tuple[dict[str, str], str]]:
         """Every form: the discriminators that select it, and its schema's name."""
@@ -91,8 +97,9 @@ class Document:
         if "$ref" in schema:
             target = self.schemas[_tail(schema["$ref"])]
             if "enum" in target:
-                # The referee and the service take null where a named enum is left out.
-                return {**self.facts(target), "null": True}
+                self.enums[_tail(schema["$ref"])] = target["enum"]
+                # The document's null for "left out" can't be written on a reference.
+                return {"type": "string", "null": True, "enum": _tail(schema["$ref"])}
             self.remember(_tail(schema["$ref"]))
             return {"type": "object", "object": _tail(schema["$ref"])}
         kinds = schema.get("type", "any")
@@ -121,6 +128,7 @@ class Document:
 def text(digest: dict[str, Any]) -> str:
     """The digest as JSON with one line for each field, so that a change reads as one line."""
     lines = ["{", f' "air_pattern": {json.dumps(digest["air_pattern"])},']
+    lines.append(f' "enums": {json.dumps(digest["enums"], sort_keys=True)},')
     for part in ("forms", "objects"):
         lines.append(f' "{part}": {{')
         last = list(digest[part])[-1:]

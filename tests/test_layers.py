@@ -25,12 +25,12 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("request",),
     ("engines", "workflow", "ledger"),
     ("sources", "exchange", "sandbox"),
-    ("template", "download", "flows"),
+    ("template", "download", "flows", "history"),
     ("upload",),
     ("generation",),
-    ("drivers",),
+    ("options", "drivers"),
     ("client",),
-    ("tools", "batch"),
+    ("doctor", "tools", "batch"),
     ("adapters",),
 )
 

@@ -33,13 +33,19 @@ class Limit:
     role: str | None = None
 
     def text(self) -> str:
-        """In a few words, such as "1 to 150 (default 20)"."""
+        """In a few words, such as "1 to 150 (default 20)"; the default is the service's own."""
+        if self.default in (None, {}, [], ""):
+            return self.accepted()
+        return f"{self.accepted()} (default {_shown(self.default)})"
+
+    def accepted(self) -> str:
+        """In a few words, such as "1 to 150"."""
         if self.choices:
             said = "one of " + ", ".join(str(c) for c in self.choices)
         elif self.minimum is not None and self.maximum is not None:
             said = f"{self.minimum:g} to {self.maximum:g}"
         elif self.kind in ("list", "map") and self.most is not None:
-            said = f"{self.least or 0} to {self.most}"
+            said = f"{self.least} to {self.most}" if self.least else f"at most {self.most}"
         elif self.kind == "text" and self.most is not None:
             said = f"at most {self.most} characters"
         else:
@@ -48,9 +54,7 @@ class Limit:
             )
         if self.role in ("model", "part"):
             said = "a list of AIRs" if self.kind == "list" else "an AIR"
-        if self.default in (None, {}, [], ""):
-            return said
-        return f"{said} (default {_shown(self.default)})"
+        return said
 
 
 def limits(form: type[Wire]) -> dict[str, Limit]:
@@ -92,7 +96,8 @@ _KINDS = {int: "whole", float: "number", bool: "flag", str: "text", list: "list"
 
 def _parts(annotation: Any, metadata: list[Any]) -> Iterator[Any]:
     """The marks of an annotation, the kind of its outermost type, and its choices."""
-    yield from metadata
+    for mark in metadata:
+        yield from mark.metadata if isinstance(mark, FieldInfo) else (mark,)
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *marks = get_args(annotation)

@@ -51,7 +51,9 @@ def options_of(
             problems.append(Problem(field, value, "another variant", None, why))
         else:
             accepted = "one of " + ", ".join(wires) if wires else "no options at all"
-            near = nearest_name(key, [*wires, *shared])
+            names = [*wires, *shared]
+            near = nearest_name(key, names)
+            near = near if near in names else None
             problems.append(Problem(field, value, accepted, near, "there is no such option here"))
     if problems:
         raise RequestInvalid(*problems, engine=owner)

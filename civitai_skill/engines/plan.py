@@ -7,7 +7,6 @@ form lacks is refused, with what it takes and where else to go.
 
 from __future__ import annotations
 
-import difflib
 import math
 import random
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from pydantic import ValidationError
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.checks import check_airs, check_seed, warnings
+from civitai_skill.engines.choice import elsewhere, operation_of, variant_of, ways_of
 from civitai_skill.engines.family import Family, Variant, Way
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.options import options_of
@@ -106,9 +106,9 @@ def plan(
     RequestInvalid when no way of the engine takes the request.
     """
     family = catalog.family(request.engine)
-    operation = _operation(request)
-    variant = _variant(family, request)
-    ways, operation, notes = _ways(family, variant, request, operation)
+    operation = operation_of(request)
+    variant = variant_of(family, request)
+    ways, operation, notes = ways_of(family, variant, request, operation)
 
     refused: list[SizeRefused] = []
     for way in ways:
@@ -122,7 +122,8 @@ def plan(
             warned.append(_retirement(family, variant, today or date.today()))
         price = price_of(form, sources)
         return Plan(family.name, variant.name, operation, form, price, notes, tuple(warned))
-    raise RequestInvalid(best_of(refused), engine=f"{family.name} {variant.name}")
+    hint = _other_route(family, variant, request, operation) if request.route else ""
+    raise RequestInvalid(best_of(refused), engine=f"{family.name} {variant.name}", hint=hint)
 
 
 def price_of(form: Wire, sources: tuple[tuple[int, int] | None, ...] = ()) -> Price:
@@ -144,120 +145,6 @@ def _rounded(buzz: float | None) -> int | None:
     return None if buzz is None else math.ceil(round(buzz, 6))
 
 
-# -- which variant, which ways ------------------------------------------------------------------
-def _operation(request: ImageRequest) -> Operation:
-    if not request.images:
-        return "create"
-    if request.strength is None:
-        return "edit"
-    if len(request.images) > 1:
-        given = f"{len(request.images)} pictures"
-        raise RequestInvalid(
-            Problem("images", given, "exactly one with strength", None, "a variant has one"),
-            hint="Leave strength out to edit with several sources.",
-        )
-    return "variant"
-
-
-def _variant(family: Family, request: ImageRequest) -> Variant:
-    if request.variant is not None:
-        found = family.variant(request.variant)
-        if found is not None:
-            return found
-        names = [v.name for v in family.variants]
-        close = difflib.get_close_matches(request.variant.lower(), names, 1, 0.5)
-        near = close[0] if close else None
-        accepted = "one of " + ", ".join(names)
-        raise RequestInvalid(
-            Problem("variant", request.variant, accepted, near, "there is no such variant"),
-            engine=family.name,
-        )
-    preferred = family.variant(family.quality[request.quality])
-    assert preferred is not None, "a family's quality names its own variants"
-    if request.route is None or _on_route(preferred, request.route):
-        return preferred
-    return next(
-        (v for v in family.variants if v.retired is None and _on_route(v, request.route)), preferred
-    )
-
-
-def _on_route(variant: Variant, route: str) -> list[Way]:
-    return [way for way in variant.ways if way.form.route().lower() == route.lower()]
-
-
-def _ways(
-    family: Family, variant: Variant, request: ImageRequest, operation: Operation
-) -> tuple[list[Way], Operation, tuple[str, ...]]:
-    owner = f"{family.name} {variant.name}"
-    ways = list(variant.ways)
-    if request.route is not None:
-        ways = _on_route(variant, request.route)
-        if not ways:
-            accepted = "one of " + ", ".join(variant.routes())
-            raise RequestInvalid(
-                Problem("route", request.route, accepted, None, "there is no such route"),
-                engine=owner,
-                hint="Leave route out; the best one is taken.",
-            )
-    fitting = [w for w in ways if operation in w.form.operations()]
-    if fitting:
-        return fitting, operation, ()
-    variants = [w for w in ways if "variant" in w.form.operations()]
-    if operation == "edit" and variants and "edit" not in variant.operations():
-        if len(request.images) == 1:
-            strength = limits(variants[0].form)["strength"].default
-            note = (
-                f"{family.name} has no edit; a variant of the source was made instead, "
-                f"at its documented strength {strength:g} (0 keeps the source, 1 ignores it)."
-            )
-            return variants, "variant", (note,)
-        given = f"{len(request.images)} pictures"
-        why = "there is no edit here, only a variant of one source"
-        problem = Problem("images", given, "one picture", None, why)
-    else:
-        problem = _cannot(variant, request, operation)
-    can = ", ".join(engines_for(operation)) or "none"
-    raise RequestInvalid(
-        problem, engine=owner, hint=f"Engines that can do {_SPOKEN[operation]}: {can}."
-    )
-
-
-_SPOKEN: Mapping[Operation, str] = {
-    "create": "pictures from words alone",
-    "edit": "edits",
-    "variant": "variants",
-}
-
-
-def _cannot(variant: Variant, request: ImageRequest, operation: Operation) -> Problem:
-    """The problem of an operation that the variant, or the route asked for, lacks."""
-    having = [w.form.route() for w in variant.ways if operation in w.form.operations()]
-    if request.route is not None and having:
-        why = f"this route can't do {_SPOKEN[operation]}"
-        return Problem("route", request.route, " or ".join(dict.fromkeys(having)), having[0], why)
-    why = f"it can't do {_SPOKEN[operation]}"
-    can = variant.operations()
-    if operation == "create":
-        return Problem("images", None, "one source picture or more", None, why)
-    if operation == "variant":
-        rest = " to edit the source instead" if "edit" in can else ", and images with it"
-        return Problem("strength", request.strength, f"leave it out{rest}", None, why)
-    given = f"{len(request.images)} given"
-    return Problem("images", given, "no source pictures", None, why)
-
-
-def engines_for(operation: Operation) -> list[str]:
-    """The engines, with their variants, that can do an operation; retired variants left out."""
-    found = []
-    for family in catalog.families():
-        current = [v for v in family.variants if v.retired is None]
-        names = [v.name for v in current if operation in v.operations()]
-        if names:
-            some = len(names) < len(current)
-            found.append(f"{family.name} ({', '.join(names)})" if some else family.name)
-    return found
-
-
 def _retirement(family: Family, variant: Variant, today: date) -> str:
     gone = variant.retired
     assert gone is not None
@@ -267,6 +154,21 @@ def _retirement(family: Family, variant: Variant, today: date) -> str:
         f"{family.name} {variant.name} {when} ({gone.source}); use {gone.instead}. "
         "A price request does not prove that it still runs."
     )
+
+
+def _other_route(
+    family: Family, variant: Variant, request: ImageRequest, operation: Operation
+) -> str:
+    """Where the route that was asked for lacks the size: the routes that have it."""
+    found = []
+    for way in variant.ways:
+        if operation in way.form.operations():
+            try:
+                size_of(family, request, way.form, limits(way.form))
+            except SizeRefused:
+                continue
+            found.append(way.form.route())
+    return f"Route {' or '.join(dict.fromkeys(found))} has this size." if found else ""
 
 
 # -- one form -----------------------------------------------------------------------------------
@@ -324,6 +226,7 @@ def _said(
     if request.images:
         # A way was chosen that has the operation, so it has one of the two.
         if "images" in known:
+            _check_count(len(request.images), known["images"], owner)
             said["images"] = list(request.images)
         else:
             said["image"] = request.images[0]
@@ -336,6 +239,12 @@ def _said(
     if problems:
         raise RequestInvalid(*problems, engine=owner)
     return said
+
+
+def _check_count(sources: int, limit: Limit, owner: str) -> None:
+    if limit.most is not None and sources > limit.most:
+        problem = Problem("images", sources, limit.accepted(), limit.most, "too many")
+        raise RequestInvalid(problem, engine=owner, hint=elsewhere("edit", sources))
 
 
 def _on_the_wire(name: str, value: Any, known: Mapping[str, Limit]) -> Any:

@@ -19,7 +19,7 @@ from civitai_skill.engines.wire import (
     Quantity12,
     Sdcpp,
     SdcppVariant,
-    Seed,
+    Seed32,
     Steps150,
     Wire,
 )
@@ -117,7 +117,7 @@ class Hosted(Wire):
     quantity: Annotated[Whole, Field(ge=1, le=6)] = 1
     width: _Side = ABSENT
     height: _Side = ABSENT
-    seed: Seed = None
+    seed: Seed32 = None
     prompt_extend: Flag = True
     watermark: Flag = False
 
@@ -148,13 +148,9 @@ class HostedCreate(Hosted):
             missing = "width" if width is None else "height"
             return Problem(missing, None, "both width and height", None, "one was left out")
         if width * height < 512 * 512:
-            return Problem(
-                "width",
-                f"{width}x{height}",
-                "512x512 to 2048x2048 pixels in all",
-                512,
-                "too few pixels",
-            )
+            accepted = "512x512 to 2048x2048 pixels in all"
+            given = f"{width}x{height}"
+            return Problem("width", given, accepted, "512x512", "too few pixels")
         return super().objection()
 
 
@@ -177,7 +173,7 @@ class Fal(Wire):
     negative_prompt: _Negative | None = None
     quantity: Annotated[Whole, Field(ge=1, le=10)] = 1
     image_size: FalSize = "square_hd"
-    seed: Seed = None
+    seed: Seed32 = None
     enable_prompt_expansion: Flag = True
     enable_safety_checker: Flag = False
 

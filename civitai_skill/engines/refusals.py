@@ -36,12 +36,12 @@ def lacking(
         if v is not variant and v.retired is None and _routes_with(name, way, v)
     ]
     if routes:
-        accepted += f"; route {' or '.join(routes)} has {name}"
+        accepted += f"; {name} is there by route {' or '.join(routes)}"
     elif others:
-        accepted += f"; variant {' or '.join(others)} has {name}"
+        accepted += f"; {name} is there on {', '.join(others)}"
     if isinstance(given, list):
-        given = f"{len(given)} given"
-    return Problem(name, given, accepted, None, f"there is no {name} here")
+        given = len(given)
+    return Problem(name, given, accepted, None, "this form has no such field")
 
 
 def _routes_with(name: str, way: Way, variant: Variant) -> list[str]:
@@ -73,7 +73,7 @@ def refusal(
         shared = name in ImageRequest.model_fields or name in _SAID
         label = _SAID.get(name, name) if shared else f"options.{head}"
         where = ".".join([label, *(str(r) for r in rest)])
-        accepted = limit.text() if limit is not None and not rest else expected(detail)
+        accepted = limit.accepted() if limit is not None and not rest else expected(detail)
         given = detail["input"]
         near, why = nearest_bound(detail), ""
         if detail["type"] == "literal_error" and isinstance(given, str) and limit is not None:
@@ -86,8 +86,10 @@ def refusal(
             given, why = None, "is required"
         if detail["type"] in ("too_long", "too_short") and isinstance(given, list):
             why = "too many" if detail["type"] == "too_long" else "too few"
-            given = f"{len(given)} given"
-        if detail["type"] == "string_too_long":
-            why = f"too long at {len(str(given))} characters"
+            given = len(given)
+        elif detail["type"] in ("too_long", "string_too_long"):
+            why = f"too long at {len(given)} characters"
+        elif near is not None and isinstance(given, int | float):
+            why = "too large" if given > near else "too small"
         found.setdefault(where, Problem(where, given, accepted, near, why))
     return RequestInvalid(*found.values(), engine=owner)

@@ -73,7 +73,7 @@ def check_pixels(family: Family, form: Wire, said: Mapping[str, Any], owner: str
             limit = limits(type(form))[name]
             near = round(value / step) * step
             near = int(min(max(near, limit.minimum or near), limit.maximum or near))
-            accepted = f"a multiple of {step} pixels, {limit.text()}"
+            accepted = f"a multiple of {step} pixels, {limit.accepted()}"
             problems.append(Problem(name, value, accepted, near, "off the grid"))
     if problems:
         raise RequestInvalid(*problems, engine=owner)

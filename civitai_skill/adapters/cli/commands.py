@@ -9,12 +9,13 @@ from typing import Any
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.parser import REQUEST_FIELDS
 from civitai_skill.config import Settings
+from civitai_skill.errors import WorkflowFailed
 
 
 def generate(given: argparse.Namespace, output: Output) -> int:
     """Price, submit, wait, save; or submit only."""
     from civitai_skill.client import Civitai
-    from civitai_skill.generation import looked_at
+    from civitai_skill.delivery import looked_at
 
     request = _request(given)
     with Civitai(settings=_settings(given)) as client:
@@ -64,7 +65,7 @@ def estimate(given: argparse.Namespace, output: Output) -> int:
 def get(given: argparse.Namespace, output: Output) -> int:
     """Look at a workflow; with --wait or --out, bring its pictures home."""
     from civitai_skill.client import Civitai
-    from civitai_skill.generation import looked_at, workflow_failed
+    from civitai_skill.delivery import looked_at, workflow_failed
 
     output.workflow_id = given.id if given.wait else None
     with Civitai(settings=_settings(given)) as client:
@@ -112,6 +113,21 @@ def cancel(given: argparse.Namespace, output: Output) -> int:
     return 0
 
 
+def release(given: argparse.Namespace, output: Output) -> int:
+    """Accept a held mature result, after saying what it costs."""
+    from civitai_skill.client import Civitai
+    from civitai_skill.delivery import looked_at
+
+    with Civitai(settings=_settings(given)) as client:
+        workflow = client.release(
+            given.id, max_buzz=given.max_buzz, tell=lambda event: output.say(str(event))
+        )
+    result = looked_at(workflow)
+    output.say(f"Released. Fetch it with: civitai-skill get {given.id} --out FOLDER")
+    output.answer(result.as_dict(), _words(result), given.out)
+    return 0
+
+
 def engines(given: argparse.Namespace, output: Output) -> int:
     """The engine table, or one engine in full."""
     from civitai_skill.engines.describe import card, describe_engine, list_engines, table
@@ -130,6 +146,19 @@ def doctor(given: argparse.Namespace, output: Output) -> int:
     report = examine(_settings(given))
     output.answer(report.as_dict(), report.text(), given.out)
     return report.exit_code
+
+
+def verify_live(given: argparse.Namespace, output: Output) -> int:
+    """Compare every wire form's price and echo with our own."""
+    from civitai_skill.client import Civitai
+    from civitai_skill.verify import table
+
+    with Civitai(settings=_settings(given)) as client:
+        rows = client.verify(given.engine, tell=lambda row: output.progress(row.form))
+    where = "the sandbox" if client.settings.sandbox else client.settings.base_url
+    data = {"service": where, "rows": [row.as_dict() for row in rows]}
+    output.answer(data, table(rows), given.out)
+    return 0 if all(row.agrees for row in rows) else WorkflowFailed.exit_code
 
 
 def sandbox(given: argparse.Namespace, output: Output) -> int:
@@ -176,7 +205,8 @@ def _terms(given: argparse.Namespace, *, filed: bool = True) -> dict[str, Any]:
 
 
 def _teller(output: Output) -> Any:
-    from civitai_skill.generation import Picture, Priced, Submitted, Submitting
+    from civitai_skill.delivery import Picture
+    from civitai_skill.generation import Priced, Submitted, Submitting
 
     def tell(event: Any) -> None:
         if isinstance(event, Priced):

@@ -132,6 +132,15 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     )
     stop.add_argument("id", help="the id that generate printed")
 
+    free = command(
+        "release",
+        "release",
+        "accept a mature result that is held back (paid in yellow Buzz)",
+        "  civitai-skill release 123456-20260101120000000 --max-buzz 20",
+    )
+    free.add_argument("id", help="the id that generate printed")
+    free.add_argument("--max-buzz", type=_count, metavar="N", help="refuse above N yellow Buzz")
+
     engines = command(
         "engines",
         "engines",
@@ -146,6 +155,14 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "check the set-up: key, service, sandbox, extras, and what to do next",
         "  civitai-skill doctor\n  civitai-skill doctor --sandbox --json",
     )
+
+    prove = command(
+        "verify-live",
+        "verify_live",
+        "price one body of every wire form and compare with our own rules; spends nothing",
+        "  civitai-skill verify-live\n  civitai-skill verify-live --engine flux2 --out report",
+    )
+    prove.add_argument("--engine", metavar="NAME", help="only this engine")
 
     box = command(
         "sandbox",

@@ -1,0 +1,141 @@
+"""What every part of the sandbox works with: memory, clock, switches, accounts, addresses."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import httpx
+
+from civitai_skill.sandbox import blobs, life, money
+from civitai_skill.sandbox.answers import Answered, problem, refusal, reply
+from civitai_skill.sandbox.memory import Memory
+from civitai_skill.sandbox.pictures import Gallery
+from civitai_skill.sandbox.render import Sign
+
+Record = dict[str, Any]
+
+_YEAR = 365 * 86400.0
+
+
+@dataclass(frozen=True)
+class Switches:
+    """What is disputed or unknown about the service (civitai-api facts, section 12).
+
+    short_of_buzz       how a submit that can't be paid is refused: 400 with the token
+                        `insufficientBuzz` (taken to be so today), 403 with a bare JSON string,
+                        402 or 400 with ProblemDetails
+    whatif_persists     an estimate is kept: GET finds its id, and it claims its externalId
+    cancel_after_end    the status of canceling what is over
+    until_known         GET takes `until=completion|change`; without it `until` is answered with 400
+    longest_wait        seconds after which a waiting request is answered anyway
+    url_lifetime        seconds that a signed address lives (a year was seen, and 45 minutes)
+    expired_url         the status of an expired address
+    blob_redirect       301 was seen, 308 is documented
+    mature_url_blocked  the signed address of a mature picture leads to 403; its id works (seen)
+    metadata_merges     PUT merges metadata into what there is, in place of replacing it
+    long_tags_refused   tags above 200 characters are refused, as the prose says but no schema
+    foreign_air_hangs   an AIR of another family makes the job hang (seen)
+    """
+
+    short_of_buzz: Literal["400", "403", "402", "problem"] = "400"
+    whatif_persists: bool = False
+    cancel_after_end: Literal[400, 409, 204] = 400
+    until_known: bool = True
+    longest_wait: float = 100.0
+    url_lifetime: float = _YEAR
+    expired_url: Literal[401, 403, 404] = 403
+    blob_redirect: Literal[301, 308] = 301
+    mature_url_blocked: bool = False
+    metadata_merges: bool = False
+    long_tags_refused: bool = False
+    foreign_air_hangs: bool = True
+
+
+@dataclass
+class Bench:
+    """Shared by all requests of one sandbox."""
+
+    memory: Memory
+    clock: Callable[[], float]
+    switches: Switches
+    seconds: float
+    balance: Mapping[str, int]
+    gallery: Gallery = field(default_factory=Gallery)
+
+    def __post_init__(self) -> None:
+        self.signer = blobs.Signer(self.memory.secret)
+
+    def sign(self, request: httpx.Request) -> Sign:
+        """Makes addresses on the host that the request came to."""
+        now, base = self.clock(), base_of(request)
+        expires = now + self.switches.url_lifetime
+        return lambda id: (self.signer.address(base, id, expires), expires)
+
+    # -- accounts, inside a transaction ------------------------------------------------------------
+    def account(self, request: httpx.Request) -> Record:
+        """The account of the request's key, with what is due settled. Raises Answered with 401."""
+        key = key_of(request)
+        if key is None:
+            raise Answered(problem(401))
+        digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+        account = self.memory.account(digest)
+        if account is None:
+            account = {
+                "key": digest,
+                "user": 1_000_000 + int(digest, 16) % 1_000_000_000,
+                "balance": dict(self.balance),
+                "submits": 0,
+                "workflows": 0,
+                "workflowsCharged": 0,
+                "charged": 0,
+                "refunded": 0,
+                "last": 0,
+            }
+            self.memory.keep_account(account)
+        self.settle(account)
+        return account
+
+    def settle(self, account: Record) -> None:
+        """Refund what ended without delivering since the last look."""
+        now = self.clock()
+        due = self.memory.due(account["user"], now)
+        for record in due:
+            money.settle(account, record, now)
+            self.memory.keep_workflow(record, None)
+        if due:
+            self.memory.keep_account(account)
+
+    def found(self, account: Record, id: str) -> Record:
+        """A workflow of this account; raises Answered with 404."""
+        record = self.memory.workflow(account["user"], id)
+        if record is None or (record["whatif"] and not self.switches.whatif_persists):
+            raise Answered(problem(404))
+        return record
+
+    def keep(self, record: Record) -> None:
+        """Write a workflow, with the moment at which it must be settled."""
+        open_still = not record["whatif"] and not record["settled"]
+        self.memory.keep_workflow(record, life.ends(record) if open_still else None)
+
+    def short(self) -> httpx.Response:
+        """The answer to a submit that can't be paid."""
+        form = self.switches.short_of_buzz
+        if form == "400":
+            return refusal("insufficientBuzz")
+        if form == "403":
+            return reply(403, "Insufficient Buzz")
+        return problem(402 if form == "402" else 400, "The account has insufficient Buzz.")
+
+
+def key_of(request: httpx.Request) -> str | None:
+    """The bearer's key, if one was sent."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return key.strip() or None if scheme.lower() == "bearer" else None
+
+
+def base_of(request: httpx.Request) -> str:
+    """The address that the request came to."""
+    return f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"

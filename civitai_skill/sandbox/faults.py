@@ -1,0 +1,157 @@
+"""Faults on demand: what goes wrong, with which requests, how often.
+
+A fault is scripted from Python (`sandbox.script(Fault("submit", "status", status=503, times=2))`) or
+over the port (`POST /_sandbox/faults` with the same fields as JSON). Scripted faults stand in the
+sandbox's memory and are tried in order; the first that matches a request acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from random import Random
+from typing import Any, Literal, get_args
+
+from civitai_skill.sandbox.memory import Memory
+
+On = Literal["submit", "whatif", "get", "query", "cancel", "blob", "upload", "any"]
+Kind = Literal[
+    "status", "reset", "refuse", "stall", "expired", "truncated", "short", "wrong-type", "endless",
+    "fate",
+]  # fmt: skip
+Body = Literal["problem", "empty", "html"]
+Fate = Literal[
+    "failed", "failed-silent", "blocked", "expired", "canceled", "stuck", "partial", "mature", "slow"
+]
+
+#: Faults of a blob's bytes.
+OF_BYTES = frozenset({"truncated", "short", "wrong-type", "endless"})
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One scripted fault.
+
+    on       the kind of request; `cancel` is every PUT, PATCH and DELETE of a workflow, `blob`
+             every fetch of one, `upload` every upload and its presigning
+    kind     status       answer with `status` and `body` (problem, empty, html), with `retry_after`
+                          seconds as a number, or as a date where `as_date`
+             reset        the connection breaks while the answer is awaited
+             refuse       the connection is not even made
+             stall        nothing for `seconds`, then all is well
+             expired      a signed address counts as expired
+             truncated    the connection breaks in the middle of a blob
+             short        a blob whose last half is missing, with a matching length
+             wrong-type   HTML in place of a blob
+             endless      a blob that never ends
+             fate         the workflow that is submitted ends as `fate` says, with `reason`;
+                          slow takes `seconds`
+    committed   with status and reset: the request took effect before (the reply is lost)
+    times    how many requests it hits; None: all
+    skip     how many matching requests pass before
+    chance   the probability that a matching request is hit, drawn from `seed`
+    prompt   only submits whose prompts contain this text
+    """
+
+    on: On
+    kind: Kind
+    status: int = 500
+    body: Body = "problem"
+    retry_after: float | None = None
+    as_date: bool = False
+    seconds: float = 0.0
+    committed: bool = False
+    fate: Fate = "failed"
+    reason: str | None = None
+    times: int | None = 1
+    skip: int = 0
+    chance: float | None = None
+    seed: int = 0
+    prompt: str | None = None
+
+    @classmethod
+    def read(cls, value: Any) -> Fault:
+        """A fault from JSON. Raises ValueError with a message for people."""
+        if not isinstance(value, Mapping):
+            raise ValueError("a fault is an object")
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(value) - known)
+        if unknown:
+            raise ValueError(f"unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        missing = [name for name in ("on", "kind") if name not in value]
+        if missing:
+            raise ValueError(f"{missing[0]} is missing")
+        for name, choices in _CHOICES.items():
+            if name in value and value[name] not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}")
+        for name, (types, low, words) in _RANGES.items():
+            given = value.get(name)
+            right = isinstance(given, types) and not isinstance(given, bool) and given >= low
+            if name in value and not (right or (given is None and name in _NULLABLE)):
+                raise ValueError(f"{name} must be {words}")
+        for name in ("as_date", "committed"):
+            if not isinstance(value.get(name, False), bool):
+                raise ValueError(f"{name} must be true or false")
+        for name in ("reason", "prompt"):
+            if not isinstance(value.get(name), str | None):
+                raise ValueError(f"{name} must be a text")
+        return cls(**value)
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "on": get_args(On),
+    "kind": get_args(Kind),
+    "body": get_args(Body),
+    "fate": get_args(Fate),
+}
+_NUMBER = (int, float)
+_RANGES: dict[str, tuple[Any, float, str]] = {
+    "status": (int, 100, "an HTTP status"),
+    "retry_after": (_NUMBER, 0, "a number of seconds"),
+    "seconds": (_NUMBER, 0, "a number of seconds"),
+    "times": (int, 1, "a whole number from 1, or null for always"),
+    "skip": (int, 0, "a whole number"),
+    "chance": (_NUMBER, 0, "a probability from 0 to 1"),
+    "seed": (int, 0, "a whole number"),
+}
+_NULLABLE = frozenset({"retry_after", "times", "chance"})
+
+
+def add(memory: Memory, fault: Fault) -> None:
+    """Script one fault."""
+    memory.add_fault({**asdict(fault), "seen": 0, "hit": 0})
+
+
+def listed(memory: Memory) -> list[dict[str, Any]]:
+    """The scripted faults with how many requests each has seen and hit."""
+    return [record for _, record in memory.faults()]
+
+
+def take(memory: Memory, on: str, prompts: str, *, fates: bool, able: frozenset[str]) -> Fault | None:
+    """The fault that hits this request, counted; None when all is well.
+
+    `fates` picks between fates of workflows and everything else; `able` names further kinds that
+    this request can show (a redirect has no bytes to cut).
+    """
+    for id, record in memory.faults():
+        kind = record["kind"]
+        if (kind == "fate") is not fates or record["on"] not in (on, "any"):
+            continue
+        if (kind in OF_BYTES or kind == "expired") and kind not in able:
+            continue
+        if record["prompt"] is not None and record["prompt"] not in prompts:
+            continue
+        seen = record["seen"]
+        record["seen"] += 1
+        drawn = record["chance"]
+        hit = seen >= record["skip"] and (
+            drawn is None or Random(f"{record['seed']}:{seen}").random() < drawn
+        )
+        record["hit"] += hit
+        if hit and record["times"] is not None and record["hit"] >= record["times"]:
+            memory.drop_fault(id)
+        else:
+            memory.keep_fault(id, record)
+        if hit:
+            return Fault(**{f.name: record[f.name] for f in fields(Fault)})
+    return None

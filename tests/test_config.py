@@ -1,0 +1,108 @@
+"""Settings: arguments, then the environment; a key that never shows itself."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+
+import pytest
+
+from civitai_skill.config import DEFAULT_MAX_BUZZ, SERVICE_URL, Secret, Settings
+from civitai_skill.errors import ConfigError, explain
+
+
+def load(environ: dict[str, str] | None = None, **given: object) -> Settings:
+    return Settings.load(environ=environ or {}, **given)  # type: ignore[arg-type]
+
+
+def test_without_anything_it_is_the_service_and_no_key() -> None:
+    settings = load({"HOME": "/home/a"})
+
+    assert (settings.base_url, settings.sandbox, settings.max_buzz) == (
+        SERVICE_URL,
+        False,
+        DEFAULT_MAX_BUZZ,
+    )
+    assert settings.home == Path("/home/a/.local/state/civitai-skill")
+    assert not settings.key
+
+
+def test_both_names_of_the_key_are_read_and_the_first_wins() -> None:
+    both = {"CIVITAI_API_KEY": "one", "CIVITAI_API_TOKEN": "two"}
+
+    assert load(both).key.reveal() == "one"
+    assert load({"CIVITAI_API_TOKEN": " two\n"}).key.reveal() == "two"
+    assert load(both, key="three").key.reveal() == "three"
+    assert load(both).key_source == "CIVITAI_API_KEY"
+
+
+def test_the_key_shows_in_no_repr_and_is_not_pickled() -> None:
+    settings = load({"CIVITAI_API_KEY": "s3cret"})
+
+    assert "s3cret" not in repr(settings) + str(settings.key) + f"{settings.key!r}"
+    with pytest.raises(TypeError):
+        pickle.dumps(settings)
+    with pytest.raises(TypeError):
+        copy.deepcopy(settings.key)
+
+
+def test_a_missing_key_is_told_with_the_way_out() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load().require_key()
+
+    assert "CIVITAI_API_KEY" in caught.value.hint
+    assert "--sandbox" in caught.value.hint
+    assert explain(caught.value).exit_code == 3
+
+
+@pytest.mark.parametrize("key", ["two words", "line\nbreak in it", "ключ"])
+def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({"CIVITAI_API_KEY": key})
+
+    assert key not in explain(caught.value).text()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://a", "a.com", "https://", "https://a?x=1", "https://me:pw@a", "http://a.com",
+     "https://a:99999", "//a"],
+)  # fmt: skip
+def test_an_unusable_base_url_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({"CIVITAI_BASE_URL": url})
+
+    assert "pw@" not in explain(caught.value).text()
+
+
+def test_plain_http_is_for_this_machine_only() -> None:
+    assert load(base_url="http://127.0.0.1:8787/").base_url == "http://127.0.0.1:8787"
+    assert load(base_url="http://localhost:1").base_url == "http://localhost:1"
+
+
+def test_the_sandbox_flag_is_read_in_its_common_spellings() -> None:
+    assert [load({"CIVITAI_SANDBOX": v}).sandbox for v in ("1", "TRUE", "0", "no", "")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    with pytest.raises(ConfigError):
+        load({"CIVITAI_SANDBOX": "perhaps"})
+
+
+def test_the_ceiling_is_a_whole_number_of_buzz() -> None:
+    assert load({"CIVITAI_MAX_BUZZ": "50"}).max_buzz == 50
+    for text in ("-1", "1.5", "many", "²"):
+        with pytest.raises(ConfigError):
+            load({"CIVITAI_MAX_BUZZ": text})
+
+
+def test_a_secret_of_another_library_is_understood() -> None:
+    class Theirs:
+        def get_secret_value(self) -> str:
+            return "theirs"
+
+    assert load(key=Theirs()).key == Secret("theirs")
