@@ -106,7 +106,9 @@ def requests(draw: st.DrawFn, form: type[Wire]) -> ImageRequest:
         elif name in ImageRequest.model_fields:
             said[name] = draw(_value(facts[wire], family))
         else:
-            said["options"][draw(st.sampled_from([wire, name]))] = draw(_value(facts[wire], family))
+            said["options"][draw(st.sampled_from([wire, wire.lower()]))] = draw(
+                _value(facts[wire], family)
+            )
     if "seed" in facts and draw(st.booleans()):
         bits = int(facts["seed"]["format"].removeprefix("int"))
         said["seed"] = draw(st.integers(1, 2 ** (bits - 1) - 1))
@@ -151,8 +153,8 @@ def test_valid_requests_become_bodies_that_fit_the_document(form: type[Wire], re
     def judged(request: ImageRequest) -> None:
         decided = plan(request)
         assert type(decided.form) is form
-        for body in (decided.form.sent(), decided.form.resolved()):
-            # As the service reads it: what went through JSON.
-            assert referee.check(json.loads(json.dumps(body)), "ImageGenInput") == []
+        # As the service reads it: what went through JSON.
+        body = json.loads(json.dumps(decided.form.sent()))
+        assert referee.check(body, "ImageGenInput") == []
 
     judged()

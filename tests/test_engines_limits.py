@@ -1,4 +1,4 @@
-"""Just outside each limit of each form a request is refused with the limit; just inside it passes."""
+"""Just outside each limit of a form a request is refused with the limit; just inside it passes."""
 
 from __future__ import annotations
 

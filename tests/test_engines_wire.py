@@ -109,7 +109,7 @@ def _facts(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _document_facts(facts: dict[str, Any]) -> dict[str, Any]:
-    """The digest's facts without what a JSON schema of ours can't say: format, pattern, readOnly."""
+    """The digest's facts without what our JSON schemas can't say: format, pattern, readOnly."""
     out = {k: v for k, v in facts.items() if k not in ("format", "pattern", "read_only")}
     if isinstance(out.get("enum"), str):
         out["enum"] = DIGEST["enums"][out["enum"]]

@@ -136,7 +136,7 @@ def test_the_settings_are_those_that_are_read() -> None:
 def test_every_command_is_told_and_no_other(folder: Path) -> None:
     told = [c.strip("`").split()[0] for c in first_column(section("Commands")) if "`" in c]
     helped = run("civitai-skill --help", folder).stdout.partition("COMMAND\n")[2]
-    assert told == re.findall(r"^ {4}([a-z]+) ", helped, re.MULTILINE)
+    assert told == re.findall(r"^ {4}([a-z-]+)(?: |$)", helped, re.MULTILINE)
 
 
 # -- what is rendered ------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from civitai_skill.engines.needs import Fit, Need
 from civitai_skill.engines.wire import Operation, Wire
 from civitai_skill.request import Quality
 
@@ -63,6 +64,11 @@ class Variant:
     aliases: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     retired: Retired | None = None
+    fits: tuple[Fit, ...] = ()
+
+    def fit(self, need: Need) -> Fit | None:
+        """How it serves a need, or None."""
+        return next((fit for fit in self.fits if fit.need == need), None)
 
     def operations(self) -> tuple[Operation, ...]:
         found = {op for way in self.ways for op in way.form.operations()}

@@ -92,11 +92,11 @@ class Memory:
         )
 
     # -- workflows -------------------------------------------------------------------------------
-    def workflow(self, user: int, id: str) -> Record | None:
-        """A workflow of this account that was not deleted."""
+    def workflow(self, user: int, id: str, *, deleted: bool = False) -> Record | None:
+        """A workflow of this account; one that was deleted only when that is asked for."""
         row = self._one("SELECT record FROM workflows WHERE id = ? AND user = ?", id, user)
         record = None if row is None else json.loads(row[0])
-        return None if record is None or record["deleted"] else record
+        return None if record is None or (record["deleted"] and not deleted) else record
 
     def by_external(self, user: int, external: str) -> Record | None:
         """The workflow that an idempotency key belongs to, deleted or not."""

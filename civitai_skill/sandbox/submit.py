@@ -82,7 +82,7 @@ def _record(bench: Bench, account: Record, asked: Asked, whatif: bool) -> Record
     external = asked.literal("externalId")
     tips = asked.given.get("tips")
     return {
-        "id": f"{account['user']}-{stamps.digits(created + 0.0002)}",
+        "id": f"{account['user']}-{stamps.digits(created)}",
         "user": account["user"],
         "created": created,
         "external": None if external is None else f"{account['user']}-{external}",

@@ -1,0 +1,354 @@
+"""What was about to be paid for, and what became of it: one SQLite file, safe for many processes.
+
+A run is written before the first byte of its submit leaves: key, body, purpose, price. Then
+submitted (id), finished (status, cost, reason), each picture saved. A run that is not closed can
+always be taken up again: the same key and body can't pay twice.
+
+Two things are decided here in one transaction each, because two processes may ask at once: whether
+a run of the same identity is open already, and whether the budget has room for one more.
+
+    open      written, perhaps submitted; the answer, the end or the pictures are missing
+    closed    everything was brought home, or it ended and there is nothing to bring
+    dropped   it is certain that the service did not take it; its Buzz is free again
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from civitai_skill import alive
+from civitai_skill.errors import ConfigError, OverBudget
+
+#: Seconds in which the same request goes on with an open run instead of buying anew.
+JOINABLE = 24 * 3600.0
+
+State = Literal["open", "closed", "dropped"]
+
+_MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE runs (
+        key TEXT PRIMARY KEY,
+        identity TEXT NOT NULL,
+        purpose TEXT NOT NULL,
+        body BLOB NOT NULL,
+        engine TEXT, variant TEXT, wanted INTEGER NOT NULL,
+        out TEXT,
+        reserved INTEGER NOT NULL,
+        owner TEXT NOT NULL,
+        created REAL NOT NULL,
+        state TEXT NOT NULL DEFAULT 'open',
+        workflow TEXT, status TEXT, cost INTEGER, reason TEXT
+    );
+    CREATE INDEX runs_identity ON runs (identity, state);
+    CREATE INDEX runs_created ON runs (created);
+    CREATE TABLE pictures (
+        key TEXT NOT NULL REFERENCES runs (key),
+        n INTEGER NOT NULL,
+        path TEXT NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, saved REAL NOT NULL,
+        PRIMARY KEY (key, n)
+    );
+    CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    """,
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One purchase. `reserved` and `cost` are Buzz; `created` is seconds since 1970."""
+
+    key: str
+    identity: str
+    purpose: str
+    body: bytes
+    wanted: int
+    reserved: int
+    engine: str | None = None
+    variant: str | None = None
+    out: str | None = None
+    owner: str = ""
+    created: float = 0.0
+    state: State = "open"
+    workflow: str | None = None
+    status: str | None = None
+    cost: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most that all processes together may spend: `limit` Buzz in each `period` seconds."""
+
+    limit: int
+    period: float
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.limit} Buzz per {self.name}"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What asking for a run came to: a new one (`run` is the caller's own), or an earlier one."""
+
+    run: Run
+    fresh: bool
+
+
+class Ledger:
+    """One ledger file. Every method is one short transaction; raises ConfigError when it fails."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._clock = clock
+        self._ready = False
+
+    @property
+    def _owners(self) -> Path:
+        return self.path.parent / "owners"
+
+    # -- writing -----------------------------------------------------------------------------
+    def begin(self, run: Run, *, again: bool, budget: Budget | None) -> Opened:
+        """Write a run down before it is submitted, unless one of its identity is open already.
+
+        `again` buys anew whatever is open. Raises OverBudget when the budget has no room.
+        """
+        me = self._me()
+        with self._transaction() as db:
+            earlier = None if again else self._joinable(db, run.identity)
+            if earlier is not None:
+                return Opened(earlier, fresh=False)
+            if budget is not None:
+                self._room(db, budget, run.reserved)
+            now = self._clock()
+            db.execute(
+                "INSERT INTO runs (key, identity, purpose, body, engine, variant, wanted, out,"
+                " reserved, owner, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (run.key, run.identity, run.purpose, run.body, run.engine, run.variant,
+                 run.wanted, run.out, run.reserved, me, now),
+            )  # fmt: skip
+            return Opened(_one(db, run.key), fresh=True)
+
+    def open_run(self, identity: str) -> Run | None:
+        """The run of this identity that a new request should go on with, or None."""
+        with self._transaction() as db:
+            return self._joinable(db, identity)
+
+    def take_up(self, key: str) -> Run:
+        """Make this process the owner of an open run."""
+        me = self._me()
+        with self._transaction() as db:
+            db.execute("UPDATE runs SET owner = ? WHERE key = ?", (me, key))
+            return _one(db, key)
+
+    def submitted(self, key: str, workflow: str | None, cost: int | None) -> None:
+        """The service took it; the price it told replaces the reservation."""
+        self._set(key, workflow=workflow, cost=cost)
+
+    def finished(self, key: str, status: str, cost: int | None, reason: str | None) -> None:
+        """It ended; the cost is what was kept in the end."""
+        self._set(key, status=status, cost=cost, reason=reason)
+
+    def saved(self, key: str, n: int, path: Path, size: int, sha256: str) -> None:
+        """A picture is on disk."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?, ?)",
+                (key, n, str(path), size, sha256, self._clock()),
+            )
+
+    def closed(self, key: str) -> None:
+        """Nothing is left to do."""
+        self._set(key, state="closed")
+
+    def dropped(self, key: str, reason: str) -> None:
+        """The service certainly did not take it."""
+        self._set(key, state="dropped", cost=0, reason=reason)
+
+    # -- reading -----------------------------------------------------------------------------
+    def run(self, key: str) -> Run | None:
+        """One run by its key."""
+        with self._transaction() as db:
+            row = db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone()
+            return None if row is None else _run(row)
+
+    def of_workflow(self, workflow: str) -> Run | None:
+        """The run that a workflow belongs to."""
+        with self._transaction() as db:
+            row = db.execute("SELECT * FROM runs WHERE workflow = ?", (workflow,)).fetchone()
+            return None if row is None else _run(row)
+
+    def unfinished(self) -> list[Run]:
+        """Open runs whose process is gone, oldest first."""
+        with self._transaction() as db:
+            rows = db.execute("SELECT * FROM runs WHERE state = 'open' ORDER BY created").fetchall()
+        return [run for run in map(_run, rows) if not self.alive(run)]
+
+    def history(self, since: float = 0.0, limit: int = 100) -> list[dict[str, Any]]:
+        """Runs with the number of their saved pictures, newest first."""
+        with self._transaction() as db:
+            rows = db.execute(
+                "SELECT r.key, r.created, r.purpose, r.engine, r.variant, r.workflow, r.state,"
+                " r.status, r.reserved, r.cost, r.reason, r.wanted, r.out,"
+                " (SELECT count(*) FROM pictures p WHERE p.key = r.key) AS pictures"
+                " FROM runs r WHERE r.created >= ? ORDER BY r.created DESC LIMIT ?",
+                (since, limit),
+            ).fetchall()
+        return [dict(row) for row in rows]
+
+    def pictures(self, key: str) -> list[dict[str, Any]]:
+        """The saved pictures of a run."""
+        with self._transaction() as db:
+            rows = db.execute("SELECT * FROM pictures WHERE key = ? ORDER BY n", (key,)).fetchall()
+        return [dict(row) for row in rows]
+
+    def spend(self, since: float = 0.0, by: Literal["engine", "day"] | None = None) -> list[Any]:
+        """Buzz spent since a moment: (name, runs, Buzz) by engine or day, or one row in all.
+
+        Runs that are still open count at their reservation.
+        """
+        name = {"engine": "coalesce(engine, '?')", "day": "date(created, 'unixepoch')",
+                None: "'all'"}[by]  # fmt: skip
+        with self._transaction() as db:
+            rows = db.execute(
+                f"SELECT {name} AS name, count(*) AS runs, sum({_BUZZ}) AS buzz FROM runs"
+                " WHERE created >= ? AND state != 'dropped' GROUP BY 1 ORDER BY 3 DESC, 1",
+                (since,),
+            ).fetchall()
+        return [dict(row) for row in rows]
+
+    def alive(self, run: Run) -> bool:
+        """Does the process that works on this run still live?"""
+        return alive.lives(self._owners, run.owner)
+
+    # -- the budget --------------------------------------------------------------------------
+    def setting(self, name: str) -> str | None:
+        """A value kept in the ledger."""
+        with self._transaction() as db:
+            row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+            return None if row is None else str(row["value"])
+
+    def keep_setting(self, name: str, value: str | None) -> None:
+        """Keep a value in the ledger; None forgets it."""
+        with self._transaction() as db:
+            if value is None:
+                db.execute("DELETE FROM settings WHERE name = ?", (name,))
+            else:
+                db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+
+    def used(self, budget: Budget) -> int:
+        """Buzz reserved and spent in the budget's current period."""
+        with self._transaction() as db:
+            return self._used(db, budget)
+
+    def _used(self, db: sqlite3.Connection, budget: Budget) -> int:
+        row = db.execute(
+            f"SELECT coalesce(sum({_BUZZ}), 0) AS buzz FROM runs"
+            " WHERE state != 'dropped' AND created >= ?",
+            (self._clock() - budget.period,),
+        ).fetchone()
+        return int(row["buzz"])
+
+    def _room(self, db: sqlite3.Connection, budget: Budget, price: int) -> None:
+        used = self._used(db, budget)
+        if used + price > budget.limit:
+            left = max(0, budget.limit - used)
+            raise OverBudget(
+                f"The budget is {budget}; {used} are used or reserved, {left} are left, "
+                f"and this costs about {price}.",
+                price=price,
+                limit=left,
+                hint="Raise it with: civitai-skill budget set N --per day; or wait.",
+            )
+
+    # -- inside ------------------------------------------------------------------------------
+    def _joinable(self, db: sqlite3.Connection, identity: str) -> Run | None:
+        row = db.execute(
+            "SELECT * FROM runs WHERE identity = ? AND state = 'open' AND created >= ?"
+            " ORDER BY created DESC LIMIT 1",
+            (identity, self._clock() - JOINABLE),
+        ).fetchone()
+        return None if row is None else _run(row)
+
+    def _set(self, key: str, **values: Any) -> None:
+        names = ", ".join(f"{name} = ?" for name in values)
+        with self._transaction() as db:
+            db.execute(f"UPDATE runs SET {names} WHERE key = ?", (*values.values(), key))
+
+    def _me(self) -> str:
+        try:
+            return alive.owner(self._owners)
+        except OSError as error:
+            raise self._trouble(error) from None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            db = self._connect()
+        except (sqlite3.Error, OSError) as error:
+            raise self._trouble(error) from None
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            yield db
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._trouble(error) from None
+        finally:
+            db.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        if not self._ready:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.path.touch(mode=0o600)
+        db = sqlite3.connect(self.path, timeout=10.0, isolation_level=None)
+        db.row_factory = sqlite3.Row
+        if not self._ready:
+            db.execute("PRAGMA journal_mode = WAL")
+            _migrate(db, _MIGRATIONS)
+            self._ready = True
+        # What is about to be paid for must be on the disk itself before it is paid for.
+        db.execute("PRAGMA synchronous = FULL")
+        return db
+
+    def _trouble(self, error: Exception) -> ConfigError:
+        reason = getattr(error, "strerror", None) or str(error)
+        return ConfigError(
+            f"The ledger {self.path} can't be used: {reason}.",
+            hint="Nothing is bought without it. Free the disk or the file, name another with "
+            "--ledger FILE, or move a broken one away.",
+        )
+
+
+#: What a run counts: its cost once known, else what was reserved for it.
+_BUZZ = "coalesce(cost, reserved)"
+
+
+def _migrate(db: sqlite3.Connection, migrations: Sequence[str]) -> None:
+    """Apply what is missing, once, whichever process comes first."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > len(migrations):
+            raise sqlite3.DatabaseError("it was written by a newer version")
+        for statements in migrations[version:]:
+            for statement in statements.split(";"):
+                if statement.strip():
+                    db.execute(statement)
+        db.execute(f"PRAGMA user_version = {len(migrations)}")
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+
+
+def _one(db: sqlite3.Connection, key: str) -> Run:
+    return _run(db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
+
+
+def _run(row: sqlite3.Row) -> Run:
+    return Run(**dict(row))

@@ -1,0 +1,45 @@
+"""The sandbox: a local orchestrator that stands in for Civitai's, and charges play money.
+
+It answers in the shapes that the real service was seen to use, refuses what the published document
+refuses, and remembers: workflows, balances, blobs. Nothing leaves the machine.
+
+In process, sync and async alike:
+
+    transport = SandboxTransport(Sandbox())
+    httpx.Client(transport=transport, base_url=BASE_URL, headers={"Authorization": f"Bearer {KEY}"})
+
+Over a port: `serve(Sandbox(path), "127.0.0.1", 8787)`.
+
+How a workflow ends can be said in its prompt:
+
+    [sandbox:failed]         fails with a reason, refunded
+    [sandbox:failed-silent]  fails without one
+    [sandbox:blocked]        succeeds, but its pictures are blocked
+    [sandbox:expired]        expires, refunded
+    [sandbox:canceled]       is canceled by the service
+    [sandbox:stuck]          hangs until its time-out (20 minutes)
+    [sandbox:partial]        one picture is missing
+    [sandbox:mature]         the pictures turn out mature: held until allowed and paid in yellow
+    [sandbox:slow=5]         takes five seconds a step
+    [sandbox:refused]        the submit is refused by moderation
+    [sandbox:needs-mature]   the submit is refused where allowMatureContent is false
+
+Everything else that can go wrong is scripted: see `Fault`. What is disputed about the service is a
+switch: see `Switches`. A picture whose price is not documented costs `money.UNDOCUMENTED` here. An
+upscaled picture stays below 8192 pixels a side. Source pictures on other hosts are not fetched.
+"""
+
+from __future__ import annotations
+
+from civitai_skill.sandbox.bench import Switches
+from civitai_skill.sandbox.faults import Fault
+from civitai_skill.sandbox.service import Dropped, Sandbox
+from civitai_skill.sandbox.transport import SandboxTransport
+
+#: What a client in the same process uses as its base address.
+BASE_URL = "https://sandbox.invalid"
+
+#: The key that is sent when none is set; any other key is another account.
+KEY = "sandbox"
+
+__all__ = ["BASE_URL", "KEY", "Dropped", "Fault", "Sandbox", "SandboxTransport", "Switches"]
