@@ -10,7 +10,9 @@ those of `civitai_skill.errors`.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -18,15 +20,16 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import httpx
 
-from civitai_skill import __version__, flows, generation
+from civitai_skill import __version__, flows, generation, pricing
 from civitai_skill.config import Secret, Settings
-from civitai_skill.delivery import Generation, brought_home
+from civitai_skill.delivery import Generation
 from civitai_skill.drivers import adrive, drive
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.exchange import Flow, Retry, Service
 from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
 from civitai_skill.generation import Tell
-from civitai_skill.options import Asked, Buying, Filters, Pricing, Purchase
+from civitai_skill.ledger import Ledger, Run, budget_of
+from civitai_skill.options import Asked, Buying, Call, Filters, Pricing
 from civitai_skill.pool import divided
 from civitai_skill.workflow import Workflow
 
@@ -46,7 +49,8 @@ class _Client:
 
     `key` falls back to CIVITAI_API_KEY and CIVITAI_API_TOKEN, `base_url` to CIVITAI_BASE_URL.
     `sandbox` is True, or a Sandbox of one's own. `max_buzz` is the most one call may cost (Buzz);
-    CIVITAI_MAX_BUZZ, or 300, when left out. `settings` replaces all of these.
+    CIVITAI_MAX_BUZZ, or 300, when left out. `ledger` names another file, or turns it off (False).
+    `settings` replaces all but the last.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class _Client:
         max_buzz: int | None = None,
         home: Folder | None = None,
         retry: Retry | None = None,
+        ledger: Folder | bool | None = None,
         settings: Settings | None = None,
         transport: Any = None,
     ) -> None:
@@ -69,14 +74,21 @@ class _Client:
             home=home,
             max_buzz=max_buzz,
         )
+        #: What was bought, on disk; None when it was turned off.
+        self.ledger: Ledger | None = None
+        if ledger is not False:
+            named = ledger if isinstance(ledger, str | os.PathLike) else None
+            self.ledger = Ledger(Path(named) if named else self.settings.ledger)
         self._retry = retry or Retry()
         self._unsettled: dict[str, bytes] = {}
         if transport is None and self.settings.sandbox:
             from civitai_skill.sandbox import Sandbox, SandboxTransport
 
             memory = self.settings.home / "sandbox.sqlite3"
-            transport = SandboxTransport(Sandbox(memory) if own is None else own)
+            own = Sandbox(memory) if own is None else own
+            transport = SandboxTransport(own)
         self._transport = transport
+        self._where = _account(self.settings, own)
 
     def __repr__(self) -> str:
         where = "the sandbox" if self.settings.sandbox else self.settings.base_url
@@ -107,43 +119,36 @@ class _Client:
             return flows.health(self._service)
         return flows.health(Service(self.settings.base_url, Secret(""), "civitai-skill"))
 
-    def _limit(self, purchase: Purchase) -> int:
-        return self.settings.max_buzz if purchase.max_buzz is None else purchase.max_buzz
-
-    def _estimate(self, request: Asked, given: Pricing) -> Flow[Quote]:
-        purchase, service = Purchase(request, given), self._service
-        decided, opened = yield from generation.decide(purchase.request)
-        decided = yield from generation.placed(service, decided, opened)
-        return (yield from generation.quoted(service, decided, purchase.terms))
-
-    def _submit(self, request: Asked, given: Buying) -> Flow[Workflow]:
-        purchase = Purchase(request, given)
-        workflow, _ = yield from generation.bought(
-            self._service,
-            purchase.request,
-            terms=purchase.terms,
-            limit=self._limit(purchase),
-            tell=purchase.tell,
+    def _order(self, call: Call) -> generation.Order:
+        return generation.Order(
+            request=call.request,
+            terms=call.terms,
+            limit=self.settings.max_buzz if call.max_buzz is None else call.max_buzz,
+            ledger=self.ledger,
+            budget=None if self.ledger is None else budget_of(self.settings.budget, self.ledger),
+            where=self._where,
+            purpose=call.purpose,
+            again=call.again,
+            joins=call.purpose != "python",
+            tell=call.tell,
             keep=self._unsettled.__setitem__,
         )
-        return workflow
+
+    def _estimate(self, request: Asked, given: Pricing) -> Flow[Quote]:
+        call, service = Call(request, given), self._service
+        decided, opened = yield from pricing.decide(call.request)
+        decided = yield from pricing.placed(service, decided, opened)
+        return (yield from pricing.quoted(service, decided, call.terms))
+
+    def _submit(self, request: Asked, given: Buying) -> Flow[Workflow]:
+        order = self._order(Call(request, given))
+        return (yield from generation.submitted_only(self._service, order)).workflow
 
     def _generate(
         self, request: Asked, out: Folder, timeout: float, given: Buying
     ) -> Flow[Generation]:
-        purchase = Purchase(request, given)
-        return (
-            yield from generation.generated(
-                self._service,
-                purchase.request,
-                out=Path(out),
-                terms=purchase.terms,
-                limit=self._limit(purchase),
-                timeout=timeout,
-                tell=purchase.tell,
-                keep=self._unsettled.__setitem__,
-            )
-        )
+        order = self._order(Call(request, given))
+        return generation.generated(self._service, order, out=Path(out), timeout=timeout)
 
     def _get(self, workflow_id: str, wait: float) -> Flow[Workflow]:
         return flows.get(self._service, workflow_id, wait=min(wait, LONGEST_WAIT))
@@ -166,20 +171,43 @@ class _Client:
         if not workflow.done:
             raise flows.still_running(workflow, 0)
         told = tell or generation.silent
-        return (yield from brought_home(service, workflow, out=Path(out), tell=told))
+        return (
+            yield from generation.fetched(service, self.ledger, workflow, out=Path(out), tell=told)
+        )
 
     def _settle(self, key: str) -> Flow[Workflow]:
         content = self._unsettled.get(key)
+        run = self.ledger.run(key) if content is None and self.ledger is not None else None
+        if run is not None:
+            content = run.body
         if content is None:
-            known = ", ".join(self._unsettled) or "none is open"
             raise RequestInvalid(
-                Problem(
-                    "key", key, f"the key of a submit whose fate this client left open: {known}"
-                )
+                Problem("key", key, "the key of a submit that this client or its ledger knows")
             )
         workflow = yield from flows.submit(self._service, content, key)
-        del self._unsettled[key]
+        self._unsettled.pop(key, None)
+        if self.ledger is not None:
+            self.ledger.submitted(key, workflow.id, workflow.cost.total)
         return workflow
+
+    def _resume(
+        self, run: Run, timeout: float, out: Folder | None, tell: Tell | None
+    ) -> Flow[Generation]:
+        order = self._order(Call("-", {"tell": tell, "purpose": "resume"}))
+        folder = None if out is None else Path(out)
+        return generation.resumed(self._service, order, run, timeout=timeout, out=folder)
+
+
+def _account(settings: Settings, sandbox: Any) -> str:
+    """Names the service and the account, so that no run of another one is ever joined."""
+    if not settings.sandbox:
+        place = settings.base_url
+    elif sandbox is None or sandbox.memory is None:
+        place = f"sandbox:{uuid.uuid4().hex}"
+    else:
+        place = f"sandbox:{sandbox.memory}"
+    mark = hashlib.sha256(settings.key.reveal().encode()).hexdigest()[:8]
+    return f"{place}#{mark}"
 
 
 class Civitai(_Client):
@@ -271,6 +299,17 @@ class Civitai(_Client):
     def settle(self, key: str) -> Workflow:
         """Send a submit of unknown fate again, the same bytes and key: it can't pay twice."""
         return drive(self._settle(key), self._http)
+
+    def resume(
+        self,
+        run: Run,
+        *,
+        timeout: float = TIMEOUT,
+        out: Folder | None = None,
+        tell: Tell | None = None,
+    ) -> Generation:
+        """Finish an open run of the ledger (see `ledger.unfinished`); it is never bought anew."""
+        return drive(self._resume(run, timeout, out, tell), self._http)
 
     def release(
         self,
@@ -372,6 +411,17 @@ class AsyncCivitai(_Client):
     async def settle(self, key: str) -> Workflow:
         """See Civitai.settle."""
         return await adrive(self._settle(key), self._http)
+
+    async def resume(
+        self,
+        run: Run,
+        *,
+        timeout: float = TIMEOUT,
+        out: Folder | None = None,
+        tell: Tell | None = None,
+    ) -> Generation:
+        """See Civitai.resume."""
+        return await adrive(self._resume(run, timeout, out, tell), self._http)
 
     async def release(
         self,

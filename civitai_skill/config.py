@@ -5,6 +5,7 @@ CIVITAI_BASE_URL                     the service's address
 CIVITAI_SANDBOX=1                    every door leads to the sandbox
 CIVITAI_SKILL_HOME                   the folder that holds all state
 CIVITAI_MAX_BUZZ                     the most Buzz one call may cost (300 when not set)
+CIVITAI_BUDGET                       the most Buzz all calls together may cost, such as 500/day
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ class Settings:
     sandbox: bool = False
     home: Path = Path()
     max_buzz: int = DEFAULT_MAX_BUZZ
+    budget: str | None = None
+    ledger: Path = Path("ledger.sqlite3")
 
     @classmethod
     def load(
@@ -75,6 +78,7 @@ class Settings:
         sandbox: bool | None = None,
         home: str | os.PathLike[str] | None = None,
         max_buzz: int | None = None,
+        ledger: str | os.PathLike[str] | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> Settings:
         """Arguments first, then the environment, then the defaults.
@@ -86,14 +90,17 @@ class Settings:
         env = os.environ if environ is None else environ
         use_sandbox = _flag(env, "CIVITAI_SANDBOX") if sandbox is None else sandbox
         found, source = _key(key, env)
+        folder = _home(home, env)
         url = base_url or env.get("CIVITAI_BASE_URL") or SERVICE_URL
         return cls(
             key=found,
             key_source=source,
             base_url=_checked_url(url),
             sandbox=use_sandbox,
-            home=_home(home, env),
+            home=folder,
             max_buzz=_limit(env) if max_buzz is None else max_buzz,
+            budget=env.get("CIVITAI_BUDGET", "").strip() or None,
+            ledger=Path(ledger) if ledger else folder / "ledger.sqlite3",
         )
 
     def require_key(self) -> Secret:

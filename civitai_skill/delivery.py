@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -92,8 +92,13 @@ def brought_home(
     out: Path,
     decided: Plan | None = None,
     tell: Callable[[Picture], None] = lambda picture: None,
+    resumed: bool = False,
+    have: Mapping[int, Path] | None = None,
+    record: Callable[[int, Path, bytes], None] | None = None,
 ) -> Flow[Generation]:
     """Save every picture of a finished workflow.
+
+    `have` are pictures that are on disk already, by number; `record` hears of each one saved.
 
     Raises WorkflowFailed when the workflow gave fewer pictures than asked for, TransportFailed when
     one is there but could not be fetched or written; both carry the Generation in `result`.
@@ -102,13 +107,18 @@ def brought_home(
     pictures: list[Picture] = []
     trouble: CivitaiError | None = None
     for n, image in enumerate(workflow.images):
+        if have and n in have:
+            width, height = yield Work(partial(_measured, have[n]))
+            at_home = Picture(have[n], image.url, width, height, image.seed, True, None, image.id)
+            pictures.append(at_home)
+            continue
         if not image.deliverable:
             pictures.append(_missing(image))
             continue
         try:
             fetched = yield from download.fetch(service, image, workflow.id or "")
             stem = f"{workflow.id}-{n}"
-            path = yield Work(partial(download.save, fetched, out, stem))
+            path = yield Work(partial(_kept, fetched, out, stem, n, record))
         except TransportFailed as error:
             trouble = error
             pictures.append(replace(_missing(image), available=True, reason=error.message))
@@ -125,12 +135,35 @@ def brought_home(
     while len(pictures) < wanted:
         reason = "; ".join(workflow.reasons()) or NO_REASON
         pictures.append(Picture(None, None, None, None, None, False, reason))
-    result = summary(workflow, pictures, decided)
+    result = replace(summary(workflow, pictures, decided), resumed=resumed)
     if trouble is not None:
         raise _carrying(trouble, result)
     if workflow.status != "succeeded" or len(result.paths) < wanted:
         raise workflow_failed(result, wanted)
     return result
+
+
+def _kept(
+    fetched: download.Fetched,
+    out: Path,
+    stem: str,
+    n: int,
+    record: Callable[[int, Path, bytes], None] | None,
+) -> Path:
+    path = download.save(fetched, out, stem)
+    if record is not None:
+        record(n, path, fetched.data)
+    return path
+
+
+def _measured(path: Path) -> tuple[int | None, int | None]:
+    from PIL import Image as Pillow
+
+    try:
+        with Pillow.open(path) as picture:
+            return picture.size
+    except OSError:
+        return None, None
 
 
 def summary(

@@ -1,78 +1,37 @@
-"""From a request to pictures on disk: price first, submit once, wait, bring home.
+"""Buying: decide, price, write down, submit once, wait, bring home.
 
-The rules that guard the Buzz stand here and nowhere else: when the service is asked for the price,
-what the limit is, what is said when it is too much. Every door goes through these flows.
+Every door goes through these flows. A purchase is in the ledger before its first byte leaves, and
+the same request goes on with what an earlier process left open instead of buying it anew.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from civitai_skill import download, flows
+from civitai_skill.alive import is_mine
 from civitai_skill.delivery import Generation, Picture, brought_home
-from civitai_skill.engines.plan import Plan, Price, plan
+from civitai_skill.engines.plan import Plan, with_seed
 from civitai_skill.errors import (
     ApiError,
-    NotEnoughBuzz,
-    OverBudget,
+    ConfigError,
+    Problem,
     RequestInvalid,
+    StillRunning,
     TransportFailed,
+    WorkflowFailed,
 )
 from civitai_skill.exchange import Flow, Service, Work
+from civitai_skill.identity import identity_of
+from civitai_skill.ledger import Budget, Ledger, Run
+from civitai_skill.pricing import Priced, Terms, decide, guarded, placed
 from civitai_skill.request import ImageRequest
-from civitai_skill.sources import INLINE_BYTES, Source, open_sources, replaced
-from civitai_skill.template import template
-from civitai_skill.upload import upload
 from civitai_skill.workflow import Progress, Workflow
-
-#: Above this many Buzz, or where no price is documented, the service is asked before paying.
-ASK_ABOVE = 100
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What surrounds a request: who pays, how it is filed. See `template.template`."""
-
-    tags: Sequence[str] = ()
-    metadata: Mapping[str, Any] | None = None
-    external_id: str | None = None
-    allow_mature_content: bool | None = None
-    currencies: Sequence[str] | None = None
-    priority: str | None = None
-
-    def body(self, decided: Plan, key: str | None) -> dict[str, Any]:
-        return template(
-            decided,
-            tags=self.tags,
-            metadata=self.metadata,
-            external_id=key,
-            allow_mature_content=self.allow_mature_content,
-            currencies=self.currencies,
-            priority=self.priority,
-        )
-
-
-@dataclass(frozen=True)
-class Priced:
-    """Told before anything is paid: the documented price, and the service's where it was asked."""
-
-    plan: Plan
-    price: Price
-    quote: flows.Quote | None
-    limit: int
-
-    def __str__(self) -> str:
-        who = f"{self.plan.family} {self.plan.variant}"
-        if self.quote is not None and self.quote.total is not None:
-            most = "at most " if self.quote.cost.variable else ""
-            return f"{who}: {most}{self.quote.total} Buzz, says the service (limit {self.limit})"
-        if self.price.buzz is None:
-            return f"{who}: the price is not documented (limit {self.limit} Buzz)"
-        return f"{who}: {self.price}, by the documented rule (limit {self.limit})"
 
 
 @dataclass(frozen=True)
@@ -90,8 +49,23 @@ class Submitted:
     plan: Plan
 
 
-Event = Priced | Submitting | Submitted | Progress | Picture
+@dataclass(frozen=True)
+class Resumed:
+    """Told when an earlier purchase is taken up again instead of buying anew."""
+
+    run: Run
+
+    def __str__(self) -> str:
+        what = self.run.workflow or f"key {self.run.key}"
+        return f"Going on with an earlier purchase ({what}); nothing is bought anew."
+
+
+Event = Priced | Submitting | Submitted | Resumed | Progress | Picture
 Tell = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """Tell nobody."""
 
 
 Keep = Callable[[str, bytes], None]
@@ -101,151 +75,286 @@ def _forget(key: str, content: bytes) -> None:
     """Keep nothing."""
 
 
-def silent(event: Event) -> None:
-    """Tell nobody."""
+@dataclass(frozen=True)
+class Order:
+    """A purchase and the rules for it.
+
+    `limit` is Buzz for this call, `budget` for all calls together. `again` buys anew whatever is
+    open. `joins` says what happens to the same request while this process itself is still making
+    it: True reports it (a caller that repeats itself), False buys it too (a program that wants
+    several). `purpose` is for the ledger's reader; `where` tells accounts and services apart;
+    `keep` gets the key and bytes of a submit whose fate stayed unknown.
+    """
+
+    request: ImageRequest
+    terms: Terms
+    limit: int
+    ledger: Ledger | None = None
+    budget: Budget | None = None
+    where: str = ""
+    purpose: str = "python"
+    again: bool = False
+    joins: bool = False
+    tell: Tell = silent
+    keep: Keep = _forget
 
 
-# -- deciding and pricing --------------------------------------------------------------
-def decide(request: ImageRequest) -> Flow[tuple[Plan, list[Source | str]]]:
-    """Open the sources and choose the form; nothing is sent. Raises RequestInvalid."""
-    opened: list[Source | str] = yield Work(lambda: open_sources(request))
-    sizes = tuple(None if isinstance(s, str) else s.size for s in opened)
-    decided = plan(request, sources=sizes)
-    return decided, opened
+@dataclass(frozen=True)
+class Bought:
+    """What an order came to: the workflow, the plan, and the run it is written under."""
 
-
-def placed(service: Service, decided: Plan, opened: list[Source | str]) -> Flow[Plan]:
-    """Put the sources where the service can read them: small ones inside, large ones uploaded."""
-    if not opened:
-        return decided
-    places: list[str] = []
-    for source in opened:
-        if isinstance(source, str):
-            places.append(source)
-        elif len(source.data) <= INLINE_BYTES:
-            places.append(source.data_url())
-        else:
-            places.append((yield from upload(service, source)))
-    name = "images" if "images" in type(decided.form).model_fields else "image"
-    value: Any = places if name == "images" else places[0]
-    return replace(decided, form=decided.form.model_copy(update={name: value}))
-
-
-def quoted(service: Service, decided: Plan, terms: Terms) -> Flow[flows.Quote]:
-    """The service's own price for a decided request. Spends nothing."""
-    return (yield from flows.estimate(service, terms.body(decided, None)))
-
-
-def guarded(
-    service: Service, decided: Plan, terms: Terms, limit: int, tell: Tell, request: ImageRequest
-) -> Flow[None]:
-    """Say the price, and refuse above the limit. Raises OverBudget or NotEnoughBuzz."""
-    price = decided.price
-    most = price.cap if price.cap is not None else price.buzz
-    quote: flows.Quote | None = None
-    tell(Priced(decided, price, None, limit))
-    if most is None or most > ASK_ABOVE:
-        if most is not None and most > limit:
-            raise over_budget(decided, most, limit, request)
-        quote = yield from quoted(service, decided, terms)
-        tell(Priced(decided, price, quote, limit))
-        if quote.insufficient_buzz:
-            raise NotEnoughBuzz(
-                f"The account has not enough Buzz for this ({quote.total} needed).",
-                status=200,
-                hint="Buy Buzz, or lower the price. Mature content is paid in yellow Buzz only.",
-            )
-        most = quote.total if quote.total is not None else most
-    if most is None:
-        raise OverBudget(
-            "The price is not documented, and the service did not tell it either.",
-            price=None,
-            limit=limit,
-            hint="Choose another engine or variant.",
-        )
-    if most > limit:
-        raise over_budget(decided, most, limit, request)
-
-
-def over_budget(decided: Plan, price: int, limit: int, request: ImageRequest) -> OverBudget:
-    """The refusal above the limit, with what would fit."""
-    fits = _fits(decided, price, limit, request)
-    advice = f"{fits} Or allow more: max_buzz={price} (--max-buzz {price})."
-    return OverBudget(
-        f"{decided.family} {decided.variant} costs about {price} Buzz for this; "
-        f"the limit is {limit}. Nothing was sent to be made.",
-        price=price,
-        limit=limit,
-        fits=advice.strip(),
-    )
-
-
-def _fits(decided: Plan, price: int, limit: int, request: ImageRequest) -> str:
-    each = price / decided.quantity
-    if decided.quantity > 1 and limit >= each:
-        return f"{int(limit / each)} of the {decided.quantity} pictures would fit."
-    for quality in ("standard", "draft"):
-        if request.quality == quality:
-            continue
-        said: dict[str, Any] = {"quality": quality, "variant": None, "images": [], "strength": None}
-        try:
-            cheaper = plan(replaced(request, []).model_copy(update=said)).price.buzz
-        except RequestInvalid:
-            continue
-        if cheaper is not None and cheaper <= limit:
-            return f"quality={quality} would cost about {cheaper} Buzz."
-    return ""
+    workflow: Workflow
+    plan: Plan | None
+    run: Run | None
+    resumed: bool = False
 
 
 # -- buying ----------------------------------------------------------------------------
-def bought(
-    service: Service,
-    request: ImageRequest,
-    *,
-    terms: Terms,
-    limit: int,
-    tell: Tell = silent,
-    keep: Keep = _forget,
-) -> Flow[tuple[Workflow, Plan]]:
-    """Decide, price, and submit once.
+def bought(service: Service, order: Order, out: Path | None = None) -> Flow[Bought]:
+    """Decide, price, write down and submit once; or go on with what is open.
 
-    `keep` gets the key and the bytes of a submit whose fate stayed unknown, to be settled.
+    Raises StillRunning when another process is making the same right now.
     """
-    decided, opened = yield from decide(request)
-    terms.body(decided, terms.external_id)  # the surroundings are refused before anything is sent
+    decided, opened = yield from decide(order.request)
+    order.terms.body(decided, order.terms.external_id)  # refuse the surroundings before sending
+    ledger = order.ledger
+    identity = identity_of(order.request, decided, opened, order.terms, order.where, out)
+    if ledger is not None:
+        earlier = yield Work(partial(_earlier, ledger, order, identity))
+        if earlier is not None:
+            return (yield from _gone_on(service, order, earlier, decided))
     decided = yield from placed(service, decided, opened)
-    yield from guarded(service, decided, terms, limit, tell, request)
-    key = terms.external_id or flows.fresh_key()
-    content = flows.encoded(terms.body(decided, key))
-    tell(Submitting(key))
+    price = yield from guarded(
+        service, decided, order.terms, order.limit, order.tell, order.request
+    )
+    key = order.terms.external_id or flows.fresh_key()
+    run = Run(
+        key=key,
+        identity=identity,
+        purpose=order.purpose,
+        body=flows.encoded(order.terms.body(decided, key)),
+        wanted=decided.quantity,
+        reserved=price,
+        engine=decided.family,
+        variant=decided.variant,
+        out=None if out is None else str(out.absolute()),
+    )
+    if ledger is not None:
+        earlier = yield Work(partial(_begun, ledger, order, run))
+        if earlier is not None:
+            return (yield from _gone_on(service, order, earlier, decided))
+    workflow = yield from _submitted(service, order, run, certain=True)
+    order.tell(Submitted(workflow, decided))
+    return Bought(workflow, decided, run)
+
+
+def _earlier(ledger: Ledger, order: Order, identity: str) -> Run | None:
+    """The run to go on with, looked for before anything is asked of the service."""
+    key = order.terms.external_id
+    named = ledger.run(key) if key is not None else None
+    if named is not None:
+        if named.identity == identity:
+            return named  # whatever became of it: the service answers with the same workflow
+        raise RequestInvalid(
+            Problem("external_id", key, "a key of its own for each request", None,
+                    "this key was used for another request")
+        )  # fmt: skip
+    found = None if order.again else ledger.open_run(identity)
+    return found if found is not None and _joinable(ledger, order, found) else None
+
+
+def _begun(ledger: Ledger, order: Order, run: Run) -> Run | None:
+    """Write the run down; gives the earlier one when another process was first."""
+    begun = ledger.begin(run, again=order.again, budget=order.budget)
+    if begun.fresh:
+        return None
+    if _joinable(ledger, order, begun.run):
+        return begun.run
+    ledger.begin(run, again=True, budget=order.budget)
+    return None
+
+
+def _joinable(ledger: Ledger, order: Order, run: Run) -> bool:
+    """May an order go on with this run? Raises StillRunning while its process lives."""
+    if not ledger.alive(run):
+        return True
+    if is_mine(run.owner) and not order.joins:
+        return False
+    name = f"workflow {run.workflow}" if run.workflow else f"key {run.key}"
+    raise StillRunning(
+        f"The same request is being made right now ({name}); nothing was bought.",
+        workflow=Workflow(run.workflow, "unknown"),
+        hint=(f"Look at it with: civitai-skill get {run.workflow} --wait. " if run.workflow else "")
+        + "To buy it anew as well, say so (again=True, --again).",
+    )
+
+
+def _gone_on(service: Service, order: Order, run: Run, decided: Plan) -> Flow[Bought]:
+    """Take up an earlier run: its recorded body and key, its own seed."""
+    order.tell(Resumed(run))
+    workflow, run = yield from _taken_up(service, order, run)
+    seed = workflow.input.get("seed")
+    if isinstance(seed, int) and decided.seed is not None:
+        decided = with_seed(decided, seed)
+    return Bought(workflow, decided, run, resumed=True)
+
+
+def _taken_up(service: Service, order: Order, run: Run) -> Flow[tuple[Workflow, Run]]:
+    assert order.ledger is not None, "only a ledger has runs to take up"
+    mine: Run = yield Work(partial(order.ledger.take_up, run.key))
+    if mine.workflow is not None:
+        return (yield from flows.get(service, mine.workflow, committed=True)), mine
+    return (yield from _submitted(service, order, mine, certain=False)), mine
+
+
+def _submitted(service: Service, order: Order, run: Run, *, certain: bool) -> Flow[Workflow]:
+    """Send the recorded bytes. `certain` says that no earlier process may have sent them."""
+    order.tell(Submitting(run.key))
     try:
-        workflow = yield from flows.submit(service, content, key)
+        workflow = yield from flows.submit(service, run.body, run.key)
     except (TransportFailed, ApiError) as error:
+        if not certain and error.spent == "no":
+            error.spent = "unknown"
         if error.spent == "unknown":
-            keep(key, content)
+            order.keep(run.key, run.body)
+        elif order.ledger is not None:
+            yield from _noted(partial(order.ledger.dropped, run.key, error.message))
         raise
-    tell(Submitted(workflow, decided))
-    return workflow, decided
+    if order.ledger is not None:
+        told = partial(order.ledger.submitted, run.key, workflow.id, workflow.cost.total)
+        yield from _noted(told)
+    return workflow
 
 
+def _noted(write: Callable[[], None]) -> Flow[None]:
+    """Write to the ledger after the purchase.
+
+    A ledger that fails now must not lose what was paid for: the run stays open there, and taking it
+    up again sends the same key.
+    """
+    try:
+        yield Work(write)
+    except ConfigError:
+        return
+
+
+# -- the whole way ---------------------------------------------------------------------
 def generated(
     service: Service,
-    request: ImageRequest,
+    order: Order,
     *,
     out: Path,
-    terms: Terms,
-    limit: int,
     timeout: float,
-    tell: Tell = silent,
-    keep: Keep = _forget,
     now: flows.Clock = time.monotonic,
 ) -> Flow[Generation]:
-    """The whole way. Raises everything the steps raise; WorkflowFailed carries what did come."""
-    yield Work(lambda: download.ready_folder(out))
-    workflow, decided = yield from bought(
-        service, request, terms=terms, limit=limit, tell=tell, keep=keep
-    )
+    """Buy, wait, bring home. WorkflowFailed carries what did come in `result`."""
+    yield Work(partial(download.ready_folder, out))
+    purchase = yield from bought(service, order, out)
+    return (yield from finished(service, order, purchase, out=out, timeout=timeout, now=now))
+
+
+def submitted_only(service: Service, order: Order) -> Flow[Bought]:
+    """Buy and come back; with the id told, the ledger's part is done."""
+    purchase = yield from bought(service, order)
+    if order.ledger is not None and purchase.run is not None:
+        yield from _noted(partial(order.ledger.closed, purchase.run.key))
+    return purchase
+
+
+def finished(
+    service: Service,
+    order: Order,
+    purchase: Bought,
+    *,
+    out: Path,
+    timeout: float,
+    now: flows.Clock = time.monotonic,
+) -> Flow[Generation]:
+    """Wait for a purchase and bring it home, writing down how it went."""
+    watched = None if order.tell is silent else order.tell
     workflow = yield from flows.wait(
-        service, workflow, timeout=timeout, tell=None if tell is silent else tell, now=now
+        service, purchase.workflow, timeout=timeout, tell=watched, now=now
     )
-    return (yield from brought_home(service, workflow, out=out, decided=decided, tell=tell))
+    ledger, run = order.ledger, purchase.run
+    if ledger is None or run is None:
+        home = brought_home(
+            service, workflow, out=out, decided=purchase.plan, tell=order.tell,
+            resumed=purchase.resumed,
+        )  # fmt: skip
+        return (yield from home)
+    kept = sum(workflow.cost.by_currency.values()) if workflow.cost.paid else workflow.cost.total
+    reason = "; ".join(workflow.reasons()) or None
+    yield from _noted(partial(ledger.finished, run.key, workflow.status, kept, reason))
+    have = yield Work(partial(_on_disk, ledger, run.key))
+    try:
+        result = yield from brought_home(
+            service,
+            workflow,
+            out=out,
+            decided=purchase.plan,
+            tell=order.tell,
+            resumed=purchase.resumed,
+            have=have,
+            record=partial(_recorded, ledger, run.key),
+        )
+    except WorkflowFailed:
+        yield from _noted(partial(ledger.closed, run.key))
+        raise
+    yield from _noted(partial(ledger.closed, run.key))
+    return result
+
+
+def _recorded(ledger: Ledger, key: str, n: int, path: Path, data: bytes) -> None:
+    try:
+        ledger.saved(key, n, path, len(data), hashlib.sha256(data).hexdigest())
+    except ConfigError:
+        return  # the picture is home; the next run would at most fetch it once more
+
+
+def _on_disk(ledger: Ledger, key: str) -> dict[int, Path]:
+    """The pictures of a run that are on disk already, whole."""
+    try:
+        rows = ledger.pictures(key)
+    except ConfigError:
+        return {}
+    found = {}
+    for row in rows:
+        path = Path(row["path"])
+        try:
+            if hashlib.sha256(path.read_bytes()).hexdigest() == row["sha256"]:
+                found[int(row["n"])] = path
+        except OSError:
+            continue
+    return found
+
+
+def fetched(
+    service: Service, ledger: Ledger | None, workflow: Workflow, *, out: Path, tell: Tell
+) -> Flow[Generation]:
+    """Bring a finished workflow home, whoever bought it; the ledger's run of it is closed."""
+    run: Run | None = None
+    if ledger is not None and workflow.id:
+        run = yield Work(partial(ledger.of_workflow, workflow.id))
+    if ledger is None or run is None:
+        return (yield from brought_home(service, workflow, out=out, tell=tell))
+    try:
+        record = partial(_recorded, ledger, run.key)
+        result = yield from brought_home(service, workflow, out=out, tell=tell, record=record)
+    except WorkflowFailed:
+        yield from _noted(partial(ledger.closed, run.key))
+        raise
+    yield from _noted(partial(ledger.closed, run.key))
+    return result
+
+
+# -- what was left ---------------------------------------------------------------------
+def resumed(
+    service: Service, order: Order, run: Run, *, timeout: float, out: Path | None = None
+) -> Flow[Generation]:
+    """Finish one open run of the ledger: send what may not have arrived, wait, download."""
+    folder = out or Path(run.out or ".")
+    yield Work(partial(download.ready_folder, folder))
+    order.tell(Resumed(run))
+    workflow, mine = yield from _taken_up(service, order, run)
+    purchase = Bought(workflow, None, mine, resumed=True)
+    return (yield from finished(service, order, purchase, out=folder, timeout=timeout))

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from civitai_skill import alive
-from civitai_skill.errors import ConfigError, OverBudget
+from civitai_skill.errors import ConfigError, OverBudget, shown
 
 #: Seconds in which the same request goes on with an open run instead of buying anew.
 JOINABLE = 24 * 3600.0
@@ -90,6 +90,28 @@ class Budget:
 
     def __str__(self) -> str:
         return f"{self.limit} Buzz per {self.name}"
+
+
+#: Seconds of the periods a budget may have; each is counted back from now.
+PERIODS = {"hour": 3600.0, "day": 86400.0, "week": 7 * 86400.0, "month": 30 * 86400.0}
+
+
+def read_budget(text: str) -> Budget:
+    """A budget from "500", "500/day" or "2000/week". Raises ConfigError."""
+    amount, slash, name = text.strip().partition("/")
+    period = name.strip() if slash else "day"
+    if not (amount.isascii() and amount.strip().isdigit()) or period not in PERIODS:
+        raise ConfigError(
+            f"{shown(text)} is not a budget.",
+            hint=f"Give Buzz and a period, such as 500/day; periods: {', '.join(PERIODS)}.",
+        )
+    return Budget(int(amount), PERIODS[period], period)
+
+
+def budget_of(text: str | None, ledger: Ledger) -> Budget | None:
+    """The budget in force: the environment's, else the one kept in the ledger, else none."""
+    kept = text or ledger.setting("budget")
+    return read_budget(kept) if kept else None
 
 
 @dataclass(frozen=True)

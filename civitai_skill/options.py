@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from civitai_skill.generation import Tell, Terms, silent
+from civitai_skill.generation import Tell, silent
+from civitai_skill.pricing import Terms
 from civitai_skill.request import ImageRequest, Quality
 
 Asked = ImageRequest | str | Mapping[str, Any]
@@ -48,7 +49,9 @@ class Buying(Pricing, total=False):
     """And what surrounds a purchase.
 
     `external_id` is the idempotency key (a fresh one when left out); `max_buzz` the most it may
-    cost; `tell` is called with every event on the way (see generation.Event).
+    cost; `tell` is called with every event on the way (see generation.Event). `again` buys anew
+    although an earlier run of the same request is open; `purpose` names the door in the ledger, and
+    any door but "python" refuses a request that it is making already.
     """
 
     tags: Sequence[str]
@@ -56,6 +59,8 @@ class Buying(Pricing, total=False):
     external_id: str | None
     max_buzz: int | None
     tell: Tell | None
+    again: bool
+    purpose: str
 
 
 class Filters(TypedDict, total=False):
@@ -71,13 +76,15 @@ class Filters(TypedDict, total=False):
     exclude_failed: bool
 
 
-class Purchase:
+class Call:
     """A call's keywords, sorted into what is asked for and what surrounds it."""
 
     def __init__(self, asked: Asked, given: Mapping[str, Any]) -> None:
         fields = dict(given)
         self.tell: Tell = fields.pop("tell", None) or silent
         self.max_buzz: int | None = fields.pop("max_buzz", None)
+        self.again: bool = fields.pop("again", False)
+        self.purpose: str = fields.pop("purpose", "python")
         self.terms = Terms(
             **{name: fields.pop(name) for name in Terms.__dataclass_fields__ if name in fields}
         )

@@ -11,11 +11,12 @@ import importlib.util
 import json
 import os
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 import pytest
 
 _NAMED = os.environ.get("CIVITAI_OPENAPI")
@@ -115,3 +116,57 @@ def referee(document: Path) -> Any:
     module: ModuleType = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.Referee(document)
+
+
+# -- the sandbox, watched --------------------------------------------------------------------------
+_WORKFLOWS, _BLOBS = "/v2/consumer/workflows", "/v2/consumer/blobs"
+
+
+class Watched(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """A sandbox's transport whose every JSON answer is held against the published document."""
+
+    def __init__(self, inner: Any, referee: Any) -> None:
+        self.inner = inner
+        self.referee = referee
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response: httpx.Response = self.inner.handle_request(request)
+        self.check(request, response)
+        return response
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response: httpx.Response = await self.inner.handle_async_request(request)
+        self.check(request, response)
+        return response
+
+    def check(self, request: httpx.Request, response: httpx.Response) -> None:
+        """Fail the test where an answer does not fit."""
+        if self.referee is None or "json" not in response.headers.get("Content-Type", ""):
+            return
+        value = response.json()
+        if request.url.path == _WORKFLOWS and "items" in value:
+            wrong = [p for item in value["items"] for p in self.referee.response(item)]
+        else:
+            name = _schema(request, response, value)
+            wrong = [] if name is None else self.referee.check(value, name)
+        assert wrong == [], (request.method, str(request.url), value)
+
+
+def _schema(request: httpx.Request, response: httpx.Response, value: Any) -> str | None:
+    path = request.url.path
+    if path.startswith("/_sandbox") or not isinstance(value, dict):
+        return None
+    if response.status_code >= 400:
+        return "ValidationProblemDetails" if "errors" in value else "ProblemDetails"
+    if path.startswith(_WORKFLOWS):
+        return "WorkflowStep" if "/steps/" in path else "Workflow"
+    if path.startswith(_BLOBS):
+        return "ConsumerBlobPresignResponse" if "uploadUrl" in value else "Blob"
+    return "PaginatedResponseOfServiceResponse" if "items" in value else "ServiceResponse"
+
+
+@pytest.fixture
+def watch(request: pytest.FixtureRequest) -> Callable[[Any], Watched]:
+    """Wraps a sandbox's transport; without the document the answers pass unread."""
+    referee = request.getfixturevalue("referee") if DOCUMENT else None
+    return lambda inner: Watched(inner, referee)

@@ -41,6 +41,18 @@ def test_common_spellings_mean_the_engine(spelling: str, name: str) -> None:
     assert catalog.find(spelling).name == name
 
 
+@pytest.mark.parametrize(
+    ("engine", "variant"),
+    [
+        ("pony", "pony"), ("NoobAI", "noobai"), ("flux2-klein", "klein-4b"), ("FLUX.1 dev", "dev"),
+        ("Seedream 4.5", "v4.5"), ("Grok 2", "v2.0"), ("SDXL 1.0", "base"), ("flux", "klein-9b"),
+    ],
+)  # fmt: skip
+def test_an_engines_spelling_that_names_a_variant_means_it(engine: str, variant: str) -> None:
+    request = ImageRequest(prompt="a fox", engine=engine, quality="high")
+    assert plan(request).variant == variant
+
+
 @each
 @pytest.mark.parametrize("quality", QUALITIES)
 @pytest.mark.parametrize("ratio", ["1:1", "16:9", "9:16"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from civitai_skill.request import ImageRequest
 
 DIGEST = json.loads((Path(__file__).resolve().parent / "wire_digest.json").read_text("utf-8"))
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 SPOKEN = TEXT.filter(lambda text: bool(text.strip()))
 SOURCE = st.sampled_from(
     ["https://example.org/source.png", "data:image/png;base64,iVBORw0KGgo=", "aGVsbG8="]
@@ -41,24 +42,30 @@ ROADS = _roads()
 
 def _key(form: type[Wire]) -> str:
     tags = form.tags()
-    return next(k for k in DIGEST["forms"] if dict(p.split("=") for p in k.split(" ")) == tags)
+    keys: list[str] = list(DIGEST["forms"])
+    return next(k for k in keys if dict(p.split("=") for p in k.split(" ")) == tags)
 
 
-def _air(family: Family, kind: str) -> st.SearchStrategy[str]:
+@cache
+def _air(engine: str, kind: str) -> st.SearchStrategy[str]:
     number = st.integers(1, 10**7)
-    return st.builds(
-        "urn:air:{}:{}:civitai:{}@{}".format,
-        st.sampled_from(ECOSYSTEMS[family.name]), st.just(kind), number, number,
-    )  # fmt: skip
+    ecosystem = st.sampled_from(ECOSYSTEMS[engine])
+    return st.builds("urn:air:{}:{}:civitai:{}".format, ecosystem, st.just(kind), number)
 
 
-def _value(facts: dict[str, Any], family: Family) -> st.SearchStrategy[Any]:
+@cache
+def _loras(engine: str) -> st.SearchStrategy[list[dict[str, Any]]]:
+    lora = st.fixed_dictionaries({"air": _air(engine, "lora"), "strength": st.floats(0, 4)})
+    return st.lists(lora, max_size=3, unique_by=lambda lora: lora["air"])
+
+
+def _value(facts: dict[str, Any], engine: str) -> st.SearchStrategy[Any]:
     """Any value that the document's facts about a field allow."""
     if "enum" in facts:
         enum = facts["enum"]
         return st.sampled_from(DIGEST["enums"][enum] if isinstance(enum, str) else enum)
     if facts.get("pattern") == "air":
-        return _air(family, "vae")
+        return _air(engine, "vae")
     kind = facts["type"]
     low, high = facts.get("minimum"), facts.get("maximum")
     if kind == "integer":
@@ -68,54 +75,22 @@ def _value(facts: dict[str, Any], family: Family) -> st.SearchStrategy[Any]:
     if kind == "boolean":
         return st.booleans()
     if kind == "array":
-        return st.lists(_value(facts["items"], family), max_size=3)
+        return st.lists(_value(facts["items"], engine), max_size=3)
     if kind == "object":
         nested = DIGEST["objects"][facts["object"]]
-        needed = {n: _value(f, family) for n, f in nested.items() if f.get("required")}
-        extra = {n: _value(f, family) for n, f in nested.items() if not f.get("required")}
+        needed = {n: _value(f, engine) for n, f in nested.items() if f.get("required")}
+        extra = {n: _value(f, engine) for n, f in nested.items() if not f.get("required")}
         return st.fixed_dictionaries(needed, optional=extra)
     return TEXT
 
 
-@st.composite
-def requests(draw: st.DrawFn, form: type[Wire]) -> ImageRequest:
-    """A valid request that means this form: each field said or left out, by chance."""
-    family, variant, way = draw(st.sampled_from(ROADS[form]))
-    facts = DIGEST["forms"][_key(form)]
-    operation = form.operations()[0]
-    said: dict[str, Any] = {"prompt": draw(SPOKEN), "options": {}}
-    if "images" in facts and (operation == "edit" or draw(st.booleans())):
-        most = facts["images"].get("max_items", 12)
-        said["images"] = draw(st.lists(SOURCE, min_size=1, max_size=most))
+def _sources(operation: str, facts: dict[str, Any]) -> dict[str, st.SearchStrategy[Any]]:
     if operation == "variant":
-        said["images"] = [draw(SOURCE)]
-        said["strength"] = draw(st.floats(0, 1))
-    names = {form.alias(n): n for n in form.model_fields}
-    free = [
-        n for n in facts
-        if n not in form.tags() and names[n] not in way.fixed
-        and names[n] not in ("prompt", "images", "image", "strength", "seed", "width", "height")
-    ]  # fmt: skip
-    for wire in draw(st.lists(st.sampled_from(free), max_size=len(free), unique=True)):
-        name = names[wire]
-        if name == "loras":
-            airs = draw(st.lists(_air(family, "lora"), max_size=3, unique=True))
-            said[name] = [{"air": air, "strength": draw(st.floats(0, 4))} for air in airs]
-        elif name == "model":
-            said[name] = draw(_air(family, "checkpoint"))
-        elif name in ImageRequest.model_fields:
-            said[name] = draw(_value(facts[wire], family))
-        else:
-            said["options"][draw(st.sampled_from([wire, wire.lower()]))] = draw(
-                _value(facts[wire], family)
-            )
-    if "seed" in facts and draw(st.booleans()):
-        bits = int(facts["seed"]["format"].removeprefix("int"))
-        said["seed"] = draw(st.integers(1, 2 ** (bits - 1) - 1))
-    said |= draw(_sizes(family, form, facts))
-    if variant.name in ("max", "plus", "edit"):
-        said.pop("quantity", None)
-    return ImageRequest(engine=family.name, variant=variant.name, route=form.route(), **said)
+        return {"images": st.lists(SOURCE, min_size=1, max_size=1), "strength": st.floats(0, 1)}
+    if operation == "edit":
+        most = facts["images"].get("max_items", 12)
+        return {"images": st.lists(SOURCE, min_size=1, max_size=most)}
+    return {}
 
 
 def _sizes(
@@ -127,17 +102,54 @@ def _sizes(
     step = family.multiple
     # Hosted qwen wants 512x512 pixels in all.
     low = max(facts["width"]["minimum"], 512 if form.route() == "qwen" else 0)
-    sides = st.integers(-(-low // step), facts["width"]["maximum"] // step).map(step.__mul__)
-    ratios = [
-        r for r in family.ratios()
-        if (size := family.size(r))
-        and all(low <= side <= facts["width"]["maximum"] for side in size)
-    ]  # fmt: skip
+    high = facts["width"]["maximum"]
+    sides = st.integers(-(-low // step), high // step).map(step.__mul__)
+    sizes = {ratio: family.size(ratio) for ratio in family.ratios()}
+    ratios = [r for r, size in sizes.items() if size and all(low <= s <= high for s in size)]
     return st.one_of(
         st.just({}),
-        st.sampled_from(ratios).map(lambda ratio: {"aspect_ratio": ratio}),
+        st.fixed_dictionaries({"aspect_ratio": st.sampled_from(ratios)}),
         st.fixed_dictionaries({"width": sides, "height": sides}),
     )
+
+
+@cache
+def requests(form: type[Wire], operation: str) -> st.SearchStrategy[ImageRequest]:
+    """Valid requests that mean this form: each field is said or left out, by chance."""
+    return st.one_of([_requests(form, operation, *road) for road in ROADS[form]])
+
+
+def _requests(
+    form: type[Wire], operation: str, family: Family, variant: Variant, way: Way
+) -> st.SearchStrategy[ImageRequest]:
+    facts = DIGEST["forms"][_key(form)]
+    needed = {"prompt": SPOKEN, **_sources(operation, facts)}
+    fields: dict[str, st.SearchStrategy[Any]] = {}
+    options: dict[str, st.SearchStrategy[Any]] = {}
+    held = {"prompt", "images", "image", "strength", "width", "height", *way.fixed}
+    for name in form.model_fields:
+        wire = form.alias(name)
+        if wire in form.tags() or name in held:
+            continue
+        if name == "loras":
+            fields[name] = _loras(family.name)
+        elif name == "seed":
+            bits = int(facts[wire]["format"].removeprefix("int"))
+            fields[name] = st.integers(1, 2 ** (bits - 1) - 1)
+        elif name == "model":
+            fields[name] = _air(family.name, "checkpoint")
+        elif name not in ImageRequest.model_fields:
+            options[wire] = _value(facts[wire], family.name)
+        elif name != "quantity" or variant.name not in ("max", "plus", "edit"):
+            fields[name] = _value(facts[wire], family.name)
+    place: dict[str, Any] = {"engine": family.name, "variant": variant.name, "route": form.route()}
+
+    def made(said: dict[str, Any], size: dict[str, Any]) -> ImageRequest:
+        return ImageRequest(**place, **said, **size)
+
+    fields["options"] = st.fixed_dictionaries({}, optional=options)
+    said = st.fixed_dictionaries(needed, optional=fields)
+    return st.builds(made, said, _sizes(family, form, facts))
 
 
 @pytest.mark.parametrize("form", ROADS, ids=_key)
@@ -149,7 +161,7 @@ def test_valid_requests_become_bodies_that_fit_the_document(form: type[Wire], re
         derandomize=True,
         suppress_health_check=list(HealthCheck),
     )
-    @given(requests(form))
+    @given(st.sampled_from(form.operations()).flatmap(lambda done: requests(form, done)))
     def judged(request: ImageRequest) -> None:
         decided = plan(request)
         assert type(decided.form) is form

@@ -33,7 +33,8 @@ class Road:
     @property
     def key(self) -> str:
         tags = self.form.tags()
-        return next(k for k in DIGEST["forms"] if dict(p.split("=") for p in k.split(" ")) == tags)
+        keys: list[str] = list(DIGEST["forms"])
+        return next(k for k in keys if dict(p.split("=") for p in k.split(" ")) == tags)
 
     def request(self, **fields: Any) -> ImageRequest:
         """A plain request for this form; `fields` are added by wire name."""
@@ -49,7 +50,7 @@ class Road:
                 said[names[wire]] = value
             else:
                 said["options"][wire] = value
-        place = {"engine": self.family.name, "variant": self.variant.name}
+        place: dict[str, Any] = {"engine": self.family.name, "variant": self.variant.name}
         return ImageRequest(**place, route=self.form.route(), **said)
 
     def plan(self, **fields: Any) -> Wire:

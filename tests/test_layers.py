@@ -20,7 +20,7 @@ FAMILY_MODULES = frozenset(f"civitai_skill.engines.{entry.module}" for entry in 
 
 #: The house, from the ground up. A room names only rooms on lower floors; a new room gets a place.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "air"),
+    ("errors", "air", "alive"),
     ("config", "scalars"),
     ("request",),
     ("engines", "workflow", "ledger"),
@@ -38,10 +38,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 ONLY: dict[str, set[str]] = {
     "errors": set(),
     "air": set(),
+    "alive": set(),
     "config": {"errors"},
     "engines": {"request", "air", "scalars", "errors"},
     "workflow": {"errors"},
-    "ledger": {"config", "errors"},
+    "ledger": {"alive", "config", "errors"},
     "sandbox": {"engines", "workflow", "request", "air", "scalars", "errors"},
 }
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import re
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from civitai_skill.air import plain
 from civitai_skill.errors import Problem, RequestInvalid
 
 if TYPE_CHECKING:
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the catalog: the name, the module that holds `FAMILY`, other common spellings."""
+    """A line of the catalog: the name, the module that holds `FAMILY`, other common spellings.
+
+    A spelling that names a variant as well (`pony`, `flux2-klein`) means that variant.
+    """
 
     name: str
     module: str
@@ -26,7 +29,11 @@ class Entry:
 CATALOG: tuple[Entry, ...] = (
     Entry("flux2", "flux2", ("flux", "flux 2", "flux.2", "klein", "flux2-klein")),
     Entry("z-image", "z_image", ("zimage", "z image")),
-    Entry("sdxl", "sdxl", ("sdxl 1.0", "stable diffusion xl", "sd xl", "pony", "illustrious")),
+    Entry(
+        "sdxl",
+        "sdxl",
+        ("sdxl 1.0", "stable diffusion xl", "sd xl", "pony", "illustrious", "noobai"),
+    ),
     Entry("sd1", "sd1", ("sd 1.5", "sd15", "stable diffusion 1.5", "stable diffusion")),
     Entry("flux1", "flux1", ("flux 1", "flux.1", "flux.1 dev")),
     Entry("flux1-kontext", "flux1_kontext", ("kontext", "flux.1 kontext", "flux kontext")),
@@ -43,8 +50,8 @@ def find(name: str) -> Entry:
 
     Raises RequestInvalid for an unknown name, with the nearest one.
     """
-    wanted = _bare(name)
-    known = {_bare(n): entry for entry in CATALOG for n in (entry.name, *entry.aliases)}
+    wanted = plain(name)
+    known = {plain(n): entry for entry in CATALOG for n in (entry.name, *entry.aliases)}
     if wanted in known:
         return known[wanted]
     close = difflib.get_close_matches(wanted, known, 1, 0.5)
@@ -65,7 +72,3 @@ def family(name: str) -> Family:
 def families() -> tuple[Family, ...]:
     """Every family, in the catalog's order."""
     return tuple(family(name) for name in NAMES)
-
-
-def _bare(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())

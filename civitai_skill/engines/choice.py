@@ -29,7 +29,7 @@ def operation_of(request: ImageRequest) -> Operation:
 
 
 def variant_of(family: Family, request: ImageRequest) -> Variant:
-    """Find the variant that the request names, or that its quality and route mean."""
+    """Find the variant that the request names, or that its engine, quality and route mean."""
     if request.variant is not None:
         found = family.variant(request.variant)
         if found is not None:
@@ -43,7 +43,7 @@ def variant_of(family: Family, request: ImageRequest) -> Variant:
             Problem("variant", request.variant, accepted, near, "there is no such variant"),
             engine=family.name,
         )
-    preferred = family.variant(family.quality[request.quality])
+    preferred = family.variant(request.engine) or family.variant(family.quality[request.quality])
     assert preferred is not None, "a family's quality names its own variants"
     if request.route is None or _on_route(preferred, request.route):
         return preferred

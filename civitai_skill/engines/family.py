@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from civitai_skill.air import plain
 from civitai_skill.engines.needs import Fit, Need
 from civitai_skill.engines.wire import Operation, Wire
 from civitai_skill.request import Quality
@@ -111,11 +112,14 @@ class Family:
     sources: tuple[str, ...] = ()
 
     def variant(self, name: str) -> Variant | None:
-        """Find a variant by name or alias, without regard to case and separators."""
-        wanted = _bare(name)
+        """Find a variant by name or alias, without regard to case and separators.
+
+        The family's own name may stand before it: `flux2-dev`, `Seedream 4.5`.
+        """
+        wanted = plain(name)
         for variant in self.variants:
             names = (variant.name, *variant.aliases)
-            if wanted in {_bare(n) for n in names} | {_bare(self.name + n) for n in names}:
+            if wanted in {plain(n) for n in names} | {plain(self.name + n) for n in names}:
                 return variant
         return None
 
@@ -144,7 +148,3 @@ def ratio_value(ratio: str) -> float:
     """16:9 as a number; `auto` counts as square."""
     wide, colon, high = ratio.partition(":")
     return float(wide) / float(high) if colon and float(high) else 1.0
-
-
-def _bare(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "").replace(" ", "")

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from civitai_skill.engines.family import Family, Values, Variant, Way
+from civitai_skill.engines.needs import Fit
 from civitai_skill.engines.wire import (
     ABSENT,
     Comfy,
@@ -120,6 +121,12 @@ FAMILY = Family(
         Variant(
             "dev",
             _ways(691639, {}, {}, {"steps": 30}),
+            fits=(
+                Fit("lora", 2, "takes LoRAs made for FLUX.1, by the cheap comfy route"),
+                Fit("checkpoint", 3, "takes a FLUX.1 checkpoint as model"),
+                Fit("keep_character", 5, "with a FLUX.1 LoRA of the character"),
+                Fit("mature", 4, "only Civitai's own moderation applies"),
+            ),
             best_for="FLUX.1 LoRAs, photoreal scenes, short legible text",
             avoid_for="new work without a LoRA: FLUX.2 klein is better and cheaper",
             seconds="10-30",
@@ -128,14 +135,22 @@ FAMILY = Family(
         Variant(
             "schnell",
             _ways(699279, _FEW, _FEW, {}),
+            fits=(
+                Fit("cheapest", 3, "4 steps by the cheap comfy route"),
+                Fit("draft", 5, "4 steps by the cheap comfy route"),
+                Fit("fastest", 4, "4 steps"),
+            ),
             best_for="a quick look before dev",
             avoid_for="final pictures; LoRAs that were trained on dev",
-            seconds="5-15",
             notes=("Made for 4 steps at guidance 1.",),
         ),
         Variant(
             "krea",
             _ways(2068000, {}, {}, {"steps": 30}),
+            fits=(
+                Fit("portrait", 3, "a film look without gloss"),
+                Fit("photo", 3, "a film look without gloss"),
+            ),
             best_for="photos without the glossy look of dev",
             seconds="10-30",
             aliases=("krea-dev", "flux-krea"),

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from civitai_skill.engines.family import Family, Variant, Way
+from civitai_skill.engines.needs import NO_MASK, Fit
 from civitai_skill.engines.wire import (
     Quantity4,
     Seed,
@@ -69,6 +70,12 @@ FAMILY = Family(
         Variant(
             "pro",
             (Way(Pro),),
+            fits=(
+                Fit("ultra_wide", 2, "a native 21:9", {"aspect_ratio": "21:9"}),
+                Fit("edit", 6, "keeps the identity of one subject", sources=1),
+                Fit("keep_character", 6, "keeps the identity of one subject", sources=1),
+                Fit("inpaint", 4, NO_MASK, sources=1),
+            ),
             best_for="one-picture edits that keep the person or thing recognisable",
             seconds="10-30",
         ),

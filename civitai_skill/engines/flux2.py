@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from civitai_skill.engines.family import Family, Variant, Way
+from civitai_skill.engines.needs import CUT_OUT, ENLARGE, NO_MASK, Fit
 from civitai_skill.engines.wire import (
     Comfy,
     LoraList,
@@ -215,6 +216,25 @@ FAMILY = Family(
         Variant(
             "klein-4b",
             _klein("4b", (4, 8, 12), 1),
+            fits=(
+                Fit(
+                    "anything",
+                    1,
+                    "nothing else is as cheap and as able",
+                ),
+                Fit("draft", 1, "4 steps are enough to judge a composition"),
+                Fit("cheapest", 1, "the lowest documented price of all engines"),
+                Fit("fastest", 2, "5 to 15 seconds"),
+                Fit("transparent_background", 1, CUT_OUT),
+                Fit("commercial_licence", 1, "Apache-2.0 weights"),
+                Fit("photo", 4, "believable light for the price of a draft"),
+                Fit("illustration", 4, "clean shapes and interface art"),
+                Fit("edit", 4, "the cheapest edit there is", sources=1),
+                Fit("print_4k", 7, ENLARGE),
+                Fit("restyle", 3, "a variant of the source", {"strength": 0.6}, 1),
+                Fit("lora", 3, "takes LoRAs made for FLUX.2 klein"),
+                Fit("mature", 4, "only Civitai's own moderation applies"),
+            ),
             best_for="cheap drafts, photos, edits, interface art; the default of this package",
             avoid_for="dense text, final hero shots",
             seconds="5-15",
@@ -224,6 +244,25 @@ FAMILY = Family(
         Variant(
             "klein-9b",
             _klein("9b", (8, 12, 12), 1),
+            fits=(
+                Fit("portrait", 1, "skin and light at a draft's price"),
+                Fit("photo", 1, "the best photo for little Buzz"),
+                Fit(
+                    "edit",
+                    1,
+                    "keeps what the order does not name",
+                    sources=1,
+                ),
+                Fit("inpaint", 1, NO_MASK, sources=1),
+                Fit("product", 2, "for trying out a product shot before paying for pro"),
+                Fit("anything", 2, "the keeper after drafts with klein-4b"),
+                Fit("print_4k", 6, ENLARGE),
+                Fit("keep_character", 4, "keeps a face over one or two edits", sources=1),
+                Fit("several_references", 4, "two sources at the lowest price", sources=2),
+                Fit("illustration", 3, "clean shapes, and it follows a described style"),
+                Fit("lora", 3, "takes LoRAs made for FLUX.2 klein"),
+                Fit("mature", 4, "only Civitai's own moderation applies"),
+            ),
             best_for="portraits, photos and edits worth keeping, still cheap",
             avoid_for="dense text",
             seconds="10-25",
@@ -264,6 +303,12 @@ FAMILY = Family(
                 Way(DevSdcppCreate, default={"steps": 20, "guidance": 1}),
                 Way(DevSdcppEdit, default={"steps": 20, "guidance": 1}),
             ),
+            fits=(
+                Fit("concept_art", 1, "follows long descriptions of mood, material and light"),
+                Fit("illustration", 2, "follows a described style closely"),
+                Fit("lora", 3, "takes LoRAs made for FLUX.2"),
+                Fit("several_references", 5, "many references, and FLUX.2 LoRAs", sources=2),
+            ),
             best_for="FLUX.2 LoRAs, many reference pictures (9 by comfy), concept art",
             avoid_for="drafts: 1024x1024 bills as two megapixels",
             seconds="10-30",
@@ -272,12 +317,20 @@ FAMILY = Family(
         Variant(
             "flex",
             _hosted(FlexCreate, FlexEdit),
+            fits=(
+                Fit("logo", 5, "the maker's typography specialist"),
+                Fit("text_in_picture", 5, "the maker's typography specialist"),
+            ),
             best_for="typography and fine control of guidance and steps",
             seconds="10-30",
         ),
         Variant(
             "pro",
             _hosted(ProCreate, ProEdit),
+            fits=(
+                Fit("product", 1, "clean light, exact hex colours, label text"),
+                Fit("photo", 6, "production quality, at a price that is not documented"),
+            ),
             best_for="product shots, exact hex colours, production work; up to 8 references",
             seconds="15-60",
             notes=("No steps, guidance or LoRA: the maker sets them.",),

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from civitai_skill.engines.family import Family, Retired, Variant, Way
+from civitai_skill.engines.needs import Fit
 from civitai_skill.engines.wire import (
     Quantity4,
     Wire,
@@ -95,6 +96,13 @@ FAMILY = Family(
         Variant(
             "v2.0",
             (_v2(V2Create), _v2(V2Edit)),
+            fits=(
+                Fit(
+                    "phone_tall", 1, "9:19.5 and 9:20 are phone screens", {"aspect_ratio": "9:19.5"}
+                ),
+                Fit("ultra_wide", 3, "20:9 natively", {"aspect_ratio": "20:9"}),
+                Fit("photo", 8, "strong photoreal pictures, at a price that is not documented"),
+            ),
             best_for="phone ratios, strong photoreal pictures quickly, edits with up to 3 sources",
             avoid_for="seeds, exact pixels, LoRAs",
             seconds="10-30",

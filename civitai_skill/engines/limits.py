@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import NoneType, UnionType
+from functools import cache
+from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Le, MaxLen, MinLen
@@ -57,14 +58,15 @@ class Limit:
         return said
 
 
-def limits(form: type[Wire]) -> dict[str, Limit]:
+@cache
+def limits(form: type[Wire]) -> Mapping[str, Limit]:
     """{attribute name: Limit} for every field but the ones that select the form."""
     tags = form.tags()
     found = {}
     for name, field in form.model_fields.items():
         if (field.alias or name) not in tags:
             found[name] = _limit(name, field)
-    return found
+    return MappingProxyType(found)
 
 
 def _limit(name: str, field: FieldInfo) -> Limit:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from civitai_skill.engines.family import Family, Retired, Values, Variant, Way
+from civitai_skill.engines.needs import LOOK_UP, NO_MASK, Fit
 from civitai_skill.engines.wire import (
     ABSENT,
     FalSize,
@@ -251,6 +252,27 @@ FAMILY = Family(
         Variant(
             "20b",
             _open(),
+            fits=(
+                Fit("chinese_text", 1, "writes long Chinese text, with open weights"),
+                Fit("text_in_picture", 2, "long readable text, with open weights", {"steps": 30}),
+                Fit("poster", 2, "layout and lettering at a third of the closed models' price"),
+                Fit("logo", 2, "readable letters at a third of the closed models' price"),
+                Fit(
+                    "several_references",
+                    1,
+                    "10 references; each further one adds a tenth to the price",
+                    sources=2,
+                ),
+                Fit("edit", 2, "version 2511 keeps the source best", sources=1),
+                Fit("inpaint", 2, NO_MASK, sources=1),
+                Fit("keep_character", 1, "version 2511 keeps a face over many edits", sources=1),
+                Fit("commercial_licence", 3, "Apache-2.0 weights"),
+                Fit("real_facts", 2, LOOK_UP),
+                Fit("exact_seed", 5, "the version is pinned, so a seed repeats"),
+                Fit("lora", 4, "takes LoRAs made for Qwen-Image"),
+                Fit("anything", 4, "when words in the picture may matter"),
+                Fit("mature", 4, "only Civitai's own moderation applies"),
+            ),
             best_for="long and Chinese text, posters, edits with up to 10 references, Qwen LoRAs",
             avoid_for="quick drafts",
             seconds="15-35",
@@ -265,6 +287,12 @@ FAMILY = Family(
         Variant(
             "2.0",
             (_create("2.0"), _edit("2.0"), *_fal(FalCreate, FalEdit)),
+            fits=(
+                Fit("comic_or_infographic", 2, "dense layouts at half the price of 2.0-pro"),
+                Fit("chinese_text", 2, "long Chinese typography"),
+                Fit("text_in_picture", 3, "long typography"),
+                Fit("poster", 4, "long typography"),
+            ),
             best_for="infographics, slides, long typography, edits by instruction",
             avoid_for="LoRAs, seeds that must reproduce",
             seconds="10-30",
@@ -275,6 +303,13 @@ FAMILY = Family(
         Variant(
             "2.0-pro",
             (_create("2.0-pro"), _edit("2.0-pro"), *_fal(FalProCreate, FalProEdit)),
+            fits=(
+                Fit("text_in_picture", 1, "spells and lays out long text"),
+                Fit("logo", 1, "the finest lettering of these engines"),
+                Fit("poster", 1, "layout and lettering in one"),
+                Fit("comic_or_infographic", 1, "panels, diagrams and dense layouts"),
+                Fit("real_facts", 1, LOOK_UP),
+            ),
             best_for="dense layouts and the finest lettering",
             avoid_for="drafts: twice the price of 2.0",
             seconds="20-60",
@@ -282,9 +317,12 @@ FAMILY = Family(
         Variant(
             "3.0-pro",
             (_create("3.0-pro"), _edit("3.0-pro")),
-            best_for="the newest and best-rated of the closed models",
+            fits=(
+                Fit("comic_or_infographic", 3, "the best-rated of the closed models"),
+                Fit("logo", 3, "the best-rated of the closed models"),
+            ),
+            best_for="the newest of the closed models",
             avoid_for="drafts",
-            seconds="20-60",
         ),
         _legacy("max", _create("max")),
         _legacy("plus", _create("plus")),

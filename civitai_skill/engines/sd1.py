@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from civitai_skill.engines.family import Family, Variant, Way
+from civitai_skill.engines.needs import Fit
 from civitai_skill.engines.wire import (
     Comfy,
     ComfyVariant,
@@ -94,6 +95,17 @@ FAMILY = Family(
                 Way(SdcppVariantOf, default=_MODEL, high={"steps": 30}),
                 Way(ComfyCreate, default=_MODEL, draft={"steps": 20}),
                 Way(ComfyVariantOf, default=_MODEL, draft={"steps": 20}),
+            ),
+            fits=(
+                Fit("cheapest", 2, "cheap because it is small: 512x512"),
+                Fit("draft", 4, "small and quick: 512x512"),
+                Fit("fastest", 3, "3 to 10 seconds"),
+                Fit("pixel_art", 2, "retro styles and pixel LoRAs"),
+                Fit("checkpoint", 2, "takes any SD 1.x checkpoint as model"),
+                Fit("exact_seed", 2, "real seeds; pin model, sampler and size as well"),
+                Fit("lora", 6, "takes LoRAs made for SD 1.x"),
+                Fit("restyle", 2, "a small variant of the source", {"strength": 0.6}, 1),
+                Fit("mature", 2, "only Civitai's own moderation applies"),
             ),
             best_for="the cheapest pictures, old LoRAs, pixel and retro styles",
             avoid_for="anatomy, text, anything above 768 pixels",

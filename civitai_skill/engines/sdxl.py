@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from civitai_skill.engines.family import Family, Variant, Way
+from civitai_skill.engines.needs import Fit
 from civitai_skill.engines.wire import (
     Comfy,
     ComfyVariant,
@@ -96,6 +97,8 @@ def _checkpoint(
 _EULER_A = ("euler_a", "euler_ancestral")
 _EULER = ("euler", "euler")
 
+_TALL = {"width": 640, "height": 1536}
+
 FAMILY = Family(
     name="sdxl",
     title="Stable Diffusion XL",
@@ -104,6 +107,34 @@ FAMILY = Family(
         Variant(
             "base",
             _checkpoint("101055@128078"),
+            fits=(
+                Fit("lora", 1, "the largest stock of LoRAs: SDXL, Pony, Illustrious, NoobAI"),
+                Fit("checkpoint", 1, "takes any SDXL-family checkpoint as model"),
+                Fit("exact_seed", 1, "real seeds; pin model, sampler and size as well"),
+                Fit(
+                    "ultra_wide",
+                    1,
+                    "1536x640 is one of its trained sizes",
+                    {"aspect_ratio": "21:9"},
+                ),
+                Fit("phone_tall", 2, "640x1536 is one of its trained sizes", _TALL),
+                Fit("pixel_art", 1, "with a pixel-art LoRA: models alone do not align pixels"),
+                Fit("illustration", 1, "stylised art, and a LoRA for nearly every style"),
+                Fit("concept_art", 2, "stylised checkpoints and style LoRAs"),
+                Fit(
+                    "keep_character",
+                    3,
+                    "with a LoRA of the character: the most stable over a long series",
+                ),
+                Fit(
+                    "restyle",
+                    1,
+                    "a variant of the source in any checkpoint's style",
+                    {"strength": 0.6},
+                    1,
+                ),
+                Fit("mature", 1, "only Civitai's own moderation applies"),
+            ),
             best_for="any SDXL checkpoint of your choice in `model`; style LoRAs",
             avoid_for="anime: take illustrious, noobai or pony",
             seconds="10-25",
@@ -116,6 +147,11 @@ FAMILY = Family(
         Variant(
             "juggernaut",
             _checkpoint("133005@348913"),
+            fits=(
+                Fit("photo", 5, "photographic SDXL checkpoint, with negative prompts and LoRAs"),
+                Fit("portrait", 5, "photographic SDXL checkpoint, with negative prompts and LoRAs"),
+                Fit("mature", 2, "photographic, and only Civitai's own moderation applies"),
+            ),
             best_for="photos and cinematic scenes",
             avoid_for="anime",
             seconds="10-25",
@@ -125,6 +161,11 @@ FAMILY = Family(
         Variant(
             "pony",
             _checkpoint("257749@290640", sampler=_EULER_A, steps=(20, 25, 30)),
+            fits=(
+                Fit("cartoon", 1, "knows cartoon, furry and character styles by tag"),
+                Fit("anime", 4, "source_anime with Pony's own tags"),
+                Fit("mature", 3, "rating tags steer it, and only Civitai's own moderation applies"),
+            ),
             best_for="cartoon, furry and character art; Pony LoRAs",
             avoid_for="photos",
             seconds="10-25",
@@ -140,6 +181,10 @@ FAMILY = Family(
         Variant(
             "illustrious",
             _checkpoint("795765@889818", sampler=_EULER_A, guidance=6, steps=(20, 24, 28)),
+            fits=(
+                Fit("anime", 2, "danbooru tags and the most anime LoRAs"),
+                Fit("mature", 3, "only Civitai's own moderation applies"),
+            ),
             best_for="anime with danbooru tags; Illustrious LoRAs",
             avoid_for="photos, prose prompts",
             seconds="10-25",
@@ -154,7 +199,13 @@ FAMILY = Family(
         Variant(
             "wai-illustrious",
             _checkpoint("827184@2514310", sampler=_EULER_A, guidance=6, steps=(20, 24, 28)),
-            best_for="polished anime; the most used Illustrious merge",
+            fits=(
+                Fit("anime", 1, "polished anime from danbooru tags"),
+                Fit("cartoon", 3, "drawn characters from tags"),
+                Fit("illustration", 5, "drawn characters from tags"),
+                Fit("mature", 3, "only Civitai's own moderation applies"),
+            ),
+            best_for="anime in the polished look of a merge of Illustrious",
             avoid_for="photos, prose prompts",
             seconds="10-25",
             aliases=("wai",),
@@ -163,6 +214,11 @@ FAMILY = Family(
         Variant(
             "noobai",
             _checkpoint("833294@1190596", sampler=_EULER, guidance=4.5, steps=(28, 30, 35)),
+            fits=(
+                Fit("anime", 3, "knows rare characters and artists by danbooru and e621 tags"),
+                Fit("cartoon", 2, "furry by e621 tags"),
+                Fit("mature", 3, "only Civitai's own moderation applies"),
+            ),
             best_for="anime and furry with danbooru and e621 tags, rare characters and artists",
             avoid_for="photos, prose prompts",
             seconds="10-25",

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from civitai_skill.engines.family import Family, Variant, Way
+from civitai_skill.engines.needs import NO_MASK, Fit
 from civitai_skill.engines.wire import (
     Quantity12,
     Seed32,
@@ -60,14 +61,33 @@ FAMILY = Family(
         Variant(
             "v4.5",
             _way("v4.5", four=True),
+            fits=(
+                Fit("print_4k", 1, "native 4096x4096 for a flat price", {"quality": "high"}),
+                Fit("several_references", 2, "up to 10 references at a flat price", sources=2),
+                Fit("edit", 3, "large edits at a flat price", sources=1),
+                Fit("keep_character", 2, "up to 10 references of the character", sources=1),
+                Fit("inpaint", 3, NO_MASK, sources=1),
+                Fit("product", 3, "4K product shots"),
+                Fit("poster", 3, "large posters with readable text"),
+                Fit("chinese_text", 3, "Chinese posters up to 4K"),
+                Fit("text_in_picture", 6, "readable text up to 4K"),
+                Fit("photo", 5, "4K photos at a flat price"),
+                Fit("portrait", 5, "4K portraits at a flat price"),
+                Fit("concept_art", 3, "large scenes at a flat price"),
+            ),
             best_for="4K prints, posters, products, edits with up to 10 references",
             avoid_for="small drafts: the price is flat",
             seconds="40-90",
+            aliases=("4.5",),
             notes=("True 4K: 4096x4096, 4096x3072 and 4096x2304 cost what 1024x1024 costs.",),
         ),
         Variant(
             "v5.0-lite",
             _way("v5.0-lite", four=True),
+            fits=(
+                Fit("print_4k", 2, "native 4096x4096 for a little less", {"quality": "high"}),
+                Fit("several_references", 3, "up to 10 references for a little less", sources=2),
+            ),
             best_for="4K for a little less; edits",
             seconds="40-90",
             aliases=("v5-lite", "5.0-lite"),

@@ -14,7 +14,10 @@ the guide does (a provider's own floor, steps that make noise), is said by `obje
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -116,7 +119,8 @@ class ControlNet(BaseModel):
     """One element of `controlNets` (schema ImageJobControlNet)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
-    preprocessor: ImageTransformer
+    # Required, yet may be null: the document gives the enum by reference.
+    preprocessor: ImageTransformer | None
     weight: Number
     start_step: Number
     end_step: Number
@@ -138,13 +142,14 @@ class Wire(BaseModel):
 
     # -- what the form is --------------------------------------------------------------
     @classmethod
-    def tags(cls) -> dict[str, str]:
+    @cache
+    def tags(cls) -> Mapping[str, str]:
         """The fields that select this form: {wire name: the one value}."""
         found = {}
         for name, field in cls.model_fields.items():
             if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
                 found[field.alias or name] = get_args(field.annotation)[0]
-        return found
+        return MappingProxyType(found)
 
     @classmethod
     def route(cls) -> str:
@@ -168,7 +173,7 @@ class Wire(BaseModel):
     @classmethod
     def read(cls, values: dict[str, Any]) -> Wire:
         """A form from wire names. Raises pydantic.ValidationError."""
-        return cls.model_validate(cls.tags() | values)
+        return cls.model_validate({**cls.tags(), **values})
 
     def sent(self) -> dict[str, Any]:
         """The JSON that goes out: what was set, defaults left out."""

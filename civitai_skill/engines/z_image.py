@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from civitai_skill.engines.family import Family, Variant, Way
+from civitai_skill.engines.needs import Fit
 from civitai_skill.engines.wire import (
     ABSENT,
     ControlNet,
@@ -63,6 +64,21 @@ FAMILY = Family(
         Variant(
             "turbo",
             (Way(Turbo),),
+            fits=(
+                Fit("fastest", 1, "3 to 8 seconds"),
+                Fit("portrait", 2, "real skin texture in seconds"),
+                Fit("photo", 2, "real skin and light in seconds"),
+                Fit("draft", 3, "a finished-looking draft in seconds"),
+                Fit("anything", 3, "photoreal in seconds"),
+                Fit("cheapest", 4, "cheap, and photoreal"),
+                Fit("commercial_licence", 2, "Apache-2.0 weights"),
+                Fit("chinese_text", 4, "signs and lettering in Chinese"),
+                Fit("text_in_picture", 4, "short lettering in seconds"),
+                Fit("exact_seed", 3, "runs on Civitai's sdcpp with real seeds"),
+                Fit("checkpoint", 4, "takes a Z-Image checkpoint as model"),
+                Fit("lora", 4, "takes LoRAs made for Z-Image"),
+                Fit("mature", 4, "only Civitai's own moderation applies"),
+            ),
             best_for="fast photoreal drafts, shop signs and lettering in Chinese and English",
             avoid_for="negative prompts (they do nothing at guidance 1), extreme stylisation",
             seconds="3-8",
@@ -74,6 +90,11 @@ FAMILY = Family(
         Variant(
             "base",
             (Way(Base, high={"steps": 28}),),
+            fits=(
+                Fit("commercial_licence", 4, "Apache-2.0 weights, and negative prompts work"),
+                Fit("lora", 5, "takes LoRAs made for Z-Image base"),
+                Fit("exact_seed", 4, "runs on Civitai's sdcpp with real seeds"),
+            ),
             best_for="negative prompts, variety between seeds, LoRAs trained on base",
             avoid_for="quick drafts",
             seconds="8-20",

@@ -16,12 +16,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from civitai_skill.air import Air
-from civitai_skill.engines import catalog
+from civitai_skill.air import Air, is_air
 from civitai_skill.engines.plan import price_of
 from civitai_skill.engines.wire import Wire
 from civitai_skill.sandbox import refs, sizes, sources
-from civitai_skill.sandbox.check import StepAsked, airs, misfits
+from civitai_skill.sandbox.check import StepAsked, airs, ecosystems, home_of, misfits
 from civitai_skill.sandbox.money import UNDOCUMENTED
 
 Json = dict[str, Any]
@@ -58,17 +57,17 @@ def work_out(step: StepAsked, scope: Mapping[str, Any], lookup: Lookup) -> Ask:
     given = step.input
     value = refs.resolve(given, scope)
     if step.model is None:
-        return Ask(step.type, given, UNDOCUMENTED, trouble="The input could not be resolved.")
+        return Ask(step.kind, given, UNDOCUMENTED, trouble="The input could not be resolved.")
     lost = [key for key, inner in value.items() if _holds_missing(inner)]
     known = {key: inner for key, inner in value.items() if key not in lost}
     model, trouble = _read(step.model, known)
     if lost:
         trouble = f"A reference could not be resolved: {', '.join(sorted(lost))}."
     if model is None:
-        return Ask(step.type, given, UNDOCUMENTED, trouble=trouble)
+        return Ask(step.kind, given, UNDOCUMENTED, trouble=trouble)
     pictures = _pictures(known)
     ask = _imagegen(model, pictures, lookup) if isinstance(model, Wire) else _finishing(
-        step.type, model, known, pictures, lookup)  # fmt: skip
+        step.kind, model, known, pictures, lookup)  # fmt: skip
     ask.echo |= {key: inner for key, inner in given.items() if any(refs.references(inner))}
     if trouble is None and any(sources.is_webp(text) for text in pictures):
         trouble = ""
@@ -83,7 +82,9 @@ def _read(model: type[BaseModel], value: Json) -> tuple[BaseModel | None, str | 
     left = {key: inner for key, inner in value.items() if key not in bad}
     trouble = "; ".join(text for texts in found.values() for text in texts) or None
     try:
-        return (model.read(left) if issubclass(model, Wire) else model.model_validate(left)), trouble
+        return (
+            model.read(left) if issubclass(model, Wire) else model.model_validate(left)
+        ), trouble
     except ValidationError:
         return None, trouble
 
@@ -103,7 +104,7 @@ def _pictures(value: Mapping[str, Any]) -> list[str]:
     return found + [text for text in (images if isinstance(images, list) else []) if text]
 
 
-# -- imageGen ----------------------------------------------------------------------------------------
+# -- imageGen ------------------------------------------------------------------------------------
 def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> Ask:
     known = tuple(sources.size_of(text, lookup) for text in pictures)
     source = next((size for size in known if size), None)
@@ -141,13 +142,11 @@ def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> Ask:
 
 def _is_foreign(form: Wire, echo: Json) -> bool:
     """Does it load an AIR that belongs to another family? The service hangs on that."""
-    home = next(f for f in catalog.families() if type(form) in f.forms())
-    others = {e for f in catalog.families() if f is not home for e in f.ecosystems}
-    named = {Air.parse(text).family for text in airs(echo)}
-    return any(name in others and name not in home.ecosystems for name in named)
+    foreign = ecosystems() - home_of(type(form)).ecosystems
+    return any(Air.parse(text).family in foreign for text in airs(echo) if is_air(text))
 
 
-# -- the finishing steps -------------------------------------------------------------------------------
+# -- the finishing steps -------------------------------------------------------------------------
 def _finishing(
     kind: str, model: BaseModel, value: Json, pictures: list[str], lookup: Lookup
 ) -> Ask:
@@ -189,4 +188,3 @@ def _enhancement(echo: Json) -> Ask:
 
 def _digest(kind: str, echo: Json) -> str:
     return hashlib.sha256(json.dumps([kind, echo], sort_keys=True).encode()).hexdigest()
-

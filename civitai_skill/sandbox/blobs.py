@@ -64,7 +64,9 @@ class Signer:
         body, _, mark = token.partition(".")
         if not hmac.compare_digest(self._mark("token", body), mark):
             return None
-        facts: Mapping[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        facts: Mapping[str, Any] = json.loads(
+            base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+        )
         return facts
 
     def _mark(self, *parts: str) -> str:
@@ -72,7 +74,9 @@ class Signer:
         return "CfDJ8" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-def redirect(signer: Signer, record: Record, now: float, query: httpx.QueryParams, status: int) -> httpx.Response:
+def redirect(
+    signer: Signer, record: Record, now: float, query: httpx.QueryParams, status: int
+) -> httpx.Response:
     """To the content, by a relative address."""
     facts: dict[str, Any] = {"id": record["id"], "until": now + _TOKEN_LIFE}
     if query.get("filename"):

@@ -111,9 +111,7 @@ def wrapped(text: str, size: int, width: int) -> list[str]:
     return [*lines, line] if line else lines
 
 
-def _fitting(
-    word: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
-) -> int:
+def _fitting(word: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> int:
     low, high = 0, len(word)
     while low < high:
         middle = (low + high + 1) // 2

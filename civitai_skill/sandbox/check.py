@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from civitai_skill.engines import catalog
+from civitai_skill.engines.family import Family
 from civitai_skill.engines.wire import Wire
 from civitai_skill.sandbox import shapes
 from civitai_skill.sandbox.answers import Answered, problem, refusal, validation
@@ -36,10 +37,11 @@ _OBJECTS = frozenset({"tips", "output", "input"})
 
 @dataclass(frozen=True)
 class StepAsked:
-    """A step that fits: its JSON, and the class that reads its input (None: a bare reference)."""
+    """A step that fits: its JSON, its `$type`, and the class that reads its input (None: a bare
+    reference)."""
 
     given: Mapping[str, Any]
-    type: str
+    kind: str
     model: type[BaseModel] | None
 
     @property
@@ -68,7 +70,7 @@ def _literal(given: Mapping[str, Any], name: str, default: Any) -> Any:
     return default if value is None or is_reference(value) else value
 
 
-# -- the verdict -------------------------------------------------------------------------------------
+# -- the verdict ---------------------------------------------------------------------------------
 def template(body: Any) -> Asked:
     """A workflow template; raises Answered with a 400 when it does not fit."""
     found = misfits(shapes.Template, body, "")
@@ -116,20 +118,30 @@ def _converting(value: Mapping[str, Any], where: str, found: Findings) -> None:
         found |= _chosen(shapes.OUTPUTS, "format", output, f"{where}.output")
 
 
-def _chosen(
-    classes: Mapping[str, type[BaseModel]], tag: str, value: Any, where: str
-) -> Findings:
+def _chosen(classes: Mapping[str, type[BaseModel]], tag: str, value: Any, where: str) -> Findings:
     kind = value.get(tag) if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in classes:
         return {where: [_unrecognized(tag, kind, isinstance(value, dict))]}
     return misfits(classes[kind], value, where)
 
 
-# -- which wire form -----------------------------------------------------------------------------------
+# -- which wire form -----------------------------------------------------------------------------
 @cache
 def forms() -> tuple[type[Wire], ...]:
     """Every wire form of every engine."""
     return tuple(dict.fromkeys(form for family in catalog.families() for form in family.forms()))
+
+
+@cache
+def home_of(form: type[Wire]) -> Family:
+    """The family that a wire form belongs to."""
+    return next(family for family in catalog.families() if form in family.forms())
+
+
+@cache
+def ecosystems() -> frozenset[str]:
+    """Every AIR ecosystem that some family loads, in plain spelling."""
+    return frozenset(name for family in catalog.families() for name in family.ecosystems)
 
 
 def form_of(value: Mapping[str, Any]) -> type[Wire] | None:
@@ -178,7 +190,7 @@ def _unrecognized(tag: str, given: Any, there: bool) -> str:
     return f"No derived type found for {tag} '{shown}'."
 
 
-# -- pydantic's findings, in the service's form ----------------------------------------------------------
+# -- pydantic's findings, in the service's form --------------------------------------------------
 def misfits(model: type[BaseModel], value: Any, where: str) -> Findings:
     """What does not fit, by path; empty when all is well."""
     try:
@@ -186,7 +198,9 @@ def misfits(model: type[BaseModel], value: Any, where: str) -> Findings:
     except ValidationError as error:
         found: Findings = {}
         for detail in error.errors(include_url=False):
-            if not _is_excused(detail["loc"], value):
+            # A reference stands for a value, never for a property that does not exist.
+            outside = detail["loc"][: -1 if detail["type"] == "extra_forbidden" else None]
+            if not _is_excused(outside, value):
                 found.setdefault(_path(where, detail["loc"]), []).append(_message(detail))
         return found
     return {}
@@ -243,7 +257,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-# -- bodies and parameters -------------------------------------------------------------------------------
+# -- bodies and parameters -----------------------------------------------------------------------
 def body_of(request: httpx.Request) -> Any:
     """The JSON of a request; raises Answered with a 400 for what is not JSON, 415 for what is not
     called so."""
@@ -269,7 +283,8 @@ class Query:
         self._values = request.url.params
 
     def text(self, name: str) -> str | None:
-        return self._values.get(name)
+        value: str | None = self._values.get(name)
+        return value
 
     def texts(self, name: str) -> list[str]:
         return self._values.get_list(name)
@@ -289,7 +304,7 @@ class Query:
             return default
         if value.lower() not in ("true", "false"):
             raise self.bad(name)
-        return value.lower() == "true"
+        return str(value).lower() == "true"
 
     def bad(self, name: str) -> Answered:
         """The 400 for a value that can't be bound."""

@@ -1,9 +1,9 @@
 """`/_sandbox/...`: scripting faults and reading the accounts over the port.
 
-    GET    /_sandbox/accounts   every account, or with a key in the header only that key's
-    GET    /_sandbox/faults     the scripted faults with what they saw and hit
-    POST   /_sandbox/faults     one fault or a list; added, or with ?replace=true in place of all
-    DELETE /_sandbox/faults     forget them
+GET    /_sandbox/accounts   every account, or with a key in the header only that key's
+GET    /_sandbox/faults     the scripted faults with what they saw and hit
+POST   /_sandbox/faults     one fault or a list; added, or with ?replace=true in place of all
+DELETE /_sandbox/faults     forget them
 """
 
 from __future__ import annotations

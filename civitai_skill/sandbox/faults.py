@@ -1,8 +1,8 @@
 """Faults on demand: what goes wrong, with which requests, how often.
 
-A fault is scripted from Python (`sandbox.script(Fault("submit", "status", status=503, times=2))`) or
-over the port (`POST /_sandbox/faults` with the same fields as JSON). Scripted faults stand in the
-sandbox's memory and are tried in order; the first that matches a request acts.
+A fault is scripted from Python (`sandbox.script(Fault("submit", "status", status=503, times=2))`)
+or over the port (`POST /_sandbox/faults` with the same fields as JSON). Scripted faults stand in
+the sandbox's memory and are tried in order; the first that matches a request acts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,15 @@ Kind = Literal[
 ]  # fmt: skip
 Body = Literal["problem", "empty", "html"]
 Fate = Literal[
-    "failed", "failed-silent", "blocked", "expired", "canceled", "stuck", "partial", "mature", "slow"
+    "failed",
+    "failed-silent",
+    "blocked",
+    "expired",
+    "canceled",
+    "stuck",
+    "partial",
+    "mature",
+    "slow",
 ]
 
 #: Faults of a blob's bytes.
@@ -127,7 +135,9 @@ def listed(memory: Memory) -> list[dict[str, Any]]:
     return [record for _, record in memory.faults()]
 
 
-def take(memory: Memory, on: str, prompts: str, *, fates: bool, able: frozenset[str]) -> Fault | None:
+def take(
+    memory: Memory, on: str, prompts: str, *, fates: bool, able: frozenset[str]
+) -> Fault | None:
     """The fault that hits this request, counted; None when all is well.
 
     `fates` picks between fates of workflows and everything else; `able` names further kinds that

@@ -35,9 +35,7 @@ def fetch(bench: Bench, request: httpx.Request, id: str, *, expired: bool) -> ht
     return blobs.redirect(bench.signer, record, now, query, bench.switches.blob_redirect)
 
 
-def _signed(
-    bench: Bench, id: str, query: httpx.QueryParams, now: float, expired: bool
-) -> Record:
+def _signed(bench: Bench, id: str, query: httpx.QueryParams, now: float, expired: bool) -> Record:
     until = query.get("exp", "")
     if not bench.signer.is_signed(id, query["sig"], until):
         raise Answered(problem(403))

@@ -50,9 +50,7 @@ async def _until_stopped(sandbox: Sandbox, host: str, port: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def listening(
-    sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0
-) -> AsyncIterator[str]:
+async def listening(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serve inside a running event loop; gives the address."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -181,6 +179,8 @@ class _Connection:
 
 def _as_httpx(head: h11.Request, body: bytes) -> httpx.Request:
     headers = list(head.headers)
-    host = next((value for name, value in headers if name == b"host"), b"127.0.0.1").decode("latin-1")
+    host = next((value for name, value in headers if name == b"host"), b"127.0.0.1").decode(
+        "latin-1"
+    )
     url = f"http://{host}{head.target.decode('latin-1')}"
     return httpx.Request(head.method.decode("ascii"), url, headers=headers, content=body)

@@ -39,8 +39,7 @@ def workflow(record: Record, now: float, sign: Sign, *, hide_mature: bool = Fals
         tags=record["tags"],
         arguments=record["arguments"],
         steps=[
-            step(record, i, now, sign, hide_mature=hide_mature)
-            for i in range(len(record["steps"]))
+            step(record, i, now, sign, hide_mature=hide_mature) for i in range(len(record["steps"]))
         ],
         callbacks=record["callbacks"],
         tips=record["tips"],
@@ -107,10 +106,8 @@ def _jobs(record: Record, one: Record, now: float) -> list[Json]:
     ]
 
 
-# -- outputs -----------------------------------------------------------------------------------------
-def _output(
-    record: Record, one: Record, now: float, sign: Sign, hide_mature: bool
-) -> Json | None:
+# -- outputs -------------------------------------------------------------------------------------
+def _output(record: Record, one: Record, now: float, sign: Sign, hide_mature: bool) -> Json | None:
     status = life.step_status(record, one, now)
     if one["text"] is not None:
         return one["text"] if status == "succeeded" else None
@@ -156,9 +153,9 @@ def is_available(record: Record, one: Record, index: int, now: float) -> bool:
     return life.delivered(record, one, now) and index < came and one["blocked"] is None
 
 
-# -- money -------------------------------------------------------------------------------------------
+# -- money ---------------------------------------------------------------------------------------
 def cost(record: Record) -> Json:
-    """The price. After a refund the total is what was kept, and the price is only in the factors."""
+    """The price. After a refund the total is what was kept; the factors still tell the price."""
     price = money.price(record)
     quantity = sum(step["quantity"] for step in record["steps"]) or 1
     tips = money.tip(price, record["tips"])

@@ -84,7 +84,9 @@ def _light(random: Random, picture: Image.Image, colours: list[Colour], horizon:
     y = round(height * horizon * random.uniform(0.45, 0.85))
     for reach, strength in ((7, 110), (3, 120)):
         side = radius * reach * 2
-        glow = Image.radial_gradient("L").point(lambda v, s=strength: max(0, 255 - v * 1.42) * s / 255)
+        glow = Image.radial_gradient("L").point(
+            lambda v, s=strength: max(0, 255 - v * 1.42) * s / 255
+        )
         mask = glow.resize((side, side), Image.Resampling.BILINEAR)
         picture.paste(colours[2], (x - side // 2, y - side // 2), mask)
     ImageDraw.Draw(picture).ellipse((x - radius, y - radius, x + radius, y + radius), colours[2])
@@ -130,9 +132,7 @@ def _layers(
     return line
 
 
-def _mountains(
-    random: Random, picture: Image.Image, colours: list[Colour], horizon: float
-) -> None:
+def _mountains(random: Random, picture: Image.Image, colours: list[Colour], horizon: float) -> None:
     line = _layers(random, picture, colours, horizon, random.randint(4, 6), 0.16, 0.62)
     _trees(random, picture, line, mix(colours[4], (0, 0, 0), 0.35))
 

@@ -52,6 +52,8 @@ class Sandbox:
         clock: Callable[[], float] = time.time,
         switches: Switches | None = None,
     ) -> None:
+        #: The file of its memory; None when it is private.
+        self.memory = memory
         seconds = life.SECONDS_PER_JOB if seconds_per_job is None else seconds_per_job
         self._bench = Bench(
             Memory(memory),
@@ -82,7 +84,9 @@ class Sandbox:
 
     def handle(self, request: httpx.Request) -> Answer:
         """Answer a request whose body has been read. Yields seconds to sleep; may raise Dropped."""
-        parts = tuple(unquote(p) for p in request.url.raw_path.split(b"?")[0].decode().split("/")[1:])
+        parts = tuple(
+            unquote(p) for p in request.url.raw_path.split(b"?")[0].decode().split("/")[1:]
+        )
         try:
             if parts[:1] == ("_sandbox",):
                 return control.answer(self._bench, request, parts[1:])
@@ -96,7 +100,7 @@ class Sandbox:
         asked = None
         if kind in ("submit", "whatif"):
             asked = self._arrived(request, kind)
-        able = set()
+        able: set[str] = set()
         if parts[:4] == (*_BLOBS, "content"):
             able |= faults.OF_BYTES
         if parts[:3] == _BLOBS and "sig" in request.url.params:
@@ -139,9 +143,7 @@ class Sandbox:
     ) -> Fault | None:
         prompts = submit.prompts_of(asked) if isinstance(asked, Asked) else ""
         with self._bench.memory.change():
-            return faults.take(
-                self._bench.memory, kind, prompts, fates=False, able=frozenset(able)
-            )
+            return faults.take(self._bench.memory, kind, prompts, fates=False, able=frozenset(able))
 
     # -- routes ------------------------------------------------------------------------------------
     def _routed(
@@ -152,7 +154,9 @@ class Sandbox:
         if asked is not None:
             return (yield from self._submit(request, asked, whatif=kind == "whatif"))
         if parts[:2] == ("v2", "services") and method == "GET":
-            return services.listed(request) if len(parts) == 2 else services.one("/".join(parts[2:]))
+            return (
+                services.listed(request) if len(parts) == 2 else services.one("/".join(parts[2:]))
+            )
         rest = parts[3:]
         if parts[:3] == _WORKFLOWS:
             if not rest and method == "GET":
@@ -164,7 +168,9 @@ class Sandbox:
             return self._blob(request, method, rest, expired)
         raise Answered(problem(404))
 
-    def _changed(self, request: httpx.Request, method: str, rest: tuple[str, ...]) -> httpx.Response:
+    def _changed(
+        self, request: httpx.Request, method: str, rest: tuple[str, ...]
+    ) -> httpx.Response:
         bench = self._bench
         match (method, *rest):
             case ("PUT", id):

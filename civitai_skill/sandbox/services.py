@@ -59,9 +59,7 @@ def listed(request: httpx.Request) -> httpx.Response:
         raise query.bad("status")
     found = [service for service in every() if _fits(service, query)]
     page = found[offset : offset + limit]
-    return reply(
-        200, {"items": page, "totalCount": len(found), "limit": limit, "offset": offset}
-    )
+    return reply(200, {"items": page, "totalCount": len(found), "limit": limit, "offset": offset})
 
 
 def _fits(service: Json, query: Query) -> bool:

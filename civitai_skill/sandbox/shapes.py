@@ -99,7 +99,7 @@ class Step(Shape):
     input: Annotated[dict[str, Any], Field(strict=True)]
 
 
-# -- the finishing steps -----------------------------------------------------------------------------
+# -- the finishing steps -------------------------------------------------------------------------
 class Upscaler(Shape):
     """Schema ImageUpscalerInput."""
 
@@ -200,7 +200,7 @@ OUTPUTS: dict[str, type[Shape]] = {
 }
 
 
-# -- updates -----------------------------------------------------------------------------------------
+# -- updates -------------------------------------------------------------------------------------
 class Update(Shape):
     """Schema UpdateWorkflowRequest."""
 
@@ -216,16 +216,18 @@ class StepUpdate(Shape):
     metadata: Metadata
 
 
-# -- known to the service, not to the sandbox ----------------------------------------------------------
-OTHER_STEPS = frozenset(
-    """aceStepAudio ageClassification audioCaptioning blobArchive chatCompletion comfy
-    comfyNodepackSnapshot composeMedia customComfy echo imageResourceTraining imageToSvg imageUpload
-    mediaCaptioning mediaHash mediaRating miniMaxMusic3 model3DPreview modelClamScan modelHash
-    modelParseMetadata modelPickleScan polyGen preprocessImage qwenImageBench shieldstralModeration
-    textToImage textToSpeech training transcode transcription videoBackgroundRemoval
-    videoEnhancement videoFrameExtraction videoGen videoInterpolation videoMetadata videoUpscaler
-    wdTagging xGuardModeration""".split()
-)
+# -- known to the service, not to the sandbox ----------------------------------------------------
+OTHER_STEPS = frozenset({
+    "aceStepAudio", "ageClassification", "audioCaptioning", "blobArchive", "chatCompletion",
+    "comfy", "comfyNodepackSnapshot", "composeMedia", "customComfy", "echo",
+    "imageResourceTraining", "imageToSvg", "imageUpload", "mediaCaptioning", "mediaHash",
+    "mediaRating", "miniMaxMusic3", "model3DPreview", "modelClamScan", "modelHash",
+    "modelParseMetadata", "modelPickleScan", "polyGen", "preprocessImage", "qwenImageBench",
+    "shieldstralModeration", "textToImage", "textToSpeech", "training", "transcode",
+    "transcription", "videoBackgroundRemoval", "videoEnhancement", "videoFrameExtraction",
+    "videoGen", "videoInterpolation", "videoMetadata", "videoUpscaler", "wdTagging",
+    "xGuardModeration",
+})  # fmt: skip
 OTHER_FORMS: dict[str, frozenset[str]] = {
     "engine": frozenset({"openai", "google", "gemini", "wan"}),
     "ecosystem": frozenset(

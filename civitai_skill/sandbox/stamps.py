@@ -14,7 +14,7 @@ def millis(moment: float) -> str:
 def ticks(moment: float) -> str:
     """ISO 8601 as .NET writes it: seven digits, trailing zeros trimmed (urlExpiresAt)."""
     whole = int(moment // 1)
-    fraction = f"{int(round((moment - whole) * 1e7)) % 10_000_000:07d}".rstrip("0")
+    fraction = f"{round((moment - whole) * 1e7) % 10_000_000:07d}".rstrip("0")
     text = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{fraction}Z" if fraction else f"{text}Z"
 

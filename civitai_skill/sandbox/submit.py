@@ -108,7 +108,7 @@ def _record(bench: Bench, account: Record, asked: Asked, whatif: bool) -> Record
     }  # fmt: skip
 
 
-# -- steps ---------------------------------------------------------------------------------------------
+# -- steps ---------------------------------------------------------------------------------------
 def _add_step(
     bench: Bench, account: Record, record: Record, scope: dict[str, Any], index: int,
     step: StepAsked, fault: Fault | None, asked: Asked,
@@ -162,7 +162,9 @@ def _marks(prompt: str, asked: Asked) -> dict[str, float | None]:
     unknown = [name for name in marks if name not in _MARKS]
     if unknown:
         known = ", ".join(_MARKS)
-        raise Answered(refusal(f"[sandbox:{unknown[0]}] is no marker of the sandbox; it has {known}."))
+        raise Answered(
+            refusal(f"[sandbox:{unknown[0]}] is no marker of the sandbox; it has {known}.")
+        )
     if "refused" in marks:
         raise Answered(refusal(_REFUSING["refused"]))
     if "needs-mature" in marks and asked.literal("allowMatureContent") is False:
@@ -224,7 +226,12 @@ def _as_scope(one: Record) -> Record:
         output = {"image": pictures[0]}
     elif one["type"] != "imageGen" and pictures:
         output = {"blob": pictures[0]}
-    return {"input": one["input"], "output": output, "name": one["name"], "metadata": one["metadata"]}
+    return {
+        "input": one["input"],
+        "output": output,
+        "name": one["name"],
+        "metadata": one["metadata"],
+    }
 
 
 def _keep_outputs(bench: Bench, record: Record, one: Record) -> None:
@@ -251,7 +258,7 @@ def _keep_outputs(bench: Bench, record: Record, one: Record) -> None:
         bench.memory.keep_cached(record["user"], one["digest"], one["at"][4], outputs)
 
 
-# -- money ---------------------------------------------------------------------------------------------
+# -- money ---------------------------------------------------------------------------------------
 def _pay(bench: Bench, account: Record, record: Record, asked: Asked) -> None:
     price = money.price(record)
     total = price + sum(money.tip(price, record["tips"]).values())

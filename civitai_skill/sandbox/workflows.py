@@ -25,12 +25,14 @@ _LOOK = 1.0
 _MOST_TAGS = 10
 
 
-# -- read ----------------------------------------------------------------------------------------------
+# -- read ----------------------------------------------------------------------------------------
 def get(bench: Bench, request: httpx.Request, id: str) -> Generator[float, None, httpx.Response]:
     """GET /workflows/{id}, with `wait` and `until`."""
     query = Query(request)
     seconds, until = query.whole("wait", 0), query.text("until")
-    if until is not None and (until not in ("completion", "change") or not bench.switches.until_known):
+    if until is not None and (
+        until not in ("completion", "change") or not bench.switches.until_known
+    ):
         raise query.bad("until")
     with bench.memory.change():
         record = bench.found(bench.account(request), id)
@@ -186,7 +188,7 @@ def _step(record: Record, name: str) -> int:
     raise Answered(problem(404))
 
 
-# -- change --------------------------------------------------------------------------------------------
+# -- change --------------------------------------------------------------------------------------
 def put(bench: Bench, request: httpx.Request, id: str) -> httpx.Response:
     """PUT /workflows/{id}."""
     changes = check.body_of(request)
@@ -217,7 +219,9 @@ def patch_workflow(bench: Bench, request: httpx.Request, id: str) -> httpx.Respo
         }
         after = _patched(before, operations)
         if set(after) - set(before):
-            raise Answered(validation({"$": ["Only metadata, tags, status and allowMatureContent."]}))
+            raise Answered(
+                validation({"$": ["Only metadata, tags, status and allowMatureContent."]})
+            )
         changes = {key: value for key, value in after.items() if value != before[key]}
         found = check.misfits(shapes.Update, changes, "")
         if found:
@@ -287,8 +291,8 @@ def delete(bench: Bench, request: httpx.Request, id: str) -> httpx.Response:
 
 def tag(bench: Bench, request: httpx.Request, id: str, name: str | None) -> httpx.Response:
     """POST and DELETE /workflows/{id}/tags, DELETE /workflows/{id}/tags/{tag}."""
-    given = check.body_of(request) if request.method == "POST" else name
-    if request.method == "POST" and (not isinstance(given, str) or not given):
+    given = check.body_of(request) if request.method == "POST" else ""
+    if not isinstance(given, str) or (request.method == "POST" and not given):
         raise Answered(validation({"$": ["The body must be a tag: a JSON text."]}))
     with bench.memory.change():
         account = bench.account(request)

@@ -1,0 +1,277 @@
+"""Which engine for the job: the families' own answers, ranked. Offline.
+
+What an engine fits stands in its family's file (`Variant.fits`); here needs and limits are only
+compared. A candidate is planned like a real request, so a size that it lacks, a LoRA that it can't
+load or a price above the limit puts it out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from civitai_skill.air import LORA_TYPES, Air, plain
+from civitai_skill.engines import catalog
+from civitai_skill.engines.family import Family, Variant
+from civitai_skill.engines.needs import HARD, NEEDS, Fit, Need
+from civitai_skill.engines.plan import Plan, Price, plan
+from civitai_skill.errors import Problem, RequestInvalid, shown
+from civitai_skill.request import ImageRequest, nearest_name
+
+# Asked for, these set the order (price, or time) and make it a draft.
+_BY_PRICE: frozenset[Need] = frozenset({"cheapest", "draft"})
+_BY_TIME: frozenset[Need] = frozenset({"fastest"})
+_FROM_SOURCES: frozenset[Need] = frozenset(
+    {"edit", "inpaint", "restyle", "keep_character", "several_references"}
+)
+#: The rank of a variant that does not say that it fits.
+_LAST = 50
+
+_SOURCE = "https://example.com/source.png"
+_SOURCE_SIZE = (1024, 1024)
+
+# Other words for a need, in `air.plain` spelling.
+_SYNONYMS: dict[str, Need] = {
+    "4k": "print_4k",
+    "cheap": "cheapest",
+    "comic": "comic_or_infographic",
+    "fast": "fastest",
+    "furry": "cartoon",
+    "icons": "pixel_art",
+    "img2img": "restyle",
+    "infographic": "comic_or_infographic",
+    "nsfw": "mature",
+    "photorealistic": "photo",
+    "realistic": "photo",
+    "references": "several_references",
+    "seed": "exact_seed",
+    "text": "text_in_picture",
+    "transparent": "transparent_background",
+    "transparency": "transparent_background",
+    "wide": "ultra_wide",
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What must hold: pixels or a ratio, Buzz for one picture, source pictures, an AIR to load."""
+
+    width: int | None = None
+    height: int | None = None
+    aspect_ratio: str | None = None
+    max_buzz: int | None = None
+    references: int = 0
+    air: str | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One engine for the job. `arguments` are the request's fields to pass; sizes are pixels."""
+
+    engine: str
+    variant: str
+    arguments: dict[str, Any]
+    price: Price
+    size: tuple[int, int] | None
+    seconds: str
+    reason: str
+    prompting: str
+    unmet: tuple[Need, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        out: dict[str, Any] = {
+            "engine": self.engine,
+            "variant": self.variant,
+            "arguments": dict(self.arguments),
+            "buzz": self.price.buzz,
+            "reason": self.reason,
+        }
+        if self.price.buzz is None:
+            out["price"] = "not documented; ask with estimate_only"
+        if self.size is not None:
+            out["size"] = "{}x{}".format(*self.size)
+        if self.seconds:
+            out["seconds"] = self.seconds
+        if self.unmet:
+            out["not_made_for"] = list(self.unmet)
+        return out
+
+
+def choose_engine(
+    needs: Sequence[str] = (),
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    aspect_ratio: str | None = None,
+    max_buzz: int | None = None,
+    references: int = 0,
+    air: str | None = None,
+    engines: Sequence[str] | None = None,
+    take: int = 3,
+) -> list[Choice]:
+    """Rank the engines for what is needed, best first; nothing is sent.
+
+    `needs` are of `civitai_skill.engines.needs.NEEDS`; limits must hold: pixels or a ratio,
+    `max_buzz` for one picture, how many `references` (source pictures) there are, and `air`, a LoRA
+    or checkpoint that must load. `engines` narrows the search. Raises RequestInvalid for an unknown
+    need, or when nothing is left.
+    """
+    limits = Limits(width, height, aspect_ratio, max_buzz, references, air)
+    asked = _with_implied(tuple(dict.fromkeys(known_need(need) for need in needs)), limits)
+    allowed = None if engines is None else {catalog.find(name).name for name in engines}
+    ranked: list[tuple[Any, Choice]] = []
+    refusals: list[RequestInvalid] = []
+    too_dear: list[Choice] = []
+    for family, variant in _current(allowed):
+        if any(need in HARD and variant.fit(need) is None for need in asked):
+            continue
+        if not any(variant.fit(need) for need in asked):
+            continue
+        try:
+            choice = _choice(family, variant, asked, limits)
+        except RequestInvalid as error:
+            refusals.append(error)
+            continue
+        if max_buzz is not None and _most(choice.price) > max_buzz:
+            too_dear.append(choice)
+        else:
+            ranked.append((_order(variant, asked, choice), choice))
+    if not ranked:
+        raise _nothing(asked, limits, too_dear, refusals)
+    ranked.sort(key=lambda pair: pair[0])
+    return [choice for _, choice in ranked[: max(1, take)]]
+
+
+def _with_implied(asked: tuple[Need, ...], limits: Limits) -> tuple[Need, ...]:
+    """What the limits say without words: an AIR must load, sources mean an edit."""
+    implied: list[Need] = list(asked)
+    if limits.air is not None and not {"lora", "checkpoint"} & set(asked):
+        implied.append("lora" if _is_lora(limits.air) else "checkpoint")
+    if limits.references and not _FROM_SOURCES & set(asked):
+        implied.append("edit" if limits.references == 1 else "several_references")
+    return tuple(implied) or ("anything",)
+
+
+def known_need(need: str) -> Need:
+    """A need in any common spelling. Raises RequestInvalid with the nearest."""
+    bare = plain(str(need)[:100])
+    found = {plain(n): n for n in NEEDS} | _SYNONYMS
+    if bare in found:
+        return found[bare]
+    accepted = "some of " + ", ".join(NEEDS)
+    near = nearest_name(str(need)[:100], list(NEEDS))
+    raise RequestInvalid(
+        Problem("needs", need, accepted, near if near in NEEDS else None, "no such need")
+    )
+
+
+def _current(allowed: set[str] | None) -> Iterator[tuple[Family, Variant]]:
+    for family in catalog.families():
+        if allowed is None or family.name in allowed:
+            for variant in family.variants:
+                if variant.retired is None and variant.fits:
+                    yield family, variant
+
+
+def _choice(family: Family, variant: Variant, asked: tuple[Need, ...], limits: Limits) -> Choice:
+    """One candidate, planned. Raises RequestInvalid where a limit puts it out."""
+    fits = [fit for need in asked if (fit := variant.fit(need)) is not None]
+    arguments = _arguments(family, variant, asked, fits, limits)
+    decided = _planned(arguments, fits, limits)
+    served = {fit.need for fit in fits} | _BY_PRICE | _BY_TIME
+    return Choice(
+        family.name,
+        variant.name,
+        arguments,
+        decided.price,
+        decided.size,
+        variant.seconds,
+        min(fits, key=lambda fit: fit.rank).reason if fits else variant.best_for,
+        " ".join((family.prompt, *variant.notes)),
+        tuple(need for need in asked if need not in served),
+    )
+
+
+def _arguments(
+    family: Family, variant: Variant, asked: tuple[Need, ...], fits: list[Fit], limits: Limits
+) -> dict[str, Any]:
+    """The fields to pass: the engine, what serves the needs, and the limits, which win."""
+    found: dict[str, Any] = {"engine": family.name, "variant": variant.name}
+    if set(asked) & (_BY_PRICE | _BY_TIME):
+        found["quality"] = "draft"
+    for fit in reversed(fits):
+        found |= fit.settings
+    if limits.aspect_ratio is not None or limits.width is not None or limits.height is not None:
+        for name in ("aspect_ratio", "width", "height"):
+            found.pop(name, None)
+            if getattr(limits, name) is not None:
+                found[name] = getattr(limits, name)
+    if limits.air is not None:
+        if _is_lora(limits.air):
+            found["loras"] = [{"air": limits.air}]
+        else:
+            found["model"] = limits.air
+    return found
+
+
+def _is_lora(air: str) -> bool:
+    try:
+        return (Air.parse(air).type or "").lower() in LORA_TYPES
+    except ValueError:
+        return False  # the request refuses it by name
+
+
+def _planned(arguments: dict[str, Any], fits: list[Fit], limits: Limits) -> Plan:
+    sources = max([limits.references, *(fit.sources for fit in fits)])
+    request = ImageRequest(prompt="a picture", images=[_SOURCE] * sources, **arguments)
+    decided = plan(request, sources=(_SOURCE_SIZE,) * sources)
+    wanted = "create" if not sources else "variant" if request.strength is not None else "edit"
+    if decided.operation != wanted:
+        why = "it has no edit; it can only make a variant of the source"
+        raise RequestInvalid(Problem("references", sources, "no sources", None, why))
+    return decided
+
+
+def _most(price: Price) -> float:
+    known = price.cap if price.cap is not None else price.buzz
+    return math.inf if known is None else known
+
+
+def _order(variant: Variant, asked: tuple[Need, ...], choice: Choice) -> tuple[float, ...]:
+    """Least unmet first; then price or time where that was asked, then the ranks, then price."""
+    fits = [variant.fit(need) for need in asked]
+    rank = float(sum(_LAST if fit is None else fit.rank for fit in fits))
+    lead = 0.0
+    if set(asked) & _BY_PRICE:
+        lead = _most(choice.price)
+    elif set(asked) & _BY_TIME:
+        lead = _slowest(variant.seconds)
+    return (len(choice.unmet), lead, rank, _most(choice.price))
+
+
+def _slowest(seconds: str) -> float:
+    numbers = re.findall(r"\d+", seconds)
+    return float(numbers[-1]) if numbers else math.inf
+
+
+def _nothing(
+    asked: tuple[Need, ...],
+    limits: Limits,
+    too_dear: list[Choice],
+    refusals: list[RequestInvalid],
+) -> RequestInvalid:
+    given = {name: value for name, value in vars(limits).items() if value not in (None, 0)}
+    said = ", ".join(f"{name} {shown(value)}" for name, value in given.items()) or "no limits"
+    hint = ""
+    if too_dear:
+        near = min(too_dear, key=lambda choice: _most(choice.price))
+        price = "a price that is not documented" if near.price.buzz is None else str(near.price)
+        hint = f"The cheapest that can is {near.engine} {near.variant}, for {price}."
+    elif refusals:
+        hint = f"One of them says: {refusals[0].problems[0].sentence()}"
+    why = f"no engine here serves all of this with {said}"
+    accepted = "fewer needs or looser limits"
+    return RequestInvalid(Problem("needs", ", ".join(asked), accepted, None, why), hint=hint)

@@ -1,0 +1,52 @@
+"""When are two requests the same purchase?
+
+The identity is a tagged hash over what would be made and where it would go: the wire form (without
+a seed that was drawn for it), the sources by their content, the terms, the account and the output
+folder. The tag names the way of hashing, so that a change of it shows and never joins old runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from civitai_skill.engines.plan import Plan
+from civitai_skill.pricing import Terms
+from civitai_skill.request import ImageRequest
+from civitai_skill.sources import Source
+
+TAG = "r1"
+
+
+def identity_of(
+    request: ImageRequest,
+    decided: Plan,
+    opened: Sequence[Source | str],
+    terms: Terms,
+    where: str,
+    out: Path | None,
+) -> str:
+    """The tagged hash of a purchase, such as `r1:9f86d0...`."""
+    made = decided.form.sent()
+    if request.seed is None:
+        made.pop("seed", None)
+    for name in ("image", "images"):
+        made.pop(name, None)
+    sources = [s if isinstance(s, str) else hashlib.sha256(s.data).hexdigest() for s in opened]
+    return hashed(
+        {
+            "input": made,
+            "sources": sources,
+            "terms": terms.body(decided, None) | {"steps": terms.priority},
+            "where": where,
+            "out": None if out is None else str(out.absolute()),
+        }
+    )
+
+
+def hashed(value: object) -> str:
+    """A tagged hash of anything that is JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return f"{TAG}:{hashlib.sha256(text.encode()).hexdigest()}"

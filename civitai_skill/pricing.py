@@ -1,0 +1,165 @@
+"""The price comes first: decide a request, say what it costs, refuse above the limit.
+
+The rules that guard the Buzz stand here and nowhere else: when the service is asked for the price,
+what counts where it is not certain, what is said when it is too much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from civitai_skill import flows
+from civitai_skill.engines.plan import Plan, Price, plan
+from civitai_skill.errors import NotEnoughBuzz, OverBudget, RequestInvalid
+from civitai_skill.exchange import Flow, Service, Work
+from civitai_skill.request import ImageRequest
+from civitai_skill.sources import INLINE_BYTES, Source, open_sources, replaced
+from civitai_skill.template import template
+from civitai_skill.upload import upload
+
+#: Above this many Buzz, or where no price is documented, the service is asked before paying.
+ASK_ABOVE = 100
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What surrounds a request: who pays, how it is filed. See `template.template`."""
+
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, Any] | None = None
+    external_id: str | None = None
+    allow_mature_content: bool | None = None
+    currencies: Sequence[str] | None = None
+    priority: str | None = None
+
+    def body(self, decided: Plan, key: str | None) -> dict[str, Any]:
+        return template(
+            decided,
+            tags=self.tags,
+            metadata=self.metadata,
+            external_id=key,
+            allow_mature_content=self.allow_mature_content,
+            currencies=self.currencies,
+            priority=self.priority,
+        )
+
+
+@dataclass(frozen=True)
+class Priced:
+    """Told before anything is paid: the documented price, and the service's where it was asked."""
+
+    plan: Plan
+    price: Price
+    quote: flows.Quote | None
+    limit: int
+
+    def __str__(self) -> str:
+        who = f"{self.plan.family} {self.plan.variant}"
+        if self.quote is not None and self.quote.total is not None:
+            most = "at most " if self.quote.cost.variable else ""
+            return f"{who}: {most}{self.quote.total} Buzz, says the service (limit {self.limit})"
+        if self.price.buzz is None:
+            return f"{who}: the price is not documented (limit {self.limit} Buzz)"
+        return f"{who}: {self.price}, by the documented rule (limit {self.limit})"
+
+
+def decide(request: ImageRequest) -> Flow[tuple[Plan, list[Source | str]]]:
+    """Open the sources and choose the form; nothing is sent. Raises RequestInvalid."""
+    opened: list[Source | str] = yield Work(lambda: open_sources(request))
+    sizes = tuple(None if isinstance(s, str) else s.size for s in opened)
+    decided = plan(request, sources=sizes)
+    return decided, opened
+
+
+def placed(service: Service, decided: Plan, opened: list[Source | str]) -> Flow[Plan]:
+    """Put the sources where the service can read them: small ones inside, large ones uploaded."""
+    if not opened:
+        return decided
+    places: list[str] = []
+    for source in opened:
+        if isinstance(source, str):
+            places.append(source)
+        elif len(source.data) <= INLINE_BYTES:
+            places.append(source.data_url())
+        else:
+            places.append((yield from upload(service, source)))
+    name = "images" if "images" in type(decided.form).model_fields else "image"
+    value: Any = places if name == "images" else places[0]
+    return replace(decided, form=decided.form.model_copy(update={name: value}))
+
+
+def quoted(service: Service, decided: Plan, terms: Terms) -> Flow[flows.Quote]:
+    """The service's own price for a decided request. Spends nothing."""
+    return (yield from flows.estimate(service, terms.body(decided, None)))
+
+
+def guarded(
+    service: Service,
+    decided: Plan,
+    terms: Terms,
+    limit: int,
+    tell: Callable[[Priced], None],
+    request: ImageRequest,
+) -> Flow[int]:
+    """Say the price, refuse above the limit, and give what must be reserved (Buzz).
+
+    Raises OverBudget or NotEnoughBuzz.
+    """
+    price = decided.price
+    most = price.cap if price.cap is not None else price.buzz
+    quote: flows.Quote | None = None
+    tell(Priced(decided, price, None, limit))
+    if most is None or most > ASK_ABOVE:
+        if most is not None and most > limit:
+            raise over_budget(decided, most, limit, request)
+        quote = yield from quoted(service, decided, terms)
+        tell(Priced(decided, price, quote, limit))
+        if quote.insufficient_buzz:
+            raise NotEnoughBuzz(
+                f"The account has not enough Buzz for this ({quote.total} needed).",
+                status=200,
+                hint="Buy Buzz, or lower the price. Mature content is paid in yellow Buzz only.",
+            )
+        most = quote.total if quote.total is not None else most
+    if most is None:
+        raise OverBudget(
+            "The price is not documented, and the service did not tell it either.",
+            price=None,
+            limit=limit,
+            hint="Choose another engine or variant.",
+        )
+    if most > limit:
+        raise over_budget(decided, most, limit, request)
+    return most
+
+
+def over_budget(decided: Plan, price: int, limit: int, request: ImageRequest) -> OverBudget:
+    """The refusal above the limit, with what would fit."""
+    fits = _fits(decided, price, limit, request)
+    advice = f"{fits} Or allow more: max_buzz={price} (--max-buzz {price})."
+    return OverBudget(
+        f"{decided.family} {decided.variant} costs about {price} Buzz for this; "
+        f"the limit is {limit}. Nothing was sent to be made.",
+        price=price,
+        limit=limit,
+        fits=advice.strip(),
+    )
+
+
+def _fits(decided: Plan, price: int, limit: int, request: ImageRequest) -> str:
+    each = price / decided.quantity
+    if decided.quantity > 1 and limit >= each:
+        return f"{int(limit / each)} of the {decided.quantity} pictures would fit."
+    for quality in ("standard", "draft"):
+        if request.quality == quality:
+            continue
+        said: dict[str, Any] = {"quality": quality, "variant": None, "images": [], "strength": None}
+        try:
+            cheaper = plan(replaced(request, []).model_copy(update=said)).price.buzz
+        except RequestInvalid:
+            continue
+        if cheaper is not None and cheaper <= limit:
+            return f"quality={quality} would cost about {cheaper} Buzz."
+    return ""
