@@ -11,9 +11,9 @@ import secrets
 import sys
 import threading
 from pathlib import Path
-from typing import IO
 
-_HELD: dict[tuple[int, Path], tuple[str, IO[bytes]]] = {}
+# Bare descriptors: a file object still open when the interpreter ends draws a ResourceWarning.
+_HELD: dict[tuple[int, Path], tuple[str, int]] = {}
 _GUARD = threading.Lock()
 
 
@@ -25,10 +25,10 @@ def owner(folder: Path) -> str:
             folder.mkdir(parents=True, exist_ok=True)
             _sweep(folder)
             name = f"{os.getpid()}-{secrets.token_hex(8)}"
-            file = (folder / f"{name}.alive").open("wb")
-            if not _lock(file):
+            held = os.open(folder / f"{name}.alive", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            if not _lock(held):
                 raise OSError("a fresh lock file is locked already")
-            _HELD[place] = (name, file)
+            _HELD[place] = (name, held)
         return _HELD[place][0]
 
 
@@ -44,7 +44,7 @@ def lives(folder: Path, name: str) -> bool:
         return True
     try:
         with (folder / f"{name}.alive").open("r+b") as file:
-            return not _lock(file)
+            return not _lock(file.fileno())
     except OSError:
         return False
 
@@ -60,7 +60,7 @@ def lives_at(path: Path) -> bool:
     """Is the lock file held by a living process?"""
     try:
         with path.open("r+b") as file:
-            return not _lock(file)
+            return not _lock(file.fileno())
     except OSError:
         return False
 
@@ -68,9 +68,9 @@ def lives_at(path: Path) -> bool:
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(file: IO[bytes]) -> bool:
+    def _lock(descriptor: int) -> bool:
         try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError:
             return False
         return True
@@ -78,9 +78,9 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(file: IO[bytes]) -> bool:
+    def _lock(descriptor: int) -> bool:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False
         return True

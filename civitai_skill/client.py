@@ -10,26 +10,19 @@ those of `civitai_skill.errors`.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import httpx
 
-from civitai_skill import __version__, flows, generation, pricing
-from civitai_skill.config import Secret, Settings
+from civitai_skill.base import BaseClient, Folder
 from civitai_skill.delivery import Generation
 from civitai_skill.drivers import adrive, drive
-from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.exchange import Flow, Retry, Service
 from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
 from civitai_skill.generation import Tell
-from civitai_skill.ledger import Ledger, Run, budget_of
-from civitai_skill.options import Asked, Buying, Call, Filters, Pricing
+from civitai_skill.ledger import Run
+from civitai_skill.options import Asked, Buying, Filters, Pricing
 from civitai_skill.pool import divided
 from civitai_skill.workflow import Workflow
 
@@ -38,180 +31,10 @@ if TYPE_CHECKING:
 
 #: Seconds until waiting is given up. Steps time out after 20 minutes on the service.
 TIMEOUT = 1200.0
-#: Seconds that one answer may be held (the service's own limit for a request is 100).
-LONGEST_WAIT = 90.0
-
-Folder = str | os.PathLike[str]
 
 
-class _Client:
-    """What both clients share: settings, the service, and the flows behind the methods.
-
-    `key` falls back to CIVITAI_API_KEY and CIVITAI_API_TOKEN, `base_url` to CIVITAI_BASE_URL.
-    `sandbox` is True, or a Sandbox of one's own. `max_buzz` is the most one call may cost (Buzz);
-    CIVITAI_MAX_BUZZ, or 300, when left out. `ledger` names another file, or turns it off (False).
-    `settings` replaces all but the last.
-    """
-
-    def __init__(
-        self,
-        key: Any = None,
-        *,
-        base_url: str | None = None,
-        sandbox: Any = None,
-        max_buzz: int | None = None,
-        home: Folder | None = None,
-        retry: Retry | None = None,
-        ledger: Folder | bool | None = None,
-        settings: Settings | None = None,
-        transport: Any = None,
-    ) -> None:
-        own = None if sandbox is None or isinstance(sandbox, bool) else sandbox
-        self.settings = settings or Settings.load(
-            key,
-            base_url=base_url,
-            sandbox=sandbox if own is None else True,
-            home=home,
-            max_buzz=max_buzz,
-        )
-        #: What was bought, on disk; None when it was turned off.
-        self.ledger: Ledger | None = None
-        if ledger is not False:
-            named = ledger if isinstance(ledger, str | os.PathLike) else None
-            self.ledger = Ledger(Path(named) if named else self.settings.ledger)
-        self._retry = retry or Retry()
-        self._unsettled: dict[str, bytes] = {}
-        if transport is None and self.settings.sandbox:
-            from civitai_skill.sandbox import Sandbox, SandboxTransport
-
-            memory = self.settings.home / "sandbox.sqlite3"
-            own = Sandbox(memory) if own is None else own
-            transport = SandboxTransport(own)
-        self._transport = transport
-        self._where = _account(self.settings, own)
-
-    def __repr__(self) -> str:
-        where = "the sandbox" if self.settings.sandbox else self.settings.base_url
-        return f"{type(self).__name__}({where})"
-
-    @property
-    def _service(self) -> Service:
-        agent = f"civitai-skill/{__version__}"
-        if not self.settings.sandbox:
-            return Service(self.settings.base_url, self.settings.require_key(), agent, self._retry)
-        from civitai_skill.sandbox import BASE_URL, KEY
-
-        return Service(BASE_URL, self.settings.key or Secret(KEY), agent, self._retry)
-
-    def _release(
-        self, workflow_id: str, max_buzz: int | None, tell: Callable[[Releasing], None] | None
-    ) -> Flow[Workflow]:
-        limit = self.settings.max_buzz if max_buzz is None else max_buzz
-        return flows.release(self._service, workflow_id, limit=limit, tell=tell)
-
-    def _verify(self, only: str | None, tell: Callable[[Row], None] | None) -> Flow[list[Row]]:
-        from civitai_skill.verify import verify
-
-        return verify(self._service, only, tell)
-
-    def _health(self) -> Flow[Health]:
-        if self.settings.sandbox or self.settings.key:
-            return flows.health(self._service)
-        return flows.health(Service(self.settings.base_url, Secret(""), "civitai-skill"))
-
-    def _order(self, call: Call) -> generation.Order:
-        return generation.Order(
-            request=call.request,
-            terms=call.terms,
-            limit=self.settings.max_buzz if call.max_buzz is None else call.max_buzz,
-            ledger=self.ledger,
-            budget=None if self.ledger is None else budget_of(self.settings.budget, self.ledger),
-            where=self._where,
-            purpose=call.purpose,
-            again=call.again,
-            joins=call.purpose != "python",
-            tell=call.tell,
-            keep=self._unsettled.__setitem__,
-        )
-
-    def _estimate(self, request: Asked, given: Pricing) -> Flow[Quote]:
-        call, service = Call(request, given), self._service
-        decided, opened = yield from pricing.decide(call.request)
-        decided = yield from pricing.placed(service, decided, opened)
-        return (yield from pricing.quoted(service, decided, call.terms))
-
-    def _submit(self, request: Asked, given: Buying) -> Flow[Workflow]:
-        order = self._order(Call(request, given))
-        return (yield from generation.submitted_only(self._service, order)).workflow
-
-    def _generate(
-        self, request: Asked, out: Folder, timeout: float, given: Buying
-    ) -> Flow[Generation]:
-        order = self._order(Call(request, given))
-        return generation.generated(self._service, order, out=Path(out), timeout=timeout)
-
-    def _get(self, workflow_id: str, wait: float) -> Flow[Workflow]:
-        return flows.get(self._service, workflow_id, wait=min(wait, LONGEST_WAIT))
-
-    def _wait(self, workflow: Workflow | str, timeout: float, tell: Tell | None) -> Flow[Workflow]:
-        return flows.wait(self._service, workflow, timeout=timeout, tell=tell)
-
-    def _page(self, cursor: str | None, filters: Filters) -> Flow[Page]:
-        return flows.query(self._service, cursor=cursor, **filters)
-
-    def _cancel(self, workflow_id: str) -> Flow[Canceled]:
-        return flows.cancel(self._service, workflow_id)
-
-    def _download(
-        self, workflow: Workflow | str, out: Folder, tell: Tell | None
-    ) -> Flow[Generation]:
-        service = self._service
-        if isinstance(workflow, str):
-            workflow = yield from flows.get(service, workflow)
-        if not workflow.done:
-            raise flows.still_running(workflow, 0)
-        told = tell or generation.silent
-        return (
-            yield from generation.fetched(service, self.ledger, workflow, out=Path(out), tell=told)
-        )
-
-    def _settle(self, key: str) -> Flow[Workflow]:
-        content = self._unsettled.get(key)
-        run = self.ledger.run(key) if content is None and self.ledger is not None else None
-        if run is not None:
-            content = run.body
-        if content is None:
-            raise RequestInvalid(
-                Problem("key", key, "the key of a submit that this client or its ledger knows")
-            )
-        workflow = yield from flows.submit(self._service, content, key)
-        self._unsettled.pop(key, None)
-        if self.ledger is not None:
-            self.ledger.submitted(key, workflow.id, workflow.cost.total)
-        return workflow
-
-    def _resume(
-        self, run: Run, timeout: float, out: Folder | None, tell: Tell | None
-    ) -> Flow[Generation]:
-        order = self._order(Call("-", {"tell": tell, "purpose": "resume"}))
-        folder = None if out is None else Path(out)
-        return generation.resumed(self._service, order, run, timeout=timeout, out=folder)
-
-
-def _account(settings: Settings, sandbox: Any) -> str:
-    """Names the service and the account, so that no run of another one is ever joined."""
-    if not settings.sandbox:
-        place = settings.base_url
-    elif sandbox is None or sandbox.memory is None:
-        place = f"sandbox:{uuid.uuid4().hex}"
-    else:
-        place = f"sandbox:{sandbox.memory}"
-    mark = hashlib.sha256(settings.key.reveal().encode()).hexdigest()[:8]
-    return f"{place}#{mark}"
-
-
-class Civitai(_Client):
-    __doc__ = f"The synchronous client.\n\n{_Client.__doc__}"
+class Civitai(BaseClient):
+    __doc__ = f"The synchronous client.\n\n{BaseClient.__doc__}"
 
     def __init__(self, key: Any = None, **settings: Any) -> None:
         super().__init__(key, **settings)
@@ -307,9 +130,11 @@ class Civitai(_Client):
         timeout: float = TIMEOUT,
         out: Folder | None = None,
         tell: Tell | None = None,
+        max_buzz: int | None = None,
     ) -> Generation:
-        """Finish an open run of the ledger (see `ledger.unfinished`); it is never bought anew."""
-        return drive(self._resume(run, timeout, out, tell), self._http)
+        """Finish an open run of the ledger (`ledger.unfinished()`), which is never bought anew; or
+        buy one of `ledger.failed()` once more."""
+        return drive(self._resume(run, timeout, out, tell, max_buzz), self._http)
 
     def release(
         self,
@@ -332,8 +157,8 @@ class Civitai(_Client):
         return drive(self._health(), self._http)
 
 
-class AsyncCivitai(_Client):
-    __doc__ = f"The asynchronous client.\n\n{_Client.__doc__}"
+class AsyncCivitai(BaseClient):
+    __doc__ = f"The asynchronous client.\n\n{BaseClient.__doc__}"
 
     def __init__(self, key: Any = None, **settings: Any) -> None:
         super().__init__(key, **settings)
@@ -419,9 +244,10 @@ class AsyncCivitai(_Client):
         timeout: float = TIMEOUT,
         out: Folder | None = None,
         tell: Tell | None = None,
+        max_buzz: int | None = None,
     ) -> Generation:
         """See Civitai.resume."""
-        return await adrive(self._resume(run, timeout, out, tell), self._http)
+        return await adrive(self._resume(run, timeout, out, tell, max_buzz), self._http)
 
     async def release(
         self,

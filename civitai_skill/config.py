@@ -22,6 +22,9 @@ from civitai_skill.errors import ConfigError, shown
 SERVICE_URL = "https://orchestration.civitai.com"
 DEFAULT_MAX_BUZZ = 300
 
+# The sandbox's Buzz is not money, so it never counts beside it.
+_BOOKS = {False: "ledger.sqlite3", True: "sandbox-ledger.sqlite3"}
+
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 
@@ -100,7 +103,7 @@ class Settings:
             home=folder,
             max_buzz=_limit(env) if max_buzz is None else max_buzz,
             budget=env.get("CIVITAI_BUDGET", "").strip() or None,
-            ledger=Path(ledger) if ledger else folder / "ledger.sqlite3",
+            ledger=Path(ledger) if ledger else folder / _BOOKS[use_sandbox],
         )
 
     def require_key(self) -> Secret:

@@ -205,6 +205,7 @@ def workflow_failed(result: Generation, wanted: int) -> WorkflowFailed:
         what = f"ended as {workflow.status} with {got} of {wanted} pictures"
     else:
         what = f"ended as {workflow.status}"
+    why = "; ".join(dict.fromkeys(reasons)) or NO_REASON
     kept = sum(workflow.cost.by_currency.values())
     refunded = sum(workflow.cost.refunded.values())
     money = f" {refunded} Buzz were refunded." if refunded else ""
@@ -215,7 +216,7 @@ def workflow_failed(result: Generation, wanted: int) -> WorkflowFailed:
     else:
         hint = "Call again to try once more, or choose another engine."
     return WorkflowFailed(
-        f"Workflow {workflow.id} {what}: {'; '.join(dict.fromkeys(reasons)) or NO_REASON}.{money}",
+        f"Workflow {workflow.id} {what}: {why.rstrip('.')}.{money}",
         workflow=workflow,
         result=result,
         reasons=reasons,

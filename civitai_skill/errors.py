@@ -318,8 +318,9 @@ class Explanation:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def text(self) -> str:
-        parts = (self.message, self.hint, _SPENT_WORDS[self.spent])
-        return " ".join(p.strip() for p in parts if p and p.strip())
+        # The hint comes last and keeps its end, because it may be a command to copy.
+        told = f"{_ended(self.message.strip())} {_SPENT_WORDS[self.spent]}"
+        return f"{told} {self.hint}" if self.hint else told
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -329,6 +330,10 @@ class Explanation:
             "spent": self.spent,
             **self.details,
         }
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence[-1] in ".!?:" else f"{sentence}."
 
 
 def explain(error: CivitaiError) -> Explanation:

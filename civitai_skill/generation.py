@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from civitai_skill import download, flows
 from civitai_skill.alive import is_mine
-from civitai_skill.delivery import Generation, Picture, brought_home
+from civitai_skill.delivery import Generation, Picture, brought_home, summary
 from civitai_skill.engines.plan import Plan, with_seed
 from civitai_skill.errors import (
     ApiError,
@@ -143,7 +143,7 @@ def bought(service: Service, order: Order, out: Path | None = None) -> Flow[Boug
         earlier = yield Work(partial(_begun, ledger, order, run))
         if earlier is not None:
             return (yield from _gone_on(service, order, earlier, decided))
-    workflow = yield from _submitted(service, order, run, certain=True)
+    workflow = yield from sent(service, order, run, certain=True)
     order.tell(Submitted(workflow, decided))
     return Bought(workflow, decided, run)
 
@@ -192,22 +192,22 @@ def _joinable(ledger: Ledger, order: Order, run: Run) -> bool:
 def _gone_on(service: Service, order: Order, run: Run, decided: Plan) -> Flow[Bought]:
     """Take up an earlier run: its recorded body and key, its own seed."""
     order.tell(Resumed(run))
-    workflow, run = yield from _taken_up(service, order, run)
+    workflow, run = yield from taken_up(service, order, run)
     seed = workflow.input.get("seed")
     if isinstance(seed, int) and decided.seed is not None:
         decided = with_seed(decided, seed)
     return Bought(workflow, decided, run, resumed=True)
 
 
-def _taken_up(service: Service, order: Order, run: Run) -> Flow[tuple[Workflow, Run]]:
+def taken_up(service: Service, order: Order, run: Run) -> Flow[tuple[Workflow, Run]]:
     assert order.ledger is not None, "only a ledger has runs to take up"
     mine: Run = yield Work(partial(order.ledger.take_up, run.key))
     if mine.workflow is not None:
         return (yield from flows.get(service, mine.workflow, committed=True)), mine
-    return (yield from _submitted(service, order, mine, certain=False)), mine
+    return (yield from sent(service, order, mine, certain=False)), mine
 
 
-def _submitted(service: Service, order: Order, run: Run, *, certain: bool) -> Flow[Workflow]:
+def sent(service: Service, order: Order, run: Run, *, certain: bool) -> Flow[Workflow]:
     """Send the recorded bytes. `certain` says that no earlier process may have sent them."""
     order.tell(Submitting(run.key))
     try:
@@ -272,9 +272,14 @@ def finished(
 ) -> Flow[Generation]:
     """Wait for a purchase and bring it home, writing down how it went."""
     watched = None if order.tell is silent else order.tell
-    workflow = yield from flows.wait(
-        service, purchase.workflow, timeout=timeout, tell=watched, now=now
-    )
+    try:
+        workflow = yield from flows.wait(
+            service, purchase.workflow, timeout=timeout, tell=watched, now=now
+        )
+    except StillRunning as error:
+        latest = error.workflow or purchase.workflow
+        error.result = replace(summary(latest, (), purchase.plan), resumed=purchase.resumed)
+        raise
     ledger, run = order.ledger, purchase.run
     if ledger is None or run is None:
         home = brought_home(
@@ -345,16 +350,3 @@ def fetched(
         raise
     yield from _noted(partial(ledger.closed, run.key))
     return result
-
-
-# -- what was left ---------------------------------------------------------------------
-def resumed(
-    service: Service, order: Order, run: Run, *, timeout: float, out: Path | None = None
-) -> Flow[Generation]:
-    """Finish one open run of the ledger: send what may not have arrived, wait, download."""
-    folder = out or Path(run.out or ".")
-    yield Work(partial(download.ready_folder, folder))
-    order.tell(Resumed(run))
-    workflow, mine = yield from _taken_up(service, order, run)
-    purchase = Bought(workflow, None, mine, resumed=True)
-    return (yield from finished(service, order, purchase, out=folder, timeout=timeout))

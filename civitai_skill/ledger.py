@@ -211,6 +211,17 @@ class Ledger:
             rows = db.execute("SELECT * FROM runs WHERE state = 'open' ORDER BY created").fetchall()
         return [run for run in map(_run, rows) if not self.alive(run)]
 
+    def failed(self) -> list[Run]:
+        """Runs of the last 24 hours that failed or expired and were not tried again since."""
+        with self._transaction() as db:
+            rows = db.execute(
+                "SELECT * FROM runs r WHERE state = 'closed' AND status IN ('failed', 'expired')"
+                " AND created >= ? AND NOT EXISTS (SELECT 1 FROM runs later WHERE"
+                " later.identity = r.identity AND later.created > r.created) ORDER BY created",
+                (self._clock() - JOINABLE,),
+            ).fetchall()
+        return [_run(row) for row in rows]
+
     def history(self, since: float = 0.0, limit: int = 100) -> list[dict[str, Any]]:
         """Runs with the number of their saved pictures, newest first."""
         with self._transaction() as db:

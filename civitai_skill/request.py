@@ -49,7 +49,7 @@ def _known_format(value: Any) -> Any:
     return {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webP"}.get(value.lower(), value)
 
 
-class _Spoken(BaseModel):
+class Spoken(BaseModel):
     """Refusals are RequestInvalid from the start, so that one kind of error leaves every door."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,7 +61,7 @@ class _Spoken(BaseModel):
             raise RequestInvalid(*problems_of(error, type(self))) from None
 
 
-class Lora(_Spoken):
+class Lora(Spoken):
     """A LoRA by its AIR, and how strongly it acts (0 to 4; most are made for 0.6 to 1)."""
 
     air: AirText = Field(description=f"AIR of the LoRA, such as {EXAMPLE}.")
@@ -70,7 +70,7 @@ class Lora(_Spoken):
     )
 
 
-class ImageRequest(_Spoken):
+class ImageRequest(Spoken):
     """What picture is wanted.
 
     Only `prompt` is required. Everything left out is decided by the engine's family for the chosen

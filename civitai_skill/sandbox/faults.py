@@ -54,7 +54,7 @@ class Fault:
              endless      a blob that never ends
              fate         the workflow that is submitted ends as `fate` says, with `reason`;
                           slow takes `seconds`
-    committed   with status and reset: the request took effect before (the reply is lost)
+    committed   with status, reset and stall: the request takes effect before (the reply is lost)
     times    how many requests it hits; None: all
     skip     how many matching requests pass before
     chance   the probability that a matching request is hit, drawn from `seed`

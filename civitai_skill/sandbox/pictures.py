@@ -7,6 +7,7 @@ import io
 from collections import OrderedDict
 from collections.abc import Callable
 from random import Random
+from threading import Lock
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFilter
@@ -24,21 +25,24 @@ _USER_COMMENT, _EXIF = 0x9286, 0x8769
 
 
 class Gallery:
-    """Draws recipes, and remembers the latest.
-
-    `load` finds the bytes of a source picture, None where it is not the sandbox's own.
-    """
+    """Draws recipes, and remembers the latest."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = Lock()
 
     def picture(self, id: str, recipe: Recipe, load: Load) -> bytes:
-        """The file that a recipe describes."""
-        found = self._kept.pop(id, None)
+        """The file that a recipe describes.
+
+        `load` finds the bytes of a source picture, None where it lies elsewhere.
+        """
+        with self._lock:
+            found = self._kept.pop(id, None)
         data = render(recipe, load) if found is None else found
-        self._kept[id] = data
-        while sum(map(len, self._kept.values())) > _KEPT and len(self._kept) > 1:
-            self._kept.popitem(last=False)
+        with self._lock:
+            self._kept[id] = data
+            while sum(map(len, self._kept.values())) > _KEPT and len(self._kept) > 1:
+                self._kept.popitem(last=False)
         return data
 
 

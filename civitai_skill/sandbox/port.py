@@ -91,7 +91,7 @@ class _Connection:
         try:
             while await self._one():
                 self._http.start_next_cycle()
-        except (OSError, _Gone, h11.RemoteProtocolError):
+        except (OSError, _Gone, h11.ProtocolError, httpx.InvalidURL, UnicodeDecodeError):
             pass  # the client is gone, or does not speak HTTP
         finally:
             self._writer.close()

@@ -54,6 +54,7 @@ class Sandbox:
     ) -> None:
         #: The file of its memory; None when it is private.
         self.memory = memory
+        self.memory = memory
         seconds = life.SECONDS_PER_JOB if seconds_per_job is None else seconds_per_job
         self._bench = Bench(
             Memory(memory),
@@ -108,20 +109,21 @@ class Sandbox:
         fault = self._fault(kind, asked, able)
         if fault is None:
             return (yield from self._routed(request, parts, kind, asked, expired=False))
-        if fault.kind == "stall":
+        if fault.kind == "stall" and not fault.committed:
             yield fault.seconds
             return (yield from self._routed(request, parts, kind, asked, expired=False))
         if fault.kind == "refuse":
             raise Dropped(refused=True)
-        committed = fault.committed and fault.kind in ("reset", "status")
-        if committed or fault.kind in faults.OF_BYTES or fault.kind == "expired":
+        if fault.committed or fault.kind in faults.OF_BYTES or fault.kind == "expired":
             expired = fault.kind == "expired"
             try:
                 answer = yield from self._routed(request, parts, kind, asked, expired=expired)
             except Answered as answered:
                 answer = answered.response
-            if not committed:
-                return answer if expired else faulty(answer, fault.kind)
+            if fault.kind == "stall":
+                yield fault.seconds
+            if fault.kind not in ("reset", "status"):
+                return faulty(answer, fault.kind)
         if fault.kind == "reset":
             raise Dropped
         return _status(fault, self._bench.clock())

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 
+from civitai_skill.sandbox.faults import OF_BYTES
+
 _CHUNK = 64 * 1024
 _PAGE = b"<!DOCTYPE html><html><body>Not a picture.</body></html>"
 
@@ -42,8 +44,8 @@ class Endless(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 def faulty(answer: httpx.Response, kind: str) -> httpx.Response:
-    """The answer with its bytes cut, swapped or never ending; errors stay as they are."""
-    if answer.status_code != 200:
+    """The answer with its bytes cut, swapped or never ending, if that is the fault."""
+    if answer.status_code != 200 or kind not in OF_BYTES:
         return answer
     data, headers = answer.content, dict(answer.headers)
     half = data[: max(1, len(data) // 2)]

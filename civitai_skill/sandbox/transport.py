@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import httpx
 
@@ -35,33 +35,46 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         await asyncio.sleep(0)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer a request; a dropped connection raises as httpx would."""
+        """Answer a request; a dropped connection and a read timeout raise as httpx would."""
         request.read()
-        answer = self.sandbox.handle(request)
-        try:
-            while True:
-                self._sleep(next(answer))
-        except StopIteration as done:
-            response: httpx.Response = done.value
-            return response
-        except Dropped as dropped:
-            raise _error(dropped, request) from None
+        waits = _Waits(self.sandbox, request)
+        for seconds in waits:
+            self._sleep(seconds)
+        return waits.response
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The same, without blocking."""
         await request.aread()
-        answer = self.sandbox.handle(request)
+        waits = _Waits(self.sandbox, request)
+        for seconds in waits:
+            await self._async_sleep(seconds)
+        return waits.response
+
+
+class _Waits:
+    """The seconds to sleep before a response is there; ends as httpx would when it never comes."""
+
+    def __init__(self, sandbox: Sandbox, request: httpx.Request) -> None:
+        self._answer = sandbox.handle(request)
+        self._request = request
+        self._left: float | None = request.extensions.get("timeout", {}).get("read")
+        self.response: httpx.Response
+
+    def __iter__(self) -> Iterator[float]:
         try:
             while True:
-                await self._async_sleep(next(answer))
+                seconds = next(self._answer)
+                if self._left is not None and seconds > self._left:
+                    yield self._left
+                    raise httpx.ReadTimeout("the sandbox took too long", request=self._request)
+                if self._left is not None:
+                    self._left -= seconds
+                yield seconds
         except StopIteration as done:
-            response: httpx.Response = done.value
-            return response
+            self.response = done.value
         except Dropped as dropped:
-            raise _error(dropped, request) from None
-
-
-def _error(dropped: Dropped, request: httpx.Request) -> httpx.TransportError:
-    if dropped.refused:
-        return httpx.ConnectError("connection refused by the sandbox", request=request)
-    return httpx.ReadError("connection reset by the sandbox", request=request)
+            if dropped.refused:
+                text = "connection refused by the sandbox"
+                raise httpx.ConnectError(text, request=self._request) from None
+            text = "connection reset by the sandbox"
+            raise httpx.ReadError(text, request=self._request) from None

@@ -18,8 +18,14 @@ def generate(given: argparse.Namespace, output: Output) -> int:
     from civitai_skill.delivery import looked_at
 
     request = _request(given)
-    with Civitai(settings=_settings(given)) as client:
-        buying = {**_terms(given), "max_buzz": given.max_buzz, "tell": _teller(output)}
+    with Civitai(settings=settings_of(given)) as client:
+        buying = {
+            **_terms(given),
+            "max_buzz": given.max_buzz,
+            "tell": teller(output),
+            "again": given.again,
+            "purpose": "generate",
+        }
         if given.no_wait:
             workflow = client.submit(request, **buying)
             output.say(f"Submitted. Go on with: civitai-skill get {workflow.id} --wait")
@@ -27,7 +33,7 @@ def generate(given: argparse.Namespace, output: Output) -> int:
             output.answer(result.as_dict(), f"{workflow.id}: {workflow.status}")
             return 0
         result = client.generate(request, out=given.out or ".", timeout=given.timeout, **buying)
-    output.answer(result.as_dict(), _words(result))
+    output.answer(result.as_dict(), words(result))
     return 0
 
 
@@ -49,7 +55,7 @@ def estimate(given: argparse.Namespace, output: Output) -> int:
     }
     text = f"{decided.family} {decided.variant}: {decided.price}, by the documented rule"
     if not given.offline:
-        with Civitai(settings=_settings(given)) as client:
+        with Civitai(settings=settings_of(given)) as client:
             quote = client.estimate(request, **_terms(given, filed=False))
         data["service"] = quote.as_dict()
         text = f"{decided.family} {decided.variant}: {quote.total} Buzz, says the service"
@@ -68,8 +74,8 @@ def get(given: argparse.Namespace, output: Output) -> int:
     from civitai_skill.delivery import looked_at, workflow_failed
 
     output.workflow_id = given.id if given.wait else None
-    with Civitai(settings=_settings(given)) as client:
-        tell = _teller(output)
+    with Civitai(settings=settings_of(given)) as client:
+        tell = teller(output)
         workflow = client.get(given.id)
         if given.wait and not workflow.done:
             workflow = client.wait(workflow, timeout=given.timeout, tell=tell)
@@ -79,7 +85,7 @@ def get(given: argparse.Namespace, output: Output) -> int:
             result = looked_at(workflow)
             if workflow.done and workflow.status != "succeeded":
                 raise workflow_failed(result, workflow.wanted)
-    output.answer(result.as_dict(), _words(result))
+    output.answer(result.as_dict(), words(result))
     return 0
 
 
@@ -88,7 +94,7 @@ def query(given: argparse.Namespace, output: Output) -> int:
     from civitai_skill.client import Civitai
     from civitai_skill.history import row, since
 
-    with Civitai(settings=_settings(given)) as client:
+    with Civitai(settings=settings_of(given)) as client:
         page = client.page(given.cursor, tags=given.tag, take=given.take, since=since(given.since))
     rows = [row(w) for w in page.items]
     lines = [
@@ -107,7 +113,7 @@ def cancel(given: argparse.Namespace, output: Output) -> int:
     """Cancel, and say what was refunded."""
     from civitai_skill.client import Civitai
 
-    with Civitai(settings=_settings(given)) as client:
+    with Civitai(settings=settings_of(given)) as client:
         canceled = client.cancel(given.id)
     output.answer(canceled.as_dict(), str(canceled), given.out)
     return 0
@@ -118,13 +124,13 @@ def release(given: argparse.Namespace, output: Output) -> int:
     from civitai_skill.client import Civitai
     from civitai_skill.delivery import looked_at
 
-    with Civitai(settings=_settings(given)) as client:
+    with Civitai(settings=settings_of(given)) as client:
         workflow = client.release(
             given.id, max_buzz=given.max_buzz, tell=lambda event: output.say(str(event))
         )
     result = looked_at(workflow)
     output.say(f"Released. Fetch it with: civitai-skill get {given.id} --out FOLDER")
-    output.answer(result.as_dict(), _words(result), given.out)
+    output.answer(result.as_dict(), words(result), given.out)
     return 0
 
 
@@ -143,7 +149,7 @@ def doctor(given: argparse.Namespace, output: Output) -> int:
     """Check the set-up."""
     from civitai_skill.doctor import examine
 
-    report = examine(_settings(given))
+    report = examine(settings_of(given))
     output.answer(report.as_dict(), report.text(), given.out)
     return report.exit_code
 
@@ -153,7 +159,7 @@ def verify_live(given: argparse.Namespace, output: Output) -> int:
     from civitai_skill.client import Civitai
     from civitai_skill.verify import table
 
-    with Civitai(settings=_settings(given)) as client:
+    with Civitai(settings=settings_of(given)) as client:
         rows = client.verify(given.engine, tell=lambda row: output.progress(row.form))
     where = "the sandbox" if client.settings.sandbox else client.settings.base_url
     data = {"service": where, "rows": [row.as_dict() for row in rows]}
@@ -166,7 +172,7 @@ def sandbox(given: argparse.Namespace, output: Output) -> int:
     from civitai_skill.sandbox import Sandbox
     from civitai_skill.sandbox.port import serve
 
-    settings = _settings(given)
+    settings = settings_of(given)
     box = Sandbox(
         settings.home / "sandbox.sqlite3",
         seconds_per_job=given.seconds_per_job,
@@ -177,8 +183,8 @@ def sandbox(given: argparse.Namespace, output: Output) -> int:
 
 
 # -- from words to values ------------------------------------------------------------------
-def _settings(given: argparse.Namespace) -> Settings:
-    return Settings.load(sandbox=True if given.sandbox else None)
+def settings_of(given: argparse.Namespace) -> Settings:
+    return Settings.load(sandbox=True if given.sandbox else None, ledger=given.ledger)
 
 
 def _request(given: argparse.Namespace) -> Any:
@@ -204,9 +210,10 @@ def _terms(given: argparse.Namespace, *, filed: bool = True) -> dict[str, Any]:
     return terms
 
 
-def _teller(output: Output) -> Any:
+def teller(output: Output) -> Any:
     from civitai_skill.delivery import Picture
-    from civitai_skill.generation import Priced, Submitted, Submitting
+    from civitai_skill.generation import Resumed, Submitted, Submitting
+    from civitai_skill.pricing import Priced
 
     def tell(event: Any) -> None:
         if isinstance(event, Priced):
@@ -218,6 +225,9 @@ def _teller(output: Output) -> Any:
         elif isinstance(event, Submitted):
             output.workflow_id = event.workflow.id
             output.say(f"Submitted as {event.workflow.id}")
+        elif isinstance(event, Resumed):
+            output.workflow_id = event.run.workflow
+            output.say(str(event))
         elif isinstance(event, Picture):
             output.say(f"Saved {event.path} ({event.width}x{event.height})")
         else:
@@ -226,7 +236,7 @@ def _teller(output: Output) -> Any:
     return tell
 
 
-def _words(result: Any) -> str:
+def words(result: Any) -> str:
     lines = [f"{result.id}: {result.status}"]
     for picture in result.pictures:
         where = picture.path or picture.url if picture.available else picture.reason

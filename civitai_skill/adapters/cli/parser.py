@@ -11,6 +11,7 @@ from civitai_skill import __version__
 from civitai_skill.errors import Problem, RequestInvalid
 
 _COMMANDS = "civitai_skill.adapters.cli.commands"
+_BOOKS = "civitai_skill.adapters.cli.books"
 
 EXIT_CODES = """exit codes:
   0 done                         4 not enough Buzz, or over the limit
@@ -67,7 +68,8 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        made.set_defaults(run=f"{_COMMANDS}:{run}")
+        home = _BOOKS if name in ("resume", "history", "spend", "budget") else _COMMANDS
+        made.set_defaults(run=f"{home}:{run}")
         _common(made)
         commands[name] = made
         return made
@@ -84,6 +86,8 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     _request(make)
     _terms(make)
     make.add_argument("--no-wait", action="store_true", help="submit only and print the id")
+    make.add_argument("--again", action="store_true",
+                      help="buy anew although the same request is still open")  # fmt: skip
     make.add_argument("--timeout", type=_seconds, default=1200.0, metavar="S",
                       help="seconds to wait for the pictures (1200)")  # fmt: skip
     make.add_argument("--max-buzz", type=_count, metavar="N",
@@ -131,6 +135,49 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "  civitai-skill cancel 123456-20260101120000000",
     )
     stop.add_argument("id", help="the id that generate printed")
+
+    rest = command(
+        "resume",
+        "resume",
+        "finish what was left open: send, wait, download; nothing is bought twice",
+        "  civitai-skill resume\n  civitai-skill resume --retry-failed --max-buzz 20",
+    )
+    rest.add_argument("--timeout", type=_seconds, default=1200.0, metavar="S",
+                      help="seconds to wait for each (1200)")  # fmt: skip
+    rest.add_argument("--retry-failed", action="store_true",
+                      help="buy once more what failed or expired in the last 24 hours")  # fmt: skip
+    rest.add_argument("--max-buzz", type=_count, metavar="N",
+                      help="with --retry-failed: refuse above N Buzz each")  # fmt: skip
+
+    past = command(
+        "history",
+        "history",
+        "list what was bought from this machine, from the ledger",
+        "  civitai-skill history\n  civitai-skill history --since 7d --json",
+    )
+    past.add_argument("--since", help="7d, 12h, 30m, or an ISO date")
+    past.add_argument("--take", type=_count, default=50, metavar="N", help="rows (50)")
+
+    money = command(
+        "spend",
+        "spend",
+        "sum what was spent from this machine, from the ledger",
+        "  civitai-skill spend --since 7d --by engine",
+    )
+    money.add_argument("--since", help="7d, 12h, 30m, or an ISO date")
+    money.add_argument("--by", choices=("engine", "day"), help="a row for each engine or day")
+
+    cap = command(
+        "budget",
+        "budget",
+        "show or set the most that all calls together may spend",
+        "  civitai-skill budget\n  civitai-skill budget set 500 --per day\n"
+        "  civitai-skill budget clear",
+    )
+    cap.add_argument("action", nargs="?", choices=("show", "set", "clear"), default="show")
+    cap.add_argument("amount", nargs="?", type=_count, metavar="N", help="Buzz")
+    cap.add_argument("--per", choices=("hour", "day", "week", "month"), default="day",
+                     help="counted back from now (day)")  # fmt: skip
 
     free = command(
         "release",
@@ -186,6 +233,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--quiet", action="store_true", help="nothing but errors on standard error")
     where = "where pictures go; other commands write their answer there as JSON"
     group.add_argument("--out", metavar="DIR", help=where)
+    group.add_argument("--ledger", metavar="FILE", help="another ledger than the user's own")
 
 
 def _request(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,119 @@
+"""The commands that read the ledger: resume, history, spend, budget."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from typing import Any
+
+from civitai_skill.adapters.cli.commands import settings_of, teller
+from civitai_skill.adapters.cli.output import Output
+from civitai_skill.errors import CivitaiError, Problem, RequestInvalid, explain
+
+
+def resume(given: argparse.Namespace, output: Output) -> int:
+    """Finish every open run; the exit code is that of the first that did not end well."""
+    from civitai_skill.client import Civitai
+
+    results: list[dict[str, Any]] = []
+    code = 0
+    with Civitai(settings=settings_of(given)) as client:
+        assert client.ledger is not None, "the command line never turns the ledger off"
+        runs = client.ledger.unfinished()
+        if given.retry_failed:
+            runs += client.ledger.failed()
+        for run in runs:
+            try:
+                result = client.resume(
+                    run,
+                    timeout=given.timeout,
+                    out=given.out,
+                    tell=teller(output),
+                    max_buzz=given.max_buzz,
+                )
+                results.append(result.as_dict())
+            except CivitaiError as error:
+                told = explain(error)
+                output.say(f"civitai-skill: {told.text()}")
+                result_so_far = {} if error.result is None else error.result.as_dict()
+                results.append({**result_so_far, "key": run.key, "error": told.as_dict()})
+                code = code or told.exit_code
+    text = "\n".join(_line(r) for r in results) or "nothing was left open"
+    output.answer({"resumed": results}, text)
+    return code
+
+
+def _line(result: dict[str, Any]) -> str:
+    name = result.get("id") or result.get("key")
+    paths = [image["path"] for image in result.get("images", []) if image["path"]]
+    return f"{name}: {result.get('status', 'open')} {' '.join(paths)}".rstrip()
+
+
+def history(given: argparse.Namespace, output: Output) -> int:
+    """Runs from the ledger, newest first."""
+    rows = [_row(r) for r in _ledger(given).history(_since(given.since), given.take)]
+    lines = [
+        f"{r['created']}  {r['state']:<7} {r['engine'] or '?'} {r['variant'] or ''}  "
+        f"{r['cost'] if r['cost'] is not None else r['reserved']} Buzz  "
+        f"{r['pictures']}/{r['wanted']} pictures  {r['workflow'] or r['key']}"
+        for r in rows
+    ]
+    output.answer({"runs": rows}, "\n".join(lines) or "nothing was bought", given.out)
+    return 0
+
+
+def spend(given: argparse.Namespace, output: Output) -> int:
+    """Sums from the ledger."""
+    rows = _ledger(given).spend(_since(given.since), given.by)
+    total = sum(row["buzz"] or 0 for row in rows)
+    lines = [f"{row['name']:<16} {row['buzz']:>8} Buzz in {row['runs']} runs" for row in rows]
+    data = {"total": total, "by": given.by, "rows": rows}
+    output.answer(data, "\n".join(lines) or "0 Buzz", given.out)
+    return 0
+
+
+def budget(given: argparse.Namespace, output: Output) -> int:
+    """Show, set or clear the budget."""
+    from civitai_skill.ledger import budget_of
+
+    settings, ledger = settings_of(given), _ledger(given)
+    if given.action == "set":
+        if given.amount is None:
+            raise RequestInvalid(
+                Problem("N", None, "a number of Buzz: civitai-skill budget set 500 --per day")
+            )
+        ledger.keep_setting("budget", f"{given.amount}/{given.per}")
+    elif given.action == "clear":
+        ledger.keep_setting("budget", None)
+    current = budget_of(settings.budget, ledger)
+    if current is None:
+        output.answer({"budget": None}, "no budget is set", given.out)
+        return 0
+    used = ledger.used(current)
+    data = {
+        "budget": current.limit,
+        "per": current.name,
+        "used": used,
+        "left": max(0, current.limit - used),
+        "source": "CIVITAI_BUDGET" if settings.budget else "ledger",
+    }
+    output.answer(data, f"{current}: {used} used, {data['left']} left", given.out)
+    return 0
+
+
+def _ledger(given: argparse.Namespace) -> Any:
+    from civitai_skill.ledger import Ledger
+
+    return Ledger(settings_of(given).ledger)
+
+
+def _since(text: str | None) -> float:
+    from civitai_skill.history import since
+
+    when = since(text)
+    return 0.0 if when is None else datetime.fromisoformat(when).timestamp()
+
+
+def _row(run: dict[str, Any]) -> dict[str, Any]:
+    created = datetime.fromtimestamp(run["created"], UTC).isoformat(timespec="seconds")
+    return {**run, "created": created.replace("+00:00", "Z")}

@@ -1,0 +1,183 @@
+"""What a tool says back: small JSON for the model, the full objects beside it.
+
+The text holds paths and short ids, never a picture's bytes and never a signed URL, which a model
+would mangle. A picture comes as a small thumbnail, and only on request.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from civitai_skill.errors import CivitaiError, OverBudget, StillRunning, TransportFailed, explain
+from civitai_skill.generation import Generation, Picture
+from civitai_skill.tools.arguments import WAIT
+
+THUMBNAIL_SIDE = 512
+#: Bytes of one thumbnail as base64; some hosts cut a tool's answer off at a few hundred kilobytes.
+THUMBNAIL_BYTES = 100_000
+MOST_THUMBNAILS = 4
+_LONGEST = 2000
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small JPEG, base64."""
+
+    data: str
+    mime: str = "image/jpeg"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A tool's answer. `data` is what the model reads (as `text`); `artifact` holds the full
+    objects; `failed` says that it is an explained error."""
+
+    data: Mapping[str, Any]
+    artifact: Any
+    thumbnails: tuple[Thumbnail, ...] = ()
+    failed: bool = field(default=False)
+
+    @property
+    def text(self) -> str:
+        return json.dumps(self.data, ensure_ascii=False, separators=(", ", ": "))
+
+
+def next_call(tool: str, **arguments: Any) -> dict[str, Any]:
+    """The exact next call, as the model should make it."""
+    return {"tool": tool, "arguments": arguments}
+
+
+def look_again(workflow_id: str | None) -> dict[str, Any]:
+    return next_call("civitai_get_image", id=workflow_id, wait_seconds=WAIT)
+
+
+# -- generations -----------------------------------------------------------------------------------
+def told(generation: Generation) -> dict[str, Any]:
+    """A generation, small enough to be read."""
+    workflow = generation.workflow
+    data: dict[str, Any] = {"id": generation.id, "status": generation.status}
+    if generation.engine is not None:
+        data["engine"] = " ".join(filter(None, (generation.engine, generation.variant)))
+    data["buzz"] = workflow.cost.total
+    if any(workflow.cost.refunded.values()):
+        data["refunded"] = sum(workflow.cost.refunded.values())
+    data["images"] = [_picture(p) for p in generation.pictures]
+    for name in ("notes", "warnings"):
+        if getattr(generation, name):
+            data[name] = list(getattr(generation, name))
+    return data
+
+
+def _picture(picture: Picture) -> dict[str, Any]:
+    if picture.path is None:
+        return {"available": picture.available, "reason": picture.reason}
+    found: dict[str, Any] = {"path": str(picture.path)}
+    if picture.width and picture.height:
+        found["size"] = f"{picture.width}x{picture.height}"
+    if picture.seed is not None:
+        found["seed"] = picture.seed
+    return found
+
+
+def running(generation: Generation) -> Result:
+    """Submitted and not done: a normal answer, with the exact next call."""
+    data = told(generation)
+    del data["images"]
+    data["progress"] = str(generation.workflow.progress)
+    data["message"] = "Still running; its Buzz is committed. Do not submit it again."
+    data["next"] = look_again(generation.id)
+    return Result(data, generation)
+
+
+def row(told_row: Mapping[str, Any]) -> dict[str, Any]:
+    """One past workflow without what is empty."""
+    return {name: value for name, value in told_row.items() if value not in (None, [], "")}
+
+
+# -- errors ----------------------------------------------------------------------------------------
+def failure(error: CivitaiError, ceiling: int) -> Result:
+    """An error of the tree as an answer. `ceiling` is the Buzz limit that the model can't raise."""
+    explained = explain(error)
+    hint, following = _hint(error, explained.hint, ceiling)
+    sentence = explained.text().replace(explained.hint, hint) if explained.hint else ""
+    sentence = sentence or " ".join(filter(None, (explained.text(), hint)))
+    data: dict[str, Any] = {
+        "error": _clipped(sentence),
+        "code": explained.code,
+        "buzz_spent": explained.spent,
+    }
+    workflow_id = explained.details.get("id")
+    if workflow_id is not None:
+        data["id"] = workflow_id
+    if isinstance(error.result, Generation):
+        data["images"] = told(error.result)["images"]
+    if following is not None:
+        data["next"] = following
+    return Result(data, error.result or explained.as_dict(), failed=True)
+
+
+def _hint(error: CivitaiError, hint: str, ceiling: int) -> tuple[str, dict[str, Any] | None]:
+    """The hint in a tool's words, and the next call where there is one."""
+    if isinstance(error, OverBudget):
+        if error.limit < ceiling:
+            rest = f"max_buzz may be raised up to {ceiling}, if the user agrees."
+        else:
+            rest = "This limit is set for these tools and max_buzz can't raise it."
+        return f"{error.fits} {rest}".strip(), None
+    if isinstance(error, StillRunning):
+        return "It goes on; look again as `next` says.", look_again(error.workflow_id)
+    if isinstance(error, TransportFailed) and error.workflow_id is not None:
+        return "The work goes on; look again as `next` says.", look_again(error.workflow_id)
+    if error.spent == "unknown":
+        return (
+            "The service may have taken it. Look at the latest workflows as `next` says before "
+            "submitting again, else it may be paid twice.",
+            next_call("civitai_query_images", since="1h", take=5),
+        )
+    return _without_commands(hint), None
+
+
+def _without_commands(hint: str) -> str:
+    """Leave out the sentences that speak of the command line, which a model may not have."""
+    sentences = re.split(r"(?<=[.!?]) +", hint)
+    return " ".join(s for s in sentences if "civitai-skill" not in s and "--" not in s)
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+
+
+# -- thumbnails ------------------------------------------------------------------------------------
+def thumbnails(paths: Sequence[Path]) -> tuple[Thumbnail, ...]:
+    """The first pictures, small. One that can't be read is left out; its path is in the text."""
+    found = (_thumbnail(path) for path in paths[:MOST_THUMBNAILS])
+    return tuple(t for t in found if t is not None)
+
+
+def _thumbnail(path: Path) -> Thumbnail | None:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            picture.draft("RGB", (2 * THUMBNAIL_SIDE, 2 * THUMBNAIL_SIDE))
+            small = picture.convert("RGBA")
+            small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+    flat = Image.new("RGB", small.size, "white")
+    flat.paste(small, mask=small.getchannel("A"))
+    for quality in (80, 60, 40, 20):
+        out = io.BytesIO()
+        flat.save(out, "JPEG", quality=quality)
+        data = base64.b64encode(out.getvalue()).decode("ascii")
+        if len(data) <= THUMBNAIL_BYTES:
+            return Thumbnail(data)
+    return None
+

@@ -1,0 +1,383 @@
+"""What a model may say to each tool: the argument models, and the answer to a wrong argument.
+
+Descriptions are decision rules (when to set it, the default, the unit), because a model sees
+nothing else. Nulls and the placeholders that models fill in for "nothing" count as left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from civitai_skill.air import plain
+from civitai_skill.engines import catalog
+from civitai_skill.engines.limits import limits
+from civitai_skill.engines.needs import Need
+from civitai_skill.errors import Problem, RequestInvalid, shown
+from civitai_skill.request import Lora, Quality, Spoken, nearest_name, problems_of
+from civitai_skill.scalars import Number, Text, Whole
+
+#: Seconds that a tool waits when nothing is said: most pictures are ready by then, and agents
+#: commonly cut a tool off after one to two minutes.
+WAIT = 60
+LONGEST_WAIT = 1200
+
+_NOTHING = frozenset({"", "null", "none", "undefined", "n/a", "nil"})
+_LONGEST_NAME = 100
+_MOST_NAMES = 60
+_MOST_PROBLEMS = 5
+
+
+def _said(value: Any) -> bool:
+    return value is not None and not (isinstance(value, str) and value.strip().lower() in _NOTHING)
+
+
+def _lowered(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _pairs(value: Any) -> Any:
+    """Options as an object mean the same as a list of names and values."""
+    if isinstance(value, Mapping):
+        return [{"name": name, "value": item} for name, item in value.items()]
+    return value
+
+
+def _weights(value: Any) -> Any:
+    """LoRAs as {air: strength} mean the same as a list."""
+    if isinstance(value, Mapping) and "air" not in value:
+        return [{"air": air, "strength": strength} for air, strength in value.items()]
+    return [value] if isinstance(value, Mapping) else value
+
+
+def _an_id(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,199}", value):
+        raise ValueError("not a workflow id; pass the id exactly as it was returned")
+    return value
+
+
+def _a_name(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > _LONGEST_NAME:
+        raise ValueError(f"at most {_LONGEST_NAME} characters")
+    return value
+
+
+class Option(Spoken):
+    """One of the engine's own fields."""
+
+    name: Annotated[Text, AfterValidator(_a_name)]
+    value: Annotated[
+        str | bool | int | float | list[Any] | dict[str, Any], WithJsonSchema({"type": "string"})
+    ] = Field(description="As JSON text, such as true, 2 or 1k.")
+
+
+Seconds = Annotated[Number, Field(ge=0, le=LONGEST_WAIT)]
+Side = Annotated[Whole, Field(ge=1)]
+Texts = Annotated[list[Text], BeforeValidator(_listed)]
+WorkflowId = Annotated[Text, AfterValidator(_an_id)]
+
+
+class Arguments(BaseModel):
+    """The base of every tool's arguments."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_placeholders(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        optional = {n for n, f in cls.model_fields.items() if not f.is_required()}
+        return {n: v for n, v in values.items() if n not in optional or _said(v)}
+
+
+class EstimateImage(Arguments):
+    """A picture, in words and settings."""
+
+    prompt: Text = Field(
+        description="What to draw, or for an edit what to change and what to keep. Engines want it "
+        "worded differently; civitai_choose_engine tells how."
+    )
+    engine: Text = Field(
+        default="flux2",
+        description="flux2 for photos, drafts and edits (the default); qwen for readable or "
+        "Chinese text and many references; sdxl for anime, LoRAs, checkpoints; z-image for fast "
+        "photos; seedream for 4K; grok for phone ratios. Unsure: ask civitai_choose_engine.",
+        json_schema_extra={"enum": list(catalog.NAMES)},
+    )
+    variant: Text | None = Field(
+        default=None,
+        description="Only one that civitai_choose_engine or the user named. Left out: the quality "
+        "decides.",
+    )
+    quality: Annotated[Quality, BeforeValidator(_lowered)] = Field(
+        default="standard",
+        description="draft to try things out, standard (the default), high for the final picture. "
+        "The price rises with it.",
+    )
+    aspect_ratio: Text | None = Field(
+        default=None,
+        description="Such as 16:9. Prefer it to pixels. Left out: square; most edits keep the "
+        "source's shape and refuse it.",
+    )
+    width: Side | None = Field(
+        default=None,
+        description="Pixels, with height, only when exact pixels are asked for; not with "
+        "aspect_ratio.",
+    )
+    height: Side | None = Field(default=None, description="Pixels, with width.")
+    quantity: Annotated[Whole, Field(ge=1)] = Field(
+        default=1, description="Pictures, each paid for. Default 1; engines take up to 4 or 12."
+    )
+    images: Annotated[list[Text], BeforeValidator(_listed), Field(max_length=16)] = Field(
+        default=[],
+        description="Source pictures to edit: local paths (as returned here) or https URLs.",
+    )
+    strength: Annotated[Number, Field(ge=0, le=1)] | None = Field(
+        default=None,
+        description="Only to restyle one source: 0 keeps it, 1 ignores it. Left out: an edit by "
+        "instruction.",
+    )
+    negative_prompt: Text | None = Field(
+        default=None, description="What to avoid. Acts on sdxl, sd1, qwen and z-image base."
+    )
+    seed: Whole | None = Field(
+        default=None,
+        description="Only to repeat a picture: the seed reported with it, all else unchanged.",
+    )
+    steps: Annotated[Whole, Field(ge=1)] | None = Field(
+        default=None, description="Leave out: the quality sets it."
+    )
+    guidance: Number | None = Field(
+        default=None, description="CFG scale. Leave out: the quality sets it."
+    )
+    model: Text | None = Field(
+        default=None,
+        description="AIR (urn:air:...) of a checkpoint, for sdxl, sd1, flux1, z-image.",
+    )
+    loras: Annotated[list[Lora], BeforeValidator(_weights), Field(max_length=16)] = Field(
+        default=[], description="LoRAs made for this engine."
+    )
+    output_format: Annotated[Literal["jpeg", "png", "webp"], BeforeValidator(_lowered)] | None = (
+        Field(default=None, description="Only when the user names one.")
+    )
+    options: Annotated[list[Option], BeforeValidator(_pairs), Field(max_length=50)] = Field(
+        default=[],
+        description="Rarely: the engine's own fields (resolution, clipSkip, ...), or route, "
+        "sampler, scheduler.",
+    )
+
+
+class SubmitImage(EstimateImage):
+    """And what surrounds the purchase."""
+
+    tags: Annotated[Texts, Field(max_length=9)] = Field(
+        default=[], description="To find it again with civitai_query_images."
+    )
+    max_buzz: Annotated[Whole, Field(ge=0)] | None = Field(
+        default=None,
+        description="Refuse above this price in Buzz. Can only lower the limit that is set.",
+    )
+
+
+IncludeImage = Annotated[Literal["no", "thumbnail"], BeforeValidator(_lowered)]
+_FOLDER = "Subfolder of the output folder, such as foxes/red. Left out: the output folder itself."
+_SEE = "thumbnail: also return the picture small, when you must see it. Default no."
+
+
+class GenerateImage(SubmitImage):
+    """And what to do about waiting and saving."""
+
+    wait_seconds: Seconds = Field(
+        default=WAIT,
+        description=f"Default {WAIT}. 0 submits and returns the id; then civitai_get_image.",
+    )
+    estimate_only: bool = Field(
+        default=False, description="true: only tell the price. Spends nothing."
+    )
+    folder: Text | None = Field(default=None, description=_FOLDER)
+    include_image: IncludeImage = Field(default="no", description=_SEE)
+
+
+class GetImage(Arguments):
+    id: WorkflowId = Field(description="The workflow id, exactly as returned.")
+    wait_seconds: Seconds = Field(
+        default=WAIT, description=f"Wait so long for it to end. Default {WAIT}; 0 only looks."
+    )
+    folder: Text | None = Field(default=None, description=_FOLDER)
+    include_image: IncludeImage = Field(default="no", description=_SEE)
+
+
+class QueryImages(Arguments):
+    tags: Annotated[Texts, Field(max_length=10)] = Field(
+        default=[], description="Only workflows with all of these tags."
+    )
+    since: Text | None = Field(
+        default=None, description="Not older than: 7d, 12h, 30m, or an ISO date."
+    )
+    until: Text | None = Field(default=None, description="Not newer than; the same forms.")
+    take: Annotated[Whole, Field(ge=1, le=50)] = Field(
+        default=10, description="Rows, 1 to 50. Default 10."
+    )
+    cursor: Text | None = Field(
+        default=None, description="Only for the next page: the cursor of the last answer."
+    )
+
+
+class CancelImage(Arguments):
+    id: WorkflowId = Field(description="The workflow id, exactly as returned.")
+
+
+class ChooseEngine(Arguments):
+    needs: Annotated[
+        list[Annotated[Text, Field(json_schema_extra={"enum": list(Need.__args__)})]],
+        BeforeValidator(_listed),
+        Field(max_length=8),
+    ] = Field(
+        default=[],
+        description="What the picture is for; the fewest that say it. edit changes a picture by "
+        "words, restyle redraws it, print_4k wants 4096 pixels, draft is to try ideas, lora and "
+        "checkpoint when the user has one.",
+    )
+    width: Side | None = Field(default=None, description="Pixels that must be possible.")
+    height: Side | None = Field(default=None, description="Pixels that must be possible.")
+    aspect_ratio: Text | None = Field(
+        default=None, description="Such as 21:9; must be possible. Not with pixels."
+    )
+    max_buzz: Annotated[Whole, Field(ge=0)] | None = Field(
+        default=None, description="The most that one picture may cost, in Buzz."
+    )
+    references: Annotated[Whole, Field(ge=0, le=16)] = Field(
+        default=0, description="How many source pictures there are. Default 0."
+    )
+    air: Text | None = Field(
+        default=None, description="AIR of a LoRA or checkpoint that must load."
+    )
+
+
+# -- a wrong argument ----------------------------------------------------------------------------
+# Words that models use, in `air.plain` spelling, beyond those of the request itself.
+_WORDS = {
+    "workflowid": "id",
+    "workflow": "id",
+    "jobid": "id",
+    "timeout": "wait_seconds",
+    "wait": "wait_seconds",
+    "maxwait": "wait_seconds",
+    "budget": "max_buzz",
+    "maxprice": "max_buzz",
+    "maxcost": "max_buzz",
+    "dryrun": "estimate_only",
+    "estimate": "estimate_only",
+    "whatif": "estimate_only",
+    "out": "folder",
+    "outputdir": "folder",
+    "outputfolder": "folder",
+    "outdir": "folder",
+    "directory": "folder",
+    "path": "folder",
+    "thumbnail": "include_image",
+    "limit": "take",
+    "pagesize": "take",
+    "next": "cursor",
+    "page": "cursor",
+    "tag": "tags",
+    "need": "needs",
+    "style": "needs",
+    "usecase": "needs",
+    "lora": "air",
+    "text": "prompt",
+    "description": "prompt",
+    "engines": "engine",
+    "name": "engine",
+}
+#: Fields of a request that a tool takes among its options.
+IN_OPTIONS = ("route", "sampler", "scheduler")
+
+
+def read(models: Mapping[str, type[Arguments]], name: str, raw: Any) -> Arguments:
+    """The arguments of tool `name`. Raises RequestInvalid that names the right ones."""
+    model = models[name]
+    if not isinstance(raw, Mapping):
+        known = ", ".join(model.model_fields)
+        raise RequestInvalid(Problem("arguments", raw, f"an object with {known}"))
+    if len(raw) > _MOST_NAMES:
+        raise RequestInvalid(Problem("arguments", f"{len(raw)} names", f"at most {_MOST_NAMES}"))
+    long = _too_long(raw)
+    if long is not None:
+        raise RequestInvalid(
+            Problem("arguments", long, f"names of at most {_LONGEST_NAME} letters")
+        )
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise refusal(models, name, error) from None
+
+
+def refusal(
+    models: Mapping[str, type[Arguments]], name: str, error: ValidationError
+) -> RequestInvalid:
+    """pydantic's findings about a tool's arguments, in our words."""
+    model = models[name]
+    problems = []
+    for problem in problems_of(error, model)[:_MOST_PROBLEMS]:
+        if problem.why == "there is no such field" and "." not in problem.field:
+            problem = replace(problem, nearest=_meant(models, name, problem.field))
+        problems.append(problem)
+    return RequestInvalid(*problems)
+
+
+def _meant(models: Mapping[str, type[Arguments]], name: str, word: str) -> str | None:
+    """What was probably meant by an argument that tool `name` does not have."""
+    fields = list(models[name].model_fields)
+    bare = plain(word)
+    same = {plain(field): field for field in fields} | {
+        w: field for w, field in _WORDS.items() if field in fields
+    }
+    if bare in same:
+        return same[bare]
+    if "options" in fields and bare in _option_names():
+        return f'options, as {{"name": "{word}", "value": ...}}'
+    near = nearest_name(word, fields)
+    if near in fields:
+        return near
+    homes = [other for other, model in models.items() if bare in map(plain, model.model_fields)]
+    return f"{word} of {homes[0]}" if homes else None
+
+
+def _option_names() -> set[str]:
+    forms = {form for family in catalog.families() for form in family.forms()}
+    wires = {limit.wire for form in forms for limit in limits(form).values()}
+    return {plain(name) for name in (*wires, *IN_OPTIONS)}
+
+
+def _too_long(value: Any, depth: int = 4) -> str | None:
+    """A name that is no name, anywhere in the arguments."""
+    if depth and isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str) or len(key) > _LONGEST_NAME:
+                return shown(key)
+            if (found := _too_long(inner, depth - 1)) is not None:
+                return found
+    elif depth and isinstance(value, list | tuple):
+        for inner in value[:100]:
+            if (found := _too_long(inner, depth - 1)) is not None:
+                return found
+    return None
