@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from civitai_skill import __version__, flows, generation, pricing, resumption
+from civitai_skill import __version__, flows, generation, pricing, raw, resumption
 from civitai_skill.config import Secret, Settings
 from civitai_skill.delivery import Generation
 from civitai_skill.errors import Problem, RequestInvalid
@@ -75,6 +75,15 @@ class BaseClient:
         self._transport = transport
         self._where = _account(self.settings, own)
 
+    @classmethod
+    def like(cls, other: BaseClient) -> Self:
+        """A client of this kind with another's settings, ledger, way to the service and account."""
+        made = cls(
+            settings=other.settings, retry=other._retry, ledger=False, transport=other._transport
+        )
+        made.ledger, made._where, made._unsettled = other.ledger, other._where, other._unsettled
+        return made
+
     def __repr__(self) -> str:
         where = "the sandbox" if self.settings.sandbox else self.settings.base_url
         return f"{type(self).__name__}({where})"
@@ -128,6 +137,10 @@ class BaseClient:
     def _submit(self, request: Asked, given: Buying) -> Flow[Workflow]:
         order = self._order(Call(request, given))
         return (yield from generation.submitted_only(self._service, order)).workflow
+
+    def _submit_body(self, body: Mapping[str, Any], max_buzz: int | None) -> Flow[Workflow]:
+        order = self._order(Call("-", {"max_buzz": max_buzz}))
+        return raw.bought_body(self._service, order, body)
 
     def _generate(
         self, request: Asked, out: Folder, timeout: float, given: Buying

@@ -10,7 +10,7 @@ those of `civitai_skill.errors`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
@@ -66,6 +66,14 @@ class Civitai(BaseClient):
         whether the service took it.
         """
         return drive(self._submit(request, given), self._http)
+
+    def submit_body(self, body: Mapping[str, Any], *, max_buzz: int | None = None) -> Workflow:
+        """Submit a workflow body of the service's own form, under the same money rules.
+
+        The service is always asked for the price. A body without an `externalId` gets one. Raises
+        what `submit` raises.
+        """
+        return drive(self._submit_body(body, max_buzz), self._http)
 
     def generate(
         self,
@@ -186,6 +194,12 @@ class AsyncCivitai(BaseClient):
     async def submit(self, request: Asked, **given: Unpack[Buying]) -> Workflow:
         """See Civitai.submit."""
         return await adrive(self._submit(request, given), self._http)
+
+    async def submit_body(
+        self, body: Mapping[str, Any], *, max_buzz: int | None = None
+    ) -> Workflow:
+        """See Civitai.submit_body."""
+        return await adrive(self._submit_body(body, max_buzz), self._http)
 
     async def generate(
         self,

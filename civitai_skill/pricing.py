@@ -116,35 +116,65 @@ def guarded(
             raise over_budget(decided, most, limit, request)
         quote = yield from quoted(service, decided, terms)
         tell(Priced(decided, price, quote, limit))
-        if quote.insufficient_buzz:
-            raise NotEnoughBuzz(
-                f"The account has not enough Buzz for this ({quote.total} needed).",
-                status=200,
-                hint="Buy Buzz, or lower the price. Mature content is paid in yellow Buzz only.",
-            )
+        _check_balance(quote)
         most = quote.total if quote.total is not None else most
     if most is None:
-        raise OverBudget(
-            "The price is not documented, and the service did not tell it either.",
-            price=None,
-            limit=limit,
-            hint="Choose another engine or variant.",
-        )
+        raise _priceless(limit)
     if most > limit:
         raise over_budget(decided, most, limit, request)
     return most
 
 
+def payable(quote: flows.Quote, limit: int) -> int:
+    """The price of a quote, where it can be paid and is within the limit (Buzz).
+
+    Raises OverBudget or NotEnoughBuzz.
+    """
+    _check_balance(quote)
+    if quote.total is None:
+        raise _priceless(limit)
+    if quote.total > limit:
+        raise OverBudget(
+            f"This costs {quote.total} Buzz; the limit is {limit}. Nothing was sent to be made.",
+            price=quote.total,
+            limit=limit,
+            hint=_allow(quote.total),
+        )
+    return quote.total
+
+
+def _check_balance(quote: flows.Quote) -> None:
+    if quote.insufficient_buzz:
+        raise NotEnoughBuzz(
+            f"The account has not enough Buzz for this ({quote.total} needed).",
+            status=200,
+            hint="Buy Buzz, or lower the price. Mature content is paid in yellow Buzz only.",
+        )
+
+
+def _priceless(limit: int) -> OverBudget:
+    return OverBudget(
+        "The price is not documented, and the service did not tell it either.",
+        price=None,
+        limit=limit,
+        hint="Choose another engine or variant.",
+    )
+
+
+def _allow(price: int) -> str:
+    return f"Or allow more: max_buzz={price} (--max-buzz {price})."
+
+
 def over_budget(decided: Plan, price: int, limit: int, request: ImageRequest) -> OverBudget:
     """The refusal above the limit, with what would fit."""
     fits = _fits(decided, price, limit, request)
-    advice = f"{fits} Or allow more: max_buzz={price} (--max-buzz {price})."
     return OverBudget(
         f"{decided.family} {decided.variant} costs about {price} Buzz for this; "
         f"the limit is {limit}. Nothing was sent to be made.",
         price=price,
         limit=limit,
-        fits=advice.strip(),
+        fits=fits,
+        hint=f"{fits} {_allow(price)}".strip(),
     )
 
 

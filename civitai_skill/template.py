@@ -101,8 +101,15 @@ def _tags(tags: Sequence[str]) -> list[Problem]:
     return problems
 
 
-def _key(key: str | None) -> list[Problem]:
-    if key is None or (_KEY.fullmatch(key) and len(key) <= MAX_KEY):
+def check_key(key: Any) -> None:
+    """Refuse an idempotency key that the service would not take. Raises RequestInvalid."""
+    problems = _key(key)
+    if problems:
+        raise RequestInvalid(*problems)
+
+
+def _key(key: Any) -> list[Problem]:
+    if key is None or (isinstance(key, str) and _KEY.fullmatch(key) and len(key) <= MAX_KEY):
         return []
     return [Problem("external_id", key, f"1 to {MAX_KEY} letters, digits, - and _")]
 

@@ -11,13 +11,15 @@ import importlib.util
 import json
 import os
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import httpx
 import pytest
+
+from civitai_skill.sandbox import BASE_URL, Sandbox, SandboxTransport
 
 _NAMED = os.environ.get("CIVITAI_OPENAPI")
 DOCUMENT = Path(_NAMED).resolve() if _NAMED else None
@@ -170,3 +172,68 @@ def watch(request: pytest.FixtureRequest) -> Callable[[Any], Watched]:
     """Wraps a sandbox's transport; without the document the answers pass unread."""
     referee = request.getfixturevalue("referee") if DOCUMENT else None
     return lambda inner: Watched(inner, referee)
+
+
+class Clock:
+    """A clock that moves only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1_786_401_435.659
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Played(httpx.Client):
+    """A plain client of a sandbox in this process, on a clock of its own."""
+
+    def __init__(self, watch: Callable[[Any], Watched], key: str | None, **settings: Any) -> None:
+        self.clock = Clock()
+        self.sandbox = Sandbox(clock=self.clock, **settings)
+        self.under = watch(SandboxTransport(self.sandbox, sleep=self.clock.sleep))
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        super().__init__(
+            transport=self.under, base_url=BASE_URL, headers=headers, timeout=None
+        )
+
+    def submit(self, *steps: dict[str, Any], wait: int = 0, **fields: Any) -> httpx.Response:
+        """POST a workflow of imageGen inputs, or of whole steps where a `$type` says so."""
+        given = [s if "$type" in s else {"$type": "imageGen", "input": s} for s in steps]
+        whatif = {"whatif": "true"} if fields.pop("whatif", False) else {}
+        body = {"steps": given, **fields}
+        return self.post(_WORKFLOWS, params={"wait": wait, **whatif}, json=body)
+
+    def workflow(self, id: str, **query: Any) -> Any:
+        """GET a workflow that must be there."""
+        response = self.get(f"{_WORKFLOWS}/{id}", params=query)
+        assert response.status_code in (200, 202), response.text
+        return response.json()
+
+    def put_changes(self, id: str, **changes: Any) -> httpx.Response:
+        """PUT changes to a workflow."""
+        return self.put(f"{_WORKFLOWS}/{id}", json=changes)
+
+    @property
+    def balance(self) -> dict[str, int]:
+        """What the account of this client's key holds."""
+        answer = self.get("/_sandbox/accounts").json()["accounts"]
+        balance: dict[str, int] = answer[0]["balance"]
+        return balance
+
+
+@pytest.fixture
+def play(watch: Callable[[Any], Watched]) -> Iterator[Callable[..., Played]]:
+    """Opens sandboxes with a client each."""
+    opened: list[Played] = []
+
+    def open_one(key: str | None = "key", **settings: Any) -> Played:
+        opened.append(Played(watch, key, **settings))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.close()
+        one.sandbox.close()

@@ -30,9 +30,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("pricing",),
     ("identity",),
     ("generation",),
-    ("options", "drivers", "pool"),
+    ("options", "drivers", "pool", "raw", "resumption"),
+    ("base",),
     ("client",),
-    ("doctor", "tools", "batch"),
+    ("calls", "doctor", "tools", "batch"),
     ("adapters",),
 )
 

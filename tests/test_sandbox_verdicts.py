@@ -64,7 +64,12 @@ def steps() -> Iterator[dict[str, Any]]:
         "$type": "promptEnhancement",
         "input": {"ecosystem": "sdxl", "prompt": "a fox", "temperature": 0.5, "images": [picture]},
     }
-    blur = {"type": "blur", "blur": 5, "mode": "include", "regions": [{"x1": 0, "y1": 0, "x2": 9, "y2": 9}]}
+    blur = {
+        "type": "blur",
+        "blur": 5,
+        "mode": "include",
+        "regions": [{"x1": 0, "y1": 0, "x2": 9, "y2": 9}],
+    }
     for output in (
         {"format": "jpeg", "hideMetadata": True, "quality": 80},
         {"format": "webp", "hideMetadata": False, "lossless": True, "maxFrames": None},
@@ -100,7 +105,9 @@ def around(step: dict[str, Any]) -> dict[str, Any]:
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
     """Every (container, key) of a body."""
-    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    keys = (
+        value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    )
     for key in keys:
         yield value, key
         yield from places(value[key])
@@ -150,7 +157,9 @@ def test_the_verdict_on_mutated_bodies_is_the_documents(submit: Any, referee: An
             judged += 1
             refused += answer.status_code == 400
             if (answer.status_code == 200) is not (referee.request(body) == []):
-                wrong.append((answer.text[:200], referee.request(body)[:2], json.dumps(body)[:1500]))
+                wrong.append(
+                    (answer.text[:200], referee.request(body)[:2], json.dumps(body)[:1500])
+                )
     assert wrong == []
     assert judged > 2000
     assert judged * 0.3 < refused < judged * 0.95
@@ -161,9 +170,7 @@ def test_every_body_before_mutation_fits(submit: Any, referee: Any) -> None:
         assert (submit(around(step)).status_code, referee.request(around(step))) == (200, [])
 
 
-def test_every_sample_body_of_an_emulated_form_is_accepted(
-    submit: Any, sample_bodies: Any
-) -> None:
+def test_every_sample_body_of_an_emulated_form_is_accepted(submit: Any, sample_bodies: Any) -> None:
     accepted = 0
     for body in (entry["body"] for entry in sample_bodies):
         answer = submit(body)

@@ -26,8 +26,6 @@ from civitai_skill.sandbox.money import UNDOCUMENTED
 Json = dict[str, Any]
 Lookup = Callable[[str], Json | None]
 
-MARK = re.compile(r"\[sandbox:([a-z-]+)(?:=(\d+(?:\.\d+)?))?\]")
-
 _ENHANCED = "{prompt} Soft directional light, clear composition, natural colours, fine detail."
 
 

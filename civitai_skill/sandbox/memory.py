@@ -10,6 +10,7 @@ import json
 import secrets
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,8 @@ class Memory:
         self._db = sqlite3.connect(
             path or ":memory:", timeout=30, isolation_level=None, check_same_thread=False
         )
+        # Closes the file of a sandbox that nobody holds any more.
+        self.close = weakref.finalize(self, self._db.close)
         self._db.execute("PRAGMA journal_mode=WAL")
         # A power cut may cost the last seconds of a sandbox; speed is worth more here.
         self._db.execute("PRAGMA synchronous=OFF")
@@ -54,11 +57,6 @@ class Memory:
             if self._one("SELECT value FROM secret") is None:
                 self._db.execute("INSERT INTO secret VALUES (?)", (secrets.token_hex(32),))
             self.secret: bytes = bytes.fromhex(self._one("SELECT value FROM secret")[0])
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
 
     @contextmanager
     def change(self) -> Iterator[None]:

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import httpx
 
-from civitai_skill.sandbox import asks, blobs, check, life, money, refs, stamps
+from civitai_skill.sandbox import check, money, stamps
 from civitai_skill.sandbox.answers import Answered, refusal
-from civitai_skill.sandbox.asks import MARK, Ask
 from civitai_skill.sandbox.bench import Bench
-from civitai_skill.sandbox.check import Asked, StepAsked
-from civitai_skill.sandbox.faults import Fate, Fault
+from civitai_skill.sandbox.check import Asked
+from civitai_skill.sandbox.draft import Draft
+from civitai_skill.sandbox.faults import Fault
 
 Record = dict[str, Any]
 
-#: Prompt markers that are answered at once; the other markers are the fates.
-_REFUSING = {
-    "refused": "Prompt blocked as it may violate TOS",
-    "needs-mature": "Prompt requires mature content but workflow does not allow it",
-}
-_MARKS = (*get_args(Fate), *_REFUSING)
-
-_NO_PICTURE = "The provider could not make a picture from this prompt."
-_DEPENDENCY = "A step that this one refers to did not succeed."
-
-_TIMEOUT_TEXT = "00:20:00"
 _KINDS = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "gif": "image/gif"}
 
 
@@ -51,9 +38,7 @@ def create(
     if bench.switches.long_tags_refused:
         _check_tags(asked)
     record = _record(bench, account, asked, whatif)
-    scope: dict[str, Any] = {refs.ARGUMENTS: record["arguments"]}
-    for i, step in enumerate(asked.steps):
-        _add_step(bench, account, record, scope, i, step, fault, asked)
+    Draft(bench, asked, record, fault).add_steps()
     _pay(bench, account, record, asked)
     if whatif:
         if bench.switches.whatif_persists:
@@ -108,132 +93,7 @@ def _record(bench: Bench, account: Record, asked: Asked, whatif: bool) -> Record
     }  # fmt: skip
 
 
-# -- steps ---------------------------------------------------------------------------------------
-def _add_step(
-    bench: Bench, account: Record, record: Record, scope: dict[str, Any], index: int,
-    step: StepAsked, fault: Fault | None, asked: Asked,
-) -> None:  # fmt: skip
-    ask = asks.work_out(step, scope, bench.memory.blob)
-    marks = _marks(ask.prompt, asked)
-    if fault is not None:
-        marks = {**marks, fault.fate: fault.seconds or None}
-    name = step.literal("name", f"${index}")
-    needed = [s for s in record["steps"] if _names(step, s, record)]
-    begin = max((s["at"][4] for s in needed), default=record["created"])
-    one: Record = {
-        "type": ask.type,
-        "name": name,
-        "input": ask.echo,
-        "priority": step.literal("priority", "low"),
-        "timeout": step.literal("timeout", _TIMEOUT_TEXT),
-        "retries": step.literal("retries"),
-        "metadata": step.given.get("metadata") or {},
-        "price": ask.price,
-        "quantity": ask.quantity,
-        "job": str(uuid.uuid4()),
-        "text": ask.text,
-        "recipes": ask.recipes,
-        "outputs": [blobs.new_id(r["format"]) for r in ask.recipes],
-        "sizes": [[r["width"], r["height"]] for r in ask.recipes],
-        "digest": ask.digest,
-        "cached": False,
-        "fate": "succeeded",
-        "reasons": [],
-        "blocked": None,
-        "missing": 0,
-        "mature": False,
-        "stuck": False,
-    }
-    _decide(bench, one, ask, marks, begin, fault)
-    if any(s["fate"] != "succeeded" for s in needed):
-        one |= {"fate": "failed", "reasons": [_DEPENDENCY], "at": life.moments(begin, 0.0)}
-    _reuse(bench, account, one, begin)
-    record["steps"].append(one)
-    scope[f"${index}"] = scope[name] = _as_scope(one)
-
-
-def _names(step: StepAsked, other: Record, record: Record) -> bool:
-    index = record["steps"].index(other)
-    return any(r["$ref"] in (other["name"], f"${index}") for r in refs.references(step.input))
-
-
-def _marks(prompt: str, asked: Asked) -> dict[str, float | None]:
-    marks = {m[1]: float(m[2]) if m[2] else None for m in MARK.finditer(prompt)}
-    unknown = [name for name in marks if name not in _MARKS]
-    if unknown:
-        known = ", ".join(_MARKS)
-        raise Answered(
-            refusal(f"[sandbox:{unknown[0]}] is no marker of the sandbox; it has {known}.")
-        )
-    if "refused" in marks:
-        raise Answered(refusal(_REFUSING["refused"]))
-    if "needs-mature" in marks and asked.literal("allowMatureContent") is False:
-        raise Answered(refusal(_REFUSING["needs-mature"]))
-    return marks
-
-
-def _decide(
-    bench: Bench, one: Record, ask: Ask, marks: Mapping[str, float | None], begin: float,
-    fault: Fault | None,
-) -> None:  # fmt: skip
-    """The fate of a step, and when it comes true."""
-    reason = fault.reason if fault is not None else None
-    seconds = marks.get("slow") or bench.seconds
-    timeout = None
-    if "stuck" in marks or (ask.hangs and bench.switches.foreign_air_hangs):
-        timeout = stamps.span(one["timeout"]) or life.TIMEOUT
-        one |= {"stuck": True, "fate": "expired"}
-    elif ask.trouble is not None or "failed-silent" in marks:
-        one |= {"fate": "failed", "reasons": [ask.trouble] if ask.trouble else []}
-    elif "failed" in marks:
-        one |= {"fate": "failed", "reasons": [reason or _NO_PICTURE]}
-    elif "expired" in marks or "canceled" in marks:
-        one["fate"] = "expired" if "expired" in marks else "canceled"
-    if "blocked" in marks:
-        one["blocked"] = reason or "NSFWLevel"
-    if "partial" in marks:
-        one["missing"] = 1
-    one["mature"] = "mature" in marks or "needs-mature" in marks
-    one["at"] = life.moments(begin, seconds, timeout)
-
-
-def _reuse(bench: Bench, account: Record, one: Record, begin: float) -> None:
-    """Identical steps whose outcome holds no chance cost nothing the second time."""
-    if one["digest"] is None or one["fate"] != "succeeded":
-        return
-    found = bench.memory.cached(account["user"], one["digest"], bench.clock())
-    if found is not None:
-        one |= found | {"price": 0, "cached": True, "recipes": [], "at": life.moments(begin, 0.0)}
-
-
-def _as_scope(one: Record) -> Record:
-    """What later steps may refer to. Addresses lack a host: nothing is fetched from them."""
-    pictures = [
-        {
-            "type": "image",
-            "id": id,
-            "available": True,
-            "url": f"sandbox:{blobs.ROOT}/{id}",
-            "width": size[0],
-            "height": size[1],
-        }
-        for id, size in zip(one["outputs"], one["sizes"], strict=True)
-    ]
-    output: Record = {"images": pictures, "errors": []}
-    if one["text"] is not None:
-        output = one["text"]
-    elif one["type"] == "imageBackgroundRemoval":
-        output = {"image": pictures[0]}
-    elif one["type"] != "imageGen" and pictures:
-        output = {"blob": pictures[0]}
-    return {
-        "input": one["input"],
-        "output": output,
-        "name": one["name"],
-        "metadata": one["metadata"],
-    }
-
-
+# -- outputs -------------------------------------------------------------------------------------
 def _keep_outputs(bench: Bench, record: Record, one: Record) -> None:
     place = record["steps"].index(one)
     for i, recipe in enumerate(one["recipes"]):

@@ -11,12 +11,12 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from civitai_skill.delivery import Generation, Picture
 from civitai_skill.errors import CivitaiError, OverBudget, StillRunning, TransportFailed, explain
-from civitai_skill.generation import Generation, Picture
 from civitai_skill.tools.arguments import WAIT
 
 THUMBNAIL_SIDE = 512
@@ -42,11 +42,12 @@ class Result:
     data: Mapping[str, Any]
     artifact: Any
     thumbnails: tuple[Thumbnail, ...] = ()
-    failed: bool = field(default=False)
+    failed: bool = False
 
     @property
     def text(self) -> str:
-        return json.dumps(self.data, ensure_ascii=False, separators=(", ", ": "))
+        said = json.dumps(self.data, ensure_ascii=False)
+        return said.encode("utf-8", "replace").decode()  # half a character would travel no further
 
 
 def next_call(tool: str, **arguments: Any) -> dict[str, Any]:
@@ -106,10 +107,8 @@ def failure(error: CivitaiError, ceiling: int) -> Result:
     """An error of the tree as an answer. `ceiling` is the Buzz limit that the model can't raise."""
     explained = explain(error)
     hint, following = _hint(error, explained.hint, ceiling)
-    sentence = explained.text().replace(explained.hint, hint) if explained.hint else ""
-    sentence = sentence or " ".join(filter(None, (explained.text(), hint)))
     data: dict[str, Any] = {
-        "error": _clipped(sentence),
+        "error": _clipped(replace(explained, hint=hint).text()),
         "code": explained.code,
         "buzz_spent": explained.spent,
     }
@@ -180,4 +179,3 @@ def _thumbnail(path: Path) -> Thumbnail | None:
         if len(data) <= THUMBNAIL_BYTES:
             return Thumbnail(data)
     return None
-

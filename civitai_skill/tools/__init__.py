@@ -1,0 +1,9 @@
+"""The tools, each defined once; every adapter only translates.
+
+    with Toolbox(out="pictures", max_buzz=50) as box:
+        result = box.call("civitai_generate_image", {"prompt": "a red fox"})
+        print(result.text)
+
+registry.py says what each tool is and does, arguments.py what a model may pass, fixed.py what it
+may not change, answers.py what it reads back, toolbox.py runs them sync and async.
+"""

@@ -1,0 +1,168 @@
+"""What the developer fixes when the tools are made; no argument of a model overrides it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from civitai_skill.air import plain
+from civitai_skill.engines import catalog
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.request import ImageRequest
+from civitai_skill.tools.arguments import IN_OPTIONS, EstimateImage, SubmitImage
+
+OUT = Path("pictures")
+#: The door's name in the ledger; a request that an agent repeats goes on with the first one.
+PURPOSE = "tools"
+
+# Fields of the arguments that are the request's own.
+_REQUEST = tuple(name for name in EstimateImage.model_fields if name != "options")
+_PART = re.compile(r"[\w][\w .-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """The developer's settings.
+
+    Pictures go to `out` and its subfolders, nowhere else. `max_buzz` is the most one call may cost.
+    `engines` narrows what may be used. Without `local_files` a source picture may be a URL, or a
+    file that lies in `out`. `tags` are put on every workflow; `allow_mature_content` and
+    `currencies` are sent with every purchase.
+    """
+
+    max_buzz: int
+    out: Path = OUT
+    engines: tuple[str, ...] = catalog.NAMES
+    local_files: bool = True
+    tags: tuple[str, ...] = ()
+    allow_mature_content: bool | None = None
+    currencies: tuple[str, ...] | None = None
+    default_engine: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        default = str(EstimateImage.model_fields["engine"].default)
+        names = [catalog.find(name).name for name in self.engines]
+        object.__setattr__(self, "engines", tuple(dict.fromkeys(names)))
+        object.__setattr__(self, "default_engine", default if default in names else names[0])
+
+    # -- the request -------------------------------------------------------------------------------
+    def request(self, given: EstimateImage) -> ImageRequest:
+        """The request behind a tool's arguments. Raises RequestInvalid."""
+        said = {n: getattr(given, n) for n in _REQUEST if n in given.model_fields_set}
+        said["engine"] = self.engine(str(said.get("engine", self.default_engine)))
+        fields, options = _split(given)
+        for source in given.images:
+            self._check_source(source)
+        return ImageRequest(**said, **fields, options=options)
+
+    def engine(self, name: str) -> str:
+        """The engine's own name. Raises RequestInvalid for one that is unknown or not allowed."""
+        found = catalog.find(name[:200]).name
+        if found not in self.engines:
+            accepted = "one of " + ", ".join(self.engines)
+            why = "these tools are set up without this engine"
+            raise RequestInvalid(Problem("engine", name, accepted, None, why))
+        return found
+
+    def _check_source(self, source: str) -> None:
+        if self.local_files or source[:8].lower().startswith(("https://", "http://", "data:")):
+            return
+        if not _is_inside(Path(source), self.out):
+            why = "these tools do not read other files of this machine"
+            accepted = "an https URL, or a picture that these tools saved"
+            raise RequestInvalid(Problem("images", source, accepted, None, why))
+
+    # -- money -------------------------------------------------------------------------------------
+    def limit(self, asked: int | None) -> int:
+        """The Buzz limit of a call: a model may lower it, not raise it."""
+        return self.max_buzz if asked is None else min(asked, self.max_buzz)
+
+    def pricing(self) -> dict[str, Any]:
+        """What is sent with every price request and purchase."""
+        return {
+            "allow_mature_content": self.allow_mature_content,
+            "currencies": self.currencies,
+        }
+
+    def buying(self, given: SubmitImage) -> dict[str, Any]:
+        """What surrounds a purchase."""
+        tags = list(dict.fromkeys((*self.tags, *given.tags)))
+        return {
+            **self.pricing(),
+            "tags": tags,
+            "max_buzz": self.limit(given.max_buzz),
+            "purpose": PURPOSE,
+        }
+
+    # -- the disk ----------------------------------------------------------------------------------
+    def folder(self, name: str | None) -> Path:
+        """Where a call's pictures go. Raises RequestInvalid for a way out of the output folder."""
+        if name is None:
+            return self.out
+        parts = name.strip().split("/")
+        usable = len(name) <= 200 and all(_PART.fullmatch(p) and p[-1] not in " ." for p in parts)
+        if not usable or not _is_inside(self.out.joinpath(*parts), self.out):
+            why = "leads out of the output folder, or is no plain name"
+            accepted = "a subfolder such as foxes/red: letters, digits, spaces, - _ and ."
+            raise RequestInvalid(Problem("folder", name, accepted, None, why))
+        return self.out.joinpath(*parts)
+
+
+def _split(given: EstimateImage) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options that are fields of the request, and the engine's own."""
+    fields: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    for option in given.options:
+        name = next((n for n in IN_OPTIONS if plain(n) == plain(option.name)), None)
+        into = options if name is None else fields
+        key = name or option.name
+        if key in into:
+            raise RequestInvalid(Problem("options", option.name, "each name once"))
+        into[key] = option.value if name is not None else _value(option.value)
+    return fields, options
+
+
+def _value(value: Any) -> Any:
+    """An option's value: JSON where it is JSON, else the text itself."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Does the path stay in the folder, links followed?"""
+    try:
+        return path.expanduser().resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):
+        return False
+
+
+def fixed(
+    max_buzz: int,
+    *,
+    out: str | os.PathLike[str] = OUT,
+    engines: Sequence[str] | None = None,
+    local_files: bool = True,
+    tags: Sequence[str] = (),
+    allow_mature_content: bool | None = None,
+    currencies: Sequence[str] | None = None,
+) -> Fixed:
+    """Settings from a developer's keywords."""
+    given: Mapping[str, Any] = {} if engines is None else {"engines": tuple(engines)}
+    return Fixed(
+        max_buzz,
+        out=Path(out),
+        local_files=local_files,
+        tags=tuple(tags),
+        allow_mature_content=allow_mature_content,
+        currencies=None if currencies is None else tuple(currencies),
+        **given,
+    )

@@ -1,0 +1,286 @@
+"""The tools, each defined once: name, words, arguments, what it does, hints.
+
+What a tool does is a generator over the client's public methods: it yields a call to make (or local
+work) and receives the outcome, so that one definition serves sync and async (see toolbox.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from civitai_skill.choose import choose_engine
+from civitai_skill.delivery import looked_at, workflow_failed
+from civitai_skill.engines.plan import plan
+from civitai_skill.errors import RequestInvalid, StillRunning
+from civitai_skill.history import row as history_row
+from civitai_skill.history import since
+from civitai_skill.tools.answers import (
+    Result,
+    Thumbnail,
+    look_again,
+    next_call,
+    row,
+    running,
+    thumbnails,
+    told,
+)
+from civitai_skill.tools.arguments import (
+    Arguments,
+    CancelImage,
+    ChooseEngine,
+    EstimateImage,
+    GenerateImage,
+    GetImage,
+    QueryImages,
+    SubmitImage,
+)
+from civitai_skill.tools.fixed import Fixed
+
+
+@dataclass(frozen=True)
+class Local:
+    """Work on this machine; the async driver runs it on a thread."""
+
+    run: Callable[[], Any]
+
+
+#: A call on a client: sync it gives the value, async an awaitable of it.
+Ask = Callable[[Any], Any]
+Steps = Generator[Ask | Local, Any, Result]
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What a host may assume; every door shows all four."""
+
+    read_only: bool
+    destructive: bool
+    idempotent: bool
+    open_world: bool
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One tool. `spends` says that a call may cost Buzz."""
+
+    name: str
+    title: str
+    description: str
+    arguments: type[Arguments]
+    steps: Callable[[Fixed, Any], Steps]
+    hints: Hints
+    spends: bool = False
+    default: bool = True
+
+
+# -- what they do ----------------------------------------------------------------------------------
+def _generate(fixed: Fixed, given: GenerateImage) -> Steps:
+    request, out = fixed.request(given), fixed.folder(given.folder)
+    buying = fixed.buying(given)
+    if given.estimate_only:
+        return (yield from _priced(fixed, given, buying["max_buzz"]))
+    if given.wait_seconds == 0:
+        workflow = yield lambda client: client.submit(request, **buying)
+        return running(looked_at(workflow))
+    try:
+        generation = yield lambda client: client.generate(
+            request, out=out, timeout=given.wait_seconds, **buying
+        )
+    except StillRunning as error:
+        return running(error.result or looked_at(error.workflow))
+    small = yield from _seen(given.include_image, generation)
+    return Result(told(generation), generation, small)
+
+
+def _submit(fixed: Fixed, given: SubmitImage) -> Steps:
+    request = fixed.request(given)
+    workflow = yield lambda client: client.submit(request, **fixed.buying(given))
+    return running(looked_at(workflow))
+
+
+def _estimate(fixed: Fixed, given: EstimateImage) -> Steps:
+    return (yield from _priced(fixed, given, fixed.max_buzz))
+
+
+def _priced(fixed: Fixed, given: EstimateImage, limit: int) -> Steps:
+    request = fixed.request(given)
+    quote = yield lambda client: client.estimate(request, **fixed.pricing())
+    decided = plan(request)
+    data: dict[str, Any] = {
+        "engine": f"{decided.family} {decided.variant}",
+        "buzz": quote.total,
+        "enough_buzz": not quote.insufficient_buzz,
+        "within_limit": quote.total is not None and quote.total <= limit,
+        "limit": limit,
+    }
+    if decided.size is not None:
+        data["size"] = "{}x{}".format(*decided.size)
+    for name in ("notes", "warnings"):
+        if getattr(decided, name):
+            data[name] = list(getattr(decided, name))
+    return Result(data, quote)
+
+
+def _get(fixed: Fixed, given: GetImage) -> Steps:
+    out = fixed.folder(given.folder)
+    workflow = yield lambda client: client.get(given.id)
+    if not workflow.done and given.wait_seconds:
+        try:
+            workflow = yield lambda client: client.wait(workflow, timeout=given.wait_seconds)
+        except StillRunning as error:
+            workflow = error.workflow
+    if not workflow.done:
+        return running(looked_at(workflow))
+    if not any(image.deliverable for image in workflow.images):
+        raise workflow_failed(looked_at(workflow), workflow.wanted)
+    generation = yield lambda client: client.download(workflow, out)
+    small = yield from _seen(given.include_image, generation)
+    return Result(told(generation), generation, small)
+
+
+def _seen(asked: str, generation: Any) -> Generator[Local, Any, tuple[Thumbnail, ...]]:
+    if asked != "thumbnail":
+        return ()
+    small: tuple[Thumbnail, ...] = yield Local(partial(thumbnails, generation.paths))
+    return small
+
+
+def _query(fixed: Fixed, given: QueryImages) -> Steps:
+    page = yield lambda client: client.page(
+        given.cursor,
+        tags=tuple(given.tags),
+        take=given.take,
+        since=since(given.since),
+        until=_until(given.until),
+    )
+    data: dict[str, Any] = {"items": [row(history_row(w)) for w in page.items[: given.take]]}
+    if page.next is not None:
+        again = {n: getattr(given, n) for n in given.model_fields_set} | {"cursor": page.next}
+        data["next"] = next_call("civitai_query_images", **again)
+    if not page.items:
+        data["message"] = "Nothing matches. Drop tags, or take an earlier since."
+    return Result(data, page)
+
+
+def _until(text: str | None) -> str | None:
+    try:
+        return since(text)
+    except RequestInvalid as error:
+        raise RequestInvalid(*(replace(p, field="until") for p in error.problems)) from None
+
+
+def _cancel(fixed: Fixed, given: CancelImage) -> Steps:
+    canceled = yield lambda client: client.cancel(given.id)
+    data: dict[str, Any] = {
+        "id": given.id,
+        "status": canceled.workflow.status,
+        "refunded": canceled.refunded,
+    }
+    if canceled.was_done:
+        data["message"] = "It had ended before; nothing was canceled."
+        if canceled.workflow.status == "succeeded":
+            data["next"] = look_again(given.id)
+    return Result(data, canceled)
+
+
+def _choose(fixed: Fixed, given: ChooseEngine) -> Steps:
+    choices = choose_engine(
+        given.needs,
+        width=given.width,
+        height=given.height,
+        aspect_ratio=given.aspect_ratio,
+        max_buzz=given.max_buzz,
+        references=given.references,
+        air=given.air,
+        engines=fixed.engines,
+    )
+    data = {
+        "choices": [choice.as_dict() for choice in choices],
+        "prompting": choices[0].prompting,
+        "next": "civitai_generate_image with the `arguments` of a choice and your prompt",
+    }
+    return Result(data, choices)
+    yield
+
+
+_READS = Hints(read_only=True, destructive=False, idempotent=True, open_world=True)
+_BUYS = Hints(read_only=False, destructive=False, idempotent=False, open_world=True)
+
+TOOLS: tuple[Tool, ...] = (
+    Tool(
+        "civitai_generate_image",
+        "Make pictures",
+        "Make or edit pictures with a Civitai engine and save them. Spends Buzz: 2 to 100 a "
+        "picture; above the limit it refuses and says what fits. Returns paths, seeds and the "
+        "price. If it is still running when wait_seconds are over, it returns the id and the next "
+        "call: make that call, do not generate again.",
+        GenerateImage,
+        _generate,
+        _BUYS,
+        spends=True,
+    ),
+    Tool(
+        "civitai_get_image",
+        "Look at a picture's workflow",
+        "State of a workflow by id; once it has ended, saves its pictures and returns the paths. "
+        "Use it after civitai_generate_image returned before the end, or for an id from "
+        "civitai_query_images. Spends nothing. Workflows are kept for 30 days.",
+        GetImage,
+        _get,
+        # It writes files, always the same ones.
+        Hints(read_only=False, destructive=False, idempotent=True, open_world=True),
+    ),
+    Tool(
+        "civitai_query_images",
+        "List past workflows",
+        "Past workflows, newest first: id, state, engine, price, prompt. Spends nothing.",
+        QueryImages,
+        _query,
+        _READS,
+    ),
+    Tool(
+        "civitai_cancel_image",
+        "Cancel a workflow",
+        "Cancel a running workflow by id and tell how much Buzz came back. Pictures that are ready "
+        "stay paid. Only when the user wants it stopped.",
+        CancelImage,
+        _cancel,
+        Hints(read_only=False, destructive=True, idempotent=True, open_world=True),
+    ),
+    Tool(
+        "civitai_choose_engine",
+        "Choose an engine",
+        "Rank the engines for what the picture is for: engine, variant, settings, price, one "
+        "reason, and how to word the prompt. Offline and free. Use it first unless the user named "
+        "an engine or flux2's default suits.",
+        ChooseEngine,
+        _choose,
+        Hints(read_only=True, destructive=False, idempotent=True, open_world=False),
+    ),
+    Tool(
+        "civitai_submit_image",
+        "Submit without waiting",
+        "Submit a picture and return its id at once. Spends Buzz. Then civitai_get_image.",
+        SubmitImage,
+        _submit,
+        _BUYS,
+        spends=True,
+        default=False,
+    ),
+    Tool(
+        "civitai_estimate_image",
+        "Price a picture",
+        "Ask the service what a picture would cost, in Buzz. Spends nothing.",
+        EstimateImage,
+        _estimate,
+        _READS,
+        default=False,
+    ),
+)
+
+BY_NAME: Mapping[str, Tool] = {tool.name: tool for tool in TOOLS}
+DEFAULT: tuple[str, ...] = tuple(tool.name for tool in TOOLS if tool.default)
+MODELS: Mapping[str, type[Arguments]] = {tool.name: tool.arguments for tool in TOOLS}

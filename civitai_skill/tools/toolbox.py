@@ -1,0 +1,181 @@
+"""A toolbox: tools, what the developer fixed, and the clients that run them, sync and async."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import anyio.to_thread
+
+from civitai_skill.client import AsyncCivitai, Civitai
+from civitai_skill.errors import CivitaiError, Problem, RequestInvalid
+from civitai_skill.tools.answers import Result, failure
+from civitai_skill.tools.arguments import Arguments, read
+from civitai_skill.tools.fixed import Fixed, fixed
+from civitai_skill.tools.registry import BY_NAME, DEFAULT, MODELS, Local, Steps, Tool
+
+Client = Civitai | AsyncCivitai
+
+
+class Toolbox:
+    """The tools as one developer set them up.
+
+    `client` is a Civitai or an AsyncCivitai; sync calls and async calls both work with either. Left
+    out, one is made from `key`, `sandbox` and the environment. `include` names the tools, the
+    default five when left out. The other keywords are those of `fixed`: out, max_buzz, engines,
+    local_files, tags, allow_mature_content, currencies. `max_buzz` is the client's own limit when
+    left out. Raises RequestInvalid for an unknown tool or engine, ConfigError for an unusable key.
+    """
+
+    def __init__(
+        self,
+        client: Client | None = None,
+        *,
+        include: Sequence[str] | None = None,
+        key: Any = None,
+        sandbox: Any = None,
+        max_buzz: int | None = None,
+        **settings: Any,
+    ) -> None:
+        self._given = client or Civitai(key, sandbox=sandbox)
+        self._owned = client is None
+        self._sync: Civitai | None = self._given if isinstance(self._given, Civitai) else None
+        self._lock = threading.Lock()
+        limit = self._given.settings.max_buzz if max_buzz is None else max_buzz
+        self.fixed: Fixed = fixed(limit, **settings)
+        self.tools: tuple[Tool, ...] = tuple(
+            find(name) for name in (DEFAULT if include is None else include)
+        )
+        self._models = {tool.name: MODELS[tool.name] for tool in self.tools}
+
+    def __repr__(self) -> str:
+        return f"Toolbox({self._given!r}, {len(self.tools)} tools)"
+
+    def close(self) -> None:
+        """Close the client that was made here; one that was given stays open."""
+        if self._sync is not None and (self._owned or self._sync is not self._given):
+            self._sync.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # -- calls -------------------------------------------------------------------------------------
+    def call(self, name: str, arguments: Any) -> Result:
+        """Run a tool. `arguments` is an object or its JSON text. Never raises a CivitaiError: the
+        answer then explains it."""
+        try:
+            return self._driven(self._steps(name, arguments))
+        except CivitaiError as error:
+            return failure(error, self.fixed.max_buzz)
+
+    async def acall(self, name: str, arguments: Any) -> Result:
+        """See call."""
+        try:
+            return await self._adriven(self._steps(name, arguments))
+        except CivitaiError as error:
+            return failure(error, self.fixed.max_buzz)
+
+    def _steps(self, name: str, arguments: Any) -> Steps:
+        tool = find(name, self.tools)
+        given: Arguments = read(self._models, tool.name, _object(arguments))
+        return tool.steps(self.fixed, given)
+
+    # -- the two drivers ---------------------------------------------------------------------------
+    def _driven(self, steps: Steps) -> Result:
+        client: Civitai | None = None
+        try:
+            ask = next(steps)
+            while True:
+                try:
+                    if isinstance(ask, Local):
+                        value = ask.run()
+                    else:
+                        client = client or self._client()
+                        value = ask(client)
+                except CivitaiError as error:
+                    ask = steps.throw(error)
+                else:
+                    ask = steps.send(value)
+        except StopIteration as end:
+            return _ended(end)
+
+    async def _adriven(self, steps: Steps) -> Result:
+        client: AsyncCivitai | None = None
+        try:
+            ask = next(steps)
+            while True:
+                try:
+                    if isinstance(ask, Local):
+                        value = await anyio.to_thread.run_sync(ask.run)
+                    else:
+                        client = client or self._aclient()
+                        value = await ask(client)
+                except CivitaiError as error:
+                    ask = steps.throw(error)
+                else:
+                    ask = steps.send(value)
+        except StopIteration as end:
+            return _ended(end)
+        finally:
+            if client is not None and client is not self._given:
+                await client.close()
+
+    def _client(self) -> Civitai:
+        with self._lock:
+            if self._sync is None:
+                self._sync = Civitai.like(self._given)
+            return self._sync
+
+    def _aclient(self) -> AsyncCivitai:
+        # A connection belongs to the event loop that opened it, and hosts run tools on several
+        # loops one after the other; so unless one was given, each call has a client of its own.
+        if isinstance(self._given, AsyncCivitai):
+            return self._given
+        return AsyncCivitai.like(self._given)
+
+
+def find(name: str, among: Sequence[Tool] = tuple(BY_NAME.values())) -> Tool:
+    """A tool by name, with or without the prefix. Raises RequestInvalid with the nearest."""
+    known = {tool.name: tool for tool in among}
+    wanted = str(name)[:100]
+    for spelling in (wanted, f"civitai_{wanted}"):
+        if spelling in known:
+            return known[spelling]
+    close = difflib.get_close_matches(wanted, known, 1, 0.5)
+    accepted = "one of " + ", ".join(known)
+    near = close[0] if close else None
+    raise RequestInvalid(Problem("tool", name, accepted, near, "there is no such tool here"))
+
+
+def _object(arguments: Any) -> Mapping[str, Any]:
+    """The arguments as an object; JSON text is read. Raises RequestInvalid."""
+    found = arguments
+    if isinstance(arguments, bytes | bytearray | str):
+        try:
+            found = json.loads(arguments) if arguments.strip() else {}
+        except (ValueError, RecursionError):
+            why = "not JSON"
+            raise RequestInvalid(
+                Problem("arguments", _start(arguments), "a JSON object", None, why)
+            ) from None
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise RequestInvalid(Problem("arguments", found, "a JSON object"))
+    return found
+
+
+def _start(arguments: bytes | bytearray | str) -> str:
+    start = arguments[:200]
+    return start if isinstance(start, str) else bytes(start).decode("utf-8", "replace")
+
+
+def _ended(end: StopIteration) -> Result:
+    assert isinstance(end.value, Result)
+    return end.value
