@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
@@ -44,7 +44,7 @@ class Case:
     ends: Ending
     prompt: str = "a red fox"
     quantity: int = 1
-    switches: Switches = Switches()
+    switches: Switches = field(default_factory=Switches)
 
 
 def made(pictures: int = 1, charged: int = PRICE) -> Ending:

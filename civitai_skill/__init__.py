@@ -16,6 +16,7 @@ _HOMES = {
     "AsyncCivitai": "client",
     "BadRequest": "errors",
     "Canceled": "flows",
+    "Choice": "choose",
     "Civitai": "client",
     "CivitaiError": "errors",
     "ConfigError": "errors",
@@ -38,21 +39,59 @@ _HOMES = {
     "ServerError": "errors",
     "Settings": "config",
     "StillRunning": "errors",
+    "Toolbox": "tools.toolbox",
     "TransportFailed": "errors",
     "Unauthorized": "errors",
     "Workflow": "workflow",
     "WorkflowFailed": "errors",
+    "acancel_image": "calls",
+    "achoose_engine": "calls",
+    "aestimate_image": "calls",
+    "agenerate_image": "calls",
+    "aget_image": "calls",
+    "aquery_images": "calls",
+    "aqueryimagegens": "calls",
+    "asubmit_image": "calls",
+    "asubmitimagegen": "calls",
     "build_workflow": "template",
+    "cancel_image": "calls",
+    "choose_engine": "choose",
     "describe_engine": "engines.describe",
+    "estimate_image": "calls",
     "estimate_offline": "engines.describe",
     "explain": "errors",
+    "generate_image": "calls",
+    "get_image": "calls",
     "list_engines": "engines.describe",
+    "query_images": "calls",
+    "queryimagegens": "calls",
+    "submit_image": "calls",
+    "submitimagegen": "calls",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
 
 if TYPE_CHECKING:
     from civitai_skill.air import Air as Air
+    from civitai_skill.calls import acancel_image as acancel_image
+    from civitai_skill.calls import achoose_engine as achoose_engine
+    from civitai_skill.calls import aestimate_image as aestimate_image
+    from civitai_skill.calls import agenerate_image as agenerate_image
+    from civitai_skill.calls import aget_image as aget_image
+    from civitai_skill.calls import aquery_images as aquery_images
+    from civitai_skill.calls import aqueryimagegens as aqueryimagegens
+    from civitai_skill.calls import asubmit_image as asubmit_image
+    from civitai_skill.calls import asubmitimagegen as asubmitimagegen
+    from civitai_skill.calls import cancel_image as cancel_image
+    from civitai_skill.calls import estimate_image as estimate_image
+    from civitai_skill.calls import generate_image as generate_image
+    from civitai_skill.calls import get_image as get_image
+    from civitai_skill.calls import query_images as query_images
+    from civitai_skill.calls import queryimagegens as queryimagegens
+    from civitai_skill.calls import submit_image as submit_image
+    from civitai_skill.calls import submitimagegen as submitimagegen
+    from civitai_skill.choose import Choice as Choice
+    from civitai_skill.choose import choose_engine as choose_engine
     from civitai_skill.client import AsyncCivitai as AsyncCivitai
     from civitai_skill.client import Civitai as Civitai
     from civitai_skill.config import Settings as Settings
@@ -86,6 +125,7 @@ if TYPE_CHECKING:
     from civitai_skill.request import ImageRequest as ImageRequest
     from civitai_skill.request import Lora as Lora
     from civitai_skill.template import build_workflow as build_workflow
+    from civitai_skill.tools.toolbox import Toolbox as Toolbox
     from civitai_skill.workflow import Progress as Progress
     from civitai_skill.workflow import Workflow as Workflow
 

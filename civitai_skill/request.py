@@ -184,6 +184,7 @@ _SYNONYMS = {
     "denoise": "strength",
     "denoisestrength": "strength",
     "denoising": "strength",
+    "weight": "strength",
     "air": "model, or loras for a LoRA",
     "version": "variant",
     "provider": "route",

@@ -300,9 +300,9 @@ def test_a_refused_request_sends_nothing(
     asked: dict[str, Any], box: Sandbox, tmp_path: Path
 ) -> None:
     spy = Spy(box)
-    with Civitai(sandbox=box, transport=spy, home=tmp_path) as client:
-        with pytest.raises(RequestInvalid):
-            client.generate(asked.pop("prompt"), out=tmp_path, **asked)
+    client = Civitai(sandbox=box, transport=spy, home=tmp_path)
+    with client, pytest.raises(RequestInvalid):
+        client.generate(asked.pop("prompt"), out=tmp_path, **asked)
 
     assert spy.seen == []
 
@@ -341,9 +341,7 @@ def test_a_large_source_is_uploaded_and_a_small_one_travels_inside(
     assert images[1].startswith("data:image/png;base64,")
 
 
-def test_the_key_goes_to_the_service_and_never_with_a_picture(
-    box: Sandbox, tmp_path: Path
-) -> None:
+def test_the_key_goes_to_the_service_and_never_with_a_picture(box: Sandbox, tmp_path: Path) -> None:
     spy = Spy(box)
     with Civitai("my-k3y", sandbox=box, transport=spy, home=tmp_path) as client:
         client.generate("a fox", out=tmp_path / "out")
@@ -351,9 +349,7 @@ def test_the_key_goes_to_the_service_and_never_with_a_picture(
 
     assert blobs
     assert all("authorization" not in r.headers for r in blobs)
-    assert all(
-        r.headers["authorization"] == "Bearer my-k3y" for r in spy.seen if r not in blobs
-    )
+    assert all(r.headers["authorization"] == "Bearer my-k3y" for r in spy.seen if r not in blobs)
 
 
 def test_health_tells_reachable_and_key_apart(call: Callable[..., Any], box: Sandbox) -> None:

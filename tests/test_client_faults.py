@@ -1,4 +1,4 @@
-"""Under every fault the client loses nothing and pays once; the sandbox's accounts are the judge."""
+"""Under every fault nothing is lost and nothing paid twice; the sandbox's accounts judge."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _spec.loader.exec_module(bench)
 def asynchronous(box: Sandbox, case: Any, out: Path) -> CivitaiError | None:
     async def generate() -> CivitaiError | None:
         async with AsyncCivitai(
-            sandbox=box, transport=SandboxTransport(box), retry=bench.RETRY, home=out.parent / "home"
+            sandbox=box,
+            transport=SandboxTransport(box),
+            retry=bench.RETRY,
+            home=out.parent / "home",
         ) as client:
             try:
                 await client.generate(case.prompt, quantity=case.quantity, out=out, timeout=1.5)

@@ -92,7 +92,7 @@ def test_tips_come_on_top(play: Play) -> None:
     ("step", "price"),
     [
         ({"$type": "imageUpscaler", "input": {"image": "https://x.org/a.png"}}, 4),
-        ({"$type": "imageUpscaler", "input": {"image": "https://x.org/a", "numberOfRepeats": 2}}, 8),
+        ({"$type": "imageUpscaler", "input": {"image": "https://x.org", "numberOfRepeats": 2}}, 8),
         ({"$type": "imageBackgroundRemoval", "input": {"image": "https://x.org/a.png"}}, 7),
         ({"$type": "convertImage", "input": {"image": "https://x.org/a.png",
           "output": {"format": "png", "hideMetadata": False}}}, 1),

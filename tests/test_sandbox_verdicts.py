@@ -24,7 +24,7 @@ WRONG: tuple[Any, ...] = (
     {"$ref": 5}, {"$ref": "$0", "path": 5}, {"$ref": "$0", "more": 1}, "x" * 11_000,
 )  # fmt: skip
 TAGS: tuple[Any, ...] = (
-    [str(i) for i in range(10)], [str(i) for i in range(11)], ["a", "a"], [1], [None], "a", ["", "b"],
+    list("abcdefghij"), list("abcdefghijk"), ["a", "a"], [1], [None], "a", ["", "b"],
 )  # fmt: skip
 DISCRIMINATORS = ("sdcpp", "comfy", "flux2", "openai", "sdxl", "anima", "createImage", "nonsense",
                   "editImage", "createVariant", "klein", "v1.0", "v2.0", "echo", "imageGen",

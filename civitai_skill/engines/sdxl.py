@@ -97,6 +97,11 @@ def _checkpoint(
 _EULER_A = ("euler_a", "euler_ancestral")
 _EULER = ("euler", "euler")
 
+_TAGS = (
+    "Danbooru tags, the most important first, with masterpiece, best quality, very aesthetic, "
+    "absurdres.",
+    "Negative: worst quality, low quality, bad anatomy, jpeg artifacts.",
+)
 _TALL = {"width": 640, "height": 1536}
 
 FAMILY = Family(
@@ -190,9 +195,7 @@ FAMILY = Family(
             seconds="10-25",
             aliases=("illustrious-xl",),
             notes=(
-                "Danbooru tags, the most important first, with masterpiece, best quality, "
-                "very aesthetic, absurdres.",
-                "Negative: worst quality, low quality, bad anatomy, jpeg artifacts.",
+                *_TAGS,
                 "This is v0.1, native at 1024; v1.0 (civitai:1232765@1389133) is native at 1536.",
             ),
         ),
@@ -209,7 +212,7 @@ FAMILY = Family(
             avoid_for="photos, prose prompts",
             seconds="10-25",
             aliases=("wai",),
-            notes=("Tags and negative as for illustrious.",),
+            notes=_TAGS,
         ),
         Variant(
             "noobai",

@@ -171,6 +171,6 @@ def _as_scope(one: Record) -> Record:
         output = one["text"]
     elif one["type"] != "imageGen":
         key = "image" if one["type"] == "imageBackgroundRemoval" else "blob"
-        output = {key: picture for picture in pictures}
+        output = {key: pictures[0]} if pictures else {}
     known = {name: one[name] for name in ("input", "name", "metadata")}
     return known | {"output": output}

@@ -7,6 +7,7 @@ the sandbox's memory and are tried in order; the first that matches a request ac
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from random import Random
@@ -92,9 +93,10 @@ class Fault:
         for name, choices in _CHOICES.items():
             if name in value and value[name] not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}")
-        for name, (types, low, words) in _RANGES.items():
+        for name, (types, low, high, words) in _RANGES.items():
             given = value.get(name)
-            right = isinstance(given, types) and not isinstance(given, bool) and given >= low
+            right = isinstance(given, types) and not isinstance(given, bool)
+            right = right and low <= given <= high
             if name in value and not (right or (given is None and name in _NULLABLE)):
                 raise ValueError(f"{name} must be {words}")
         for name in ("as_date", "committed"):
@@ -113,14 +115,14 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "fate": get_args(Fate),
 }
 _NUMBER = (int, float)
-_RANGES: dict[str, tuple[Any, float, str]] = {
-    "status": (int, 100, "an HTTP status"),
-    "retry_after": (_NUMBER, 0, "a number of seconds"),
-    "seconds": (_NUMBER, 0, "a number of seconds"),
-    "times": (int, 1, "a whole number from 1, or null for always"),
-    "skip": (int, 0, "a whole number"),
-    "chance": (_NUMBER, 0, "a probability from 0 to 1"),
-    "seed": (int, 0, "a whole number"),
+_RANGES: dict[str, tuple[Any, float, float, str]] = {
+    "status": (int, 100, 599, "an HTTP status"),
+    "retry_after": (_NUMBER, 0, math.inf, "a number of seconds"),
+    "seconds": (_NUMBER, 0, math.inf, "a number of seconds"),
+    "times": (int, 1, math.inf, "a whole number from 1, or null for always"),
+    "skip": (int, 0, math.inf, "a whole number"),
+    "chance": (_NUMBER, 0, 1, "a probability from 0 to 1"),
+    "seed": (int, 0, math.inf, "a whole number"),
 }
 _NULLABLE = frozenset({"retry_after", "times", "chance"})
 

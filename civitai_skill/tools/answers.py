@@ -56,6 +56,9 @@ def next_call(tool: str, **arguments: Any) -> dict[str, Any]:
 
 
 def look_again(workflow_id: str | None) -> dict[str, Any]:
+    """The next call for a workflow; without an id yet, the one that finds it."""
+    if workflow_id is None:
+        return next_call("civitai_query_images", since="1h", take=5)
     return next_call("civitai_get_image", id=workflow_id, wait_seconds=WAIT)
 
 
@@ -66,7 +69,8 @@ def told(generation: Generation) -> dict[str, Any]:
     data: dict[str, Any] = {"id": generation.id, "status": generation.status}
     if generation.engine is not None:
         data["engine"] = " ".join(filter(None, (generation.engine, generation.variant)))
-    data["buzz"] = workflow.cost.total
+    if workflow.cost.total is not None:
+        data["buzz"] = workflow.cost.total
     if any(workflow.cost.refunded.values()):
         data["refunded"] = sum(workflow.cost.refunded.values())
     data["images"] = [_picture(p) for p in generation.pictures]
@@ -87,12 +91,18 @@ def _picture(picture: Picture) -> dict[str, Any]:
     return found
 
 
-def running(generation: Generation) -> Result:
-    """Submitted and not done: a normal answer, with the exact next call."""
+def running(generation: Generation, *, already: bool = False) -> Result:
+    """Submitted and not done: a normal answer, with the exact next call.
+
+    `already` says that an earlier call bought it and this one bought nothing.
+    """
     data = told(generation)
     del data["images"]
     data["progress"] = str(generation.workflow.progress)
-    data["message"] = "Still running; its Buzz is committed. Do not submit it again."
+    if already:
+        data["message"] = "The same request is being made already; nothing new was bought."
+    else:
+        data["message"] = "Still running; its Buzz is committed. Do not submit it again."
     data["next"] = look_again(generation.id)
     return Result(data, generation)
 
@@ -138,7 +148,7 @@ def _hint(error: CivitaiError, hint: str, ceiling: int) -> tuple[str, dict[str, 
         return (
             "The service may have taken it. Look at the latest workflows as `next` says before "
             "submitting again, else it may be paid twice.",
-            next_call("civitai_query_images", since="1h", take=5),
+            look_again(None),
         )
     return _without_commands(hint), None
 

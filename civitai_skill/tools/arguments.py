@@ -27,7 +27,7 @@ from civitai_skill.engines import catalog
 from civitai_skill.engines.limits import limits
 from civitai_skill.engines.needs import Need
 from civitai_skill.errors import Problem, RequestInvalid, shown
-from civitai_skill.request import Lora, Quality, Spoken, nearest_name, problems_of
+from civitai_skill.request import ImageRequest, Lora, Quality, Spoken, nearest_name, problems_of
 from civitai_skill.scalars import Number, Text, Whole
 
 #: Seconds that a tool waits when nothing is said: most pictures are ready by then, and agents
@@ -55,16 +55,29 @@ def _listed(value: Any) -> Any:
 
 def _pairs(value: Any) -> Any:
     """Options as an object mean the same as a list of names and values."""
-    if isinstance(value, Mapping):
-        return [{"name": name, "value": item} for name, item in value.items()]
-    return value
+    if isinstance(value, Mapping) and not {"name", "value"} <= set(value):
+        value = [{"name": name, "value": item} for name, item in value.items()]
+    elif isinstance(value, Mapping):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        return value
+    return [v for v in value if not isinstance(v, Mapping) or _said(v.get("value", v))]
 
 
 def _weights(value: Any) -> Any:
     """LoRAs as {air: strength} mean the same as a list."""
     if isinstance(value, Mapping) and "air" not in value:
-        return [{"air": air, "strength": strength} for air, strength in value.items()]
-    return [value] if isinstance(value, Mapping) else value
+        value = [{"air": air, "strength": strength} for air, strength in value.items()]
+    elif isinstance(value, Mapping):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        return value
+    return [
+        {n: part for n, part in v.items() if n == "air" or _said(part)}
+        if isinstance(v, Mapping)
+        else v
+        for v in value
+    ]
 
 
 def _an_id(value: str) -> str:
@@ -363,9 +376,10 @@ def _meant(models: Mapping[str, type[Arguments]], name: str, word: str) -> str |
 
 
 def _option_names() -> set[str]:
-    forms = {form for family in catalog.families() for form in family.forms()}
-    wires = {limit.wire for form in forms for limit in limits(form).values()}
-    return {plain(name) for name in (*wires, *IN_OPTIONS)}
+    """Every engine's own fields, and the request's that go the same way."""
+    known = [k for f in catalog.families() for form in f.forms() for k in limits(form).values()]
+    own = {limit.wire for limit in known if limit.name not in ImageRequest.model_fields}
+    return {plain(name) for name in (*own, *IN_OPTIONS)}
 
 
 def _too_long(value: Any, depth: int = 4) -> str | None:

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field, create_model
+
 from civitai_skill.air import plain
 from civitai_skill.engines import catalog
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.request import ImageRequest
-from civitai_skill.tools.arguments import IN_OPTIONS, EstimateImage, SubmitImage
+from civitai_skill.scalars import Text
+from civitai_skill.tools.arguments import IN_OPTIONS, Arguments, EstimateImage, SubmitImage
 
 OUT = Path("pictures")
 #: The door's name in the ledger; a request that an agent repeats goes on with the first one.
@@ -49,6 +52,17 @@ class Fixed:
         names = [catalog.find(name).name for name in self.engines]
         object.__setattr__(self, "engines", tuple(dict.fromkeys(names)))
         object.__setattr__(self, "default_engine", default if default in names else names[0])
+
+    def narrowed(self, model: type[Arguments]) -> type[Arguments]:
+        """An argument model that offers only the engines that are allowed."""
+        if "engine" not in model.model_fields or set(self.engines) == set(catalog.NAMES):
+            return model
+        said = Field(
+            default=self.default_engine,
+            description=f"Default {self.default_engine}. civitai_choose_engine tells them apart.",
+            json_schema_extra={"enum": list(self.engines)},
+        )
+        return create_model(model.__name__, __base__=model, engine=(Text, said))
 
     # -- the request -------------------------------------------------------------------------------
     def request(self, given: EstimateImage) -> ImageRequest:
@@ -108,7 +122,7 @@ class Fixed:
         usable = len(name) <= 200 and all(_PART.fullmatch(p) and p[-1] not in " ." for p in parts)
         if not usable or not _is_inside(self.out.joinpath(*parts), self.out):
             why = "leads out of the output folder, or is no plain name"
-            accepted = "a subfolder such as foxes/red: letters, digits, spaces, - _ and ."
+            accepted = "a subfolder such as foxes/red: letters, digits, spaces, dots, - and _"
             raise RequestInvalid(Problem("folder", name, accepted, None, why))
         return self.out.joinpath(*parts)
 

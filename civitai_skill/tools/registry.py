@@ -83,22 +83,30 @@ def _generate(fixed: Fixed, given: GenerateImage) -> Steps:
     if given.estimate_only:
         return (yield from _priced(fixed, given, buying["max_buzz"]))
     if given.wait_seconds == 0:
-        workflow = yield lambda client: client.submit(request, **buying)
-        return running(looked_at(workflow))
+        return (yield from _submit(fixed, given))
     try:
         generation = yield lambda client: client.generate(
             request, out=out, timeout=given.wait_seconds, **buying
         )
     except StillRunning as error:
-        return running(error.result or looked_at(error.workflow))
+        return _still(error)
     small = yield from _seen(given.include_image, generation)
     return Result(told(generation), generation, small)
 
 
 def _submit(fixed: Fixed, given: SubmitImage) -> Steps:
     request = fixed.request(given)
-    workflow = yield lambda client: client.submit(request, **fixed.buying(given))
+    try:
+        workflow = yield lambda client: client.submit(request, **fixed.buying(given))
+    except StillRunning as error:
+        return _still(error)
     return running(looked_at(workflow))
+
+
+def _still(error: StillRunning) -> Result:
+    if error.result is not None:
+        return running(error.result)
+    return running(looked_at(error.workflow), already=True)
 
 
 def _estimate(fixed: Fixed, given: EstimateImage) -> Steps:
@@ -200,7 +208,7 @@ def _choose(fixed: Fixed, given: ChooseEngine) -> Steps:
     data = {
         "choices": [choice.as_dict() for choice in choices],
         "prompting": choices[0].prompting,
-        "next": "civitai_generate_image with the `arguments` of a choice and your prompt",
+        "then": "civitai_generate_image with the `arguments` of a choice and your prompt",
     }
     return Result(data, choices)
     yield

@@ -15,7 +15,7 @@ from civitai_skill.errors import CivitaiError, Problem, RequestInvalid
 from civitai_skill.tools.answers import Result, failure
 from civitai_skill.tools.arguments import Arguments, read
 from civitai_skill.tools.fixed import Fixed, fixed
-from civitai_skill.tools.registry import BY_NAME, DEFAULT, MODELS, Local, Steps, Tool
+from civitai_skill.tools.registry import BY_NAME, DEFAULT, Local, Steps, Tool
 
 Client = Civitai | AsyncCivitai
 
@@ -49,7 +49,10 @@ class Toolbox:
         self.tools: tuple[Tool, ...] = tuple(
             find(name) for name in (DEFAULT if include is None else include)
         )
-        self._models = {tool.name: MODELS[tool.name] for tool in self.tools}
+        #: The argument models, narrowed to what was fixed.
+        self.models: Mapping[str, type[Arguments]] = {
+            tool.name: self.fixed.narrowed(tool.arguments) for tool in self.tools
+        }
 
     def __repr__(self) -> str:
         return f"Toolbox({self._given!r}, {len(self.tools)} tools)"
@@ -83,7 +86,7 @@ class Toolbox:
 
     def _steps(self, name: str, arguments: Any) -> Steps:
         tool = find(name, self.tools)
-        given: Arguments = read(self._models, tool.name, _object(arguments))
+        given: Arguments = read(self.models, tool.name, _object(arguments))
         return tool.steps(self.fixed, given)
 
     # -- the two drivers ---------------------------------------------------------------------------

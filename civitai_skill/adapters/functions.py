@@ -1,0 +1,172 @@
+"""Function schemas for OpenAI, Anthropic and Gemini, and the way back from a raw tool call.
+
+    tools = openai_tools(api="chat")
+    ...
+    text = dispatch(call.function.name, call.function.arguments)
+
+Each dialect has rules of its own, and a schema that breaks one is refused as a whole. So the
+schemas are written here from the argument models and not taken over as pydantic writes them.
+Results are text: where a picture can be shown, it is for the caller to load the path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from civitai_skill.tools.registry import BY_NAME, DEFAULT, MODELS, Tool
+from civitai_skill.tools.toolbox import Toolbox, find
+
+# A text answer can't carry a thumbnail.
+_HIDDEN = frozenset({"include_image"})
+
+# What may stand beside a type. OpenAI's strict subset knows no lengths and no defaults; Anthropic's
+# neither ranges nor numbers of items. The descriptions say what matters of them.
+_OPENAI = frozenset({"type", "enum", "minimum", "maximum", "minItems", "maxItems", "pattern"})
+_ANTHROPIC_STRICT = frozenset({"type", "enum"})
+_PLAIN = _OPENAI | {"default", "minLength", "maxLength"}
+
+_NULL = {"type": "null"}
+
+
+# -- schemas ---------------------------------------------------------------------------------------
+def openai_tools(
+    box: Toolbox | None = None,
+    *,
+    api: Literal["chat", "responses"] = "chat",
+    strict: bool = True,
+    include: Sequence[str] | None = None,
+) -> list[dict[str, Any]]:
+    """Write the tools for OpenAI's Chat Completions ("chat") or Responses API.
+
+    Strict means that every property is required and an optional one may be null. `strict` is always
+    sent, because the Responses API takes an absent one for true and rewrites the schema. Raises
+    RequestInvalid for an unknown tool.
+    """
+    found = []
+    for tool in _tools(box, include):
+        function = {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": _schema(tool, box, _OPENAI if strict else _PLAIN, nullable=strict),
+            "strict": strict,
+        }
+        chat = {"type": "function", "function": function}
+        found.append(chat if api == "chat" else {"type": "function", **function})
+    return found
+
+
+def anthropic_tools(
+    box: Toolbox | None = None, *, strict: bool = False, include: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """Write the tools for Anthropic's Messages API, with truly optional properties.
+
+    With `strict` the tools that spend are strict; the default set then stays within what a request
+    may hold (24 optional and 16 union-typed parameters in all strict tools together).
+    """
+    found = []
+    for tool in _tools(box, include):
+        strictly = strict and tool.spends
+        made: dict[str, Any] = {
+            "name": tool.name,
+            "description": tool.description,
+            "input_schema": _schema(tool, box, _ANTHROPIC_STRICT if strictly else _PLAIN),
+        }
+        found.append({**made, "strict": True} if strictly else made)
+    return found
+
+
+def gemini_tools(
+    box: Toolbox | None = None, *, include: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """Write Gemini's function declarations, for `types.Tool(function_declarations=...)`."""
+    return [
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters_json_schema": _schema(tool, box, _PLAIN),
+        }
+        for tool in _tools(box, include)
+    ]
+
+
+def _tools(box: Toolbox | None, include: Sequence[str] | None) -> list[Tool]:
+    if include is not None:
+        return [find(name) if box is None else find(name, box.tools) for name in include]
+    return [BY_NAME[name] for name in DEFAULT] if box is None else list(box.tools)
+
+
+def _schema(
+    tool: Tool, box: Toolbox | None, kept: frozenset[str], *, nullable: bool = False
+) -> dict[str, Any]:
+    model = (MODELS if box is None else box.models)[tool.name]
+    whole = model.model_json_schema()
+    return _Dialect(whole.get("$defs", {}), kept, nullable).object(whole)
+
+
+class _Dialect:
+    """Rewrites a schema of pydantic's: references resolved, titles gone, only what is `kept`."""
+
+    def __init__(self, defs: Mapping[str, Any], kept: frozenset[str], nullable: bool) -> None:
+        self._defs = defs
+        self._kept = kept
+        self._nullable = nullable
+
+    def object(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """An object; where it is nullable, every property is required."""
+        needed = schema.get("required", [])
+        properties = {
+            name: self._property(part, optional=name not in needed)
+            for name, part in schema["properties"].items()
+            if name not in _HIDDEN
+        }
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": list(properties) if self._nullable else list(needed),
+            "additionalProperties": False,
+        }
+
+    def _property(self, part: Mapping[str, Any], *, optional: bool) -> dict[str, Any]:
+        core = self._value(part)
+        said = {"description": part["description"]} if "description" in part else {}
+        if optional and self._nullable:
+            return {**said, "anyOf": [core, _NULL]}
+        return {**core, **said}
+
+    def _value(self, part: Mapping[str, Any]) -> dict[str, Any]:
+        if "$ref" in part:
+            part = self._defs[part["$ref"].rpartition("/")[2]]
+        if "anyOf" in part:
+            (part,) = ({**part, **one} for one in part["anyOf"] if one != _NULL)
+        if part["type"] == "object":
+            return self.object(part)
+        kept = {n: v for n, v in part.items() if n in self._kept and not _is_nothing(n, v)}
+        if part["type"] == "array":
+            kept["items"] = self._value(part["items"])
+        return kept
+
+
+def _is_nothing(name: str, value: Any) -> bool:
+    return name == "default" and value in (None, [], {})
+
+
+# -- calls -----------------------------------------------------------------------------------------
+def dispatch(name: str, arguments: Any, *, box: Toolbox | None = None) -> str:
+    """Run a raw tool call and give the text to send back, errors included.
+
+    `arguments` is the object or its JSON text; nulls and placeholders count as left out. `box` is
+    the developer's own Toolbox; left out, one with every tool is made from the environment.
+    """
+    if box is not None:
+        return box.call(name, arguments).text
+    with Toolbox(include=tuple(BY_NAME)) as own:
+        return own.call(name, arguments).text
+
+
+async def adispatch(name: str, arguments: Any, *, box: Toolbox | None = None) -> str:
+    """See dispatch."""
+    if box is not None:
+        return (await box.acall(name, arguments)).text
+    with Toolbox(include=tuple(BY_NAME)) as own:
+        return (await own.acall(name, arguments)).text

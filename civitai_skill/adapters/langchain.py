@@ -1,0 +1,137 @@
+"""The tools for LangChain and LangGraph.
+
+    agent = create_agent(model, langchain_tools(out="pictures"), system_prompt=system_message())
+
+Each tool gives the model a small text and the developer the full objects (`ToolMessage.artifact`).
+An error comes back as a ToolMessage of status "error" that says what to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+try:
+    from langchain_core.messages import SystemMessage
+    from langchain_core.tools import BaseTool, BaseToolkit, ToolException
+except ModuleNotFoundError as missing:
+    from civitai_skill.errors import ConfigError
+
+    raise ConfigError(
+        "langchain-core is not installed.", hint="pip install 'civitai-skill[langchain]'"
+    ) from missing
+
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+
+from civitai_skill.tools.answers import Result, failure
+from civitai_skill.tools.arguments import refusal
+from civitai_skill.tools.guidance import guidance
+from civitai_skill.tools.registry import Tool
+from civitai_skill.tools.toolbox import Client, Toolbox
+
+__all__ = ["CivitaiTool", "CivitaiToolkit", "guidance", "langchain_tools", "system_message"]
+
+
+class CivitaiTool(BaseTool):
+    """One of the tools; made by `langchain_tools` or a CivitaiToolkit."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    response_format: str = "content_and_artifact"  # type: ignore[assignment]
+    handle_tool_error: Any = True
+    _box: Toolbox = PrivateAttr()
+    _tool: Tool = PrivateAttr()
+
+    def __init__(self, box: Toolbox, tool: Tool) -> None:
+        super().__init__(
+            name=tool.name,
+            description=tool.description,
+            args_schema=box.models[tool.name],
+            handle_validation_error=_refuser(box, tool),
+            metadata={"title": tool.title, "spends_buzz": tool.spends, **vars(tool.hints)},
+        )
+        self._box, self._tool = box, tool
+
+    def _run(self, *args: Any, **arguments: Any) -> tuple[str | list[dict[str, Any]], Any]:
+        return _message(self._box.call(self._tool.name, self._named(args, arguments)))
+
+    async def _arun(self, *args: Any, **arguments: Any) -> tuple[str | list[dict[str, Any]], Any]:
+        return _message(await self._box.acall(self._tool.name, self._named(args, arguments)))
+
+    def _named(self, args: tuple[Any, ...], arguments: dict[str, Any]) -> dict[str, Any]:
+        """LangChain hands a plain text on as it is; it means the first field."""
+        fields = iter(self._box.models[self._tool.name].model_fields)
+        said = {**dict(zip(fields, args, strict=False)), **arguments}
+        return {n: v for n, v in said.items() if n not in ("run_manager", "config")}
+
+
+def _refuser(box: Toolbox, tool: Tool) -> Callable[[Any], str]:
+    """Tells a wrong argument in the words that name the right one."""
+
+    def refused(error: Any) -> str:
+        return failure(refusal(box.models, tool.name, error), box.fixed.max_buzz).text
+
+    return refused
+
+
+def _message(result: Result) -> tuple[str | list[dict[str, Any]], Any]:
+    if result.failed:
+        raise ToolException(result.text)
+    if not result.thumbnails:
+        return result.text, result.artifact
+    blocks: list[dict[str, Any]] = [{"type": "text", "text": result.text}]
+    for small in result.thumbnails:
+        blocks.append({"type": "image", "base64": small.data, "mime_type": small.mime})
+    return blocks, result.artifact
+
+
+def langchain_tools(
+    client: Client | None = None,
+    include: Sequence[str] | None = None,
+    *,
+    key: SecretStr | str | None = None,
+    **settings: Any,
+) -> list[CivitaiTool]:
+    """Make the tools; what is said here no argument of a model overrides.
+
+    `include` names them, the default five when left out. `settings` are those of Toolbox: out,
+    max_buzz, engines, local_files, tags, allow_mature_content, currencies, sandbox. Raises
+    RequestInvalid or ConfigError.
+    """
+    box = Toolbox(client, include=include, key=key, **settings)
+    return [CivitaiTool(box, tool) for tool in box.tools]
+
+
+class CivitaiToolkit(BaseToolkit):
+    """The tools as a toolkit: `CivitaiToolkit(key=..., out="pictures").get_tools()`.
+
+    `client` is a Civitai or AsyncCivitai; left out, one is made from `key` and the environment.
+    `settings` are further keywords of `langchain_tools`.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    client: Any = Field(default=None, exclude=True, repr=False)
+    key: SecretStr | None = None
+    include: list[str] | None = None
+    out: str = "pictures"
+    max_buzz: int | None = None
+    settings: dict[str, Any] = Field(default={}, repr=False)
+
+    def get_tools(self) -> list[BaseTool]:
+        """The tools, in the order of `include`."""
+        return list(
+            langchain_tools(
+                self.client,
+                self.include,
+                key=self.key,
+                out=self.out,
+                max_buzz=self.max_buzz,
+                **self.settings,
+            )
+        )
+
+
+def system_message(engines: Sequence[str] | None = None, *, also: str = "") -> SystemMessage:
+    """The guidance as a message for `create_agent(system_prompt=...)`; `also` is put before it."""
+    return SystemMessage(f"{also}\n\n{guidance(engines)}".strip())
