@@ -124,13 +124,14 @@ class BaseClient:
             purpose=call.purpose,
             again=call.again,
             joins=call.purpose != "python",
+            sources=call.sources,
             tell=call.tell,
             keep=self._unsettled.__setitem__,
         )
 
     def _estimate(self, request: Asked, given: Pricing) -> Flow[Quote]:
         call, service = Call(request, given), self._service
-        decided, opened = yield from pricing.decide(call.request)
+        decided, opened = yield from pricing.decide(call.request, call.sources)
         decided = yield from pricing.placed(service, decided, opened)
         return (yield from pricing.quoted(service, decided, call.terms))
 

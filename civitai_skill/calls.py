@@ -227,27 +227,34 @@ async def asubmitimagegen(
 
 
 def queryimagegens(
-    take: int = 20,
+    take: int | None = None,
     cursor: str | None = None,
-    tags: Sequence[str] = (),
+    tags: Sequence[str] | None = None,
     *,
     client: Civitai | None = None,
 ) -> dict[str, Any]:
     """Query past workflows and give them as they came: `items`, and `next` where there is more."""
     with _opened(client) as civitai:
-        return _raw(civitai.page(cursor, take=take, tags=tags))
+        return _raw(civitai.page(cursor, **_asked(take, tags)))
 
 
 async def aqueryimagegens(
-    take: int = 20,
+    take: int | None = None,
     cursor: str | None = None,
-    tags: Sequence[str] = (),
+    tags: Sequence[str] | None = None,
     *,
     client: AsyncCivitai | None = None,
 ) -> dict[str, Any]:
     """See queryimagegens."""
     async with _aopened(client) as civitai:
-        return _raw(await civitai.page(cursor, take=take, tags=tags))
+        return _raw(await civitai.page(cursor, **_asked(take, tags)))
+
+
+def _asked(take: int | None, tags: Sequence[str] | None) -> Filters:
+    found: Filters = {"tags": tags or ()}
+    if take is not None:
+        found["take"] = take
+    return found
 
 
 def _raw(page: Page) -> dict[str, Any]:

@@ -85,6 +85,10 @@ class Generation:
         return out
 
 
+#: Saves picture number `n` and says where. Raises OSError.
+Place = Callable[[int, download.Fetched], Path]
+
+
 def brought_home(
     service: Service,
     workflow: Workflow,
@@ -95,10 +99,12 @@ def brought_home(
     resumed: bool = False,
     have: Mapping[int, Path] | None = None,
     record: Callable[[int, Path, bytes], None] | None = None,
+    place: Place | None = None,
 ) -> Flow[Generation]:
     """Save every picture of a finished workflow.
 
     `have` are pictures that are on disk already, by number; `record` hears of each one saved.
+    `place` saves one where it belongs; left out, it is named after the workflow and its number.
 
     Raises WorkflowFailed when the workflow gave fewer pictures than asked for, TransportFailed when
     one is there but could not be fetched or written; both carry the Generation in `result`.
@@ -117,8 +123,9 @@ def brought_home(
             continue
         try:
             fetched = yield from download.fetch(service, image, workflow.id or "")
-            stem = f"{workflow.id}-{n}"
-            path = yield Work(partial(_kept, fetched, out, stem, n, record))
+            saved = partial(download.save, fetched, out, f"{workflow.id}-{n}")
+            put = saved if place is None else partial(place, n, fetched)
+            path = yield Work(partial(_kept, put, n, fetched.data, record))
         except TransportFailed as error:
             trouble = error
             pictures.append(replace(_missing(image), available=True, reason=error.message))
@@ -144,15 +151,14 @@ def brought_home(
 
 
 def _kept(
-    fetched: download.Fetched,
-    out: Path,
-    stem: str,
+    put: Callable[[], Path],
     n: int,
+    data: bytes,
     record: Callable[[int, Path, bytes], None] | None,
 ) -> Path:
-    path = download.save(fetched, out, stem)
+    path = put()
     if record is not None:
-        record(n, path, fetched.data)
+        record(n, path, data)
     return path
 
 

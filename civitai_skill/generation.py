@@ -15,7 +15,7 @@ from pathlib import Path
 
 from civitai_skill import download, flows
 from civitai_skill.alive import is_mine
-from civitai_skill.delivery import Generation, Picture, brought_home, summary
+from civitai_skill.delivery import Generation, Picture, Place, brought_home, summary
 from civitai_skill.engines.plan import Plan, with_seed
 from civitai_skill.errors import (
     ApiError,
@@ -31,6 +31,7 @@ from civitai_skill.identity import identity_of
 from civitai_skill.ledger import Budget, Ledger, Run
 from civitai_skill.pricing import Priced, Terms, decide, guarded, placed
 from civitai_skill.request import ImageRequest
+from civitai_skill.sources import EVERY_SOURCE, SourcePolicy
 from civitai_skill.workflow import Progress, Workflow
 
 
@@ -82,7 +83,8 @@ class Order:
     `limit` is Buzz for this call, `budget` for all calls together. `again` buys anew whatever is
     open. `joins` says what happens to the same request while this process itself is still making
     it: True reports it (a caller that repeats itself), False buys it too (a program that wants
-    several). `purpose` is for the ledger's reader; `where` tells accounts and services apart;
+    several). `unpriced` lets a price through that nobody tells; `sources` says which sources may
+    be named. `purpose` is for the ledger's reader; `where` tells accounts and services apart;
     `keep` gets the key and bytes of a submit whose fate stayed unknown.
     """
 
@@ -95,6 +97,8 @@ class Order:
     purpose: str = "python"
     again: bool = False
     joins: bool = False
+    unpriced: bool = False
+    sources: SourcePolicy = EVERY_SOURCE
     tell: Tell = silent
     keep: Keep = _forget
 
@@ -115,17 +119,19 @@ def bought(service: Service, order: Order, out: Path | None = None) -> Flow[Boug
 
     Raises StillRunning when another process is making the same right now.
     """
-    decided, opened = yield from decide(order.request)
+    decided, opened = yield from decide(order.request, order.sources)
     order.terms.body(decided, order.terms.external_id)  # refuse the surroundings before sending
     ledger = order.ledger
-    identity = identity_of(order.request, decided, opened, order.terms, order.where, out)
+    # A key of the caller's own is the purchase's name, wherever its pictures go.
+    place = out if order.terms.external_id is None else None
+    identity = identity_of(order.request, decided, opened, order.terms, order.where, place)
     if ledger is not None:
         earlier = yield Work(partial(_earlier, ledger, order, identity))
         if earlier is not None:
             return (yield from _gone_on(service, order, earlier, decided))
     decided = yield from placed(service, decided, opened)
     price = yield from guarded(
-        service, decided, order.terms, order.limit, order.tell, order.request
+        service, decided, order.terms, order.limit, order.tell, order.request, order.unpriced
     )
     key = order.terms.external_id or flows.fresh_key()
     run = Run(
@@ -153,6 +159,8 @@ def _earlier(ledger: Ledger, order: Order, identity: str) -> Run | None:
     key = order.terms.external_id
     named = ledger.run(key) if key is not None else None
     if named is not None:
+        if named.state == "dropped":
+            return None  # the service never had it, so it is a purchase like any other
         if named.identity == identity:
             return named  # whatever became of it: the service answers with the same workflow
         raise RequestInvalid(
@@ -168,7 +176,7 @@ def _begun(ledger: Ledger, order: Order, run: Run) -> Run | None:
     begun = ledger.begin(run, again=order.again, budget=order.budget)
     if begun.fresh:
         return None
-    if _joinable(ledger, order, begun.run):
+    if begun.run.key == run.key or _joinable(ledger, order, begun.run):
         return begun.run
     ledger.begin(run, again=True, budget=order.budget)
     return None
@@ -269,6 +277,7 @@ def finished(
     out: Path,
     timeout: float,
     now: flows.Clock = time.monotonic,
+    place: Place | None = None,
 ) -> Flow[Generation]:
     """Wait for a purchase and bring it home, writing down how it went."""
     watched = None if order.tell is silent else order.tell
@@ -284,7 +293,7 @@ def finished(
     if ledger is None or run is None:
         home = brought_home(
             service, workflow, out=out, decided=purchase.plan, tell=order.tell,
-            resumed=purchase.resumed,
+            resumed=purchase.resumed, place=place,
         )  # fmt: skip
         return (yield from home)
     kept = sum(workflow.cost.by_currency.values()) if workflow.cost.paid else workflow.cost.total
@@ -301,6 +310,7 @@ def finished(
             resumed=purchase.resumed,
             have=have,
             record=partial(_recorded, ledger, run.key),
+            place=place,
         )
     except WorkflowFailed:
         yield from _noted(partial(ledger.closed, run.key))

@@ -15,10 +15,11 @@ a run of the same identity is open already, and whether the budget has room for 
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,6 +130,8 @@ class Ledger:
         self.path = path
         self._clock = clock
         self._ready = False
+        # SQLite lets waiting threads starve each other; here they take turns.
+        self._turn = threading.Lock()
 
     @property
     def _owners(self) -> Path:
@@ -138,23 +141,25 @@ class Ledger:
     def begin(self, run: Run, *, again: bool, budget: Budget | None) -> Opened:
         """Write a run down before it is submitted, unless one of its identity is open already.
 
-        `again` buys anew whatever is open. Raises OverBudget when the budget has no room.
+        `again` buys anew whatever is open. A key that is known already stays what it is, unless it
+        was dropped. Raises OverBudget when the budget has no room.
         """
         me = self._me()
         with self._transaction() as db:
+            known = _first(db, "key = ?", run.key)
+            if known is not None and known.state != "dropped":
+                return Opened(known, fresh=False)
             earlier = None if again else self._joinable(db, run.identity)
             if earlier is not None:
                 return Opened(earlier, fresh=False)
             if budget is not None:
                 self._room(db, budget, run.reserved)
-            now = self._clock()
-            db.execute(
-                "INSERT INTO runs (key, identity, purpose, body, engine, variant, wanted, out,"
-                " reserved, owner, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (run.key, run.identity, run.purpose, run.body, run.engine, run.variant,
-                 run.wanted, run.out, run.reserved, me, now),
-            )  # fmt: skip
-            return Opened(_one(db, run.key), fresh=True)
+            new = replace(run, owner=me, created=self._clock(), state="open",
+                          workflow=None, status=None, cost=None, reason=None)  # fmt: skip
+            names, values = zip(*vars(new).items(), strict=True)
+            marks = ", ".join("?" * len(names))
+            db.execute(f"INSERT OR REPLACE INTO runs ({', '.join(names)}) VALUES ({marks})", values)
+            return Opened(new, fresh=True)
 
     def open_run(self, identity: str) -> Run | None:
         """The run of this identity that a new request should go on with, or None."""
@@ -166,11 +171,16 @@ class Ledger:
         me = self._me()
         with self._transaction() as db:
             db.execute("UPDATE runs SET owner = ? WHERE key = ?", (me, key))
-            return _one(db, key)
+            return _run(db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
 
     def submitted(self, key: str, workflow: str | None, cost: int | None) -> None:
         """The service took it; the price it told replaces the reservation."""
-        self._set(key, workflow=workflow, cost=cost)
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET workflow = ?, cost = ?,"
+                " state = iif(state = 'dropped', 'open', state) WHERE key = ?",
+                (workflow, cost, key),
+            )
 
     def finished(self, key: str, status: str, cost: int | None, reason: str | None) -> None:
         """It ended; the cost is what was kept in the end."""
@@ -189,21 +199,25 @@ class Ledger:
         self._set(key, state="closed")
 
     def dropped(self, key: str, reason: str) -> None:
-        """The service certainly did not take it."""
-        self._set(key, state="dropped", cost=0, reason=reason)
+        """The service certainly did not take it, and no other process has taken it up since."""
+        me = self._me()
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET state = 'dropped', cost = 0, reason = ?"
+                " WHERE key = ? AND owner = ? AND workflow IS NULL",
+                (reason, key, me),
+            )
 
     # -- reading -----------------------------------------------------------------------------
     def run(self, key: str) -> Run | None:
         """One run by its key."""
         with self._transaction() as db:
-            row = db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone()
-            return None if row is None else _run(row)
+            return _first(db, "key = ?", key)
 
     def of_workflow(self, workflow: str) -> Run | None:
         """The run that a workflow belongs to."""
         with self._transaction() as db:
-            row = db.execute("SELECT * FROM runs WHERE workflow = ?", (workflow,)).fetchone()
-            return None if row is None else _run(row)
+            return _first(db, "workflow = ?", workflow)
 
     def unfinished(self) -> list[Run]:
         """Open runs whose process is gone, oldest first."""
@@ -301,12 +315,8 @@ class Ledger:
 
     # -- inside ------------------------------------------------------------------------------
     def _joinable(self, db: sqlite3.Connection, identity: str) -> Run | None:
-        row = db.execute(
-            "SELECT * FROM runs WHERE identity = ? AND state = 'open' AND created >= ?"
-            " ORDER BY created DESC LIMIT 1",
-            (identity, self._clock() - JOINABLE),
-        ).fetchone()
-        return None if row is None else _run(row)
+        recent = "identity = ? AND state = 'open' AND created >= ? ORDER BY created DESC"
+        return _first(db, recent, identity, self._clock() - JOINABLE)
 
     def _set(self, key: str, **values: Any) -> None:
         names = ", ".join(f"{name} = ?" for name in values)
@@ -321,18 +331,19 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
-            db = self._connect()
-        except (sqlite3.Error, OSError) as error:
-            raise self._trouble(error) from None
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            yield db
-            db.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise self._trouble(error) from None
-        finally:
-            db.close()
+        with self._turn:
+            try:
+                db = self._connect()
+            except (sqlite3.Error, OSError) as error:
+                raise self._trouble(error) from None
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                yield db
+                db.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise self._trouble(error) from None
+            finally:
+                db.close()
 
     def _connect(self) -> sqlite3.Connection:
         if not self._ready:
@@ -379,8 +390,9 @@ def _migrate(db: sqlite3.Connection, migrations: Sequence[str]) -> None:
         raise
 
 
-def _one(db: sqlite3.Connection, key: str) -> Run:
-    return _run(db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
+def _first(db: sqlite3.Connection, where: str, *values: Any) -> Run | None:
+    row = db.execute(f"SELECT * FROM runs WHERE {where} LIMIT 1", values).fetchone()
+    return None if row is None else _run(row)
 
 
 def _run(row: sqlite3.Row) -> Run:

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 from civitai_skill.generation import Tell, silent
 from civitai_skill.pricing import Terms
 from civitai_skill.request import ImageRequest, Quality
+from civitai_skill.sources import EVERY_SOURCE, SourcePolicy
 
 Asked = ImageRequest | str | Mapping[str, Any]
 
@@ -38,11 +39,12 @@ class Fields(TypedDict, total=False):
 
 
 class Pricing(Fields, total=False):
-    """And what else changes a price."""
+    """And what else changes a price. `sources` says which sources may be named."""
 
     allow_mature_content: bool | None
     currencies: Sequence[str] | None
     priority: str | None
+    sources: SourcePolicy
 
 
 class Buying(Pricing, total=False):
@@ -85,6 +87,7 @@ class Call:
         self.max_buzz: int | None = fields.pop("max_buzz", None)
         self.again: bool = fields.pop("again", False)
         self.purpose: str = fields.pop("purpose", "python")
+        self.sources: SourcePolicy = fields.pop("sources", EVERY_SOURCE)
         self.terms = Terms(
             **{name: fields.pop(name) for name in Terms.__dataclass_fields__ if name in fields}
         )

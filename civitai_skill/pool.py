@@ -11,8 +11,8 @@ from urllib.request import getproxies
 
 import httpx
 
-#: Pools, and connections a pool keeps when idle. 500 in flight are about 16 in each of 32.
-POOLS = 32
+#: Pools, and connections a pool keeps when idle. 500 in flight are about 8 in each of 64.
+POOLS = 64
 KEPT = 8
 
 

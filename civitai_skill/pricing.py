@@ -15,7 +15,14 @@ from civitai_skill.engines.plan import Plan, Price, plan
 from civitai_skill.errors import NotEnoughBuzz, OverBudget, RequestInvalid
 from civitai_skill.exchange import Flow, Service, Work
 from civitai_skill.request import ImageRequest
-from civitai_skill.sources import INLINE_BYTES, Source, open_sources, replaced
+from civitai_skill.sources import (
+    EVERY_SOURCE,
+    INLINE_BYTES,
+    Source,
+    SourcePolicy,
+    open_sources,
+    replaced,
+)
 from civitai_skill.template import template
 from civitai_skill.upload import upload
 
@@ -65,9 +72,11 @@ class Priced:
         return f"{who}: {self.price}, by the documented rule (limit {self.limit})"
 
 
-def decide(request: ImageRequest) -> Flow[tuple[Plan, list[Source | str]]]:
+def decide(
+    request: ImageRequest, policy: SourcePolicy = EVERY_SOURCE
+) -> Flow[tuple[Plan, list[Source | str]]]:
     """Open the sources and choose the form; nothing is sent. Raises RequestInvalid."""
-    opened: list[Source | str] = yield Work(lambda: open_sources(request))
+    opened: list[Source | str] = yield Work(lambda: open_sources(request, policy))
     sizes = tuple(None if isinstance(s, str) else s.size for s in opened)
     decided = plan(request, sources=sizes)
     return decided, opened
@@ -102,9 +111,11 @@ def guarded(
     limit: int,
     tell: Callable[[Priced], None],
     request: ImageRequest,
+    unpriced: bool = False,
 ) -> Flow[int]:
     """Say the price, refuse above the limit, and give what must be reserved (Buzz).
 
+    With `unpriced` a price that nobody tells is let through, and reserved as the whole limit.
     Raises OverBudget or NotEnoughBuzz.
     """
     price = decided.price
@@ -119,6 +130,8 @@ def guarded(
         _check_balance(quote)
         most = quote.total if quote.total is not None else most
     if most is None:
+        if unpriced:
+            return limit
         raise _priceless(limit)
     if most > limit:
         raise over_budget(decided, most, limit, request)

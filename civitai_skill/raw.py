@@ -39,7 +39,8 @@ def bought_body(service: Service, order: Order, body: Mapping[str, Any]) -> Flow
                 why = "this key was used for another body"
                 accepted = "a key of its own for each body"
                 raise RequestInvalid(Problem("externalId", key, accepted, None, why))
-            return (yield from taken_up(service, order, earlier))[0]
+            if earlier.state != "dropped":
+                return (yield from taken_up(service, order, earlier))[0]
     quote = yield from flows.estimate(service, own)
     price = pricing.payable(quote, order.limit)
     key = key or flows.fresh_key()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,8 +44,68 @@ class Source:
         return f"data:{self.mime};base64,{base64.b64encode(self.data).decode('ascii')}"
 
 
-def open_source(text: str, field: str = "images") -> Source | str:
+@dataclass(frozen=True)
+class SourcePolicy:
+    """Which sources may be named: by their developer all, by a model only what the developer lets.
+
+    `local` lets in files of this machine, `private` URLs of this machine and its network. `service`
+    is the base URL in use, whose own host is always let in: its blobs are sources too.
+    """
+
+    local: bool = True
+    private: bool = True
+    service: str = ""
+
+    def check(self, text: str, field: str = "images") -> None:
+        """Raises RequestInvalid for a source that may not be named."""
+        lowered = text[:8].lower()
+        if lowered.startswith("data:"):
+            return
+        if lowered.startswith(("https://", "http://")):
+            if not self.private and not self._own(text) and _is_private(text):
+                why = "an address of this machine or a private network is not allowed here"
+                raise _refused(field, text, why)
+        elif not self.local:
+            raise _refused(field, text, "files of this machine are not allowed here")
+
+    def _own(self, text: str) -> bool:
+        return bool(self.service) and _place(text) == _place(self.service) is not None
+
+
+def _place(url: str) -> tuple[str, str, int | None] | None:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme.lower(), parts.hostname or "", parts.port
+    except ValueError:
+        return None
+
+
+#: Names that only mean something inside a network (RFC 6761, RFC 6762, RFC 8375 and habit).
+_INSIDE = ("localhost", "local", "internal", "lan", "home", "corp", "intranet", "arpa")
+
+
+def _is_private(url: str) -> bool:
+    """Does a URL name this machine or a private network? What can't be read counts as one."""
+    place = _place(url)
+    host = "" if place is None else place[1].rstrip(".")
+    try:
+        return not ipaddress.ip_address(host.partition("%")[0]).is_global
+    except ValueError:
+        pass
+    last = host.rpartition(".")[2]
+    # 127.1, 0x7f000001 and 2130706433 are addresses too, to whatever resolves them.
+    numeric = last.isdigit() or last.startswith("0x")
+    return "." not in host or numeric or last in _INSIDE
+
+
+EVERY_SOURCE = SourcePolicy()
+
+
+def open_source(
+    text: str, field: str = "images", policy: SourcePolicy = EVERY_SOURCE
+) -> Source | str:
     """Open one source; a URL comes back as it is. Raises RequestInvalid."""
+    policy.check(text, field)
     lowered = text[:8].lower()
     if lowered.startswith("https://"):
         if not urlsplit(text).hostname:
@@ -57,11 +118,11 @@ def open_source(text: str, field: str = "images") -> Source | str:
     return _opened(_from_file(text, field), field, text)
 
 
-def open_sources(request: ImageRequest) -> list[Source | str]:
+def open_sources(request: ImageRequest, policy: SourcePolicy = EVERY_SOURCE) -> list[Source | str]:
     """Open every source of a request, in order. Raises RequestInvalid."""
     many = len(request.images) > 1
     return [
-        open_source(text, f"images.{i}" if many else "images")
+        open_source(text, f"images.{i}" if many else "images", policy)
         for i, text in enumerate(request.images)
     ]
 

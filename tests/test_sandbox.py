@@ -71,6 +71,22 @@ def test_every_state_is_seen_when_asking_for_changes(play: Play) -> None:
     assert unchanged.get(f"{WORKFLOWS}/{id}", params=query).status_code == 202
 
 
+def test_the_model_that_is_fetched_is_named_while_preparing(play: Play) -> None:
+    client = play(seconds_per_job=10)
+    air = "urn:air:sdxl:checkpoint:civitai:101055@128078"
+    sdxl = {"engine": "sdcpp", "ecosystem": "sdxl", "operation": "createImage", "model": air,
+            "prompt": "a fox"}  # fmt: skip
+    id = client.submit(sdxl).json()["id"]
+    client.clock.sleep(2)
+    step = client.workflow(id)["steps"][0]
+    assert step["preparation"] == {
+        "resource": air, "queuePosition": 0, "progress": 0.5, "etaSeconds": 1,
+    }  # fmt: skip
+    assert step["estimatedProgressRate"] == 0.5
+    client.clock.sleep(2)
+    assert "preparation" not in client.workflow(id)["steps"][0]
+
+
 def test_a_deployment_without_until_refuses_it(play: Play) -> None:
     client = play(switches=Switches(until_known=False))
     id = client.submit(FOX).json()["id"]

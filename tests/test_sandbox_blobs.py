@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from civitai_skill.engines import catalog
-from civitai_skill.sandbox import Switches, caption, check, pictures
+from civitai_skill.sandbox import Switches, caption, check, fonts, pictures
 
 BLOBS = "/v2/consumer/blobs"
 FOX: dict[str, Any] = {
@@ -228,10 +228,17 @@ def test_every_picture_is_marked_and_says_what_made_it(monkeypatch: pytest.Monke
 
 
 def test_a_long_prompt_is_wrapped_and_ends_in_an_ellipsis() -> None:
-    assert caption.wrapped("red fox in snow", 12, 50) == ["red fox", "in snow"]
-    assert "".join(caption.wrapped("x" * 100, 12, 50)) == "x" * 100
-    assert all(caption.wrapped("狐" * 40, 12, 50))
+    face = fonts.font(12)
+    assert caption.wrapped("red fox in snow", face, 50) == ["red fox", "in snow"]
+    assert "".join(caption.wrapped("x" * 100, face, 50)) == "x" * 100
     opened(drawn(prompt="a fox in the snow " * 500))
+
+
+def test_letters_that_no_font_has_are_spelt_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fonts, "_installed", lambda: ())
+    assert fonts.face_for("Füchse, 狐") is None
+    assert fonts.spelt("Füchse, 狐", None) == "Fuchse, <72D0>"
+    opened(drawn(prompt="Füchse, 狐"))
 
 
 def test_finishing_steps_work_on_the_picture_before(play: Play) -> None:

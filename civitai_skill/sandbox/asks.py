@@ -20,7 +20,7 @@ from civitai_skill.air import Air, is_air
 from civitai_skill.engines.plan import price_of
 from civitai_skill.engines.wire import Wire
 from civitai_skill.sandbox import refs, sizes, sources
-from civitai_skill.sandbox.check import StepAsked, airs, ecosystems, home_of, misfits
+from civitai_skill.sandbox.check import StepAsked, airs, ecosystems, home_of, of_input
 from civitai_skill.sandbox.money import UNDOCUMENTED
 
 Json = dict[str, Any]
@@ -63,9 +63,11 @@ def work_out(step: StepAsked, scope: Mapping[str, Any], lookup: Lookup) -> Ask:
         trouble = f"A reference could not be resolved: {', '.join(sorted(lost))}."
     if model is None:
         return Ask(step.kind, given, UNDOCUMENTED, trouble=trouble)
-    pictures = _pictures(known)
-    ask = _imagegen(model, pictures, lookup) if isinstance(model, Wire) else _finishing(
-        step.kind, model, known, pictures, lookup)  # fmt: skip
+    pictures = _pictures(model)
+    if isinstance(model, Wire):
+        ask = _imagegen(model, pictures, lookup)
+    else:
+        ask = _finishing(step.kind, model, pictures, lookup)
     ask.echo |= {key: inner for key, inner in given.items() if any(refs.references(inner))}
     if trouble is None and any(sources.is_webp(text) for text in pictures):
         trouble = ""
@@ -75,7 +77,7 @@ def work_out(step: StepAsked, scope: Mapping[str, Any], lookup: Lookup) -> Ask:
 
 def _read(model: type[BaseModel], value: Json) -> tuple[BaseModel | None, str | None]:
     """The input as an object; without what does not fit, where a reference brought that."""
-    found = misfits(model, value, "input")
+    found = of_input(model, value, "input")
     bad = {re.split(r"[.\[]", path)[1] for path in found if "." in path}
     left = {key: inner for key, inner in value.items() if key not in bad}
     trouble = "; ".join(text for texts in found.values() for text in texts) or None
@@ -95,11 +97,10 @@ def _holds_missing(value: Any) -> bool:
     return value is refs.MISSING
 
 
-def _pictures(value: Mapping[str, Any]) -> list[str]:
+def _pictures(model: BaseModel) -> list[str]:
     """The source pictures of an input."""
-    image, images = value.get("image"), value.get("images")
-    found = [image] if isinstance(image, str) else []
-    return found + [text for text in (images if isinstance(images, list) else []) if text]
+    image, images = getattr(model, "image", None), getattr(model, "images", None)
+    return [text for text in (image, *(images or ())) if text]
 
 
 # -- imageGen ------------------------------------------------------------------------------------
@@ -145,10 +146,8 @@ def _is_foreign(form: Wire, echo: Json) -> bool:
 
 
 # -- the finishing steps -------------------------------------------------------------------------
-def _finishing(
-    kind: str, model: BaseModel, value: Json, pictures: list[str], lookup: Lookup
-) -> Ask:
-    echo = {**model.model_dump(mode="json", by_alias=True, exclude_none=True)}
+def _finishing(kind: str, model: BaseModel, pictures: list[str], lookup: Lookup) -> Ask:
+    echo = model.model_dump(mode="json", by_alias=True, exclude_none=True)
     if kind == "promptEnhancement":
         return _enhancement(echo)
     text = pictures[0] if pictures else ""
@@ -164,8 +163,8 @@ def _finishing(
         size, suffix = source, str(echo.get("format", "png"))
     else:
         price = 1
-        changes = [t for t in value.get("transforms", []) if isinstance(t, dict)]
-        output = value.get("output", {})
+        changes = echo.get("transforms", [])
+        output = echo["output"]
         size, suffix = sizes.resized(source, changes), str(output.get("format", "jpeg"))
         recipe |= {"transforms": changes, "output": output}
     recipe |= {"width": size[0], "height": size[1], "format": suffix}

@@ -103,19 +103,22 @@ def _step(given: Any, where: str, found: Findings) -> StepAsked:
     else:
         model = shapes.FINISHING[kind]
     if model is not None:
-        found |= misfits(model, value, where)
-    if model is shapes.Convert:
-        _converting(value, where, found)
+        found |= of_input(model, value, where)
     return StepAsked(given, kind, model)
 
 
-def _converting(value: Mapping[str, Any], where: str, found: Findings) -> None:
+def of_input(model: type[BaseModel], value: Mapping[str, Any], where: str) -> Findings:
+    """What does not fit in a step's input, down to the objects inside."""
+    found = misfits(model, value, where)
+    if model is not shapes.Convert:
+        return found
     transforms = value.get("transforms")
     for i, item in enumerate(transforms if isinstance(transforms, list) else ()):
         found |= _chosen(shapes.TRANSFORMS, "type", item, f"{where}.transforms[{i}]")
     output = value.get("output")
     if isinstance(output, dict) and "$ref" not in output:
         found |= _chosen(shapes.OUTPUTS, "format", output, f"{where}.output")
+    return found
 
 
 def _chosen(classes: Mapping[str, type[BaseModel]], tag: str, value: Any, where: str) -> Findings:

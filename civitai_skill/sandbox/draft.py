@@ -7,11 +7,12 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from civitai_skill.air import is_air
 from civitai_skill.sandbox import asks, blobs, life, refs, stamps
 from civitai_skill.sandbox.answers import Answered, refusal
 from civitai_skill.sandbox.asks import Ask
 from civitai_skill.sandbox.bench import Bench
-from civitai_skill.sandbox.check import Asked, StepAsked
+from civitai_skill.sandbox.check import Asked, StepAsked, airs
 from civitai_skill.sandbox.faults import Fate, Fault
 
 Record = dict[str, Any]
@@ -143,6 +144,7 @@ def _bare(step: StepAsked, name: str, ask: Ask) -> Record:
         "outputs": [blobs.new_id(recipe["format"]) for recipe in ask.recipes],
         "sizes": [[recipe["width"], recipe["height"]] for recipe in ask.recipes],
         "digest": ask.digest,
+        "resource": next((text for text in airs(ask.echo) if is_air(text)), None),
         "cached": False,
         "fate": "succeeded",
         "reasons": [],

@@ -94,10 +94,11 @@ class Fault:
             if name in value and value[name] not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}")
         for name, (types, low, high, words) in _RANGES.items():
-            given = value.get(name)
-            right = isinstance(given, types) and not isinstance(given, bool)
-            right = right and low <= given <= high
-            if name in value and not (right or (given is None and name in _NULLABLE)):
+            given: Any = value.get(name)
+            if name not in value or (given is None and name in _NULLABLE):
+                continue
+            number = isinstance(given, types) and not isinstance(given, bool)
+            if not number or not low <= given <= high:
                 raise ValueError(f"{name} must be {words}")
         for name in ("as_date", "committed"):
             if not isinstance(value.get(name, False), bool):

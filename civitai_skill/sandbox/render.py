@@ -5,6 +5,7 @@ Source of the forms: civitai-api facts, sections 1 and 2.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +71,7 @@ def step(record: Record, index: int, now: float, sign: Sign, *, hide_mature: boo
             timeout=one["timeout"],
             retries=one["retries"],
             estimatedProgressRate=life.progress(record, one, now),
+            preparation=_preparation(record, one, now),
             jobs=_jobs(record, one, now),
             status=status,
             startedAt=None if began is None else stamps.millis(began),
@@ -77,6 +79,18 @@ def step(record: Record, index: int, now: float, sign: Sign, *, hide_mature: boo
             metadata=one["metadata"],
         ),
     }
+
+
+def _preparation(record: Record, one: Record, now: float) -> Json | None:
+    """The model that is being fetched, where the input names one."""
+    if one["resource"] is None or life.step_status(record, one, now) != "preparing":
+        return None
+    return _present(
+        resource=one["resource"],
+        queuePosition=0,
+        progress=life.progress(record, one, now),
+        etaSeconds=math.ceil(one["at"][2] - now),
+    )
 
 
 def _jobs(record: Record, one: Record, now: float) -> list[Json]:

@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill.delivery import Generation, Picture
-from civitai_skill.errors import CivitaiError, OverBudget, StillRunning, TransportFailed, explain
+from civitai_skill.errors import (
+    CivitaiError,
+    ConfigError,
+    OverBudget,
+    StillRunning,
+    TransportFailed,
+    explain,
+)
 from civitai_skill.tools.arguments import WAIT
 
 THUMBNAIL_SIDE = 512
@@ -150,6 +157,8 @@ def _hint(error: CivitaiError, hint: str, ceiling: int) -> tuple[str, dict[str, 
             "submitting again, else it may be paid twice.",
             look_again(None),
         )
+    if isinstance(error, ConfigError):
+        return hint, None  # the developer's to mend
     return _without_commands(hint), None
 
 

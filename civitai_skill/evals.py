@@ -1,0 +1,209 @@
+"""Did an agent do a task of evals/tasks.json well? A verdict for a finished task.
+
+A task says what the user asks, and what must be true afterwards: of the calls the agent made, of
+the pictures, and of what it told the user. How the agent came there is its own affair.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from civitai_skill.bundle import bundle
+from civitai_skill.engines.family import ratio_value
+from civitai_skill.errors import Problem, RequestInvalid, shown
+
+#: How far a picture's ratio may be from the one that was asked for; sizes keep to multiples of 16.
+_RATIO_SLACK = 0.05
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the agent, whichever door it took: what it did, and the fields it set."""
+
+    action: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished task: its calls, the JSON of the last answer, the words to the user, and the
+    folder that relative picture paths start from."""
+
+    task: str
+    calls: Sequence[Call]
+    result: Mapping[str, Any]
+    answer: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Passed when nothing is wrong."""
+
+    task: str
+    wrong: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.wrong
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"task": self.task, "passed": self.passed, "wrong": list(self.wrong)}
+
+
+def tasks() -> dict[str, dict[str, Any]]:
+    """The tasks by id. Raises ConfigError where the bundle is missing."""
+    text = (bundle() / "evals" / "tasks.json").read_text(encoding="utf-8")
+    return {task["id"]: task for task in json.loads(text)["tasks"]}
+
+
+def judge(outcome: Outcome) -> Verdict:
+    """Hold a finished task against what its task expects. Raises RequestInvalid for an unknown."""
+    known = tasks()
+    if outcome.task not in known:
+        raise RequestInvalid(Problem("task", outcome.task, "one of " + ", ".join(known)))
+    expected = known[outcome.task]["expect"]
+    wrong = [
+        *_calls(expected, outcome),
+        *_flags(expected.get("flags", {}), outcome),
+        *_result(expected.get("result", {}), outcome),
+        *_answer(expected.get("answer", []), outcome),
+    ]
+    return Verdict(outcome.task, tuple(wrong))
+
+
+# -- the calls -------------------------------------------------------------------------------------
+def _calls(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
+    made = [call.action for call in outcome.calls]
+    for action in expected.get("calls", []):
+        if action not in made:
+            yield f"calls: no {action} was made"
+    for action in expected.get("never", []):
+        if action in made:
+            yield f"calls: {action} was made, which this task does not want"
+    most = expected.get("most_purchases", 1)
+    if made.count("generate") > most:
+        yield f"calls: {made.count('generate')} purchases, where {most} are enough"
+    chosen = _deciding(outcome)
+    if chosen is None:
+        return
+    # What ran says it better than what was asked, because a name has many spellings.
+    engine = str(outcome.result.get("engine") or chosen.fields.get("engine", "flux2"))
+    name, _, variant = engine.partition(" ")
+    variant = str(outcome.result.get("variant") or variant)
+    wanted = [choice.partition(" ") for choice in expected.get("engines", [])]
+    if wanted and not any(name == e and v in ("", variant) for e, _, v in wanted):
+        yield f"engine: {name} {variant}, wanted {' or '.join(expected['engines'])}"
+
+
+def _deciding(outcome: Outcome) -> Call | None:
+    """The call that the flags are read from: the last purchase, else the last estimate."""
+    for action in ("generate", "estimate"):
+        found = [call for call in outcome.calls if call.action == action]
+        if found:
+            return found[-1]
+    return outcome.calls[-1] if outcome.calls else None
+
+
+def _flags(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
+    call = _deciding(outcome)
+    fields = {} if call is None else call.fields
+    for name, rule in expected.items():
+        given = fields.get(name)
+        why = _broken(rule, given)
+        if why:
+            yield f"{name}: given {shown(given)}, {why}"
+
+
+def _broken(rule: Any, given: Any) -> str | None:
+    """Why a field does not keep a rule of the task, or None."""
+    if not isinstance(rule, Mapping):
+        return None if given == rule else f"wanted {shown(rule)}"
+    number = given if isinstance(given, int | float) and not isinstance(given, bool) else None
+    checks: Mapping[str, Callable[[Any], bool]] = {
+        "set": lambda want: want == (given not in (None, [], {}, False)),
+        "one_of": lambda want: given in want,
+        "least": lambda want: number is not None and number >= want,
+        "most": lambda want: number is not None and number <= want,
+        "count": lambda want: isinstance(given, list) and len(given) == want,
+        "has": lambda want: all(w.lower() in str(given).lower() for w in want),
+        "lacks": lambda want: not any(w.lower() in str(given).lower() for w in want),
+    }
+    for name, want in rule.items():
+        if not checks[name](want):
+            return f"wanted {name.replace('_', ' ')} {shown(want)}"
+    return None
+
+
+# -- what came of it -------------------------------------------------------------------------------
+def _result(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
+    result = outcome.result
+    if "status" in expected and result.get("status") != expected["status"]:
+        yield f"result: status {shown(result.get('status'))}, wanted {expected['status']}"
+    if "most_buzz" in expected:
+        buzz = _buzz(result)
+        if buzz is None or buzz > expected["most_buzz"]:
+            yield f"result: {buzz} Buzz, wanted at most {expected['most_buzz']}"
+    if "pictures" in expected:
+        paths = _paths(result)
+        if len(paths) != expected["pictures"]:
+            yield f"result: {len(paths)} pictures, wanted {expected['pictures']}"
+        for path in paths:
+            yield from _picture(expected, outcome.folder / path, path)
+
+
+def _picture(expected: Mapping[str, Any], file: Path, name: str) -> Iterator[str]:
+    from PIL import Image
+
+    try:
+        with Image.open(file) as picture:
+            (width, height), kind = picture.size, picture.format
+    except OSError:
+        yield f"result: {name} is not a picture on this disk"
+        return
+    if "size" in expected and [width, height] != expected["size"]:
+        yield f"result: {name} is {width}x{height}, wanted {'x'.join(map(str, expected['size']))}"
+    if "ratio" in expected:
+        wanted = ratio_value(expected["ratio"])
+        if abs(width / height - wanted) > _RATIO_SLACK * wanted:
+            yield f"result: {name} is {width}x{height}, wanted {expected['ratio']}"
+    if "format" in expected and (kind or "").lower() != expected["format"]:
+        yield f"result: {name} is {kind}, wanted {expected['format']}"
+
+
+def _answer(expected: Sequence[str], outcome: Outcome) -> Iterator[str]:
+    said = outcome.answer
+    for what in expected:
+        facts = _facts(what, outcome.result)
+        missing = [fact for fact in facts if fact not in said]
+        if missing or not facts:
+            yield f"answer: does not tell the {what} ({', '.join(missing) or 'there is none'})"
+
+
+def _facts(what: str, result: Mapping[str, Any]) -> list[str]:
+    if what == "path":
+        return [Path(path).name for path in _paths(result)]
+    if what == "price":
+        buzz = _buzz(result)
+        return [] if buzz is None else [str(buzz)]
+    if what == "seed":
+        return [str(i["seed"]) for i in result.get("images", []) if i.get("seed") is not None]
+    return [str(result["id"])] if result.get("id") else []
+
+
+def _paths(result: Mapping[str, Any]) -> list[str]:
+    return [str(image["path"]) for image in result.get("images", []) if image.get("path")]
+
+
+def _buzz(result: Mapping[str, Any]) -> int | None:
+    """The price, as `generate`, `estimate` and the tools word it."""
+    for holder, name in (("cost", "total"), ("service", "total"), ("offline", "buzz")):
+        inner = result.get(holder)
+        if isinstance(inner, Mapping) and isinstance(inner.get(name), int):
+            return int(inner[name])
+    buzz = result.get("buzz")
+    return int(buzz) if isinstance(buzz, int) else None
