@@ -26,7 +26,7 @@ def owner(folder: Path) -> str:
             _sweep(folder)
             name = f"{os.getpid()}-{secrets.token_hex(8)}"
             held = os.open(folder / f"{name}.alive", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-            if not _lock(held):
+            if not lock(held):
                 raise OSError("a fresh lock file is locked already")
             _HELD[place] = (name, held)
         return _HELD[place][0]
@@ -44,7 +44,7 @@ def lives(folder: Path, name: str) -> bool:
         return True
     try:
         with (folder / f"{name}.alive").open("r+b") as file:
-            return not _lock(file.fileno())
+            return not lock(file.fileno())
     except OSError:
         return False
 
@@ -60,7 +60,7 @@ def lives_at(path: Path) -> bool:
     """Is the lock file held by a living process?"""
     try:
         with path.open("r+b") as file:
-            return not _lock(file.fileno())
+            return not lock(file.fileno())
     except OSError:
         return False
 
@@ -68,7 +68,8 @@ def lives_at(path: Path) -> bool:
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(descriptor: int) -> bool:
+    def lock(descriptor: int) -> bool:
+        """Take the file for as long as it is open here; False when another process has it."""
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -78,7 +79,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(descriptor: int) -> bool:
+    def lock(descriptor: int) -> bool:
+        """Take the file for as long as it is open here; False when another process has it."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

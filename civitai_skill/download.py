@@ -7,9 +7,7 @@ follows the bytes, not the URL.
 from __future__ import annotations
 
 import io
-import os
 import re
-import secrets
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +25,7 @@ from civitai_skill.errors import (
     Unauthorized,
 )
 from civitai_skill.exchange import Flow, Service, Work, answered, json_of
+from civitai_skill.files import written
 from civitai_skill.workflow import Image
 
 BLOBS = "/v2/consumer/blobs"
@@ -158,9 +157,8 @@ def ready_folder(out: Path) -> Path:
     """Make the output folder and try it, before anything is paid. Raises RequestInvalid."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".{secrets.token_hex(6)}.part"
-        probe.write_bytes(b"")
-        probe.unlink()
+        with written(out, b""):
+            pass
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a usable path"
         raise RequestInvalid(
@@ -172,13 +170,6 @@ def ready_folder(out: Path) -> Path:
 def save(fetched: Fetched, out: Path, stem: str) -> Path:
     """Write a picture under its final name, whole or not at all. Raises OSError."""
     path = out / (re.sub(r"[^A-Za-z0-9._-]", "_", stem).lstrip(".") + fetched.suffix)
-    part = out / f".{secrets.token_hex(6)}.part"
-    try:
-        with part.open("wb") as file:
-            file.write(fetched.data)
-            file.flush()
-            os.fsync(file.fileno())
+    with written(out, fetched.data) as part:
         part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     return path

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from reprlib import Repr
 from typing import Any, ClassVar, Literal
 
 Spent = Literal["no", "yes", "unknown"]
@@ -343,6 +344,11 @@ def explain(error: CivitaiError) -> Explanation:
     )
 
 
+_BRIEF = Repr()
+_BRIEF.maxlist = _BRIEF.maxtuple = _BRIEF.maxdict = 20
+_BRIEF.maxstring = _BRIEF.maxlong = _BRIEF.maxother = 200
+
+
 def shown(value: Any, limit: int = 80) -> str:
     """`value` as it may stand in a message: quoted, one line, about `limit` characters."""
     if isinstance(value, str):
@@ -351,7 +357,10 @@ def shown(value: Any, limit: int = 80) -> str:
         )
     else:
         text = value
-    out = repr(text)
+    try:
+        out = repr(text) if isinstance(text, str) else _BRIEF.repr(text)
+    except ValueError:
+        out = "a number without end"  # Python writes no more than 4300 digits
     return out if len(out) <= limit + 30 else out[:limit] + "..."
 
 

@@ -20,6 +20,7 @@ from civitai_skill.engines.plan import Plan, with_seed
 from civitai_skill.errors import (
     ApiError,
     ConfigError,
+    NotFound,
     Problem,
     RequestInvalid,
     StillRunning,
@@ -211,7 +212,11 @@ def taken_up(service: Service, order: Order, run: Run) -> Flow[tuple[Workflow, R
     assert order.ledger is not None, "only a ledger has runs to take up"
     mine: Run = yield Work(partial(order.ledger.take_up, run.key))
     if mine.workflow is not None:
-        return (yield from flows.get(service, mine.workflow, committed=True)), mine
+        try:
+            return (yield from flows.get(service, mine.workflow, committed=True)), mine
+        except NotFound:
+            # The service forgot it. Under its own key it is told again, or made for the first time.
+            pass
     return (yield from sent(service, order, mine, certain=False)), mine
 
 
@@ -299,7 +304,7 @@ def finished(
     kept = sum(workflow.cost.by_currency.values()) if workflow.cost.paid else workflow.cost.total
     reason = "; ".join(workflow.reasons()) or None
     yield from _noted(partial(ledger.finished, run.key, workflow.status, kept, reason))
-    have = yield Work(partial(_on_disk, ledger, run.key))
+    have = yield Work(partial(_on_disk, ledger, run.key, out))
     try:
         result = yield from brought_home(
             service,
@@ -326,8 +331,8 @@ def _recorded(ledger: Ledger, key: str, n: int, path: Path, data: bytes) -> None
         return  # the picture is home; the next run would at most fetch it once more
 
 
-def _on_disk(ledger: Ledger, key: str) -> dict[int, Path]:
-    """The pictures of a run that are on disk already, whole."""
+def _on_disk(ledger: Ledger, key: str, out: Path) -> dict[int, Path]:
+    """The pictures of a run that are in the folder already, whole."""
     try:
         rows = ledger.pictures(key)
     except ConfigError:
@@ -335,6 +340,8 @@ def _on_disk(ledger: Ledger, key: str) -> dict[int, Path]:
     found = {}
     for row in rows:
         path = Path(row["path"])
+        if path.absolute().parent != out.absolute():
+            continue
         try:
             if hashlib.sha256(path.read_bytes()).hexdigest() == row["sha256"]:
                 found[int(row["n"])] = path

@@ -27,6 +27,9 @@ from civitai_skill.scalars import AirText, Number, Text, Whole
 
 Quality = Literal["draft", "standard", "high"]
 
+# Some forms name no limit of their own; the longest that any engine names is 50,000 characters.
+LONGEST = 100_000
+
 _RATIO = r"^\d{1,5}(\.\d{1,5})?:\d{1,5}(\.\d{1,5})?$|^auto$"
 
 
@@ -80,7 +83,7 @@ class ImageRequest(Spoken):
     when the workflow is built.
     """
 
-    prompt: Annotated[Text, AfterValidator(_spoken)] = Field(
+    prompt: Annotated[Text, Field(max_length=LONGEST), AfterValidator(_spoken)] = Field(
         description="What should be in the picture. How to word it differs by engine."
     )
     engine: Text = Field(
@@ -99,7 +102,7 @@ class ImageRequest(Spoken):
         description="draft, standard or high: which variant and settings the family takes. "
         "Fields given beside it win.",
     )
-    negative_prompt: Text | None = Field(
+    negative_prompt: Annotated[Text, Field(max_length=LONGEST)] | None = Field(
         default=None, description="What should not be in the picture."
     )
     width: Annotated[Whole, Field(ge=1)] | None = Field(default=None, description="Pixels.")

@@ -1,4 +1,4 @@
-"""Render what the documents say about the engines from the engines' own data.
+"""Render what has one source elsewhere: the engines' data, pyproject.toml, the shim.
 
     python scripts/render.py           rewrite what is out of date
     python scripts/render.py --check   change nothing; name what is out of date, and exit 1 for it
@@ -14,11 +14,16 @@ import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from civitai_skill.engines import describe
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import manifests  # noqa: E402
+import pages  # noqa: E402
+
+from civitai_skill.engines import catalog, describe  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,38 @@ def between(name: str, content: Callable[[], str]) -> Callable[[str], str]:
     return renewed
 
 
-DOCUMENTS = (Document("README.md", between("engines", describe.table)),)
+def whole(content: Callable[[], str]) -> Callable[[str], str]:
+    """Render the file from nothing."""
+    return lambda _: content()
+
+
+def shim() -> str:
+    """The one shim, as it is in scripts/, for every skill to carry."""
+    return manifests.released((ROOT / manifests.SHIM).read_text(encoding="utf-8"))
+
+
+def documents() -> tuple[Document, ...]:
+    """Everything that is rendered."""
+    make, edit, choose = (f"skills/civitai-{n}" for n in _WITH_PAGES)
+    skills = sorted(path.parent.name for path in ROOT.glob("skills/*/SKILL.md"))
+    return (
+        Document("README.md", between("engines", describe.table)),
+        Document(f"{choose}/SKILL.md", between("needs", pages.needs)),
+        Document(f"{make}/references/engines.md", whole(pages.overview)),
+        Document(f"{edit}/references/engines.md", whole(pages.editing)),
+        Document(f"{choose}/references/engines.md", whole(pages.compared)),
+        *(
+            Document(f"{make}/references/{name}.md", whole(partial(pages.guide, name)))
+            for name in catalog.NAMES
+        ),
+        Document(manifests.SHIM, manifests.released),
+        *(Document(f"skills/{name}/{manifests.SHIM}", whole(shim)) for name in skills),
+        *(Document(path, manifests.written(path)) for path in manifests.manifests()),
+    )
+
+
+_WITH_PAGES = ("generate-image", "edit-image", "choose-engine")
+DOCUMENTS = documents()
 
 
 def outdated() -> dict[Path, str]:

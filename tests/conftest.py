@@ -195,9 +195,7 @@ class Played(httpx.Client):
         self.sandbox = Sandbox(clock=self.clock, **settings)
         self.under = watch(SandboxTransport(self.sandbox, sleep=self.clock.sleep))
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        super().__init__(
-            transport=self.under, base_url=BASE_URL, headers=headers, timeout=None
-        )
+        super().__init__(transport=self.under, base_url=BASE_URL, headers=headers, timeout=None)
 
     def submit(self, *steps: dict[str, Any], wait: int = 0, **fields: Any) -> httpx.Response:
         """POST a workflow of imageGen inputs, or of whole steps where a `$type` says so."""

@@ -90,7 +90,7 @@ def test_a_prompt_of_200_megabytes(bench: Bench, engine: str) -> None:
     began = time.monotonic()
     said = refused(bench, prompt=prompt, engine=engine)
     assert time.monotonic() - began < 5
-    assert "prompt: too long at" in said
+    assert "characters" in said
     assert len(said) < 600
 
 
@@ -223,30 +223,27 @@ VALUES = st.recursive(
     ),
     max_leaves=6,
 )
-LIKELY = st.fixed_dictionaries(
-    {},
-    optional={
-        "prompt": st.sampled_from(["a fox", "a hare", ""]),
-        "engine": st.sampled_from(["flux2", "SDXL", "z-image", "grok", "qwen", "flux"]),
-        "quality": st.sampled_from(["draft", "Standard", "high", "best"]),
-        "aspect_ratio": st.sampled_from(["16:9", "1:1", "9:19.5", "5:1"]),
-        "width": st.integers(0, 5000),
-        "height": st.integers(0, 5000),
-        "quantity": st.integers(-1, 20),
-        "strength": st.floats(-1, 2),
-        "images": st.lists(st.sampled_from(["https://example.com/a.png", "a.png"]), max_size=3),
-        "seed": st.integers(-1, 2**64),
-        "needs": st.lists(st.sampled_from(["photo", "4k", "anime", "lora", "nothing"]), max_size=3),
-        "references": st.integers(-1, 20),
-        "id": st.sampled_from(["1-2", "../..", "x y", "a" * 300]),
-        "max_buzz": st.integers(-1, 600),
-        "tags": st.lists(st.text(max_size=5), max_size=3),
-        "take": st.integers(-1, 60),
-        "since": st.sampled_from(["7d", "yesterday", "2026-01-01", "9999999d"]),
-    },
-)
+LIKELY: dict[str, st.SearchStrategy[Any]] = {
+    "prompt": st.sampled_from(["a fox", "a hare", ""]),
+    "engine": st.sampled_from(["flux2", "SDXL", "z-image", "grok", "qwen", "flux"]),
+    "quality": st.sampled_from(["draft", "Standard", "high", "best"]),
+    "aspect_ratio": st.sampled_from(["16:9", "1:1", "9:19.5", "5:1"]),
+    "width": st.integers(0, 5000),
+    "height": st.integers(0, 5000),
+    "quantity": st.integers(-1, 20),
+    "strength": st.floats(-1, 2),
+    "images": st.lists(st.sampled_from(["https://example.com/a.png", "a.png"]), max_size=3),
+    "seed": st.integers(-1, 2**64),
+    "needs": st.lists(st.sampled_from(["photo", "4k", "anime", "lora", "nothing"]), max_size=3),
+    "references": st.integers(-1, 20),
+    "id": st.sampled_from(["1-2", "../..", "x y", "a" * 300]),
+    "max_buzz": st.integers(-1, 600),
+    "tags": st.lists(st.text(max_size=5), max_size=3),
+    "take": st.integers(-1, 60),
+    "since": st.sampled_from(["7d", "yesterday", "2026-01-01", "9999999d"]),
+}
+SIMPLE = {"prompt": "a fox", "id": "1-2"}
 WILD = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=15), VALUES, max_size=4)
-ARGUMENTS = st.builds(lambda likely, wild: {**likely, **wild}, LIKELY, WILD)
 #: Nobody is kept waiting by a fuzzer: what is well-formed is submitted or only priced.
 QUICK = st.sampled_from([{"wait_seconds": 0}, {"wait_seconds": 0}, {"estimate_only": True}])
 TOOL = st.sampled_from([GENERATE, GENERATE, GENERATE, *BY_NAME])
@@ -260,12 +257,19 @@ fuzzed = settings(
 )
 
 
-def arguments_for(name: str, arguments: dict[str, Any], quick: dict[str, Any]) -> dict[str, Any]:
+@st.composite
+def calls(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    """A tool and arguments: some likely ones of its own, and in half of the calls wild ones."""
+    name = draw(TOOL)
     fields = BY_NAME[name].arguments.model_fields
-    known = {n: v for n, v in quick.items() if n in fields}
-    if "prompt" in fields:
-        arguments = {"prompt": "a fox", **arguments}
-    return {**arguments, **known}
+    own = [n for n in LIKELY if n in fields]
+    said = draw(st.lists(st.sampled_from(own), unique=True, max_size=3)) if own else []
+    arguments = {n: v for n, v in SIMPLE.items() if n in fields}
+    arguments |= {n: draw(LIKELY[n]) for n in said}
+    if draw(st.booleans()):
+        arguments |= draw(WILD)
+    arguments |= {n: v for n, v in draw(QUICK).items() if n in fields}
+    return name, arguments
 
 
 def judge(text: str) -> bool:
@@ -286,12 +290,11 @@ def test_whatever_is_dispatched_ends_in_a_result_or_a_taught_error(shared: Bench
     outcomes = []
 
     @fuzzed
-    @given(TOOL, ARGUMENTS, QUICK, st.booleans())
-    def fuzz(name: str, arguments: dict[str, Any], quick: dict[str, Any], as_text: bool) -> None:
-        whole: Any = arguments_for(name, arguments, quick)
-        if as_text:
-            whole = json.dumps(whole)
-        outcomes.append(judge(dispatch(name, whole, box=shared.box)))
+    @given(calls(), st.booleans())
+    def fuzz(call: tuple[str, dict[str, Any]], as_text: bool) -> None:
+        name, arguments = call
+        raw = json.dumps(arguments) if as_text else arguments
+        outcomes.append(judge(dispatch(name, raw, box=shared.box)))
 
     fuzz()
     assert len(outcomes) >= CALLS
@@ -303,12 +306,12 @@ def test_whatever_langchain_passes_ends_in_a_result_or_a_taught_error(shared: Be
     outcomes = []
 
     @fuzzed
-    @given(TOOL, ARGUMENTS, QUICK, st.booleans())
-    def fuzz(name: str, arguments: dict[str, Any], quick: dict[str, Any], waits: bool) -> None:
-        whole = arguments_for(name, arguments, quick)
-        call = {"name": name, "args": whole, "id": "1", "type": "tool_call"}
+    @given(calls(), st.booleans())
+    def fuzz(call: tuple[str, dict[str, Any]], waits: bool) -> None:
+        name, arguments = call
+        asked = {"name": name, "args": arguments, "id": "1", "type": "tool_call"}
         tool = shared.tools[name]
-        message = asyncio.run(tool.ainvoke(call)) if waits else tool.invoke(call)
+        message = asyncio.run(tool.ainvoke(asked)) if waits else tool.invoke(asked)
         good = judge(message.content)
         assert message.status == ("success" if good else "error")
         outcomes.append(good)

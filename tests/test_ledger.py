@@ -404,3 +404,17 @@ def test_what_was_spent_is_summed_by_engine_and_day(ledger: Ledger) -> None:
     assert ledger.spend(by="engine") == [{"name": "?", "runs": 3, "buzz": 17}]
     assert [r["buzz"] for r in ledger.spend(by="day")] == [17]
     assert ledger.spend(since=time.time() + 60) == []
+
+
+def test_a_run_whose_workflow_the_service_forgot_is_made_under_its_own_key(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    with client(box, tmp_path) as buyer:
+        with pytest.raises(StillRunning):
+            buyer.generate("a fox [sandbox:slow=1]", out=tmp_path / "out", timeout=0.1)
+        assert buyer.ledger is not None
+        left_by_a_dead_process(buyer.ledger)
+        box.script(Fault("get", "status", status=404))
+        result = buyer.generate("a fox [sandbox:slow=1]", out=tmp_path / "out", timeout=10)
+
+    assert (result.resumed, len(result.paths), charged(box)) == (True, 1, 3)

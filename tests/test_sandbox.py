@@ -233,6 +233,31 @@ def test_a_referred_value_of_the_wrong_type_fails_the_step(play: Play) -> None:
     assert value["steps"][0]["output"]["errors"] == ["The value 'wide' is not valid for width."]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"transforms": {"$ref": "$arguments", "path": "wrong"}},
+        {"image": {"$ref": "$arguments"}},
+        {"output": {"$ref": "$arguments", "path": "wrong"}},
+        {"output": {"format": "jpeg", "hideMetadata": {"$ref": "$arguments", "path": "wrong"}}},
+        {"transforms": [{"type": "blur", "blur": 5, "mode": "include", "regions": [
+            {"x1": {"$ref": "$arguments", "path": "wrong"}, "x2": 1, "y1": 0, "y2": 1}]}]},
+    ],
+)  # fmt: skip
+def test_a_wrong_value_deep_inside_fails_the_step_and_not_the_sandbox(
+    play: Play, change: Any
+) -> None:
+    output = {"format": "jpeg", "hideMetadata": False}
+    given = {"image": "https://example.org/a.png", "output": output, **change}
+    value = (
+        play()
+        .submit({"$type": "convertImage", "input": given}, wait=5, arguments={"wrong": "text"})
+        .json()
+    )
+    assert value["status"] == "failed"
+    assert value["steps"][0]["input"].items() >= change.items()
+
+
 def test_a_step_whose_source_failed_fails_too(play: Play) -> None:
     upscale = {
         "$type": "imageUpscaler",

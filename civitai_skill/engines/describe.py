@@ -240,14 +240,14 @@ def _card(engine: dict[str, Any]) -> Iterator[str]:
     yield from _section("How to write prompts", [engine["prompt"]])
     yield from _section(
         f"Quality, and the price of one picture (documented, {PRICES_READ})",
-        [_quality_line(quality, facts) for quality, facts in engine["qualities"].items()],
+        [quality_line(quality, facts) for quality, facts in engine["qualities"].items()],
     )
-    yield from _section("Variants", map(_variant_line, engine["variants"]))
-    yield from _section("Sizes", _size_lines(engine))
-    yield from _section("Fields", (_field_line(*item) for item in engine["fields"].items()))
+    yield from _section("Variants", map(variant_line, engine["variants"]))
+    yield from _section("Sizes", size_lines(engine))
+    yield from _section("Fields", (field_line(*item) for item in engine["fields"].items()))
     if engine["ecosystems"]:
         yield from _section("Takes models and LoRAs made for", [", ".join(engine["ecosystems"])])
-    yield from _section("Good to know", [*engine["notes"], _moderation(engine["mature"])])
+    yield from _section("Good to know", [*engine["notes"], moderation(engine["mature"])])
     yield from _section("Licence", [engine["licence"]] if engine["licence"] else [])
     yield from _section("Where sources disagree", engine["conflicts"])
     yield from _section("Sources", engine["sources"])
@@ -269,7 +269,7 @@ def _buzz(buzz: int | None, unknown: str = NOT_DOCUMENTED) -> str:
     return unknown if buzz is None else str(buzz)
 
 
-def _quality_line(quality: str, facts: dict[str, Any]) -> str:
+def quality_line(quality: str, facts: dict[str, Any]) -> str:
     size = "x".join(map(str, facts["size"])) if facts["size"] else "the engine's own size"
     settings = [f"{name} {_worded(value)}" for name, value in facts["settings"].items()]
     price = "price " + NOT_DOCUMENTED if facts["buzz"] is None else f"{facts['buzz']} Buzz"
@@ -278,7 +278,7 @@ def _quality_line(quality: str, facts: dict[str, Any]) -> str:
     return f"{quality}: {', '.join([facts['variant'], size, *settings])}: {price}"
 
 
-def _variant_line(variant: dict[str, Any]) -> str:
+def variant_line(variant: dict[str, Any]) -> str:
     price = "price " + NOT_DOCUMENTED if variant["buzz"] is None else f"{variant['buzz']} Buzz"
     parts = [f"{variant['name']} ({', '.join(variant['operations'])}; {price})"]
     if variant["seconds"]:
@@ -293,7 +293,7 @@ def _variant_line(variant: dict[str, Any]) -> str:
     return " ".join([*parts, *variant["notes"]])
 
 
-def _size_lines(engine: dict[str, Any]) -> Iterator[str]:
+def size_lines(engine: dict[str, Any]) -> Iterator[str]:
     groups: dict[str, list[str]] = {}
     for variant in engine["variants"]:
         said = ", ".join(
@@ -307,7 +307,7 @@ def _size_lines(engine: dict[str, Any]) -> Iterator[str]:
         yield f"width and height are multiples of {engine['size_multiple']}"
 
 
-def _field_line(name: str, entries: list[dict[str, Any]]) -> str:
+def field_line(name: str, entries: list[dict[str, Any]]) -> str:
     return f"{name}: " + "; ".join(
         entry["accepts"]
         + (", required" if entry.get("required") else "")
@@ -332,7 +332,7 @@ def _worded(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _moderation(mature: str) -> str:
+def moderation(mature: str) -> str:
     if mature == "civitai":
         return "Only Civitai's own moderation applies, where no note says otherwise."
     return "The maker's content filter applies besides Civitai's moderation."

@@ -1,8 +1,8 @@
 """The published document's schemas around a picture: the workflow, its steps, the finishing steps.
 
 The wire forms of imageGen are the engines' (`civitai_skill.engines`); what stands here is the rest
-of a WorkflowTemplate that the sandbox emulates. An enum that the document gives by `$ref` may be
-null wherever it stands, as the document's own checker reads it.
+of a WorkflowTemplate that the sandbox emulates. An enum that the document gives by reference may
+be null wherever it stands.
 """
 
 from __future__ import annotations

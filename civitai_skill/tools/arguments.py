@@ -368,11 +368,11 @@ def _meant(models: Mapping[str, type[Arguments]], name: str, word: str) -> str |
         return same[bare]
     if "options" in fields and bare in _option_names():
         return f'options, as {{"name": "{word}", "value": ...}}'
-    near = nearest_name(word, fields)
-    if near in fields:
-        return near
     homes = [other for other, model in models.items() if bare in map(plain, model.model_fields)]
-    return f"{word} of {homes[0]}" if homes else None
+    if homes:
+        return f"{word} of {homes[0]}"
+    near = nearest_name(word, fields)
+    return near if near in fields else None
 
 
 def _option_names() -> set[str]:

@@ -4,9 +4,36 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Callable
 from typing import Any
 
 from civitai_skill.adapters.cli.output import Output
+
+_EXAMPLES = """\
+  civitai-skill choose poster --max-buzz 50
+  civitai-skill choose edit --references 3
+  civitai-skill choose --air urn:air:sdxl:lora:civitai:12345@67890 --aspect-ratio 16:9"""
+
+
+def add(command: Callable[..., argparse.ArgumentParser], count: Callable[[str], int]) -> None:
+    """Add the command to the parser; `count` reads a whole number."""
+    text = "rank the engines for what the picture is for, with their prices; spends nothing"
+    made = command("choose", f"{__name__}:choose", text, _EXAMPLES)
+    made.add_argument("needs", nargs="*", metavar="NEED",
+                      help="such as photo, anime, poster, edit; a wrong one lists them all")  # fmt: skip
+    for flag, metavar, words in (
+        ("width", "PX", "pixels that must be possible"),
+        ("height", "PX", "pixels that must be possible"),
+        ("max-buzz", "N", "the most that one picture may cost"),
+        ("references", "N", "how many source pictures there are (0)"),
+        ("take", "N", "how many choices to name (3)"),
+    ):
+        default = {"references": 0, "take": 3}.get(flag)
+        made.add_argument(f"--{flag}", type=count, metavar=metavar, help=words, default=default)
+    made.add_argument("--aspect-ratio", metavar="W:H", help="a ratio that must be possible")
+    made.add_argument("--air", help="a LoRA or checkpoint that must load")
+    made.add_argument("--engine", action="append", default=[], dest="engines", metavar="NAME",
+                      help="only this engine; repeatable")  # fmt: skip
 
 
 def choose(given: argparse.Namespace, output: Output) -> int:
@@ -25,7 +52,9 @@ def choose(given: argparse.Namespace, output: Output) -> int:
         take=given.take,
     )
     rows = [{**choice.as_dict(), "flags": flags(choice.arguments)} for choice in choices]
-    text = "\n".join(f"{row['flags']}\n  {c.price}: {c.reason}" for row, c in zip(rows, choices))
+    text = "\n".join(
+        f"{row['flags']}\n  {c.price}: {c.reason}" for row, c in zip(rows, choices, strict=True)
+    )
     output.answer({"choices": rows, "prompting": choices[0].prompting}, text, given.out)
     return 0
 

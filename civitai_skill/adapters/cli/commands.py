@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from typing import Any
 
 from civitai_skill.adapters.cli.output import Output
@@ -29,7 +30,7 @@ def generate(given: argparse.Namespace, output: Output) -> int:
         if given.no_wait:
             workflow = client.submit(request, **buying)
             output.say(f"Submitted. Go on with: civitai-skill get {workflow.id} --wait")
-            result = looked_at(workflow)
+            result = replace(looked_at(workflow), resumed=output.resumed)
             output.answer(result.as_dict(), f"{workflow.id}: {workflow.status}")
             return 0
         result = client.generate(request, out=given.out or ".", timeout=given.timeout, **buying)
@@ -164,6 +165,8 @@ def verify_live(given: argparse.Namespace, output: Output) -> int:
     where = "the sandbox" if client.settings.sandbox else client.settings.base_url
     data = {"service": where, "rows": [row.as_dict() for row in rows]}
     output.answer(data, table(rows), given.out)
+    if given.out is not None:
+        output.write(f"# verify-live, against {where}\n\n{table(rows)}\n", given.out, "md")
     return 0 if all(row.agrees for row in rows) else WorkflowFailed.exit_code
 
 
@@ -226,6 +229,7 @@ def teller(output: Output) -> Any:
             output.workflow_id = event.workflow.id
             output.say(f"Submitted as {event.workflow.id}")
         elif isinstance(event, Resumed):
+            output.resumed = True
             output.workflow_id = event.run.workflow
             output.say(str(event))
         elif isinstance(event, Picture):

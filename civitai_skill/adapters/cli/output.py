@@ -23,6 +23,7 @@ class Output:
         self.command: str = given.command
         self.workflow_id: str | None = None
         self.key: str | None = None
+        self.resumed = False
         self._live = sys.stderr.isatty() and not self.quiet
         self._line = ""
         self._started = time.monotonic()
@@ -37,14 +38,16 @@ class Output:
         """Print the answer; with `out`, write it there as JSON too. Raises RequestInvalid."""
         self._clear()
         if out is not None:
-            self._write(data, Path(out))
+            self.write(_json(data) + "\n", out, "json")
         print(_json(data) if self.json else text, flush=True)
 
-    def _write(self, data: Any, folder: Path) -> None:
-        path = folder / f"{self.command}.json"
+    def write(self, text: str, out: str, suffix: str) -> None:
+        """Write the command's answer into a folder. Raises RequestInvalid."""
+        folder = Path(out)
+        path = folder / f"{self.command}.{suffix}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(_json(data) + "\n", encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise RequestInvalid(
                 Problem("--out", str(folder), "a folder that can be written to", None,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from civitai_skill import __version__
+from civitai_skill.adapters.cli import choose, skills
 from civitai_skill.errors import Problem, RequestInvalid
 
 _COMMANDS = "civitai_skill.adapters.cli.commands"
@@ -69,7 +70,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
             allow_abbrev=False,
         )
         home = _BOOKS if name in ("resume", "history", "spend", "budget") else _COMMANDS
-        made.set_defaults(run=f"{home}:{run}")
+        made.set_defaults(run=run if ":" in run else f"{home}:{run}")
         _common(made)
         commands[name] = made
         return made
@@ -196,6 +197,8 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     )
     engines.add_argument("name", nargs="?", help="one engine: variants, sizes, limits, prices")
 
+    choose.add(command, _count)
+
     command(
         "doctor",
         "doctor",
@@ -223,6 +226,8 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     box.add_argument("--seconds-per-job", type=_seconds, metavar="S", help="how long a job takes")
     box.add_argument("--balance", type=_balance, metavar="C=N,...",
                      help="Buzz of a new account, such as blue=500,yellow=200")  # fmt: skip
+
+    skills.add(command)
     return parser, commands
 
 

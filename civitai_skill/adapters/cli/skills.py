@@ -4,11 +4,54 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.errors import Problem, RequestInvalid, WorkflowFailed
+from civitai_skill.errors import CivitaiError, Problem, RequestInvalid, WorkflowFailed
+
+AGENTS = ("claude", "codex", "cursor", "gemini", "openclaw")
+
+
+def add(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the three commands to the parser."""
+    copy = command(
+        "install-skill",
+        f"{__name__}:install",
+        "copy the agent skills to where an agent looks for them",
+        "  civitai-skill install-skill --agent claude\n"
+        "  civitai-skill install-skill --agent codex --project\n"
+        "  civitai-skill install-skill --dir my-agent/skills",
+    )
+    _where(copy)
+    copy.add_argument("--bundle", action="store_true",
+                      help="as one folder with the router, instead of one folder a skill")  # fmt: skip
+    copy.add_argument("--force", action="store_true", help="overwrite files that were changed")
+    back = command(
+        "uninstall-skill",
+        f"{__name__}:uninstall",
+        "remove what install-skill copied",
+        "  civitai-skill uninstall-skill --agent claude",
+    )
+    _where(back)
+    back.add_argument("--force", action="store_true", help="remove files that were changed, too")
+    check = command(
+        "eval-check",
+        f"{__name__}:eval_check",
+        "say whether an agent did a task of evals/tasks.json well",
+        "  civitai-skill eval-check run-7/RESULT.json",
+    )
+    check.add_argument("result", metavar="RESULT.json", help="what the agent did; evals/README.md")
+
+
+def _where(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--agent", choices=AGENTS,
+                        help="where this one looks (left out: .agents/skills, which most "
+                        "share; Claude Code does not)")  # fmt: skip
+    parser.add_argument("--project", action="store_true",
+                        help="for the project in the current folder, not for the user")  # fmt: skip
+    parser.add_argument("--dir", metavar="DIR", help="into this folder instead")
 
 
 def install(given: argparse.Namespace, output: Output) -> int:
@@ -57,6 +100,9 @@ _TOOLS = {
     "civitai_cancel_image": "cancel",
     "civitai_choose_engine": "choose",
 }
+#: Exit codes of a call that bought nothing and changed nothing.
+_NOTHING_HAPPENED = (2, 3, 4)
+_SHELL = frozenset({"|", "||", "&", "&&", ";"})
 
 
 def _outcome(path: Path) -> Any:
@@ -77,11 +123,13 @@ def _outcome(path: Path) -> Any:
 def _call(call: Any, n: int) -> Any:
     from civitai_skill.evals import Call
 
-    if isinstance(call, dict) and isinstance(call.get("command"), str):
-        return _of_command(call["command"], n)
-    if isinstance(call, dict) and call.get("tool") in _TOOLS:
+    if isinstance(call, dict):
+        if call.get("exit_code", 0) in _NOTHING_HAPPENED:
+            return Call("refused", {})
+        if isinstance(call.get("command"), str):
+            return _of_command(call["command"], n)
         fields = call.get("arguments")
-        if isinstance(fields, dict):
+        if call.get("tool") in _TOOLS and isinstance(fields, dict):
             action = _TOOLS[call["tool"]]
             estimating = action == "generate" and fields.get("estimate_only")
             return Call("estimate" if estimating else action, fields)
@@ -103,5 +151,13 @@ def _of_command(line: str, n: int) -> Any:
     if not starts:
         accepted = "a command line with civitai-skill or scripts/civitai.py"
         raise RequestInvalid(Problem(f"calls[{n}]", line, accepted))
-    given = vars(parse(words[starts[0] + 1 :]))
+    words = words[starts[0] + 1 :]
+    ends = [i for i, w in enumerate(words) if w in _SHELL or w.startswith(("2>", ">"))]
+    words = words[: min(ends, default=len(words))]
+    if not words or {"--help", "-h", "--version"} & set(words):
+        return Call("help", {})
+    try:
+        given = vars(parse(words))
+    except CivitaiError:
+        return Call("refused", {})
     return Call(given.pop("command"), given)

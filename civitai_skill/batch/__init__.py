@@ -1,0 +1,1 @@
+"""Many requests at once: planned first, bounded, resumed by the same command, paid once."""

@@ -1,0 +1,124 @@
+"""Where a row's pictures go: names from a template, never over a file that is somebody else's."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import string
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from civitai_skill import provenance
+from civitai_skill.download import Fetched
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.files import written
+
+TEMPLATE = "{row}-{engine}-{seed}-{n}"
+
+#: What a template may name.
+FIELDS = ("row", "id", "engine", "variant", "seed", "n", "key", "batch")
+
+_LONGEST = 120
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_TRIES = 10_000
+
+
+def check_template(template: str) -> None:
+    """Raises RequestInvalid for a template that names no file."""
+    accepted = "text with " + ", ".join(f"{{{name}}}" for name in FIELDS)
+    why = ""
+    try:
+        for _, field, spec, conversion in string.Formatter().parse(template):
+            if field is not None and (field not in FIELDS or conversion is not None):
+                why = f"{{{field}}} is not known"
+            elif spec and not re.fullmatch(r"0?\d{1,2}", spec):
+                why = f"{{{field}:{spec}}} is not a width such as {{row:04}}"
+    except ValueError as error:
+        why = str(error)
+    if not why and ("/" in template or "\\" in template):
+        why = "it names a folder"
+    if not why and not template.strip():
+        why = "it is empty"
+    if why:
+        raise RequestInvalid(Problem("name template", template, accepted, TEMPLATE, why))
+
+
+def stem(template: str, facts: Mapping[str, Any]) -> str:
+    """One file's name without its suffix; what a path can't hold becomes an underscore."""
+    parts = []
+    for text, field, spec, _ in string.Formatter().parse(template):
+        parts.append(text)
+        if field is not None:
+            value = facts[field]
+            wide = bool(spec) and isinstance(value, int)
+            parts.append(format(value, f"{spec}d") if wide else str(value))
+    return _UNSAFE.sub("_", "".join(parts)).strip("._")[:_LONGEST] or "picture"
+
+
+class Names:
+    """Gives each picture of a batch a name of its own, the same on every run."""
+
+    def __init__(self, template: str) -> None:
+        check_template(template)
+        self._template = template
+        self._taken: set[str] = set()
+
+    def of(self, quantity: int, facts: Mapping[str, Any]) -> tuple[str, ...]:
+        """The stems of one row's pictures; call it for the rows in order."""
+        return tuple(
+            self._free(stem(self._template, {**facts, "n": n, "seed": _seed(facts["seed"], n)}))
+            for n in range(quantity)
+        )
+
+    def _free(self, wanted: str) -> str:
+        found, number = wanted, 1
+        # Without regard to case: some disks know none.
+        while found.lower() in self._taken:
+            number += 1
+            found = f"{wanted}-{number}"
+        self._taken.add(found.lower())
+        return found
+
+
+def _seed(first: int | None, n: int) -> int | str:
+    """Picture `n` of a workflow has its seed plus n."""
+    return "noseed" if first is None else first + n
+
+
+def place(
+    out: Path, stems: Sequence[str], note: Mapping[str, Any], n: int, fetched: Fetched
+) -> Path:
+    """Save a picture and the request that made it beside it, over nothing that is not the same.
+
+    What an earlier run saved is taken as it is. Raises OSError.
+    """
+    wanted = stems[n] if n < len(stems) else f"{stems[-1]}-{n}"
+    digest = hashlib.sha256(fetched.data).hexdigest()
+    text = provenance.written_note({**note, "n": n, "sha256": digest})
+    with written(out, fetched.data) as part:
+        for number in range(1, _TRIES):
+            name = wanted if number == 1 else f"{wanted}-{number}"
+            path = out / f"{name}{fetched.suffix}"
+            beside = provenance.beside(path)
+            if not provenance.may_write(beside, note["key"], n):
+                continue
+            if _linked(part, path) or path.read_bytes() == fetched.data:
+                provenance.keep(beside, text)
+                return path
+    raise FileExistsError(f"every name like {wanted} is taken")
+
+
+def _linked(part: Path, path: Path) -> bool:
+    """Give the part its final name, unless that is taken; no other process can come between."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        return False
+    except OSError:
+        # A disk without links: the name is looked at first, and taken right after.
+        if path.exists():
+            return False
+        part.replace(path)
+    return True

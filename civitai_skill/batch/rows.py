@@ -1,0 +1,193 @@
+"""Rows from a file, standard input or a program: fields of an ImageRequest, and an `id` if wanted.
+
+JSON lines hold an object a line. CSV has the fields' names in its first line; an empty cell says
+nothing, numbers are read as numbers, and `loras`, `images`, `options` and columns such as
+`options.clipSkip` may hold JSON.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.request import ImageRequest
+
+Given = Mapping[str, Any] | ImageRequest | str
+
+#: Bytes; 5,000 rows with long prompts are a tenth of it.
+MOST_BYTES = 64 * 1024 * 1024
+
+#: Suffixes that say what a file is; the text of any other tells it.
+_KINDS = {".csv": True, ".tsv": True, ".jsonl": False, ".ndjson": False}
+
+_TEXTS = frozenset(
+    {"id", "prompt", "negative_prompt", "engine", "variant", "route", "quality", "aspect_ratio",
+     "sampler", "scheduler", "model", "output_format"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A row as it was written; `line` is where, `problem` why it can't be read."""
+
+    line: int
+    fields: Mapping[str, Any]
+    problem: Problem | None = None
+
+
+def from_values(values: Iterable[Given]) -> list[Raw]:
+    """Rows from a program; the line is the place in its list, from 1."""
+    return [Raw(i, _fields(value)) for i, value in enumerate(values, 1)]
+
+
+def _fields(value: Given) -> Mapping[str, Any]:
+    if isinstance(value, str):
+        return {"prompt": value}
+    if isinstance(value, ImageRequest):
+        return {name: getattr(value, name) for name in value.model_fields_set}
+    return value
+
+
+def from_file(path: Path) -> list[Raw]:
+    """Rows from a file; `-` reads standard input. Raises RequestInvalid."""
+    try:
+        if str(path) == "-":
+            data = sys.stdin.buffer.read(MOST_BYTES + 1)
+        else:
+            with path.open("rb") as file:
+                data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise _refused(path, f"larger than {MOST_BYTES // 2**20} MiB")
+        text = data.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        if isinstance(error, RequestInvalid):
+            raise
+        unreadable = isinstance(error, UnicodeDecodeError)
+        why = "not UTF-8 text" if unreadable else getattr(error, "strerror", None)
+        raise _refused(path, why or "not a usable path") from None
+    rows = from_text(text, is_csv=_KINDS.get(path.suffix.lower()))
+    if not rows:
+        raise _refused(path, "it has no rows")
+    return rows
+
+
+def _refused(path: Path, why: str) -> RequestInvalid:
+    return RequestInvalid(Problem("FILE", str(path), "JSON lines or CSV with rows", None, why))
+
+
+def from_text(text: str, *, is_csv: bool | None = None) -> list[Raw]:
+    """Rows from text: JSON lines where its first character is a brace, else CSV."""
+    if is_csv is None:
+        is_csv = not text.lstrip().startswith("{")
+    return _csv(text) if is_csv else _lines(text)
+
+
+def _lines(text: str) -> list[Raw]:
+    rows = []
+    # Not splitlines(): JSON texts may hold the line separators of Unicode.
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            why = f"not JSON ({getattr(error, 'msg', 'too deep')})"
+            rows.append(Raw(number, {}, Problem("row", line, "a JSON object", None, why)))
+            continue
+        if isinstance(value, dict):
+            rows.append(Raw(number, value))
+        else:
+            rows.append(Raw(number, {}, Problem("row", value, 'an object: {"prompt": "..."}')))
+    return rows
+
+
+# -- CSV -----------------------------------------------------------------------------------------
+def _csv(text: str) -> list[Raw]:
+    first = text.partition("\n")[0]
+    delimiter = max((",", ";", "\t"), key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows: list[Raw] = []
+    names: list[str] = []
+    begins = 1
+    try:
+        for cells in reader:
+            line, begins = begins, reader.line_num + 1
+            if not any(cell.strip() for cell in cells):
+                continue
+            if not names:
+                names = [name.strip() for name in cells]
+                _check_header(names)
+            else:
+                rows.append(_record(line, names, cells))
+    except csv.Error as error:
+        problem = Problem("row", None, "quoted cells that end", None, f"not CSV ({error})")
+        rows.append(Raw(begins, {}, problem))
+    return rows
+
+
+def _check_header(names: list[str]) -> None:
+    accepted = "the names of ImageRequest's fields, prompt among them"
+    if "prompt" not in names:
+        raise RequestInvalid(
+            Problem("line 1", ", ".join(names), accepted, None, "there is no column prompt")
+        )
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice is not None:
+        raise RequestInvalid(Problem("line 1", twice, accepted, None, "a column stands twice"))
+
+
+def _record(line: int, names: list[str], cells: list[str]) -> Raw:
+    if len(cells) > len(names):
+        why = f"{len(cells)} cells under {len(names)} names"
+        return Raw(line, {}, Problem("row", cells[-1], "a cell for each name", None, why))
+    fields: dict[str, Any] = {}
+    for name, cell in zip(names, cells, strict=False):
+        if not cell.strip():
+            continue
+        try:
+            value = cell if name in _TEXTS else _cell(name, cell)
+        except ValueError:
+            problem = Problem(name, cell, _JSON_CELLS.get(name, "JSON"), None, "not JSON")
+            return Raw(line, {}, problem)
+        whole, dot, option = name.partition(".")
+        if dot and whole == "options":
+            fields.setdefault("options", {})[option] = value
+        else:
+            fields[name] = value
+    return Raw(line, fields)
+
+
+_JSON_CELLS = {
+    "loras": 'JSON such as [{"air": "urn:air:...", "strength": 0.8}]',
+    "options": 'JSON such as {"clipSkip": 2}',
+}
+
+
+def _cell(name: str, cell: str) -> Any:
+    text = cell.strip()
+    if name == "images" and not text.startswith("["):
+        return [text]
+    if name in ("loras", "options", "images"):
+        return json.loads(text)
+    try:
+        return json.loads(text)
+    except ValueError:
+        return cell  # left for the request to refuse by name
+
+
+def where(line: int, problem: Problem) -> Problem:
+    """The problem with its line in front of the field."""
+    return Problem(
+        f"line {line}, {problem.field}",
+        problem.given,
+        problem.accepted,
+        problem.nearest,
+        problem.why,
+    )

@@ -1,0 +1,114 @@
+"""What made a picture: NAME.json beside it, so that it can be made once more or varied.
+
+The picture's own bytes stay as they were delivered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from civitai_skill import __version__
+from civitai_skill.delivery import Generation
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.files import replaced
+from civitai_skill.request import ImageRequest
+
+#: What the file says it is.
+KIND = "civitai-skill picture"
+
+_MOST_BYTES = 128 * 1024 * 1024
+
+
+def beside(picture: Path) -> Path:
+    """The file that tells how a picture was made."""
+    return picture.with_suffix(".json")
+
+
+def fields_of(request: ImageRequest) -> dict[str, Any]:
+    """What a request said, as JSON; local sources by their full path."""
+    said = {name: getattr(request, name) for name in sorted(request.model_fields_set)}
+    fields = {n: v for n, v in said.items() if v not in (None, [], {})}
+    if "loras" in fields:
+        fields["loras"] = [lora.model_dump() for lora in request.loras]
+    if "images" in fields:
+        fields["images"] = [_lasting(text) for text in request.images]
+    return fields
+
+
+def _lasting(source: str) -> str:
+    if source[:8].lower().startswith(("https://", "http://", "data:")):
+        return source
+    return str(Path(source).expanduser().absolute())
+
+
+def written_note(facts: Mapping[str, Any]) -> bytes:
+    """The file's content. Foreign text is escaped, so that it can't move a terminal's cursor."""
+    told = {"kind": KIND, "version": __version__, **facts}
+    return (json.dumps(told, indent=2) + "\n").encode()
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write the note, if it does not stand there already. Raises OSError."""
+    if not path.exists():
+        replaced(path, content)
+
+
+def may_write(path: Path, key: str, n: int) -> bool:
+    """Is the note's place free, or is it this very picture's?"""
+    if not path.exists():
+        return True
+    try:
+        told = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(told, dict) and (told.get("key"), told.get("n")) == (key, n)
+
+
+def request_of(picture: Path) -> dict[str, Any]:
+    """The fields of the request for this one picture again. Raises RequestInvalid."""
+    note = picture if picture.suffix == ".json" else beside(picture)
+    accepted = "a picture of a batch, a sweep or again, with its NAME.json beside it"
+    try:
+        if note.stat().st_size > _MOST_BYTES:
+            raise ValueError
+        told = json.loads(note.read_bytes())
+        if told["kind"] != KIND:
+            raise ValueError
+        fields, n = dict(told["request"]), int(told["n"])
+        seed = told.get("seed")
+    except OSError as error:
+        why = f"{note.name}: {error.strerror or 'not readable'}"
+        raise RequestInvalid(Problem("PICTURE", str(picture), accepted, None, why)) from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        why = f"{note.name} was not written by civitai-skill"
+        raise RequestInvalid(Problem("PICTURE", str(picture), accepted, None, why)) from None
+    fields.pop("quantity", None)
+    if isinstance(seed, int):
+        fields["seed"] = seed + n  # picture n of a workflow has its seed plus n
+    return fields
+
+
+def keep_notes(request: ImageRequest, made: Generation) -> None:
+    """Write a note beside each picture of a generation. Raises OSError."""
+    for n, picture in enumerate(made.pictures):
+        if picture.path is not None:
+            seed = None if picture.seed is None else picture.seed - n
+            facts = {
+                **note(request, made.engine, made.variant, seed),
+                "key": made.workflow.external_id,
+                "workflow": made.id,
+                "n": n,
+                "sha256": hashlib.sha256(picture.path.read_bytes()).hexdigest(),
+            }
+            keep(beside(picture.path), written_note(facts))
+
+
+def note(
+    request: ImageRequest, engine: str | None, variant: str | None, seed: int | None
+) -> dict[str, Any]:
+    """The part of a note that is known before the picture is."""
+    return {"engine": engine, "variant": variant, "seed": seed, "request": fields_of(request)}

@@ -1,0 +1,192 @@
+"""The skills' reference pages, in Markdown, from the engines' own data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from civitai_skill.adapters.cli.choose import flags
+from civitai_skill.choose import Choice, choose_engine
+from civitai_skill.engines import catalog, describe
+from civitai_skill.engines.needs import NEEDS
+from civitai_skill.errors import RequestInvalid
+
+RENDERED = "<!-- Rendered by scripts/render.py from the engines' data. Do not edit. -->\n"
+COMMAND = "python3 scripts/civitai.py"
+#: How a field's line names the forms that edit, and those that make variants.
+_EDITING = "images"
+
+
+def guide(name: str) -> str:
+    """How to write prompts for one engine, and what to ask of it."""
+    engine = describe.describe_engine(name)
+    fields = {
+        n: e
+        for n, e in engine["fields"].items()
+        if n in ("prompt", "negative_prompt", "quantity", "seed", "loras", "model")
+    }
+    more = f"Everything else about it: `{COMMAND} engines {name}`."
+    return _page(
+        f"{name}: {engine['title']}",
+        [engine["prompt"]],
+        ("Its variants", map(describe.variant_line, _current(engine))),
+        (
+            f"What each quality means, and costs for one picture ({describe.PRICES_READ})",
+            (describe.quality_line(*item) for item in engine["qualities"].items()),
+        ),
+        ("Sizes", _sizes(engine)),
+        ("Limits", (describe.field_line(*item) for item in fields.items())),
+        ("Good for, bad for", _uses(engine)),
+        ("Good to know", [*engine["notes"], describe.moderation(engine["mature"])]),
+        (None, [more]),
+    )
+
+
+def overview() -> str:
+    """All engines in one table, and what their makers have withdrawn."""
+    gone = [
+        f"`{name}` {variant['name']}: use {variant['retired']['instead']}"
+        for name in catalog.NAMES
+        for variant in describe.describe_engine(name)["variants"]
+        if "retired" in variant
+    ]
+    lead = [
+        f"Prices are Buzz for one picture at the default size, as documented in "
+        f"{describe.PRICES_READ}; `?` means that none is documented. `{COMMAND} engines NAME` "
+        "prints everything about one.",
+        describe.table().rstrip("\n"),
+    ]
+    return _page("The engines", lead, ("Withdrawn by their makers", gone))
+
+
+def editing() -> str:
+    """The engines that take source pictures: how many, for how much, and how to word the order."""
+    sections = []
+    for name in catalog.NAMES:
+        engine = describe.describe_engine(name)
+        if not {"edit", "variant"} & set(engine["operations"]):
+            continue
+        lines = [_edit_line(variant) for variant in _current(engine) if _takes_sources(variant)]
+        field = describe.field_line(_EDITING, engine["fields"][_EDITING])
+        prices = [
+            f"{quality}: an edit of one picture costs {facts['edit_buzz']} Buzz"
+            for quality, facts in engine["qualities"].items()
+            if facts.get("edit_buzz") is not None
+        ]
+        sections.append((f"{name}: {engine['title']}", [*lines, field, *prices, engine["prompt"]]))
+    lead = [
+        "An edit follows an instruction; a variant redraws the source by `--strength`. Prices are "
+        f"Buzz, as documented in {describe.PRICES_READ}.",
+        _table(("for", "best", "then", "then"), map(_need_row, _SOURCES)),
+    ]
+    return _page("Editing engines", lead, *sections)
+
+
+def compared() -> str:
+    """Every variant in one table, for a comparison."""
+    rows = []
+    for name in catalog.NAMES:
+        engine = describe.describe_engine(name)
+        for variant in _current(engine):
+            price = "?" if variant["buzz"] is None else str(variant["buzz"])
+            can, sizes = ", ".join(variant["operations"]), _largest(variant)
+            best = variant["best_for"] + (
+                f"; not for {variant['avoid_for']}" if variant["avoid_for"] else ""
+            )
+            rows.append((f"`{name}` {variant['name']}", can, price, variant["seconds"], sizes, best))
+    licences = [
+        f"{name}: {licence}" if licence else f"{name}: not documented"
+        for name in catalog.NAMES
+        for licence in [describe.describe_engine(name)["licence"]]
+    ]
+    filters = [
+        f"{name}: {describe.moderation(describe.describe_engine(name)['mature'])}"
+        for name in catalog.NAMES
+    ]
+    lead = [
+        f"Buzz is the documented price of one picture at quality standard ({describe.PRICES_READ}; "
+        "`?`: none is documented). Seconds and judgements come from the makers' pages and guides.",
+        _table(("engine and variant", "can", "Buzz", "seconds", "square", "best for"), rows),
+    ]
+    return _page("All variants compared", lead, ("Licences", licences), ("Filters", filters))
+
+
+def needs() -> str:
+    """The needs that `choose` knows, with its first answers."""
+    head = ("need", "best (Buzz)", "then", "why the first")
+    rows = []
+    for need in NEEDS:
+        choices = _choices(need)
+        first, *rest = choices
+        rows.append((f"`{need}`", _priced(first), ", ".join(map(_priced, rest[:1])), first.reason))
+    return _table(head, rows) + "\n"
+
+
+# -- parts -----------------------------------------------------------------------------------------
+_SOURCES = ("edit", "keep_character", "several_references", "restyle", "print_4k")
+
+
+def _need_row(need: str) -> tuple[str, ...]:
+    references = {"several_references": 3}.get(need, 1)
+    names = [_priced(c) for c in _choices(need, references)]
+    return (f"`{need}`", *names, *("" for _ in range(3 - len(names))))
+
+
+def _choices(need: str, references: int = 0) -> list[Choice]:
+    try:
+        return choose_engine([need], references=references)
+    except RequestInvalid:
+        return choose_engine([need])
+
+
+def _priced(choice: Choice) -> str:
+    price = "?" if choice.price.buzz is None else str(choice.price.buzz)
+    return f"`{flags(choice.arguments)}` ({price})"
+
+
+def _current(engine: dict[str, Any]) -> list[dict[str, Any]]:
+    return [variant for variant in engine["variants"] if "retired" not in variant]
+
+
+def _takes_sources(variant: dict[str, Any]) -> bool:
+    return bool({"edit", "variant"} & set(variant["operations"]))
+
+
+def _edit_line(variant: dict[str, Any]) -> str:
+    can = [word for word in variant["operations"] if word != "create"]
+    return f"`{variant['name']}` ({', '.join(can)}): {variant['best_for']}"
+
+
+def _largest(variant: dict[str, Any]) -> str:
+    size = variant["sizes"].get("1:1")
+    return "x".join(map(str, size)) if size else ""
+
+
+def _sizes(engine: dict[str, Any]) -> Iterator[str]:
+    """The sizes of the variants that are still to be had."""
+    yield from describe.size_lines({**engine, "variants": _current(engine)})
+
+
+def _uses(engine: dict[str, Any]) -> Iterator[str]:
+    yield "Good for " + "; ".join(engine["best_for"])
+    yield "Bad for " + "; ".join(engine["avoid_for"])
+
+
+def _page(
+    title: str, lead: Iterable[str], *sections: tuple[str | None, Iterable[str]]
+) -> str:
+    blocks = [RENDERED.rstrip("\n"), f"# {title}", *lead]
+    for heading, items in sections:
+        lines = list(items)
+        if not lines:
+            continue
+        if heading is None:
+            blocks += lines
+        else:
+            blocks += [f"## {heading}", "\n".join(f"- {line}" for line in lines)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(c.replace("|", "/") for c in line) + " |" for line in lines)

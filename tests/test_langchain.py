@@ -1,0 +1,202 @@
+"""The LangChain adapter: the standard tests for every tool, and what they do not ask."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import pytest
+from langchain_core.tools import BaseTool, ToolException
+from langchain_tests.integration_tests import ToolsIntegrationTests
+from langchain_tests.unit_tests import ToolsUnitTests
+from pydantic import SecretStr
+
+from civitai_skill import Civitai, Generation, RequestInvalid
+from civitai_skill.adapters.langchain import (
+    CivitaiTool,
+    CivitaiToolkit,
+    guidance,
+    langchain_tools,
+    system_message,
+)
+from civitai_skill.sandbox import Sandbox
+from civitai_skill.tools.registry import DEFAULT, TOOLS
+
+GENERATE = "civitai_generate_image"
+
+
+@cache
+def tools() -> dict[str, CivitaiTool]:
+    """Every tool, over one sandbox for all standard tests."""
+    home = mkdtemp()
+    client = Civitai(sandbox=Sandbox(seconds_per_job=0.02), home=home, ledger=False)
+    made = langchain_tools(client, [tool.name for tool in TOOLS], out=f"{home}/out")
+    return {tool.name: tool for tool in made}
+
+
+@cache
+def workflow_id() -> str:
+    return str(json.loads(tools()["civitai_submit_image"].invoke({"prompt": "a fox"}))["id"])
+
+
+class OverTheSandbox:
+    """What the standard tests ask of a tool."""
+
+    named: str
+    example: dict[str, Any]
+
+    @property
+    def tool_constructor(self) -> BaseTool:
+        return tools()[self.named]
+
+    @property
+    def tool_invoke_params_example(self) -> dict[str, Any]:
+        return {n: workflow_id() if v is ... else v for n, v in self.example.items()}
+
+
+def standard(name: str, **example: Any) -> tuple[type, type]:
+    members = {"named": name, "example": example}
+    unit = type("Unit", (OverTheSandbox, ToolsUnitTests), dict(members))
+    return unit, type("Integration", (OverTheSandbox, ToolsIntegrationTests), dict(members))
+
+
+TestGenerate, TestGenerateRuns = standard(GENERATE, prompt="a red fox", engine="z-image")
+TestGet, TestGetRuns = standard("civitai_get_image", id=...)
+TestQuery, TestQueryRuns = standard("civitai_query_images", take=3)
+TestCancel, TestCancelRuns = standard("civitai_cancel_image", id=...)
+TestChoose, TestChooseRuns = standard("civitai_choose_engine", needs=["photo"])
+TestSubmit, TestSubmitRuns = standard("civitai_submit_image", prompt="a red fox")
+TestEstimate, TestEstimateRuns = standard("civitai_estimate_image", prompt="a red fox")
+
+
+def test_the_standard_tests_cover_every_tool() -> None:
+    covered = {c.named for c in globals().values() if isinstance(c, type) and hasattr(c, "named")}
+    assert covered == {tool.name for tool in TOOLS}
+
+
+# -- beyond the standard tests ---------------------------------------------------------------------
+@pytest.fixture
+def client(tmp_path: Path) -> Civitai:
+    return Civitai(sandbox=Sandbox(seconds_per_job=0.02), home=tmp_path / "home")
+
+
+@pytest.fixture
+def generate(client: Civitai, tmp_path: Path) -> CivitaiTool:
+    (tool,) = langchain_tools(client, [GENERATE], out=tmp_path / "out", max_buzz=50)
+    return tool
+
+
+def call(**arguments: Any) -> dict[str, Any]:
+    return {"name": GENERATE, "args": arguments, "id": "1", "type": "tool_call"}
+
+
+def test_the_model_reads_text_and_the_developer_gets_the_objects(generate: CivitaiTool) -> None:
+    message = generate.invoke(call(prompt="a fox"))
+    assert message.status == "success"
+    assert isinstance(message.artifact, Generation)
+    assert json.loads(message.content)["id"] == message.artifact.id
+    assert message.artifact.paths[0].is_file()
+
+
+def test_async_does_not_hold_a_thread(
+    generate: CivitaiTool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("the sync way was taken")
+
+    monkeypatch.setattr(CivitaiTool, "_run", forbidden)
+    message = asyncio.run(generate.ainvoke(call(prompt="a fox")))
+    assert message.status == "success"
+
+
+def test_an_explained_error_is_a_message_of_status_error(generate: CivitaiTool) -> None:
+    message = generate.invoke(call(prompt="a fox", engine="seedream"))
+    assert message.status == "error"
+    assert "the limit is 50" in json.loads(message.content)["error"]
+
+
+def test_a_developer_may_have_the_exception_instead(generate: CivitaiTool) -> None:
+    generate.handle_tool_error = False
+    with pytest.raises(ToolException, match="the limit is 50"):
+        generate.invoke(call(prompt="a fox", engine="seedream"))
+
+
+def test_a_wrong_argument_is_named_with_what_is_accepted(generate: CivitaiTool) -> None:
+    for message in (
+        generate.invoke(call(prompt="a fox", quantity=0, cfg_scale=3)),
+        asyncio.run(generate.ainvoke(call(prompt="a fox", quantity=0, cfg_scale=3))),
+    ):
+        said = json.loads(message.content)["error"]
+        assert message.status == "error"
+        assert "quantity: not accepted (given 0). Accepted: 1 or more." in said
+        assert "cfg_scale: there is no such field (given 3)" in said
+        assert "Nearest that works: 'guidance'" in said
+
+
+def test_a_thumbnail_is_a_block_beside_the_text(generate: CivitaiTool) -> None:
+    message = generate.invoke(call(prompt="a fox", include_image="thumbnail"))
+    text, picture = message.content
+    assert text["type"] == "text"
+    assert (picture["type"], picture["mime_type"]) == ("image", "image/jpeg")
+    assert picture["base64"] not in text["text"]
+
+
+def test_plain_text_means_the_prompt(generate: CivitaiTool) -> None:
+    assert json.loads(generate.invoke("a plain fox"))["status"] == "succeeded"
+
+
+def test_hints_stand_in_the_metadata(client: Civitai) -> None:
+    found = {t.name: t.metadata for t in langchain_tools(client)}
+    assert list(found) == list(DEFAULT)
+    assert found[GENERATE] == {
+        "title": "Make pictures",
+        "spends_buzz": True,
+        "read_only": False,
+        "destructive": False,
+        "idempotent": False,
+        "open_world": True,
+    }
+    assert found["civitai_cancel_image"]["destructive"] is True
+    assert found["civitai_choose_engine"]["open_world"] is False
+
+
+def test_a_key_is_never_shown(tmp_path: Path) -> None:
+    kit = CivitaiToolkit(key=SecretStr("very-secret"), out=str(tmp_path))
+    made = kit.get_tools()
+    assert "very-secret" not in repr(kit) + repr(made) + str(kit.model_dump())
+    from_environment = langchain_tools(key=SecretStr("very-secret"))
+    assert "very-secret" not in repr(from_environment)
+
+
+def test_a_key_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIVITAI_API_TOKEN", "from-there")
+    (tool,) = langchain_tools(include=[GENERATE])
+    assert tool._box._given.settings.key.reveal() == "from-there"
+
+
+def test_a_toolkit_gives_the_tools(client: Civitai, tmp_path: Path) -> None:
+    kit = CivitaiToolkit(
+        client=client,
+        include=["civitai_generate_image", "civitai_choose_engine"],
+        out=str(tmp_path),
+        max_buzz=5,
+        settings={"engines": ["sdxl"]},
+    )
+    generate, choose = kit.get_tools()
+    assert json.loads(choose.invoke({"needs": ["photo"]}))["choices"][0]["engine"] == "sdxl"
+    assert json.loads(generate.invoke({"prompt": "a fox"}))["code"] == "over_budget"
+
+
+def test_an_unknown_tool_is_refused_when_the_tools_are_made(client: Civitai) -> None:
+    with pytest.raises(RequestInvalid, match="Nearest that works: 'civitai_cancel_image'"):
+        langchain_tools(client, ["civitai_cancle_image"])
+
+
+def test_the_guidance_comes_as_a_message() -> None:
+    message = system_message(["sdxl"], also="You draw.")
+    assert message.type == "system"
+    assert message.content == f"You draw.\n\n{guidance(['sdxl'])}"
