@@ -169,9 +169,7 @@ def _removed(folder: Path, force: bool) -> Done:
     return Done(folder.name, folder, removed=tuple(gone), kept=tuple(kept))
 
 
-def _taken_back(
-    folder: Path, noted: Mapping[str, str], force: bool
-) -> tuple[list[str], list[str]]:
+def _taken_back(folder: Path, noted: Mapping[str, str], force: bool) -> tuple[list[str], list[str]]:
     gone, kept = [], []
     for name, digest in noted.items():
         path = folder / name

@@ -206,8 +206,12 @@ class Workflow:
     @property
     def moderated(self) -> bool:
         """Was it stopped by moderation? Then the same prompt must not be sent again."""
-        words = " ".join(self.reasons()).lower()
-        return any(i.blocked_reason for i in self.images) or bool(_MODERATED.search(words))
+        return any(i.blocked_reason for i in self.images) or is_moderation(*self.reasons())
+
+
+def is_moderation(*reasons: str) -> bool:
+    """Do the service's words speak of moderation?"""
+    return bool(_MODERATED.search(" ".join(reasons).lower()))
 
 
 def _step(step: Mapping[str, Any]) -> Step:

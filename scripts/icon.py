@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
@@ -28,6 +29,7 @@ EMBER: Colour = (246, 126, 96)
 GLOW: Colour = (255, 206, 130)
 FAR: Colour = (88, 44, 116)
 NEAR: Colour = (38, 26, 72)
+PALE: Colour = (222, 206, 240)
 PAPER: Colour = (252, 247, 238)
 
 
@@ -42,8 +44,8 @@ def draw() -> Image.Image:
     sky.paste(Image.new("RGB", sky.size, GLOW), mask=glow)
     pen = ImageDraw.Draw(sky)
     pen.ellipse(_box(sun_at, sun), fill=(255, 238, 196))
-    for centre, radius, brightness in ((0.24, 0.2, 220), (0.4, 0.13, 160), (0.16, 0.36, 130)):
-        _star(pen, (side * centre, side * radius), side * 0.016, (brightness,) * 3)
+    for x, y, size in ((0.25, 0.22, 0.017), (0.36, 0.33, 0.012), (0.19, 0.4, 0.011)):
+        _star(pen, (side * x, side * y), side * size, PALE)
     pen.polygon(_hill(side, ((0, 0.7), (0.2, 0.53), (0.34, 0.63), (0.5, 0.57), (1, 0.79))), FAR)
     pen.polygon(_hill(side, ((0, 0.87), (0.3, 0.77), (0.52, 0.81), (0.78, 0.64), (1, 0.78))), NEAR)
     picture = Image.new("RGBA", (side, side))
@@ -57,18 +59,18 @@ def _sky(side: int) -> Image.Image:
     stops = ((0.0, NIGHT), (0.42, DUSK), (0.68, EMBER), (1.0, GLOW))
     for y in range(side):
         at = y / side
-        (low, first), (high, second) = next(
-            pair for pair in zip(stops, stops[1:], strict=False) if at <= pair[1][0]
-        )
+        (low, first), (high, second) = next(pair for pair in pairwise(stops) if at <= pair[1][0])
         part = (at - low) / (high - low)
-        column.putpixel((0, y), tuple(round(a + (b - a) * part) for a, b in zip(first, second, strict=True)))
+        column.putpixel(
+            (0, y), tuple(round(a + (b - a) * part) for a, b in zip(first, second, strict=True))
+        )
     return column.resize((side, side))
 
 
 def _hill(side: int, ridge: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
     """A ridge through the points, eased so that it rolls, closed along the bottom."""
     points = []
-    for (x0, y0), (x1, y1) in zip(ridge, ridge[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(ridge):
         for step in range(64):
             part = step / 64
             eased = part * part * (3 - 2 * part)

@@ -93,7 +93,9 @@ def compared() -> str:
             best = variant["best_for"] + (
                 f"; not for {variant['avoid_for']}" if variant["avoid_for"] else ""
             )
-            rows.append((f"`{name}` {variant['name']}", can, price, variant["seconds"], sizes, best))
+            rows.append(
+                (f"`{name}` {variant['name']}", can, price, variant["seconds"], sizes, best)
+            )
     licences = [
         f"{name}: {licence}" if licence else f"{name}: not documented"
         for name in catalog.NAMES
@@ -172,9 +174,7 @@ def _uses(engine: dict[str, Any]) -> Iterator[str]:
     yield "Bad for " + "; ".join(engine["avoid_for"])
 
 
-def _page(
-    title: str, lead: Iterable[str], *sections: tuple[str | None, Iterable[str]]
-) -> str:
+def _page(title: str, lead: Iterable[str], *sections: tuple[str | None, Iterable[str]]) -> str:
     blocks = [RENDERED.rstrip("\n"), f"# {title}", *lead]
     for heading, items in sections:
         lines = list(items)

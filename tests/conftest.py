@@ -124,34 +124,33 @@ def referee(document: Path) -> Any:
 _WORKFLOWS, _BLOBS = "/v2/consumer/workflows", "/v2/consumer/blobs"
 
 
-class Watched(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """A sandbox's transport whose every JSON answer is held against the published document."""
+@pytest.fixture(autouse=True)
+def watched(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold every JSON answer of every sandbox against the document, where there is one."""
+    if DOCUMENT is None:
+        return
+    referee = request.getfixturevalue("referee")
+    real = Sandbox.handle
 
-    def __init__(self, inner: Any, referee: Any) -> None:
-        self.inner = inner
-        self.referee = referee
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        response: httpx.Response = self.inner.handle_request(request)
-        self.check(request, response)
+    def handle(self: Sandbox, asked: httpx.Request) -> Generator[float, None, httpx.Response]:
+        response = yield from real(self, asked)
+        _judge(referee, asked, response)
         return response
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response: httpx.Response = await self.inner.handle_async_request(request)
-        self.check(request, response)
-        return response
+    monkeypatch.setattr(Sandbox, "handle", handle)
 
-    def check(self, request: httpx.Request, response: httpx.Response) -> None:
-        """Fail the test where an answer does not fit."""
-        if self.referee is None or "json" not in response.headers.get("Content-Type", ""):
-            return
-        value = response.json()
-        if request.url.path == _WORKFLOWS and "items" in value:
-            wrong = [p for item in value["items"] for p in self.referee.response(item)]
-        else:
-            name = _schema(request, response, value)
-            wrong = [] if name is None else self.referee.check(value, name)
-        assert wrong == [], (request.method, str(request.url), value)
+
+def _judge(referee: Any, request: httpx.Request, response: httpx.Response) -> None:
+    """Fail the test where an answer does not fit."""
+    if "json" not in response.headers.get("Content-Type", ""):
+        return
+    value = response.json()
+    if request.url.path == _WORKFLOWS and "items" in value:
+        wrong = [p for item in value["items"] for p in referee.response(item)]
+    else:
+        name = _schema(request, response, value)
+        wrong = [] if name is None else referee.check(value, name)
+    assert wrong == [], (request.method, str(request.url), value)
 
 
 def _schema(request: httpx.Request, response: httpx.Response, value: Any) -> str | None:
@@ -165,13 +164,6 @@ def _schema(request: httpx.Request, response: httpx.Response, value: Any) -> str
     if path.startswith(_BLOBS):
         return "ConsumerBlobPresignResponse" if "uploadUrl" in value else "Blob"
     return "PaginatedResponseOfServiceResponse" if "items" in value else "ServiceResponse"
-
-
-@pytest.fixture
-def watch(request: pytest.FixtureRequest) -> Callable[[Any], Watched]:
-    """Wraps a sandbox's transport; without the document the answers pass unread."""
-    referee = request.getfixturevalue("referee") if DOCUMENT else None
-    return lambda inner: Watched(inner, referee)
 
 
 class Clock:
@@ -190,10 +182,10 @@ class Clock:
 class Played(httpx.Client):
     """A plain client of a sandbox in this process, on a clock of its own."""
 
-    def __init__(self, watch: Callable[[Any], Watched], key: str | None, **settings: Any) -> None:
+    def __init__(self, key: str | None, **settings: Any) -> None:
         self.clock = Clock()
         self.sandbox = Sandbox(clock=self.clock, **settings)
-        self.under = watch(SandboxTransport(self.sandbox, sleep=self.clock.sleep))
+        self.under = SandboxTransport(self.sandbox, sleep=self.clock.sleep)
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         super().__init__(transport=self.under, base_url=BASE_URL, headers=headers, timeout=None)
 
@@ -223,12 +215,12 @@ class Played(httpx.Client):
 
 
 @pytest.fixture
-def play(watch: Callable[[Any], Watched]) -> Iterator[Callable[..., Played]]:
+def play() -> Iterator[Callable[..., Played]]:
     """Opens sandboxes with a client each."""
     opened: list[Played] = []
 
     def open_one(key: str | None = "key", **settings: Any) -> Played:
-        opened.append(Played(watch, key, **settings))
+        opened.append(Played(key, **settings))
         return opened[-1]
 
     yield open_one

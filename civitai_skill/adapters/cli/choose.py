@@ -19,8 +19,8 @@ def add(command: Callable[..., argparse.ArgumentParser], count: Callable[[str], 
     """Add the command to the parser; `count` reads a whole number."""
     text = "rank the engines for what the picture is for, with their prices; spends nothing"
     made = command("choose", f"{__name__}:choose", text, _EXAMPLES)
-    made.add_argument("needs", nargs="*", metavar="NEED",
-                      help="such as photo, anime, poster, edit; a wrong one lists them all")  # fmt: skip
+    words = "such as photo, anime, poster, edit; a wrong one lists them all"
+    made.add_argument("needs", nargs="*", metavar="NEED", help=words)
     for flag, metavar, words in (
         ("width", "PX", "pixels that must be possible"),
         ("height", "PX", "pixels that must be possible"),

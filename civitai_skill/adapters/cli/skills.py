@@ -25,8 +25,8 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "  civitai-skill install-skill --dir my-agent/skills",
     )
     _where(copy)
-    copy.add_argument("--bundle", action="store_true",
-                      help="as one folder with the router, instead of one folder a skill")  # fmt: skip
+    one = "as one folder with the router, instead of one folder a skill"
+    copy.add_argument("--bundle", action="store_true", help=one)
     copy.add_argument("--force", action="store_true", help="overwrite files that were changed")
     back = command(
         "uninstall-skill",

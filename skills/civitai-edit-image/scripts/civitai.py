@@ -6,6 +6,8 @@ package in this interpreter; the interpreter that `install-skill` noted beside t
 repository that this file stands in; the command on PATH; the published release, if there is one.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
@@ -23,7 +25,7 @@ NOT_SET_UP = 3
 PACKAGE = ["-P", "-m", "civitai_skill"]
 
 
-def main():
+def main() -> int:
     words = sys.argv[1:]
     if util.find_spec("civitai_skill") is not None:
         return imported()
@@ -40,13 +42,13 @@ def main():
     return refuse("python3 -m pip install /path/to/your/clone/of/civitai-skill")
 
 
-def imported():
+def imported() -> int:
     from civitai_skill.adapters.cli import main as command
 
     return command()
 
 
-def noted_python():
+def noted_python() -> str | None:
     for folder in Path(__file__).resolve().parents[1:4]:
         try:
             note = json.loads((folder / ".civitai-skill.json").read_text(encoding="utf-8"))
@@ -57,16 +59,19 @@ def noted_python():
     return None
 
 
-def usable(python):
+def usable(python: str) -> bool:
     """Does this interpreter have the package?"""
     ask = "import importlib.util as u, sys; sys.exit(u.find_spec('civitai_skill') is None)"
     try:
-        return subprocess.run([python, "-P", "-c", ask], capture_output=True, timeout=30).returncode == 0
+        return (
+            subprocess.run([python, "-P", "-c", ask], capture_output=True, timeout=30).returncode
+            == 0
+        )
     except (OSError, ValueError, subprocess.SubprocessError):
         return False
 
 
-def repository():
+def repository() -> Path | None:
     """The folder above this file whose pyproject.toml is that of civitai-skill."""
     for folder in Path(__file__).resolve().parents:
         try:
@@ -78,7 +83,7 @@ def repository():
     return None
 
 
-def from_repository(root, words):
+def from_repository(root: Path, words: list[str]) -> int:
     if has_dependencies(root):
         sys.path.append(str(root))
         return imported()
@@ -92,9 +97,10 @@ def from_repository(root, words):
     return refuse('python3 -m venv "%s/.venv" && "%s/.venv/bin/pip" install "%s"' % ((root,) * 3))
 
 
-def has_dependencies(root):
+def has_dependencies(root: Path) -> bool:
     """Are this interpreter and its packages what pyproject.toml asks for, by name?"""
-    if sys.version_info < (3, 11):
+    # Even an older Python must be told what is missing.
+    if sys.version_info < (3, 11):  # noqa: UP036
         return False
     import tomllib
 
@@ -107,14 +113,16 @@ def has_dependencies(root):
     return True
 
 
-def run(command):
-    if os.name == "nt":  # there, exec would hand the prompt back before the command has ended
-        return subprocess.call(command)
-    os.execvp(command[0], command)
+def run(command: list[str]) -> int:
+    if os.name != "nt":  # there, exec would hand the prompt back before the command has ended
+        os.execvp(command[0], command)
+    return subprocess.call(command)
 
 
-def refuse(line):
-    print("civitai-skill is not installed. Install it, then call again:\n  " + line, file=sys.stderr)
+def refuse(line: str) -> int:
+    print(
+        "civitai-skill is not installed. Install it, then call again:\n  " + line, file=sys.stderr
+    )
     return NOT_SET_UP
 
 

@@ -1,0 +1,190 @@
+"""The plan of a batch: every row checked and priced before anything is bought."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from civitai_skill.batch.keys import key_of, seed_of
+from civitai_skill.batch.names import Names
+from civitai_skill.batch.rows import Raw, where
+from civitai_skill.engines.plan import Plan, plan
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.identity import hashed, identity_of
+from civitai_skill.pricing import Terms
+from civitai_skill.request import ImageRequest
+from civitai_skill.sources import Source, SourcePolicy, open_source
+
+#: Problems that a message spells out; all of them stand in the error's details.
+_SPELLED = 200
+
+# Opened sources that are kept while rows that share them are planned.
+_KEPT = 8
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row, decided. `number` counts from 1, `line` is where it stands in the file.
+
+    `price` is the most it costs (Buzz), None where nobody tells; rows of one `shape` cost the same.
+    """
+
+    number: int
+    line: int
+    id: str | None
+    request: ImageRequest
+    key: str
+    engine: str
+    variant: str
+    seed: int | None
+    quantity: int
+    price: int | None
+    shape: str
+    stems: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def planned(
+    raws: Sequence[Raw],
+    name: str,
+    terms: Terms,
+    template: str,
+    policy: SourcePolicy,
+) -> list[Row]:
+    """Decide every row. Raises RequestInvalid that names every bad one with its line."""
+    names = Names(template)
+    sources = _Sources(policy)
+    rows: list[Row] = []
+    problems: list[Problem] = []
+    bad = 0
+    alike: Counter[str] = Counter()
+    ids: dict[str, int] = {}
+    for number, raw in enumerate(raws, 1):
+        try:
+            rows.append(_row(number, raw, name, terms, names, sources, alike, ids))
+        except RequestInvalid as error:
+            bad += 1
+            problems += [where(raw.line, problem) for problem in error.problems]
+    if problems:
+        raise _refusal(problems, bad, len(raws))
+    return rows
+
+
+def _refusal(problems: list[Problem], bad: int, rows: int) -> RequestInvalid:
+    error = RequestInvalid(*problems)
+    told = [problem.sentence() for problem in problems[:_SPELLED]]
+    if len(problems) > _SPELLED:
+        told.append(f"... and {len(problems) - _SPELLED} more.")
+    head = f"{bad} of {rows} rows are refused; nothing was bought."
+    error.message = "\n".join([head, *told])
+    return error
+
+
+def _row(
+    number: int,
+    raw: Raw,
+    name: str,
+    terms: Terms,
+    names: Names,
+    sources: _Sources,
+    alike: Counter[str],
+    ids: dict[str, int],
+) -> Row:
+    if raw.problem is not None:
+        raise RequestInvalid(raw.problem)
+    fields = dict(raw.fields)
+    id = _id(fields.pop("id", None), raw.line, ids)
+    request = ImageRequest(**fields)
+    opened = sources.of(request)
+    sizes = tuple(None if isinstance(s, str) else s.size for s in opened)
+    decided = plan(request, sources=sizes)
+    terms.body(decided, None)
+    content = identity_of(request, decided, opened, terms, "", None)
+    alike[content] += 1
+    identity = f"n:{alike[content]}" if id is None else f"id:{id}"
+    key = key_of(name, identity, content)
+    if request.seed is None and decided.seed is not None:
+        request = request.model_copy(update={"seed": seed_of(key)})
+        request.model_fields_set.add("seed")
+        decided = plan(request, sources=sizes)
+    facts = {"row": number, "id": id or number, "engine": decided.family, "batch": name,
+             "variant": decided.variant, "seed": decided.seed, "key": key}  # fmt: skip
+    price = decided.price
+    return Row(
+        number,
+        raw.line,
+        id,
+        request,
+        key,
+        decided.family,
+        decided.variant,
+        decided.seed,
+        decided.quantity,
+        price.cap if price.cap is not None else price.buzz,
+        _shape(decided),
+        names.of(decided.quantity, facts),
+        decided.warnings,
+    )
+
+
+def _id(given: object, line: int, ids: dict[str, int]) -> str | None:
+    if given is None:
+        return None
+    text = str(given)
+    if not isinstance(given, str | int) or isinstance(given, bool) or not 1 <= len(text) <= 200:
+        raise RequestInvalid(Problem("id", given, "a text of 1 to 200 characters"))
+    if text in ids:
+        why = f"line {ids[text]} has it too"
+        raise RequestInvalid(Problem("id", text, "an id of its own for each row", None, why))
+    ids[text] = line
+    return text
+
+
+def _shape(decided: Plan) -> str:
+    """What a price depends on: everything but the words, the seed and the sources' content."""
+    form = decided.form.sent()
+    for field in ("prompt", "negativePrompt", "seed"):
+        form.pop(field, None)
+    images = form.pop("images", None) or [form.pop("image", None)]
+    return hashed([form, len([i for i in images if i])])
+
+
+class _Sources:
+    """Opens sources; rows often share them, so the last few are kept."""
+
+    def __init__(self, policy: SourcePolicy) -> None:
+        self._policy = policy
+        self._kept: dict[str, Source | str] = {}
+
+    def of(self, request: ImageRequest) -> list[Source | str]:
+        many = len(request.images) > 1
+        return [
+            self._opened(text, f"images.{i}" if many else "images")
+            for i, text in enumerate(request.images)
+        ]
+
+    def _opened(self, text: str, field: str) -> Source | str:
+        mark = hashlib.sha256(text.encode()).hexdigest()
+        if mark not in self._kept:
+            while len(self._kept) >= _KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[mark] = open_source(text, field, self._policy)
+        return self._kept[mark]
+
+
+def priced(rows: Sequence[Row], quotes: dict[str, int | None]) -> list[Row]:
+    """The rows with the service's prices where no price is documented."""
+    return [
+        replace(row, price=quotes.get(row.shape)) if row.price is None else row for row in rows
+    ]
+
+
+def shapes(rows: Sequence[Row]) -> Iterator[Row]:
+    """One row of each shape whose price is not documented."""
+    seen = set()
+    for row in rows:
+        if row.price is None and row.shape not in seen:
+            seen.add(row.shape)
+            yield row

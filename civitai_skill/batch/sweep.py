@@ -1,0 +1,148 @@
+"""Sweeps: rows from a prompt with {names} and the values they take."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from civitai_skill.batch.keys import digest_of
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.request import ImageRequest, nearest_name
+
+Mode = Literal["product", "zip", "random"]
+MODES: tuple[Mode, ...] = ("product", "zip", "random")
+
+#: Rows of one sweep.
+MOST = 100_000
+
+
+def swept(
+    prompt: str,
+    sets: Mapping[str, Sequence[Any]],
+    *,
+    mode: Mode = "product",
+    count: int | None = None,
+    seeds: int = 1,
+    **fields: Any,
+) -> list[dict[str, Any]]:
+    """The rows of a sweep.
+
+    Each name in `sets` is a {name} of the prompt, a field of the request (`engine`, `steps`), or
+    both. `product` takes every combination, `zip` the first values, the second ones and so on,
+    `random` draws `count` combinations, the same ones each time. Every combination is made with
+    `seeds` seeds. Raises RequestInvalid.
+    """
+    wanted = _placeholders(prompt)
+    _check(wanted, sets, mode, count, seeds)
+    rows = []
+    for values in _combinations(sets, mode, count):
+        named = dict(zip(sets, values, strict=True))
+        row = {**fields, "prompt": _filled(prompt, named)}
+        row |= {name: value for name, value in named.items() if name in ImageRequest.model_fields}
+        rows += [row] * seeds
+        if len(rows) > MOST:
+            raise RequestInvalid(Problem("sweep", None, f"at most {MOST} rows", None, "too many"))
+    return rows
+
+
+def _placeholders(prompt: str) -> set[str]:
+    try:
+        found = list(string.Formatter().parse(prompt))
+    except ValueError as error:
+        accepted = "names in braces; a brace itself is written twice, {{ and }}"
+        raise RequestInvalid(Problem("prompt", prompt, accepted, None, str(error))) from None
+    return {name for _, name, _, _ in found if name is not None}
+
+
+def _filled(prompt: str, values: Mapping[str, Any]) -> str:
+    parts = []
+    for text, name, _, _ in string.Formatter().parse(prompt):
+        parts.append(text)
+        if name is not None:
+            parts.append(str(values[name]))
+    return "".join(parts)
+
+
+def _check(
+    wanted: set[str], sets: Mapping[str, Sequence[Any]], mode: str, count: int | None, seeds: int
+) -> None:
+    problems = []
+    if mode not in MODES:
+        problems.append(Problem("mode", mode, "one of " + ", ".join(MODES)))
+    for name in sorted(wanted - set(sets)):
+        accepted = f"values for it: --set {name}=..."
+        why = f"{{{name}}} has no values"
+        problems.append(Problem("prompt", None, accepted, nearest_name(name, list(sets)), why))
+    for name, values in sets.items():
+        if name not in wanted and name not in ImageRequest.model_fields:
+            near = nearest_name(name, [*wanted, *ImageRequest.model_fields])
+            why = "neither a {name} of the prompt nor a field of the request"
+            problems.append(Problem(f"set {name}", None, "", near, why))
+        if not values:
+            problems.append(Problem(f"set {name}", None, "at least one value", None, "is empty"))
+    lengths = {len(values) for values in sets.values()} - {1}
+    if mode == "zip" and len(lengths) > 1:
+        told = ", ".join(f"{name} {len(values)}" for name, values in sets.items())
+        problems.append(Problem("set", told, "lists of one length for zip"))
+    if (mode == "random") != (count is not None):
+        why = "is missing" if count is None else "goes with mode random only"
+        problems.append(Problem("count", count, "how many combinations random draws", None, why))
+    elif count is not None and not 1 <= count <= MOST:
+        problems.append(Problem("count", count, f"1 to {MOST}"))
+    if not 1 <= seeds <= MOST:
+        problems.append(Problem("seeds", seeds, f"1 to {MOST}"))
+    if problems:
+        raise RequestInvalid(*problems)
+
+
+def _combinations(
+    sets: Mapping[str, Sequence[Any]], mode: Mode, count: int | None
+) -> Iterator[tuple[Any, ...]]:
+    lists = [list(values) for values in sets.values()]
+    if mode == "product":
+        yield from itertools.product(*lists)
+    elif mode == "zip":
+        longest = max((len(values) for values in lists), default=1)
+        for i in range(longest):
+            yield tuple(values[i if len(values) > 1 else 0] for values in lists)
+    else:
+        # Drawn from what is swept, so that the same command draws the same again.
+        drawn = random.Random(digest_of([list(sets), [[str(v) for v in vs] for vs in lists]]))
+        for _ in range(count or 0):
+            yield tuple(drawn.choice(values) for values in lists)
+
+
+# -- values from words -----------------------------------------------------------------------------
+_COMMA = re.compile(r"(?<!\\),")
+
+
+def values_of(text: str) -> list[Any]:
+    r"""Values from `fox,owl` (`\,` is a comma in a value) or `@FILE`, a value a line.
+
+    Whole and decimal numbers become numbers. Raises RequestInvalid.
+    """
+    if text.startswith("@"):
+        try:
+            with Path(text[1:]).open(encoding="utf-8-sig") as file:
+                found = [line.strip() for line in file]
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "not UTF-8 text"
+            raise RequestInvalid(
+                Problem("set", text, "@FILE with a value a line", None, why)
+            ) from None
+    else:
+        found = [part.replace("\\,", ",").strip() for part in _COMMA.split(text)]
+    return [_number(value) for value in found if value]
+
+
+def _number(text: str) -> Any:
+    if re.fullmatch(r"-?\d{1,18}", text):
+        return int(text)
+    if re.fullmatch(r"-?\d{1,18}\.\d{1,18}", text):
+        return float(text)
+    return text

@@ -1,0 +1,111 @@
+"""How many requests go out at once: more while answers come well, fewer when the service is pressed.
+
+Additive increase, multiplicative decrease: each round of good answers allows one more; a 429, a
+failure of the service or an answer far slower than usual halves what is allowed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx
+
+from civitai_skill.exchange import RETRIED, retry_after
+
+#: Requests at once in the beginning.
+FIRST = 4
+
+#: An answer is slow when it takes so many times the usual, and at least so many seconds.
+SLOW_TIMES = 4.0
+SLOW_SECONDS = 3.0
+
+#: Seconds between two cuts, and the longest that a Retry-After holds everyone back.
+_APART = 1.0
+_LONGEST_PAUSE = 60.0
+
+
+class Tempo:
+    """Admits requests. `most` is how many there may ever be at once."""
+
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.most = max(1, most)
+        self.allowed = float(min(FIRST, self.most))
+        self.active = 0
+        self.cuts = 0
+        self._clock = clock
+        self._usual: dict[str, float] = {}
+        self._cut_at = float("-inf")
+        self._paused_until = float("-inf")
+        self._free = anyio.Condition()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait until one more request may go out."""
+        async with self._free:
+            while self.active >= int(self.allowed):
+                await self._free.wait()
+            self.active += 1
+        try:
+            while (rest := self._paused_until - self._clock()) > 0:
+                await anyio.sleep(rest)
+            yield
+        finally:
+            self.active -= 1
+            with anyio.CancelScope(shield=True):
+                async with self._free:
+                    self._free.notify_all()
+
+    def answered(self, kind: str, response: httpx.Response, seconds: float) -> None:
+        """Learn from an answer; requests of one kind are compared with each other only."""
+        if response.status_code == 429 or response.status_code in RETRIED:
+            asked = retry_after(response)
+            if asked is not None:
+                until = self._clock() + min(asked, _LONGEST_PAUSE)
+                self._paused_until = max(self._paused_until, until)
+            self.failed()
+            return
+        usual = self._usual.get(kind, seconds)
+        self._usual[kind] = min(seconds, usual * 1.05)
+        if seconds > max(SLOW_SECONDS, SLOW_TIMES * usual):
+            self.failed()
+        else:
+            self.allowed = min(self.most, self.allowed + 1 / self.allowed)
+
+    def failed(self) -> None:
+        """Halve what is allowed, once for all the requests that hit the same wall."""
+        now = self._clock()
+        if now - self._cut_at >= _APART:
+            self._cut_at = now
+            self.cuts += 1
+            self.allowed = max(1.0, self.allowed / 2)
+
+
+class PacedClient(httpx.AsyncClient):
+    """An HTTP client whose requests keep to a tempo. A long-poll waits by design, so it has no
+    part in it."""
+
+    def __init__(self, tempo: Tempo, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.tempo = tempo
+
+    async def send(self, request: httpx.Request, **given: Any) -> httpx.Response:
+        if request.method == "GET" and request.url.params.get("wait", "0") != "0":
+            return await super().send(request, **given)
+        async with self.tempo.turn():
+            began = time.monotonic()
+            try:
+                response = await super().send(request, **given)
+            except httpx.TransportError:
+                self.tempo.failed()
+                raise
+            self.tempo.answered(_kind(request), response, time.monotonic() - began)
+            return response
+
+
+def _kind(request: httpx.Request) -> str:
+    asked = "whatif" if "whatif" in request.url.params else ""
+    return f"{request.method} {request.url.path.count('/')} {asked}"

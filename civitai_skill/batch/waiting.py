@@ -1,0 +1,241 @@
+"""Waiting for many workflows with few requests.
+
+A handful is long-polled, one open request each: nothing is noticed late. Many are looked at a page
+at a time with one query for their tag, so that the number of requests grows with time and not with
+rows; each page starts at the workflow that was not looked at for the longest (benchmarks/README.md
+has the figures for both).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import anyio
+from anyio.abc import TaskGroup
+
+from civitai_skill.client import AsyncCivitai
+from civitai_skill.errors import (
+    ApiError,
+    BadRequest,
+    CivitaiError,
+    RateLimited,
+    ServerError,
+    TransportFailed,
+)
+from civitai_skill.flows import LONG_POLL, still_running
+from civitai_skill.workflow import Workflow
+
+#: Up to so many in flight are long-polled.
+FEW = 8
+
+#: Workflows on a page: the service's own default, and the most that was seen to be taken.
+PAGE = 100
+
+#: Seconds between two looks: the first after something ended, then twice as long each time.
+SHORTEST, LONGEST = 1.0, 4.0
+
+# Looks that may fail in a row, each after all its retries, before the rows are told.
+_PATIENCE = 3
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """One workflow in flight."""
+
+    latest: Workflow
+    since: float
+    seen: float
+    done: anyio.Event = field(default_factory=anyio.Event)
+    error: CivitaiError | None = None
+    polled: bool = False
+
+    @property
+    def created(self) -> str:
+        return self.latest.created_at or ""
+
+
+class Watch:
+    """Waits for the workflows that carry a tag. `run` must be running while `end` is awaited."""
+
+    def __init__(
+        self,
+        client: AsyncCivitai,
+        tag: str,
+        *,
+        few: int = FEW,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._tag = tag
+        self._few = few
+        self._clock = clock
+        self._table: dict[str, _Waiting] = {}
+        self._news = anyio.Event()
+        self._over = False
+        self._hold = LONG_POLL
+        #: Status requests sent so far.
+        self.requests = 0
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._table)
+
+    async def end(self, workflow: Workflow, timeout: float) -> Workflow:
+        """Wait until a workflow ends. Raises StillRunning after `timeout` seconds."""
+        if workflow.done:
+            return workflow
+        id = workflow.id or ""
+        now = self._clock()
+        waiting = self._table.setdefault(id, _Waiting(workflow, now, now))
+        self._tell()
+        try:
+            with anyio.move_on_after(timeout):
+                await waiting.done.wait()
+        finally:
+            self._table.pop(id, None)
+        if waiting.error is not None:
+            raise waiting.error
+        if not waiting.latest.done:
+            raise still_running(waiting.latest, timeout)
+        return waiting.latest
+
+    async def run(self) -> None:
+        """Look, until `stop`."""
+        gap, failures = SHORTEST, 0
+        async with anyio.create_task_group() as group:
+            while not self._over:
+                if self.in_flight <= self._few:
+                    self._poll_all(group)
+                    gap = SHORTEST
+                    await self._news.wait()
+                    self._news = anyio.Event()
+                    continue
+                try:
+                    news = await self._look()
+                    failures = 0
+                except (TransportFailed, ApiError) as error:
+                    news, failures = 0, failures + 1
+                    if failures >= _PATIENCE:
+                        self._fail(error)
+                if news >= PAGE // 4:
+                    continue  # a page full of ends: the next one holds more
+                gap = SHORTEST if news else min(LONGEST, gap * 2)
+                await self._pause(gap)
+            group.cancel_scope.cancel()
+
+    def stop(self) -> None:
+        """Nothing more is waited for."""
+        self._over = True
+        self._tell()
+
+    # -- a few: a long-poll each ---------------------------------------------------------------
+    def _poll_all(self, group: TaskGroup) -> None:
+        for waiting in self._table.values():
+            if not waiting.polled:
+                waiting.polled = True
+                group.start_soon(self._poll, waiting)
+
+    async def _poll(self, waiting: _Waiting) -> None:
+        gap, failures = 0.0, 0
+        id = waiting.latest.id or ""
+        while id in self._table and self.in_flight <= self._few:
+            if gap:
+                await anyio.sleep(gap)
+            asked = self._clock()
+            self.requests += 1
+            try:
+                latest = await self._client.get(id, wait=self._hold)
+                failures = 0
+            except (TransportFailed, ApiError) as error:
+                failures += 1
+                if isinstance(error, BadRequest) and self._hold:
+                    self._hold = 0.0  # an old deployment takes no number here; ask without
+                elif failures >= _PATIENCE or not _passing(error):
+                    self._settle(waiting, None, error)
+                    return
+                continue
+            if self._settle(waiting, latest):
+                return
+            # A service that does not hold the answer is not flooded.
+            early = self._clock() - asked < LONG_POLL - 0.5 or not self._hold
+            gap = min(30.0, max(1.0, (self._clock() - waiting.since) / 2)) if early else 0.0
+        waiting.polled = False
+        self._tell()
+
+    # -- many: a page at a time ----------------------------------------------------------------
+    async def _look(self) -> int:
+        """Look at the workflow that was left alone longest and those after it; gives the ends."""
+        first = min(self._table.values(), key=lambda w: (w.seen, w.created))
+        since = _before(first.created)
+        self.requests += 1
+        page = await self._client.page(tags=(self._tag,), take=PAGE, ascending=True, since=since)
+        now, news, shown = self._clock(), 0, False
+        for workflow in page.items:
+            waiting = self._table.get(workflow.id or "")
+            shown = shown or waiting is first
+            if waiting is not None:
+                waiting.seen = now
+                news += self._settle(waiting, workflow)
+        return news if shown else news + await self._look_at(first)
+
+    async def _look_at(self, waiting: _Waiting) -> bool:
+        """Ask for one that the list does not show, so that it can't hold up the others."""
+        waiting.seen = self._clock()
+        self.requests += 1
+        try:
+            return self._settle(waiting, await self._client.get(waiting.latest.id or ""))
+        except ApiError as error:
+            if _passing(error):
+                raise
+            return self._settle(waiting, None, error)
+
+    def _settle(
+        self, waiting: _Waiting, latest: Workflow | None, error: CivitaiError | None = None
+    ) -> bool:
+        if waiting.done.is_set():
+            return True  # the other way of looking was first
+        if latest is not None:
+            waiting.latest = latest
+        waiting.error = error
+        if error is None and not waiting.latest.done:
+            return False
+        self._table.pop(waiting.latest.id or "", None)
+        waiting.done.set()
+        self._tell()
+        return True
+
+    def _fail(self, error: CivitaiError) -> None:
+        for waiting in list(self._table.values()):
+            self._settle(waiting, None, error)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep; less when only a few are left."""
+        until = self._clock() + seconds
+        while not self._over and self.in_flight > self._few:
+            with anyio.move_on_after(max(0.0, until - self._clock())) as scope:
+                await self._news.wait()
+                self._news = anyio.Event()
+            if scope.cancelled_caught or self._clock() >= until:
+                return
+
+    def _tell(self) -> None:
+        self._news.set()
+
+
+def _passing(error: CivitaiError) -> bool:
+    """May the next try go well?"""
+    return isinstance(error, TransportFailed | ServerError | RateLimited)
+
+
+def _before(created: str) -> str | None:
+    """A moment right before one that the service told, so that the page begins with it."""
+    try:
+        when = datetime.fromisoformat(created)
+    except ValueError:
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    earlier = when.astimezone(UTC) - timedelta(seconds=1)
+    return earlier.isoformat(timespec="milliseconds").replace("+00:00", "Z")
