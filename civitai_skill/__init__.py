@@ -63,6 +63,10 @@ _HOMES = {
     "generate_image": "calls",
     "get_image": "calls",
     "list_engines": "engines.describe",
+    "arun_batch": "batch.run",
+    "arun_sweep": "batch.run",
+    "run_batch": "batch.run",
+    "run_sweep": "batch.run",
     "query_images": "calls",
     "queryimagegens": "calls",
     "submit_image": "calls",
@@ -73,6 +77,10 @@ __all__ = ["__version__", *sorted(_HOMES)]
 
 if TYPE_CHECKING:
     from civitai_skill.air import Air as Air
+    from civitai_skill.batch.run import arun_batch as arun_batch
+    from civitai_skill.batch.run import arun_sweep as arun_sweep
+    from civitai_skill.batch.run import run_batch as run_batch
+    from civitai_skill.batch.run import run_sweep as run_sweep
     from civitai_skill.calls import acancel_image as acancel_image
     from civitai_skill.calls import achoose_engine as achoose_engine
     from civitai_skill.calls import aestimate_image as aestimate_image

@@ -143,6 +143,9 @@ class BaseClient:
         order = self._order(Call("-", {"max_buzz": max_buzz}))
         return raw.bought_body(self._service, order, body)
 
+    def _estimate_body(self, body: Mapping[str, Any]) -> Flow[Quote]:
+        return raw.quoted_body(self._service, body)
+
     def _generate(
         self, request: Asked, out: Folder, timeout: float, given: Buying
     ) -> Flow[Generation]:

@@ -75,6 +75,10 @@ class Civitai(BaseClient):
         """
         return drive(self._submit_body(body, max_buzz), self._http)
 
+    def estimate_body(self, body: Mapping[str, Any]) -> Quote:
+        """Ask the service what a workflow body of its own form would cost. Spends nothing."""
+        return drive(self._estimate_body(body), self._http)
+
     def generate(
         self,
         request: Asked,
@@ -200,6 +204,10 @@ class AsyncCivitai(BaseClient):
     ) -> Workflow:
         """See Civitai.submit_body."""
         return await adrive(self._submit_body(body, max_buzz), self._http)
+
+    async def estimate_body(self, body: Mapping[str, Any]) -> Quote:
+        """See Civitai.estimate_body."""
+        return await adrive(self._estimate_body(body), self._http)
 
     async def generate(
         self,

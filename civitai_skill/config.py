@@ -121,6 +121,24 @@ class Settings:
         return replace(self, sandbox=True)
 
 
+#: Letters that a token must at least have, so that nobody guesses it.
+SHORTEST_TOKEN = 16
+
+
+def caller_token(name: str, environ: Mapping[str, str] | None = None) -> Secret:
+    """The bearer token that callers of a server must show, from the variable `name`.
+
+    Raises ConfigError where there is none, or one that could be guessed.
+    """
+    token = (os.environ if environ is None else environ).get(name, "").strip()
+    if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
+        raise ConfigError(
+            f"The variable {shown(name)} holds no token of at least {SHORTEST_TOKEN} characters.",
+            hint='Make one with: python3 -c "import secrets; print(secrets.token_urlsafe())"',
+        )
+    return Secret(token)
+
+
 def _key(key: Any, env: Mapping[str, str]) -> tuple[Secret, str]:
     if key is not None:
         for reader in ("get_secret_value", "reveal"):

@@ -114,7 +114,7 @@ def brought_home(
     trouble: CivitaiError | None = None
     for n, image in enumerate(workflow.images):
         if have and n in have:
-            width, height = yield Work(partial(_measured, have[n]))
+            width, height = yield Work(partial(measured, have[n]))
             at_home = Picture(have[n], image.url, width, height, image.seed, True, None, image.id)
             pictures.append(at_home)
             continue
@@ -162,7 +162,7 @@ def _kept(
     return path
 
 
-def _measured(path: Path) -> tuple[int | None, int | None]:
+def measured(path: Path) -> tuple[int | None, int | None]:
     from PIL import Image as Pillow
 
     try:

@@ -4,6 +4,7 @@
     ├─ ConfigError                  no key, bad base URL, missing extra                  3
     ├─ RequestInvalid (ValueError)  refused before anything was sent                     2
     ├─ OverBudget                   the price is above what was allowed                  4
+    │   └─ BudgetUsedUp             and this time above what all calls may cost          4
     ├─ TransportFailed              no usable answer came back                           7
     ├─ ApiError                     the service answered with 4xx or 5xx                 7
     │   ├─ Unauthorized 3   NotEnoughBuzz 4   Forbidden 3   NotFound 2
@@ -150,6 +151,10 @@ class OverBudget(CivitaiError):
 
     def details(self) -> dict[str, Any]:
         return {"price": self.price, "limit": self.limit}
+
+
+class BudgetUsedUp(OverBudget):
+    """The price is above what is left for all calls together; `limit` is what is left."""
 
 
 class TransportFailed(CivitaiError):

@@ -71,7 +71,7 @@ def judge(outcome: Outcome) -> Verdict:
         *_calls(expected, outcome),
         *_flags(expected.get("flags", {}), outcome),
         *_result(expected.get("result", {}), outcome),
-        *_answer(expected.get("answer", []), outcome),
+        *_answer(expected, outcome),
     ]
     return Verdict(outcome.task, tuple(wrong))
 
@@ -175,24 +175,23 @@ def _picture(expected: Mapping[str, Any], file: Path, name: str) -> Iterator[str
         yield f"result: {name} is {kind}, wanted {expected['format']}"
 
 
-def _answer(expected: Sequence[str], outcome: Outcome) -> Iterator[str]:
-    said = outcome.answer
-    for what in expected:
+def _answer(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
+    for what in expected.get("answer", []):
         facts = _facts(what, outcome.result)
-        missing = [fact for fact in facts if fact not in said]
+        missing = [fact for fact in facts if fact not in outcome.answer]
         if missing or not facts:
             yield f"answer: does not tell the {what} ({', '.join(missing) or 'there is none'})"
+    for word in expected.get("says", []):
+        if word.lower() not in outcome.answer.lower():
+            yield f"answer: does not say {word}"
 
 
 def _facts(what: str, result: Mapping[str, Any]) -> list[str]:
+    """What the answer must hold to have told something of the result."""
     if what == "path":
         return [Path(path).name for path in _paths(result)]
-    if what == "price":
-        buzz = _buzz(result)
-        return [] if buzz is None else [str(buzz)]
-    if what == "seed":
-        return [str(i["seed"]) for i in result.get("images", []) if i.get("seed") is not None]
-    return [str(result["id"])] if result.get("id") else []
+    value = _buzz(result) if what == "price" else result.get("refunded")
+    return [] if value is None else [str(value)]
 
 
 def _paths(result: Mapping[str, Any]) -> list[str]:

@@ -132,7 +132,7 @@ def submit(service: Service, content: bytes, key: str) -> Flow[Workflow]:
     response = yield from answered(
         service, request, usable=_names_a_workflow, key=key, about="the submit"
     )
-    return Workflow.read(json_of(response))
+    return replace(Workflow.read(json_of(response)), http_status=response.status_code)
 
 
 def _names_a_workflow(response: Any) -> bool:
@@ -165,7 +165,8 @@ def get(
         workflow_id=workflow_id if committed else None,
         about=f"reading workflow {workflow_id}",
     )
-    return Workflow.read({"id": workflow_id, **json_of(response)})
+    read = Workflow.read({"id": workflow_id, **json_of(response)})
+    return replace(read, http_status=response.status_code)
 
 
 def wait(

@@ -158,9 +158,9 @@ def bought(service: Service, order: Order, out: Path | None = None) -> Flow[Boug
 def _earlier(ledger: Ledger, order: Order, identity: str) -> Run | None:
     """The run to go on with, looked for before anything is asked of the service."""
     key = order.terms.external_id
-    named = ledger.run(key) if key is not None else None
-    if named is not None:
-        if named.state == "dropped":
+    if key is not None:
+        named = ledger.run(key)
+        if named is None or named.state == "dropped":
             return None  # the service never had it, so it is a purchase like any other
         if named.identity == identity:
             return named  # whatever became of it: the service answers with the same workflow
@@ -174,7 +174,8 @@ def _earlier(ledger: Ledger, order: Order, identity: str) -> Run | None:
 
 def _begun(ledger: Ledger, order: Order, run: Run) -> Run | None:
     """Write the run down; gives the earlier one when another process was first."""
-    begun = ledger.begin(run, again=order.again, budget=order.budget)
+    own = order.terms.external_id is not None
+    begun = ledger.begin(run, again=order.again or own, budget=order.budget)
     if begun.fresh:
         return None
     if begun.run.key == run.key or _joinable(ledger, order, begun.run):

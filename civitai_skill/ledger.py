@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from civitai_skill import alive
-from civitai_skill.errors import ConfigError, OverBudget, shown
+from civitai_skill.errors import BudgetUsedUp, ConfigError, shown
 
 #: Seconds in which the same request goes on with an open run instead of buying anew.
 JOINABLE = 24 * 3600.0
@@ -305,7 +305,7 @@ class Ledger:
         used = self._used(db, budget)
         if used + price > budget.limit:
             left = max(0, budget.limit - used)
-            raise OverBudget(
+            raise BudgetUsedUp(
                 f"The budget is {budget}; {used} are used or reserved, {left} are left, "
                 f"and this costs about {price}.",
                 price=price,

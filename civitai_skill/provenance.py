@@ -87,9 +87,30 @@ def request_of(picture: Path) -> dict[str, Any]:
         why = f"{note.name} was not written by civitai-skill"
         raise RequestInvalid(Problem("PICTURE", str(picture), accepted, None, why)) from None
     fields.pop("quantity", None)
+    for name in ("engine", "variant"):
+        if isinstance(told.get(name), str):
+            fields.setdefault(name, told[name])  # what was a default then may be another now
     if isinstance(seed, int):
         fields["seed"] = seed + n  # picture n of a workflow has its seed plus n
     return fields
+
+
+def varied(picture: Path, said: Mapping[str, Any]) -> ImageRequest:
+    """The request for a picture once more, with what is said otherwise. Raises RequestInvalid.
+
+    Another engine or quality chooses its own variant.
+    """
+    fields = request_of(picture)
+    if "engine" in said or "quality" in said:
+        fields.pop("variant", None)
+    if "engine" in said:
+        for name in ("route", "model", "loras", "sampler", "scheduler", "options"):
+            fields.pop(name, None)
+    if "aspect_ratio" in said:
+        fields = {n: v for n, v in fields.items() if n not in ("width", "height")}
+    elif "width" in said or "height" in said:
+        fields.pop("aspect_ratio", None)
+    return ImageRequest(**{**fields, **said})
 
 
 def keep_notes(request: ImageRequest, made: Generation) -> None:

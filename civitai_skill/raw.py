@@ -64,6 +64,11 @@ def bought_body(service: Service, order: Order, body: Mapping[str, Any]) -> Flow
     return workflow
 
 
+def quoted_body(service: Service, body: Mapping[str, Any]) -> Flow[flows.Quote]:
+    """The service's own price for a body. Spends nothing. Raises RequestInvalid."""
+    return (yield from flows.estimate(service, _checked(body)))
+
+
 def _checked(body: Mapping[str, Any]) -> dict[str, Any]:
     """The body, as far as it can be judged without the published document."""
     accepted = 'a workflow template: {"steps": [{"$type": "imageGen", "input": {...}}], ...}'

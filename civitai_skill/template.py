@@ -19,7 +19,7 @@ PRIORITIES = ("high", "normal", "low")
 
 # The document allows 128, but the service stores `<user id>-<key>` (civitai-api facts, section 4).
 MAX_KEY = 100
-_KEY = re.compile(r"[A-Za-z0-9_-]+")
+KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def build_workflow(
@@ -109,7 +109,7 @@ def check_key(key: Any) -> None:
 
 
 def _key(key: Any) -> list[Problem]:
-    if key is None or (isinstance(key, str) and _KEY.fullmatch(key) and len(key) <= MAX_KEY):
+    if key is None or (isinstance(key, str) and KEY.fullmatch(key) and len(key) <= MAX_KEY):
         return []
     return [Problem("external_id", key, f"1 to {MAX_KEY} letters, digits, - and _")]
 

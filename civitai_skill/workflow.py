@@ -138,6 +138,8 @@ class Workflow:
     allow_mature_content: bool | None = None
     upgrade_mode: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    #: The status of the HTTP answer that told it; None where no single answer did.
+    http_status: int | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def read(cls, answer: Mapping[str, Any]) -> Workflow:

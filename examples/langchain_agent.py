@@ -6,8 +6,8 @@
 Without more it runs in the sandbox with a scripted stand-in for the model, so it needs no key at
 all. With a real model and a real key:
 
-    CIVITAI_API_KEY=... python examples/langchain_agent.py --live --model anthropic:claude-sonnet-4-5 \
-        "a red fox, anime style"
+    CIVITAI_API_KEY=... python examples/langchain_agent.py --live \
+        --model anthropic:claude-sonnet-4-5 "a red fox, anime style"
 """
 
 from __future__ import annotations

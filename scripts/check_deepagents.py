@@ -89,7 +89,9 @@ def main(folder: str) -> int:
             before, after = (_ours(offered) for offered in model.offered[:2])
             assert (before, after) == (set(), tools), (name, before, after)
             print(f"{name}: listed; reading it discloses {', '.join(sorted(after))}")
-        generating = next(name for name, tools in wanted.items() if "civitai_generate_image" in tools)
+        generating = next(
+            name for name, tools in wanted.items() if "civitai_generate_image" in tools
+        )
         _, said = talk(
             skills,
             Path(scratch),

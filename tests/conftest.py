@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import socket
+import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -227,3 +228,28 @@ def play() -> Iterator[Callable[..., Played]]:
     for one in opened:
         one.close()
         one.sandbox.close()
+
+
+# -- cassettes -------------------------------------------------------------------------------------
+def _recorder() -> ModuleType:
+    """scripts/record_cassettes.py, which knows how cassettes are written and replayed."""
+    path = Path(__file__).resolve().parent.parent / "scripts" / "record_cassettes.py"
+    spec = importlib.util.spec_from_file_location("record_cassettes", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    # A dataclass looks its own module up.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def recorder() -> ModuleType:
+    """The script that records the cassettes."""
+    return _recorder()
+
+
+def pytest_recording_configure(config: pytest.Config, vcr: Any) -> None:
+    """Let pytest-recording read our cassettes, whose JSON bodies are written as YAML."""
+    vcr.register_serializer("yaml", _recorder().Readable())

@@ -6,7 +6,7 @@ import asyncio
 import json
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -27,14 +27,16 @@ from civitai_skill.sandbox import Sandbox
 from civitai_skill.tools.registry import DEFAULT, TOOLS
 
 GENERATE = "civitai_generate_image"
+#: The standard tests make their tools where no fixture reaches; it goes when the process ends.
+FOLDER = TemporaryDirectory()
 
 
 @cache
 def tools() -> dict[str, CivitaiTool]:
     """Every tool, over one sandbox for all standard tests."""
-    home = mkdtemp()
+    home = Path(FOLDER.name)
     client = Civitai(sandbox=Sandbox(seconds_per_job=0.02), home=home, ledger=False)
-    made = langchain_tools(client, [tool.name for tool in TOOLS], out=f"{home}/out")
+    made = langchain_tools(client, [tool.name for tool in TOOLS], out=home / "out")
     return {tool.name: tool for tool in made}
 
 

@@ -21,13 +21,13 @@ FAMILY_MODULES = frozenset(f"civitai_skill.engines.{entry.module}" for entry in 
 #: The house, from the ground up. A room names only rooms on lower floors; a new room gets a place.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "air", "alive"),
-    ("config", "scalars"),
-    ("request",),
+    ("bundle", "config", "files", "scalars"),
+    ("install", "request"),
     ("engines", "workflow", "ledger"),
-    ("sources", "exchange", "sandbox"),
+    ("sources", "exchange", "sandbox", "evals"),
     ("template", "download", "flows", "history", "choose"),
     ("upload", "delivery", "verify"),
-    ("pricing",),
+    ("pricing", "provenance"),
     ("identity",),
     ("generation",),
     ("options", "drivers", "pool", "raw", "resumption"),

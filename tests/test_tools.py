@@ -14,7 +14,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from civitai_skill import AsyncCivitai, Civitai, Generation, RequestInvalid, Toolbox
+from civitai_skill import (
+    AsyncCivitai,
+    Civitai,
+    ConfigError,
+    Generation,
+    RequestInvalid,
+    Toolbox,
+)
 from civitai_skill.exchange import Retry
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.tools.answers import THUMBNAIL_BYTES, Result
@@ -301,6 +308,11 @@ def test_the_default_five_and_the_rest_on_request(given: dict[str, Any]) -> None
     assert [tool.name for tool in chosen.tools] == ["civitai_submit_image", GET]
     with pytest.raises(RequestInvalid, match="Nearest that works: 'civitai_get_image'"):
         Toolbox(Civitai(**given), include=["civitai_get_images"])
+
+
+def test_a_key_beside_a_client_is_not_quietly_dropped(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="A client was given"):
+        Toolbox(Civitai(**given), key="another")
 
 
 def test_a_tool_that_was_not_included_is_not_there(given: dict[str, Any]) -> None:

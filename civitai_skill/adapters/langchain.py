@@ -24,8 +24,8 @@ except ModuleNotFoundError as missing:
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
 from civitai_skill.tools.answers import Result, failure
-from civitai_skill.tools.arguments import refusal
 from civitai_skill.tools.guidance import guidance
+from civitai_skill.tools.reading import refusal
 from civitai_skill.tools.registry import Tool
 from civitai_skill.tools.toolbox import Client, Toolbox
 

@@ -107,7 +107,6 @@ def _row(
     key = key_of(name, identity, content)
     if request.seed is None and decided.seed is not None:
         request = request.model_copy(update={"seed": seed_of(key)})
-        request.model_fields_set.add("seed")
         decided = plan(request, sources=sizes)
     facts = {"row": number, "id": id or number, "engine": decided.family, "batch": name,
              "variant": decided.variant, "seed": decided.seed, "key": key}  # fmt: skip
@@ -176,9 +175,7 @@ class _Sources:
 
 def priced(rows: Sequence[Row], quotes: dict[str, int | None]) -> list[Row]:
     """The rows with the service's prices where no price is documented."""
-    return [
-        replace(row, price=quotes.get(row.shape)) if row.price is None else row for row in rows
-    ]
+    return [replace(row, price=quotes.get(row.shape)) if row.price is None else row for row in rows]
 
 
 def shapes(rows: Sequence[Row]) -> Iterator[Row]:

@@ -27,7 +27,8 @@ MOST_BYTES = 64 * 1024 * 1024
 #: Suffixes that say what a file is; the text of any other tells it.
 _KINDS = {".csv": True, ".tsv": True, ".jsonl": False, ".ndjson": False}
 
-_TEXTS = frozenset(
+#: Columns whose cells are texts, whatever they look like.
+TEXTS = frozenset(
     {"id", "prompt", "negative_prompt", "engine", "variant", "route", "quality", "aspect_ratio",
      "sampler", "scheduler", "model", "output_format"}
 )  # fmt: skip
@@ -152,7 +153,7 @@ def _record(line: int, names: list[str], cells: list[str]) -> Raw:
         if not cell.strip():
             continue
         try:
-            value = cell if name in _TEXTS else _cell(name, cell)
+            value = cell if name in TEXTS else _cell(name, cell)
         except ValueError:
             problem = Problem(name, cell, _JSON_CELLS.get(name, "JSON"), None, "not JSON")
             return Raw(line, {}, problem)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from civitai_skill.batch.keys import digest_of
+from civitai_skill.batch.rows import TEXTS
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.request import ImageRequest, nearest_name
 
@@ -43,7 +44,7 @@ def swept(
     for values in _combinations(sets, mode, count):
         named = dict(zip(sets, values, strict=True))
         row = {**fields, "prompt": _filled(prompt, named)}
-        row |= {name: value for name, value in named.items() if name in ImageRequest.model_fields}
+        row |= {n: _field(n, v) for n, v in named.items() if n in ImageRequest.model_fields}
         rows += [row] * seeds
         if len(rows) > MOST:
             raise RequestInvalid(Problem("sweep", None, f"at most {MOST} rows", None, "too many"))
@@ -121,10 +122,10 @@ def _combinations(
 _COMMA = re.compile(r"(?<!\\),")
 
 
-def values_of(text: str) -> list[Any]:
+def values_of(text: str) -> list[str]:
     r"""Values from `fox,owl` (`\,` is a comma in a value) or `@FILE`, a value a line.
 
-    Whole and decimal numbers become numbers. Raises RequestInvalid.
+    Raises RequestInvalid.
     """
     if text.startswith("@"):
         try:
@@ -137,12 +138,18 @@ def values_of(text: str) -> list[Any]:
             ) from None
     else:
         found = [part.replace("\\,", ",").strip() for part in _COMMA.split(text)]
-    return [_number(value) for value in found if value]
+    return [value for value in found if value]
 
 
-def _number(text: str) -> Any:
+def _field(name: str, value: Any) -> Any:
+    """A value as the request's field takes it: texts that are numbers become numbers."""
+    if not isinstance(value, str) or name in TEXTS:
+        return value
+    text = value.strip()
+    if name == "images":
+        return [text]
     if re.fullmatch(r"-?\d{1,18}", text):
         return int(text)
     if re.fullmatch(r"-?\d{1,18}\.\d{1,18}", text):
         return float(text)
-    return text
+    return value

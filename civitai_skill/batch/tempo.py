@@ -1,4 +1,4 @@
-"""How many requests go out at once: more while answers come well, fewer when the service is pressed.
+"""How many requests go out at once: more while answers come well, fewer under pressure.
 
 Additive increase, multiplicative decrease: each round of good answers allows one more; a 429, a
 failure of the service or an answer far slower than usual halves what is allowed.

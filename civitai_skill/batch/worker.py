@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import httpx
 
 from civitai_skill import generation
@@ -15,7 +16,7 @@ from civitai_skill.delivery import Generation, Place
 from civitai_skill.drivers import adrive
 from civitai_skill.generation import Bought, Order
 from civitai_skill.ledger import Run
-from civitai_skill.options import Asked, Call
+from civitai_skill.options import Call
 from civitai_skill.pool import divided
 
 #: Requests at once when nothing else is said.
@@ -33,17 +34,15 @@ class Worker(AsyncCivitai):
             self.tempo, transport=self._transport or divided()
         )
 
-    def order(self, request: Asked, **given: Any) -> Order:
-        """The rules of a purchase, from the keywords that `generate` takes."""
-        return self._order(Call(request, given))
+    def rules(self, call: Call) -> Order:
+        """The rules of a call's purchases. Reads the ledger's budget."""
+        return self._order(call)
 
     async def buy(self, order: Order, out: Path) -> Bought:
         """Price, write down, submit; or go on with what the key has bought already."""
         return await adrive(generation.bought(self._service, order, out), self._http)
 
-    async def bring(
-        self, order: Order, purchase: Bought, out: Path, place: Place
-    ) -> Generation:
+    async def bring(self, order: Order, purchase: Bought, out: Path, place: Place) -> Generation:
         """Bring home a purchase whose workflow has ended. Raises what `generate` raises."""
         flow = generation.finished(
             self._service, order, purchase, out=out, timeout=0.0, place=place
@@ -52,7 +51,5 @@ class Worker(AsyncCivitai):
 
     async def take_up(self, run: Run) -> Run:
         """Make this process the owner of an open run."""
-        import anyio.to_thread
-
         assert self.ledger is not None, "only a ledger has runs to take up"
         return await anyio.to_thread.run_sync(partial(self.ledger.take_up, run.key))

@@ -108,6 +108,8 @@ class _Connection:
         except Dropped:
             self._reset()
             return False
+        except _Gone:
+            raise
         except Exception:  # a defect of the sandbox: say so, and go on serving
             traceback.print_exc(file=sys.stderr)
             response = problem(500, "The sandbox failed; see its standard error.")

@@ -4,6 +4,7 @@
         result = box.call("civitai_generate_image", {"prompt": "a red fox"})
         print(result.text)
 
-registry.py says what each tool is and does, arguments.py what a model may pass, fixed.py what it
-may not change, answers.py what it reads back, toolbox.py runs them sync and async.
+registry.py says what each tool is and does, arguments.py what a model may pass, reading.py what it
+hears when that was wrong, fixed.py what it may not change, answers.py what it reads back;
+toolbox.py runs them sync and async.
 """

@@ -17,6 +17,7 @@ from typing import Any
 
 from civitai_skill.delivery import Generation, Picture
 from civitai_skill.errors import (
+    BudgetUsedUp,
     CivitaiError,
     ConfigError,
     OverBudget,
@@ -141,6 +142,8 @@ def failure(error: CivitaiError, ceiling: int) -> Result:
 
 def _hint(error: CivitaiError, hint: str, ceiling: int) -> tuple[str, dict[str, Any] | None]:
     """The hint in a tool's words, and the next call where there is one."""
+    if isinstance(error, BudgetUsedUp):
+        return "This limit is on all calls together; max_buzz can't raise it.", None
     if isinstance(error, OverBudget):
         if error.limit < ceiling:
             rest = f"max_buzz may be raised up to {ceiling}, if the user agrees."
@@ -159,10 +162,10 @@ def _hint(error: CivitaiError, hint: str, ceiling: int) -> tuple[str, dict[str, 
         )
     if isinstance(error, ConfigError):
         return hint, None  # the developer's to mend
-    return _without_commands(hint), None
+    return without_commands(hint), None
 
 
-def _without_commands(hint: str) -> str:
+def without_commands(hint: str) -> str:
     """Leave out the sentences that speak of the command line, which a model may not have."""
     sentences = re.split(r"(?<=[.!?]) +", hint)
     return " ".join(s for s in sentences if "civitai-skill" not in s and "--" not in s)

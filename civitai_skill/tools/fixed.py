@@ -15,6 +15,7 @@ from pydantic import Field, create_model
 from civitai_skill.air import plain
 from civitai_skill.engines import catalog
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.generation import Tell
 from civitai_skill.request import ImageRequest
 from civitai_skill.scalars import Text
 from civitai_skill.tools.arguments import IN_OPTIONS, Arguments, EstimateImage, SubmitImage
@@ -35,7 +36,7 @@ class Fixed:
     Pictures go to `out` and its subfolders, nowhere else. `max_buzz` is the most one call may cost.
     `engines` narrows what may be used. Without `local_files` a source picture may be a URL, or a
     file that lies in `out`. `tags` are put on every workflow; `allow_mature_content` and
-    `currencies` are sent with every purchase.
+    `currencies` are sent with every purchase. `tell` hears every event of a call.
     """
 
     max_buzz: int
@@ -45,6 +46,7 @@ class Fixed:
     tags: tuple[str, ...] = ()
     allow_mature_content: bool | None = None
     currencies: tuple[str, ...] | None = None
+    tell: Tell | None = None
     default_engine: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -111,6 +113,7 @@ class Fixed:
             "tags": tags,
             "max_buzz": self.limit(given.max_buzz),
             "purpose": PURPOSE,
+            "tell": self.tell,
         }
 
     # -- the disk ----------------------------------------------------------------------------------

@@ -137,7 +137,9 @@ def _get(fixed: Fixed, given: GetImage) -> Steps:
     workflow = yield lambda client: client.get(given.id)
     if not workflow.done and given.wait_seconds:
         try:
-            workflow = yield lambda client: client.wait(workflow, timeout=given.wait_seconds)
+            workflow = yield lambda client: client.wait(
+                workflow, timeout=given.wait_seconds, tell=fixed.tell
+            )
         except StillRunning as error:
             workflow = error.workflow
     if not workflow.done:

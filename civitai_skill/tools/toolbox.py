@@ -6,15 +6,18 @@ import difflib
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import anyio.to_thread
 
 from civitai_skill.client import AsyncCivitai, Civitai
-from civitai_skill.errors import CivitaiError, Problem, RequestInvalid
+from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid
+from civitai_skill.generation import Tell
 from civitai_skill.tools.answers import Result, failure
-from civitai_skill.tools.arguments import Arguments, read
+from civitai_skill.tools.arguments import Arguments
 from civitai_skill.tools.fixed import Fixed, fixed
+from civitai_skill.tools.reading import read
 from civitai_skill.tools.registry import BY_NAME, DEFAULT, Local, Steps, Tool
 
 Client = Civitai | AsyncCivitai
@@ -40,6 +43,11 @@ class Toolbox:
         max_buzz: int | None = None,
         **settings: Any,
     ) -> None:
+        if client is not None and (key is not None or sandbox is not None):
+            raise ConfigError(
+                "A client was given, and a key or a sandbox beside it.",
+                hint="Say key and sandbox to the client, or leave the client out.",
+            )
         self._given = client or Civitai(key, sandbox=sandbox)
         self._owned = client is None
         self._sync: Civitai | None = self._given if isinstance(self._given, Civitai) else None
@@ -77,17 +85,17 @@ class Toolbox:
         except CivitaiError as error:
             return failure(error, self.fixed.max_buzz)
 
-    async def acall(self, name: str, arguments: Any) -> Result:
-        """See call."""
+    async def acall(self, name: str, arguments: Any, *, tell: Tell | None = None) -> Result:
+        """See call. `tell` hears every event on the way."""
         try:
-            return await self._adriven(self._steps(name, arguments))
+            return await self._adriven(self._steps(name, arguments, tell))
         except CivitaiError as error:
             return failure(error, self.fixed.max_buzz)
 
-    def _steps(self, name: str, arguments: Any) -> Steps:
+    def _steps(self, name: str, arguments: Any, tell: Tell | None = None) -> Steps:
         tool = find(name, self.tools)
         given: Arguments = read(self.models, tool.name, _object(arguments))
-        return tool.steps(self.fixed, given)
+        return tool.steps(replace(self.fixed, tell=tell), given)
 
     # -- the two drivers ---------------------------------------------------------------------------
     def _driven(self, steps: Steps) -> Result:

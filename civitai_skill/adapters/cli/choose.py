@@ -60,8 +60,8 @@ def choose(given: argparse.Namespace, output: Output) -> int:
 
 
 def flags(arguments: dict[str, Any]) -> str:
-    """The fields of a request as flags of `generate` and `estimate`."""
-    words: list[str] = []
+    """The fields of a request as flags of `generate` and `estimate`; a strength is of a FILE."""
+    words: list[str] = ["--image", "FILE"] if "strength" in arguments else []
     for name, value in arguments.items():
         if name == "loras":
             words += [word for lora in value for word in ("--lora", lora["air"])]

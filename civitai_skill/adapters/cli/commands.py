@@ -21,7 +21,7 @@ def generate(given: argparse.Namespace, output: Output) -> int:
     request = _request(given)
     with Civitai(settings=settings_of(given)) as client:
         buying = {
-            **_terms(given),
+            **terms_of(given),
             "max_buzz": given.max_buzz,
             "tell": teller(output),
             "again": given.again,
@@ -57,7 +57,7 @@ def estimate(given: argparse.Namespace, output: Output) -> int:
     text = f"{decided.family} {decided.variant}: {decided.price}, by the documented rule"
     if not given.offline:
         with Civitai(settings=settings_of(given)) as client:
-            quote = client.estimate(request, **_terms(given, filed=False))
+            quote = client.estimate(request, **terms_of(given, filed=False))
         data["service"] = quote.as_dict()
         text = f"{decided.family} {decided.variant}: {quote.total} Buzz, says the service"
         if quote.insufficient_buzz:
@@ -193,16 +193,22 @@ def settings_of(given: argparse.Namespace) -> Settings:
 def _request(given: argparse.Namespace) -> Any:
     from civitai_skill.request import ImageRequest
 
+    prompt = sys.stdin.read() if given.prompt == "-" else given.prompt
+    return ImageRequest(prompt=prompt, **fields_of(given))
+
+
+def fields_of(given: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a request that were said, without the prompt."""
     fields = {name: getattr(given, name) for name in REQUEST_FIELDS}
     fields = {name: value for name, value in fields.items() if value not in (None, [])}
     options = dict(given.options)
     if options:
         fields["options"] = options
-    prompt = sys.stdin.read() if given.prompt == "-" else given.prompt
-    return ImageRequest(prompt=prompt, **fields)
+    return fields
 
 
-def _terms(given: argparse.Namespace, *, filed: bool = True) -> dict[str, Any]:
+def terms_of(given: argparse.Namespace, *, filed: bool = True) -> dict[str, Any]:
+    """What surrounds a request."""
     terms: dict[str, Any] = {
         "priority": given.priority,
         "currencies": given.currencies or None,

@@ -24,7 +24,7 @@ class Output:
         self.workflow_id: str | None = None
         self.key: str | None = None
         self.resumed = False
-        self._live = sys.stderr.isatty() and not self.quiet
+        self.live = sys.stderr.isatty() and not self.quiet
         self._line = ""
         self._started = time.monotonic()
 
@@ -39,7 +39,7 @@ class Output:
         self._clear()
         if out is not None:
             self.write(_json(data) + "\n", out, "json")
-        print(_json(data) if self.json else text, flush=True)
+        print(_json(data) if self.json else _printable(text), flush=True)
 
     def write(self, text: str, out: str, suffix: str) -> None:
         """Write the command's answer into a folder. Raises RequestInvalid."""
@@ -61,12 +61,17 @@ class Output:
             self._clear()
             print(_printable(text), file=sys.stderr, flush=True)
 
+    def warn(self, text: str) -> None:
+        """A message that --quiet does not silence."""
+        self._clear()
+        print(_printable(f"civitai-skill: {text}"), file=sys.stderr, flush=True)
+
     def progress(self, text: str) -> None:
         """Where it stands: one line that is overwritten, or a line for each change."""
-        if self.quiet or (not self._live and text == self._line):
+        if self.quiet or (not self.live and text == self._line):
             return
         elapsed = time.monotonic() - self._started
-        if self._live:
+        if self.live:
             self._clear()
             print(f"\r{_printable(text)}, {elapsed:.0f} s", end="", file=sys.stderr, flush=True)
         else:
@@ -74,7 +79,7 @@ class Output:
         self._line = text
 
     def _clear(self) -> None:
-        if self._live and self._line:
+        if self.live and self._line:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
     # -- endings -----------------------------------------------------------------------------
@@ -125,7 +130,9 @@ class Output:
 
 
 def _json(data: Any) -> str:
-    return json.dumps(data, ensure_ascii=False, indent=2)
+    """JSON in which only printable characters stand as they are."""
+    text = json.dumps(data, ensure_ascii=False, indent=2)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def _printable(text: str) -> str:

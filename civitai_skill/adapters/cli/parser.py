@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from civitai_skill import __version__
-from civitai_skill.adapters.cli import choose, skills
+from civitai_skill.adapters.cli import choose, many_words, serve, skills
 from civitai_skill.errors import Problem, RequestInvalid
 
 _COMMANDS = "civitai_skill.adapters.cli.commands"
@@ -93,6 +93,8 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
                       help="seconds to wait for the pictures (1200)")  # fmt: skip
     make.add_argument("--max-buzz", type=_count, metavar="N",
                       help="refuse above N Buzz (CIVITAI_MAX_BUZZ, or 300)")  # fmt: skip
+
+    many_words.add_commands(command, request=_request, terms=_terms, count=_count, seconds=_seconds)
 
     price = command(
         "estimate",
@@ -227,6 +229,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     box.add_argument("--balance", type=_balance, metavar="C=N,...",
                      help="Buzz of a new account, such as blue=500,yellow=200")  # fmt: skip
 
+    serve.add(command, _count)
     skills.add(command)
     return parser, commands
 
@@ -241,10 +244,11 @@ def _common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ledger", metavar="FILE", help="another ledger than the user's own")
 
 
-def _request(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "prompt", metavar="PROMPT", help="what should be in the picture; - reads it"
-    )
+def _request(parser: argparse.ArgumentParser, *, prompt: bool = True) -> None:
+    if prompt:
+        parser.add_argument(
+            "prompt", metavar="PROMPT", help="what should be in the picture; - reads it"
+        )
     group = parser.add_argument_group("the picture")
     for flag, metavar, text in (
         ("engine", "NAME", "engine (flux2); see `civitai-skill engines`"),

@@ -1,0 +1,197 @@
+"""The commands for many pictures, batch and sweep, and `again`, which makes one of them anew."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from civitai_skill.adapters.cli.commands import fields_of, settings_of, teller, terms_of, words
+from civitai_skill.adapters.cli.output import Output
+from civitai_skill.errors import Problem, RequestInvalid, WorkflowFailed
+
+#: Seconds between two lines where there is no terminal.
+_EVERY = 5.0
+
+_INTERRUPTED = 130
+
+
+def batch(given: argparse.Namespace, output: Output) -> int:
+    """Every row of a file."""
+    from civitai_skill.batch.run import run_batch
+
+    return _run(given, output, lambda settings: run_batch(given.file, **settings))
+
+
+def sweep(given: argparse.Namespace, output: Output) -> int:
+    """Every combination of values."""
+    from civitai_skill.batch.run import run_sweep
+    from civitai_skill.batch.sweep import values_of
+
+    sets: dict[str, list[Any]] = {}
+    for text in given.sets:
+        name, equals, values = text.partition("=")
+        if not equals or not name or name in sets:
+            why = "is given twice" if name in sets else "not NAME=A,B"
+            raise RequestInvalid(Problem("set", text, "--set animal=fox,owl", None, why))
+        sets[name] = values_of(values)
+    fields = fields_of(given)
+    return _run(
+        given,
+        output,
+        lambda settings: run_sweep(
+            given.prompt,
+            sets,
+            mode=given.mode,
+            count=given.count,
+            seeds=given.seeds,
+            fields=fields,
+            **settings,
+        ),
+    )
+
+
+def _run(given: argparse.Namespace, output: Output, make: Any) -> int:
+    from civitai_skill.client import Civitai
+
+    show = _Show(output)
+    terms = terms_of(given)
+    with Civitai(settings=settings_of(given)) as client, show.shown():
+        settings = {
+            "client": client,
+            "out": given.out or ".",
+            "max_buzz": given.max_buzz,
+            "concurrency": given.concurrency,
+            "in_flight": given.in_flight,
+            "timeout": given.timeout,
+            "retry_failed": given.retry_failed,
+            "allow_unpriced": given.allow_unpriced,
+            "dry_run": given.dry_run,
+            "table": given.csv,
+            "tell": show,
+            "purpose": given.command,
+            **terms,
+        }
+        for name in ("name", "template"):
+            if getattr(given, name) is not None:
+                settings[name] = getattr(given, name)
+        try:
+            report = make(settings)
+        except KeyboardInterrupt:
+            show.stop()
+            return _interrupted(output, show)
+    data = report.as_dict()
+    if given.dry_run:
+        data = {"dry_run": True, **report.plan.as_dict()}
+        output.answer(data, f"{report.plan}. Nothing was bought.")
+        return 0
+    told = ", ".join(f"{number} {status}" for status, number in report.statuses.items())
+    text = f"{told}; {data['cost']} Buzz; {data['pictures']} pictures in {report.folder}"
+    output.answer({**data, "results": str(report.folder / "results.jsonl")}, text)
+    return _exit_code(report)
+
+
+def _exit_code(report: Any) -> int:
+    """That of the first row that did not end well."""
+    bad = next((result for result in report.results if not result.good), None)
+    if bad is None:
+        return 0
+    return int((bad.error or {}).get("exit_code", WorkflowFailed.exit_code))
+
+
+def _interrupted(output: Output, show: _Show) -> int:
+    stands = f" ({show.last})" if show.last is not None else ""
+    text = (
+        f"Interrupted{stands}. What was submitted goes on and its Buzz is committed. "
+        "The same command again goes on from here; nothing is bought twice."
+    )
+    output.warn(text)
+    if output.json:
+        error = {"code": "interrupted", "message": text, "spent": "unknown"}
+        output.answer({"error": error}, "")
+    return _INTERRUPTED
+
+
+class _Show:
+    """Shows how a batch goes: a bar on a terminal, else a line now and then."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._said = 0.0
+        self._bar: Any = None
+        self._task: Any = None
+        #: How it stood when it was last told.
+        self.last: Any = None
+
+    def shown(self) -> AbstractContextManager[Any]:
+        """The bar while the batch runs; nothing where there is no terminal."""
+        if not self._output.live:
+            return nullcontext()
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._bar = Progress(
+            BarColumn(bar_width=None),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task("checking the rows", total=None)
+        bar: AbstractContextManager[Any] = self._bar
+        return bar
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, event: Any) -> None:
+        from civitai_skill.batch.report import Planned, Standing
+
+        if isinstance(event, Planned):
+            self._output.say(str(event))
+            for warning in event.warnings:
+                self._output.say(f"Warning: {warning}")
+        elif isinstance(event, Standing):
+            self.last = event
+            self._stands(event)
+        elif not event.good:
+            why = event.reason or (event.error or {}).get("message") or "no reason given"
+            self._output.say(f"Row {event.row} (line {event.line}): {event.status}: {why}")
+
+    def _stands(self, event: Any) -> None:
+        if self._bar is not None:
+            ended = event.done + event.failed
+            self._bar.update(self._task, total=event.total, completed=ended, description=str(event))
+            return
+        now = time.monotonic()
+        if now - self._said >= _EVERY or event.done + event.failed == event.total:
+            self._said = now
+            self._output.say(str(event))
+
+
+def again(given: argparse.Namespace, output: Output) -> int:
+    """One picture once more, with what was said otherwise."""
+    from civitai_skill.client import Civitai
+    from civitai_skill.provenance import keep_notes, varied
+
+    said = fields_of(given)
+    if given.prompt is not None:
+        said["prompt"] = given.prompt
+    request = varied(Path(given.picture), said)
+    with Civitai(settings=settings_of(given)) as client:
+        made = client.generate(
+            request,
+            out=given.out or ".",
+            timeout=given.timeout,
+            max_buzz=given.max_buzz,
+            tell=teller(output),
+            purpose="again",
+            **terms_of(given),
+        )
+    keep_notes(request, made)
+    output.answer(made.as_dict(), words(made))
+    return 0

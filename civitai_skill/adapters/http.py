@@ -1,0 +1,300 @@
+"""What both servers share of HTTP: who may knock, how much they may bring, and how it ends.
+
+A page in a browser can reach servers on its own machine, so the Host and Origin of every request
+are checked, on the loopback address too. Whoever binds elsewhere needs a token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import ipaddress
+import json
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+from civitai_skill.config import Secret, caller_token
+from civitai_skill.desk import GRACE, Desk
+from civitai_skill.errors import ConfigError
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+LOCALHOST = "127.0.0.1"
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+#: Bytes of a request's body, with room for a few source pictures as data URLs.
+MOST_BODY = 16 * 1024 * 1024
+#: Up to here a body that is too large is read and thrown away, so that its sender can hear why.
+_DRAINED = 64 * 1024 * 1024
+#: Seconds that a body may take to arrive.
+BODY_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where a server listens and whom it answers.
+
+    `hosts` and `origins` are let in besides the loopback names. Paths in `open_paths` need no
+    token.
+    """
+
+    host: str = LOCALHOST
+    port: int = 0
+    token: Secret | None = None
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    open_paths: frozenset[str] = frozenset()
+    body_seconds: float = BODY_SECONDS
+
+    def __post_init__(self) -> None:
+        if self.token is None and not _is_loopback(self.host):
+            raise ConfigError(
+                f"A server on {self.host} can be reached from other machines and needs a token.",
+                hint="Name the variable that holds it with --token-env NAME, or leave --host out.",
+            )
+
+    @classmethod
+    def of(
+        cls,
+        host: str,
+        port: int,
+        token_env: str | None = None,
+        hosts: Sequence[str] = (),
+        origins: Sequence[str] = (),
+        open_paths: frozenset[str] = frozenset(),
+    ) -> Door:
+        """A door from the words of a command line. Raises ConfigError."""
+        token = None if token_env is None else caller_token(token_env)
+        names = tuple(name.lower() for name in hosts)
+        return cls(host, port, token, names, tuple(origins), open_paths)
+
+    def knows_host(self, text: str) -> bool:
+        """May a request be meant for this Host?"""
+        name = _without_port(text).lower()
+        return name in (*_LOOPBACK, _bracketed(self.host), *self.hosts)
+
+    def knows_origin(self, text: str) -> bool:
+        """May a page of this Origin ask? Pages of the server itself may."""
+        scheme, _, rest = text.partition("://")
+        return text in self.origins or (scheme == "http" and _without_port(rest) in _LOOPBACK)
+
+    def knows_token(self, header: str) -> bool:
+        """Is it the token, or is none asked for?"""
+        if self.token is None:
+            return True
+        scheme, _, given = header.partition(" ")
+        right = self.token.reveal().encode()
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), right)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host.lower()
+
+
+def _without_port(text: str) -> str:
+    head, colon, port = text.rpartition(":")
+    return head if colon and port.isdigit() and not head.endswith(":") else text
+
+
+class _Refused(Exception):
+    """A request that goes no further: its status, a slug and a sentence."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
+
+
+class Guard:
+    """Lets through what the door allows, with its whole body already read."""
+
+    def __init__(self, app: App, door: Door) -> None:
+        self._app = app
+        self._door = door
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            headers = _headers(scope)
+            self._check(scope, headers)
+            if "content-length" in headers or "transfer-encoding" in headers:
+                receive = _replayed(await self._body(headers, receive), receive)
+        except _Refused as refused:
+            await _answer(send, refused)
+            return
+        await self._app(scope, receive, send)
+
+    def _check(self, scope: Message, headers: dict[str, str]) -> None:
+        if not self._door.knows_host(headers.get("host", "")):
+            raise _Refused(421, "host_refused", "This server does not answer to that Host.")
+        if "origin" in headers and not self._door.knows_origin(headers["origin"]):
+            raise _Refused(403, "origin_refused", "Pages of that Origin may not ask this server.")
+        # A browser asks in advance without the token (CORS), and such a request does nothing.
+        if scope["path"] in self._door.open_paths or scope["method"] == "OPTIONS":
+            return
+        if not self._door.knows_token(headers.get("authorization", "")):
+            raise _Refused(401, "token_refused", "Send `Authorization: Bearer TOKEN`.")
+
+    async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
+        told = headers.get("content-length", "")
+        if told.isdigit() and int(told) > _DRAINED:
+            raise _too_large()
+        try:
+            async with asyncio.timeout(self._door.body_seconds):
+                return await _read(receive)
+        except TimeoutError:
+            raise _Refused(408, "body_too_slow", "The body did not arrive in time.") from None
+
+
+async def _read(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise _Refused(400, "body_broken", "The body broke off.")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > _DRAINED:
+            raise _too_large()
+        if size <= MOST_BODY:
+            parts.append(part)
+        if not message.get("more_body", False):
+            break
+    if size > MOST_BODY:
+        raise _too_large()
+    return b"".join(parts)
+
+
+def _too_large() -> _Refused:
+    most = MOST_BODY // 2**20
+    return _Refused(413, "body_too_large", f"A body has at most {most} MiB here.")
+
+
+def _headers(scope: Message) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1").lower()
+        if key in found and key in ("host", "origin", "authorization", "content-length"):
+            raise _Refused(400, "header_repeated", f"The header {key} came twice.")
+        found[key] = value.decode("latin-1")
+    return found
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return whole.pop() if whole else await receive()
+
+    return replay
+
+
+async def _answer(send: Send, refused: _Refused) -> None:
+    """Say no, as application/problem+json (RFC 9457)."""
+    content = json.dumps(problem(refused.status, refused.code, refused.detail)).encode()
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(content)).encode()),
+        (b"connection", b"close"),
+    ]
+    if refused.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+def problem(status: int, code: str, detail: str, spent: str = "no") -> dict[str, Any]:
+    """The members that every problem has."""
+    return {
+        "type": f"urn:civitai-skill:{code}",
+        "title": code.replace("_", " "),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "spent": spent,
+    }
+
+
+# -- serving -------------------------------------------------------------------------------
+def serve(app: App, door: Door, desk: Desk, name: str, path: str = "") -> None:
+    """Serve until SIGINT or SIGTERM; prints one line when ready. Port 0 takes a free one.
+
+    At the end nobody new is let in, whoever waits gets what is known, and a purchase that is being
+    made is finished. Raises ConfigError where the address can't be taken.
+    """
+    listener = _listener(door)
+    host, port = listener.getsockname()[:2]
+    address = f"http://{_bracketed(host)}:{port}{path}"
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=int(GRACE),
+    )
+    with contextlib.closing(listener):
+        _Server(config, desk, f"The {name} server is ready on {address}").run([listener])
+
+
+def _listener(door: Door) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in door.host else socket.AF_INET
+        return socket.create_server((door.host, door.port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or "not a usable address"
+        raise ConfigError(
+            f"The address {door.host}:{door.port} can't be taken: {reason}.",
+            hint="Choose another with --port N (0 takes a free one).",
+        ) from None
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with our first words and our end."""
+
+    def __init__(self, config: uvicorn.Config, desk: Desk, words: str) -> None:
+        super().__init__(config)
+        self._desk = desk
+        self._words = words
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(f"{self._words} (stop it with Ctrl-C).", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._desk.stopping.set()
+        await super().shutdown(sockets)
+        await self._desk.close()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """uvicorn raises the signal again when all is done; here the end is a normal one."""
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if sys.platform == "win32":
+            numbers.append(signal.SIGBREAK)
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

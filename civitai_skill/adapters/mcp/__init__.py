@@ -1,0 +1,17 @@
+"""The tools for MCP, over standard input and output or over HTTP.
+
+server.py serves, calls.py runs a tool call, asking.py asks the user, words.py speaks the
+interface's spelling, shelf.py holds the resources.
+"""
+
+from __future__ import annotations
+
+try:
+    import mcp.server.mcpserver  # noqa: F401
+    import uvicorn  # noqa: F401
+except ModuleNotFoundError as missing:
+    from civitai_skill.errors import ConfigError
+
+    raise ConfigError(
+        "The MCP SDK (mcp 2) is not installed.", hint="pip install 'civitai-skill[mcp]'"
+    ) from missing

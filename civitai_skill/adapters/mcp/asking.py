@@ -1,0 +1,58 @@
+"""Asking the user through the client, in both ways that the protocol has known.
+
+Before 2026-07-28 the server asks in the middle of a call; since then it answers "input required",
+and the client calls again with what the user said. The state in between travels sealed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from mcp.server.mcpserver import Context
+from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from pydantic import BaseModel
+
+from civitai_skill.tools.consent import question
+
+Said = Literal["yes", "no"]
+_KEY = "agree"
+_MODERN = "2026-07-28"
+_NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
+
+
+class _Nothing(BaseModel):
+    """No fields: to accept is to agree."""
+
+
+def can_ask(context: Context[Any, Any]) -> bool:
+    """Can this client show the user a question?"""
+    if context.client_capabilities is None:
+        return False
+    able = context.client_capabilities.elicitation
+    if able is None or (able.form is None and able.url is not None):
+        return False
+    return _is_modern(context) or bool(context.session.can_send_request)
+
+
+def agreed_before(context: Context[Any, Any]) -> tuple[int, Said] | None:
+    """The price that the user was asked about in an earlier round, and the answer."""
+    answer = (context.input_responses or {}).get(_KEY)
+    if not isinstance(answer, ElicitResult) or context.request_state is None:
+        return None
+    return int(context.request_state), "yes" if answer.action == "accept" else "no"
+
+
+async def ask(context: Context[Any, Any], price: int) -> Said | InputRequiredResult:
+    """Ask about a price (Buzz): the answer, or what makes the client ask and call again."""
+    text = question(price)
+    if _is_modern(context):
+        request = ElicitRequest(
+            params=ElicitRequestFormParams(message=text, requested_schema=_NOTHING)
+        )
+        return InputRequiredResult(input_requests={_KEY: request}, request_state=str(price))
+    answer = await context.elicit(text, _Nothing)
+    return "yes" if answer.action == "accept" else "no"
+
+
+def _is_modern(context: Context[Any, Any]) -> bool:
+    return (context.protocol_version or "") >= _MODERN

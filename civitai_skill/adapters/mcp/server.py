@@ -1,0 +1,138 @@
+"""The server itself: the registry's tools, one prompt, the resources, and its two transports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mcp.server.lowlevel.helper_types import ReadResourceContents
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.transport_security import TransportSecuritySettings
+from mcp.types import CallToolResult, InputRequiredResult
+from mcp.types import Tool as McpTool
+
+from civitai_skill import __version__
+from civitai_skill.adapters.http import MOST_BODY, App, Door, Guard, serve
+from civitai_skill.adapters.mcp import shelf
+from civitai_skill.adapters.mcp.calls import Caller
+from civitai_skill.adapters.mcp.words import listed, plain_name, spelled, widened
+from civitai_skill.desk import Desk
+from civitai_skill.tools.consent import ASK_ABOVE
+from civitai_skill.tools.fixed import OUT
+from civitai_skill.tools.guidance import MANNERS, guidance
+from civitai_skill.tools.toolbox import Toolbox
+
+PATH = "/mcp"
+
+
+class Server(MCPServer[Any]):
+    """The tools of a toolbox as an MCP server, on a desk."""
+
+    def __init__(self, caller: Caller) -> None:
+        super().__init__(
+            "civitai-skill",
+            title="Civitai image generation",
+            version=__version__,
+            instructions=spelled(MANNERS),
+            log_level="WARNING",
+        )
+        self.caller = caller
+        self.desk = caller.desk
+        self._out = caller.box.fixed.out
+        self.prompt(
+            "image-generation-guide",
+            title="Image generation guide",
+            description="How to choose an engine and make a picture for what is intended.",
+        )(_guide)
+        self.resource(
+            shelf.TEMPLATE,
+            name="picture",
+            title="A whole picture",
+            description="Picture n (from 0) of a workflow.",
+            mime_type="image/*",
+        )(self._whole)
+        for page in shelf.pages():
+            self.add_resource(page)
+
+    async def list_tools(self) -> list[McpTool]:
+        """The tools, in the registry's order."""
+        return listed(self.caller.box)
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Run a tool by this interface's name. Raises ToolError with an explained error."""
+        context = context or Context(mcp_server=self)
+        return await self.caller.call(plain_name(name), arguments, context)
+
+    async def read_resource(
+        self, uri: Any, context: Context[Any, Any] | None = None
+    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+        """Read a page, or a picture with its own type."""
+        if not str(uri).startswith(shelf.PICTURES):
+            return await super().read_resource(uri, context)
+        data, kind = await shelf.picture(self.desk, str(uri), self._out)
+        return [ReadResourceContents(content=data, mime_type=kind)]
+
+    async def _whole(self, workflow: str, n: str) -> bytes:
+        """Listed as a template; read above, where its type is told."""
+        uri = f"{shelf.PICTURES}{workflow}/{n}"
+        return (await shelf.picture(self.desk, uri, self._out))[0]
+
+
+def _guide(intent: str) -> str:
+    """The guide, and what is intended."""
+    return f"{spelled(guidance())}\n\nWhat is wanted: {intent}"
+
+
+def made(
+    desk: Desk,
+    *,
+    out: str | Path = OUT,
+    local_files: bool = False,
+    ask_above: int = ASK_ABOVE,
+) -> Server:
+    """A server on a desk; pictures go to `out`. See Toolbox for `local_files`."""
+    box = Toolbox(desk.client, out=out, local_files=local_files)
+    box.models = widened(box.models)
+    return Server(Caller(desk, box, ask_above))
+
+
+def app(server: Server, door: Door) -> App:
+    """The HTTP application behind its door."""
+    # The guard has looked at Host and Origin, for every address alike.
+    security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    inner: Any = server.streamable_http_app(
+        streamable_http_path=PATH,
+        max_request_body_size=MOST_BODY,
+        transport_security=security,
+    )
+    return Guard(inner, door)
+
+
+def serve_http(server: Server, door: Door) -> None:
+    """Serve over HTTP until SIGINT or SIGTERM. Raises ConfigError."""
+    serve(app(server, door), door, server.desk, "MCP", PATH)
+
+
+def serve_stdio(server: Server) -> None:
+    """Serve over standard input and output until the client closes them."""
+    asyncio.run(_over_stdio(server))
+
+
+async def _over_stdio(server: Server) -> None:
+    task = asyncio.ensure_future(server.run_stdio_async())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Where the platform has no handlers, the interrupt itself ends the run.
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        pass
+    finally:
+        await server.desk.close()

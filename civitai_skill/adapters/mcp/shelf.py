@@ -1,0 +1,91 @@
+"""The resources: pictures by workflow and number, and the skill's own pages."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import anyio.to_thread
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.server.mcpserver.resources import FunctionResource
+from mcp.types import ResourceLink
+
+from civitai_skill.bundle import bundle
+from civitai_skill.delivery import Generation
+from civitai_skill.desk import Desk
+from civitai_skill.errors import CivitaiError, ConfigError, NotFound, explain
+from civitai_skill.tools.answers import without_commands
+from civitai_skill.tools.arguments import ID
+
+PICTURES = "civitai://images/"
+TEMPLATE = PICTURES + "{workflow}/{n}"
+_TYPES = {".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".gif": "image/gif"}
+_OF_ALL = "civitai-skill"
+
+
+def links(generation: Generation) -> Iterator[ResourceLink]:
+    """Where the whole pictures can be read."""
+    for n, picture in enumerate(generation.pictures):
+        if picture.path is not None:
+            yield ResourceLink(
+                uri=f"{PICTURES}{generation.id}/{n}",
+                name=picture.path.name,
+                mime_type=_TYPES.get(picture.path.suffix),
+            )
+
+
+async def picture(desk: Desk, uri: str, out: Path) -> tuple[bytes, str]:
+    """The bytes of a whole picture and their type.
+
+    What is on disk is read; else the service is asked, and the picture saved. Raises
+    ResourceNotFoundError, ResourceError.
+    """
+    id, slash, number = uri.removeprefix(PICTURES).partition("/")
+    if not (slash and ID.fullmatch(id) and number.isascii() and number.isdigit()):
+        raise ResourceNotFoundError(f"There is no such picture: {TEMPLATE} names one.")
+    try:
+        path = await anyio.to_thread.run_sync(_at_home, desk, id, int(number))
+        if path is None:
+            pictures = (await desk.client.download(id, out)).pictures
+            path = pictures[int(number)].path if int(number) < len(pictures) else None
+        if path is None:
+            raise ResourceNotFoundError(f"Workflow {id} has no picture {number}.")
+        return await anyio.to_thread.run_sync(path.read_bytes), _TYPES[path.suffix]
+    except NotFound as error:
+        raise ResourceNotFoundError(error.message) from None
+    except CivitaiError as error:
+        told = explain(error)
+        raise ResourceError(f"{told.message} {without_commands(told.hint)}".strip()) from None
+    except OSError as error:
+        raise ResourceError(f"The picture can't be read: {error.strerror}.") from None
+
+
+def _at_home(desk: Desk, id: str, number: int) -> Path | None:
+    """The picture's file, where the ledger knows one and it is still the same."""
+    run = desk.purse.of_workflow(id)
+    for row in [] if run is None else desk.purse.pictures(run.key):
+        path = Path(row["path"])
+        if row["n"] == number and path.suffix in _TYPES and path.is_file():
+            same = hashlib.sha256(path.read_bytes()).hexdigest() == row["sha256"]
+            return path if same else None
+    return None
+
+
+def pages() -> Iterator[FunctionResource]:
+    """The skill's Markdown, where it lies beside the package."""
+    try:
+        top = bundle()
+    except ConfigError:
+        return  # a server without its pages is still a server
+    for path in [top / "SKILL.md", *sorted((top / "skills").rglob("*.md"))]:
+        parts = path.relative_to(top).parts
+        place = "/".join((_OF_ALL, *parts) if len(parts) == 1 else parts[1:])
+        yield FunctionResource(
+            uri=f"skill://{place}",
+            name=place,
+            description="How to use these tools well.",
+            mime_type="text/markdown",
+            fn=partial(path.read_text, "utf-8"),
+        )

@@ -1,0 +1,17 @@
+"""The capability's REST interface: workflows and image requests in, the service's own JSON out.
+
+app.py holds the routes, problems.py the errors, metrics.py what is counted, pages.py the OpenAPI.
+"""
+
+from __future__ import annotations
+
+try:
+    import fastapi  # noqa: F401
+    import prometheus_client  # noqa: F401
+    import uvicorn  # noqa: F401
+except ModuleNotFoundError as missing:
+    from civitai_skill.errors import ConfigError
+
+    raise ConfigError(
+        f"{missing.name} is not installed.", hint="pip install 'civitai-skill[rest]'"
+    ) from missing

@@ -1,0 +1,81 @@
+"""What is counted, in Prometheus' text form."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from civitai_skill.adapters.http import App, Message, Receive, Send
+from civitai_skill.errors import ApiError, CivitaiError, TransportFailed
+
+MEDIA = CONTENT_TYPE_LATEST
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 90)
+
+
+class Metrics:
+    """Requests and their seconds, upstream errors, Buzz. `spent` gives the Buzz."""
+
+    def __init__(self, spent: Callable[[], float]) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "civitai_rest_requests",
+            "Requests by operation and status.",
+            ("operation", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "civitai_rest_request_seconds",
+            "Seconds until an answer was sent.",
+            ("operation",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._upstream = Counter(
+            "civitai_rest_upstream_errors",
+            "Requests that failed because of the service or the way to it.",
+            ("code",),
+            registry=self.registry,
+        )
+        buzz = Gauge(
+            "civitai_rest_buzz_spent",
+            "Buzz reserved and spent by this server since it started.",
+            registry=self.registry,
+        )
+        buzz.set_function(spent)
+
+    def failed(self, error: CivitaiError) -> None:
+        """Count an error, where it is the service's."""
+        if isinstance(error, ApiError | TransportFailed):
+            self._upstream.labels(error.code).inc()
+
+    def text(self) -> bytes:
+        """All of it."""
+        return generate_latest(self.registry)
+
+    def around(self, app: App) -> App:
+        """The same application, counted."""
+
+        async def counted(scope: Message, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                await app(scope, receive, send)
+                return
+            started, status = time.perf_counter(), 500
+
+            async def watched(message: Message) -> None:
+                nonlocal status
+                if message["type"] == "http.response.start":
+                    status = message["status"]
+                await send(message)
+
+            try:
+                await app(scope, receive, watched)
+            finally:
+                name = getattr(scope.get("route"), "operation_id", None) or "none"
+                self._requests.labels(name, str(status)).inc()
+                self._seconds.labels(name).observe(time.perf_counter() - started)
+
+        return counted

@@ -1,0 +1,171 @@
+"""The OpenAPI document: what the framework finds out by itself, and what it can't."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from civitai_skill import __version__
+from civitai_skill.adapters.rest.problems import MEDIA
+from civitai_skill.bodies import STEPS
+from civitai_skill.request import ImageRequest
+from civitai_skill.template import CURRENCIES, KEY, MAX_KEY
+
+_REF = "#/components/schemas/"
+_DESCRIPTION = """\
+Pictures from Civitai's image engines. Each purchase is priced first and refused above the limit.
+With an `Idempotency-Key` of your own, sending a request again never pays twice.
+"""
+
+BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "anyOf": [{"$ref": f"{_REF}ImageRequest"}, {"$ref": f"{_REF}WorkflowTemplate"}]
+            },
+            "examples": {
+                "picture": {"value": {"prompt": "a red fox in the snow", "aspect_ratio": "16:9"}},
+                "workflow": {
+                    "value": {
+                        "steps": [
+                            {
+                                "$type": "imageGen",
+                                "input": {
+                                    "engine": "flux2",
+                                    "model": "klein",
+                                    "modelVersion": "4b",
+                                    "operation": "createImage",
+                                    "prompt": "a red fox in the snow",
+                                },
+                            }
+                        ]
+                    }
+                },
+            },
+        }
+    },
+}
+
+
+def _json(name: str) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": _REF + name}}}
+
+
+PROBLEM: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "A problem: what happened, what to do next, whether Buzz was spent.",
+        "content": {MEDIA: {"schema": {"$ref": f"{_REF}Problem"}}},
+    }
+}
+WORKFLOW: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The workflow as the service tells it.",
+        "content": _json("Workflow"),
+    },
+    202: {
+        "description": "The same, and it has not ended.",
+        "content": _json("Workflow"),
+    },
+    **PROBLEM,
+}
+PAGE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "One page, newest first.", "content": _json("Page")},
+    **PROBLEM,
+}
+
+_WORKFLOW_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "A workflow of the service; see its own documentation for every field.",
+    "properties": {
+        "id": {"type": ["string", "null"]},
+        "status": {"type": "string"},
+        "steps": {"type": "array", "items": {"type": "object"}},
+        "cost": {"type": ["object", "null"]},
+    },
+    "additionalProperties": True,
+}
+_TEMPLATE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "A workflow in the service's own form; pictures and their finishing only.",
+    "required": ["steps"],
+    "properties": {
+        "steps": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["$type", "input"],
+                "properties": {
+                    "$type": {"enum": list(STEPS)},
+                    "input": {"type": "object"},
+                },
+            },
+        },
+        "tags": {"type": ["array", "null"], "items": {"type": "string"}, "maxItems": 10},
+        "currencies": {"type": "array", "items": {"enum": list(CURRENCIES)}},
+        "externalId": {
+            "type": ["string", "null"],
+            "pattern": f"^{KEY.pattern}$",
+            "maxLength": MAX_KEY,
+        },
+    },
+}
+_PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "spent"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What happened."},
+        "hint": {"type": "string", "description": "What to do next."},
+        "code": {"type": "string", "description": "A stable slug."},
+        "spent": {
+            "enum": ["no", "yes", "unknown"],
+            "description": "Was Buzz spent?",
+        },
+        "errors": {
+            "type": "object",
+            "description": "By field, what is wrong with it and what is accepted.",
+            "additionalProperties": {"type": "array", "items": {"type": "string"}},
+        },
+        "upstream_status": {"type": "integer", "description": "What the service answered."},
+        "id": {"type": ["string", "null"], "description": "The workflow that it is about."},
+    },
+}
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of an application; made once."""
+    if app.openapi_schema is None:
+        made = get_openapi(
+            title="Civitai image generation",
+            version=__version__,
+            description=_DESCRIPTION,
+            routes=app.routes,
+        )
+        for operations in made["paths"].values():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)  # wrong parameters are 400 here
+        asked = ImageRequest.model_json_schema(ref_template=_REF + "{model}")
+        inner = asked.pop("$defs", {})
+        made.setdefault("components", {})["schemas"] = {
+            **inner,
+            "ImageRequest": asked,
+            "WorkflowTemplate": _TEMPLATE_SCHEMA,
+            "Workflow": _WORKFLOW_SCHEMA,
+            "Page": {
+                "type": "object",
+                "required": ["items"],
+                "properties": {
+                    "items": {"type": "array", "items": {"$ref": f"{_REF}Workflow"}},
+                    "next": {"type": ["string", "null"]},
+                },
+            },
+            "Problem": _PROBLEM_SCHEMA,
+        }
+        app.openapi_schema = made
+    return app.openapi_schema

@@ -1,0 +1,105 @@
+"""Errors as application/problem+json (RFC 9457): our codes, the fields, whether Buzz was spent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from civitai_skill.adapters.http import problem
+from civitai_skill.errors import (
+    ApiError,
+    BadRequest,
+    CivitaiError,
+    ConfigError,
+    NotEnoughBuzz,
+    NotFound,
+    OverBudget,
+    Problem,
+    RateLimited,
+    RequestInvalid,
+    StillRunning,
+    explain,
+)
+from civitai_skill.tools.answers import without_commands
+
+MEDIA = "application/problem+json"
+
+#: What an error means to the caller. Everything else that the service said, or did not say, is
+#: trouble behind this server (502): a key that it refuses is not the caller's.
+_STATUS: tuple[tuple[type[CivitaiError], int], ...] = (
+    (RequestInvalid, 400),
+    (BadRequest, 400),
+    (OverBudget, 402),
+    (NotEnoughBuzz, 402),
+    (NotFound, 404),
+    (StillRunning, 409),
+    (RateLimited, 429),
+    (ConfigError, 503),
+)
+
+
+def refused(error: CivitaiError, status: int | None = None) -> Response:
+    """An error of the tree as an answer; `status` where the place decides it."""
+    told = explain(error)
+    found = status or next((code for kind, code in _STATUS if isinstance(error, kind)), 502)
+    out = problem(found, told.code, told.message, told.spent)
+    hint = without_commands(told.hint)
+    if hint:
+        out["hint"] = hint
+    if isinstance(error, RequestInvalid):
+        out["errors"] = _by_field(error)
+    if isinstance(error, ApiError):
+        out["upstream_status"] = error.status
+    for name in ("id", "key", "price", "limit", "reasons", "trace_id"):
+        if name in told.details:
+            out[name] = told.details[name]
+    return said(out, found, MEDIA)
+
+
+def _by_field(error: RequestInvalid) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for one in error.problems:
+        found.setdefault(one.field, []).append(one.sentence())
+    return found
+
+
+def said(value: Any, status: int = 200, media: str = "application/json") -> Response:
+    """Any value as JSON; half a character travels as its escape."""
+    return Response(json.dumps(value), status, media_type=media)
+
+
+# -- for the framework ---------------------------------------------------------------------
+async def on_error(request: Request, error: Exception) -> Response:
+    """A CivitaiError that a route let through."""
+    assert isinstance(error, CivitaiError)
+    request.app.state.metrics.failed(error)
+    return refused(error)
+
+
+async def on_wrong_parameter(request: Request, error: Exception) -> Response:
+    """A parameter that the framework did not take."""
+    assert isinstance(error, RequestValidationError)
+    problems = []
+    for detail in error.errors():
+        where = ".".join(str(part) for part in detail["loc"][1:])
+        problems.append(Problem(where, detail.get("input"), str(detail["msg"])))
+    return refused(RequestInvalid(*problems))
+
+
+async def on_wrong_place(request: Request, error: Exception) -> Response:
+    """A path or a method that is not here."""
+    assert isinstance(error, HTTPException)
+    code = {404: "no_such_path", 405: "no_such_method"}.get(error.status_code, "refused")
+    answer = said(problem(error.status_code, code, str(error.detail)), error.status_code, MEDIA)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def on_defect(request: Request, error: Exception) -> Response:
+    """An error that is nobody's but ours; it is logged where the server runs."""
+    return said(problem(500, "defect", "A defect of this server.", "unknown"), 500, MEDIA)

@@ -1,0 +1,127 @@
+"""What a batch tells: its plan, how it goes, what came of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from civitai_skill.batch.results import Result
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The plan, told before anything is bought. `price` is the most that `new` rows cost (Buzz);
+    `done` rows are finished, `open` ones were bought before and go on."""
+
+    name: str
+    rows: int
+    new: int
+    open: int
+    done: int
+    price: int
+    unpriced: int
+    by_engine: dict[str, int]
+    warnings: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "batch": self.name,
+            "rows": self.rows,
+            "new": self.new,
+            "open": self.open,
+            "done": self.done,
+            "price": self.price,
+            "unpriced": self.unpriced,
+            "by_engine": self.by_engine,
+            "warnings": list(self.warnings),
+        }
+
+    def __str__(self) -> str:
+        parts = [f"{self.new} to buy for at most {self.price} Buzz"]
+        if self.unpriced:
+            parts.append(f"{self.unpriced} of them at a price that nobody tells")
+        if self.open:
+            parts.append(f"{self.open} bought before to go on with")
+        if self.done:
+            parts.append(f"{self.done} finished before")
+        return f"Batch {self.name}: {self.rows} rows: " + ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a running batch stands. `seconds` is how long it has run, `buzz` what it cost so far."""
+
+    total: int
+    done: int
+    failed: int
+    under_way: int
+    pictures: int
+    buzz: int
+    seconds: float
+    #: Rows that this run has ended, without those that were done before.
+    ended: int
+
+    @property
+    def per_minute(self) -> float:
+        return 60 * self.pictures / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the end at this pace; None before the first row ended."""
+        if not self.ended:
+            return None
+        return (self.total - self.done - self.failed) * self.seconds / self.ended
+
+    def __str__(self) -> str:
+        left = self.seconds_left
+        return (
+            f"{self.done} of {self.total} done, {self.failed} failed, {self.under_way} under way, "
+            f"{self.buzz} Buzz, {self.per_minute:.0f} pictures a minute"
+            + ("" if left is None else f", about {left:.0f} s left")
+        )
+
+
+Event = Planned | Standing | Result
+Tell = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a batch: the plan, a result for each row in order, and where they are."""
+
+    plan: Planned
+    results: tuple[Result, ...]
+    folder: Path
+    #: Status requests and cuts of the pace, for the curious.
+    status_requests: int = 0
+
+    @property
+    def good(self) -> bool:
+        """Are all pictures there?"""
+        return all(result.good for result in self.results)
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        return dict(sorted(Counter(result.status for result in self.results).items()))
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every picture on disk."""
+        return tuple(self.folder / p.path for result in self.results for p in result.pictures)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            **self.plan.as_dict(),
+            "statuses": self.statuses,
+            "pictures": len(self.paths),
+            "cost": sum(result.cost or 0 for result in self.results),
+            "refunded": sum(result.refunded for result in self.results),
+            "folder": str(self.folder),
+        }

@@ -1,0 +1,317 @@
+"""run_batch and run_sweep: many requests as one purchase that can be interrupted at any moment.
+
+    report = run_batch("rows.csv", out="pictures", max_buzz=500)
+    report = run_sweep("a {animal} in {style}", {"animal": ["fox", "owl"], "style": ["ink"]})
+
+The same call again goes on where it was. `arun_batch` and `arun_sweep` are the async forms.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import anyio
+import anyio.to_thread
+
+from civitai_skill import download, files
+from civitai_skill.base import BaseClient, Folder
+from civitai_skill.batch import results, rows
+from civitai_skill.batch.keys import tag_of
+from civitai_skill.batch.making import Making
+from civitai_skill.batch.names import TEMPLATE, check_template
+from civitai_skill.batch.plan import Row, planned, priced, shapes
+from civitai_skill.batch.report import Planned, Report, Tell, silent
+from civitai_skill.batch.results import Result
+from civitai_skill.batch.rows import Given
+from civitai_skill.batch.states import State, result_of, states
+from civitai_skill.batch.sweep import Mode, swept
+from civitai_skill.batch.waiting import Watch
+from civitai_skill.batch.worker import CONCURRENCY, Worker
+from civitai_skill.client import TIMEOUT
+from civitai_skill.errors import ConfigError, NotEnoughBuzz, OverBudget, Problem, RequestInvalid
+from civitai_skill.options import Call
+from civitai_skill.sources import EVERY_SOURCE, SourcePolicy
+
+#: Rows under way at once.
+IN_FLIGHT = 100
+
+_MOST_IN_FLIGHT = 5000
+
+
+class Settings(TypedDict, total=False):
+    """How a batch runs.
+
+    out             the folder of the pictures and of results.jsonl (the working folder)
+    name            the batch's name: the same row under another name is bought anew
+    client          a Civitai or AsyncCivitai whose settings count; made from the environment else
+    max_buzz        the most that all rows together may cost; the client's limit when left out
+    template        the pictures' names (`{row}-{engine}-{seed}-{n}`)
+    concurrency     requests at once at most; the service's answers decide below it
+    in_flight       rows under way at once
+    timeout         seconds to wait for one row
+    retry_failed    buy once more what failed or expired
+    allow_unpriced  let rows through whose price nobody tells
+    dry_run         plan only
+    table           write results.csv as well
+    sources         which source pictures the rows may name
+    tell            hears the plan, each result and how it stands
+    purpose         the door's name in the ledger
+    tags, metadata, allow_mature_content, currencies, priority: as in `generate`
+    """
+
+    out: Folder
+    name: str
+    client: BaseClient | None
+    max_buzz: int | None
+    template: str
+    concurrency: int
+    in_flight: int
+    timeout: float
+    retry_failed: bool
+    allow_unpriced: bool
+    dry_run: bool
+    table: bool
+    sources: SourcePolicy
+    tell: Tell
+    purpose: str
+    tags: Sequence[str]
+    metadata: Mapping[str, Any] | None
+    allow_mature_content: bool | None
+    currencies: Sequence[str] | None
+    priority: str | None
+
+
+Many = Folder | Iterable[Given]
+
+
+def run_batch(given: Many, **settings: Unpack[Settings]) -> Report:
+    """Make every row: a file of JSON lines or CSV, or an iterable of requests, fields or prompts.
+
+    A row that fails is reported, not raised. Raises RequestInvalid with every bad row, OverBudget
+    where the whole costs more than `max_buzz`, and ConfigError, all before anything is bought.
+    """
+    return anyio.run(partial(arun_batch, given, **settings))
+
+
+async def arun_batch(given: Many, **settings: Unpack[Settings]) -> Report:
+    """See run_batch."""
+    if isinstance(given, str | os.PathLike):
+        path = Path(given)
+        found = await anyio.to_thread.run_sync(rows.from_file, path)
+        name = "batch" if str(path) == "-" else path.stem
+    else:
+        found, name = rows.from_values(given), "batch"
+    return await _Batch({"name": name, **settings}).run(found)
+
+
+def run_sweep(
+    prompt: str,
+    sets: Mapping[str, Sequence[Any]],
+    *,
+    mode: Mode = "product",
+    count: int | None = None,
+    seeds: int = 1,
+    fields: Mapping[str, Any] | None = None,
+    **settings: Unpack[Settings],
+) -> Report:
+    """Make every combination of values in a prompt's {names}; see `sweep.swept` and run_batch.
+
+    `fields` are fields of the request that all rows share.
+    """
+    run = partial(arun_sweep, prompt, sets, mode=mode, count=count, seeds=seeds, fields=fields)
+    return anyio.run(partial(run, **settings))
+
+
+async def arun_sweep(
+    prompt: str,
+    sets: Mapping[str, Sequence[Any]],
+    *,
+    mode: Mode = "product",
+    count: int | None = None,
+    seeds: int = 1,
+    fields: Mapping[str, Any] | None = None,
+    **settings: Unpack[Settings],
+) -> Report:
+    """See run_sweep."""
+    found = swept(prompt, sets, mode=mode, count=count, seeds=seeds, **(fields or {}))
+    return await _Batch({"name": "sweep", **settings}).run(rows.from_values(found))
+
+
+@dataclass
+class _Batch:
+    """One call, with its settings."""
+
+    settings: Settings
+
+    def __post_init__(self) -> None:
+        given = self.settings
+        self.name = given.get("name", "batch")
+        if not 1 <= len(self.name) <= 100 or not self.name.isprintable():
+            raise RequestInvalid(Problem("name", self.name, "1 to 100 printable characters"))
+        self.out = Path(given.get("out", "."))
+        self.template = given.get("template", TEMPLATE)
+        check_template(self.template)
+        self.in_flight = _within("in_flight", given.get("in_flight", IN_FLIGHT), _MOST_IN_FLIGHT)
+        self.most = _within("concurrency", given.get("concurrency", CONCURRENCY), 256)
+        self.tag = tag_of(self.name)
+        self.tell = given.get("tell", silent)
+        self.retry_failed = given.get("retry_failed", False)
+        self.unpriced = given.get("allow_unpriced", False)
+
+    async def run(self, raws: list[rows.Raw]) -> Report:
+        given = self.settings
+        client = given.get("client")
+        async with Worker() if client is None else Worker.like(client) as worker:
+            worker.tempo.most = self.most
+            call = self._call()
+            policy = given.get("sources", EVERY_SOURCE)
+            plan = partial(planned, raws, self.name, call.terms, self.template, policy)
+            found: list[Row] = await anyio.to_thread.run_sync(plan)
+            if not given.get("dry_run"):
+                await anyio.to_thread.run_sync(self._ready)
+            look = partial(states, found, worker.ledger, self.out, retry_failed=self.retry_failed)
+            stand: list[State] = await anyio.to_thread.run_sync(look)
+            limit = given.get("max_buzz")
+            limit = worker.settings.max_buzz if limit is None else limit
+            found = await self._priced(worker, found, stand)
+            told = self._told(found, stand)
+            self.tell(told)
+            if given.get("dry_run"):
+                return Report(told, tuple(s.result for s in stand if s.result), self.out)
+            self._check(told, limit)
+            return await self._made(worker, call, found, stand, told, limit)
+
+    def _call(self) -> Call:
+        given = self.settings
+        names = ("metadata", "allow_mature_content", "currencies", "priority", "sources")
+        more = {name: given[name] for name in names if name in given}  # type: ignore[literal-required]
+        tags = (self.tag, *given.get("tags", ()))
+        return Call("-", {**more, "tags": tags, "purpose": given.get("purpose", "batch")})
+
+    def _ready(self) -> None:
+        download.ready_folder(self.out)
+        files.sweep(self.out)
+
+    # -- the price ---------------------------------------------------------------------------------
+    async def _priced(self, worker: Worker, found: list[Row], stand: Sequence[State]) -> list[Row]:
+        """Ask the service for the prices that are not documented, once for each kind of row."""
+        new = [row for row, state in zip(found, stand, strict=True) if _is_new(state)]
+        quotes: dict[str, int | None] = {}
+        for row in shapes(new):
+            call = self._call()
+            terms = {name: getattr(call.terms, name)
+                     for name in ("allow_mature_content", "currencies", "priority")}  # fmt: skip
+            quote = await worker.estimate(row.request, **terms)
+            if quote.insufficient_buzz:
+                raise NotEnoughBuzz(
+                    f"The account has not enough Buzz for row {row.number} ({quote.total} needed).",
+                    status=200,
+                    hint="Buy Buzz, or lower the price.",
+                )
+            quotes[row.shape] = quote.total
+        return priced(found, quotes)
+
+    def _told(self, found: Sequence[Row], stand: Sequence[State]) -> Planned:
+        new = [row for row, state in zip(found, stand, strict=True) if _is_new(state)]
+        by_engine: dict[str, int] = {}
+        for row in new:
+            name = f"{row.engine} {row.variant}"
+            by_engine[name] = by_engine.get(name, 0) + (row.price or 0)
+        done = sum(state.result is not None for state in stand)
+        warnings = dict.fromkeys(warning for row in new for warning in row.warnings)
+        return Planned(
+            self.name, len(found), len(new), len(found) - len(new) - done, done,
+            sum(row.price or 0 for row in new), sum(row.price is None for row in new),
+            by_engine, tuple(warnings),
+        )  # fmt: skip
+
+    def _check(self, told: Planned, limit: int) -> None:
+        if told.unpriced and not self.unpriced:
+            raise OverBudget(
+                f"The price of {told.unpriced} of {told.rows} rows is not documented, and the "
+                "service did not tell it either. Nothing was bought.",
+                price=None,
+                limit=limit,
+                hint="Choose other engines, or let them through with allow_unpriced "
+                "(--allow-unpriced).",
+            )
+        if told.price > limit:
+            raise OverBudget(
+                f"{told.new} rows cost up to {told.price} Buzz together; the limit is {limit}. "
+                "Nothing was bought.",
+                price=told.price,
+                limit=limit,
+                hint=f"Allow more: max_buzz={told.price} (--max-buzz {told.price}).",
+            )
+
+    # -- the rows ----------------------------------------------------------------------------------
+    async def _made(
+        self, worker: Worker, call: Call, found: Sequence[Row], stand: Sequence[State],
+        told: Planned, limit: int,
+    ) -> Report:  # fmt: skip
+        given = self.settings
+        order = await anyio.to_thread.run_sync(partial(worker.rules, call))
+        making = Making(
+            worker=worker,
+            watch=Watch(worker, self.tag),
+            out=self.out,
+            batch=self.name,
+            # The keys alone say what is the same: a batch goes on after the account's key changed.
+            order=replace(order, unpriced=self.unpriced, where=""),
+            terms=call.terms,
+            timeout=given.get("timeout", TIMEOUT),
+            allowance=(limit - told.price) // max(1, told.unpriced),
+            tell=self.tell,
+            total=len(found),
+        )
+        left = []
+        for row, state in zip(found, stand, strict=True):
+            if state.banned is not None:
+                making.prompts.ban(row.request.prompt, state.banned)
+            if state.result is not None:
+                making.count(state.result)
+            else:
+                left.append((row, state))
+        try:
+            await making.all(left, self.in_flight)
+        finally:
+            # Interrupted or not, the file has a line for each row. No await: this must not be cut.
+            ended = [
+                making.results.get(row.number) or _unsent(row, state)
+                for row, state in zip(found, stand, strict=True)
+            ]
+            self._write(ended)
+            files.sweep(self.out)
+        return Report(told, tuple(ended), self.out, making.watch.requests)
+
+    def _write(self, ended: Sequence[Result]) -> None:
+        try:
+            results.write(self.out, ended, table=self.settings.get("table", False))
+        except OSError as error:
+            raise ConfigError(
+                f"The results can't be written to {self.out}: {error.strerror or 'no room'}.",
+                hint="Make room, then run the same command again: it goes on from here, and "
+                "nothing is bought twice.",
+                spent="yes",
+            ) from None
+
+
+def _is_new(state: State) -> bool:
+    return state.result is None and state.run is None
+
+
+def _unsent(row: Row, state: State) -> Result:
+    """A row that was not ended when the run was interrupted."""
+    status = "unsent" if _is_new(state) else "unfinished"
+    return result_of(row, state.key, status, reason="interrupted")
+
+
+def _within(name: str, value: int, most: int) -> int:
+    if not 1 <= value <= most:
+        raise RequestInvalid(Problem(name, value, f"1 to {most}", max(1, min(most, value))))
+    return value

@@ -1,0 +1,65 @@
+"""Asking the user before much is spent, where an interface can ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from civitai_skill.client import AsyncCivitai
+from civitai_skill.engines.plan import plan
+from civitai_skill.errors import CivitaiError
+from civitai_skill.tools.answers import Result
+from civitai_skill.tools.arguments import GenerateImage, SubmitImage
+from civitai_skill.tools.body import given_body
+from civitai_skill.tools.reading import read
+from civitai_skill.tools.toolbox import Toolbox
+
+#: Buzz above which the user is asked.
+ASK_ABOVE = 50
+
+
+async def to_agree(
+    box: Toolbox, client: AsyncCivitai, name: str, arguments: Any, above: int
+) -> int | None:
+    """The price that the user should agree to (Buzz); None where there is nothing to ask.
+
+    What can't be priced, or is refused anyhow, is left to the call itself.
+    """
+    try:
+        body = given_body(arguments)
+        if body is not None:
+            limit = box.fixed.limit(body.max_buzz)
+            price = None
+            if not body.estimate_only:
+                price = (await client.estimate_body(body.body)).total
+        else:
+            given = read(box.models, name, arguments)
+            assert isinstance(given, SubmitImage)
+            limit = box.fixed.limit(given.max_buzz)
+            price = await _price(box, client, given, above)
+    except CivitaiError:
+        return None
+    return price if price is not None and above < price <= limit else None
+
+
+async def _price(box: Toolbox, client: AsyncCivitai, given: SubmitImage, above: int) -> int | None:
+    if isinstance(given, GenerateImage) and given.estimate_only:
+        return None
+    request = box.fixed.request(given)
+    documented = plan(request).price
+    most = documented.cap if documented.cap is not None else documented.buzz
+    if most is not None and most <= above:
+        return most
+    quote = await client.estimate(request, **box.fixed.pricing())
+    known = [price for price in (most, quote.total) if price is not None]
+    return max(known, default=None)
+
+
+def question(price: int) -> str:
+    """What the user is asked."""
+    return f"This costs {price} Buzz. Go on?"
+
+
+def declined(price: int) -> Result:
+    """The answer after a no."""
+    message = f"The user did not agree to {price} Buzz; nothing was bought. Ask what to change."
+    return Result({"message": message}, None)

@@ -1,0 +1,112 @@
+"""What each tool's answer looks like, for interfaces that must say so beforehand.
+
+answers.py makes the answers; a test holds them against these models. Names may come that are not
+here, so none is forbidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class NextCall(BaseModel):
+    """The exact next call."""
+
+    tool: str
+    arguments: dict[str, Any]
+
+
+class Output(BaseModel):
+    """The base of every answer."""
+
+    model_config = ConfigDict(extra="allow")
+
+    message: str | None = None
+    next: NextCall | None = Field(default=None, description="The exact next call to make.")
+
+
+class PictureOut(BaseModel):
+    path: str | None = Field(default=None, description="Where it is saved.")
+    size: str | None = Field(default=None, description="Pixels, such as 1024x768.")
+    seed: int | None = None
+    available: bool | None = None
+    reason: str | None = Field(default=None, description="Why it is not there.")
+
+
+class Made(Output):
+    """A workflow, ended or not; or, where only that was asked for, its price."""
+
+    id: str | None = Field(default=None, description="The workflow's id.")
+    status: str | None = None
+    progress: str | None = None
+    engine: str | None = None
+    buzz: int | None = Field(default=None, description="What it costs, in Buzz.")
+    refunded: int | None = None
+    images: list[PictureOut] | None = None
+    outputs: list[Any] | None = Field(default=None, description="Of steps that give no picture.")
+    notes: list[str] | None = None
+    warnings: list[str] | None = None
+    enough_buzz: bool | None = None
+    within_limit: bool | None = None
+    limit: int | None = Field(default=None, description="The most that a call may cost, in Buzz.")
+    size: str | None = None
+
+
+class Past(BaseModel):
+    id: str | None = None
+    created: str | None = None
+    status: str
+    engine: str | None = None
+    variant: str | None = None
+    cost: int | None = None
+    images: int | None = Field(default=None, description="How many are there.")
+    prompt: str | None = None
+    tags: list[str] | None = None
+
+
+class Found(Output):
+    """Past workflows, newest first."""
+
+    items: list[Past]
+
+
+class CanceledOut(Output):
+    """What a cancel came to."""
+
+    id: str
+    status: str
+    refunded: int = Field(description="Buzz.")
+
+
+class ChoiceOut(BaseModel):
+    engine: str
+    variant: str
+    arguments: dict[str, Any] = Field(description="To pass on with a prompt.")
+    buzz: int | None = None
+    reason: str
+    price: str | None = None
+    size: str | None = None
+    seconds: Any = None
+    not_made_for: list[str] | None = None
+
+
+class Chosen(Output):
+    """Engines, best first."""
+
+    choices: list[ChoiceOut]
+    prompting: str = Field(description="How to word the prompt for the first.")
+    then: str
+
+
+OUTPUTS: Mapping[str, type[Output]] = {
+    "civitai_generate_image": Made,
+    "civitai_get_image": Made,
+    "civitai_submit_image": Made,
+    "civitai_estimate_image": Made,
+    "civitai_query_images": Found,
+    "civitai_cancel_image": CanceledOut,
+    "civitai_choose_engine": Chosen,
+}

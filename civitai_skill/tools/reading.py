@@ -1,0 +1,124 @@
+"""Read a tool's arguments; a wrong one is answered with the right name and what is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from civitai_skill.air import plain
+from civitai_skill.engines import catalog
+from civitai_skill.engines.limits import limits
+from civitai_skill.errors import Problem, RequestInvalid, shown
+from civitai_skill.request import ImageRequest, nearest_name, problems_of
+from civitai_skill.tools.arguments import IN_OPTIONS, LONGEST_NAME, Arguments
+
+# Words that models use, in `air.plain` spelling, beyond those of the request itself.
+_WORDS = {
+    "workflowid": "id",
+    "workflow": "id",
+    "jobid": "id",
+    "timeout": "wait_seconds",
+    "wait": "wait_seconds",
+    "maxwait": "wait_seconds",
+    "budget": "max_buzz",
+    "maxprice": "max_buzz",
+    "maxcost": "max_buzz",
+    "dryrun": "estimate_only",
+    "estimate": "estimate_only",
+    "whatif": "estimate_only",
+    "out": "folder",
+    "outputdir": "folder",
+    "outputfolder": "folder",
+    "outdir": "folder",
+    "directory": "folder",
+    "path": "folder",
+    "thumbnail": "include_image",
+    "limit": "take",
+    "pagesize": "take",
+    "next": "cursor",
+    "page": "cursor",
+    "tag": "tags",
+    "need": "needs",
+    "style": "needs",
+    "usecase": "needs",
+    "lora": "air",
+    "text": "prompt",
+    "description": "prompt",
+    "engines": "engine",
+    "name": "engine",
+}
+_MOST_NAMES = 60
+_MOST_PROBLEMS = 5
+
+
+def read(models: Mapping[str, type[Arguments]], name: str, raw: Any) -> Arguments:
+    """The arguments of tool `name`. Raises RequestInvalid that names the right ones."""
+    model = models[name]
+    if not isinstance(raw, Mapping):
+        known = ", ".join(model.model_fields)
+        raise RequestInvalid(Problem("arguments", raw, f"an object with {known}"))
+    if len(raw) > _MOST_NAMES:
+        raise RequestInvalid(Problem("arguments", f"{len(raw)} names", f"at most {_MOST_NAMES}"))
+    long = _too_long(raw)
+    if long is not None:
+        raise RequestInvalid(Problem("arguments", long, f"names of at most {LONGEST_NAME} letters"))
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise refusal(models, name, error) from None
+
+
+def refusal(
+    models: Mapping[str, type[Arguments]], name: str, error: ValidationError
+) -> RequestInvalid:
+    """pydantic's findings about a tool's arguments, in our words."""
+    model = models[name]
+    problems = []
+    for problem in problems_of(error, model)[:_MOST_PROBLEMS]:
+        if problem.why == "there is no such field" and "." not in problem.field:
+            problem = replace(problem, nearest=_meant(models, name, problem.field))
+        problems.append(problem)
+    return RequestInvalid(*problems)
+
+
+def _meant(models: Mapping[str, type[Arguments]], name: str, word: str) -> str | None:
+    """What was probably meant by an argument that tool `name` does not have."""
+    fields = list(models[name].model_fields)
+    bare = plain(word)
+    same = {plain(field): field for field in fields} | {
+        w: field for w, field in _WORDS.items() if field in fields
+    }
+    if bare in same:
+        return same[bare]
+    if "options" in fields and bare in _option_names():
+        return f'options, as {{"name": "{word}", "value": ...}}'
+    homes = [other for other, model in models.items() if bare in map(plain, model.model_fields)]
+    if homes:
+        return f"{word} of {homes[0]}"
+    near = nearest_name(word, fields)
+    return near if near in fields else None
+
+
+def _option_names() -> set[str]:
+    """Every engine's own fields, and the request's that go the same way."""
+    known = [k for f in catalog.families() for form in f.forms() for k in limits(form).values()]
+    own = {limit.wire for limit in known if limit.name not in ImageRequest.model_fields}
+    return {plain(name) for name in (*own, *IN_OPTIONS)}
+
+
+def _too_long(value: Any, depth: int = 4) -> str | None:
+    """A name that is no name, anywhere in the arguments."""
+    if depth and isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str) or len(key) > LONGEST_NAME:
+                return shown(key)
+            if (found := _too_long(inner, depth - 1)) is not None:
+                return found
+    elif depth and isinstance(value, list | tuple):
+        for inner in value[:100]:
+            if (found := _too_long(inner, depth - 1)) is not None:
+                return found
+    return None
