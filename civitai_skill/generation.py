@@ -232,15 +232,15 @@ def sent(service: Service, order: Order, run: Run, *, certain: bool) -> Flow[Wor
         if error.spent == "unknown":
             order.keep(run.key, run.body)
         elif order.ledger is not None:
-            yield from _noted(partial(order.ledger.dropped, run.key, error.message))
+            yield from noted(partial(order.ledger.dropped, run.key, error.message))
         raise
     if order.ledger is not None:
         told = partial(order.ledger.submitted, run.key, workflow.id, workflow.cost.total)
-        yield from _noted(told)
+        yield from noted(told)
     return workflow
 
 
-def _noted(write: Callable[[], None]) -> Flow[None]:
+def noted(write: Callable[[], None]) -> Flow[None]:
     """Write to the ledger after the purchase.
 
     A ledger that fails now must not lose what was paid for: the run stays open there, and taking it
@@ -271,7 +271,7 @@ def submitted_only(service: Service, order: Order) -> Flow[Bought]:
     """Buy and come back; with the id told, the ledger's part is done."""
     purchase = yield from bought(service, order)
     if order.ledger is not None and purchase.run is not None:
-        yield from _noted(partial(order.ledger.closed, purchase.run.key))
+        yield from noted(partial(order.ledger.closed, purchase.run.key))
     return purchase
 
 
@@ -304,7 +304,7 @@ def finished(
         return (yield from home)
     kept = sum(workflow.cost.by_currency.values()) if workflow.cost.paid else workflow.cost.total
     reason = "; ".join(workflow.reasons()) or None
-    yield from _noted(partial(ledger.finished, run.key, workflow.status, kept, reason))
+    yield from noted(partial(ledger.finished, run.key, workflow.status, kept, reason))
     have = yield Work(partial(_on_disk, ledger, run.key, out))
     try:
         result = yield from brought_home(
@@ -319,9 +319,9 @@ def finished(
             place=place,
         )
     except WorkflowFailed:
-        yield from _noted(partial(ledger.closed, run.key))
+        yield from noted(partial(ledger.closed, run.key))
         raise
-    yield from _noted(partial(ledger.closed, run.key))
+    yield from noted(partial(ledger.closed, run.key))
     return result
 
 
@@ -364,7 +364,7 @@ def fetched(
         record = partial(_recorded, ledger, run.key)
         result = yield from brought_home(service, workflow, out=out, tell=tell, record=record)
     except WorkflowFailed:
-        yield from _noted(partial(ledger.closed, run.key))
+        yield from noted(partial(ledger.closed, run.key))
         raise
-    yield from _noted(partial(ledger.closed, run.key))
+    yield from noted(partial(ledger.closed, run.key))
     return result

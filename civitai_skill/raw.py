@@ -14,7 +14,7 @@ from civitai_skill import flows, pricing
 from civitai_skill.engines.identify import identify
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.exchange import Flow, Service, Work
-from civitai_skill.generation import Order, sent, taken_up
+from civitai_skill.generation import Order, noted, sent, taken_up
 from civitai_skill.identity import hashed
 from civitai_skill.ledger import Run
 from civitai_skill.template import check_key
@@ -60,7 +60,7 @@ def bought_body(service: Service, order: Order, body: Mapping[str, Any]) -> Flow
         yield Work(partial(ledger.begin, run, again=True, budget=order.budget))
     workflow = yield from sent(service, order, run, certain=True)
     if ledger is not None:
-        yield Work(partial(ledger.closed, key))
+        yield from noted(partial(ledger.closed, key))
     return workflow
 
 

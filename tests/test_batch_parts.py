@@ -123,7 +123,7 @@ def test_any_text_is_rows_or_refused(text: str) -> None:
 # -- keys --------------------------------------------------------------------------------
 def test_a_key_is_a_tagged_function_of_name_identity_and_content() -> None:
     key = key_of("animals", "n:1", "r1:abc")
-    assert key == "b1-k3b4a84bb0c9d8dd4dfef3b2ffb3ca79f97ccd6cb"
+    assert key == "b1-k5140604189bf13f17bdd95bd15ec08857588398a"
     assert len({key_of(*words) for words in (("a", "b", "c"), ("ab", "", "c"), ("a", "bc", ""))}) == 3
 
 
@@ -230,14 +230,14 @@ def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert list(results.earlier(tmp_path).values()) == written
 
 
-@given(st.lists(st.text(max_size=80), max_size=5))
-def test_a_results_file_that_is_torn_is_read_as_far_as_it_goes(torn: list[str]) -> None:
-    for line in torn:
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        assert results.read(value) is None or isinstance(value, dict)
+def test_a_results_file_that_is_torn_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    results.write(tmp_path, [result(key="a"), result(key="b")])
+    file = tmp_path / "results.jsonl"
+    file.write_text("\n[[[\nnull\n" + file.read_text()[:-30])
+    assert list(results.earlier(tmp_path)) == ["a"]
+
+    file.write_bytes(b"\xff")
+    assert results.earlier(tmp_path) == {}
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ async def test_no_more_requests_go_out_than_the_pace_allows() -> None:
         nonlocal most
         async with tempo.turn():
             most = max(most, tempo.active)
-            await anyio.sleep(0)
+            await anyio.sleep(0.001)
 
     await asyncio.gather(*(one() for _ in range(50)))
     assert most == FIRST

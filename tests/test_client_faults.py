@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import client_faults as bench
 from civitai_skill import AsyncCivitai, CivitaiError
 from civitai_skill.sandbox import Sandbox, SandboxTransport
-
-_PATH = Path(__file__).parents[1] / "benchmarks" / "client_faults.py"
-_spec = importlib.util.spec_from_file_location("client_faults", _PATH)
-assert _spec is not None
-assert _spec.loader is not None
-bench: Any = importlib.util.module_from_spec(_spec)
-sys.modules["client_faults"] = bench
-_spec.loader.exec_module(bench)
 
 
 def asynchronous(box: Sandbox, case: Any, out: Path) -> CivitaiError | None:

@@ -46,7 +46,9 @@ class Made(Output):
     buzz: int | None = Field(default=None, description="What it costs, in Buzz.")
     refunded: int | None = None
     images: list[PictureOut] | None = None
-    outputs: list[Any] | None = Field(default=None, description="Of steps that give no picture.")
+    outputs: list[dict[str, Any]] | None = Field(
+        default=None, description="Of steps that give no picture."
+    )
     notes: list[str] | None = None
     warnings: list[str] | None = None
     enough_buzz: bool | None = None
@@ -89,7 +91,7 @@ class ChoiceOut(BaseModel):
     reason: str
     price: str | None = None
     size: str | None = None
-    seconds: Any = None
+    seconds: str | None = None
     not_made_for: list[str] | None = None
 
 

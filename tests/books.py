@@ -1,0 +1,35 @@
+"""What the tests of the ledger share: a buyer over a sandbox, and the look of a dead process."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from civitai_skill import Civitai
+from civitai_skill.exchange import Retry
+from civitai_skill.ledger import Ledger, Run
+from civitai_skill.sandbox import Sandbox
+
+RETRY = Retry(first=0.005, cap=0.02, tries=3)
+
+
+def run(key: str, *, identity: str = "r1:a", reserved: int = 3) -> Run:
+    """A run that was not begun yet."""
+    return Run(key, identity, "python", b"{}", 1, reserved)
+
+
+def charged(box: Sandbox) -> int:
+    """Buzz that the sandbox kept, over all accounts."""
+    return sum(a["charged"] - a["refunded"] for a in box.accounts())
+
+
+def client(box: Sandbox, home: Path, **given: Any) -> Civitai:
+    """A client of the sandbox with short pauses."""
+    return Civitai(sandbox=box, home=home, retry=RETRY, **given)
+
+
+def left_by_a_dead_process(ledger: Ledger) -> None:
+    """Make every open run look as if its process had died."""
+    with sqlite3.connect(ledger.path) as db:
+        db.execute("UPDATE runs SET owner = 'gone' WHERE state = 'open'")

@@ -1,0 +1,105 @@
+"""The note beside a picture: what made it, so that it can be made once more or varied."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from civitai_skill import Civitai, ImageRequest, RequestInvalid, run_batch
+from civitai_skill.adapters.cli import main
+from civitai_skill.provenance import beside, fields_of, keep_notes, request_of, varied
+from civitai_skill.sandbox import Sandbox
+
+SIZE = {"engine": "sdxl", "width": 64, "height": 64}
+
+
+@pytest.fixture
+def box(clean_environment: Path) -> Sandbox:
+    return Sandbox(clean_environment / "sandbox.sqlite3", seconds_per_job=0.02)
+
+
+@pytest.fixture
+def pictures(box: Sandbox, tmp_path: Path) -> tuple[Path, ...]:
+    given = [{"prompt": "a fox", "quantity": 2, "seed": 7, **SIZE}]
+    with Civitai(sandbox=box) as client:
+        return run_batch(given, client=client, out=tmp_path / "out").paths
+
+
+def test_the_note_tells_what_made_the_picture(pictures: tuple[Path, ...]) -> None:
+    told = json.loads(beside(pictures[1]).read_text())
+
+    assert {name: told[name] for name in ("kind", "engine", "variant", "seed", "n", "row")} == {
+        "kind": "civitai-skill picture",
+        "engine": "sdxl",
+        "variant": "base",
+        "seed": 7,
+        "n": 1,
+        "row": 1,
+    }
+    assert told["request"] == {"prompt": "a fox", "quantity": 2, "seed": 7, **SIZE}
+
+
+def test_again_makes_the_very_same_picture(
+    pictures: tuple[Path, ...], box: Sandbox, tmp_path: Path
+) -> None:
+    request = varied(pictures[1], {})
+    with Civitai(sandbox=box) as client:
+        made = client.generate(request, out=tmp_path / "more")
+    keep_notes(request, made)
+
+    with Image.open(made.paths[0]) as again, Image.open(pictures[1]) as first:
+        assert again.tobytes() == first.tobytes()
+    assert request_of(made.paths[0]) == {"prompt": "a fox", "seed": 8, "variant": "base", **SIZE}
+
+
+@pytest.mark.parametrize(
+    ("said", "fields"),
+    [
+        ({"seed": 9}, {"prompt": "a fox", "seed": 9, "variant": "base", **SIZE}),
+        ({"prompt": "an owl"}, {"prompt": "an owl", "seed": 8, "variant": "base", **SIZE}),
+        ({"quality": "high"}, {"prompt": "a fox", "seed": 8, "quality": "high", **SIZE}),
+        (
+            {"engine": "flux2", "aspect_ratio": "16:9"},
+            {"prompt": "a fox", "seed": 8, "engine": "flux2", "aspect_ratio": "16:9"},
+        ),
+    ],
+)
+def test_what_is_said_otherwise_wins(
+    pictures: tuple[Path, ...], said: dict[str, Any], fields: dict[str, Any]
+) -> None:
+    assert varied(pictures[1], said) == ImageRequest(**fields)
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}", '{"kind": "other"}', "[" * 100_000])
+def test_a_picture_without_a_note_of_ours_is_refused(tmp_path: Path, content: str | None) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"")
+    if content is not None:
+        beside(picture).write_text(content)
+    with pytest.raises(RequestInvalid) as refused:
+        request_of(picture)
+    assert refused.value.field == "PICTURE"
+
+
+def test_a_local_source_is_noted_by_its_full_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    request = ImageRequest(prompt="x", images=["a.png", "https://example.com/b.png"])
+    assert fields_of(request)["images"] == [str(tmp_path / "a.png"), "https://example.com/b.png"]
+
+
+def test_the_command_again_varies_a_picture(
+    pictures: tuple[Path, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "more"
+    words = ["again", str(pictures[0]), "--seed", "99", "--sandbox", "--quiet", "--out", str(out)]
+    assert main(words) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    assert (told["images"][0]["seed"], told["images"][0]["width"]) == (99, 64)
+    assert beside(Path(told["images"][0]["path"])).exists()

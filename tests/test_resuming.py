@@ -1,0 +1,211 @@
+"""What was left open is taken up, and never bought twice."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from civitai_skill import RequestInvalid, StillRunning, TransportFailed
+from civitai_skill.generation import Resumed
+from civitai_skill.ledger import Ledger
+from civitai_skill.resumption import next_attempt
+from civitai_skill.sandbox import Fault, Sandbox
+from tests.books import charged, client, left_by_a_dead_process, run
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "home" / "ledger.sqlite3")
+
+
+@pytest.fixture
+def box() -> Sandbox:
+    return Sandbox(seconds_per_job=0.05)
+
+
+def test_a_lost_answer_is_taken_up_by_the_same_request(box: Sandbox, tmp_path: Path) -> None:
+    box.script(Fault("submit", "reset", committed=True, times=3))
+    with client(box, tmp_path) as buyer:
+        with pytest.raises(TransportFailed):
+            buyer.generate("a fox", out=tmp_path / "out")
+        assert buyer.ledger is not None
+        left_by_a_dead_process(buyer.ledger)
+        events: list[Any] = []
+        result = buyer.generate("a fox", out=tmp_path / "out", tell=events.append)
+
+    assert any(isinstance(e, Resumed) for e in events)
+    assert (result.resumed, len(result.paths), charged(box)) == (True, 1, 3)
+    assert result.as_dict()["resumed"] is True
+
+
+def test_a_run_that_gave_up_waiting_is_taken_up(box: Sandbox, tmp_path: Path) -> None:
+    with client(box, tmp_path) as buyer:
+        with pytest.raises(StillRunning) as caught:
+            buyer.generate("a fox [sandbox:slow=1]", out=tmp_path / "out", timeout=0.1)
+        assert buyer.ledger is not None
+        left_by_a_dead_process(buyer.ledger)
+        result = buyer.generate("a fox [sandbox:slow=1]", out=tmp_path / "out", timeout=10)
+
+    assert result.id == caught.value.workflow_id
+    assert (result.resumed, charged(box)) == (True, 3)
+
+
+def test_a_broken_download_is_taken_up_and_only_what_is_missing_is_fetched(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    box.script(Fault("blob", "short", skip=1, times=None))
+    with client(box, tmp_path) as buyer:
+        with pytest.raises(TransportFailed):
+            buyer.generate("a fox", quantity=2, out=tmp_path / "out")
+        box.clear()
+        first = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()}
+        assert buyer.ledger is not None
+        left_by_a_dead_process(buyer.ledger)
+        result = buyer.generate("a fox", quantity=2, out=tmp_path / "out")
+
+    assert (len(first), len(result.paths), charged(box)) == (1, 2, 5)
+    assert all(p.stat().st_mtime_ns == when for p, when in first.items())
+    assert [p.width for p in result.pictures] == [1024, 1024]
+
+
+def test_a_finished_run_is_simply_bought_again(box: Sandbox, tmp_path: Path) -> None:
+    with client(box, tmp_path) as buyer:
+        first = buyer.generate("a fox", out=tmp_path / "out")
+        second = buyer.generate("a fox", out=tmp_path / "out")
+
+    assert (first.id != second.id, second.resumed, charged(box)) == (True, False, 6)
+
+
+def test_again_buys_anew_whatever_is_open(box: Sandbox, tmp_path: Path) -> None:
+    with client(box, tmp_path) as buyer:
+        for _ in range(2):
+            with pytest.raises(StillRunning):
+                buyer.generate("a fox [sandbox:stuck]", out=tmp_path, timeout=0.1, again=True)
+            assert buyer.ledger is not None
+            left_by_a_dead_process(buyer.ledger)
+
+    assert charged(box) == 6
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 5},
+        {"quality": "draft"},
+        {"out": "elsewhere"},
+        {"tags": ["t"]},
+        {"prompt": "an owl [sandbox:stuck]"},
+    ],
+)
+def test_another_request_is_another_purchase(
+    box: Sandbox, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    asked: dict[str, Any] = {"prompt": "a fox [sandbox:stuck]", "out": "here"}
+    with client(box, tmp_path) as buyer:
+        for given in (asked, {**asked, **change}):
+            said = dict(given)
+            prompt, out = said.pop("prompt"), tmp_path / said.pop("out")
+            with pytest.raises(StillRunning) as caught:
+                buyer.generate(prompt, out=out, timeout=0.1, **said)
+            assert not caught.value.result.resumed
+            assert buyer.ledger is not None
+            left_by_a_dead_process(buyer.ledger)
+
+    assert box.accounts()[0]["workflows"] == 2
+
+
+def test_a_source_counts_by_its_content_and_not_by_its_name(box: Sandbox, tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name, colour in (("a.png", 10), ("b.png", 10), ("c.png", 99)):
+        Image.new("RGB", (512, 512), (colour, 0, 0)).save(tmp_path / name)
+    with client(box, tmp_path) as buyer:
+        for name in ("a.png", "b.png", "c.png"):
+            with pytest.raises(StillRunning):
+                buyer.generate(
+                    "winter [sandbox:stuck]", images=[str(tmp_path / name)], out=tmp_path,
+                    timeout=0.1,
+                )  # fmt: skip
+            assert buyer.ledger is not None
+            left_by_a_dead_process(buyer.ledger)
+
+    assert box.accounts()[0]["workflows"] == 2
+
+
+def test_after_a_day_an_open_run_is_not_joined_any_more(ledger: Ledger) -> None:
+    ledger.begin(run("k"), again=False, budget=None)
+    later = Ledger(ledger.path, clock=lambda: time.time() + 24 * 3600 + 60)
+
+    assert ledger.open_run("r1:a") is not None
+    assert later.open_run("r1:a") is None
+
+
+def test_a_clock_that_jumps_back_still_finds_the_open_run(ledger: Ledger) -> None:
+    ledger.begin(run("k"), again=False, budget=None)
+    earlier = Ledger(ledger.path, clock=lambda: time.time() - 9000)
+
+    assert earlier.open_run("r1:a") is not None
+
+
+def test_one_key_is_for_one_request(box: Sandbox, tmp_path: Path) -> None:
+    with client(box, tmp_path) as buyer:
+        first = buyer.generate("a fox", external_id="order-7", out=tmp_path / "out")
+        same = buyer.generate("a fox", external_id="order-7", out=tmp_path / "out")
+        with pytest.raises(RequestInvalid, match="used for another request"):
+            buyer.generate("an owl", external_id="order-7", out=tmp_path / "out")
+
+    assert (same.id, same.resumed, charged(box)) == (first.id, True, 3)
+
+
+def test_a_certain_refusal_closes_the_purchase_and_frees_its_buzz(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    with client(box, tmp_path) as buyer:
+        box.script(Fault("submit", "status", status=400))
+        with pytest.raises(Exception, match="refused"):
+            buyer.generate("a fox", out=tmp_path)
+        assert buyer.ledger is not None
+        (row,) = buyer.ledger.history()
+
+    assert (row["state"], row["cost"]) == ("dropped", 0)
+
+
+def test_a_second_try_carries_its_number_in_the_key(box: Sandbox, tmp_path: Path) -> None:
+    with client(box, tmp_path) as buyer:
+        box.script(Fault("submit", "fate", fate="failed"))
+        with pytest.raises(Exception, match="ended as failed"):
+            buyer.generate("a fox", out=tmp_path / "out")
+        assert buyer.ledger is not None
+        (failed,) = buyer.ledger.failed()
+        result = buyer.resume(failed)
+
+        assert buyer.ledger.failed() == []
+    assert result.workflow.external_id is not None
+    assert result.workflow.external_id.endswith(f"{failed.key}-a2")
+    assert (len(result.paths), charged(box)) == (1, 3)
+
+
+def test_attempts_are_counted_on() -> None:
+    assert [next_attempt(k) for k in ("cs-1", "cs-1-a2", "cs-1-a9", "cs-a-ax")] == [
+        "cs-1-a2",
+        "cs-1-a3",
+        "cs-1-a10",
+        "cs-a-ax-a2",
+    ]
+
+
+def test_a_run_whose_workflow_the_service_forgot_is_made_under_its_own_key(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    with client(box, tmp_path) as buyer:
+        with pytest.raises(StillRunning):
+            buyer.generate("a fox [sandbox:slow=1]", out=tmp_path / "out", timeout=0.1)
+        assert buyer.ledger is not None
+        left_by_a_dead_process(buyer.ledger)
+        box.script(Fault("get", "status", status=404))
+        result = buyer.generate("a fox [sandbox:slow=1]", out=tmp_path / "out", timeout=10)
+
+    assert (result.resumed, len(result.paths), charged(box)) == (True, 1, 3)
