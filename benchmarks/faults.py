@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import fleet
-from fleet import Verdict
+from fleet import Verdict as Verdict
 
 from civitai_skill.sandbox import Fault
 
@@ -40,8 +40,8 @@ class Size:
 FULL = Size(generations=5000, kills=200, killed_rows=50, shared_rows=500)
 SMALL = Size(generations=120, kills=8, killed_rows=20, shared_rows=40)
 
-#: Of all answers, how many go wrong.
-FAULTY = 0.25
+#: Drawn a little higher than the quarter that is wanted: not every answer can show every fault.
+FAULTY = 0.285
 
 
 def every_fault(chance: float) -> list[Fault]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +19,7 @@ from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
 from civitai_skill.generation import Tell
 from civitai_skill.ledger import Ledger, Run, budget_of
 from civitai_skill.options import Asked, Buying, Call, Filters, Pricing
+from civitai_skill.sources import SourcePolicy
 from civitai_skill.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -124,14 +126,18 @@ class BaseClient:
             purpose=call.purpose,
             again=call.again,
             joins=call.purpose != "python",
-            sources=call.sources,
+            sources=self._policy(call),
             tell=call.tell,
             keep=self._unsettled.__setitem__,
         )
 
+    def _policy(self, call: Call) -> SourcePolicy:
+        """The call's policy, which knows this client's service."""
+        return replace(call.sources, service=self.settings.base_url)
+
     def _estimate(self, request: Asked, given: Pricing) -> Flow[Quote]:
         call, service = Call(request, given), self._service
-        decided, opened = yield from pricing.decide(call.request, call.sources)
+        decided, opened = yield from pricing.decide(call.request, self._policy(call))
         decided = yield from pricing.placed(service, decided, opened)
         return (yield from pricing.quoted(service, decided, call.terms))
 

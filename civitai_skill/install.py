@@ -79,13 +79,13 @@ def install(target: Path, *, whole: bool = False, force: bool = False) -> list[D
     there was changed by somebody. Raises RequestInvalid, ConfigError."""
     wanted = _wanted(whole)
     folders = {name: target / name for name in wanted}
-    in_the_way = [p for name in wanted for p in _in_the_way(folders[name], wanted[name])]
-    if in_the_way:
-        raise _refused("links, or folders where files belong; move them away first", in_the_way)
-    changed = [p for name in wanted for p in _changed(folders[name], wanted[name])]
-    if changed and not force:
-        raise _refused("not as this program wrote them; --force overwrites them", changed)
     try:
+        in_the_way = [p for name in wanted for p in _in_the_way(folders[name], wanted[name])]
+        if in_the_way:
+            raise _refused("links, or folders where files belong; move them away first", in_the_way)
+        changed = [p for name in wanted for p in _changed(folders[name], wanted[name])]
+        if changed and not force:
+            raise _refused("not as this program wrote them; --force overwrites them", changed)
         return [_copied(name, folders[name], files, force) for name, files in wanted.items()]
     except OSError as error:
         raise _unusable(target, error) from None
@@ -123,7 +123,7 @@ def _files(part: Path, root: Path) -> Iterator[tuple[str, bytes]]:
 
 def _in_the_way(folder: Path, files: Mapping[str, bytes]) -> Iterator[Path]:
     """Where nothing can be written without harm to something else."""
-    for path in (folder / name for name in files):
+    for path in (folder / name for name in (*files, NOTE)):
         for part in (path, *_between(path, folder), folder):
             if part.is_symlink() or (part.exists() and part.is_file() != (part == path)):
                 yield part

@@ -62,13 +62,14 @@ class SourcePolicy:
         if lowered.startswith("data:"):
             return
         if lowered.startswith(("https://", "http://")):
-            if not self.private and not self._own(text) and _is_private(text):
+            if not self.private and not self.is_own(text) and _is_private(text):
                 why = "an address of this machine or a private network is not allowed here"
                 raise _refused(field, text, why)
         elif not self.local:
             raise _refused(field, text, "files of this machine are not allowed here")
 
-    def _own(self, text: str) -> bool:
+    def is_own(self, text: str) -> bool:
+        """Is it on the service's own host?"""
         return bool(self.service) and _place(text) == _place(self.service) is not None
 
 
@@ -112,6 +113,8 @@ def open_source(
             raise _refused(field, text, "this URL names no host")
         return text
     if lowered.startswith("http://"):
+        if policy.is_own(text):
+            return text
         raise _refused(field, text, "an unencrypted http URL is not accepted")
     if lowered.startswith("data:"):
         return _opened(_from_data_url(text, field), field, "a data URL")

@@ -10,7 +10,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
+import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -228,6 +231,65 @@ def play() -> Iterator[Callable[..., Played]]:
     for one in opened:
         one.close()
         one.sandbox.close()
+
+
+# -- servers in processes of their own -------------------------------------------------------------
+class Started:
+    """A server of ours in a process of its own, on a free port."""
+
+    def __init__(self, words: tuple[str, ...], folder: Path) -> None:
+        self.log = folder / f"{words[0]}.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "civitai_skill", *words, "--port", "0"],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found = re.search(r"ready on (\S+)", line)
+        assert found is not None, (line, self.log.read_text())
+        self.address = found[1]
+
+    def ended(self, number: int = signal.SIGTERM, timeout: float = 60) -> tuple[int, str]:
+        """Send a signal and wait; gives the exit code and what it wrote to standard error."""
+        self.process.send_signal(number)
+        code = self.process.wait(timeout)
+        return code, self.log.read_text()
+
+    def close(self) -> None:
+        """Make sure that it has ended."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Started]]:
+    """Starts servers over a sandbox: start("rest", "--budget", "9").address."""
+    running: list[Started] = []
+
+    def start_one(*words: str, home: Path | None = None, **environment: str) -> Started:
+        folder = home or tmp_path_factory.mktemp("server")
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [n for n in os.environ if n.startswith("CIVITAI_")]:
+                patch.delenv(name)
+            patch.setenv("CIVITAI_SANDBOX", "1")
+            patch.setenv("CIVITAI_SKILL_HOME", str(folder / "home"))
+            patch.setenv("PYTHONWARNINGS", "default")
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            running.append(Started(words, folder))
+        return running[-1]
+
+    yield start_one
+    for one in running:
+        one.close()
 
 
 # -- cassettes -------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -151,8 +152,6 @@ def test_a_task_done_well_passes(
 def test_a_task_done_badly_fails_and_says_why(
     task_id: str, attempt: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import re
-
     line, why = BAD[task_id]
     code, verdict = checked(attempt(task_id, (line,)), capsys)
     assert code == 5
@@ -221,8 +220,6 @@ def test_calls_by_tools_and_through_the_shell_are_understood(
 def test_a_result_that_is_none_is_refused(
     text: str, word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import re
-
     path = tmp_path / "RESULT.json"
     path.write_text(text)
     code, told = checked(path, capsys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -78,12 +79,10 @@ def test_the_skills_are_copied_whole_and_told(target: Path) -> None:
 
 def test_the_bundle_is_copied_as_one_folder(target: Path) -> None:
     install(target, whole=True)
-    there = contents(target / BUNDLE)
-    assert (
-        there
-        == {f"skills/{name}": data for name, data in contents(ROOT / "skills").items()}
-        | {name: (ROOT / name).read_bytes() for name in ("SKILL.md", "scripts/civitai.py", "LICENSE")}
-    )  # fmt: skip
+    alone = ("SKILL.md", "scripts/civitai.py", "LICENSE")
+    skills = {f"skills/{name}": data for name, data in contents(ROOT / "skills").items()}
+    wanted = skills | {name: (ROOT / name).read_bytes() for name in alone}
+    assert contents(target / BUNDLE) == wanted
 
 
 def test_copying_again_changes_nothing(target: Path) -> None:
@@ -108,8 +107,6 @@ def test_an_older_copy_is_renewed(target: Path) -> None:
 
 
 def digest(data: bytes) -> str:
-    import hashlib
-
     return hashlib.sha256(data).hexdigest()
 
 
@@ -138,9 +135,22 @@ def test_a_link_is_never_written_through(target: Path, tmp_path: Path) -> None:
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["SKILL.md", "scripts", NOTE])
+def test_a_link_within_a_skill_is_never_written_through(
+    name: str, target: Path, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (target / "civitai-edit-image").mkdir(parents=True)
+    (target / "civitai-edit-image" / name).symlink_to(victim)
+    with pytest.raises(RequestInvalid, match="links"):
+        install(target, force=True)
+    assert victim.read_text() == "precious"
+
+
 def test_a_place_that_can_not_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(RequestInvalid, match="Not a directory|File exists"):
+    with pytest.raises(RequestInvalid, match=r"Not a directory|File exists"):
         install(tmp_path / "file" / "skills")
 
 

@@ -66,11 +66,13 @@ class Watch:
         tag: str,
         *,
         few: int = FEW,
+        shortest: float = SHORTEST,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._tag = tag
         self._few = few
+        self._shortest = shortest
         self._clock = clock
         self._table: dict[str, _Waiting] = {}
         self._news = anyio.Event()
@@ -104,12 +106,12 @@ class Watch:
 
     async def run(self) -> None:
         """Look, until `stop`."""
-        gap, failures = SHORTEST, 0
+        gap, failures = self._shortest, 0
         async with anyio.create_task_group() as group:
             while not self._over:
                 if self.in_flight <= self._few:
                     self._poll_all(group)
-                    gap = SHORTEST
+                    gap = self._shortest
                     await self._news.wait()
                     self._news = anyio.Event()
                     continue
@@ -122,7 +124,7 @@ class Watch:
                         self._fail(error)
                 if news >= PAGE // 4:
                     continue  # a page full of ends: the next one holds more
-                gap = SHORTEST if news else min(LONGEST, gap * 2)
+                gap = self._shortest if news else min(LONGEST, gap * 2)
                 await self._pause(gap)
             group.cancel_scope.cancel()
 
@@ -161,7 +163,7 @@ class Watch:
                 return
             # A service that does not hold the answer is not flooded.
             early = self._clock() - asked < LONG_POLL - 0.5 or not self._hold
-            gap = min(30.0, max(1.0, (self._clock() - waiting.since) / 2)) if early else 0.0
+            gap = min(30.0, max(self._shortest, (self._clock() - waiting.since) / 2)) if early else 0.0
         waiting.polled = False
         self._tell()
 

@@ -18,6 +18,7 @@ from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.generation import Tell
 from civitai_skill.request import ImageRequest
 from civitai_skill.scalars import Text
+from civitai_skill.sources import SourcePolicy
 from civitai_skill.tools.arguments import IN_OPTIONS, Arguments, EstimateImage, SubmitImage
 
 OUT = Path("pictures")
@@ -35,7 +36,8 @@ class Fixed:
 
     Pictures go to `out` and its subfolders, nowhere else. `max_buzz` is the most one call may cost.
     `engines` narrows what may be used. Without `local_files` a source picture may be a URL, or a
-    file that lies in `out`. `tags` are put on every workflow; `allow_mature_content` and
+    file that lies in `out`; without `private_urls` no URL of this machine or its network but the
+    service's own. `tags` are put on every workflow; `allow_mature_content` and
     `currencies` are sent with every purchase. `tell` hears every event of a call.
     """
 
@@ -43,6 +45,7 @@ class Fixed:
     out: Path = OUT
     engines: tuple[str, ...] = catalog.NAMES
     local_files: bool = True
+    private_urls: bool = False
     tags: tuple[str, ...] = ()
     allow_mature_content: bool | None = None
     currencies: tuple[str, ...] | None = None
@@ -103,6 +106,8 @@ class Fixed:
         return {
             "allow_mature_content": self.allow_mature_content,
             "currencies": self.currencies,
+            # Files were looked at before: there, those in `out` are let in as well.
+            "sources": SourcePolicy(private=self.private_urls),
         }
 
     def buying(self, given: SubmitImage) -> dict[str, Any]:
@@ -168,6 +173,7 @@ def fixed(
     out: str | os.PathLike[str] = OUT,
     engines: Sequence[str] | None = None,
     local_files: bool = True,
+    private_urls: bool = False,
     tags: Sequence[str] = (),
     allow_mature_content: bool | None = None,
     currencies: Sequence[str] | None = None,
@@ -178,6 +184,7 @@ def fixed(
         max_buzz,
         out=Path(out),
         local_files=local_files,
+        private_urls=private_urls,
         tags=tuple(tags),
         allow_mature_content=allow_mature_content,
         currencies=None if currencies is None else tuple(currencies),

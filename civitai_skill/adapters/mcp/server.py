@@ -12,7 +12,8 @@ from typing import Any
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
-from mcp.types import CallToolResult, InputRequiredResult
+from mcp.shared.exceptions import MCPError
+from mcp.types import INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequiredResult
 from mcp.types import Tool as McpTool
 
 from civitai_skill import __version__
@@ -39,6 +40,7 @@ class Server(MCPServer[Any]):
             version=__version__,
             instructions=spelled(MANNERS),
             log_level="WARNING",
+            subscriptions=False,  # nothing that is listed here ever changes
         )
         self.caller = caller
         self.desk = caller.desk
@@ -77,6 +79,20 @@ class Server(MCPServer[Any]):
             return await super().read_resource(uri, context)
         data, kind = await shelf.picture(self.desk, str(uri), self._out)
         return [ReadResourceContents(content=data, mime_type=kind)]
+
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        context: Context[Any, Any] | None = None,
+    ) -> GetPromptResult | InputRequiredResult:
+        """The prompt. Raises MCPError for another name, or without its argument."""
+        (prompt,) = await self.list_prompts()
+        needed = [argument.name for argument in prompt.arguments or [] if argument.required]
+        if name != prompt.name or set(arguments or {}) != set(needed):
+            text = f"There is one prompt here: {prompt.name}, with {', '.join(needed)}."
+            raise MCPError(INVALID_PARAMS, text)
+        return await super().get_prompt(name, arguments, context)
 
     async def _whole(self, workflow: str, n: str) -> bytes:
         """Listed as a template; read above, where its type is told."""
