@@ -157,7 +157,9 @@ def main() -> int:
             with tempfile.TemporaryDirectory() as folder:
                 verdict, told = part(Path(folder))
             good = good and verdict.clean
-            print(f"{name}: {'clean' if verdict.clean else 'NOT CLEAN'} {verdict} {told}", flush=True)
+            print(
+                f"{name}: {'clean' if verdict.clean else 'NOT CLEAN'} {verdict} {told}", flush=True
+            )
     return 0 if good else 1
 
 

@@ -100,9 +100,7 @@ def batch(box: Box, home: Path, **given: Any) -> subprocess.Popen[str]:
     asked = home.parent / f"{uuid.uuid4().hex}.json"
     asked.write_text(json.dumps(given))
     words = [sys.executable, "-c", _BATCH, str(asked)]
-    env = environment(
-        CIVITAI_API_KEY=KEY, CIVITAI_BASE_URL=box.url, CIVITAI_SKILL_HOME=str(home)
-    )
+    env = environment(CIVITAI_API_KEY=KEY, CIVITAI_BASE_URL=box.url, CIVITAI_SKILL_HOME=str(home))
     return subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
     )

@@ -25,7 +25,7 @@ def owner(folder: Path) -> str:
             folder.mkdir(parents=True, exist_ok=True)
             _sweep(folder)
             name = f"{os.getpid()}-{secrets.token_hex(8)}"
-            held = os.open(folder / f"{name}.alive", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            held = os.open(folder / f"{name}.alive", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             if not lock(held):
                 raise OSError("a fresh lock file is locked already")
             _HELD[place] = (name, held)

@@ -100,12 +100,19 @@ class _Body:
         return whole
 
 
+def _garbled(error: httpx.DecodingError) -> httpx.TransportError:
+    """A body that does not unpack is one that did not come; httpx keeps the two apart."""
+    return httpx.RemoteProtocolError(str(error), request=error.request)
+
+
 def _sent(http: httpx.Client, request: httpx.Request) -> httpx.Response:
     body = _Body(request)
     head = http.send(request, stream=True, follow_redirects=False)
     try:
         for chunk in head.iter_bytes():
             body.add(chunk)
+    except httpx.DecodingError as error:
+        raise _garbled(error) from None
     finally:
         head.close()
     return body.response(head)
@@ -117,6 +124,8 @@ async def _asent(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Respo
     try:
         async for chunk in head.aiter_bytes():
             body.add(chunk)
+    except httpx.DecodingError as error:
+        raise _garbled(error) from None
     finally:
         await head.aclose()
     return body.response(head)

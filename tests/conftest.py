@@ -251,6 +251,8 @@ class Started:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         found = re.search(r"ready on (\S+)", line)
+        if found is None:
+            self.close()
         assert found is not None, (line, self.log.read_text())
         self.address = found[1]
 

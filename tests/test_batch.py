@@ -206,9 +206,7 @@ def test_what_is_paid_already_does_not_count_again(run: Run) -> None:
     assert report.plan.price == 1
 
 
-def test_a_dry_run_buys_nothing_and_makes_no_folder(
-    run: Run, box: Sandbox, tmp_path: Path
-) -> None:
+def test_a_dry_run_buys_nothing_and_makes_no_folder(run: Run, box: Sandbox, tmp_path: Path) -> None:
     report = run(rows("a", "b"), dry_run=True, max_buzz=0)
 
     assert (report.plan.new, report.plan.price) == (2, 2)
@@ -226,9 +224,7 @@ def test_an_undocumented_price_is_asked_for_once_for_rows_of_one_kind(run: Run) 
     assert prices == [150]
 
 
-def test_a_price_that_nobody_tells_is_refused_unless_it_is_allowed(
-    run: Run, box: Sandbox
-) -> None:
+def test_a_price_that_nobody_tells_is_refused_unless_it_is_allowed(run: Run, box: Sandbox) -> None:
     given = [{"prompt": "a fox", "engine": "grok"}]
     silent = Fault("whatif", "status", status=200, body="problem", times=None)
     box.script(silent)

@@ -45,9 +45,7 @@ def written(path: Path, *prompts: str) -> Path:
     return path
 
 
-def test_a_file_becomes_pictures_and_results(
-    call: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_file_becomes_pictures_and_results(call: Callable[..., Any], tmp_path: Path) -> None:
     file = written(tmp_path / "animals.jsonl", "a fox", "an owl")
     code, told, messages = call("batch", str(file), "--csv")
 

@@ -101,7 +101,11 @@ def test_rows_of_a_program_may_be_prompts_fields_or_requests() -> None:
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(None, "No such file or directory"), (b"\xff\xfe", "not UTF-8 text"), (b" \n", "it has no rows")],
+    [
+        (None, "No such file or directory"),
+        (b"\xff\xfe", "not UTF-8 text"),
+        (b" \n", "it has no rows"),
+    ],
 )
 def test_a_file_without_rows_is_refused(tmp_path: Path, content: bytes | None, why: str) -> None:
     file = tmp_path / "rows.jsonl"
@@ -124,7 +128,9 @@ def test_any_text_is_rows_or_refused(text: str) -> None:
 def test_a_key_is_a_tagged_function_of_name_identity_and_content() -> None:
     key = key_of("animals", "n:1", "r1:abc")
     assert key == "b1-k5140604189bf13f17bdd95bd15ec08857588398a"
-    assert len({key_of(*words) for words in (("a", "b", "c"), ("ab", "", "c"), ("a", "bc", ""))}) == 3
+    assert (
+        len({key_of(*words) for words in (("a", "b", "c"), ("ab", "", "c"), ("a", "bc", ""))}) == 3
+    )
 
 
 def test_the_seed_of_a_row_follows_from_its_key() -> None:
@@ -157,7 +163,8 @@ def test_a_template_names_a_file(template: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "template", ["{prompt}", "{row", "{row.real}", "{row!r}", "{row:>99999999}", "../{row}", " ", ""]
+    "template",
+    ["{prompt}", "{row", "{row.real}", "{row!r}", "{row:>99999999}", "../{row}", " ", ""],
 )
 def test_a_template_that_leads_elsewhere_is_refused(template: str) -> None:
     with pytest.raises(RequestInvalid) as refused:
@@ -248,7 +255,7 @@ def test_a_line_that_is_no_result_is_left_out(value: Any) -> None:
 
 
 def test_the_table_holds_no_formula_and_no_escape(tmp_path: Path) -> None:
-    prompts = ["=HYPERLINK(1)", "+1", "-1", "@x", " =1", "\x1b[31mred", "a, \"b\"\nc", "plain"]
+    prompts = ["=HYPERLINK(1)", "+1", "-1", "@x", " =1", "\x1b[31mred", 'a, "b"\nc', "plain"]
     results.write(tmp_path, [result(row=i, prompt=p) for i, p in enumerate(prompts)], table=True)
 
     data = (tmp_path / "results.csv").read_text()

@@ -96,9 +96,7 @@ async def test_one_that_is_gone_is_told_and_the_others_go_on(client: AsyncCivita
 
 
 @pytest.mark.parametrize("few", [100, 0], ids=["long-polls", "tagged query"])
-async def test_the_deadline_of_one_is_its_own(
-    client: AsyncCivitai, box: Sandbox, few: int
-) -> None:
+async def test_the_deadline_of_one_is_its_own(client: AsyncCivitai, box: Sandbox, few: int) -> None:
     stuck = await client.submit("x [sandbox:stuck]", tags=(TAG,))
     found = [stuck, *await bought(client, 2)]
     watch = Watch(client, TAG, few=few, shortest=0.2)

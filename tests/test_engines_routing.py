@@ -305,3 +305,35 @@ def test_two_ways_to_say_a_size_are_refused() -> None:
 @pytest.mark.parametrize("ratio", ["0:1", "1:0", "16x9", "-1:1", "1:1:1", "9" * 400 + ":1"])
 def test_a_ratio_that_is_none_is_refused(ratio: str) -> None:
     assert refusal(aspect_ratio=ratio).field == "aspect_ratio"
+
+
+# -- the shape of a source -------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("engine", "source", "sent"),
+    [
+        ("flux2", (1920, 1080), {"width": 1392, "height": 752}),
+        ("flux2", (800, 1200), {"width": 832, "height": 1248}),
+        ("flux2", (1024, 1024), {}),
+        ("sdxl", (1500, 1000), {"width": 1216, "height": 832}),
+        ("flux1-kontext", (1920, 1080), {"aspectRatio": "16:9"}),
+        ("seedream", (1080, 1920), {"width": 1440, "height": 2560}),
+        ("grok", (1920, 1080), {}),
+        ("qwen", (1920, 1080), {}),
+    ],
+)
+def test_an_edit_has_the_shape_of_its_source(
+    engine: str, source: tuple[int, int], sent: dict[str, Any]
+) -> None:
+    request = ImageRequest(prompt="make it winter", engine=engine, images=["https://a.test/b.png"])
+    plain = plan(request).form.sent()
+    shaped = plan(request, sources=(source,))
+
+    changed = {k: v for k, v in shaped.form.sent().items() if plain.get(k) != v and k != "seed"}
+    assert changed == sent
+    assert any("Shaped like its source" in note for note in shaped.notes) is bool(sent)
+
+
+def test_a_size_of_the_request_s_own_beats_the_shape_of_the_source() -> None:
+    request = ImageRequest(prompt="winter", images=["https://a.test/b.png"], aspect_ratio="1:1")
+
+    assert plan(request, sources=((1920, 1080),)).size == (1024, 1024)

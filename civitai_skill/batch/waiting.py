@@ -162,8 +162,9 @@ class Watch:
             if self._settle(waiting, latest):
                 return
             # A service that does not hold the answer is not flooded.
-            early = self._clock() - asked < LONG_POLL - 0.5 or not self._hold
-            gap = min(30.0, max(self._shortest, (self._clock() - waiting.since) / 2)) if early else 0.0
+            now = self._clock()
+            early = now - asked < LONG_POLL - 0.5 or not self._hold
+            gap = min(30.0, max(self._shortest, (now - waiting.since) / 2)) if early else 0.0
         waiting.polled = False
         self._tell()
 

@@ -23,7 +23,7 @@ from civitai_skill.engines.family import Family, Variant, Way
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.options import options_of
 from civitai_skill.engines.refusals import lacking, refusal, takes
-from civitai_skill.engines.sizes import SizeRefused, best_of, check_pixels, size_of
+from civitai_skill.engines.sizes import SizeRefused, best_of, check_pixels, shape_of, size_of
 from civitai_skill.engines.wire import Operation, Wire
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.request import ImageRequest
@@ -113,7 +113,7 @@ def plan(
     refused: list[SizeRefused] = []
     for way in ways:
         try:
-            form, said = _form(family, variant, way, request)
+            form, said, shaped = _form(family, variant, way, request, sources)
         except SizeRefused as error:
             refused.append(error)
             continue
@@ -121,7 +121,8 @@ def plan(
         if variant.retired is not None:
             warned.append(_retirement(family, variant, today or date.today()))
         price = price_of(form, sources)
-        return Plan(family.name, variant.name, operation, form, price, notes, tuple(warned))
+        noted = (*notes, *([shaped] if shaped else []))
+        return Plan(family.name, variant.name, operation, form, price, noted, tuple(warned))
     hint = _other_route(family, variant, request, operation) if request.route else ""
     raise RequestInvalid(best_of(refused), engine=f"{family.name} {variant.name}", hint=hint)
 
@@ -173,9 +174,13 @@ def _other_route(
 
 # -- one form -----------------------------------------------------------------------------------
 def _form(
-    family: Family, variant: Variant, way: Way, request: ImageRequest
-) -> tuple[Wire, Mapping[str, Any]]:
-    """The form of one way, and the part of it that the request said itself.
+    family: Family,
+    variant: Variant,
+    way: Way,
+    request: ImageRequest,
+    sources: tuple[tuple[int, int] | None, ...],
+) -> tuple[Wire, Mapping[str, Any], str]:
+    """The form of one way, the part of it that the request said itself, and a note on its shape.
 
     Raises SizeRefused where only the size stands in the way, else RequestInvalid.
     """
@@ -186,8 +191,9 @@ def _form(
         owner += f" (route {form.route()})"
     said = _said(request, way, known, owner, variant, family)
     size = size_of(family, request, form, known)
+    shape = shape_of(family, request, form, known, sources[0] if sources else None)
     options = options_of(request, way, known, owner)
-    values = {**way.settings(request.quality), **size, **said, **options, **way.fixed}
+    values = {**way.settings(request.quality), **size, **shape, **said, **options, **way.fixed}
     if "seed" in known and values.get("seed") is None:
         values["seed"] = random.choice(_CHOSEN_SEEDS)
     check_airs(family, values, known, request, owner)
@@ -201,7 +207,8 @@ def _form(
     objection = made.objection()
     if objection is not None:
         raise RequestInvalid(objection, engine=owner)
-    return made, said
+    shaped = "x".join(str(value) for value in shape.values())
+    return made, said, f"Shaped like its source: {shaped}." if shape else ""
 
 
 def _said(

@@ -58,6 +58,40 @@ def size_of(
     return {"width": width, "height": height}
 
 
+def shape_of(
+    family: Family,
+    request: ImageRequest,
+    form: type[Wire],
+    known: Mapping[str, Limit],
+    source: tuple[int, int] | None,
+) -> dict[str, Any]:
+    """The size nearest to the source's shape, where a request with a source names none.
+
+    Empty for a square source, for one of unknown size, and where the service follows the source by
+    itself: the default holds then.
+    """
+    said = request.width or request.height or request.aspect_ratio
+    if said or source is None or form.follows_source:
+        return {}
+    wanted = math.log(source[0] / source[1])
+    if "aspect_ratio" in known:
+        near = _closest(wanted, _ratios_of(known))
+        own = known["aspect_ratio"].default
+        return {} if own in ("auto", near) else {"aspect_ratio": near}
+    if "image_size" in known:
+        near = _closest(wanted, list(FAL_SIZES))
+        return {} if near == "1:1" else {"image_size": FAL_SIZES[near]}
+    if "width" not in known:
+        return {}
+    sizes = {r: family.size(r, request.quality) for r in family.ratios()}
+    fitting = {r: size for r, size in sizes.items() if size is not None and _fits(size, known)}
+    near = _closest(wanted, list(fitting)) if fitting else "1:1"
+    if near == "1:1":
+        return {}
+    width, height = fitting[near]
+    return {"width": width, "height": height}
+
+
 def best_of(refused: Iterable[SizeRefused]) -> Problem:
     """Of the ways that lack the size, what the one says whose nearest size is nearest."""
     return min(refused, key=lambda r: r.apart).problem

@@ -29,8 +29,9 @@ class Toolbox:
     `client` is a Civitai or an AsyncCivitai; sync calls and async calls both work with either. Left
     out, one is made from `key`, `sandbox` and the environment. `include` names the tools, the
     default five when left out. The other keywords are those of `fixed`: out, max_buzz, engines,
-    local_files, tags, allow_mature_content, currencies. `max_buzz` is the client's own limit when
-    left out. Raises RequestInvalid for an unknown tool or engine, ConfigError for an unusable key.
+    local_files, private_urls, tags, allow_mature_content, currencies. `max_buzz` is the client's
+    own limit when left out. Raises RequestInvalid for an unknown tool or engine, ConfigError for an
+    unusable key.
     """
 
     def __init__(

@@ -138,6 +138,14 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter: one that is left out is not null, it is not there."""
+    choices = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    if len(choices) != 1:
+        return schema
+    return {name: part for name, part in schema.items() if name != "anyOf"} | choices[0]
+
+
 def document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document of an application; made once."""
     if app.openapi_schema is None:
@@ -150,6 +158,8 @@ def document(app: FastAPI) -> dict[str, Any]:
         for operations in made["paths"].values():
             for operation in operations.values():
                 operation["responses"].pop("422", None)  # wrong parameters are 400 here
+                for parameter in operation.get("parameters", ()):
+                    parameter["schema"] = _without_null(parameter["schema"])
         asked = ImageRequest.model_json_schema(ref_template=_REF + "{model}")
         inner = asked.pop("$defs", {})
         made.setdefault("components", {})["schemas"] = {
