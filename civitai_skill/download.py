@@ -113,9 +113,12 @@ def _by_id(service: Service, image: Image) -> Flow[httpx.Response]:
 
 def _followed(service: Service, url: str) -> Flow[httpx.Response]:
     for _ in range(_HOPS):
-        if urlsplit(url).scheme not in ("https", "http"):
-            raise _Broken("its address is not http or https")
-        request = service.anonymous("GET", url, read=READ_TIMEOUT, limit=MAX_BYTES)
+        try:
+            if urlsplit(url).scheme not in ("https", "http"):
+                raise _Broken("its address is not http or https")
+            request = service.anonymous("GET", url, read=READ_TIMEOUT, limit=MAX_BYTES)
+        except (ValueError, httpx.InvalidURL):
+            raise _Broken("its address can't be read") from None
         response = yield from answered(service, request, about="a picture")
         if not response.is_redirect:
             return response
@@ -127,7 +130,10 @@ def _target(response: httpx.Response) -> str:
     location: str = response.headers.get("location", "")
     if not location:
         raise _Broken("a redirect leads nowhere")
-    return str(urljoin(str(response.request.url), str(location)))
+    try:
+        return str(urljoin(str(response.request.url), str(location)))
+    except ValueError:
+        raise _Broken("a redirect leads to an address that can't be read") from None
 
 
 def _checked(response: httpx.Response) -> Fetched:

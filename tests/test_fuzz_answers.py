@@ -91,7 +91,7 @@ class Spoiler:
             if isinstance(holder, dict) and draw.random() < 0.4:
                 holder.pop(key, None)
             elif isinstance(holder, dict) or key < len(holder):
-                holder[key] = draw.choice(JUNK)
+                holder[key] = copy.deepcopy(draw.choice(JUNK))
         data = json.dumps(value).encode()
         if draw.random() < 0.1:
             data = data[: draw.randrange(len(data) + 1)]

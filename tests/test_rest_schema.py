@@ -18,6 +18,11 @@ EXAMPLES = 60
 #: a request that fits it may still be refused.
 LEFT_OUT = ("positive_data_acceptance",)
 
+#: What takes nothing, or any text, can't be asked in a form that its schema forbids.
+NEVER_WRONG = {
+    "GET /engines", "GET /engines/{name}", "GET /health/live", "GET /health/ready", "GET /metrics",
+}  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def own_document(start: Callable[..., Any]) -> Any:
@@ -50,7 +55,7 @@ def test_every_answer_is_as_documented_and_none_is_a_crash(own_document: Any) ->
     operations = [found.ok() for found in own_document.get_all_operations()]
     for operation in operations:
         hold(operation, GenerationMode.POSITIVE)
-        if list(operation.iter_parameters()) or operation.body:
+        if operation.label not in NEVER_WRONG:
             hold(operation, GenerationMode.NEGATIVE)
     print(f"schemathesis: {cases.total()} cases; by operation {dict(cases)}; {dict(statuses)}")
     assert len(cases) == 9
