@@ -241,7 +241,7 @@ class Started:
         self.log = folder / f"{words[0]}.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "civitai_skill", *words, "--port", "0"],
+                [sys.executable, "-m", "civitai_skill", words[0], "--port", "0", *words[1:]],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

@@ -259,9 +259,12 @@ def test_a_policy_holds_through_the_client_and_the_batch(tmp_path: Path) -> None
 def test_tools_refuse_private_addresses_unless_their_developer_lets_them(tmp_path: Path) -> None:
     call = ("civitai_estimate_image", {"prompt": "x", "images": ["https://10.0.0.7/x.png"]})
     client = Civitai(sandbox=Sandbox(), home=tmp_path)
-    with Toolbox(client) as strict, Toolbox(client, private_urls=True) as open_minded:
+    names = ["civitai_estimate_image"]
+    loose = {"include": names, "private_urls": True}
+    with Toolbox(client, include=names) as strict, Toolbox(client, **loose) as open_minded:
         refused, passed = strict.call(*call), open_minded.call(*call)
     client.close()
+    assert "not allowed here" in refused.text
     assert (refused.failed, passed.failed) == (True, False)
 
 

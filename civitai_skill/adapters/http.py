@@ -208,6 +208,39 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
+class Turnstile:
+    """Counts who is inside, and lets nobody in once the server is to end."""
+
+    def __init__(self, app: App, stopping: asyncio.Event) -> None:
+        self._app = app
+        self._stopping = stopping
+        self._inside = 0
+        self._empty = asyncio.Event()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        # A GET may be a stream that nothing but the end of the server ends, and it buys nothing.
+        if scope["type"] != "http" or scope["method"] == "GET":
+            await self._app(scope, receive, send)
+            return
+        if self._stopping.is_set():
+            await _answer(send, _Refused(503, "stopping", "This server is about to end."))
+            return
+        self._inside += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
+
+    async def emptied(self, seconds: float) -> None:
+        """Wait until nobody is inside, at most so long."""
+        self._empty.clear()
+        if self._inside:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), seconds)
+
+
 async def _answer(send: Send, refused: _Refused) -> None:
     """Say no, as application/problem+json (RFC 9457)."""
     content = json.dumps(problem(refused.status, refused.code, refused.detail)).encode()
@@ -244,16 +277,18 @@ def serve(app: App, door: Door, desk: Desk, name: str, path: str = "") -> None:
     listener = _listener(door)
     host, port = listener.getsockname()[:2]
     address = f"http://{_bracketed(host)}:{port}{path}"
+    turnstile = Turnstile(app, desk.stopping)
     config = uvicorn.Config(
-        app,
+        turnstile,
         access_log=False,
         log_level="warning",
         server_header=False,
         ws="none",
         timeout_graceful_shutdown=int(GRACE),
     )
+    words = f"The {name} server is ready on {address} (stop it with Ctrl-C)."
     with contextlib.closing(listener):
-        _Server(config, desk, f"The {name} server is ready on {address}").run([listener])
+        _Server(config, desk, turnstile, words).run([listener])
 
 
 def _listener(door: Door) -> socket.socket:
@@ -271,28 +306,49 @@ def _listener(door: Door) -> socket.socket:
 class _Server(uvicorn.Server):
     """uvicorn, with our first words and our end."""
 
-    def __init__(self, config: uvicorn.Config, desk: Desk, words: str) -> None:
+    def __init__(
+        self, config: uvicorn.Config, desk: Desk, turnstile: Turnstile, words: str
+    ) -> None:
         super().__init__(config)
         self._desk = desk
+        self._turnstile = turnstile
         self._words = words
+        self._leaving: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            print(f"{self._words} (stop it with Ctrl-C).", flush=True)
+            print(self._words, flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._desk.stopping.set()
         await super().shutdown(sockets)
         await self._desk.close()
+
+    async def _leave(self, number: int) -> None:
+        """Let those inside come to their answers before uvicorn, and what watches it, cuts them
+        off."""
+        self._desk.stopping.set()
+        await self._turnstile.emptied(GRACE)
+        self.handle_exit(number, None)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """uvicorn raises the signal again when all is done; here the end is a normal one."""
+        loop = asyncio.get_running_loop()
+
+        def leave(number: int) -> None:
+            if self._leaving is None:
+                self._leaving = loop.create_task(self._leave(number))
+            else:
+                self.handle_exit(number, None)  # who asks twice will not wait
+
+        def signaled(number: int, frame: object) -> None:
+            loop.call_soon_threadsafe(leave, number)
+
         numbers = [signal.SIGINT, signal.SIGTERM]
         if sys.platform == "win32":
             numbers.append(signal.SIGBREAK)
-        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        before = {number: signal.signal(number, signaled) for number in numbers}
         try:
             yield
         finally:

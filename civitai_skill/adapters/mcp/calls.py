@@ -16,7 +16,7 @@ from civitai_skill.adapters.mcp.words import told
 from civitai_skill.delivery import Generation, Picture
 from civitai_skill.desk import Desk
 from civitai_skill.errors import CivitaiError
-from civitai_skill.generation import Event, Submitted, Submitting, Tell, silent
+from civitai_skill.generation import Event, Submitted, Submitting, Tell
 from civitai_skill.tools import body as bodies
 from civitai_skill.tools import consent
 from civitai_skill.tools.answers import Result, failure
@@ -125,11 +125,7 @@ def _answer(result: Result) -> CallToolResult:
 
 @contextlib.asynccontextmanager
 async def _progress(context: Context[Any, Any]) -> AsyncIterator[Tell]:
-    """Hands every event on to the client as progress: percent of 100, and in words."""
-    meta = context.request_context.meta or {}
-    if meta.get("progress_token") is None:
-        yield silent
-        return
+    """Hands every event on as progress, percent of 100 and in words; unheard if nobody asked."""
     events: asyncio.Queue[Event] = asyncio.Queue()
 
     async def hand_on() -> None:

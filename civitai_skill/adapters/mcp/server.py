@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Iterable
 from pathlib import Path
@@ -141,14 +142,23 @@ def serve_stdio(server: Server) -> None:
 
 
 async def _over_stdio(server: Server) -> None:
-    task = asyncio.ensure_future(server.run_stdio_async())
     for number in (signal.SIGINT, signal.SIGTERM):
         # Where the platform has no handlers, the interrupt itself ends the run.
         with contextlib.suppress(NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, _leave, server)
     try:
-        await task
-    except asyncio.CancelledError:
-        pass
+        await server.run_stdio_async()
     finally:
         await server.desk.close()
+
+
+_leaving: set[asyncio.Task[None]] = set()
+
+
+def _leave(server: Server) -> None:
+    async def leave() -> None:
+        await server.desk.close()
+        # A thread is reading standard input, and nothing but the end of the process ends that.
+        os._exit(0)
+
+    _leaving.add(asyncio.ensure_future(leave()))

@@ -140,7 +140,9 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of a parameter: one that is left out is not null, it is not there."""
-    choices = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    choices: list[dict[str, Any]] = [
+        one for one in schema.get("anyOf", ()) if one != {"type": "null"}
+    ]
     if len(choices) != 1:
         return schema
     return {name: part for name, part in schema.items() if name != "anyOf"} | choices[0]
