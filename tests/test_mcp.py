@@ -2,94 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from mcp.client import Client
 from mcp.shared.exceptions import MCPError
-from mcp.types import CallToolResult, ElicitResult
 from PIL import Image
 
-from civitai_skill import AsyncCivitai
-from civitai_skill.adapters.mcp import server
-from civitai_skill.desk import Desk
-from civitai_skill.exchange import Retry
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.tools.registry import BY_NAME, DEFAULT
-
-GENERATE = "civitai-generate-image"
-GET = "civitai-get-image"
-PRICE = 3
-KLEIN = {
-    "engine": "flux2", "model": "klein", "modelVersion": "4b", "operation": "createImage",
-    "prompt": "a red fox", "steps": 8, "cfgScale": 1,
-}  # fmt: skip
-BODY = {"steps": [{"$type": "imageGen", "input": KLEIN}]}
-
-Open = Callable[..., Any]
+from tests.hosts import (
+    ERAS,
+    GENERATE,
+    GET,
+    PRICE,
+    TEMPLATE,
+    Open,
+    error_of,
+    fresh_sandbox,
+    opener,
+)
 
 
 @pytest.fixture
 def sandbox() -> Sandbox:
-    return Sandbox(seconds_per_job=0.05, balance={"blue": 10_000, "yellow": 0})
+    return fresh_sandbox()
 
 
 @pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
+def open_client(sandbox: Sandbox, tmp_path: Path) -> Open:
+    return opener(sandbox, tmp_path)
 
 
-@pytest.fixture(params=["2025-11-25", "2026-07-28"])
+@pytest.fixture(params=ERAS)
 def era(request: pytest.FixtureRequest) -> str:
     """How a client speaks: with a handshake, or without."""
-    return {"2025-11-25": "legacy", "2026-07-28": "auto"}[request.param]
-
-
-@pytest.fixture
-def open_client(sandbox: Sandbox, tmp_path: Path, out: Path) -> Open:
-    """Opens a server on the sandbox, and a client of it: open_client(budget=9, mode="legacy")."""
-
-    @asynccontextmanager
-    async def open_one(
-        budget: int | None = None, mode: str = "auto", answer: str | None = None, **settings: Any
-    ) -> AsyncIterator[Client]:
-        client = AsyncCivitai(
-            sandbox=sandbox, home=tmp_path / "home", retry=Retry(tries=2, first=0.001, cap=0.002)
-        )
-        desk = Desk(client, budget)
-        asked: list[str] = []
-
-        async def ask(context: Any, params: Any) -> ElicitResult:
-            asked.append(params.message)
-            return ElicitResult(action=answer, content={} if answer == "accept" else None)
-
-        made = server.made(desk, out=out, **settings)
-        able = {} if answer is None else {"elicitation_callback": ask}
-        async with Client(made, mode=mode, **able) as connected:
-            connected.asked = asked  # type: ignore[attr-defined]
-            connected.desk = desk  # type: ignore[attr-defined]
-            yield connected
-        await desk.close()
-
-    return open_one
-
-
-def charged(sandbox: Sandbox) -> int:
-    return sum(int(account["charged"]) for account in sandbox.accounts())
-
-
-def error_of(result: CallToolResult) -> dict[str, Any]:
-    assert result.is_error, result
-    told: dict[str, Any] = json.loads(result.content[0].text)  # type: ignore[union-attr]
-    return told
+    return ERAS[request.param]
 
 
 # -- what is listed --------------------------------------------------------------------------------
@@ -169,7 +121,7 @@ async def test_the_skills_pages_are_resources(open_client: Open) -> None:
 
 # -- making pictures -------------------------------------------------------------------------------
 async def test_a_picture_is_saved_shown_and_whole_as_a_resource(
-    open_client: Open, era: str, out: Path
+    open_client: Open, era: str, tmp_path: Path
 ) -> None:
     async with open_client(mode=era) as client:
         result = await client.call_tool(GENERATE, {"prompt": "a red fox", "seed": 7})
@@ -177,7 +129,7 @@ async def test_a_picture_is_saved_shown_and_whole_as_a_resource(
         told = result.structured_content
         assert json.loads(text.text) == told
         path = Path(told["images"][0]["path"])
-        assert path.parent == out
+        assert path.parent == tmp_path / "out"
         assert (told["status"], told["buzz"], told["images"][0]["seed"]) == ("succeeded", PRICE, 7)
         assert small.mime_type == "image/jpeg"
         assert len(small.data) < 200_000
@@ -189,9 +141,7 @@ async def test_a_picture_is_saved_shown_and_whole_as_a_resource(
         assert base64.b64decode(whole.blob) == path.read_bytes()
 
 
-async def test_a_picture_that_is_no_longer_here_is_fetched_again(
-    open_client: Open, out: Path
-) -> None:
+async def test_a_picture_that_is_no_longer_here_is_fetched_again(open_client: Open) -> None:
     async with open_client() as client:
         told = (await client.call_tool(GENERATE, {"prompt": "a red fox"})).structured_content
         path = Path(told["images"][0]["path"])
@@ -256,8 +206,8 @@ async def test_every_answer_fits_the_schema_that_was_told(
         (GENERATE, {"prompt": "a", "quantity": 2}),
         (GENERATE, {"prompt": "a", "estimate_only": True, "engine": "seedream"}),
         (GENERATE, {"prompt": "b [sandbox:slow=9]", "wait_seconds": 0}),
-        (GENERATE, {"body": BODY}),
-        (GENERATE, {"body": BODY, "estimate_only": True}),
+        (GENERATE, {"body": TEMPLATE}),
+        (GENERATE, {"body": TEMPLATE, "estimate_only": True}),
         ("civitai-query-images", {"take": 2}),
         ("civitai-query-images", {"tags": ["none"]}),
         ("civitai-choose-engine", {"needs": ["photo", "edit"]}),
@@ -279,52 +229,6 @@ async def test_every_answer_fits_the_schema_that_was_told(
             if "status" in last and last["status"] != "succeeded":
                 await hold("civitai-cancel-image", {"id": last["id"]})
                 await hold("civitai-cancel-image", {"id": last["id"]})
-
-
-# -- a body of the service's own form --------------------------------------------------------------
-async def test_a_body_is_bought_under_the_same_rules(
-    open_client: Open, era: str, sandbox: Sandbox
-) -> None:
-    async with open_client(mode=era) as client:
-        result = await client.call_tool(GENERATE, {"body": BODY, "folder": "raw"})
-        told = result.structured_content
-        assert (told["status"], told["buzz"]) == ("succeeded", PRICE)
-        assert Path(told["images"][0]["path"]).parent.name == "raw"
-        dear = error_of(await client.call_tool(GENERATE, {"body": BODY, "max_buzz": PRICE - 1}))
-        assert dear["code"] == "over_budget"
-        assert charged(sandbox) == PRICE
-
-
-async def test_a_body_of_words_gives_words(open_client: Open) -> None:
-    step = {"$type": "promptEnhancement", "input": {"ecosystem": "flux2", "prompt": "a fox"}}
-    async with open_client() as client:
-        result = await client.call_tool(GENERATE, {"body": {"steps": [step]}})
-        assert not result.is_error, result
-        (output,) = result.structured_content["outputs"]
-        assert output
-
-
-@pytest.mark.parametrize(
-    ("arguments", "field"),
-    [
-        ({"body": {"steps": [{"$type": "videoGen", "input": {}}]}}, "steps.0.$type"),
-        ({"body": {"steps": []}}, "body"),
-        ({"body": {}}, "body"),
-        ({"body": "text"}, "body"),
-        ({"body": BODY, "prompt": "and this"}, "prompt"),
-        ({"body": BODY, "engine": "sdxl"}, "engine"),
-        ({"body": BODY, "folder": "../out"}, "folder"),
-        ({}, "prompt"),
-    ],
-)
-async def test_what_a_body_may_not_be_is_refused_by_name(
-    open_client: Open, sandbox: Sandbox, arguments: dict[str, Any], field: str
-) -> None:
-    async with open_client() as client:
-        told = error_of(await client.call_tool(GENERATE, arguments))
-        assert told["code"] == "request_invalid"
-        assert told["error"].startswith(f"{field}: ")
-    assert charged(sandbox) == 0
 
 
 # -- errors ----------------------------------------------------------------------------------------
@@ -370,124 +274,3 @@ async def test_wrong_arguments_of_every_kind_end_in_words(open_client: Open) -> 
             told = error_of(await client.call_tool(GENERATE, arguments))
             assert told["code"] == "request_invalid", arguments
             assert len(told["error"]) < 3000
-
-
-# -- money -----------------------------------------------------------------------------------------
-async def test_200_calls_at_once_all_get_their_own_picture(
-    open_client: Open, sandbox: Sandbox
-) -> None:
-    def arguments(n: int) -> dict[str, Any]:
-        small = {"engine": "sd1", "width": 64, "height": 64, "steps": 1}
-        return {"prompt": f"fox {n}", "include_image": "no", **small}
-
-    async with open_client(mode="legacy") as client:
-        calls = (client.call_tool(GENERATE, arguments(n)) for n in range(200))
-        results = await asyncio.gather(*calls)
-    told = [result.structured_content for result in results]
-    assert {one["status"] for one in told} == {"succeeded"}
-    assert len({one["id"] for one in told}) == 200
-    assert len({one["images"][0]["path"] for one in told}) == 200
-    (account,) = sandbox.accounts()
-    assert account["submits"] == 200
-
-
-async def test_a_budget_holds_for_shaped_calls_and_bodies_together(
-    open_client: Open, sandbox: Sandbox
-) -> None:
-    def arguments(n: int) -> dict[str, Any]:
-        if n % 2:
-            return {"prompt": f"fox {n}"}
-        return {"body": {"steps": [{"$type": "imageGen", "input": {**KLEIN, "prompt": f"f{n}"}}]}}
-
-    async with open_client(budget=7 * PRICE + 1) as client:
-        results = await asyncio.gather(
-            *(client.call_tool(GENERATE, arguments(n)) for n in range(30))
-        )
-        assert client.desk.purse.spent == 7 * PRICE
-    failed = [error_of(result) for result in results if result.is_error]
-    assert len(failed) == 23
-    assert {one["code"] for one in failed} == {"over_budget"}
-    assert "max_buzz can't raise it" in failed[0]["error"]
-    assert charged(sandbox) == 7 * PRICE
-
-
-@pytest.mark.parametrize("body", [False, True], ids=["shaped", "body"])
-async def test_the_user_is_asked_above_the_threshold_and_a_yes_buys(
-    open_client: Open, era: str, sandbox: Sandbox, body: bool
-) -> None:
-    arguments = {"body": BODY} if body else {"prompt": "a fox"}
-    async with open_client(mode=era, answer="accept", ask_above=PRICE - 1) as client:
-        result = await client.call_tool(GENERATE, arguments)
-        assert result.structured_content["status"] == "succeeded"
-        assert client.asked == [f"This costs {PRICE} Buzz. Go on?"]
-    assert charged(sandbox) == PRICE
-
-
-@pytest.mark.parametrize("answer", ["decline", "cancel"])
-async def test_without_a_yes_nothing_is_bought(
-    open_client: Open, era: str, sandbox: Sandbox, answer: str
-) -> None:
-    async with open_client(mode=era, answer=answer, ask_above=0) as client:
-        result = await client.call_tool(GENERATE, {"prompt": "a fox"})
-        assert "nothing was bought" in result.structured_content["message"]
-        assert len(client.asked) == 1
-    assert charged(sandbox) == 0
-
-
-async def test_nobody_is_asked_below_the_threshold_or_about_a_refusal(open_client: Open) -> None:
-    async with open_client(answer="accept", ask_above=PRICE) as client:
-        await client.call_tool(GENERATE, {"prompt": "a fox"})
-        await client.call_tool(GENERATE, {"prompt": "b", "engine": "seedream", "max_buzz": 50})
-        await client.call_tool(GENERATE, {"prompt": "c", "engine": "nix"})
-        await client.call_tool(GENERATE, {"prompt": "d", "engine": "seedream", "estimate_only": 1})
-        assert client.asked == []
-
-
-async def test_a_client_that_cannot_ask_is_not_held_up(open_client: Open, era: str) -> None:
-    async with open_client(mode=era, ask_above=0) as client:
-        result = await client.call_tool(GENERATE, {"prompt": "a fox"})
-        assert result.structured_content["status"] == "succeeded"
-
-
-async def test_no_more_is_paid_than_was_agreed_to(
-    open_client: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def too_little(*arguments: Any) -> int:
-        return PRICE - 1
-
-    monkeypatch.setattr("civitai_skill.tools.consent.to_agree", too_little)
-    async with open_client(answer="accept", ask_above=0) as client:
-        told = error_of(await client.call_tool(GENERATE, {"prompt": "a fox"}))
-        assert told["code"] == "over_budget"
-    assert charged(sandbox) == 0
-
-
-# -- callers who leave -----------------------------------------------------------------------------
-async def test_a_purchase_outlives_a_caller_who_gives_up(
-    open_client: Open, sandbox: Sandbox, out: Path
-) -> None:
-    async with open_client(mode="legacy") as client:
-        call = asyncio.ensure_future(
-            client.call_tool(GENERATE, {"prompt": "a fox [sandbox:slow=0.5]"})
-        )
-        while not charged(sandbox):
-            await asyncio.sleep(0.01)
-        call.cancel()
-        await asyncio.gather(call, return_exceptions=True)
-        while not list(out.glob("*.jpeg")):
-            await asyncio.sleep(0.01)
-        assert client.desk.purse.unfinished() == []
-
-
-async def test_at_the_end_of_the_server_a_waiting_call_comes_back_with_its_handle(
-    open_client: Open, sandbox: Sandbox
-) -> None:
-    async with open_client(mode="legacy") as client:
-        call = asyncio.ensure_future(
-            client.call_tool(GENERATE, {"prompt": "a fox [sandbox:slow=60]"})
-        )
-        while not charged(sandbox):
-            await asyncio.sleep(0.01)
-        client.desk.stopping.set()
-        told = (await asyncio.wait_for(call, 5)).structured_content
-        assert told["next"] == {"tool": GET, "arguments": {"id": told["id"], "wait_seconds": 60}}

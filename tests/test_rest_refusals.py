@@ -1,0 +1,235 @@
+"""The REST interface over a sandbox in this process: whom it lets in, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from civitai_skill import ConfigError
+from civitai_skill.adapters.http import MOST_BODY, Door
+from civitai_skill.adapters.rest.app import IMAGE
+from civitai_skill.config import Secret
+from civitai_skill.sandbox import Fault, Sandbox
+from tests.web import (
+    FOX,
+    KLEIN,
+    PROBLEM,
+    TEMPLATE,
+    Rest,
+    charged,
+    fresh_sandbox,
+    problem,
+    rests,
+    submits,
+)
+
+TOKEN = "a-token-that-nobody-guesses"
+
+
+@pytest.fixture
+def sandbox() -> Sandbox:
+    return fresh_sandbox()
+
+
+@pytest.fixture
+async def rest(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Rest]:
+    async with rests(sandbox, tmp_path / "home") as open_one:
+        yield open_one
+
+
+# -- errors ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        (Fault("submit", "status", status=401, times=9), 502, "unauthorized"),
+        (Fault("submit", "status", status=429, times=9), 429, "rate_limited"),
+        (Fault("submit", "status", status=500, times=9), 502, "server"),
+    ],
+    ids=["bad key", "too many", "broken"],
+)
+async def test_the_services_errors_are_told_with_its_status(
+    rest: Rest, sandbox: Sandbox, fault: Fault, status: int, code: str
+) -> None:
+    sandbox.script(fault)
+    told = problem(await rest().post(IMAGE, json=FOX), status, code)
+    assert told["upstream_status"] == fault.status
+
+
+async def test_too_little_buzz_is_402(rest: Rest, sandbox: Sandbox) -> None:
+    body = {"steps": [{"$type": "imageGen", "input": KLEIN}], "currencies": ["yellow"]}
+    problem(await rest().post(IMAGE, json=body), 402, "not_enough_buzz")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff\xfe", b'{"prompt": NaN}', b"[1]", b'"text"', b"null", b"[" * 100_000,
+     b'{"prompt": ' + b"9" * 5000 + b"}"],
+    ids=["nothing", "cut", "no utf-8", "nan", "list", "text", "null", "deep", "endless number"],
+)  # fmt: skip
+async def test_bad_json_is_a_problem_and_not_a_crash(rest: Rest, content: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await rest().post(IMAGE, content=content, headers=headers)
+    problem(answer, 400, "request_invalid")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {}, {"prompt": 7}, {"prompt": ""}, {"prompt": "a", "width": "wide"},
+        {"prompt": "a", "quantity": True}, {"prompt": "a", "loras": "x"}, {"steps": []},
+        {"steps": {}}, {"steps": [7]}, {"steps": None}, {"prompt": "a", "unknown": 1},
+        {"steps": [{"$type": "imageGen", "input": {"engine": "nix"}}]},
+        {"steps": [{"$type": "imageGen"}]}, {**TEMPLATE, "externalId": "not a key"},
+        {"prompt": "\ud800"}, {"steps": [{"$type": "imageGen", "input": {"prompt": "\ud800"}}]},
+    ],
+)  # fmt: skip
+async def test_wrong_types_are_named_by_field(
+    rest: Rest, sandbox: Sandbox, body: dict[str, Any]
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await rest().post(IMAGE, content=json.dumps(body), headers=headers)
+    assert answer.status_code == 400, answer.text
+    assert answer.headers["content-type"] == PROBLEM
+    assert answer.json()["code"] in ("request_invalid", "refused_by_service")
+    assert charged(sandbox) == 0
+
+
+@pytest.mark.parametrize(
+    "query", ["wait=x", "wait=-1", "wait=91", "wait=1&wait=2", "wate=1", "max_buzz=-1", "whatif=2"]
+)
+async def test_wrong_parameters_are_refused_and_not_dropped(
+    rest: Rest, sandbox: Sandbox, query: str
+) -> None:
+    told = problem(await rest().post(f"{IMAGE}?{query}", json=FOX), 400, "request_invalid")
+    assert list(told["errors"]) == [query.partition("=")[0]]
+    assert submits(sandbox) == 0
+
+
+async def test_only_json_is_taken(rest: Rest) -> None:
+    web = rest()
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):
+        headers = {"Content-Type": kind} if kind else {}
+        answer = await web.post(IMAGE, content=json.dumps(FOX), headers=headers)
+        problem(answer, 415, "refused")
+
+
+async def test_a_body_that_is_too_large_is_413(rest: Rest) -> None:
+    answer = await rest().post(IMAGE, content=b" " * (MOST_BODY + 1))
+    problem(answer, 413, "body_too_large")
+
+
+async def test_files_and_networks_of_the_machine_are_not_its_callers(
+    rest: Rest, tmp_path: Path
+) -> None:
+    web = rest()
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(b"not yours")
+    for source in (str(secret), "https://127.0.0.1/x.png", "https://metadata.internal/x.png"):
+        body = {**FOX, "images": [source]}
+        problem(await web.post(IMAGE, json=body), 400, "request_invalid")
+
+
+async def test_other_paths_and_methods_are_problems_too(rest: Rest) -> None:
+    web = rest()
+    problem(await web.get("/"), 404, "no_such_path")
+    answer = await web.put(IMAGE, json={})
+    problem(answer, 405, "no_such_method")
+    assert "POST" in answer.headers["allow"] or "GET" in answer.headers["allow"]
+
+
+async def test_a_defect_is_told_without_its_innards(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any) -> Any:
+        raise RuntimeError("innards")
+
+    monkeypatch.setattr("civitai_skill.adapters.rest.app.is_template", broken)
+    answer = await rest().post(IMAGE, json=FOX)
+    assert "innards" not in json.dumps(problem(answer, 500, "defect"))
+
+
+# -- the door --------------------------------------------------------------------------------------
+async def test_pages_and_names_from_elsewhere_are_kept_out(rest: Rest, sandbox: Sandbox) -> None:
+    web = rest()
+    problem(await web.post(IMAGE, json=FOX, headers={"Host": "evil.example"}), 421, "host_refused")
+    evil = {"Origin": "http://evil.example"}
+    problem(await web.post(IMAGE, json=FOX, headers=evil), 403, "origin_refused")
+    assert submits(sandbox) == 0
+    own = await web.get("/engines", headers={"Origin": "http://localhost:3000"})
+    assert own.status_code == 200
+    assert "access-control-allow-origin" not in own.headers, "CORS is off unless asked for"
+
+
+async def test_a_page_that_was_let_in_may_ask(rest: Rest) -> None:
+    web = rest(origins=("https://pictures.example",), token=Secret(TOKEN))
+    origin = {"Origin": "https://pictures.example"}
+    asked = {"Access-Control-Request-Method": "POST",
+             "Access-Control-Request-Headers": "authorization,content-type"}  # fmt: skip
+    before = await web.options(IMAGE, headers={**origin, **asked})
+    assert before.status_code == 200
+    assert before.headers["access-control-allow-origin"] == origin["Origin"]
+    answer = await web.get("/engines", headers={**origin, "Authorization": f"Bearer {TOKEN}"})
+    assert answer.headers["access-control-allow-origin"] == origin["Origin"]
+
+
+async def test_a_token_is_asked_for_where_there_is_one(rest: Rest, sandbox: Sandbox) -> None:
+    web = rest(token=Secret(TOKEN))
+    for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}):
+        answer = await web.post(IMAGE, json=FOX, headers=header)
+        problem(answer, 401, "token_refused")
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert submits(sandbox) == 0
+    assert (await web.get("/health/live")).status_code == 200
+    right = {"Authorization": f"Bearer {TOKEN}"}
+    assert (await web.get("/engines", headers=right)).status_code == 200
+
+
+def test_a_door_to_other_machines_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    for host in ("0.0.0.0", "::", "192.0.2.7", "pictures.example"):
+        with pytest.raises(ConfigError, match="needs a token"):
+            Door(host)
+    monkeypatch.setenv("MINE", "short")
+    with pytest.raises(ConfigError, match="at least 16 characters") as caught:
+        Door.of("0.0.0.0", 1, "MINE")
+    assert "short" not in str(caught.value.hint + caught.value.message)
+    monkeypatch.setenv("MINE", TOKEN)
+    door = Door.of("0.0.0.0", 1, "MINE", ["Pictures.Example"])
+    assert TOKEN not in repr(door)
+    assert door.knows_host("pictures.example:1")
+    assert not door.knows_host("192.0.2.7")
+
+
+# -- its own pages ---------------------------------------------------------------------------------
+async def test_the_openapi_document_names_the_capabilitys_operations(rest: Rest) -> None:
+    web = rest()
+    document = (await web.get("/openapi.json")).json()
+    operations = {
+        operation["operationId"]: f"{method.upper()} {path}"
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert operations == {
+        "submitimagegen": f"POST {IMAGE}",
+        "queryimagegens": f"GET {IMAGE}",
+        "getimagegen": f"GET {IMAGE}/{{id}}",
+        "cancelimagegen": f"DELETE {IMAGE}/{{id}}",
+        "listengines": "GET /engines",
+        "describeengine": "GET /engines/{name}",
+        "live": "GET /health/live",
+        "ready": "GET /health/ready",
+        "metrics": "GET /metrics",
+    }
+    assert (await web.get("/docs")).status_code == 200
+
+
+async def test_the_examples_of_the_document_are_bought(rest: Rest) -> None:
+    web = rest()
+    document = (await web.get("/openapi.json")).json()
+    examples = document["paths"][IMAGE]["post"]["requestBody"]["content"]["application/json"]
+    for example in examples["examples"].values():
+        answer = await web.post(IMAGE, json=example["value"], params={"wait": 20})
+        assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
