@@ -138,7 +138,7 @@ class Verdict:
 
 
 def judged(box: Box, out: Path, wanted: int) -> Verdict:
-    """Charged by the sandbox's accounts, pictures by decoding every one that results.jsonl names."""
+    """Counted by the sandbox's accounts, and by decoding every picture in results.jsonl."""
     told = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     named = [out / p["path"] for result in told for p in result["pictures"]]
     broken = 0

@@ -21,7 +21,7 @@ import fleet
 from civitai_skill import AsyncCivitai, Workflow
 from civitai_skill.batch.waiting import Watch
 
-NUMBERS = (4, 8, 32, 100, 1000)
+NUMBERS = (4, 16, 100, 1000)
 FIRST, LAST = 5.0, 20.0
 TAG = "batch:waiting"
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from civitai_skill import download, flows
 from civitai_skill.delivery import Generation
-from civitai_skill.errors import OverBudget
+from civitai_skill.errors import OverBudget, Problem, RequestInvalid
 from civitai_skill.exchange import Flow, Service, Work
 from civitai_skill.generation import Bought, Order, Resumed, finished, sent, taken_up
 from civitai_skill.ledger import Run
+from civitai_skill.workflow import is_moderation
 
 
 def resumed(
@@ -37,6 +38,9 @@ def _once_more(
     service: Service, order: Order, run: Run, out: Path, timeout: float
 ) -> Flow[Generation]:
     assert order.ledger is not None, "only a ledger has runs to repeat"
+    if is_moderation(run.reason or ""):
+        why = f"moderation stopped it ({run.reason}), and a prompt like that is never sent twice"
+        raise RequestInvalid(Problem("prompt", None, "another prompt", None, why))
     if run.reserved > order.limit:
         raise OverBudget(
             f"A second try costs about {run.reserved} Buzz; the limit is {order.limit}.",

@@ -16,6 +16,9 @@ TERMINAL = frozenset({"succeeded", "failed", "expired", "canceled"})
 
 NO_REASON = "no reason given"
 
+#: No step makes more pictures (the published forms stop at 12 and 16).
+_MOST_PICTURES = 100
+
 _MODERATED = re.compile(r"\bblocked\b|\btos\b|terms of (use|service)|content (filter|policy)")
 
 
@@ -299,7 +302,7 @@ def _quantity(given: Mapping[str, Any]) -> int:
     for key in ("quantity", "numImages"):
         number = _whole(given, key)
         if number is not None:
-            return number
+            return min(max(number, 1), _MOST_PICTURES)
     return 1
 
 
@@ -312,7 +315,8 @@ def _whole(where: Mapping[str, Any], key: str) -> int | None:
     value = where.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return int(value) if value == value and abs(value) != float("inf") else None
+    # Beyond 2**53 it is no count of anything, and neither JSON nor SQLite keeps it.
+    return int(value) if abs(value) < 2**53 else None
 
 
 def _map(where: Mapping[str, Any], key: str) -> Mapping[str, Any]:

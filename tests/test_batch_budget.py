@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from civitai_skill import Civitai, run_batch
-from civitai_skill.errors import OverBudget
+from civitai_skill.errors import OverBudget, RequestInvalid, WorkflowFailed
 from civitai_skill.ledger import Budget, Ledger, Run
 from civitai_skill.sandbox import Fault, Sandbox
 
@@ -140,3 +140,16 @@ def test_results_tell_the_cost_that_was_kept(tmp_path: Path) -> None:
 
     charged = sum(a["charged"] - a["refunded"] for a in box.accounts())
     assert [(line["cost"], line["refunded"]) for line in told] == [(charged, 0), (0, 1)]
+
+
+def test_a_second_try_of_what_moderation_stopped_is_refused(tmp_path: Path) -> None:
+    box = Sandbox(tmp_path / "box.sqlite3", seconds_per_job=0.02)
+    box.script(Fault("submit", "fate", fate="failed", reason="Prompt blocked as it violates TOS"))
+    with Civitai(sandbox=box, home=tmp_path) as client:
+        assert client.ledger is not None
+        with pytest.raises(WorkflowFailed):
+            client.generate("a fox", out=tmp_path / "out", **SIZE)
+        (run,) = client.ledger.failed()
+        with pytest.raises(RequestInvalid, match="never sent twice"):
+            client.resume(run)
+    assert sum(a["submits"] for a in box.accounts()) == 1

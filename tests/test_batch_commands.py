@@ -1,4 +1,4 @@
-"""The commands batch and sweep: files in, JSON or lines out, and exit codes that say how it went."""
+"""The commands batch and sweep: files in, JSON or lines out, exit codes that say how it went."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_rows_come_from_standard_input(
 def test_a_dry_run_says_the_price_and_buys_nothing(
     call: Callable[..., Any], box: Sandbox, tmp_path: Path
 ) -> None:
-    code, told, messages = call("batch", str(written(tmp_path / "r.jsonl", "a", "b")), "--dry-run")
+    code, told, _ = call("batch", str(written(tmp_path / "r.jsonl", "a", "b")), "--dry-run")
 
     assert (code, told["dry_run"], told["price"]) == (0, True, 2)
     assert box.accounts() == []

@@ -1,4 +1,4 @@
-"""Waiting: few requests however many are in flight, nothing missed, nothing that holds up others."""
+"""Waiting: few requests however many are in flight, nothing missed, nothing held up."""
 
 from __future__ import annotations
 
@@ -106,12 +106,11 @@ async def test_the_deadline_of_one_is_its_own(client: AsyncCivitai, box: Sandbox
         try:
             ends.append((await watch.end(workflow, 1.5)).status)
         except StillRunning as error:
-            assert error.workflow_id == stuck.id
-            ends.append("running")
+            ends.append(f"{error.workflow_id} runs on")
 
     began = time.monotonic()
     await watched(watch, one, found)
-    assert ends == ["succeeded", "succeeded", "running"]
+    assert ends == ["succeeded", "succeeded", f"{stuck.id} runs on"]
     assert time.monotonic() - began < 5
 
 

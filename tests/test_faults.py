@@ -100,9 +100,11 @@ def test_a_folder_that_can_t_be_written_is_told_before_anything_is_bought(
 ) -> None:
     closed = tmp_path / "closed"
     closed.write_text("a file, not a folder")
-    with Civitai(sandbox=box, home=tmp_path / "home") as client:
-        with pytest.raises(RequestInvalid) as refused:
-            run_batch(ROWS, client=client, out=closed / "out")
+    with (
+        Civitai(sandbox=box, home=tmp_path / "home") as client,
+        pytest.raises(RequestInvalid) as refused,
+    ):
+        run_batch(ROWS, client=client, out=closed / "out")
     assert refused.value.field == "out"
     assert workflows(box) == 0
 

@@ -58,6 +58,10 @@ ONLY_IN: dict[str, set[str]] = {
     "uvicorn": {"adapters/http.py", "adapters/mcp/", "adapters/rest/"},
     "prometheus_client": {"adapters/rest/"},
     "h11": {"sandbox/port.py"},
+    "fsspec": {"adapters/ray.py"},
+    "pyarrow": {"adapters/ray.py"},
+    "ray": {"adapters/ray.py"},
+    "rich": {"adapters/cli/many.py"},
     "sqlite3": {"ledger.py", "sandbox/memory.py"},
 }
 

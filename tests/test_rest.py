@@ -15,6 +15,7 @@ from tests.web import (
     FOX,
     KLEIN,
     PRICE,
+    PROBLEM,
     TEMPLATE,
     Rest,
     charged,

@@ -39,6 +39,10 @@ _DRAINED = 64 * 1024 * 1024
 #: Seconds that a body may take to arrive.
 BODY_SECONDS = 20.0
 
+#: Seconds that an idle connection is kept: longer than clients and proxies commonly do (60), so
+#: that it is they who close it, and no request meets a connection that is just being closed.
+KEEP_ALIVE = 75
+
 
 @dataclass(frozen=True)
 class Door:
@@ -284,6 +288,7 @@ def serve(app: App, door: Door, desk: Desk, name: str, path: str = "") -> None:
         log_level="warning",
         server_header=False,
         ws="none",
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=int(GRACE),
     )
     words = f"The {name} server is ready on {address} (stop it with Ctrl-C)."

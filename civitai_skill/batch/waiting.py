@@ -2,8 +2,7 @@
 
 A handful is long-polled, one open request each: nothing is noticed late. Many are looked at a page
 at a time with one query for their tag, so that the number of requests grows with time and not with
-rows; each page starts at the workflow that was not looked at for the longest (benchmarks/README.md
-has the figures for both).
+rows (benchmarks/README.md has the figures for both).
 """
 
 from __future__ import annotations
@@ -29,13 +28,16 @@ from civitai_skill.flows import LONG_POLL, still_running
 from civitai_skill.workflow import Workflow
 
 #: Up to so many in flight are long-polled.
-FEW = 8
+FEW = 16
 
 #: Workflows on a page: the service's own default, and the most that was seen to be taken.
 PAGE = 100
 
 #: Seconds between two looks: the first after something ended, then twice as long each time.
 SHORTEST, LONGEST = 1.0, 4.0
+
+# Pages of one look: as many as may lie between its beginning and the workflow it is for.
+_PAGES = 20
 
 # Looks that may fail in a row, each after all its retries, before the rows are told.
 _PATIENCE = 3
@@ -78,6 +80,7 @@ class Watch:
         self._news = anyio.Event()
         self._over = False
         self._hold = LONG_POLL
+        self._turns = 0
         #: Status requests sent so far.
         self.requests = 0
 
@@ -170,19 +173,35 @@ class Watch:
 
     # -- many: a page at a time ----------------------------------------------------------------
     async def _look(self) -> int:
-        """Look at the workflow that was left alone longest and those after it; gives the ends."""
-        first = min(self._table.values(), key=lambda w: (w.seen, w.created))
+        """Look at one workflow and those submitted after it; gives the number of ends.
+
+        In turn it is the oldest, which most likely ends next, and the one left alone longest.
+        """
+        self._turns += 1
+        if self._turns % 2:
+            first = min(self._table.values(), key=lambda w: w.created)
+        else:
+            first = min(self._table.values(), key=lambda w: (w.seen, w.created))
         since = _before(first.created)
-        self.requests += 1
-        page = await self._client.page(tags=(self._tag,), take=PAGE, ascending=True, since=since)
-        now, news, shown = self._clock(), 0, False
-        for workflow in page.items:
-            waiting = self._table.get(workflow.id or "")
-            shown = shown or waiting is first
-            if waiting is not None:
-                waiting.seen = now
-                news += self._settle(waiting, workflow)
-        return news if shown else news + await self._look_at(first)
+        news, cursor = 0, None
+        for _ in range(_PAGES):
+            self.requests += 1
+            page = await self._client.page(
+                cursor, tags=(self._tag,), take=PAGE, ascending=True, since=since
+            )
+            now, shown = self._clock(), False
+            for workflow in page.items:
+                waiting = self._table.get(workflow.id or "")
+                shown = shown or waiting is first
+                if waiting is not None:
+                    waiting.seen = now
+                    news += self._settle(waiting, workflow)
+            cursor = page.next
+            if shown or first.done.is_set():
+                return news
+            if cursor is None:
+                break
+        return news + await self._look_at(first)
 
     async def _look_at(self, waiting: _Waiting) -> bool:
         """Ask for one that the list does not show, so that it can't hold up the others."""
@@ -240,5 +259,5 @@ def _before(created: str) -> str | None:
     except ValueError:
         return None
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    earlier = when.astimezone(UTC) - timedelta(seconds=1)
+    earlier = when.astimezone(UTC) - timedelta(milliseconds=1)
     return earlier.isoformat(timespec="milliseconds").replace("+00:00", "Z")

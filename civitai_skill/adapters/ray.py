@@ -1,0 +1,175 @@
+"""Batches on more than one machine: a Ray Dataset of rows in, a Dataset of results out.
+
+    import ray
+    from civitai_skill.adapters.ray import make_images
+
+    rows = ray.data.read_csv("s3://bucket/rows.csv")
+    results = make_images(rows, out="s3://bucket/pictures", name="animals", max_buzz=5000)
+    results.write_json("s3://bucket/results")
+
+The keys are those of `run_batch`: whichever worker runs a row, it is paid once, and a worker that
+dies is replaced by another that goes on. Rows that are all alike need an `id` each, because no
+worker sees the others' rows. The key comes from each worker's environment (CIVITAI_API_KEY).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from civitai_skill.batch.names import Names
+from civitai_skill.batch.plan import planned
+from civitai_skill.batch.rows import from_values
+from civitai_skill.batch.run import run_batch
+from civitai_skill.client import Civitai
+from civitai_skill.config import Settings
+from civitai_skill.errors import ConfigError, OverBudget, Problem, RequestInvalid
+from civitai_skill.pricing import Terms
+from civitai_skill.sources import EVERY_SOURCE
+
+#: Rows that a worker makes at once.
+BLOCK = 50
+
+#: Names that are the same on every machine, without knowing the other rows.
+TEMPLATE = "{key}-{n}"
+
+# Bad rows that the error spells out.
+_SPELLED = 200
+
+
+def make_images(
+    rows: Any,
+    *,
+    out: str,
+    name: str,
+    max_buzz: int | None = None,
+    workers: int = 2,
+    block: int = BLOCK,
+    template: str = TEMPLATE,
+    where: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Any:
+    """Map a Dataset of rows (fields of an ImageRequest, and an `id`) to a Dataset of results.
+
+    Pictures and their notes go to `out`, any path that fsspec knows. `where` holds the workers'
+    Civitai settings (base_url, home, sandbox); `settings` are those of run_batch. All rows are
+    checked and priced first. Raises RequestInvalid, OverBudget, and ConfigError without the extra.
+    """
+    try:
+        import ray.data  # noqa: F401
+    except ImportError:
+        raise ConfigError(
+            "Ray is not installed.",
+            hint="It comes with an extra of its own: pip install 'civitai-skill[ray]'",
+        ) from None
+    Names(template)
+    place = dict(where or {})
+    if "key" in place:
+        why = "a key does not travel with the work"
+        accepted = "CIVITAI_API_KEY in the workers' environment"
+        raise RequestInvalid(Problem("where.key", "***", accepted, None, why))
+    limit = Settings.load(**place).max_buzz if max_buzz is None else max_buzz
+    _check(rows, name, limit, block, workers)
+    made = partial(
+        _made, out=out, name=name, max_buzz=limit, template=template, where=place, settings=settings
+    )
+    return rows.map_batches(
+        made, batch_size=block, batch_format="pyarrow", concurrency=workers, max_retries=-1
+    )
+
+
+def _check(rows: Any, name: str, limit: int, block: int, workers: int) -> None:
+    """Refuse bad rows and a whole that is too dear, before anything is bought."""
+    look = partial(_looked_at, name=name)
+    seen = rows.map_batches(look, batch_size=block, batch_format="pyarrow", concurrency=workers)
+    price, bad = 0, []
+    for one in seen.iter_rows():
+        price += one["price"]
+        bad += json.loads(one["problems"])
+    if bad:
+        problems = [Problem(**problem) for problem in bad[:_SPELLED]]
+        raise RequestInvalid(*problems, hint=f"{len(bad)} problems; nothing was bought.")
+    if price > limit:
+        raise OverBudget(
+            f"The rows cost up to {price} Buzz together; the limit is {limit}. Nothing was bought.",
+            price=price,
+            limit=limit,
+            hint=f"Allow more: max_buzz={price}.",
+        )
+
+
+def _fields(table: Any) -> list[dict[str, Any]]:
+    """A block's rows; a column that a row leaves out is empty there."""
+    return [
+        {key: value for key, value in row.items() if value is not None} for row in table.to_pylist()
+    ]
+
+
+def _looked_at(table: Any, *, name: str) -> Any:
+    import pyarrow
+
+    problems: list[dict[str, Any]] = []
+    price = 0
+    for fields in _fields(table):
+        try:
+            (row,) = planned(from_values([fields]), name, Terms(), TEMPLATE, EVERY_SOURCE)
+            price += row.price or 0
+        except RequestInvalid as error:
+            shown = str(fields.get("id") or fields.get("prompt", ""))[:40]
+            problems += [
+                {**problem.as_dict(), "field": problem.field.replace("line 1", f"row {shown!r}"),
+                 "why": problem.why}
+                for problem in error.problems
+            ]  # fmt: skip
+    return pyarrow.table({"price": [price], "problems": [json.dumps(problems, default=str)]})
+
+
+def _made(
+    table: Any,
+    *,
+    out: str,
+    name: str,
+    max_buzz: int,
+    template: str,
+    where: dict[str, Any],
+    settings: dict[str, Any],
+) -> Any:
+    """Make a block's rows here, and put what came of them where it belongs."""
+    import fsspec
+    import pyarrow
+
+    files, target = fsspec.core.url_to_fs(out)
+    files.makedirs(target, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, Civitai(**where) as client:
+        report = run_batch(
+            _fields(table), client=client, out=folder, name=name, max_buzz=max_buzz,
+            template=template, purpose="ray", **settings,
+        )  # fmt: skip
+        for path in Path(folder).iterdir():
+            if not path.name.startswith("results."):
+                files.put_file(str(path), f"{target}/{path.name}")
+    found = [
+        {
+            "id": result.id,
+            "key": result.key,
+            "status": result.status,
+            "workflow": result.workflow,
+            "engine": result.engine,
+            "variant": result.variant,
+            "seed": result.seed,
+            "prompt": result.prompt,
+            "cost": result.cost,
+            "refunded": result.refunded,
+            "pictures": [f"{out.rstrip('/')}/{picture.path}" for picture in result.pictures],
+            "reason": result.reason or (result.error or {}).get("message"),
+        }
+        for result in report.results
+    ]
+    text, whole = pyarrow.string(), pyarrow.int64()
+    kinds = {"seed": whole, "cost": whole, "refunded": whole, "pictures": pyarrow.list_(text)}
+    schema = pyarrow.schema([(column, kinds.get(column, text)) for column in found[0]])
+    return pyarrow.Table.from_pylist(found, schema=schema)

@@ -1,0 +1,147 @@
+"""What a server may spend in its life, and work that outlives its callers."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from civitai_skill import AsyncCivitai, CivitaiError, OverBudget, TransportFailed
+from civitai_skill.desk import Desk
+from civitai_skill.ledger import Budget, Ledger, Run
+from civitai_skill.purse import Purse
+from civitai_skill.sandbox import Sandbox
+from tests.web import fresh_sandbox
+
+
+def run(key: str, price: int) -> Run:
+    return Run(key=key, identity=key, purpose="test", body=b"{}", wanted=1, reserved=price)
+
+
+@pytest.fixture
+def purse(tmp_path: Path) -> Purse:
+    return Purse(tmp_path / "ledger.sqlite3", 10)
+
+
+def test_what_would_go_above_the_limit_is_refused_and_costs_nothing(purse: Purse) -> None:
+    purse.begin(run("a", 7), again=True, budget=None)
+    with pytest.raises(OverBudget, match="3 are left") as caught:
+        purse.begin(run("b", 4), again=True, budget=None)
+    assert (caught.value.price, caught.value.limit) == (4, 3)
+    assert purse.spent == 7
+    assert purse.run("b") is None
+    purse.begin(run("c", 3), again=True, budget=None)
+    assert purse.spent == 10
+
+
+def test_threads_at_the_same_time_do_not_pass_together(purse: Purse) -> None:
+    def buy(n: int) -> bool:
+        try:
+            return purse.begin(run(f"k{n}", 3), again=True, budget=None).fresh
+        except OverBudget:
+            return False
+
+    with ThreadPoolExecutor(16) as pool:
+        bought = list(pool.map(buy, range(60)))
+    assert (sum(bought), purse.spent) == (3, 9)
+
+
+def test_the_real_price_replaces_what_was_reserved(purse: Purse) -> None:
+    purse.begin(run("a", 8), again=True, budget=None)
+    purse.submitted("a", "w-1", 5)
+    assert purse.spent == 5
+    purse.finished("a", "failed", 0, "refunded")
+    assert purse.spent == 0
+    purse.closed("a")
+    purse.finished("a", "failed", 3, None)
+    assert purse.spent == 0, "what is closed is settled"
+
+
+def test_what_the_service_did_not_take_is_given_back(purse: Purse) -> None:
+    purse.begin(run("a", 10), again=True, budget=None)
+    purse.dropped("a", "refused")
+    assert purse.spent == 0
+    purse.begin(run("a", 10), again=True, budget=None)
+    assert purse.spent == 10
+
+
+def test_a_purchase_that_was_not_made_anew_is_not_counted(purse: Purse) -> None:
+    purse.begin(run("a", 6), again=True, budget=None)
+    assert not purse.begin(run("a", 4), again=True, budget=None).fresh
+    assert purse.spent == 6
+    with pytest.raises(OverBudget):
+        purse.begin(run("b", 4), again=True, budget=Budget(7, 60.0, "hour"))
+    assert purse.spent == 6, "refused by the other budget"
+
+
+def test_an_earlier_purchase_counts_when_it_may_be_sent_only_now(tmp_path: Path) -> None:
+    before = Ledger(tmp_path / "ledger.sqlite3")
+    before.begin(run("unsent", 6), again=True, budget=None)
+    before.begin(run("sent", 6), again=True, budget=None)
+    before.submitted("sent", "w-1", 6)
+    purse = Purse(tmp_path / "ledger.sqlite3", 10)
+    purse.take_up("sent")
+    assert purse.spent == 0
+    purse.take_up("unsent")
+    purse.take_up("unsent")
+    assert purse.spent == 6
+    before.begin(run("another", 6), again=True, budget=None)
+    with pytest.raises(OverBudget):
+        purse.take_up("another")
+
+
+# -- the desk --------------------------------------------------------------------------------------
+@pytest.fixture
+def sandbox() -> Sandbox:
+    return fresh_sandbox()
+
+
+@pytest.fixture
+async def desk(sandbox: Sandbox, tmp_path: Path) -> Desk:
+    return Desk(AsyncCivitai(sandbox=sandbox, home=tmp_path))
+
+
+async def test_kept_work_ends_though_its_caller_left(desk: Desk) -> None:
+    ended = []
+
+    async def work() -> None:
+        await asyncio.sleep(0.05)
+        ended.append(True)
+
+    caller = asyncio.ensure_future(desk.kept(work()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    assert ended == []
+    await desk.close()
+    assert ended == [True]
+
+
+async def test_the_end_waits_for_kept_work_only_so_long(desk: Desk) -> None:
+    caller = asyncio.ensure_future(desk.kept(asyncio.sleep(60)))
+    await asyncio.sleep(0.01)
+    await asyncio.wait_for(desk.close(grace=0.05), 5)
+    assert caller.cancelled() or isinstance(caller.exception(), asyncio.CancelledError)
+
+
+async def test_work_that_only_looks_is_dropped_at_the_end(desk: Desk) -> None:
+    looking = asyncio.ensure_future(desk.unless(asyncio.sleep(60, "seen")))
+    await asyncio.sleep(0.01)
+    desk.stopping.set()
+    assert await asyncio.wait_for(looking, 5) is None
+    await desk.close()
+
+
+async def test_work_that_is_done_first_gives_its_outcome_or_its_error(desk: Desk) -> None:
+    async def fail() -> None:
+        raise TransportFailed("no")
+
+    assert await desk.unless(asyncio.sleep(0, "seen")) == "seen"
+    with pytest.raises(CivitaiError):
+        await desk.unless(fail())
+    with pytest.raises(CivitaiError):
+        await desk.kept(fail())
+    await desk.close()

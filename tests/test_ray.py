@@ -1,0 +1,107 @@
+"""Ray: two workers, one killed in the middle, nothing bought twice, nothing missing."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from civitai_skill.errors import OverBudget, RequestInvalid
+
+ray = pytest.importorskip("ray", reason="Ray is an extra of its own")
+pytest.importorskip("ray.data")
+
+from civitai_skill.adapters.ray import make_images  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+ROWS = 60
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    path = os.environ.get("PYTHONPATH", "")
+    variables = {"PYTHONPATH": f"{ROOT}{os.pathsep}{path}", "CIVITAI_API_KEY": "benchmark"}
+    ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": variables})
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    yield importlib.import_module("fleet")
+    sys.modules.pop("fleet", None)
+
+
+def test_a_worker_that_is_killed_costs_nothing_and_loses_nothing(
+    cluster: None, fleet: Any, tmp_path: Path
+) -> None:
+    workers = tmp_path / "workers"
+    workers.mkdir()
+
+    def noted(table: Any) -> Any:
+        (workers / str(os.getpid())).touch()
+        return table
+
+    killed: list[int] = []
+    with fleet.sandbox(tmp_path, 1.0) as box:
+
+        def kill() -> None:
+            until = time.monotonic() + 60
+            while time.monotonic() < until and not killed:
+                if box.account()["workflows"] >= ROWS // 4:
+                    pid = int(next(iter(workers.iterdir())).name)
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+                time.sleep(0.05)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        given = ray.data.from_items(fleet.rows(ROWS)).map_batches(noted, batch_format="pyarrow")
+        results = make_images(
+            given, out=f"file://{tmp_path}/out", name="animals", block=6, in_flight=3,
+            where={"base_url": box.url, "home": str(tmp_path / "home")},
+        ).take_all()  # fmt: skip
+        killer.join()
+        account = box.account()
+
+    assert len(killed) == 1
+    assert sorted(r["prompt"] for r in results) == sorted(r["prompt"] for r in fleet.rows(ROWS))
+    assert {r["status"] for r in results} == {"succeeded"}
+    assert account["workflowsCharged"] == ROWS
+    pictures = [Path(p.removeprefix("file://")) for r in results for p in r["pictures"]]
+    assert len(set(pictures)) == ROWS
+    for path in pictures:
+        with Image.open(path) as picture:
+            picture.load()
+        assert path.with_suffix(".json").exists()
+
+
+def test_bad_rows_and_a_whole_that_is_too_dear_are_refused_first(
+    cluster: None, tmp_path: Path
+) -> None:
+    where = {"sandbox": True, "home": str(tmp_path / "home")}
+    bad = ray.data.from_items([{"prompt": "x", "width": 63, "engine": "sdxl"}])
+    with pytest.raises(RequestInvalid, match="row 'x', width"):
+        make_images(bad, out=str(tmp_path), name="bad", where=where)
+    dear = ray.data.from_items([{"prompt": "x"}])
+    with pytest.raises(OverBudget):
+        make_images(dear, out=str(tmp_path), name="dear", max_buzz=1, where=where)
+    assert not (tmp_path / "home" / "sandbox.sqlite3").exists()
+
+
+def test_a_key_does_not_travel_with_the_work(cluster: None, tmp_path: Path) -> None:
+    with pytest.raises(RequestInvalid) as refused:
+        make_images(None, out=str(tmp_path), name="x", where={"key": "sk-secret"})
+    assert "sk-secret" not in str(refused.value)
