@@ -51,7 +51,9 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.wire = Counting(Sandbox(seconds_per_job=0, balance={"blue": 10**9, "yellow": 0}))
         client = Civitai("k", transport=self.wire, retry=Retry(tries=1), ledger=False, home=folder)
-        self.box = Toolbox(client, include=list(BY_NAME), out=folder / "out", max_buzz=500)
+        self.box = Toolbox(
+            client, include=list(BY_NAME), out=folder / "out", max_buzz=500, local_files=True
+        )
         self.tools = {tool.name: CivitaiTool(self.box, tool) for tool in self.box.tools}
 
 

@@ -44,7 +44,7 @@ class Fixed:
     max_buzz: int
     out: Path = OUT
     engines: tuple[str, ...] = catalog.NAMES
-    local_files: bool = True
+    local_files: bool = False
     private_urls: bool = False
     tags: tuple[str, ...] = ()
     allow_mature_content: bool | None = None
@@ -172,7 +172,7 @@ def fixed(
     *,
     out: str | os.PathLike[str] = OUT,
     engines: Sequence[str] | None = None,
-    local_files: bool = True,
+    local_files: bool = False,
     private_urls: bool = False,
     tags: Sequence[str] = (),
     allow_mature_content: bool | None = None,
