@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 #: Seconds that one answer may be held (the service's own limit for a request is 100).
 LONGEST_WAIT = 90.0
 
+#: Doors whose caller is a program: the same request twice at once means two. What a dead process
+#: left open is taken up here as everywhere.
+PROGRAMS = frozenset({"python", "rest"})
+
 Folder = str | os.PathLike[str]
 
 
@@ -125,7 +129,7 @@ class BaseClient:
             where=self._where,
             purpose=call.purpose,
             again=call.again,
-            joins=call.purpose != "python",
+            joins=call.purpose not in PROGRAMS,
             sources=self._policy(call),
             tell=call.tell,
             keep=self._unsettled.__setitem__,

@@ -52,8 +52,8 @@ class Buying(Pricing, total=False):
 
     `external_id` is the idempotency key (a fresh one when left out); `max_buzz` the most it may
     cost; `tell` is called with every event on the way (see generation.Event). `again` buys anew
-    although an earlier run of the same request is open; `purpose` names the door in the ledger, and
-    any door but "python" refuses a request that it is making already.
+    although an earlier run of the same request is open; `purpose` names the door in the ledger,
+    and a door whose caller is a person or a model refuses a request that it is making already.
     """
 
     tags: Sequence[str]

@@ -117,7 +117,6 @@ async def submit(
             max_buzz=limit,
             external_id=key,
             purpose=PURPOSE,
-            again=True,  # each POST is a purchase of its own, unless its key says otherwise
         )
     if whatif:
         return said((await quote()).raw)
