@@ -161,7 +161,7 @@ def _schema(request: httpx.Request, response: httpx.Response, value: Any) -> str
     path = request.url.path
     if path.startswith("/_sandbox") or not isinstance(value, dict):
         return None
-    if response.status_code >= 400:
+    if response.status_code >= 400 or "title" in value:  # a scripted status has a problem's body
         return "ValidationProblemDetails" if "errors" in value else "ProblemDetails"
     if path.startswith(_WORKFLOWS):
         return "WorkflowStep" if "/steps/" in path else "Workflow"
