@@ -51,7 +51,7 @@ def test_a_picture_is_made_and_bytes_of_it_are_never_the_keys(start: Start) -> N
     key = "a-real-looking-key-of-the-owner"
     server = start("rest", CIVITAI_API_KEY=key)
     with httpx.Client(base_url=server.address) as web:
-        headers = {"Authorization": "Bearer somebody-elses-key"}
+        headers = {"Authorization": "Bearer another-key"}
         answer = web.post(IMAGE, json=FOX, params={"wait": 20}, headers=headers)
         assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
         assert key not in answer.text + str(answer.headers)
