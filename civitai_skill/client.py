@@ -43,6 +43,8 @@ class Civitai(BaseClient):
     def close(self) -> None:
         """Close the connections. Work that was submitted goes on."""
         self._http.close()
+        if self.ledger is not None:
+            self.ledger.close()
 
     def __enter__(self) -> Self:
         return self
@@ -179,6 +181,8 @@ class AsyncCivitai(BaseClient):
     async def close(self) -> None:
         """Close the connections. Work that was submitted goes on."""
         await self._http.aclose()
+        if self.ledger is not None:
+            self.ledger.close()
 
     async def __aenter__(self) -> Self:
         return self

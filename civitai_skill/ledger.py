@@ -15,9 +15,8 @@ a run of the same identity is open already, and whether the budget has room for 
 from __future__ import annotations
 
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any, Literal
 
 from civitai_skill import alive
 from civitai_skill.errors import BudgetUsedUp, ConfigError, shown
+from civitai_skill.storage import Storage
 
 #: Seconds in which the same request goes on with an open run instead of buying anew.
 JOINABLE = 24 * 3600.0
@@ -129,9 +129,7 @@ class Ledger:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._clock = clock
-        self._ready = False
-        # SQLite lets waiting threads starve each other; here they take turns.
-        self._turn = threading.Lock()
+        self._storage = Storage(path, _MIGRATIONS)
 
     @property
     def _owners(self) -> Path:
@@ -331,33 +329,15 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._turn:
-            try:
-                db = self._connect()
-            except (sqlite3.Error, OSError) as error:
-                raise self._trouble(error) from None
-            try:
-                db.execute("BEGIN IMMEDIATE")
+        try:
+            with self._storage.transaction() as db:
                 yield db
-                db.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise self._trouble(error) from None
-            finally:
-                db.close()
+        except (sqlite3.Error, OSError) as error:
+            raise self._trouble(error) from None
 
-    def _connect(self) -> sqlite3.Connection:
-        if not self._ready:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.path.touch(mode=0o600)
-        db = sqlite3.connect(self.path, timeout=10.0, isolation_level=None)
-        db.row_factory = sqlite3.Row
-        if not self._ready:
-            db.execute("PRAGMA journal_mode = WAL")
-            _migrate(db, _MIGRATIONS)
-            self._ready = True
-        # What is about to be paid for must be on the disk itself before it is paid for.
-        db.execute("PRAGMA synchronous = FULL")
-        return db
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        self._storage.close()
 
     def _trouble(self, error: Exception) -> ConfigError:
         reason = getattr(error, "strerror", None) or str(error)
@@ -370,24 +350,6 @@ class Ledger:
 
 #: What a run counts: its cost once known, else what was reserved for it.
 _BUZZ = "coalesce(cost, reserved)"
-
-
-def _migrate(db: sqlite3.Connection, migrations: Sequence[str]) -> None:
-    """Apply what is missing, once, whichever process comes first."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version > len(migrations):
-            raise sqlite3.DatabaseError("it was written by a newer version")
-        for statements in migrations[version:]:
-            for statement in statements.split(";"):
-                if statement.strip():
-                    db.execute(statement)
-        db.execute(f"PRAGMA user_version = {len(migrations)}")
-        db.execute("COMMIT")
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
 
 
 def _first(db: sqlite3.Connection, where: str, *values: Any) -> Run | None:

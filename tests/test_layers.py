@@ -20,7 +20,7 @@ FAMILY_MODULES = frozenset(f"civitai_skill.engines.{entry.module}" for entry in 
 
 #: The house, from the ground up. A room names only rooms on lower floors; a new room gets a place.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "air", "alive"),
+    ("errors", "air", "alive", "storage"),
     ("bodies", "bundle", "config", "files", "scalars"),
     ("install", "request"),
     ("engines", "workflow", "ledger"),
@@ -42,10 +42,11 @@ ONLY: dict[str, set[str]] = {
     "errors": set(),
     "air": set(),
     "alive": set(),
+    "storage": set(),
     "config": {"errors"},
     "engines": {"request", "air", "scalars", "errors"},
     "workflow": {"errors"},
-    "ledger": {"alive", "config", "errors"},
+    "ledger": {"alive", "config", "errors", "storage"},
     "sandbox": {"engines", "workflow", "request", "air", "scalars", "errors"},
 }
 
@@ -62,7 +63,7 @@ ONLY_IN: dict[str, set[str]] = {
     "pyarrow": {"adapters/ray.py"},
     "ray": {"adapters/ray.py"},
     "rich": {"adapters/cli/many.py"},
-    "sqlite3": {"ledger.py", "sandbox/memory.py"},
+    "sqlite3": {"ledger.py", "storage.py", "sandbox/memory.py"},
 }
 
 MOST_LINES = 400

@@ -1,0 +1,102 @@
+"""One SQLite file behind one connection: short transactions, which threads and processes share.
+
+The connection stays open between transactions: closing the last one makes SQLite write its log back
+to the file, which costs more than the transaction. It is opened anew in a forked process, after an
+error, and where the file was replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Storage:
+    """A file and its migrations. Raises sqlite3.Error and OSError as they come."""
+
+    def __init__(self, path: Path, migrations: Sequence[str]) -> None:
+        self.path = path
+        self._migrations = migrations
+        # SQLite lets waiting threads starve each other; here they take turns.
+        self._turn = threading.Lock()
+        self._open: tuple[sqlite3.Connection, int, int] | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; nothing of it stays when the body raises."""
+        with self._turn:
+            db = self._connection()
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                self._drop()
+                raise
+
+    def close(self) -> None:
+        """Close the connection; the next transaction opens another."""
+        with self._turn:
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._open is not None:
+            db, pid, _ = self._open
+            self._open = None
+            if pid == os.getpid():  # a parent's connection is the parent's to close
+                db.close()
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._open is not None:
+            db, pid, file = self._open
+            if pid == os.getpid() and self._file() == file:
+                return db
+            self._drop()
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path.touch(mode=0o600)
+        db = sqlite3.connect(self.path, timeout=10.0, isolation_level=None, check_same_thread=False)
+        try:
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA journal_mode = WAL")
+            # What is about to be paid for must be on the disk itself before it is paid for.
+            db.execute("PRAGMA synchronous = FULL")
+            _migrate(db, self._migrations)
+        except BaseException:
+            db.close()
+            raise
+        self._open = (db, os.getpid(), self._file())
+        return db
+
+    def _file(self) -> int:
+        try:
+            return self.path.stat().st_ino
+        except OSError:
+            return -1
+
+    def __del__(self) -> None:
+        self._drop()
+
+
+def _migrate(db: sqlite3.Connection, migrations: Sequence[str]) -> None:
+    """Apply what is missing, once, whichever process comes first."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > len(migrations):
+            raise sqlite3.DatabaseError("it was written by a newer version")
+        for statements in migrations[version:]:
+            for statement in statements.split(";"):
+                if statement.strip():
+                    db.execute(statement)
+        db.execute(f"PRAGMA user_version = {len(migrations)}")
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
