@@ -6,6 +6,7 @@ however the process ends, SIGKILL included. A process id would not do: ids are u
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import sys
@@ -16,6 +17,8 @@ from pathlib import Path
 _HELD: dict[tuple[int, Path], tuple[str, int]] = {}
 _GUARD = threading.Lock()
 
+_TRIES = 100
+
 
 def owner(folder: Path) -> str:
     """The name of this process, made and locked on first use. Raises OSError."""
@@ -24,12 +27,32 @@ def owner(folder: Path) -> str:
         if place not in _HELD:
             folder.mkdir(parents=True, exist_ok=True)
             _sweep(folder)
-            name = f"{os.getpid()}-{secrets.token_hex(8)}"
-            held = os.open(folder / f"{name}.alive", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            if not lock(held):
-                raise OSError("a fresh lock file is locked already")
-            _HELD[place] = (name, held)
+            _HELD[place] = _locked(folder)
         return _HELD[place][0]
+
+
+def _locked(folder: Path) -> tuple[str, int]:
+    """A file of this process's own, by its name and descriptor.
+
+    Until it is locked, another process may take it for one of the dead and remove it, or hold it
+    for the moment of looking: then another one is made.
+    """
+    for _ in range(_TRIES):
+        name = f"{os.getpid()}-{secrets.token_hex(8)}"
+        path = folder / f"{name}.alive"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        if lock(descriptor) and _is_at(path, descriptor):
+            return name, descriptor
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+    raise OSError("no lock file can be kept there")
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 def is_mine(name: str) -> bool:
@@ -40,11 +63,14 @@ def is_mine(name: str) -> bool:
 
 def lives(folder: Path, name: str) -> bool:
     """Does the process of that name still live?"""
-    if is_mine(name):
-        return True
+    return is_mine(name) or lives_at(folder / f"{name}.alive")
+
+
+def lives_at(path: Path) -> bool:
+    """Is the lock file held by a living process?"""
     try:
-        with (folder / f"{name}.alive").open("r+b") as file:
-            return not lock(file.fileno())
+        with path.open("r+b") as file:
+            return not free(file.fileno())
     except OSError:
         return False
 
@@ -52,17 +78,16 @@ def lives(folder: Path, name: str) -> bool:
 def _sweep(folder: Path) -> None:
     """Remove what dead processes left, so that the folder does not grow."""
     for path in folder.glob("*.alive"):
-        if not lives_at(path):
-            path.unlink(missing_ok=True)
-
-
-def lives_at(path: Path) -> bool:
-    """Is the lock file held by a living process?"""
-    try:
-        with path.open("r+b") as file:
-            return not lock(file.fileno())
-    except OSError:
-        return False
+        with contextlib.suppress(OSError):
+            with path.open("r+b") as file:
+                if not free(file.fileno()):
+                    continue
+                # Removed while it is held here, so that nobody can lock it in between. Windows
+                # removes no open file, which keeps the living ones safe there.
+                if sys.platform != "win32":
+                    path.unlink()
+                    continue
+            path.unlink()
 
 
 if sys.platform == "win32":
@@ -76,13 +101,23 @@ if sys.platform == "win32":
             return False
         return True
 
+    #: Does nobody hold it?
+    free = lock
+
 else:
     import fcntl
 
     def lock(descriptor: int) -> bool:
         """Take the file for as long as it is open here; False when another process has it."""
+        return _flocked(descriptor, fcntl.LOCK_EX)
+
+    def free(descriptor: int) -> bool:
+        """Does nobody hold it? Two who look at once do not take each other for its holder."""
+        return _flocked(descriptor, fcntl.LOCK_SH)
+
+    def _flocked(descriptor: int, kind: int) -> bool:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except OSError:
             return False
         return True

@@ -11,9 +11,47 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+#: Seconds that one process waits for another's transaction.
+PATIENCE = 10.0
+
+
+def connected(path: Path, *, patience: float = PATIENCE) -> sqlite3.Connection:
+    """Open a file that several processes share, readable by its owner only; transactions are said.
+
+    Raises sqlite3.Error and OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(mode=0o600)  # SQLite gives its other files the mode of this one
+    db = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
+    try:
+        _log_ahead(db, patience)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _log_ahead(db: sqlite3.Connection, patience: float) -> None:
+    """Turn on the write-ahead log.
+
+    SQLite's own timeout does not hold for this one step: of two processes that open a new file at
+    once, one is refused on the spot. So it is tried again here.
+    """
+    give_up_at = time.monotonic() + patience
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() >= give_up_at:
+                raise
+            time.sleep(0.01)
 
 
 class Storage:
@@ -59,12 +97,9 @@ class Storage:
             if pid == os.getpid() and self._file() == file:
                 return db
             self._drop()
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.path.touch(mode=0o600)
-        db = sqlite3.connect(self.path, timeout=10.0, isolation_level=None, check_same_thread=False)
+        db = connected(self.path)
         try:
             db.row_factory = sqlite3.Row
-            db.execute("PRAGMA journal_mode = WAL")
             # What is about to be paid for must be on the disk itself before it is paid for.
             db.execute("PRAGMA synchronous = FULL")
             _migrate(db, self._migrations)

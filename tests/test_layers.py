@@ -47,7 +47,7 @@ ONLY: dict[str, set[str]] = {
     "engines": {"request", "air", "scalars", "errors"},
     "workflow": {"errors"},
     "ledger": {"alive", "config", "errors", "storage"},
-    "sandbox": {"engines", "workflow", "request", "air", "scalars", "errors"},
+    "sandbox": {"engines", "workflow", "request", "air", "scalars", "errors", "storage"},
 }
 
 #: Names from outside that only these files, or the files of these folders, may speak.

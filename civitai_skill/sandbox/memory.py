@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from civitai_skill.storage import connected
+
 Record = dict[str, Any]
 
 _SCHEMA = """
@@ -40,16 +42,14 @@ class Memory:
     """The tables. Everything but `change` must be called inside `with memory.change():`."""
 
     def __init__(self, path: Path | None = None) -> None:
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path.touch(mode=0o600)  # SQLite gives its other files the mode of this one
         self._lock = threading.RLock()
-        self._db = sqlite3.connect(
-            path or ":memory:", timeout=30, isolation_level=None, check_same_thread=False
+        self._db = (
+            sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            if path is None
+            else connected(path, patience=30.0)
         )
         # Closes the file of a sandbox that nobody holds any more.
         self.close = weakref.finalize(self, self._db.close)
-        self._db.execute("PRAGMA journal_mode=WAL")
         # A power cut may cost the last seconds of a sandbox; speed is worth more here.
         self._db.execute("PRAGMA synchronous=OFF")
         with self.change():
