@@ -14,11 +14,12 @@ from civitai_skill import __version__, flows, generation, pricing, raw, resumpti
 from civitai_skill.config import Secret, Settings
 from civitai_skill.delivery import Generation
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.events import Tell, silent
 from civitai_skill.exchange import Flow, Retry, Service
 from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
-from civitai_skill.generation import Tell
 from civitai_skill.ledger import Ledger, Run, budget_of
 from civitai_skill.options import Asked, Buying, Call, Filters, Pricing
+from civitai_skill.purchase import Order
 from civitai_skill.sources import SourcePolicy
 from civitai_skill.workflow import Workflow
 
@@ -119,8 +120,8 @@ class BaseClient:
             return flows.health(self._service)
         return flows.health(Service(self.settings.base_url, Secret(""), "civitai-skill"))
 
-    def _order(self, call: Call) -> generation.Order:
-        return generation.Order(
+    def _order(self, call: Call) -> Order:
+        return Order(
             request=call.request,
             terms=call.terms,
             limit=self.settings.max_buzz if call.max_buzz is None else call.max_buzz,
@@ -149,8 +150,10 @@ class BaseClient:
         order = self._order(Call(request, given))
         return (yield from generation.submitted_only(self._service, order)).workflow
 
-    def _submit_body(self, body: Mapping[str, Any], max_buzz: int | None) -> Flow[Workflow]:
-        order = self._order(Call("-", {"max_buzz": max_buzz}))
+    def _submit_body(
+        self, body: Mapping[str, Any], max_buzz: int | None, purpose: str
+    ) -> Flow[Workflow]:
+        order = self._order(Call("-", {"max_buzz": max_buzz, "purpose": purpose}))
         return raw.bought_body(self._service, order, body)
 
     def _estimate_body(self, body: Mapping[str, Any]) -> Flow[Quote]:
@@ -182,7 +185,7 @@ class BaseClient:
             workflow = yield from flows.get(service, workflow)
         if not workflow.done:
             raise flows.still_running(workflow, 0)
-        told = tell or generation.silent
+        told = tell or silent
         return (
             yield from generation.fetched(service, self.ledger, workflow, out=Path(out), tell=told)
         )

@@ -19,8 +19,8 @@ import httpx
 from civitai_skill.base import BaseClient, Folder
 from civitai_skill.delivery import Generation
 from civitai_skill.drivers import adrive, drive
+from civitai_skill.events import Tell
 from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
-from civitai_skill.generation import Tell
 from civitai_skill.ledger import Run
 from civitai_skill.options import Asked, Buying, Filters, Pricing
 from civitai_skill.pool import divided
@@ -69,13 +69,15 @@ class Civitai(BaseClient):
         """
         return drive(self._submit(request, given), self._http)
 
-    def submit_body(self, body: Mapping[str, Any], *, max_buzz: int | None = None) -> Workflow:
+    def submit_body(
+        self, body: Mapping[str, Any], *, max_buzz: int | None = None, purpose: str = "python"
+    ) -> Workflow:
         """Submit a workflow body of the service's own form, under the same money rules.
 
-        The service is always asked for the price. A body without an `externalId` gets one. Raises
-        what `submit` raises.
+        The service is always asked for the price. A body without an `externalId` gets one.
+        `purpose` names the door in the ledger. Raises what `submit` raises.
         """
-        return drive(self._submit_body(body, max_buzz), self._http)
+        return drive(self._submit_body(body, max_buzz, purpose), self._http)
 
     def estimate_body(self, body: Mapping[str, Any]) -> Quote:
         """Ask the service what a workflow body of its own form would cost. Spends nothing."""
@@ -204,10 +206,10 @@ class AsyncCivitai(BaseClient):
         return await adrive(self._submit(request, given), self._http)
 
     async def submit_body(
-        self, body: Mapping[str, Any], *, max_buzz: int | None = None
+        self, body: Mapping[str, Any], *, max_buzz: int | None = None, purpose: str = "python"
     ) -> Workflow:
         """See Civitai.submit_body."""
-        return await adrive(self._submit_body(body, max_buzz), self._http)
+        return await adrive(self._submit_body(body, max_buzz, purpose), self._http)
 
     async def estimate_body(self, body: Mapping[str, Any]) -> Quote:
         """See Civitai.estimate_body."""

@@ -48,6 +48,8 @@ class CivitaiError(Exception):
         self.message = message
         self.hint = hint
         self.spent: Spent = spent
+        #: Does the same request, made again, go on with this purchase instead of buying anew?
+        self.resumable = False
         #: The generation as far as it came, where pictures had been asked for.
         self.result: Any = None
 

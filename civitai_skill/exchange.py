@@ -205,8 +205,8 @@ def failed(
     times = f"{tries} tries" if tries > 1 else "one try"
     if spent == "unknown":
         hint = (
-            f"The service may have taken it. Its key is {key}: sending the same body with this key "
-            "again can't pay twice (client.settle does that); a new call could."
+            f"The service may have taken it. Its key is {key}: the same body sent again with this "
+            "key can't pay twice (client.settle does that)."
         )
     elif workflow_id is not None:
         hint = f"The work goes on. Look again with: civitai-skill get {workflow_id} --wait"

@@ -171,6 +171,15 @@ class Ledger:
             db.execute("UPDATE runs SET owner = ? WHERE key = ?", (me, key))
             return _run(db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
 
+    def released(self, key: str) -> None:
+        """The call that worked on an open run has ended; whoever asks next may go on with it."""
+        me = self._me()
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET owner = '' WHERE key = ? AND owner = ? AND state = 'open'",
+                (key, me),
+            )
+
     def submitted(self, key: str, workflow: str | None, cost: int | None) -> None:
         """The service took it; the price it told replaces the reservation."""
         with self._transaction() as db:
@@ -218,7 +227,7 @@ class Ledger:
             return _first(db, "workflow = ?", workflow)
 
     def unfinished(self) -> list[Run]:
-        """Open runs whose process is gone, oldest first."""
+        """Open runs that nobody works on any more, oldest first."""
         with self._transaction() as db:
             rows = db.execute("SELECT * FROM runs WHERE state = 'open' ORDER BY created").fetchall()
         return [run for run in map(_run, rows) if not self.alive(run)]
@@ -268,8 +277,8 @@ class Ledger:
         return [dict(row) for row in rows]
 
     def alive(self, run: Run) -> bool:
-        """Does the process that works on this run still live?"""
-        return alive.lives(self._owners, run.owner)
+        """Does the process that works on this run still live, and not let go of it?"""
+        return bool(run.owner) and alive.lives(self._owners, run.owner)
 
     # -- the budget --------------------------------------------------------------------------
     def setting(self, name: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from civitai_skill.generation import Tell, silent
+from civitai_skill.events import Tell, silent
 from civitai_skill.pricing import Terms
 from civitai_skill.request import ImageRequest, Quality
 from civitai_skill.sources import EVERY_SOURCE, SourcePolicy
@@ -51,7 +51,7 @@ class Buying(Pricing, total=False):
     """And what surrounds a purchase.
 
     `external_id` is the idempotency key (a fresh one when left out); `max_buzz` the most it may
-    cost; `tell` is called with every event on the way (see generation.Event). `again` buys anew
+    cost; `tell` is called with every event on the way (see events.Event). `again` buys anew
     although an earlier run of the same request is open; `purpose` names the door in the ledger,
     and a door whose caller is a person or a model refuses a request that it is making already.
     """

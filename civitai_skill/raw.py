@@ -7,6 +7,7 @@ service and held against the limit; it gets a key when it has none; the ledger k
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,9 +15,9 @@ from civitai_skill import flows, pricing
 from civitai_skill.engines.identify import identify
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.exchange import Flow, Service, Work
-from civitai_skill.generation import Order, noted, sent, taken_up
 from civitai_skill.identity import hashed
 from civitai_skill.ledger import Run
+from civitai_skill.purchase import Order, earlier_run, noted, sent, taken_up
 from civitai_skill.template import check_key
 from civitai_skill.workflow import Workflow
 
@@ -24,26 +25,23 @@ from civitai_skill.workflow import Workflow
 def bought_body(service: Service, order: Order, body: Mapping[str, Any]) -> Flow[Workflow]:
     """Price a body, write it down and submit it once.
 
-    Of `order` the rules count, not the request. A body with an `externalId` that the ledger knows
-    goes on with that purchase. Raises RequestInvalid, OverBudget, NotEnoughBuzz and what a submit
-    raises.
+    Of `order` the rules count, not the request. A body with an `externalId` that the ledger knows,
+    and one whose answer was lost, goes on with that purchase. Raises RequestInvalid, OverBudget,
+    NotEnoughBuzz and what a submit raises.
     """
     own = _checked(body)
-    key = own.pop("externalId", None)
+    named = replace(order, terms=pricing.Terms(external_id=own.pop("externalId", None)))
     identity = hashed({"body": own, "where": order.where})
     ledger = order.ledger
-    if ledger is not None and key is not None:
-        earlier = yield Work(partial(ledger.run, key))
+    if ledger is not None:
+        earlier = yield Work(partial(earlier_run, ledger, named, identity))
         if earlier is not None:
-            if earlier.identity != identity:
-                why = "this key was used for another body"
-                accepted = "a key of its own for each body"
-                raise RequestInvalid(Problem("externalId", key, accepted, None, why))
-            if earlier.state != "dropped":
-                return (yield from taken_up(service, order, earlier))[0]
+            workflow, _ = yield from taken_up(service, order, earlier)
+            yield from noted(partial(ledger.closed, earlier.key))
+            return workflow
     quote = yield from flows.estimate(service, own)
     price = pricing.payable(quote, order.limit)
-    key = key or flows.fresh_key()
+    key = named.terms.external_id or flows.fresh_key()
     drawn = Workflow.read(own)
     engine, variant = identify(drawn.input)
     run = Run(
@@ -58,7 +56,7 @@ def bought_body(service: Service, order: Order, body: Mapping[str, Any]) -> Flow
     )
     if ledger is not None:
         yield Work(partial(ledger.begin, run, again=True, budget=order.budget))
-    workflow = yield from sent(service, order, run, certain=True)
+    workflow = yield from sent(service, order, run)
     if ledger is not None:
         yield from noted(partial(ledger.closed, key))
     return workflow

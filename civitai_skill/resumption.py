@@ -10,9 +10,11 @@ from pathlib import Path
 from civitai_skill import download, flows
 from civitai_skill.delivery import Generation
 from civitai_skill.errors import OverBudget, Problem, RequestInvalid
+from civitai_skill.events import Resumed
 from civitai_skill.exchange import Flow, Service, Work
-from civitai_skill.generation import Bought, Order, Resumed, finished, sent, taken_up
+from civitai_skill.generation import finished
 from civitai_skill.ledger import Run
+from civitai_skill.purchase import Bought, Order, sent, taken_up
 from civitai_skill.workflow import is_moderation
 
 
@@ -52,7 +54,7 @@ def _once_more(
     body = flows.encoded({**json.loads(run.body), "externalId": key})
     second = replace(run, key=key, body=body, out=str(out.absolute()))
     yield Work(partial(order.ledger.begin, second, again=True, budget=order.budget))
-    workflow = yield from sent(service, order, second, certain=True)
+    workflow = yield from sent(service, order, second)
     purchase = Bought(workflow, None, second)
     return (yield from finished(service, order, purchase, out=out, timeout=timeout))
 

@@ -17,9 +17,10 @@ import pytest
 from civitai_skill import Civitai, OverBudget, StillRunning
 from civitai_skill.alive import lives, owner
 from civitai_skill.errors import ConfigError
+from civitai_skill.events import Submitted
 from civitai_skill.ledger import Budget, Ledger, read_budget
 from civitai_skill.sandbox import Sandbox
-from tests.books import charged, client, run
+from tests.books import charged, client, held_by_a_living_process, run
 
 
 @pytest.fixture
@@ -110,20 +111,47 @@ def test_the_sandbox_keeps_books_of_its_own(tmp_path: Path) -> None:
 
 
 # -- other processes ---------------------------------------------------------------------
-def test_the_same_request_of_a_living_process_is_reported_and_not_bought(
-    box: Sandbox, tmp_path: Path
+@pytest.mark.parametrize("purpose", ["generate", "tools", "python", "rest"])
+def test_the_same_request_while_another_process_makes_it_is_reported_and_not_bought(
+    box: Sandbox, tmp_path: Path, purpose: str
 ) -> None:
-    asked: dict[str, Any] = {"out": tmp_path / "out", "timeout": 0.1, "purpose": "generate"}
+    asked: dict[str, Any] = {"out": tmp_path / "out", "timeout": 0.1, "purpose": purpose}
     with client(box, tmp_path) as buyer:
         with pytest.raises(StillRunning) as first:
             buyer.generate("a fox [sandbox:stuck]", **asked)
-        with pytest.raises(StillRunning) as second:
+        assert buyer.ledger is not None
+        with held_by_a_living_process(buyer.ledger), pytest.raises(StillRunning) as second:
             buyer.generate("a fox [sandbox:stuck]", **asked)
 
     assert first.value.workflow_id in str(second.value)
     assert "nothing was bought" in str(second.value)
     assert "--again" in second.value.hint
     assert charged(box) == 3
+
+
+@pytest.mark.parametrize(("purpose", "bought"), [("generate", 1), ("tools", 1), ("python", 2)])
+def test_the_same_request_while_this_process_makes_it_is_two_only_for_a_program(
+    box: Sandbox, tmp_path: Path, purpose: str, bought: int
+) -> None:
+    asked: dict[str, Any] = {"out": tmp_path / "out", "purpose": purpose}
+    second: list[Any] = []
+
+    def tell(event: Any) -> None:
+        if isinstance(event, Submitted):
+            try:
+                second.append(buyer.generate("a fox", **asked))
+            except StillRunning as error:
+                second.append(error)
+
+    with client(box, tmp_path) as buyer:
+        first = buyer.generate("a fox", tell=tell, **asked)
+
+    assert len(first.paths) == 1
+    assert charged(box) == 3 * bought
+    if bought == 1:
+        assert first.id in str(second[0])
+    else:
+        assert second[0].id != first.id
 
 
 def test_a_process_is_known_to_live_until_it_is_killed(tmp_path: Path) -> None:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from civitai_skill import RequestInvalid, StillRunning, TransportFailed
-from civitai_skill.generation import Resumed
+from civitai_skill import (
+    AsyncCivitai,
+    BadRequest,
+    Civitai,
+    ImageRequest,
+    RequestInvalid,
+    StillRunning,
+    TransportFailed,
+    build_workflow,
+)
+from civitai_skill.events import Resumed, Submitted, Submitting
 from civitai_skill.ledger import Ledger
 from civitai_skill.resumption import next_attempt
 from civitai_skill.sandbox import Fault, Sandbox
-from tests.books import charged, client, left_by_a_dead_process, run
+from tests.books import RETRY, charged, client, left_by_a_dead_process, run
 
 
 @pytest.fixture
@@ -26,13 +37,28 @@ def box() -> Sandbox:
     return Sandbox(seconds_per_job=0.05)
 
 
-def test_a_lost_answer_is_taken_up_by_the_same_request(box: Sandbox, tmp_path: Path) -> None:
+Over = Callable[[Civitai], None]
+
+
+@pytest.fixture(params=["its process died", "its call is over"])
+def over(request: pytest.FixtureRequest) -> Over:
+    """What became of whoever began a purchase."""
+
+    def dead(buyer: Civitai) -> None:
+        assert buyer.ledger is not None
+        left_by_a_dead_process(buyer.ledger)
+
+    return dead if request.param == "its process died" else lambda buyer: None
+
+
+def test_a_lost_answer_is_taken_up_by_the_same_request(
+    box: Sandbox, tmp_path: Path, over: Over
+) -> None:
     box.script(Fault("submit", "reset", committed=True, times=3))
     with client(box, tmp_path) as buyer:
         with pytest.raises(TransportFailed):
             buyer.generate("a fox", out=tmp_path / "out")
-        assert buyer.ledger is not None
-        left_by_a_dead_process(buyer.ledger)
+        over(buyer)
         events: list[Any] = []
         result = buyer.generate("a fox", out=tmp_path / "out", tell=events.append)
 
@@ -41,12 +67,11 @@ def test_a_lost_answer_is_taken_up_by_the_same_request(box: Sandbox, tmp_path: P
     assert result.as_dict()["resumed"] is True
 
 
-def test_a_run_that_gave_up_waiting_is_taken_up(box: Sandbox, tmp_path: Path) -> None:
+def test_a_run_that_gave_up_waiting_is_taken_up(box: Sandbox, tmp_path: Path, over: Over) -> None:
     with client(box, tmp_path) as buyer:
         with pytest.raises(StillRunning) as caught:
             buyer.generate("a fox [sandbox:slow=1]", out=tmp_path / "out", timeout=0.1)
-        assert buyer.ledger is not None
-        left_by_a_dead_process(buyer.ledger)
+        over(buyer)
         result = buyer.generate("a fox [sandbox:slow=1]", out=tmp_path / "out", timeout=10)
 
     assert result.id == caught.value.workflow_id
@@ -54,7 +79,7 @@ def test_a_run_that_gave_up_waiting_is_taken_up(box: Sandbox, tmp_path: Path) ->
 
 
 def test_a_broken_download_is_taken_up_and_only_what_is_missing_is_fetched(
-    box: Sandbox, tmp_path: Path
+    box: Sandbox, tmp_path: Path, over: Over
 ) -> None:
     box.script(Fault("blob", "short", skip=1, times=None))
     with client(box, tmp_path) as buyer:
@@ -62,13 +87,84 @@ def test_a_broken_download_is_taken_up_and_only_what_is_missing_is_fetched(
             buyer.generate("a fox", quantity=2, out=tmp_path / "out")
         box.clear()
         first = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()}
-        assert buyer.ledger is not None
-        left_by_a_dead_process(buyer.ledger)
+        over(buyer)
         result = buyer.generate("a fox", quantity=2, out=tmp_path / "out")
 
     assert (len(first), len(result.paths), charged(box)) == (1, 2, 5)
     assert all(p.stat().st_mtime_ns == when for p, when in first.items())
     assert [p.width for p in result.pictures] == [1024, 1024]
+
+
+@pytest.mark.parametrize("moment", [Submitting, Submitted])
+def test_an_interrupted_call_is_taken_up(
+    box: Sandbox, tmp_path: Path, over: Over, moment: type
+) -> None:
+    def interrupt(event: Any) -> None:
+        if isinstance(event, moment):
+            raise KeyboardInterrupt
+
+    with client(box, tmp_path) as buyer:
+        with pytest.raises(KeyboardInterrupt):
+            buyer.generate("a fox", out=tmp_path / "out", tell=interrupt)
+        over(buyer)
+        assert buyer.ledger is not None
+        assert len(buyer.ledger.unfinished()) == 1
+        result = buyer.generate("a fox", out=tmp_path / "out")
+
+    assert (result.resumed, len(result.paths), charged(box)) == (True, 1, 3)
+
+
+async def test_a_canceled_task_leaves_its_purchase_to_the_next(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    box.script(Fault("submit", "stall", committed=True, seconds=30.0, times=1))
+    async with AsyncCivitai(sandbox=box, home=tmp_path, retry=RETRY) as buyer:
+        sent = asyncio.Event()
+
+        def tell(event: Any) -> None:
+            if isinstance(event, Submitting):
+                sent.set()
+
+        first = asyncio.ensure_future(buyer.generate("a fox", out=tmp_path / "out", tell=tell))
+        await sent.wait()
+        await asyncio.sleep(0.1)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        result = await buyer.generate("a fox", out=tmp_path / "out")
+
+    assert (result.resumed, len(result.paths), charged(box)) == (True, 1, 3)
+
+
+def test_a_body_of_ones_own_whose_answer_was_lost_is_taken_up(
+    box: Sandbox, tmp_path: Path, over: Over
+) -> None:
+    body = build_workflow(ImageRequest(prompt="a fox", seed=7))
+    box.script(Fault("submit", "reset", committed=True, times=3))
+    with client(box, tmp_path) as buyer:
+        with pytest.raises(TransportFailed) as lost:
+            buyer.submit_body(body)
+        over(buyer)
+        assert buyer.submit_body(body).id
+
+    assert "civitai-skill resume" in lost.value.hint
+    assert (box.accounts()[0]["workflows"], charged(box)) == (1, 3)
+
+
+def test_a_moderated_prompt_is_not_sent_again_to_learn_what_became_of_it(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    box.script(Fault("submit", "reset", times=1))
+    with client(box, tmp_path) as buyer:
+        with pytest.raises(BadRequest) as refused:
+            buyer.generate("a fox [sandbox:refused]", out=tmp_path)
+        assert buyer.ledger is not None
+        left_by_a_dead_process(buyer.ledger)
+        (row,) = buyer.ledger.history()
+
+        assert buyer.ledger.unfinished() == buyer.ledger.failed() == []
+    assert refused.value.spent == "unknown"
+    assert (row["state"], row["status"]) == ("closed", "blocked")
 
 
 def test_a_finished_run_is_simply_bought_again(box: Sandbox, tmp_path: Path) -> None:

@@ -203,11 +203,26 @@ def test_what_came_of_a_partial_workflow_is_saved_and_listed(call: Callable[...,
     assert Path(paths[0]).is_file()
 
 
-def test_an_unknown_fate_sends_the_model_to_look_before_it_buys_again(
+def test_after_an_unknown_fate_the_same_call_goes_on_and_pays_once(
     call: Callable[..., Result], sandbox: Sandbox
 ) -> None:
     sandbox.script(Fault("submit", "status", status=502, committed=True, times=None))
-    result = call(GENERATE, prompt="a fox")
+    lost = call(GENERATE, prompt="a fox")
+    assert lost.data["buzz_spent"] == "unknown"
+    assert "exactly the same call again" in lost.data["error"]
+    sandbox.clear()
+    made = call(GENERATE, prompt="a fox")
+    assert Path(made.data["images"][0]["path"]).is_file()
+    account = sandbox.accounts()[0]
+    assert (account["workflows"], account["charged"]) == (1, 3)
+
+
+def test_without_a_ledger_an_unknown_fate_sends_the_model_to_look_before_it_buys_again(
+    given: dict[str, Any], tmp_path: Path, sandbox: Sandbox
+) -> None:
+    sandbox.script(Fault("submit", "status", status=502, committed=True, times=None))
+    with Civitai(**given, ledger=False) as client:
+        result = Toolbox(client, out=tmp_path / "out").call(GENERATE, {"prompt": "a fox"})
     assert result.data["buzz_spent"] == "unknown"
     assert result.data["next"]["tool"] == "civitai_query_images"
 

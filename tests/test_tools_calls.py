@@ -192,7 +192,7 @@ def test_the_same_key_again_gives_the_old_workflow(
     again = call("submitimagegen", {**BODY, "externalId": "mine-1"})
     assert again["id"] == first["id"]
     assert sandbox.accounts()[0]["charged"] == 2
-    with pytest.raises(RequestInvalid, match="this key was used for another body"):
+    with pytest.raises(RequestInvalid, match="this key was used for another request"):
         call("submitimagegen", {**BODY, "tags": ["other"], "externalId": "mine-1"})
 
 

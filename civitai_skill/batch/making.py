@@ -36,9 +36,9 @@ from civitai_skill.errors import (
     Unauthorized,
     WorkflowFailed,
 )
-from civitai_skill.generation import Bought, Order
 from civitai_skill.ledger import Run
 from civitai_skill.pricing import Terms
+from civitai_skill.purchase import Bought, Order
 from civitai_skill.workflow import Workflow
 
 #: Pictures that are fetched, decoded and written at once: this bounds the memory.

@@ -14,10 +14,10 @@ from civitai_skill.batch.tempo import PacedClient, Tempo
 from civitai_skill.client import AsyncCivitai
 from civitai_skill.delivery import Generation, Place
 from civitai_skill.drivers import adrive
-from civitai_skill.generation import Bought, Order
 from civitai_skill.ledger import Run
 from civitai_skill.options import Call
 from civitai_skill.pool import divided
+from civitai_skill.purchase import Bought, Order, bought
 
 #: Requests at once when nothing else is said.
 CONCURRENCY = 16
@@ -40,7 +40,7 @@ class Worker(AsyncCivitai):
 
     async def buy(self, order: Order, out: Path) -> Bought:
         """Price, write down, submit; or go on with what the key has bought already."""
-        return await adrive(generation.bought(self._service, order, out), self._http)
+        return await adrive(bought(self._service, order, out), self._http)
 
     async def bring(self, order: Order, purchase: Bought, out: Path, place: Place) -> Generation:
         """Bring home a purchase whose workflow has ended. Raises what `generate` raises."""

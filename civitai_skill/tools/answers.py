@@ -107,7 +107,7 @@ def running(generation: Generation, *, already: bool = False) -> Result:
     data = told(generation)
     del data["images"]
     data["progress"] = str(generation.workflow.progress)
-    if already:
+    if already or generation.resumed:
         data["message"] = "The same request is being made already; nothing new was bought."
     else:
         data["message"] = "Still running; its Buzz is committed. Do not submit it again."
@@ -154,6 +154,12 @@ def _hint(error: CivitaiError, hint: str, ceiling: int) -> tuple[str, dict[str, 
         return "It goes on; look again as `next` says.", look_again(error.workflow_id)
     if isinstance(error, TransportFailed) and error.workflow_id is not None:
         return "The work goes on; look again as `next` says.", look_again(error.workflow_id)
+    if error.resumable:
+        return (
+            "The service may have taken it. Make exactly the same call again: it goes on with this "
+            "purchase and can't pay twice. Another call could.",
+            None,
+        )
     if error.spent == "unknown":
         return (
             "The service may have taken it. Look at the latest workflows as `next` says before "

@@ -19,6 +19,7 @@ from civitai_skill.tools.arguments import (
     IncludeImage,
     Seconds,
 )
+from civitai_skill.tools.fixed import PURPOSE
 from civitai_skill.tools.reading import read
 from civitai_skill.tools.toolbox import Toolbox
 from civitai_skill.workflow import Workflow
@@ -67,7 +68,8 @@ async def priced(box: Toolbox, client: AsyncCivitai, given: GenerateBody) -> Res
 async def bought(box: Toolbox, client: AsyncCivitai, given: GenerateBody) -> Workflow:
     """Price it, hold the price against the limit, submit it."""
     box.fixed.folder(given.folder)  # refuse before paying
-    return await client.submit_body(given.body, max_buzz=box.fixed.limit(given.max_buzz))
+    limit = box.fixed.limit(given.max_buzz)
+    return await client.submit_body(given.body, max_buzz=limit, purpose=PURPOSE)
 
 
 def looking(workflow: Workflow, given: GenerateBody) -> dict[str, Any]:

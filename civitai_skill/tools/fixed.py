@@ -15,7 +15,7 @@ from pydantic import Field, create_model
 from civitai_skill.air import plain
 from civitai_skill.engines import catalog
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.generation import Tell
+from civitai_skill.events import Tell
 from civitai_skill.request import ImageRequest
 from civitai_skill.scalars import Text
 from civitai_skill.sources import SourcePolicy

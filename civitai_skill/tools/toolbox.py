@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from civitai_skill.client import AsyncCivitai, Civitai
 from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid
-from civitai_skill.generation import Tell
+from civitai_skill.events import Tell
 from civitai_skill.tools.answers import Result, failure
 from civitai_skill.tools.arguments import Arguments
 from civitai_skill.tools.fixed import Fixed, fixed

@@ -221,7 +221,7 @@ def terms_of(given: argparse.Namespace, *, filed: bool = True) -> dict[str, Any]
 
 def teller(output: Output) -> Any:
     from civitai_skill.delivery import Picture
-    from civitai_skill.generation import Resumed, Submitted, Submitting
+    from civitai_skill.events import Resumed, Submitted, Submitting
     from civitai_skill.pricing import Priced
 
     def tell(event: Any) -> None:

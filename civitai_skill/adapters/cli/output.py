@@ -106,7 +106,8 @@ class Output:
         elif self.key is not None:
             text = (
                 f"Interrupted while submitting: it is not known whether the service took it "
-                f"(key {self.key}). See: civitai-skill query --take 5"
+                f"(key {self.key}). The same command again goes on with it and can't pay twice; "
+                "so does: civitai-skill resume"
             )
             spent = "unknown"
         else:

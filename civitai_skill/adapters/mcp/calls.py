@@ -16,7 +16,7 @@ from civitai_skill.adapters.mcp.words import told
 from civitai_skill.delivery import Generation, Picture
 from civitai_skill.desk import Desk
 from civitai_skill.errors import CivitaiError
-from civitai_skill.generation import Event, Submitted, Submitting, Tell
+from civitai_skill.events import Event, Submitted, Submitting, Tell
 from civitai_skill.tools import body as bodies
 from civitai_skill.tools import consent
 from civitai_skill.tools.answers import Result, failure

@@ -103,7 +103,7 @@ async def submit(
         template = named(taken(body), key)
         quote, buy = (
             partial(client.estimate_body, template),
-            partial(client.submit_body, template, max_buzz=limit),
+            partial(client.submit_body, template, max_buzz=limit, purpose=PURPOSE),
         )
     else:
         asked = ImageRequest(**body)

@@ -1,0 +1,262 @@
+"""Buying: decide, price, write down, submit once.
+
+Every door goes through here. A purchase is in the ledger before its first byte leaves, and the
+same request goes on with what an earlier call left open instead of buying it anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from civitai_skill import flows
+from civitai_skill.alive import is_mine
+from civitai_skill.engines.plan import Plan, with_seed
+from civitai_skill.errors import (
+    ApiError,
+    ConfigError,
+    NotFound,
+    Problem,
+    RequestInvalid,
+    StillRunning,
+    TransportFailed,
+)
+from civitai_skill.events import Resumed, Submitted, Submitting, Tell, silent
+from civitai_skill.exchange import Flow, Service, Work
+from civitai_skill.identity import identity_of
+from civitai_skill.ledger import Budget, Ledger, Run
+from civitai_skill.pricing import Terms, decide, guarded, placed
+from civitai_skill.request import ImageRequest
+from civitai_skill.sources import EVERY_SOURCE, SourcePolicy
+from civitai_skill.workflow import Workflow, is_moderation
+
+T = TypeVar("T")
+
+Keep = Callable[[str, bytes], None]
+
+
+def _forget(key: str, content: bytes) -> None:
+    """Keep nothing."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A purchase and the rules for it.
+
+    `limit` is Buzz for this call, `budget` for all calls together. `again` buys anew whatever is
+    open. `joins` says what happens to the same request while this process itself is still making
+    it: True reports it (a caller that repeats itself), False buys it too (a program that wants
+    several). `unpriced` lets a price through that nobody tells; `sources` says which sources may
+    be named. `purpose` is for the ledger's reader; `where` tells accounts and services apart;
+    `keep` gets the key and bytes of a submit whose fate stayed unknown.
+    """
+
+    request: ImageRequest
+    terms: Terms
+    limit: int
+    ledger: Ledger | None = None
+    budget: Budget | None = None
+    where: str = ""
+    purpose: str = "python"
+    again: bool = False
+    joins: bool = False
+    unpriced: bool = False
+    sources: SourcePolicy = EVERY_SOURCE
+    tell: Tell = silent
+    keep: Keep = _forget
+
+
+@dataclass(frozen=True)
+class Bought:
+    """What an order came to: the workflow, the plan, and the run it is written under."""
+
+    workflow: Workflow
+    plan: Plan | None
+    run: Run | None
+    resumed: bool = False
+
+
+def bought(service: Service, order: Order, out: Path | None = None) -> Flow[Bought]:
+    """Decide, price, write down and submit once; or go on with what is open.
+
+    Raises StillRunning when another call is making the same right now.
+    """
+    decided, opened = yield from decide(order.request, order.sources)
+    order.terms.body(decided, order.terms.external_id)  # refuse the surroundings before sending
+    ledger = order.ledger
+    # A key of the caller's own is the purchase's name, wherever its pictures go.
+    place = out if order.terms.external_id is None else None
+    identity = identity_of(order.request, decided, opened, order.terms, order.where, place)
+    if ledger is not None:
+        earlier = yield Work(partial(earlier_run, ledger, order, identity))
+        if earlier is not None:
+            return (yield from _gone_on(service, order, earlier, decided))
+    decided = yield from placed(service, decided, opened)
+    price = yield from guarded(
+        service, decided, order.terms, order.limit, order.tell, order.request, order.unpriced
+    )
+    key = order.terms.external_id or flows.fresh_key()
+    run = Run(
+        key=key,
+        identity=identity,
+        purpose=order.purpose,
+        body=flows.encoded(order.terms.body(decided, key)),
+        wanted=decided.quantity,
+        reserved=price,
+        engine=decided.family,
+        variant=decided.variant,
+        out=None if out is None else str(out.absolute()),
+    )
+    return (yield from held(ledger, run, _made(service, order, run, decided)))
+
+
+def _made(service: Service, order: Order, run: Run, decided: Plan) -> Flow[Bought]:
+    """Write a new run down and send it, unless another process was first."""
+    if order.ledger is not None:
+        earlier = yield Work(partial(_begun, order.ledger, order, run))
+        if earlier is not None:
+            return (yield from _gone_on(service, order, earlier, decided))
+    workflow = yield from _sent(service, order, run, certain=True)
+    order.tell(Submitted(workflow, decided))
+    return Bought(workflow, decided, run)
+
+
+def earlier_run(ledger: Ledger, order: Order, identity: str) -> Run | None:
+    """The run to go on with, looked for before anything is asked of the service."""
+    key = order.terms.external_id
+    if key is not None:
+        named = ledger.run(key)
+        if named is None or named.state == "dropped":
+            return None  # the service never had it, so it is a purchase like any other
+        if named.identity == identity:
+            return named  # whatever became of it: the service answers with the same workflow
+        raise RequestInvalid(
+            Problem("external_id", key, "a key of its own for each request", None,
+                    "this key was used for another request")
+        )  # fmt: skip
+    found = None if order.again else ledger.open_run(identity)
+    return found if found is not None and _joinable(ledger, order, found) else None
+
+
+def _begun(ledger: Ledger, order: Order, run: Run) -> Run | None:
+    """Write the run down; gives the earlier one when another process was first."""
+    own = order.terms.external_id is not None
+    begun = ledger.begin(run, again=order.again or own, budget=order.budget)
+    if begun.fresh:
+        return None
+    if begun.run.key == run.key or _joinable(ledger, order, begun.run):
+        return begun.run
+    ledger.begin(run, again=True, budget=order.budget)
+    return None
+
+
+def _joinable(ledger: Ledger, order: Order, run: Run) -> bool:
+    """May an order go on with this run? Raises StillRunning while somebody works on it."""
+    if not ledger.alive(run):
+        return True
+    if is_mine(run.owner) and not order.joins:
+        return False
+    name = f"workflow {run.workflow}" if run.workflow else f"key {run.key}"
+    raise StillRunning(
+        f"The same request is being made right now ({name}); nothing was bought.",
+        workflow=Workflow(run.workflow, "unknown"),
+        hint=(f"Look at it with: civitai-skill get {run.workflow} --wait. " if run.workflow else "")
+        + "To buy it anew as well, say so (again=True, --again).",
+    )
+
+
+def _gone_on(service: Service, order: Order, run: Run, decided: Plan) -> Flow[Bought]:
+    """Take up an earlier run: its recorded body and key, its own seed."""
+    order.tell(Resumed(run))
+    workflow, run = yield from taken_up(service, order, run)
+    seed = workflow.input.get("seed")
+    if isinstance(seed, int) and decided.seed is not None:
+        decided = with_seed(decided, seed)
+    return Bought(workflow, decided, run, resumed=True)
+
+
+def taken_up(service: Service, order: Order, run: Run) -> Flow[tuple[Workflow, Run]]:
+    """Make an open run this process's own, and give its workflow: looked at, or sent again."""
+    assert order.ledger is not None, "only a ledger has runs to take up"
+    mine: Run = yield Work(partial(order.ledger.take_up, run.key))
+    workflow = yield from held(order.ledger, mine, _looked_or_sent(service, order, mine))
+    return workflow, mine
+
+
+def _looked_or_sent(service: Service, order: Order, run: Run) -> Flow[Workflow]:
+    if run.workflow is not None:
+        try:
+            return (yield from flows.get(service, run.workflow, committed=True))
+        except NotFound:
+            # The service forgot it. Under its own key it is told again, or made for the first time.
+            pass
+    return (yield from _sent(service, order, run, certain=False))
+
+
+def sent(service: Service, order: Order, run: Run) -> Flow[Workflow]:
+    """Send the bytes of a run that nobody has sent before."""
+    return (yield from held(order.ledger, run, _sent(service, order, run, certain=True)))
+
+
+def held(ledger: Ledger | None, run: Run, part: Flow[T]) -> Flow[T]:
+    """A part of a purchase. Broken off, it lets go of the run although this process lives on: the
+    same request, here or elsewhere, then goes on with it."""
+    if ledger is None:
+        return (yield from part)
+    try:
+        return (yield from part)
+    except GeneratorExit:
+        with suppress(ConfigError):  # no step can be asked for any more
+            ledger.released(run.key)
+        raise
+    except BaseException:
+        yield from noted(partial(ledger.released, run.key))
+        raise
+
+
+def _sent(service: Service, order: Order, run: Run, certain: bool) -> Flow[Workflow]:
+    """`certain` says that no earlier process may have sent them."""
+    order.tell(Submitting(run.key))
+    try:
+        workflow = yield from flows.submit(service, run.body, run.key)
+    except (TransportFailed, ApiError) as error:
+        if not certain and error.spent == "no":
+            error.spent = "unknown"
+        if error.spent == "unknown":
+            order.keep(run.key, run.body)
+        if order.ledger is not None:
+            yield from _gone_wrong(order.ledger, run.key, error)
+        raise
+    if order.ledger is not None:
+        told = partial(order.ledger.submitted, run.key, workflow.id, workflow.cost.total)
+        yield from noted(told)
+    return workflow
+
+
+def _gone_wrong(ledger: Ledger, key: str, error: TransportFailed | ApiError) -> Flow[None]:
+    """Write down what is certain after a submit that went wrong, and say what can be done."""
+    if error.spent != "unknown":
+        yield from noted(partial(ledger.dropped, key, error.message))
+    elif isinstance(error, ApiError) and is_moderation(*error.reasons):
+        # A prompt that moderation stops must not be sent again, not even to learn its fate.
+        yield from noted(partial(ledger.finished, key, "blocked", None, error.message))
+        yield from noted(partial(ledger.closed, key))
+    else:
+        error.resumable = True
+        error.hint += " The same request again does so, and so does: civitai-skill resume"
+
+
+def noted(write: Callable[[], None]) -> Flow[None]:
+    """Write to the ledger after the purchase.
+
+    A ledger that fails now must not lose what was paid for: the run stays open there, and taking it
+    up again sends the same key.
+    """
+    try:
+        yield Work(write)
+    except ConfigError:
+        return
