@@ -1,15 +1,17 @@
 """Which workflow bodies of the service's own form a server takes: pictures and their finishing.
 
 Everything else that the service can do (video, training, graphs of one's own) has prices and
-dangers that nothing here knows, so it is refused.
+dangers that nothing here knows, so it is refused; and so is an address that a caller may not name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.sources import SourcePolicy
 
 #: Step types of the published document.
 STEPS = (
@@ -21,8 +23,16 @@ STEPS = (
 )
 
 
-def taken(body: Any) -> dict[str, Any]:
-    """The body, when each of its steps is one that is taken. Raises RequestInvalid."""
+#: Fields that hold words, where an address is nothing but words too.
+_WORDS = frozenset({"prompt", "negativePrompt", "metadata", "tags"})
+_ADDRESS = re.compile(r"\s*https?://", re.IGNORECASE)
+
+
+def taken(body: Any, policy: SourcePolicy) -> dict[str, Any]:
+    """The body, when each of its steps is one that is taken, and each address may be named.
+
+    Raises RequestInvalid.
+    """
     steps = body.get("steps") if isinstance(body, Mapping) else None
     if not isinstance(steps, list) or not steps:
         accepted = 'a workflow template: {"steps": [{"$type": "imageGen", "input": {...}}], ...}'
@@ -30,6 +40,8 @@ def taken(body: Any) -> dict[str, Any]:
     problems = [problem for i, step in enumerate(steps) for problem in _refused(i, step)]
     if problems:
         raise RequestInvalid(*problems[:_MOST_PROBLEMS])
+    for place, address in _addresses(body):
+        policy.check(address, place)
     return dict(body)
 
 
@@ -44,6 +56,23 @@ def _refused(i: int, step: Any) -> list[Problem]:
         return []
     why = "only pictures and their finishing are made here"
     return [Problem(f"steps.{i}.$type", kind, "one of " + ", ".join(STEPS), None, why)]
+
+
+def _addresses(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every address in the body, with its place, such as steps.0.input.images.1."""
+    left: list[tuple[str, Any]] = [("", body)]
+    while left:
+        place, value = left.pop()
+        if isinstance(value, str):
+            if _ADDRESS.match(value):
+                yield place, value.strip()
+            continue
+        inside: Iterator[tuple[Any, Any]] = iter(())
+        if isinstance(value, Mapping):
+            inside = ((name, part) for name, part in value.items() if name not in _WORDS)
+        elif isinstance(value, list):
+            inside = iter(enumerate(value))
+        left += [(f"{place}.{name}" if place else str(name), part) for name, part in inside]
 
 
 def named(body: Mapping[str, Any], key: str | None) -> dict[str, Any]:

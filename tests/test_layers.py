@@ -21,11 +21,11 @@ FAMILY_MODULES = frozenset(f"civitai_skill.engines.{entry.module}" for entry in 
 #: The house, from the ground up. A room names only rooms on lower floors; a new room gets a place.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "air", "alive", "storage"),
-    ("bodies", "bundle", "config", "files", "scalars"),
+    ("bundle", "config", "files", "scalars"),
     ("install", "request"),
     ("engines", "workflow", "ledger"),
     ("sources", "exchange", "sandbox", "evals", "purse"),
-    ("template", "download", "flows", "history", "choose"),
+    ("bodies", "template", "download", "flows", "history", "choose"),
     ("upload", "delivery", "verify"),
     ("pricing", "provenance"),
     ("identity", "events"),

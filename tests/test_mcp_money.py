@@ -23,6 +23,12 @@ from tests.hosts import (
     opener,
 )
 
+PRIVATE = "http://169.254.169.254/latest/meta-data"
+KONTEXT: dict[str, Any] = {
+    "$type": "imageGen",
+    "input": {"engine": "flux1-kontext", "model": "pro", "prompt": f"what is at {PRIVATE}"},
+}
+
 
 @pytest.fixture
 def sandbox() -> Sandbox:
@@ -83,6 +89,26 @@ async def test_what_a_body_may_not_be_is_refused_by_name(
         told = error_of(await client.call_tool(GENERATE, arguments))
         assert told["code"] == "request_invalid"
         assert told["error"].startswith(f"{field}: ")
+    assert charged(sandbox) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"steps": [{**KONTEXT, "input": {**KONTEXT["input"], "images": [PRIVATE]}}]},
+         "steps.0.input.images.0"),
+        ({"steps": TEMPLATE["steps"], "callbacks": [{"url": PRIVATE, "type": ["workflow:*"]}]},
+         "callbacks.0.url"),
+    ],
+    ids=["a source", "a callback"],
+)  # fmt: skip
+async def test_a_body_names_no_private_address(
+    open_client: Open, sandbox: Sandbox, more: dict[str, Any], field: str
+) -> None:
+    async with open_client() as client:
+        told = error_of(await client.call_tool(GENERATE, {"body": more}))
+        assert told["code"] == "request_invalid"
+        assert told["error"].startswith(f"{field}: an address of this machine")
     assert charged(sandbox) == 0
 
 

@@ -152,6 +152,26 @@ async def test_a_defect_is_told_without_its_innards(
     assert "innards" not in json.dumps(problem(answer, 500, "defect"))
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["http://127.0.0.1/a.png", "https://[::ffff:10.0.0.1]/a", " HTTPS://metadata.internal/x"],
+)
+async def test_a_template_names_no_private_address(
+    rest: Rest, sandbox: Sandbox, address: str
+) -> None:
+    step = {"$type": "imageUpscaler", "input": {"image": address}}
+    told = problem(await rest().post(IMAGE, json={"steps": [step]}), 400, "request_invalid")
+    assert list(told["errors"]) == ["steps.0.input.image"]
+    assert submits(sandbox) == 0
+
+
+async def test_an_address_in_a_prompt_is_words(rest: Rest, sandbox: Sandbox) -> None:
+    body = {"steps": [{**TEMPLATE["steps"][0]}]}
+    body["steps"][0]["input"] = {**TEMPLATE["steps"][0]["input"], "prompt": "http://localhost"}
+    assert (await rest().post(IMAGE, json=body)).status_code in (200, 202)
+    assert submits(sandbox) == 1
+
+
 # -- the door --------------------------------------------------------------------------------------
 async def test_pages_and_names_from_elsewhere_are_kept_out(rest: Rest, sandbox: Sandbox) -> None:
     web = rest()

@@ -46,13 +46,13 @@ class GenerateBody(Arguments):
     include_image: IncludeImage = GenerateImage.model_fields["include_image"].default
 
 
-def given_body(arguments: Any) -> GenerateBody | None:
+def given_body(box: Toolbox, client: AsyncCivitai, arguments: Any) -> GenerateBody | None:
     """The arguments, where they hold a body. Raises RequestInvalid."""
     if not isinstance(arguments, dict) or arguments.get("body") is None:
         return None
     given = read({NAME: GenerateBody}, NAME, arguments)
     assert isinstance(given, GenerateBody)
-    taken(given.body)
+    taken(given.body, box.fixed.sources(client.settings.base_url))
     return given
 
 

@@ -25,7 +25,7 @@ async def to_agree(
     What can't be priced, or is refused anyhow, is left to the call itself.
     """
     try:
-        body = given_body(arguments)
+        body = given_body(box, client, arguments)
         if body is not None:
             limit = box.fixed.limit(body.max_buzz)
             price = None

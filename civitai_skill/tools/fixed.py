@@ -106,9 +106,12 @@ class Fixed:
         return {
             "allow_mature_content": self.allow_mature_content,
             "currencies": self.currencies,
-            # Files were looked at before: there, those in `out` are let in as well.
-            "sources": SourcePolicy(private=self.private_urls),
+            "sources": self.sources(),
         }
+
+    def sources(self, service: str = "") -> SourcePolicy:
+        """Which addresses may be named. Files are looked at apart: those in `out` are let in."""
+        return SourcePolicy(private=self.private_urls, service=service)
 
     def buying(self, given: SubmitImage) -> dict[str, Any]:
         """What surrounds a purchase."""

@@ -74,7 +74,7 @@ class Caller:
     # -- what buys -----------------------------------------------------------------------------
     async def _bought(self, name: str, arguments: dict[str, Any], tell: Tell) -> Result:
         try:
-            given = bodies.given_body(arguments)
+            given = bodies.given_body(self.box, self.desk.client, arguments)
             if given is None:
                 return await self.desk.kept(self._shaped(name, arguments, tell))
             if given.estimate_only:

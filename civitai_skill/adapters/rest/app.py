@@ -99,16 +99,16 @@ async def submit(
     client, body = desk.client, _object(request.headers, await request.body())
     ceiling = client.settings.max_buzz
     limit = ceiling if max_buzz is None else min(max_buzz, ceiling)
+    # Files and networks of this machine are its owner's, not its callers'.
+    sources = SourcePolicy(local=False, private=False, service=client.settings.base_url)
     if is_template(body):
-        template = named(taken(body), key)
+        template = named(taken(body, sources), key)
         quote, buy = (
             partial(client.estimate_body, template),
             partial(client.submit_body, template, max_buzz=limit, purpose=PURPOSE),
         )
     else:
         asked = ImageRequest(**body)
-        # Files and networks of this machine are its owner's, not its callers'.
-        sources = SourcePolicy(local=False, private=False, service=client.settings.base_url)
         quote = partial(client.estimate, asked, sources=sources)
         buy = partial(
             client.submit,
