@@ -24,8 +24,9 @@ from civitai_skill.errors import (
     TransportFailed,
     Unauthorized,
 )
-from civitai_skill.exchange import Flow, Service, Work, answered, json_of
+from civitai_skill.exchange import Flow, Service, Work, answered
 from civitai_skill.files import written
+from civitai_skill.replies import json_of
 from civitai_skill.workflow import Image
 
 BLOBS = "/v2/consumer/blobs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -78,54 +79,91 @@ class _Body:
 
     def __init__(self, request: httpx.Request) -> None:
         self._limit: int = request.extensions.get("limit", 64 * 1024 * 1024)
-        self._until = time.monotonic() + request.extensions.get("seconds", 300.0)
+        self.seconds: float = request.extensions.get("seconds", 300.0)
+        self._until = time.monotonic() + self.seconds
         self._parts: list[bytes] = []
         self._size = 0
+        self._unpack: Any = None
+
+    def begin(self, head: httpx.Response) -> None:
+        """Find out how it is packed. Nothing was asked for but `identity`."""
+        coding = head.headers.get("content-encoding", "identity").strip().lower()
+        if head.is_stream_consumed:
+            return  # made in this process: httpx has unpacked it
+        if coding in ("gzip", "x-gzip", "deflate"):
+            self._unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        elif coding not in ("", "identity"):
+            raise httpx.RemoteProtocolError("the body is packed in a way that was not asked for")
 
     def add(self, chunk: bytes) -> None:
+        """Take in some bytes, as they came."""
+        if self._unpack is not None:
+            # One byte above what is allowed is enough to know; a bomb unpacks no further.
+            try:
+                chunk = self._unpack.decompress(chunk, self._limit - self._size + 1)
+            except zlib.error:
+                raise httpx.RemoteProtocolError("the body does not unpack") from None
         self._size += len(chunk)
         if self._size > self._limit or time.monotonic() > self._until:
             raise TooLarge("the answer did not end")
         self._parts.append(chunk)
 
     def response(self, head: httpx.Response) -> httpx.Response:
-        # The chunks are decoded already, so the coding is not told any more; the length is kept
-        # because a reader compares it.
-        headers = [(k, v) for k, v in head.headers.multi_items() if k.lower() != "content-encoding"]
-        if len(headers) < len(head.headers.multi_items()):
-            headers = [(k, v) for k, v in headers if k.lower() != "content-length"]
+        """The answer with its whole body."""
+        if self._unpack is not None and not self._unpack.eof:
+            raise httpx.RemoteProtocolError("the body does not unpack to its end")
+        headers = head.headers.multi_items()
+        if "content-encoding" in head.headers:
+            # It is unpacked now; elsewhere the length is kept because a reader compares it.
+            packed = ("content-encoding", "content-length")
+            headers = [(k, v) for k, v in headers if k.lower() not in packed]
         whole = httpx.Response(head.status_code, content=b"".join(self._parts))
         whole.headers = httpx.Headers(headers)
         whole.request = head.request
         return whole
 
 
-def _garbled(error: httpx.DecodingError) -> httpx.TransportError:
-    """A body that does not unpack is one that did not come; httpx keeps the two apart."""
-    return httpx.RemoteProtocolError(str(error), request=error.request)
+def _as_transport(error: Exception) -> httpx.TransportError:
+    """Whatever the network code stumbles over is a request that did not come to its answer."""
+    if isinstance(error, httpx.TransportError):
+        return error
+    return httpx.LocalProtocolError(type(error).__name__)
 
 
 def _sent(http: httpx.Client, request: httpx.Request) -> httpx.Response:
     body = _Body(request)
-    head = http.send(request, stream=True, follow_redirects=False)
     try:
-        for chunk in head.iter_bytes():
-            body.add(chunk)
-    except httpx.DecodingError as error:
-        raise _garbled(error) from None
-    finally:
-        head.close()
-    return body.response(head)
+        head = http.send(request, stream=True, follow_redirects=False)
+        try:
+            body.begin(head)
+            if head.is_stream_consumed:
+                body.add(head.content)
+            else:
+                for chunk in head.iter_raw():
+                    body.add(chunk)
+        finally:
+            head.close()
+        return body.response(head)
+    except Exception as error:
+        raise _as_transport(error) from None
 
 
 async def _asent(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
     body = _Body(request)
-    head = await http.send(request, stream=True, follow_redirects=False)
     try:
-        async for chunk in head.aiter_bytes():
-            body.add(chunk)
-    except httpx.DecodingError as error:
-        raise _garbled(error) from None
-    finally:
-        await head.aclose()
-    return body.response(head)
+        with anyio.fail_after(body.seconds):
+            head = await http.send(request, stream=True, follow_redirects=False)
+            try:
+                body.begin(head)
+                if head.is_stream_consumed:
+                    body.add(head.content)
+                else:
+                    async for chunk in head.aiter_raw():
+                        body.add(chunk)
+            finally:
+                await head.aclose()
+        return body.response(head)
+    except TimeoutError:
+        raise TooLarge("the answer did not end") from None
+    except Exception as error:
+        raise _as_transport(error) from None

@@ -189,7 +189,8 @@ class TransportFailed(CivitaiError):
 class ApiError(CivitaiError):
     """The service answered, and the answer was an error.
 
-    Attributes: `status` (HTTP), `reasons` (the service's own words), `trace_id`, `key`.
+    Attributes: `status` (HTTP), `reasons` (the service's own words), `trace_id`, `key`;
+    `workflow_id` where the failed call was about a known workflow.
     """
 
     code = "api"
@@ -205,17 +206,20 @@ class ApiError(CivitaiError):
         hint: str = "",
         spent: Spent = "no",
         key: str | None = None,
+        workflow_id: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint, spent=spent)
         self.status = status
         self.reasons = tuple(reasons)
         self.trace_id = trace_id
         self.key = key
+        self.workflow_id = workflow_id
 
     def details(self) -> dict[str, Any]:
         return _present(
-            status=self.status, reasons=list(self.reasons), trace_id=self.trace_id, key=self.key
-        )
+            status=self.status, reasons=list(self.reasons), trace_id=self.trace_id, key=self.key,
+            id=self.workflow_id,
+        )  # fmt: skip
 
 
 class Unauthorized(ApiError):

@@ -8,32 +8,20 @@ run it sync and async.
 
 from __future__ import annotations
 
-import json
 import random
-import re
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import httpx
 
 from civitai_skill.config import Secret
 from civitai_skill.errors import (
-    ApiError,
-    BadRequest,
-    Forbidden,
-    NotEnoughBuzz,
-    NotFound,
-    RateLimited,
-    ServerError,
     Spent,
     TransportFailed,
-    Unauthorized,
-    shown,
 )
+from civitai_skill.replies import api_error, retry_after, unsettled
 
 T = TypeVar("T")
 
@@ -55,6 +43,10 @@ READ_TIMEOUT = 60.0
 PRICE_TIMEOUT = 180.0
 #: A long-poll is given this much longer than its `wait` to answer.
 POLL_MARGIN = 30.0
+#: An answer may go on arriving for this much longer than it may be silent.
+_BODY_SECONDS = 120.0
+#: Seconds by which a try may outlast its caller's deadline: an answer may just be on its way.
+_LATE = 3.0
 #: Bytes of a JSON answer; a page of 100 workflows is well below it.
 MAX_JSON = 64 * 1024 * 1024
 
@@ -136,8 +128,13 @@ class Service:
             url,
             params=params,
             content=content,
-            headers={"User-Agent": self.user_agent, **headers},
-            extensions={"timeout": timeouts, "limit": limit, "seconds": read + 120.0},
+            # Pictures are compressed already, and what was not asked for can't be a bomb.
+            headers={"User-Agent": self.user_agent, "Accept-Encoding": "identity", **headers},
+            extensions={
+                "timeout": timeouts,
+                "limit": limit,
+                "seconds": read + _BODY_SECONDS,
+            },
         )
 
 
@@ -156,7 +153,7 @@ def answered(
 
     The identical request goes out each time. Answers of 4xx other than 408 and 429 end it. Raises
     TransportFailed or ApiError; where `key` names a submit that may have been taken, `spent` is
-    "unknown". No pause goes past `give_up_at` (of `now`).
+    "unknown". No pause goes past `give_up_at` (of `now`); it is raised then, and not before.
     """
     unsure = False
     attempt = 0
@@ -164,6 +161,8 @@ def answered(
         attempt += 1
         response: httpx.Response | None = None
         trouble: Exception | None = None
+        if give_up_at is not None:
+            _hurry(request, give_up_at - now())
         try:
             response = yield request
         except httpx.TransportError as error:
@@ -176,14 +175,31 @@ def answered(
             if good or response.status_code >= 500 or response.status_code == 408:
                 unsure = True
             elif response.status_code not in RETRIED:
-                raise api_error(response, key=key, spent=_fate(key, unsure, workflow_id))
-        pause = service.retry.pause(attempt, response)
-        if pause is None or (give_up_at is not None and now() + pause > give_up_at):
+                raise api_error(
+                    response, key=key, spent=_fate(key, unsure, workflow_id),
+                    workflow_id=workflow_id,
+                )  # fmt: skip
+        # What does not end will not end the next time either.
+        endless = isinstance(trouble, TooLarge)
+        pause = None if endless else service.retry.pause(attempt, response)
+        late = pause is not None and give_up_at is not None and now() + pause > give_up_at
+        if late and give_up_at is not None:
+            yield max(0.0, give_up_at - now())
+        if pause is None or late:
             spent = _fate(key, unsure, workflow_id)
             if response is not None and not response.is_success:
-                raise api_error(response, key=key, spent=spent)
+                raise api_error(response, key=key, spent=spent, workflow_id=workflow_id)
             raise failed(trouble, about, attempt, spent, key, workflow_id)
         yield pause
+
+
+def _hurry(request: httpx.Request, left: float) -> None:
+    """No try goes on much longer than its caller waits."""
+    most = max(0.0, left) + _LATE
+    timeouts = request.extensions["timeout"]
+    for name in ("connect", "read", "write"):
+        timeouts[name] = min(timeouts[name], most)
+    request.extensions["seconds"] = min(request.extensions["seconds"], most)
 
 
 def _fate(key: str | None, unsure: bool, workflow_id: str | None) -> Spent:
@@ -204,10 +220,7 @@ def failed(
     what = "the answer was not readable" if trouble is None else _in_words(trouble)
     times = f"{tries} tries" if tries > 1 else "one try"
     if spent == "unknown":
-        hint = (
-            f"The service may have taken it. Its key is {key}: the same body sent again with this "
-            "key can't pay twice (client.settle does that)."
-        )
+        hint = unsettled(key)
     elif workflow_id is not None:
         hint = f"The work goes on. Look again with: civitai-skill get {workflow_id} --wait"
     else:
@@ -234,128 +247,3 @@ def _in_words(error: Exception) -> str:
         httpx.InvalidURL: "the address is not usable",
     }
     return next((words for kind, words in names.items() if isinstance(error, kind)), "it failed")
-
-
-# -- reading answers -------------------------------------------------------------------
-def is_object(response: httpx.Response) -> bool:
-    """Is the body a JSON object?"""
-    return isinstance(json_of(response), dict)
-
-
-def json_of(response: httpx.Response) -> Any:
-    """The body as JSON, or None when it is not JSON."""
-    try:
-        return json.loads(response.content)
-    except (ValueError, RecursionError):
-        return None
-
-
-def retry_after(response: httpx.Response, now: datetime | None = None) -> float | None:
-    """Seconds from a Retry-After header, given as seconds or as a date; None without one."""
-    text = response.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return min(float(text), 1e9)
-    try:
-        when = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - (now or datetime.now(UTC))).total_seconds())
-
-
-_NO_BUZZ = re.compile(r"insufficient\s*buzz|enough\s+(funds|buzz)", re.IGNORECASE)
-
-
-def api_error(response: httpx.Response, *, key: str | None = None, spent: Spent = "no") -> ApiError:
-    """An answer of 4xx or 5xx as the error it means.
-
-    The status for lack of Buzz is disputed between sources (400, 402, 403), so the words count.
-    """
-    status = response.status_code
-    body = json_of(response)
-    reasons = tuple(shown_reason(text) for text in reasons_of(body))
-    trace = body.get("traceId") if isinstance(body, dict) else None
-    said = "; ".join(reasons)
-    every = f"{said} {response.content[:2000]!r}"
-    kind: type[ApiError]
-    if status in (400, 402, 403) and _NO_BUZZ.search(every):
-        kind, message = NotEnoughBuzz, "The account has not enough Buzz for this."
-        hint = (
-            "Buy Buzz, or lower the price (draft quality, fewer pictures). Mature content is paid "
-            "in yellow Buzz only, whatever the blue balance is."
-        )
-    elif status == 401:
-        kind, message = Unauthorized, "The service does not accept this key."
-        hint = "Make a new key on civitai.com (account settings, API keys) and set CIVITAI_API_KEY."
-    elif status == 403:
-        kind, message = Forbidden, f"The key may not do this{_colon(said)}."
-        hint = "Check the key's scopes (AI services read and write) and the content settings."
-    elif status == 404:
-        kind, message = NotFound, f"The service knows no such thing for this key{_colon(said)}."
-        hint = "Check the id; workflows are kept for 30 days, and only their owner sees them."
-    elif status == 429:
-        kind, message = RateLimited, "The service asks for fewer requests."
-        hint = "Try again in a minute, with fewer at once."
-    elif status >= 500:
-        kind, message = ServerError, f"The service failed with status {status}{_colon(said)}."
-        hint = "This is the service's own trouble; try again later."
-    else:
-        kind = BadRequest
-        message = f"The service refused the request (status {status}){_colon(said)}."
-        hint = _refusal_hint(said)
-    if spent == "unknown":
-        hint += f" An earlier try may have been taken; its key is {key} (client.settle)."
-    return kind(
-        message,
-        status=status,
-        reasons=reasons,
-        trace_id=trace if isinstance(trace, str) else None,
-        hint=hint,
-        spent=spent,
-        key=key,
-    )
-
-
-def _refusal_hint(said: str) -> str:
-    lowered = said.lower()
-    if "tos" in lowered.split() or "blocked" in lowered:
-        return "Change the prompt; sending a blocked one again counts against the account."
-    if "mature" in lowered:
-        return "Allow mature content (it is paid in yellow Buzz), or change the prompt."
-    if "not enabled for generation" in lowered:
-        return "Choose another model or LoRA; this one can't be used for generation."
-    return "Change what it names and try again."
-
-
-def reasons_of(body: Any) -> list[str]:
-    """The service's own words from any of its error forms."""
-    if isinstance(body, str):
-        return [body] if body.strip() else []
-    if not isinstance(body, dict):
-        return []
-    found: list[str] = []
-    errors = body.get("errors")
-    if isinstance(errors, dict):
-        for field_name, texts in errors.items():
-            for text in texts if isinstance(texts, list) else [texts]:
-                if isinstance(text, str):
-                    found.append(text if field_name == "messages" else f"{field_name}: {text}")
-    elif isinstance(errors, list):
-        found += [text for text in errors if isinstance(text, str)]
-    for name in ("detail", "error", "message"):
-        if isinstance(body.get(name), str):
-            found.append(body[name])
-    if not found and isinstance(body.get("title"), str):
-        found.append(body["title"])
-    return list(dict.fromkeys(found))
-
-
-def shown_reason(text: str) -> str:
-    """A foreign text as it may stand in a message: one line, printable, not endless."""
-    flat = "".join(c if c.isprintable() else " " for c in text)
-    return shown(" ".join(flat.split()), 300)[1:-1]
-
-
-def _colon(said: str) -> str:
-    return f": {said}" if said else ""

@@ -29,9 +29,8 @@ from civitai_skill.exchange import (
     Retry,
     Service,
     answered,
-    is_object,
-    json_of,
 )
+from civitai_skill.replies import is_json, is_object, json_of
 from civitai_skill.workflow import Cost, Progress, Workflow
 
 WORKFLOWS = "/v2/consumer/workflows"
@@ -165,7 +164,7 @@ def get(
         workflow_id=workflow_id if committed else None,
         about=f"reading workflow {workflow_id}",
     )
-    read = Workflow.read({"id": workflow_id, **json_of(response)})
+    read = Workflow.read({**json_of(response), "id": workflow_id})
     return replace(read, http_status=response.status_code)
 
 
@@ -212,9 +211,9 @@ def wait(
             poll = 0.0  # an old deployment takes no number here; ask without
             continue
         except (TransportFailed, ApiError):
-            if latest is not None and now() + service.retry.cap >= deadline:
-                raise still_running(latest, timeout) from None
-            raise
+            if now() < deadline:
+                raise
+            raise still_running(latest or Workflow(workflow_id, "unknown"), timeout) from None
         early = now() - sent < asked - 0.5 or asked < 1
         waited = now() - started
         gap = min(30.0, max(1.0, waited / 2)) if early else 0.0
@@ -281,8 +280,9 @@ def health(service: Service) -> Flow[Health]:
     """Look once, without retries: the catalogue needs no key, the list of workflows does."""
     once = replace(service, retry=Retry(tries=1))
     url = f"{service.base_url}/v2/services?limit=1"
+    catalogue = once.anonymous("GET", url, read=10.0, limit=MAX_JSON)
     try:
-        yield from answered(once, once.anonymous("GET", url, read=10.0, limit=MAX_JSON))
+        yield from answered(once, catalogue, usable=is_json, about="the catalogue")
     except ApiError as error:
         return Health(True, None, error.message)
     except TransportFailed as error:
@@ -291,7 +291,7 @@ def health(service: Service) -> Flow[Health]:
         return Health(True, None)
     request = once.request("GET", WORKFLOWS, params={"take": 1}, read=10.0)
     try:
-        yield from answered(once, request, about="the list of workflows")
+        yield from answered(once, request, usable=is_object, about="the list of workflows")
     except (ApiError, TransportFailed) as error:
         refused = isinstance(error, Unauthorized | Forbidden)
         return Health(True, False if refused else None, error.message)
@@ -342,7 +342,9 @@ def release(
                 "nothing is held here",
             )
         )
-    price = sum(before.cost.paid.values()) or before.cost.total
+    # What was paid in yellow Buzz already stays.
+    paid = before.cost.by_currency
+    price = sum(n for name, n in paid.items() if name != "yellow") if paid else before.cost.total
     if tell is not None:
         tell(Releasing(before, price))
     if price is None or price > limit:
@@ -375,4 +377,4 @@ def cancel(service: Service, workflow_id: str) -> Flow[Canceled]:
         raise
     after = yield from get(service, workflow_id)
     refunded = sum(after.cost.refunded.values()) - sum(before.cost.refunded.values())
-    return Canceled(after, refunded, was_done=False)
+    return Canceled(after, refunded, was_done=after.done and after.status != "canceled")

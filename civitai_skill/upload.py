@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from civitai_skill.download import BLOBS
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.exchange import Flow, Service, answered, is_object, json_of
+from civitai_skill.exchange import Flow, Service, answered
+from civitai_skill.replies import is_object, json_of
 from civitai_skill.sources import Source
 
 

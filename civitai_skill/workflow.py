@@ -6,6 +6,7 @@ a JSON object. `raw` keeps the answer as it came.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -263,22 +264,22 @@ def _cost(cost: Mapping[str, Any], transactions: Mapping[str, Any]) -> Cost:
     for entry in _list(transactions, "list"):
         if not isinstance(entry, Mapping):
             continue
-        amount, account = _whole(entry, "amount"), _text(entry, "accountType") or "unknown"
+        amount, account = _price(entry, "amount"), _text(entry, "accountType") or "unknown"
         book = {"debit": paid, "credit": refunded}.get(str(entry.get("type")).lower())
         if amount is not None and book is not None:
             book[account] = book.get(account, 0) + amount
-    return Cost(_whole(cost, "total"), paid, refunded, cost.get("variable") is True)
+    return Cost(_price(cost, "total"), paid, refunded, cost.get("variable") is True)
 
 
 def _progress(step: Mapping[str, Any], status: str) -> Progress:
     jobs = [j for j in _list(step, "jobs") if isinstance(j, Mapping)]
     ahead = [_whole(_map(j, "queuePosition"), "precedingJobs") for j in jobs]
     rates = [step.get("estimatedProgressRate"), *(j.get("estimatedProgressRate") for j in jobs)]
-    rate = next((r for r in rates if isinstance(r, int | float) and not isinstance(r, bool)), None)
+    rate = next((r for r in map(_number, rates) if r is not None), None)
     preparing = _text(_map(step, "preparation"), "resource")
     return Progress(
         _text(step, "status") or status,
-        None if rate is None else 100 * min(max(float(rate), 0.0), 1.0),
+        None if rate is None else 100 * min(max(rate, 0.0), 1.0),
         next((a for a in ahead if a is not None), None),
         preparing,
     )
@@ -312,11 +313,21 @@ def _text(where: Mapping[str, Any], key: str) -> str | None:
 
 
 def _whole(where: Mapping[str, Any], key: str) -> int | None:
-    value = where.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    value = _number(where.get(key))
+    return None if value is None else int(value)
+
+
+def _price(where: Mapping[str, Any], key: str) -> int | None:
+    """Buzz, rounded up; what is below nothing is no price."""
+    value = _number(where.get(key))
+    return None if value is None or value < 0 else math.ceil(value)
+
+
+def _number(value: Any) -> float | None:
+    """A number. Beyond 2**53 it is no count of anything, and neither JSON nor SQLite keeps it."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**53:
         return None
-    # Beyond 2**53 it is no count of anything, and neither JSON nor SQLite keeps it.
-    return int(value) if abs(value) < 2**53 else None
+    return value
 
 
 def _map(where: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "air", "alive", "storage"),
     ("bundle", "config", "files", "scalars"),
     ("install", "request"),
-    ("engines", "workflow", "ledger"),
+    ("engines", "workflow", "ledger", "replies"),
     ("sources", "exchange", "sandbox", "evals", "purse"),
     ("bodies", "template", "download", "flows", "history", "choose"),
     ("upload", "delivery", "verify"),

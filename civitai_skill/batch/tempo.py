@@ -14,7 +14,8 @@ from typing import Any
 import anyio
 import httpx
 
-from civitai_skill.exchange import RETRIED, retry_after
+from civitai_skill.exchange import RETRIED
+from civitai_skill.replies import retry_after
 
 #: Requests at once in the beginning.
 FIRST = 4
