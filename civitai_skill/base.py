@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakKeyDictionary
 
 from civitai_skill import __version__, flows, generation, pricing, raw, resumption
 from civitai_skill.config import Secret, Settings
@@ -19,7 +20,7 @@ from civitai_skill.exchange import Flow, Retry, Service
 from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
 from civitai_skill.ledger import Ledger, Run, budget_of
 from civitai_skill.options import Asked, Buying, Call, Filters, Pricing
-from civitai_skill.purchase import Order
+from civitai_skill.purchase import Order, check_account
 from civitai_skill.sources import SourcePolicy
 from civitai_skill.workflow import Workflow
 
@@ -80,7 +81,8 @@ class BaseClient:
             own = Sandbox(memory) if own is None else own
             transport = SandboxTransport(own)
         self._transport = transport
-        self._where = _account(self.settings, own)
+        #: Names the service and the account, so that no run of another one is ever joined.
+        self.account = _account(self.settings, own)
 
     @classmethod
     def like(cls, other: BaseClient) -> Self:
@@ -88,7 +90,7 @@ class BaseClient:
         made = cls(
             settings=other.settings, retry=other._retry, ledger=False, transport=other._transport
         )
-        made.ledger, made._where, made._unsettled = other.ledger, other._where, other._unsettled
+        made.ledger, made.account, made._unsettled = other.ledger, other.account, other._unsettled
         return made
 
     def __repr__(self) -> str:
@@ -127,7 +129,7 @@ class BaseClient:
             limit=self.settings.max_buzz if call.max_buzz is None else call.max_buzz,
             ledger=self.ledger,
             budget=None if self.ledger is None else budget_of(self.settings.budget, self.ledger),
-            where=self._where,
+            account=self.account,
             purpose=call.purpose,
             again=call.again,
             joins=call.purpose not in PROGRAMS,
@@ -193,12 +195,11 @@ class BaseClient:
     def _settle(self, key: str) -> Flow[Workflow]:
         content = self._unsettled.get(key)
         run = self.ledger.run(key) if content is None and self.ledger is not None else None
-        if run is not None:
+        if run is not None and run.state != "dropped":
+            check_account(self.account, run)
             content = run.body
         if content is None:
-            raise RequestInvalid(
-                Problem("key", key, "the key of a submit that this client or its ledger knows")
-            )
+            raise RequestInvalid(Problem("key", key, "the key of a submit whose fate is open here"))
         workflow = yield from flows.submit(self._service, content, key)
         self._unsettled.pop(key, None)
         if self.ledger is not None:
@@ -219,12 +220,17 @@ class BaseClient:
         return resumption.resumed(self._service, order, run, timeout=timeout, out=folder)
 
 
+#: Names for sandboxes that live in memory, for as long as they live.
+_UNWRITTEN: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+
 def _account(settings: Settings, sandbox: Any) -> str:
-    """Names the service and the account, so that no run of another one is ever joined."""
     if not settings.sandbox:
         place = settings.base_url
-    elif sandbox is None or sandbox.memory is None:
-        place = f"sandbox:{uuid.uuid4().hex}"
+    elif sandbox is None:
+        place = f"sandbox:{uuid.uuid4().hex}"  # behind a transport of the caller's own
+    elif sandbox.memory is None:
+        place = _UNWRITTEN.setdefault(sandbox, f"sandbox:{uuid.uuid4().hex}")
     else:
         place = f"sandbox:{sandbox.memory}"
     mark = hashlib.sha256(settings.key.reveal().encode()).hexdigest()[:8]

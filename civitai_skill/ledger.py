@@ -56,12 +56,16 @@ _MIGRATIONS: tuple[str, ...] = (
     );
     CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
     """,
+    "ALTER TABLE runs ADD COLUMN account TEXT NOT NULL DEFAULT ''",
 )
 
 
 @dataclass(frozen=True)
 class Run:
-    """One purchase. `reserved` and `cost` are Buzz; `created` is seconds since 1970."""
+    """One purchase. `reserved` and `cost` are Buzz; `created` is seconds since 1970.
+
+    `account` names the service and the account that it was begun with.
+    """
 
     key: str
     identity: str
@@ -72,6 +76,7 @@ class Run:
     engine: str | None = None
     variant: str | None = None
     out: str | None = None
+    account: str = ""
     owner: str = ""
     created: float = 0.0
     state: State = "open"
@@ -201,6 +206,14 @@ class Ledger:
                 (key, n, str(path), size, sha256, self._clock()),
             )
 
+    def gone(self, key: str) -> None:
+        """The service does not know its workflow. A young one stays open: it may be found yet."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET state = 'closed', status = 'gone' WHERE key = ? AND created < ?",
+                (key, self._clock() - JOINABLE),
+            )
+
     def closed(self, key: str) -> None:
         """Nothing is left to do."""
         self._set(key, state="closed")
@@ -227,13 +240,14 @@ class Ledger:
             return _first(db, "workflow = ?", workflow)
 
     def unfinished(self) -> list[Run]:
-        """Open runs that nobody works on any more, oldest first."""
+        """Open runs that nobody works on any more, oldest first, whatever account they are of."""
         with self._transaction() as db:
             rows = db.execute("SELECT * FROM runs WHERE state = 'open' ORDER BY created").fetchall()
         return [run for run in map(_run, rows) if not self.alive(run)]
 
     def failed(self) -> list[Run]:
-        """Runs of the last 24 hours that failed or expired and were not tried again since."""
+        """Runs of the last 24 hours that failed or expired and were not tried again since, whatever
+        account they are of."""
         with self._transaction() as db:
             rows = db.execute(
                 "SELECT * FROM runs r WHERE state = 'closed' AND status IN ('failed', 'expired')"

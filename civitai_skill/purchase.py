@@ -51,8 +51,9 @@ class Order:
     open. `joins` says what happens to the same request while this process itself is still making
     it: True reports it (a caller that repeats itself), False buys it too (a program that wants
     several). `unpriced` lets a price through that nobody tells; `sources` says which sources may
-    be named. `purpose` is for the ledger's reader; `where` tells accounts and services apart;
-    `keep` gets the key and bytes of a submit whose fate stayed unknown.
+    be named. `purpose` is for the ledger's reader; `account` tells accounts and services apart;
+    `apart` False says that the caller's key alone names a purchase, whatever the account. `keep`
+    gets the key and bytes of a submit whose fate stayed unknown.
     """
 
     request: ImageRequest
@@ -60,7 +61,8 @@ class Order:
     limit: int
     ledger: Ledger | None = None
     budget: Budget | None = None
-    where: str = ""
+    account: str = ""
+    apart: bool = True
     purpose: str = "python"
     again: bool = False
     joins: bool = False
@@ -90,7 +92,8 @@ def bought(service: Service, order: Order, out: Path | None = None) -> Flow[Boug
     ledger = order.ledger
     # A key of the caller's own is the purchase's name, wherever its pictures go.
     place = out if order.terms.external_id is None else None
-    identity = identity_of(order.request, decided, opened, order.terms, order.where, place)
+    where = order.account if order.apart else ""
+    identity = identity_of(order.request, decided, opened, order.terms, where, place)
     if ledger is not None:
         earlier = yield Work(partial(earlier_run, ledger, order, identity))
         if earlier is not None:
@@ -110,6 +113,7 @@ def bought(service: Service, order: Order, out: Path | None = None) -> Flow[Boug
         engine=decided.family,
         variant=decided.variant,
         out=None if out is None else str(out.absolute()),
+        account=order.account,
     )
     return (yield from held(ledger, run, _made(service, order, run, decided)))
 
@@ -180,21 +184,45 @@ def _gone_on(service: Service, order: Order, run: Run, decided: Plan) -> Flow[Bo
 
 
 def taken_up(service: Service, order: Order, run: Run) -> Flow[tuple[Workflow, Run]]:
-    """Make an open run this process's own, and give its workflow: looked at, or sent again."""
+    """Make an open run this process's own, and give its workflow: looked at, or sent again.
+
+    Raises NotFound where the service does not know it any more, RequestInvalid where it would have
+    to be sent again for another account: that would be a second purchase.
+    """
     assert order.ledger is not None, "only a ledger has runs to take up"
+    if run.workflow is None:
+        check_account(order.account, run)
     mine: Run = yield Work(partial(order.ledger.take_up, run.key))
     workflow = yield from held(order.ledger, mine, _looked_or_sent(service, order, mine))
     return workflow, mine
 
 
+def check_account(account: str, run: Run) -> None:
+    """Raises RequestInvalid where a run was begun with another account or service."""
+    if run.account != account:
+        why = "this purchase was begun with another key or service, and would be a second one here"
+        accepted = "the key and service that it was begun with"
+        raise RequestInvalid(
+            Problem("key", None, accepted, None, why),
+            hint="To buy it with this key as well: again=True (--again).",
+        )
+
+
 def _looked_or_sent(service: Service, order: Order, run: Run) -> Flow[Workflow]:
-    if run.workflow is not None:
-        try:
-            return (yield from flows.get(service, run.workflow, committed=True))
-        except NotFound:
-            # The service forgot it. Under its own key it is told again, or made for the first time.
-            pass
-    return (yield from _sent(service, order, run, certain=False))
+    if run.workflow is None:
+        return (yield from _sent(service, order, run, certain=False))
+    try:
+        return (yield from flows.get(service, run.workflow, committed=True))
+    except NotFound as error:
+        # Sent again it would be made, and paid, a second time.
+        if order.ledger is not None:
+            yield from noted(partial(order.ledger.gone, run.key))
+        error.message = f"The service does not know workflow {run.workflow} for this key."
+        error.hint = (
+            "It was bought before; workflows are kept for 30 days, and only their owner sees them. "
+            "Nothing was bought now. To buy it anew: again=True (--again)."
+        )
+        raise
 
 
 def sent(service: Service, order: Order, run: Run) -> Flow[Workflow]:

@@ -31,7 +31,7 @@ def bought_body(service: Service, order: Order, body: Mapping[str, Any]) -> Flow
     """
     own = _checked(body)
     named = replace(order, terms=pricing.Terms(external_id=own.pop("externalId", None)))
-    identity = hashed({"body": own, "where": order.where})
+    identity = hashed({"body": own, "where": order.account})
     ledger = order.ledger
     if ledger is not None:
         earlier = yield Work(partial(earlier_run, ledger, named, identity))
@@ -53,6 +53,7 @@ def bought_body(service: Service, order: Order, body: Mapping[str, Any]) -> Flow
         reserved=price,
         engine=engine,
         variant=variant,
+        account=order.account,
     )
     if ledger is not None:
         yield Work(partial(ledger.begin, run, again=True, budget=order.budget))

@@ -14,7 +14,7 @@ from civitai_skill.events import Resumed
 from civitai_skill.exchange import Flow, Service, Work
 from civitai_skill.generation import finished
 from civitai_skill.ledger import Run
-from civitai_skill.purchase import Bought, Order, sent, taken_up
+from civitai_skill.purchase import Bought, Order, check_account, sent, taken_up
 from civitai_skill.workflow import is_moderation
 
 
@@ -29,6 +29,7 @@ def resumed(
     folder = out or Path(run.out or ".")
     yield Work(partial(download.ready_folder, folder))
     if run.state == "closed":
+        check_account(order.account, run)
         return (yield from _once_more(service, order, run, folder, timeout))
     order.tell(Resumed(run))
     workflow, mine = yield from taken_up(service, order, run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,16 +15,20 @@ from civitai_skill import (
     AsyncCivitai,
     BadRequest,
     Civitai,
+    Forbidden,
     ImageRequest,
+    NotFound,
     RequestInvalid,
     StillRunning,
     TransportFailed,
     build_workflow,
 )
+from civitai_skill.adapters.cli import main
 from civitai_skill.events import Resumed, Submitted, Submitting
-from civitai_skill.ledger import Ledger
+from civitai_skill.ledger import _MIGRATIONS, Ledger
 from civitai_skill.resumption import next_attempt
 from civitai_skill.sandbox import Fault, Sandbox
+from civitai_skill.storage import Storage
 from tests.books import RETRY, charged, client, left_by_a_dead_process, run
 
 
@@ -293,15 +298,90 @@ def test_attempts_are_counted_on() -> None:
     ]
 
 
-def test_a_run_whose_workflow_the_service_forgot_is_made_under_its_own_key(
+def test_a_run_whose_workflow_the_service_does_not_know_is_not_made_a_second_time(
     box: Sandbox, tmp_path: Path
 ) -> None:
+    asked: dict[str, Any] = {"out": tmp_path / "out", "timeout": 10}
     with client(box, tmp_path) as buyer:
         with pytest.raises(StillRunning):
-            buyer.generate("a fox [sandbox:slow=1]", out=tmp_path / "out", timeout=0.1)
-        assert buyer.ledger is not None
-        left_by_a_dead_process(buyer.ledger)
+            buyer.generate("a fox [sandbox:slow=1]", **{**asked, "timeout": 0.1})
         box.script(Fault("get", "status", status=404))
-        result = buyer.generate("a fox [sandbox:slow=1]", out=tmp_path / "out", timeout=10)
+        with pytest.raises(NotFound, match="does not know workflow") as unknown:
+            buyer.generate("a fox [sandbox:slow=1]", **asked)
+        result = buyer.generate("a fox [sandbox:slow=1]", **asked)
 
+    assert "Nothing was bought now" in unknown.value.hint
     assert (result.resumed, len(result.paths), charged(box)) == (True, 1, 3)
+
+
+def test_an_old_run_that_the_service_forgot_is_closed(ledger: Ledger) -> None:
+    ledger.begin(run("young"), again=True, budget=None)
+    old = Ledger(ledger.path, clock=lambda: time.time() - 31 * 86400)
+    old.begin(run("old"), again=True, budget=None)
+    for key in ("young", "old"):
+        ledger.gone(key)
+
+    assert [r["state"] for r in ledger.history()] == ["open", "closed"]
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_run_of_another_account_is_never_made_with_this_one(
+    box: Sandbox, tmp_path: Path, answered: bool
+) -> None:
+    fault = Fault("get", "reset", times=None) if answered else Fault("submit", "reset", times=3)
+    box.script(fault)
+    with Civitai("first", sandbox=box, home=tmp_path, retry=RETRY) as buyer:
+        with pytest.raises(TransportFailed):
+            buyer.generate("a fox [sandbox:slow=1]", out=tmp_path)
+        assert buyer.ledger is not None
+        (left,) = buyer.ledger.unfinished()
+    box.clear()
+    paid = charged(box)
+    with Civitai("second", sandbox=box, home=tmp_path, retry=RETRY) as other:
+        with pytest.raises(NotFound if answered else RequestInvalid):
+            other.resume(left)
+        if not answered:
+            with pytest.raises(RequestInvalid, match="another key"):
+                other.settle(left.key)
+
+    assert charged(box) == paid
+
+
+def test_resume_leaves_alone_what_another_key_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CIVITAI_SKILL_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CIVITAI_API_KEY", "first")
+    words = ["generate", "a fox [sandbox:slow=1]", "--timeout", "0", "--out", str(tmp_path)]
+    assert main([*words, "--sandbox"]) == StillRunning.exit_code
+    id = json.loads(capsys.readouterr().out)["id"]
+
+    monkeypatch.setenv("CIVITAI_API_KEY", "second")
+    assert main(["resume", "--sandbox"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"resumed": [], "left_alone": [id]}
+    monkeypatch.setenv("CIVITAI_API_KEY", "first")
+    assert main(["resume", "--sandbox"]) == 0
+    assert [r["id"] for r in json.loads(capsys.readouterr().out)["resumed"]] == [id]
+
+
+def test_what_the_service_refused_can_not_be_settled(box: Sandbox, tmp_path: Path) -> None:
+    box.script(Fault("submit", "status", status=403))
+    with client(box, tmp_path) as buyer:
+        with pytest.raises(Forbidden):
+            buyer.generate("a fox", external_id="mine", out=tmp_path)
+        with pytest.raises(RequestInvalid, match="whose fate is open"):
+            buyer.settle("mine")
+
+    assert charged(box) == 0
+
+
+def test_a_ledger_of_an_earlier_form_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    with Storage(path, _MIGRATIONS[:1]).transaction() as db:
+        db.execute(
+            "INSERT INTO runs (key, identity, purpose, body, wanted, reserved, owner, created)"
+            " VALUES ('k', 'r1:a', 'python', x'7b7d', 1, 3, 'gone', 0)"
+        )
+    (left,) = Ledger(path).unfinished()
+
+    assert (left.key, left.account) == ("k", "")

@@ -262,7 +262,7 @@ class _Batch:
             out=self.out,
             batch=self.name,
             # The keys alone say what is the same: a batch goes on after the account's key changed.
-            order=replace(order, unpriced=self.unpriced, where=""),
+            order=replace(order, unpriced=self.unpriced, apart=False),
             terms=call.terms,
             timeout=given.get("timeout", TIMEOUT),
             allowance=(limit - told.price) // max(1, told.unpriced),

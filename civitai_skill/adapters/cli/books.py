@@ -22,7 +22,12 @@ def resume(given: argparse.Namespace, output: Output) -> int:
         runs = client.ledger.unfinished()
         if given.retry_failed:
             runs += client.ledger.failed()
+        others = [run.workflow or run.key for run in runs if run.account != client.account]
+        if others:
+            output.say(f"Left alone, begun with another key or service: {', '.join(others)}")
         for run in runs:
+            if run.account != client.account:
+                continue
             try:
                 result = client.resume(
                     run,
@@ -39,7 +44,7 @@ def resume(given: argparse.Namespace, output: Output) -> int:
                 results.append({**result_so_far, "key": run.key, "error": told.as_dict()})
                 code = code or told.exit_code
     text = "\n".join(_line(r) for r in results) or "nothing was left open"
-    output.answer({"resumed": results}, text)
+    output.answer({"resumed": results, "left_alone": others}, text)
     return code
 
 
