@@ -23,7 +23,7 @@ from civitai_skill.events import Tell
 from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
 from civitai_skill.ledger import Run
 from civitai_skill.options import Asked, Buying, Filters, Pricing
-from civitai_skill.pool import divided
+from civitai_skill.pool import UNLIMITED, divided
 from civitai_skill.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Civitai(BaseClient):
 
     def __init__(self, key: Any = None, **settings: Any) -> None:
         super().__init__(key, **settings)
-        self._http = httpx.Client(transport=self._transport)
+        self._http = httpx.Client(transport=self._transport, limits=UNLIMITED)
 
     def close(self) -> None:
         """Close the connections. Work that was submitted goes on."""
@@ -178,7 +178,7 @@ class AsyncCivitai(BaseClient):
 
     def __init__(self, key: Any = None, **settings: Any) -> None:
         super().__init__(key, **settings)
-        self._http = httpx.AsyncClient(transport=self._transport or divided())
+        self._http = httpx.AsyncClient(transport=self._transport or divided(), limits=UNLIMITED)
 
     async def close(self) -> None:
         """Close the connections. Work that was submitted goes on."""

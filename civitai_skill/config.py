@@ -163,11 +163,11 @@ def _checked_key(text: str, where: str) -> str:
 
 
 def _checked_url(url: str) -> str:
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        usable = False
+        parts, usable = urlsplit(""), False
     if not usable or parts.query or parts.fragment or parts.username or parts.password:
         raise ConfigError(
             f"{shown(_without_user(url))} is not a base URL.",
@@ -200,7 +200,7 @@ def _limit(env: Mapping[str, str]) -> int:
     text = env.get("CIVITAI_MAX_BUZZ", "").strip()
     if not text:
         return DEFAULT_MAX_BUZZ
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) < 10:
         return int(text)
     raise ConfigError(
         f"CIVITAI_MAX_BUZZ is {shown(text)}.", hint="Set it to a whole number of Buzz, such as 300."

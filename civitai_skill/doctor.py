@@ -11,6 +11,7 @@ from civitai_skill import __version__
 from civitai_skill.client import Civitai
 from civitai_skill.config import Settings
 from civitai_skill.errors import ConfigError, TransportFailed
+from civitai_skill.ledger import budget_of
 
 #: What each extra brings, by the module that shows it is there.
 EXTRAS = {"langchain": "langchain_core", "mcp": "mcp", "rest": "fastapi"}
@@ -43,6 +44,7 @@ def examine(settings: Settings) -> Report:
     """Look at everything once, in at most about half a minute; nothing is spent or changed."""
     with Civitai(settings=settings) as client:
         health = client.health()
+        books, kept = _books(client)
     where = "the sandbox" if settings.sandbox else settings.base_url
     key = f"found ({settings.key_source})" if settings.key else "not found"
     if settings.sandbox and not settings.key:
@@ -60,11 +62,25 @@ def examine(settings: Settings) -> Report:
         ("sandbox", f"{'in use' if settings.sandbox else 'off'}, "
                     f"{'has' if memory.exists() else 'no'} state in {memory}"),
         ("home", str(settings.home)),
+        ("ledger", books),
         ("max_buzz", f"{settings.max_buzz} Buzz a call"),
     )  # fmt: skip
     extras = tuple((name, find_spec(module) is not None) for name, module in EXTRAS.items())
     step, code = _next(settings, health.reachable, health.key_accepted)
+    if kept is not None:
+        step, code = kept.hint, kept.exit_code
     return Report(facts, extras, step, code)
+
+
+def _books(client: Civitai) -> tuple[str, ConfigError | None]:
+    """The ledger and the budget: in words, and what is wrong with them."""
+    assert client.ledger is not None, "this client was made with one"
+    try:
+        budget = budget_of(client.settings.budget, client.ledger)
+        told = "no budget" if budget is None else f"{budget}, {client.ledger.used(budget)} used"
+        return f"{client.ledger.path} ({told})", None
+    except ConfigError as error:
+        return error.message, error
 
 
 def _next(settings: Settings, reachable: bool, accepted: bool | None) -> tuple[str, int]:

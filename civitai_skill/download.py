@@ -6,7 +6,6 @@ follows the bytes, not the URL.
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +25,7 @@ from civitai_skill.errors import (
 )
 from civitai_skill.exchange import Flow, Service, Work, answered
 from civitai_skill.files import written
+from civitai_skill.pixels import Unreadable, kind_of, opened
 from civitai_skill.replies import json_of
 from civitai_skill.workflow import Image
 
@@ -37,6 +37,8 @@ MAX_PIXELS = 300_000_000
 # 164 KB were seen to take 9 s (civitai-api facts, section 6).
 READ_TIMEOUT = 60.0
 _HOPS = 5
+#: How often one way is tried that brought something broken; `answered` has tries of its own.
+_TRIES = 3
 _SUFFIXES = {"JPEG": ".jpeg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif"}
 
 
@@ -50,7 +52,11 @@ class Fetched:
 
 
 class _Broken(Exception):
-    """The bytes are no whole picture."""
+    """What came is no whole picture. `passing` says that the same way may lead to one yet."""
+
+    def __init__(self, why: str, *, passing: bool = True) -> None:
+        super().__init__(why)
+        self.passing = passing
 
 
 def fetch(service: Service, image: Image, workflow_id: str) -> Flow[Fetched]:
@@ -62,7 +68,7 @@ def fetch(service: Service, image: Image, workflow_id: str) -> Flow[Fetched]:
     ways = [_by_url, _by_refresh, _by_id] if image.url else [_by_refresh, _by_id]
     last = "it has no address"
     for way in ways:
-        for attempt in range(1, service.retry.tries + 1):
+        for attempt in range(1, _TRIES + 1):
             try:
                 response = yield from way(service, image)
                 checked = yield Work(partial(_checked, response))
@@ -74,7 +80,7 @@ def fetch(service: Service, image: Image, workflow_id: str) -> Flow[Fetched]:
             except _Broken as error:
                 last = str(error)
                 pause = service.retry.pause(attempt)
-                if pause is None:
+                if not error.passing or attempt == _TRIES or pause is None:
                     break
                 yield pause
             except (TransportFailed, ApiError) as error:
@@ -116,15 +122,15 @@ def _followed(service: Service, url: str) -> Flow[httpx.Response]:
     for _ in range(_HOPS):
         try:
             if urlsplit(url).scheme not in ("https", "http"):
-                raise _Broken("its address is not http or https")
+                raise _Broken("its address is not http or https", passing=False)
             request = service.anonymous("GET", url, read=READ_TIMEOUT, limit=MAX_BYTES)
         except (ValueError, httpx.InvalidURL):
-            raise _Broken("its address can't be read") from None
+            raise _Broken("its address can't be read", passing=False) from None
         response = yield from answered(service, request, about="a picture")
         if not response.is_redirect:
             return response
         url = _target(response)
-    raise _Broken("its address redirects without end")
+    raise _Broken("its address redirects without end", passing=False)
 
 
 def _target(response: httpx.Response) -> str:
@@ -134,29 +140,21 @@ def _target(response: httpx.Response) -> str:
     try:
         return str(urljoin(str(response.request.url), str(location)))
     except ValueError:
-        raise _Broken("a redirect leads to an address that can't be read") from None
+        raise _Broken("a redirect leads to an address that can't be read", passing=False) from None
 
 
 def _checked(response: httpx.Response) -> Fetched:
-    from PIL import Image as Pillow
-    from PIL import UnidentifiedImageError
-
     data = response.content
     told = response.headers.get("content-length", "")
-    if told.isdigit() and int(told) != len(data) and "content-encoding" not in response.headers:
+    if told.isdigit() and int(told) != len(data):
         raise _Broken(f"only {len(data)} of {told} bytes came")
     if not data:
         raise _Broken("the answer was empty")
     try:
-        with Pillow.open(io.BytesIO(data), formats=list(_SUFFIXES)) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise _Broken(f"it has more than {MAX_PIXELS // 10**6} million pixels")
-            picture.load()
-            return Fetched(data, _SUFFIXES[picture.format or ""], picture.size)
-    except UnidentifiedImageError:
-        raise _Broken("what came is not a picture") from None
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
-        raise _Broken("what came is a broken picture") from None
+        with opened(data, list(_SUFFIXES), MAX_PIXELS) as picture:
+            return Fetched(data, _SUFFIXES[kind_of(picture)], picture.size)
+    except Unreadable as error:
+        raise _Broken(f"what came is {error}", passing=error.broken) from None
 
 
 # -- the disk --------------------------------------------------------------------------

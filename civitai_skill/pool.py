@@ -11,6 +11,9 @@ from urllib.request import getproxies
 
 import httpx
 
+#: Where httpx keeps one pool (behind a proxy, and in the sync client), nobody queues for it.
+UNLIMITED = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+
 #: Pools, and connections a pool keeps when idle. 500 in flight are about 8 in each of 64.
 POOLS = 64
 KEPT = 8

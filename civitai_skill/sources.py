@@ -2,21 +2,22 @@
 
 A source is an https URL, a data URL or a local file. Local files and data URLs are opened here:
 type and size are checked, WebP becomes PNG (a WebP source makes the service fail without a
-reason), the EXIF orientation is applied and the rest of EXIF, location included, is left behind.
+reason), the EXIF orientation is applied, and what else the file tells about people and places is
+left behind.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import io
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.pixels import Unreadable, bared, encoded, kind_of, opened, turned
 
 if TYPE_CHECKING:
     from civitai_skill.request import ImageRequest
@@ -81,6 +82,12 @@ def _place(url: str) -> tuple[str, str, int | None] | None:
         return None
 
 
+def _is_address(text: str) -> bool:
+    """Is it a URL that names a host, and nothing that a reader would stumble over?"""
+    place = _place(text)
+    return place is not None and bool(place[1]) and all(33 <= ord(c) < 127 for c in text)
+
+
 #: Names that only mean something inside a network (RFC 6761, RFC 6762, RFC 8375 and habit).
 _INSIDE = ("localhost", "local", "internal", "lan", "home", "corp", "intranet", "arpa")
 
@@ -108,9 +115,9 @@ def open_source(
     """Open one source; a URL comes back as it is. Raises RequestInvalid."""
     policy.check(text, field)
     lowered = text[:8].lower()
+    if lowered.startswith(("https://", "http://")) and not _is_address(text):
+        raise _refused(field, text, "this URL names no host, or holds characters that no URL has")
     if lowered.startswith("https://"):
-        if not urlsplit(text).hostname:
-            raise _refused(field, text, "this URL names no host")
         return text
     if lowered.startswith("http://"):
         if policy.is_own(text):
@@ -150,7 +157,7 @@ def _from_file(text: str, field: str) -> bytes:
             what = "a folder" if path.is_dir() else "no such file"
             raise _refused(field, text, what)
         if path.stat().st_size > MAX_BYTES:
-            raise _refused(field, text, f"larger than {MAX_BYTES // 2**20} MiB")
+            raise _too_large(field, text)
         return path.read_bytes()
     except RequestInvalid:
         raise
@@ -164,7 +171,7 @@ def _from_data_url(text: str, field: str) -> bytes:
     if not comma or not head.lower().startswith("data:image/"):
         raise _refused(field, text, "not a data URL of a picture")
     if len(body) > MAX_BYTES * 3 // 2:
-        raise _refused(field, text, f"larger than {MAX_BYTES // 2**20} MiB")
+        raise _too_large(field, text)
     try:
         if head.lower().endswith(";base64"):
             return base64.b64decode(body, validate=True)
@@ -174,35 +181,28 @@ def _from_data_url(text: str, field: str) -> bytes:
 
 
 def _opened(data: bytes, field: str, shown_as: str) -> Source:
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
     if len(data) > MAX_BYTES:
-        raise _refused(field, shown_as, f"larger than {MAX_BYTES // 2**20} MiB")
+        raise _too_large(field, shown_as)
     try:
-        with Image.open(io.BytesIO(data), formats=list(_MIMES)) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise _refused(field, shown_as, f"more than {MAX_PIXELS // 10**6} million pixels")
-            kind = picture.format or ""
-            picture.load()
-            private = bool(picture.getexif()) or "xmp" in picture.info
-            if kind != "WEBP" and not private:
-                return Source(data, _MIMES[kind], picture.size)
-            upright: Any = ImageOps.exif_transpose(picture)
-            for kept in ("exif", "xmp", "XML:com.adobe.xmp"):
-                upright.info.pop(kept, None)
-            out = io.BytesIO()
-            if kind == "JPEG":
-                upright.save(out, "JPEG", quality=95)
-            else:
-                upright.save(out, "PNG")
-                kind = "PNG"
-            return Source(out.getvalue(), _MIMES[kind], upright.size)
-    except UnidentifiedImageError:
-        raise _refused(field, shown_as, "not a jpeg, png or webp picture") from None
-    except RequestInvalid:
-        raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise _refused(field, shown_as, "a broken picture; it can't be decoded") from None
+        with opened(data, list(_MIMES), MAX_PIXELS) as picture:
+            kind, upright = kind_of(picture), turned(picture)
+            bare = bared(data, kind) if upright is picture else None
+            if bare is None:
+                kind = "JPEG" if kind == "JPEG" else "PNG"
+                bare = encoded(upright, kind)
+            size = upright.size
+    except Unreadable as error:
+        why = str(error)
+        if why == "not a picture":
+            why = "not a jpeg, png or webp picture"
+        raise _refused(field, shown_as, why) from None
+    if len(bare) > MAX_BYTES:
+        raise _too_large(field, shown_as)
+    return Source(bare, _MIMES[kind], size)
+
+
+def _too_large(field: str, shown_as: str) -> RequestInvalid:
+    return _refused(field, shown_as, f"larger than {MAX_BYTES // 2**20} MiB")
 
 
 def _refused(field: str, given: str, why: str) -> RequestInvalid:

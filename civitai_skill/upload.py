@@ -21,8 +21,8 @@ def upload(service: Service, source: Source) -> Flow[str]:
     blob = json_of(response)
     blocked, url = blob.get("blockedReason"), blob.get("url")
     refused = isinstance(blocked, str) and blocked.lower() != "none"
-    if refused or not isinstance(url, str) or not url:
-        why = f"blocked by the service: {blocked}" if refused else "the service gave no address"
+    if refused or not isinstance(url, str) or not url or blob.get("available") is False:
+        why = f"blocked by the service: {blocked}" if refused else "the service did not keep it"
         raise RequestInvalid(
             Problem("images", f"{len(source.data)} bytes", "another picture", None, why)
         )

@@ -16,7 +16,7 @@ from civitai_skill.delivery import Generation, Place
 from civitai_skill.drivers import adrive
 from civitai_skill.ledger import Run
 from civitai_skill.options import Call
-from civitai_skill.pool import divided
+from civitai_skill.pool import UNLIMITED, divided
 from civitai_skill.purchase import Bought, Order, bought
 
 #: Requests at once when nothing else is said.
@@ -31,7 +31,7 @@ class Worker(AsyncCivitai):
         super().__init__(key, **settings)
         self.tempo = Tempo(CONCURRENCY)
         self._http: httpx.AsyncClient = PacedClient(
-            self.tempo, transport=self._transport or divided()
+            self.tempo, transport=self._transport or divided(), limits=UNLIMITED
         )
 
     def rules(self, call: Call) -> Order:

@@ -14,6 +14,8 @@ def identify(given: Mapping[str, Any]) -> tuple[str | None, str | None]:
     Of several variants with the same form, the one with the most matching fixed values wins; a
     default model counts, so that a checkpoint names its variant.
     """
+    if not isinstance(given.get("engine"), str):
+        return None, None  # every form names its engine; a default must not stand in for it
     best: tuple[int, str, str] | None = None
     for family in catalog.families():
         for variant in family.variants:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from civitai_skill.errors import ConfigError
 from civitai_skill.storage import connected
 
 Record = dict[str, Any]
@@ -43,6 +44,17 @@ class Memory:
 
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.RLock()
+        try:
+            self._open(path)
+        except (sqlite3.Error, OSError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ConfigError(
+                f"The sandbox's state in {path} can't be used: {reason}.",
+                hint="Set CIVITAI_SKILL_HOME to a folder that can be written to, or move the file "
+                "away.",
+            ) from None
+
+    def _open(self, path: Path | None) -> None:
         self._db = (
             sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             if path is None

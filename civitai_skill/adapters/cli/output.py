@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import shlex
 import sys
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from civitai_skill.errors import CivitaiError, Problem, RequestInvalid, explain
+
+#: Commands whose --out is where pictures go.
+_SAVING = frozenset({"generate", "get", "again"})
+
+#: A command that a message tells to go on with, its id, and its folder where it names one.
+_NAMED = re.compile(
+    r"civitai-skill (?:get|resume|cancel|query|release)\b(?: [\w-]*\d[\w-]*)?(?: --wait)?"
+    r"(?P<out> --out FOLDER)?"
+)
 
 
 class Output:
@@ -24,6 +36,8 @@ class Output:
         self.workflow_id: str | None = None
         self.key: str | None = None
         self.resumed = False
+        self._flags = _flags(given)
+        self._out: str | None = given.out if given.command in _SAVING else None
         self.live = sys.stderr.isatty() and not self.quiet
         self._line = ""
         self._started = time.monotonic()
@@ -59,7 +73,7 @@ class Output:
         """A message on a line of its own; silent with --quiet."""
         if not self.quiet:
             self._clear()
-            print(_printable(text), file=sys.stderr, flush=True)
+            print(_printable(self._here(text)), file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
         """A message that --quiet does not silence."""
@@ -78,6 +92,16 @@ class Output:
             print(f"{_printable(text)}, {elapsed:.0f} s", file=sys.stderr, flush=True)
         self._line = text
 
+    def _here(self, text: str) -> str:
+        """The text, its commands leading to the place that this one works in."""
+        return _NAMED.sub(self._placed, text)
+
+    def _placed(self, found: re.Match[str]) -> str:
+        command, out = found[0].removesuffix(found["out"] or ""), found["out"] or ""
+        if self._out and command.startswith("civitai-skill get"):
+            out = f" --out {shlex.quote(self._out)}"
+        return command + out + self._flags
+
     def _clear(self) -> None:
         if self.live and self._line:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
@@ -86,6 +110,7 @@ class Output:
     def failure(self, error: CivitaiError) -> int:
         """Tell an error in both forms and give its exit code."""
         told = explain(error)
+        told = replace(told, hint=self._here(told.hint))
         self._clear()
         print(_printable(f"civitai-skill: {told.text()}"), file=sys.stderr, flush=True)
         if self.json:
@@ -112,6 +137,7 @@ class Output:
             spent = "unknown"
         else:
             text, spent = "Interrupted before anything was submitted. No Buzz was spent.", "no"
+        text = self._here(text)
         print(f"\ncivitai-skill: {text}", file=sys.stderr, flush=True)
         if self.json:
             error = {"code": "interrupted", "message": text, "spent": spent}
@@ -128,6 +154,13 @@ class Output:
         if self.json:
             error = {"code": "defect", "message": "a defect of civitai-skill"}
             print(_json({"id": self.workflow_id, "error": error}), flush=True)
+
+
+def _flags(given: argparse.Namespace) -> str:
+    """What must stand behind a command, so that it finds what this one began."""
+    flags = " --sandbox" if getattr(given, "sandbox", False) else ""
+    ledger = getattr(given, "ledger", None)
+    return flags + (f" --ledger {shlex.quote(ledger)}" if ledger else "")
 
 
 def _json(data: Any) -> str:
