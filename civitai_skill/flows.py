@@ -284,7 +284,8 @@ def health(service: Service) -> Flow[Health]:
     try:
         yield from answered(once, catalogue, usable=is_json, about="the catalogue")
     except ApiError as error:
-        return Health(True, None, error.message)
+        # Whoever sends a visitor elsewhere is a network's sign-in page, not the service.
+        return Health(error.status >= 400, None, error.message)
     except TransportFailed as error:
         return Health(False, None, error.message)
     if not service.key:

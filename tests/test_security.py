@@ -9,6 +9,7 @@ import os
 import stat
 import struct
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from PIL import Image
 from civitai_skill import Civitai, CivitaiError, RequestInvalid, Toolbox, run_batch
 from civitai_skill.adapters.cli import main
 from civitai_skill.errors import TransportFailed
-from civitai_skill.exchange import Retry
+from civitai_skill.exchange import Retry, Service
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.sources import SourcePolicy, open_source
 
@@ -219,21 +220,31 @@ def test_a_picture_bomb_is_not_opened(tmp_path: Path, bomb: Callable[[], bytes])
         open_source(str(source))
 
 
+@pytest.mark.parametrize("twice", [False, True])
 def test_an_answer_that_unpacks_without_end_is_cut_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, twice: bool
 ) -> None:
-    monkeypatch.setattr("civitai_skill.flows.MAX_JSON", 1_000_000)
-    packed = gzip.compress(b"[" * 100_000_000)
+    assert Service.request.__kwdefaults__ is not None
+    monkeypatch.setitem(Service.request.__kwdefaults__, "limit", 1_000_000)
+    packed, coding = gzip.compress(b"[" * 100_000_000), "gzip"
+    if twice:
+        packed, coding = gzip.compress(packed), "gzip, gzip"
 
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, content=packed, headers={"Content-Encoding": "gzip"})
+        assert request.headers["accept-encoding"] == "identity"
+        whole = httpx.ByteStream(packed)  # as it comes from the network, not unpacked by httpx
+        return httpx.Response(200, stream=whole, headers={"Content-Encoding": coding})
 
     transport = httpx.MockTransport(answer)
+    tracemalloc.start()
     with (
         Civitai(KEY, home=tmp_path, transport=transport, retry=RETRY) as client,
         pytest.raises(TransportFailed),
     ):
         client.get("1-2")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 20_000_000
 
 
 # -- terminals ---------------------------------------------------------------------------
