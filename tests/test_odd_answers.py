@@ -219,7 +219,7 @@ def unreachable(request: httpx.Request) -> httpx.Response:
     [
         (always(200, text="<html></html>"), 4),
         (always(302, headers={"Location": "file:///etc/passwd"}), 4),
-        (unreachable, 8),
+        (unreachable, 10),
         (always(200, content=b"\x89PNG\r\n\x1a\n cut off"), 12),
     ],
     ids=["a page", "a file", "no usable host", "a broken picture"],
