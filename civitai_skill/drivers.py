@@ -123,10 +123,12 @@ class _Body:
         return whole
 
 
-def _as_transport(error: Exception) -> httpx.TransportError:
-    """Whatever the network code stumbles over is a request that did not come to its answer."""
-    if isinstance(error, httpx.TransportError):
-        return error
+#: What the network code was seen to stumble over where an address is odd: a host that is no name,
+#: a port that is no port. It means that the request did not come to its answer.
+_STUMBLES = (ValueError, OverflowError, OSError, ExceptionGroup, httpx.InvalidURL)
+
+
+def _stumbled(error: Exception) -> httpx.TransportError:
     return httpx.LocalProtocolError(type(error).__name__)
 
 
@@ -144,8 +146,8 @@ def _sent(http: httpx.Client, request: httpx.Request) -> httpx.Response:
         finally:
             head.close()
         return body.response(head)
-    except Exception as error:
-        raise _as_transport(error) from None
+    except _STUMBLES as error:
+        raise _stumbled(error) from None
 
 
 async def _asent(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
@@ -165,5 +167,5 @@ async def _asent(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Respo
         return body.response(head)
     except TimeoutError:
         raise TooLarge("the answer did not end") from None
-    except Exception as error:
-        raise _as_transport(error) from None
+    except _STUMBLES as error:
+        raise _stumbled(error) from None
