@@ -58,7 +58,12 @@ def test_options_are_checked_like_the_rest() -> None:
     )
     assert [(p.field, p.accepted, p.nearest) for p in refused.problems] == [
         ("options.cfgScale", "the field guidance", None),
-        ("options.modelVersion", "another variant", None),
+        (
+            "options.modelVersion",
+            "the field variant, one of klein-4b, klein-9b, klein-4b-base, klein-9b-base, "
+            "klein-9b-kv",
+            None,
+        ),
         (
             "options.enablePromptExpnsion",
             "one of imageMetadata, enablePromptExpansion",

@@ -5,6 +5,7 @@ Its wire forms stand in `flux2_forms.py`.
 
 from __future__ import annotations
 
+from civitai_skill.engines.cautions import sdcpp_cautions
 from civitai_skill.engines.family import Family, Variant, Way
 from civitai_skill.engines.flux2_forms import (
     DevComfyCreate,
@@ -207,9 +208,11 @@ FAMILY = Family(
         }
     ),
     mature="civitai",
+    cautions=sdcpp_cautions("klein"),
     licence="klein 4b Apache-2.0; klein 9b and dev non-commercial weights; flex, pro, max closed",
     notes=(
         "Names of the knobs differ inside the family; the wrong one is refused by the service.",
+        "Keep klein to euler with simple, discrete or sgm_uniform.",
         "dev, flex, pro and max pass a second content filter at the provider; klein does not.",
     ),
     conflicts=(

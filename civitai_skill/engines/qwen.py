@@ -5,9 +5,13 @@ Its wire forms stand in `qwen_forms.py`.
 
 from __future__ import annotations
 
-from civitai_skill.engines.family import Family, Retired, Values, Variant, Way
+from dataclasses import replace
+
+from civitai_skill.engines.cautions import DISTORTING, schedules, sdcpp_cautions
+from civitai_skill.engines.family import Family, Retired, Sizes, Values, Variant, Way
 from civitai_skill.engines.needs import LOOK_UP, NO_MASK, Fit
 from civitai_skill.engines.qwen_forms import (
+    GRID,
     FalCreate,
     FalEdit,
     FalProCreate,
@@ -23,6 +27,15 @@ from civitai_skill.engines.wire import Wire
 # "latest" moves under a seed, so the version is pinned: 2512 draws best, 2511 edits best.
 _DRAW: Values = {"version": "2512"}
 _EDIT: Values = {"version": "2511"}
+
+
+_SMALL: Sizes = {
+    "1:1": (1024, 1024),
+    "4:3": (1152, 864),
+    "3:2": (1248, 832),
+    "16:9": (1360, 768),
+    "21:9": (1568, 672),
+}
 
 
 def _open() -> tuple[Way, ...]:
@@ -99,6 +112,7 @@ FAMILY = Family(
             avoid_for="quick drafts",
             seconds="15-35",
             aliases=("image", "open"),
+            sizes_at={"draft": _SMALL},
             notes=(
                 "Guidance 2 to 4; 30 steps for text.",
                 "options.version: 2512 (create, variant) makes people look less plastic, 2511 "
@@ -167,18 +181,14 @@ FAMILY = Family(
         "16:9": (1664, 928),
         "21:9": (1792, 768),
     },
-    sizes_at={
-        "draft": {
-            "1:1": (1024, 1024),
-            "4:3": (1152, 864),
-            "3:2": (1248, 832),
-            "16:9": (1360, 768),
-            "21:9": (1568, 672),
-        }
-    },
-    multiple=8,
+    multiple=GRID,
     ecosystems=frozenset({"qwen"}),
     mature="civitai",
+    cautions=(
+        *sdcpp_cautions("20b"),
+        replace(DISTORTING, variants=("20b",)),
+        schedules("is poor", "karras", "exponential", variants=("20b",)),
+    ),
     licence="20b Apache-2.0; 2.0, 2.0-pro and 3.0-pro closed",
     notes=(
         "Only 20b takes LoRAs, steps and guidance, and only Civitai's own moderation applies to "
@@ -186,7 +196,7 @@ FAMILY = Family(
         "Prompt rewriting is switched off; options.promptExtend or options.enablePromptExpansion "
         "true switches it on, for 60 to 90 seconds more.",
         "21:9 is outside what 20b was trained on.",
-        "Keep 20b to euler with simple: ays gives black pictures, gits noise, karras is poor.",
+        "Keep 20b to euler with simple.",
     ),
     conflicts=(
         "20b's native side: 1024 (recipe page) or 1328 (maker, and the base of the price). Taken: "

@@ -25,6 +25,9 @@ from civitai_skill.engines.wire import (
 from civitai_skill.errors import Problem
 from civitai_skill.scalars import Flag, Text, Whole
 
+#: Pixels that width and height divide by.
+GRID = 8
+
 _Side = Annotated[Whole, Field(ge=0, le=2048)]
 _Negative = Annotated[Text, Field(max_length=500)]
 _Three = Annotated[list[Text], Field(min_length=1, max_length=3)]
@@ -134,6 +137,18 @@ class Hosted(Wire):
         return None
 
 
+_LEAST = 512 * 512
+
+
+def _enough(width: int, height: int) -> tuple[int, int]:
+    """The nearest size that has the pixels: the longer side kept, the shorter one raised."""
+    longer = max(width, height) // GRID * GRID
+    if longer * 2048 < _LEAST:
+        return 512, 512
+    shorter = -(-_LEAST // (longer * GRID)) * GRID
+    return (longer, shorter) if width >= height else (shorter, longer)
+
+
 class HostedCreate(Hosted):
     operation: Literal["createImage"] = "createImage"
     model_name: Literal["3.0-pro", "2.0-pro", "2.0", "max", "plus"] = Field("2.0", alias="model")
@@ -146,10 +161,10 @@ class HostedCreate(Hosted):
         if width is None or height is None:
             missing = "width" if width is None else "height"
             return Problem(missing, None, "both width and height", None, "one was left out")
-        if width * height < 512 * 512:
+        if width * height < _LEAST:
             accepted = "512x512 to 2048x2048 pixels in all"
-            given = f"{width}x{height}"
-            return Problem("width", given, accepted, "512x512", "too few pixels")
+            near = "{}x{}".format(*_enough(width, height))
+            return Problem("width", f"{width}x{height}", accepted, near, "too few pixels")
         return super().objection()
 
 
