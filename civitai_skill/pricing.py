@@ -184,8 +184,8 @@ def _fits(decided: Plan, price: int, limit: int, request: ImageRequest) -> str:
     fewer = limit * decided.quantity // price
     if decided.quantity > fewer > 0:
         return f"{fewer} of the {decided.quantity} pictures would fit."
-    for quality in _CHEAPER[request.quality]:
-        for said in ({}, {"variant": None}) if request.variant is not None else ({},):
+    for said in ({}, {"variant": None}) if request.variant is not None else ({},):
+        for quality in _CHEAPER[request.quality]:
             cost = _within(decided, price, limit, request, quality=quality, **said)
             if cost is not None:
                 without = "Without variant, " if said else ""

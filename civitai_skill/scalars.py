@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import Annotated, Any
 
@@ -38,9 +37,10 @@ def _model(value: str) -> str:
 
 
 def _representable(value: Any) -> Any:
-    """A whole number beyond any float as the largest one, so that the field's own limit answers."""
-    if isinstance(value, int) and abs(value) > sys.float_info.max:
-        return math.copysign(sys.float_info.max, value)
+    """A number beyond any float as the largest one, so that the field's own limit answers."""
+    most = sys.float_info.max
+    if isinstance(value, int | float) and abs(value) > most:
+        return most if value > 0 else -most
     return value
 
 

@@ -114,6 +114,7 @@ def _ways(version: int, comfy: Values, sdcpp: Values, high: Values) -> tuple[Way
 
 
 _FEW = {"steps": 4, "guidance": 1}
+_NOISE = "gave a third party noise"
 
 FAMILY = Family(
     name="flux1",
@@ -179,8 +180,8 @@ FAMILY = Family(
     cautions=(
         *sdcpp_cautions(),
         DISTORTING,
-        Caution("fewer than 20 steps gave a third party noise", "steps", Outside(20), ("dev",)),
-        Caution("guidance outside 1 to 4.5 gave a third party noise", "guidance", Outside(1, 4.5), ("dev",)),
+        Caution(f"fewer than 20 steps {_NOISE}", "steps", Outside(20), ("dev",)),
+        Caution(f"guidance outside 1 to 4.5 {_NOISE}", "guidance", Outside(1, 4.5), ("dev",)),
     ),
     licence="dev and krea non-commercial weights; schnell Apache-2.0",
     notes=(
