@@ -22,6 +22,7 @@ MODEL_TYPES = frozenset({"checkpoint", "diffuser", "diffusionmodel", "unet", "mo
 TYPES = LORA_TYPES | MODEL_TYPES | {"embedding", "hypernet", "vae", "controlnet", "upscaler"}
 
 EXAMPLE = "urn:air:sdxl:lora:civitai:123456@789012"
+MODEL_EXAMPLE = "urn:air:sdxl:checkpoint:civitai:133005@348913"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Air:
     @classmethod
     def parse(cls, text: str) -> Air:
         """Read an AIR. Raises ValueError when the text is not one."""
-        match = _PATTERN.search(text)
+        match = _PATTERN.fullmatch(text)
         if match is None:
             raise ValueError(f"not an AIR; one looks like {EXAMPLE}")
         parts = match.groupdict()
@@ -65,7 +66,7 @@ class Air:
 
 def is_air(text: str) -> bool:
     """Does the text follow the published grammar?"""
-    return _PATTERN.search(text) is not None
+    return _PATTERN.fullmatch(text) is not None  # `$` alone lets a newline at the end pass
 
 
 def plain(name: str) -> str:

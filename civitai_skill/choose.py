@@ -236,8 +236,7 @@ def _planned(arguments: dict[str, Any], fits: list[Fit], limits: Limits) -> Plan
 
 
 def _most(price: Price) -> float:
-    known = price.cap if price.cap is not None else price.buzz
-    return math.inf if known is None else known
+    return math.inf if price.most is None else price.most
 
 
 def _order(variant: Variant, asked: tuple[Need, ...], choice: Choice) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from civitai_skill.engines.plan import Plan
+from civitai_skill.opening import carrying
 from civitai_skill.pricing import Terms
 from civitai_skill.request import ImageRequest
 from civitai_skill.sources import Source
@@ -29,12 +30,12 @@ def identity_of(
     out: Path | None,
 ) -> str:
     """The tagged hash of a purchase, such as `r1:9f86d0...`."""
-    made = decided.form.sent()
+    sources = [s if isinstance(s, str) else hashlib.sha256(s.data).hexdigest() for s in opened]
+    made = carrying(decided, sources).form.sent()
     if request.seed is None:
         made.pop("seed", None)
     for name in ("image", "images"):
         made.pop(name, None)
-    sources = [s if isinstance(s, str) else hashlib.sha256(s.data).hexdigest() for s in opened]
     return hashed(
         {
             "input": made,

@@ -91,14 +91,4 @@ class Call:
         self.terms = Terms(
             **{name: fields.pop(name) for name in Terms.__dataclass_fields__ if name in fields}
         )
-        self.request = _request(asked, fields)
-
-
-def _request(asked: Asked, fields: dict[str, Any]) -> ImageRequest:
-    if isinstance(asked, ImageRequest):
-        if not fields:
-            return asked
-        return ImageRequest(**{n: getattr(asked, n) for n in asked.model_fields_set} | fields)
-    if isinstance(asked, Mapping):
-        return ImageRequest(**{**asked, **fields})
-    return ImageRequest(**{"prompt": asked, **fields})
+        self.request = ImageRequest.of(asked, **fields)

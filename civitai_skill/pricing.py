@@ -6,23 +6,17 @@ what counts where it is not certain, what is said when it is too much.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from civitai_skill import flows
+from civitai_skill import flows, opening
 from civitai_skill.engines.plan import Plan, Price, plan
 from civitai_skill.errors import NotEnoughBuzz, OverBudget, RequestInvalid
 from civitai_skill.exchange import Flow, Service, Work
-from civitai_skill.request import ImageRequest
-from civitai_skill.sources import (
-    EVERY_SOURCE,
-    INLINE_BYTES,
-    Source,
-    SourcePolicy,
-    open_sources,
-    replaced,
-)
+from civitai_skill.request import ImageRequest, Quality
+from civitai_skill.sources import EVERY_SOURCE, INLINE_BYTES, Source, SourcePolicy
 from civitai_skill.template import template
 from civitai_skill.upload import upload
 
@@ -76,16 +70,12 @@ def decide(
     request: ImageRequest, policy: SourcePolicy = EVERY_SOURCE
 ) -> Flow[tuple[Plan, list[Source | str]]]:
     """Open the sources and choose the form; nothing is sent. Raises RequestInvalid."""
-    opened: list[Source | str] = yield Work(lambda: open_sources(request, policy))
-    sizes = tuple(None if isinstance(s, str) else s.size for s in opened)
-    decided = plan(request, sources=sizes)
-    return decided, opened
+    found: tuple[Plan, list[Source | str]] = yield Work(lambda: opening.decided(request, policy))
+    return found
 
 
 def placed(service: Service, decided: Plan, opened: list[Source | str]) -> Flow[Plan]:
     """Put the sources where the service can read them: small ones inside, large ones uploaded."""
-    if not opened:
-        return decided
     places: list[str] = []
     for source in opened:
         if isinstance(source, str):
@@ -94,9 +84,7 @@ def placed(service: Service, decided: Plan, opened: list[Source | str]) -> Flow[
             places.append(source.data_url())
         else:
             places.append((yield from upload(service, source)))
-    name = "images" if "images" in type(decided.form).model_fields else "image"
-    value: Any = places if name == "images" else places[0]
-    return replace(decided, form=decided.form.model_copy(update={name: value}))
+    return opening.carrying(decided, places)
 
 
 def quoted(service: Service, decided: Plan, terms: Terms) -> Flow[flows.Quote]:
@@ -119,7 +107,7 @@ def guarded(
     Raises OverBudget or NotEnoughBuzz.
     """
     price = decided.price
-    most = price.cap if price.cap is not None else price.buzz
+    most = price.most
     quote: flows.Quote | None = None
     tell(Priced(decided, price, None, limit))
     if most is None or most > ASK_ABOVE:
@@ -192,17 +180,37 @@ def over_budget(decided: Plan, price: int, limit: int, request: ImageRequest) ->
 
 
 def _fits(decided: Plan, price: int, limit: int, request: ImageRequest) -> str:
-    each = price / decided.quantity
-    if decided.quantity > 1 and limit >= each:
-        return f"{int(limit / each)} of the {decided.quantity} pictures would fit."
-    for quality in ("standard", "draft"):
-        if request.quality == quality:
-            continue
-        said: dict[str, Any] = {"quality": quality, "variant": None, "images": [], "strength": None}
-        try:
-            cheaper = plan(replaced(request, []).model_copy(update=said)).price.buzz
-        except RequestInvalid:
-            continue
-        if cheaper is not None and cheaper <= limit:
-            return f"quality={quality} would cost about {cheaper} Buzz."
+    """What of this would be within the limit, priced as a request of its own."""
+    fewer = limit * decided.quantity // price
+    if decided.quantity > fewer > 0:
+        return f"{fewer} of the {decided.quantity} pictures would fit."
+    for said in ({}, {"variant": None}) if request.variant is not None else ({},):
+        for quality in _CHEAPER[request.quality]:
+            cost = _within(decided, price, limit, request, quality=quality, **said)
+            if cost is not None:
+                without = "Without variant, " if said else ""
+                return f"{without}quality={quality} would cost about {cost} Buzz."
     return ""
+
+
+_CHEAPER: Mapping[Quality, tuple[Quality, ...]] = {
+    "draft": (),
+    "standard": ("draft",),
+    "high": ("standard", "draft"),
+}
+
+
+def _within(
+    decided: Plan, price: int, limit: int, request: ImageRequest, **said: Any
+) -> int | None:
+    """What the request, said otherwise, would cost (Buzz), where it is the same work for less."""
+    try:
+        other = plan(request.model_copy(update=said), sources=decided.sources)
+    except RequestInvalid:
+        return None
+    own, cost = decided.price.most, other.price.most
+    if cost is None or other.operation != decided.operation:
+        return None
+    if own is not None and price > own:
+        cost = math.ceil(cost * price / own)  # the service asks more than is documented
+    return cost if cost <= limit and cost < price else None

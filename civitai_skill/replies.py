@@ -176,4 +176,4 @@ def shown_reason(text: str) -> str:
 
 
 def _colon(said: str) -> str:
-    return f": {said}" if said else ""
+    return f": {said.rstrip('.')}" if said else ""

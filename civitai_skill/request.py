@@ -7,6 +7,7 @@ engines' business (`civitai_skill.engines`).
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -23,7 +24,7 @@ from pydantic_core import ErrorDetails
 
 from civitai_skill.air import EXAMPLE
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.scalars import AirText, Number, Text, Whole
+from civitai_skill.scalars import AirText, Limited, ModelText, Text, Whole
 
 Quality = Literal["draft", "standard", "high"]
 
@@ -43,6 +44,10 @@ def _proportion(value: str) -> str:
     if value != "auto" and not all(float(part) for part in value.split(":")):
         raise ValueError("a side of the ratio is nothing; write it as 16:9")
     return value
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _known_format(value: Any) -> Any:
@@ -68,7 +73,7 @@ class Lora(Spoken):
     """A LoRA by its AIR, and how strongly it acts (0 to 4; most are made for 0.6 to 1)."""
 
     air: AirText = Field(description=f"AIR of the LoRA, such as {EXAMPLE}.")
-    strength: Annotated[Number, Field(ge=0, le=4)] = Field(
+    strength: Annotated[Limited, Field(ge=0, le=4)] = Field(
         default=1.0, description="0 to 4; most LoRAs are made for 0.6 to 1."
     )
 
@@ -97,7 +102,7 @@ class ImageRequest(Spoken):
         default=None,
         description="Backend where a family has several (sdcpp, comfy, fal). Leave it out.",
     )
-    quality: Quality = Field(
+    quality: Annotated[Quality, BeforeValidator(_lower)] = Field(
         default="standard",
         description="draft, standard or high: which variant and settings the family takes. "
         "Fields given beside it win.",
@@ -118,14 +123,14 @@ class ImageRequest(Spoken):
     steps: Annotated[Whole, Field(ge=1)] | None = Field(
         default=None, description="Denoising steps."
     )
-    guidance: Number | None = Field(
+    guidance: Limited | None = Field(
         default=None, description="How closely the prompt is followed (CFG scale)."
     )
     sampler: Text | None = Field(default=None, description="Sampler, in the route's own spelling.")
     scheduler: Text | None = Field(
         default=None, description="Noise schedule, in the route's own spelling."
     )
-    model: AirText | None = Field(
+    model: ModelText | None = Field(
         default=None, description="AIR of a checkpoint, where the engine takes one."
     )
     loras: list[Lora] = Field(default=[], description="LoRAs: a list of {air, strength}.")
@@ -133,7 +138,7 @@ class ImageRequest(Spoken):
         default=[],
         description="Source pictures: https URL, data URL or local file. They make it an edit.",
     )
-    strength: Annotated[Number, Field(ge=0, le=1)] | None = Field(
+    strength: Annotated[Limited, Field(ge=0, le=1)] | None = Field(
         default=None,
         description="With one source picture: a variant of it; 0 keeps the source, 1 ignores it.",
     )
@@ -154,6 +159,19 @@ class ImageRequest(Spoken):
             why = "says how far to leave a source picture, and there is none"
             raise RequestInvalid(Problem("strength", self.strength, "images with it", None, why))
         return self
+
+    @classmethod
+    def of(cls, asked: ImageRequest | str | Mapping[str, Any], /, **fields: Any) -> ImageRequest:
+        """A request from a request, a prompt or fields, with more fields; RequestInvalid."""
+        if isinstance(asked, ImageRequest):
+            return cls(**asked.said() | fields) if fields else asked
+        if isinstance(asked, Mapping):
+            return cls(**{str(name): value for name, value in asked.items()} | fields)
+        return cls(**{"prompt": asked, **fields})
+
+    def said(self) -> dict[str, Any]:
+        """The fields that were said, as they are."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
 
     def given(self, name: str) -> bool:
         """Was the field said, and not as null?"""
@@ -238,6 +256,8 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
     if kind == "value_error":
         why = str(detail["msg"]).removeprefix("Value error, ")
         return Problem(name, given if loc else None, "", None, why)
+    if name == "aspect_ratio":
+        return Problem(name, given, "two numbers with a colon, such as 16:9")
     return Problem(name, given, expected(detail), nearest_bound(detail))
 
 
@@ -262,8 +282,6 @@ def expected(detail: ErrorDetails) -> str:
     }
     if kind in words:
         return words[kind]
-    if kind == "string_pattern_mismatch":
-        return "two numbers with a colon, such as 16:9"
     if kind == "greater_than_equal":
         return f"{context['ge']:g} or more"
     if kind == "less_than_equal":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AllowInfNan, BeforeValidator, PlainSerializer, Strict
 
-from civitai_skill.air import EXAMPLE, is_air
+from civitai_skill.air import EXAMPLE, MODEL_EXAMPLE, is_air
 
 
 def _integral(value: Any) -> Any:
@@ -25,14 +26,29 @@ def _unicode(value: str) -> str:
     return value
 
 
-def _air(value: str) -> str:
+def _air(value: str, example: str = EXAMPLE) -> str:
     if not is_air(value):
-        raise ValueError(f"not an AIR; one looks like {EXAMPLE}")
+        raise ValueError(f"not an AIR; one looks like {example}")
+    return value
+
+
+def _model(value: str) -> str:
+    return _air(value, MODEL_EXAMPLE)
+
+
+def _representable(value: Any) -> Any:
+    """A number beyond any float as the largest one, so that the field's own limit answers."""
+    most = sys.float_info.max
+    if isinstance(value, int | float) and abs(value) > most:
+        return most if value > 0 else -most
     return value
 
 
 Whole = Annotated[int, Strict(), BeforeValidator(_integral)]
 Number = Annotated[float, Strict(), AllowInfNan(False), PlainSerializer(_short)]
+#: A number whose field has limits.
+Limited = Annotated[Number, BeforeValidator(_representable)]
 Flag = Annotated[bool, Strict()]
 Text = Annotated[str, Strict(), AfterValidator(_unicode)]
 AirText = Annotated[Text, AfterValidator(_air)]
+ModelText = Annotated[Text, AfterValidator(_model)]

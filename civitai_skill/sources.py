@@ -11,11 +11,13 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from civitai_skill.air import plain
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.pixels import Unreadable, bared, encoded, kind_of, opened, turned
 
@@ -129,25 +131,27 @@ def open_source(
 
 
 def open_sources(request: ImageRequest, policy: SourcePolicy = EVERY_SOURCE) -> list[Source | str]:
-    """Open every source of a request, in order. Raises RequestInvalid."""
+    """Open every source of a request, in the order of `named`. Raises RequestInvalid."""
+    return [open_source(text, field, policy) for field, text in named(request)]
+
+
+def named(request: ImageRequest) -> list[tuple[str, str]]:
+    """Every source of a request with its field: its pictures, then what guides control nets."""
     many = len(request.images) > 1
-    return [
-        open_source(text, f"images.{i}" if many else "images", policy)
-        for i, text in enumerate(request.images)
-    ]
+    found = [(f"images.{i}" if many else "images", text) for i, text in enumerate(request.images)]
+    for key, nets in request.options.items():
+        if plain(key) == "controlnets" and isinstance(nets, list):
+            for i, net in enumerate(nets):
+                found += [(f"options.{key}.{i}.{part}", text) for part, text in guiding(net)]
+    return found
 
 
-def inline(request: ImageRequest) -> ImageRequest:
-    """The same request with every local source inside it as a data URL. Raises RequestInvalid."""
-    if not request.images:
-        return request
-    opened = open_sources(request)
-    return replaced(request, [s if isinstance(s, str) else s.data_url() for s in opened])
-
-
-def replaced(request: ImageRequest, images: list[str]) -> ImageRequest:
-    """The same request with other sources."""
-    return request.model_copy(update={"images": images})
+def guiding(net: Any) -> Iterator[tuple[str, str]]:
+    """The sources of one control net by its part; an AIR is none, the service has it."""
+    for part in ("image", "mask"):
+        text = net.get(part) if isinstance(net, Mapping) else None
+        if isinstance(text, str) and not text.lower().startswith("urn:air:"):
+            yield part, text
 
 
 def _from_file(text: str, field: str) -> bytes:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from civitai_skill.engines.plan import Plan, plan
+from civitai_skill.engines.plan import Plan
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.request import ImageRequest
 
@@ -23,7 +23,7 @@ KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def build_workflow(
-    request: ImageRequest,
+    request: ImageRequest | Mapping[str, Any],
     *,
     tags: Sequence[str] = (),
     metadata: Mapping[str, Any] | None = None,
@@ -32,16 +32,17 @@ def build_workflow(
     currencies: Sequence[str] | None = None,
     priority: str | None = None,
 ) -> dict[str, Any]:
-    """Give exactly the JSON that is sent for a request.
+    """Give exactly the JSON that is sent for a request, or for its fields.
 
-    A local source picture is read and put in as a data URL. Where the engine takes a seed and none
+    A local source picture is read and put in as a data URL; when it is sent, one above 512 KiB is
+    uploaded first and its address stands there instead. Where the engine takes a seed and none
     is given, one is chosen, so two calls differ. `currencies` limits the accounts that may pay;
     left out, the service's own order holds. Raises RequestInvalid.
     """
-    from civitai_skill.sources import inline
+    from civitai_skill.opening import decided, inlined
 
     return template(
-        plan(inline(request)),
+        inlined(*decided(ImageRequest.of(request))),
         tags=tags,
         metadata=metadata,
         external_id=external_id,

@@ -97,7 +97,7 @@ def test_settings_and_fixed_values_fit_their_forms(family: Family) -> None:
 
 @each
 def test_recommended_sizes_divide_and_fit_a_form(family: Family) -> None:
-    tables = [family.sizes, *family.sizes_at.values()]
+    tables = [family.sizes, *(t for v in family.variants for t in v.sizes_at.values())]
     assert {tuple(table) for table in tables} == {tuple(family.sizes)}
     for table in tables:
         for ratio, (width, height) in table.items():
@@ -125,7 +125,7 @@ _OPTIONAL = _Optional()
 
 @each
 def test_ecosystems_are_in_the_spelling_for_comparing(family: Family) -> None:
-    for name in family.ecosystems | family.part_ecosystems:
+    for name in family.ecosystems | family.embedding_ecosystems:
         assert name == plain(name)
 
 

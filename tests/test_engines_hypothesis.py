@@ -38,6 +38,7 @@ def _roads() -> dict[type[Wire], list[tuple[Family, Variant, Way]]]:
 
 
 ROADS = _roads()
+MOST_PICTURES = 12
 
 
 def _key(form: type[Wire]) -> str:
@@ -59,13 +60,13 @@ def _loras(engine: str) -> st.SearchStrategy[list[dict[str, Any]]]:
     return st.lists(lora, max_size=3, unique_by=lambda lora: lora["air"])
 
 
-def _value(facts: dict[str, Any], engine: str) -> st.SearchStrategy[Any]:
+def _value(facts: dict[str, Any], engine: str, part: str = "vae") -> st.SearchStrategy[Any]:
     """Any value that the document's facts about a field allow."""
     if "enum" in facts:
         enum = facts["enum"]
         return st.sampled_from(DIGEST["enums"][enum] if isinstance(enum, str) else enum)
     if facts.get("pattern") == "air":
-        return _air(engine, "vae")
+        return _air(engine, part)
     kind = facts["type"]
     low, high = facts.get("minimum"), facts.get("maximum")
     if kind == "integer":
@@ -75,7 +76,7 @@ def _value(facts: dict[str, Any], engine: str) -> st.SearchStrategy[Any]:
     if kind == "boolean":
         return st.booleans()
     if kind == "array":
-        return st.lists(_value(facts["items"], engine), max_size=3)
+        return st.lists(_value(facts["items"], engine, "embedding"), max_size=3)
     if kind == "object":
         nested = DIGEST["objects"][facts["object"]]
         needed = {n: _value(f, engine) for n, f in nested.items() if f.get("required")}
@@ -135,7 +136,8 @@ def _requests(
             fields[name] = _loras(family.name)
         elif name == "seed":
             bits = int(facts[wire]["format"].removeprefix("int"))
-            fields[name] = st.integers(1, 2 ** (bits - 1) - 1)
+            # Each picture of a batch has a seed, one higher than the one before.
+            fields[name] = st.integers(1, 2 ** (bits - 1) - MOST_PICTURES)
         elif name == "model":
             fields[name] = _air(family.name, "checkpoint")
         elif name not in ImageRequest.model_fields:

@@ -227,3 +227,56 @@ def test_pixels_off_the_grid_are_refused_with_the_nearest_on_it() -> None:
     assert plan(qwen).size == (1000, 1000)
     seedream = ImageRequest(prompt="a fox", engine="seedream", width=1001, height=999)
     assert plan(seedream).size == (1001, 999)
+
+
+def test_two_wrong_sides_are_both_named() -> None:
+    for size, nearest in (((10, 9000), [512, 2048]), ((1000, 1001), [992, 1008])):
+        with pytest.raises(RequestInvalid) as refused:
+            plan(ImageRequest(prompt="a fox", width=size[0], height=size[1]))
+        found = [(p.field, p.nearest) for p in refused.value.problems]
+        assert found == list(zip(("width", "height"), nearest, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(100, 2048), (2048, 104), (520, 507), (507, 520), (9, 9), (2041, 129)]
+)
+def test_the_nearest_hosted_size_is_one_that_passes(width: int, height: int) -> None:
+    size = {"width": width, "height": height}
+    with pytest.raises(RequestInvalid) as refused:
+        plan(_hosted_qwen(**size))
+    for problem in refused.value.problems:
+        near = problem.nearest
+        pair = str(near).split("x")
+        size |= (
+            {problem.field: near}
+            if len(pair) == 1
+            else dict(zip(("width", "height"), map(int, pair), strict=True))
+        )
+    assert plan(_hosted_qwen(**size)).size == (size["width"], size["height"])
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("inf"), 10**4000])
+@pytest.mark.parametrize(
+    ("field", "accepted"),
+    [("guidance", "1 to 20"), ("width", "512 to 2048 pixels"), ("seed", f"1 to {2**63 - 1}")],
+)
+def test_an_absurd_number_is_answered_with_the_fields_own_limits(
+    field: str, accepted: str, value: float
+) -> None:
+    if field != "guidance" and isinstance(value, float):
+        accepted = "a whole number"
+    elif field == "width" and value < 0:
+        accepted = "1 or more"
+    with pytest.raises(RequestInvalid) as refused:
+        plan(ImageRequest(prompt="a fox", **{field: value}))  # type: ignore[arg-type]
+    assert (refused.value.field, refused.value.accepted) == (field, accepted)
+
+
+def test_a_ratio_as_a_number_is_answered_with_how_to_write_it() -> None:
+    with pytest.raises(RequestInvalid) as refused:
+        ImageRequest(prompt="a fox", aspect_ratio=1.5)  # type: ignore[arg-type]
+    assert refused.value.accepted == "two numbers with a colon, such as 16:9"
+
+
+def test_a_quality_is_known_in_any_case() -> None:
+    assert ImageRequest(prompt="a fox", quality="High").quality == "high"  # type: ignore[arg-type]

@@ -58,7 +58,12 @@ def test_options_are_checked_like_the_rest() -> None:
     )
     assert [(p.field, p.accepted, p.nearest) for p in refused.problems] == [
         ("options.cfgScale", "the field guidance", None),
-        ("options.modelVersion", "another variant", None),
+        (
+            "options.modelVersion",
+            "the field variant, one of klein-4b, klein-9b, klein-4b-base, klein-9b-base, "
+            "klein-9b-kv",
+            None,
+        ),
         (
             "options.enablePromptExpnsion",
             "one of imageMetadata, enablePromptExpansion",
@@ -71,6 +76,18 @@ def test_options_are_checked_like_the_rest() -> None:
     assert (wrong.field, wrong.accepted) == ("options.enablePromptExpansion", "true or false")
     twice = refusal(options={"imageMetadata": "a", "image_metadata": "b"})
     assert twice.field == "options.image_metadata"
+
+
+@pytest.mark.parametrize("name", ["images", "engine", "quality", "negative_prompt"])
+def test_a_field_of_the_request_is_no_option(name: str) -> None:
+    (problem,) = refusal(options={name: "x"}).problems
+    assert problem.why == "this is a field of the request itself"
+    assert problem.accepted == f"the field {name}"
+
+
+def test_a_number_that_spells_a_choice_is_that_choice() -> None:
+    assert sent(engine="qwen", options={"version": 2509})["version"] == "2509"
+    assert refusal(engine="qwen", options={"version": 2508}).field == "options.version"
 
 
 def test_a_lora_given_twice_is_refused() -> None:
@@ -143,6 +160,38 @@ def test_a_lora_as_model_and_a_checkpoint_as_lora_are_refused() -> None:
     assert "belongs in model" in str(refusal(engine="sdxl", loras=checkpoint))
 
 
+@pytest.mark.parametrize(
+    ("fields", "field", "why"),
+    [
+        ({"model": "urn:air:sdxl:vae:civitai:1@2"}, "model",
+         "this is a VAE; it belongs in options.vaeModel"),
+        ({"model": "urn:air:sdxl:upscaler:civitai:1@2"}, "model", "its type is upscaler"),
+        ({"loras": [{"air": "urn:air:sdxl:embedding:civitai:1@2"}]}, "loras.0.air",
+         "this is an embedding; it belongs in options.embeddings"),
+        ({"loras": [{"air": "urn:air:sdxl:embedding:civitai:1@2"}], "route": "comfy"},
+         "loras.0.air", "this is an embedding"),
+        ({"options": {"vaeModel": "urn:air:sdxl:lora:civitai:1@2"}}, "options.vaeModel",
+         "this is a LoRA; it belongs in loras"),
+        ({"options": {"embeddings": ["urn:air:sdxl:checkpoint:civitai:1@2"]}},
+         "options.embeddings.0", "this is a checkpoint; it belongs in model"),
+        ({"options": {"vaeModel": "urn:air:sd1:vae:civitai:1@2"}}, "options.vaeModel",
+         "made for sd1, which engine sd1 takes; here the job would hang"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_air_of_another_kind_is_refused_with_its_place(
+    fields: dict[str, Any], field: str, why: str
+) -> None:
+    (problem,) = refusal(engine="sdxl", **fields).problems
+    assert (problem.field, problem.why) == (field, why)
+
+
+def test_an_air_with_a_newline_at_its_end_is_none() -> None:
+    refused = refusal(engine="sdxl", model="urn:air:sdxl:checkpoint:civitai:1@2\n")
+    assert "looks like urn:air:sdxl:checkpoint:" in refused.problems[0].why
+    assert refusal(engine="sdxl", loras=[{"air": "civitai:1@2\n"}]).field == "loras.0.air"
+
+
 def test_sdxl_takes_the_embeddings_of_sd1_but_not_its_loras() -> None:
     embedding = ["urn:air:sd1:embedding:civitai:1@2"]
     assert sent(engine="sdxl", options={"embeddings": embedding})["embeddings"] == embedding
@@ -161,6 +210,15 @@ def test_a_seed_is_chosen_where_the_engine_takes_one_and_none_is_given() -> None
     assert all(seed is not None and 1 <= seed < 2**31 for seed in seeds)
     assert decide(seed=7).form.sent()["seed"] == 7
     assert decide(engine="grok").seed is None
+
+
+@pytest.mark.parametrize(("engine", "bits"), [("seedream", 31), ("sdxl", 63)])
+def test_the_last_seed_of_a_batch_must_be_a_seed_too(engine: str, bits: int) -> None:
+    top = 2**bits - 3
+    assert decide(engine=engine, seed=top, quantity=3).seed == top
+    refused = refusal(engine=engine, seed=top + 1, quantity=3)
+    assert refused.nearest == top
+    assert refused.accepted == f"1 to {top} with quantity 3, whose last seed is 2 higher"
 
 
 def test_the_same_plan_with_another_seed_differs_in_nothing_else() -> None:

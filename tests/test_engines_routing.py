@@ -46,7 +46,8 @@ def test_the_plainest_request_is_klein_4b_at_eight_steps() -> None:
 def test_a_standard_seedream_is_v45_at_2048_and_a_draft_v4_at_1024() -> None:
     base = {"engine": "seedream", "prompt": "a fox"}
     assert sent(engine="seedream") == {**base, "version": "v4.5", "width": 2048, "height": 2048}
-    assert sent(engine="seedream", quality="draft") == {**base, "version": "v4"}
+    draft = sent(engine="seedream", quality="draft")
+    assert draft == {**base, "version": "v4", "width": 1024, "height": 1024}
     assert decide(engine="seedream", quality="high").size == (4096, 4096)
 
 

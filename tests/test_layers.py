@@ -25,6 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("install", "request"),
     ("engines", "workflow", "ledger", "replies"),
     ("sources", "exchange", "sandbox", "evals", "purse"),
+    ("opening",),
     ("bodies", "template", "download", "flows", "history", "choose"),
     ("upload", "delivery", "verify"),
     ("pricing", "provenance"),

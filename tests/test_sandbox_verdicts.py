@@ -39,7 +39,7 @@ def sample(limit: Limit) -> Any:
         return limit.choices[0]
     if limit.role == "lora":
         return {AIR: 0.8} if limit.kind == "map" else [{"air": AIR, "strength": 1}]
-    if limit.role in ("model", "part"):
+    if limit.role is not None:
         return [AIR] if limit.kind == "list" else AIR
     if limit.kind == "list":
         return ["https://example.org/a.png"] * max(limit.least or 0, 1)

@@ -12,7 +12,7 @@ from PIL import Image
 from civitai_skill import sources
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.request import ImageRequest
-from civitai_skill.sources import Source, inline, open_source
+from civitai_skill.sources import Source, open_source, open_sources
 from civitai_skill.template import build_workflow
 
 
@@ -129,6 +129,6 @@ def test_the_refusal_names_which_source(tmp_path: Path) -> None:
     request = ImageRequest(prompt="winter", images=[path, "gone.png"])
 
     with pytest.raises(RequestInvalid) as caught:
-        inline(request)
+        open_sources(request)
 
     assert caught.value.field == "images.1"

@@ -13,9 +13,10 @@ from civitai_skill.batch.rows import Raw, where
 from civitai_skill.engines.plan import Plan, plan
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.identity import hashed, identity_of
+from civitai_skill.opening import sizes_of
 from civitai_skill.pricing import Terms
 from civitai_skill.request import ImageRequest
-from civitai_skill.sources import Source, SourcePolicy, open_source
+from civitai_skill.sources import Source, SourcePolicy, named, open_source
 
 #: Problems that a message spells out; all of them stand in the error's details.
 _SPELLED = 200
@@ -98,7 +99,7 @@ def _row(
     id = _id(fields.pop("id", None), raw.line, ids)
     request = ImageRequest(**fields)
     opened = sources.of(request)
-    sizes = tuple(None if isinstance(s, str) else s.size for s in opened)
+    sizes = sizes_of(request, opened)
     decided = plan(request, sources=sizes)
     terms.body(decided, None)
     content = identity_of(request, decided, opened, terms, "", None)
@@ -121,7 +122,7 @@ def _row(
         decided.variant,
         decided.seed,
         decided.quantity,
-        price.cap if price.cap is not None else price.buzz,
+        price.most,
         _shape(decided),
         names.of(decided.quantity, facts),
         decided.warnings,
@@ -158,11 +159,7 @@ class _Sources:
         self._kept: dict[str, Source | str] = {}
 
     def of(self, request: ImageRequest) -> list[Source | str]:
-        many = len(request.images) > 1
-        return [
-            self._opened(text, f"images.{i}" if many else "images")
-            for i, text in enumerate(request.images)
-        ]
+        return [self._opened(text, field) for field, text in named(request)]
 
     def _opened(self, text: str, field: str) -> Source | str:
         mark = hashlib.sha256(text.encode()).hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -54,10 +53,11 @@ def find(name: str) -> Entry:
     known = {plain(n): entry for entry in CATALOG for n in (entry.name, *entry.aliases)}
     if wanted in known:
         return known[wanted]
-    close = difflib.get_close_matches(wanted, known, 1, 0.5)
-    nearest = known[close[0]].name if close else None
+    from civitai_skill.engines.spelling import meant
+
+    accepted = "one of " + ", ".join(NAMES)
     raise RequestInvalid(
-        Problem("engine", name, "one of " + ", ".join(NAMES), nearest, "there is no such engine"),
+        Problem("engine", name, accepted, meant(wanted), "there is no such engine"),
         hint="See `civitai-skill engines` for what each one is good at.",
     )
 

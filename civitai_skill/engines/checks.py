@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from civitai_skill.air import LORA_TYPES, MODEL_TYPES, Air, plain
+from civitai_skill.air import LORA_TYPES, MODEL_TYPES, TYPES, Air, plain
 from civitai_skill.engines import catalog
-from civitai_skill.engines.family import Family
+from civitai_skill.engines.family import Family, Variant
 from civitai_skill.engines.limits import Limit
 from civitai_skill.engines.wire import Wire
 from civitai_skill.errors import Problem, RequestInvalid
@@ -15,15 +16,21 @@ from civitai_skill.request import ImageRequest
 
 
 def check_seed(form: Wire, known: Mapping[str, Limit], owner: str) -> None:
-    """Refuse the seeds that the service refuses: 0, negative ones, and more bits than it has."""
+    """Refuse the seeds that the service refuses: 0, negative ones, and more bits than it has.
+
+    Picture n of a batch has the seed plus n, and that must be a seed too.
+    """
     seed = getattr(form, "seed", None)
     if seed is None:
         return
-    top = 2 ** ((known["seed"].bits or 64) - 1) - 1
+    quantity = int(getattr(form, "quantity", 1))
+    top = 2 ** ((known["seed"].bits or 64) - 1) - quantity
     if not 1 <= seed <= top:
         why = "the service refuses 0 and below" if seed < 1 else "too large"
+        several = f" with quantity {quantity}, whose last seed is {quantity - 1} higher"
+        several = several if quantity > 1 else ""
         raise RequestInvalid(
-            Problem("seed", seed, f"1 to {top}", min(max(seed, 1), top), why),
+            Problem("seed", seed, f"1 to {top}{several}", min(max(seed, 1), top), why),
             engine=owner,
             hint="Leave seed out for a random one; it is reported with the picture.",
         )
@@ -50,15 +57,13 @@ def check_airs(
         except ValueError:
             continue  # the form says so itself
         kind = (air.type or "").lower()
-        if role == "model" and kind in LORA_TYPES:
-            why = "this is a LoRA; it belongs in loras"
-            problems.append(Problem(field, text, "a checkpoint's AIR", None, why))
+        if role in _ROLES and kind in TYPES - _ROLES[role].types:
+            accepted = f"{_ROLES[role].name}'s AIR"
+            problems.append(Problem(field, text, accepted, None, _misplaced(kind, known)))
             continue
-        if role == "lora" and kind in MODEL_TYPES:
-            why = "this is a checkpoint; it belongs in model"
-            problems.append(Problem(field, text, "a LoRA's AIR", None, why))
-            continue
-        takes = family.ecosystems | (family.part_ecosystems if role == "part" else frozenset())
+        takes = family.ecosystems
+        if role == "embedding":
+            takes |= family.embedding_ecosystems
         ecosystem = air.family
         if ecosystem is None or ecosystem in takes:
             continue
@@ -77,6 +82,32 @@ def check_airs(
         raise RequestInvalid(*problems, engine=owner)
 
 
+@dataclass(frozen=True)
+class _Role:
+    """What a field's AIR must be: its name with an article, the types, the field it is for."""
+
+    name: str
+    types: frozenset[str]
+    field: str
+
+
+_ROLES = {
+    "model": _Role("a checkpoint", MODEL_TYPES, "model"),
+    "lora": _Role("a LoRA", LORA_TYPES, "loras"),
+    "embedding": _Role("an embedding", frozenset({"embedding"}), "options.embeddings"),
+    "vae": _Role("a VAE", frozenset({"vae"}), "options.vaeModel"),
+}
+
+
+def _misplaced(kind: str, known: Mapping[str, Limit]) -> str:
+    """What an AIR of this type is, and where it belongs, where the form has a place for it."""
+    for role, meant in _ROLES.items():
+        if kind in meant.types:
+            there = any(limit.role == role for limit in known.values())
+            return f"this is {meant.name}" + (f"; it belongs in {meant.field}" if there else "")
+    return f"its type is {kind}"
+
+
 def _airs(values: Mapping[str, Any], known: Mapping[str, Limit]) -> Iterator[tuple[str, str, str]]:
     """Every AIR of a request: the field as the request names it, the text, its role."""
     for name, value in values.items():
@@ -85,16 +116,21 @@ def _airs(values: Mapping[str, Any], known: Mapping[str, Limit]) -> Iterator[tup
         if role == "lora" and isinstance(value, list):
             for i, lora in enumerate(value):
                 yield f"{label}.{i}.air", lora.air, role
-        elif role in ("model", "part") and isinstance(value, str):
+        elif role is not None and isinstance(value, str):
             yield label, value, role
-        elif role == "part" and isinstance(value, list):
+        elif role is not None and isinstance(value, list):
             for i, text in enumerate(value):
                 if isinstance(text, str):
                     yield f"{label}.{i}", text, role
 
 
-def warnings(form: Wire, said: Mapping[str, Any]) -> Iterator[str]:
-    """What is accepted and has no effect."""
+def warnings(
+    family: Family, variant: Variant, form: Wire, said: Mapping[str, Any]
+) -> Iterator[str]:
+    """What is accepted and has no effect, or spoils the picture."""
+    for caution in family.cautions:
+        if caution.holds(variant.name, form):
+            yield f"{family.name} {variant.name}: {caution.what}."
     guidance = getattr(form, "guidance", None)
     if said.get("negative_prompt") and guidance is not None and guidance <= 1:
         yield (

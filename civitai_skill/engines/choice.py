@@ -43,13 +43,22 @@ def variant_of(family: Family, request: ImageRequest) -> Variant:
             Problem("variant", request.variant, accepted, near, "there is no such variant"),
             engine=family.name,
         )
-    preferred = family.variant(request.engine) or family.variant(family.quality[request.quality])
-    assert preferred is not None, "a family's quality names its own variants"
+    preferred = family.variant(request.engine) or _by_quality(family, request)
     if request.route is None or _on_route(preferred, request.route):
         return preferred
     return next(
         (v for v in family.variants if v.retired is None and _on_route(v, request.route)), preferred
     )
+
+
+def _by_quality(family: Family, request: ImageRequest) -> Variant:
+    meant = family.variant(family.quality[request.quality])
+    assert meant is not None, "a family's quality names its own variants"
+    own = family.variant(family.own_checkpoint)
+    if request.model is None or own is None:
+        return meant
+    stock = any(way.default.get("model") == request.model for way in meant.ways)
+    return meant if stock else own
 
 
 def _on_route(variant: Variant, route: str) -> list[Way]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
-from civitai_skill.engines import catalog
+from civitai_skill.engines import catalog, cautions
 from civitai_skill.engines.family import Family, Variant, ratio_value
 from civitai_skill.engines.fields import EVERYWHERE, fields, label
 from civitai_skill.engines.limits import limits
@@ -33,12 +33,12 @@ _SOURCE_SIZE = (1024, 1024)
 
 
 # -- facts, ready for JSON -------------------------------------------------------------------------
-def estimate_offline(request: ImageRequest) -> Price:
-    """Price a request from the documented rules, without asking the service.
+def estimate_offline(request: ImageRequest | Mapping[str, Any]) -> Price:
+    """Price a request, or its fields, from the documented rules, without asking the service.
 
     Raises RequestInvalid when the engine does not take the request.
     """
-    return plan(request).price
+    return plan(ImageRequest.of(request)).price
 
 
 def list_engines() -> list[dict[str, Any]]:
@@ -82,10 +82,15 @@ def describe_engine(name: str) -> dict[str, Any]:
         "ecosystems": sorted(family.ecosystems),
         "mature": family.mature,
         "licence": family.licence,
-        "notes": list(family.notes),
+        "notes": _notes(family),
         "conflicts": list(family.conflicts),
         "sources": list(family.sources),
     }
+
+
+def _notes(family: Family) -> list[str]:
+    names = tuple(variant.name for variant in family.variants if variant.retired is None)
+    return [*family.notes, *cautions.notes(family.cautions, names)]
 
 
 def _operations(family: Family) -> tuple[Operation, ...]:

@@ -14,11 +14,13 @@ from datetime import date
 from typing import Any
 
 from civitai_skill.air import plain
+from civitai_skill.engines.cautions import Caution
 from civitai_skill.engines.needs import Fit, Need
 from civitai_skill.engines.wire import Operation, Wire
 from civitai_skill.request import Quality
 
 Values = Mapping[str, Any]
+Sizes = Mapping[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,11 @@ class Retired:
 
 @dataclass(frozen=True)
 class Variant:
-    """What a user can name within a family."""
+    """What a user can name within a family.
+
+    `sizes_at` replaces the family's recommended pixels for a quality whose pixels differ, with the
+    same ratios.
+    """
 
     name: str
     ways: tuple[Way, ...]
@@ -66,6 +72,7 @@ class Variant:
     notes: tuple[str, ...] = ()
     retired: Retired | None = None
     fits: tuple[Fit, ...] = ()
+    sizes_at: Mapping[Quality, Sizes] = field(default_factory=dict)
 
     def fit(self, need: Need) -> Fit | None:
         """How it serves a need, or None."""
@@ -83,13 +90,13 @@ class Variant:
 class Family:
     """One engine as users know it; the whole truth about it stands in its own file.
 
-    `quality` names the variant that each quality means. `sizes` are the recommended pixels by
-    ratio, landscape and square only: portrait is the same swapped; `sizes_at` replaces the table
-    for a quality whose pixels differ, with the same ratios. `multiple` is the number of pixels that
+    `quality` names the variant that each quality means, and `own_checkpoint` the one whose settings
+    a checkpoint of the user's own gets instead. `sizes` are the recommended pixels by ratio,
+    landscape and square only: portrait is the same swapped. `multiple` is the number of pixels that
     width and height must divide by. `ecosystems` are the AIR ecosystems it loads, in `air.plain`
-    spelling; `part_ecosystems` are further ones whose embeddings it loads. `mature` says
+    spelling; `embedding_ecosystems` are further ones whose embeddings it loads. `mature` says
     whether only Civitai's own moderation applies ("civitai") or a provider's filter as well
-    ("provider").
+    ("provider"). `cautions` are settings that are taken and spoil the picture.
     """
 
     name: str
@@ -100,13 +107,14 @@ class Family:
     best_for: tuple[str, ...]
     avoid_for: tuple[str, ...]
     prompt: str
-    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    sizes_at: Mapping[Quality, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
+    own_checkpoint: str = ""
+    sizes: Sizes = field(default_factory=dict)
     multiple: int = 1
     ecosystems: frozenset[str] = frozenset()
-    part_ecosystems: frozenset[str] = frozenset()
+    embedding_ecosystems: frozenset[str] = frozenset()
     mature: str = "provider"
     licence: str = ""
+    cautions: tuple[Caution, ...] = ()
     notes: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
@@ -123,9 +131,11 @@ class Family:
                 return variant
         return None
 
-    def size(self, ratio: str, quality: Quality = "standard") -> tuple[int, int] | None:
+    def size(
+        self, ratio: str, variant: Variant | None = None, quality: Quality = "standard"
+    ) -> tuple[int, int] | None:
         """The recommended pixels for a ratio, or None."""
-        sizes = self.sizes_at.get(quality, self.sizes)
+        sizes = self.sizes if variant is None else variant.sizes_at.get(quality, self.sizes)
         if ratio in sizes:
             return sizes[ratio]
         swapped = ":".join(reversed(ratio.split(":")))

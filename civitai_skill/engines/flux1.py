@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from civitai_skill.engines.cautions import DISTORTING, Caution, Outside, sdcpp_cautions
 from civitai_skill.engines.family import Family, Values, Variant, Way
 from civitai_skill.engines.needs import Fit
 from civitai_skill.engines.wire import (
@@ -26,6 +27,7 @@ from civitai_skill.engines.wire import (
     SdcppVariant,
     Sized,
     Steps150,
+    VaeAir,
     Wire,
 )
 from civitai_skill.scalars import Number, Text, Whole
@@ -43,7 +45,7 @@ class FluxComfy(Comfy, Flux1, Sized):
     guidance: Guidance30 = Field(3.5, alias="cfgScale")
     quantity: Quantity12 = 1
     model: ModelAir
-    vae_model: PartAir | None = None
+    vae_model: VaeAir | None = None
     control_nets: list[ControlNet] = []
 
     def buzz(self) -> float | None:
@@ -74,7 +76,7 @@ class FluxSdcpp(Sdcpp, Flux1):
     guidance: Annotated[Number, Field(ge=1, le=20)] = Field(3.5, alias="cfgScale")
     quantity: Quantity4 = 1
     model: ModelAir = Field(alias="diffuserModel")
-    vae_model: PartAir = ABSENT
+    vae_model: VaeAir = ABSENT
     clip_l_model: PartAir = ABSENT
     t5_xxl_model: PartAir = Field(ABSENT, alias="t5XXLModel")
 
@@ -112,6 +114,7 @@ def _ways(version: int, comfy: Values, sdcpp: Values, high: Values) -> tuple[Way
 
 
 _FEW = {"steps": 4, "guidance": 1}
+_NOISE = "gave a third party noise"
 
 FAMILY = Family(
     name="flux1",
@@ -130,7 +133,6 @@ FAMILY = Family(
             best_for="FLUX.1 LoRAs, photoreal scenes, short legible text",
             avoid_for="new work without a LoRA: FLUX.2 klein is better and cheaper",
             seconds="10-30",
-            notes=("Below 20 steps, or guidance outside 1 to 4.5, a third party got noise.",),
         ),
         Variant(
             "schnell",
@@ -157,6 +159,7 @@ FAMILY = Family(
         ),
     ),
     quality={"draft": "schnell", "standard": "dev", "high": "dev"},
+    own_checkpoint="dev",
     best_for=("your own FLUX.1 LoRA", "photoreal scenes", "short legible text"),
     avoid_for=("negative prompts on comfy", "new work without a LoRA", "white backgrounds on dev"),
     prompt=(
@@ -174,11 +177,16 @@ FAMILY = Family(
     multiple=16,
     ecosystems=frozenset({"flux1", "fluxkrea"}),
     mature="civitai",
+    cautions=(
+        *sdcpp_cautions(),
+        DISTORTING,
+        Caution(f"fewer than 20 steps {_NOISE}", "steps", Outside(20), ("dev",)),
+        Caution(f"guidance outside 1 to 4.5 {_NOISE}", "guidance", Outside(1, 4.5), ("dev",)),
+    ),
     licence="dev and krea non-commercial weights; schnell Apache-2.0",
     notes=(
         "Only sdcpp edits (2 sources) and takes a negative prompt; it costs 28, comfy 8.",
-        "Samplers differ by route: sampleMethod on sdcpp, sampler on comfy; euler with simple is "
-        "safe. ays gives black pictures, gits noise; ddim_trailing and tcd fail; euler_a distorts.",
+        "Samplers are spelt otherwise on sdcpp and comfy; euler with simple is safe on both.",
     ),
     conflicts=(
         "sdcpp: the document requires vaeModel, clipLModel and t5XXLModel, the recipe page only "

@@ -53,7 +53,7 @@ class Limit:
             said = {"flag": "true or false", "list": "a list", "map": "an object"}.get(
                 self.kind, {"whole": "a whole number", "number": "a number"}.get(self.kind, "text")
             )
-        if self.role in ("model", "part"):
+        if self.role not in (None, "lora"):
             said = "a list of AIRs" if self.kind == "list" else "an AIR"
         return said
 

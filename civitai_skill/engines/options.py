@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from civitai_skill.air import plain
-from civitai_skill.engines.family import Way
-from civitai_skill.engines.limits import Limit
+from civitai_skill.engines import catalog
+from civitai_skill.engines.family import Family, Way
+from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.request import ImageRequest, nearest_name
 
@@ -16,14 +18,15 @@ _UNLISTED = "allowunlistedair"
 
 
 def options_of(
-    request: ImageRequest, way: Way, known: Mapping[str, Limit], owner: str
+    request: ImageRequest, family: Family, way: Way, known: Mapping[str, Limit], owner: str
 ) -> dict[str, Any]:
     """The options by attribute name; wire names in any spelling. Raises RequestInvalid."""
     shared = {n: k for n, k in known.items() if n in ImageRequest.model_fields or n == "image"}
     free = {n: k for n, k in known.items() if n not in shared and n not in way.fixed}
     by_name = {plain(k.wire): n for n, k in free.items()}
-    asked = {plain(spelling): n for n, k in shared.items() for spelling in (k.wire, n)}
-    fixed = {plain(k.wire) for n, k in known.items() if n in way.fixed}
+    asked = {plain(n): n for n in ImageRequest.model_fields}
+    asked |= {plain(spelling): n for n, k in shared.items() for spelling in (k.wire, n)}
+    fixed = {plain(k.wire): n for n, k in known.items() if n in way.fixed}
     wires = [k.wire for k in free.values()]
     found: dict[str, Any] = {}
     problems = []
@@ -41,14 +44,14 @@ def options_of(
                 problems.append(
                     Problem(field, value, accepted, None, "says the same as aspect_ratio")
                 )
-            found[name] = value
+            found[name] = _chosen(value, free[name])
+        elif bare in fixed:
+            accepted = "the field variant, one of " + ", ".join(_deciding(family, fixed[bare]))
+            problems.append(Problem(field, value, accepted, None, "the variant decides this"))
         elif bare in asked:
             name = "images" if asked[bare] == "image" else asked[bare]
             why = "this is a field of the request itself"
             problems.append(Problem(field, value, f"the field {name}", None, why))
-        elif bare in fixed:
-            why = "the variant decides this"
-            problems.append(Problem(field, value, "another variant", None, why))
         else:
             accepted = "one of " + ", ".join(wires) if wires else "no options at all"
             names = [*wires, *shared]
@@ -58,3 +61,50 @@ def options_of(
     if problems:
         raise RequestInvalid(*problems, engine=owner)
     return found
+
+
+def _chosen(value: Any, limit: Limit) -> Any:
+    """A number that spells one of a field's texts is that text: 2512 means "2512"."""
+    return str(value) if type(value) is int and str(value) in limit.choices else value
+
+
+def _deciding(family: Family, field: str) -> list[str]:
+    return [
+        variant.name
+        for variant in family.variants
+        if variant.retired is None and any(field in way.fixed for way in variant.ways)
+    ]
+
+
+def typed(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Options as typed on a command line: a field of text as it stands, any other as JSON.
+
+    Raises RequestInvalid for one that is said twice.
+    """
+    found: dict[str, Any] = {}
+    for key, text in pairs:
+        if key in found:
+            raise RequestInvalid(
+                Problem(f"options.{key}", text, "each option once", None, "is said twice")
+            )
+        found[key] = text if _is_text(key) else _json(text)
+    return found
+
+
+def _is_text(key: str) -> bool:
+    """Is the option a text in every form that has it?"""
+    kinds = {
+        limit.kind
+        for family in catalog.families()
+        for form in family.forms()
+        for limit in limits(form).values()
+        if plain(limit.wire) == plain(key)
+    }
+    return kinds == {"text"}
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

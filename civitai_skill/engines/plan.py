@@ -23,7 +23,19 @@ from civitai_skill.engines.family import Family, Variant, Way
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.options import options_of
 from civitai_skill.engines.refusals import lacking, refusal, takes
-from civitai_skill.engines.sizes import SizeRefused, best_of, check_pixels, shape_of, size_of
+from civitai_skill.engines.sizes import (
+    SQUARE,
+    Size,
+    SizeRefused,
+    best_of,
+    check_pixels,
+    check_sources,
+    deciding,
+    shape_of,
+    size_notes,
+    size_of,
+    within,
+)
 from civitai_skill.engines.wire import Operation, Wire
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.request import ImageRequest
@@ -50,6 +62,11 @@ class Price:
     cap: int | None = None
     note: str = ""
 
+    @property
+    def most(self) -> int | None:
+        """The most it can be; None where nothing is documented."""
+        return self.buzz if self.cap is None else self.cap
+
     def as_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {"buzz": self.buzz}
         if self.cap is not None:
@@ -65,7 +82,10 @@ class Price:
 
 @dataclass(frozen=True)
 class Plan:
-    """A request, decided: the form that goes out, and what a person should know about it."""
+    """A request, decided: the form that goes out, and what a person should know about it.
+
+    `sources` are the pixel sizes of its source pictures, as far as they were known.
+    """
 
     family: str
     variant: str
@@ -74,6 +94,7 @@ class Plan:
     price: Price
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    sources: tuple[Size | None, ...] = ()
 
     @property
     def route(self) -> str:
@@ -88,7 +109,7 @@ class Plan:
         return int(getattr(self.form, "quantity", 1))
 
     @property
-    def size(self) -> tuple[int, int] | None:
+    def size(self) -> Size | None:
         """The pixels that were asked for, where the form says pixels."""
         width, height = getattr(self.form, "width", None), getattr(self.form, "height", None)
         return (width, height) if width and height else None
@@ -97,7 +118,7 @@ class Plan:
 def plan(
     request: ImageRequest,
     *,
-    sources: tuple[tuple[int, int] | None, ...] = (),
+    sources: tuple[Size | None, ...] = (),
     today: date | None = None,
 ) -> Plan:
     """Decide a request.
@@ -113,32 +134,39 @@ def plan(
     refused: list[SizeRefused] = []
     for way in ways:
         try:
-            form, said, shaped = _form(family, variant, way, request, sources)
+            form, said, sized = _form(family, variant, way, request, sources)
         except SizeRefused as error:
             refused.append(error)
             continue
-        warned = list(warnings(form, said))
+        warned = list(warnings(family, variant, form, said))
         if variant.retired is not None:
             warned.append(_retirement(family, variant, today or date.today()))
         price = price_of(form, sources)
-        noted = (*notes, *([shaped] if shaped else []))
-        return Plan(family.name, variant.name, operation, form, price, noted, tuple(warned))
+        noted, names = (*notes, *sized), (family.name, variant.name)
+        return Plan(*names, operation, form, price, noted, tuple(warned), sources)
     hint = _other_route(family, variant, request, operation) if request.route else ""
-    raise RequestInvalid(best_of(refused), engine=f"{family.name} {variant.name}", hint=hint)
+    raise RequestInvalid(*best_of(refused), engine=f"{family.name} {variant.name}", hint=hint)
 
 
-def price_of(form: Wire, sources: tuple[tuple[int, int] | None, ...] = ()) -> Price:
+def price_of(form: Wire, sources: tuple[Size | None, ...] = ()) -> Price:
     """The documented price of a form, rounded up to whole Buzz."""
-    if form.follows_source and hasattr(form, "width"):
-        # The size comes from the source: bill what is known, and name the largest the form allows.
-        size = next((s for s in sources if s), None)
-        width, height = size or (1024, 1024)
-        price = _rounded(form.model_copy(update={"width": width, "height": height}).buzz())
-        cap = _rounded(form.model_copy(update={"width": 2048, "height": 2048}).buzz())
-        if size is not None or price == cap:
-            return Price(price)
-        return Price(price, cap, f"for a 1024x1024 source, at most {cap}")
-    return Price(_rounded(form.buzz()))
+    if not (form.follows_source and hasattr(form, "width")):
+        return Price(_rounded(form.buzz()))
+    # The size comes from the source: bill what is known, and name the largest the form allows.
+    source = deciding(sources)
+    size = within(type(form), source or SQUARE)
+    known = limits(type(form))
+    most = tuple(int(known[name].maximum or 0) for name in ("width", "height"))
+    price, cap = (_rounded(_at(form, *pixels).buzz()) for pixels in (size, most))
+    if size == source or price == cap:
+        return Price(price)
+    spelt = "x".join(str(side) for side in size)
+    what = f"a {spelt} source" if source is None else f"a source scaled down to {spelt}"
+    return Price(price, cap, f"for {what}, at most {cap}")
+
+
+def _at(form: Wire, width: int, height: int) -> Wire:
+    return form.model_copy(update={"width": width, "height": height})
 
 
 def _rounded(buzz: float | None) -> int | None:
@@ -165,7 +193,7 @@ def _other_route(
     for way in variant.ways:
         if operation in way.form.operations():
             try:
-                size_of(family, request, way.form, limits(way.form))
+                size_of(family, variant, request, way.form, limits(way.form))
             except SizeRefused:
                 continue
             found.append(way.form.route())
@@ -178,9 +206,9 @@ def _form(
     variant: Variant,
     way: Way,
     request: ImageRequest,
-    sources: tuple[tuple[int, int] | None, ...],
-) -> tuple[Wire, Mapping[str, Any], str]:
-    """The form of one way, the part of it that the request said itself, and a note on its shape.
+    sources: tuple[Size | None, ...],
+) -> tuple[Wire, Mapping[str, Any], tuple[str, ...]]:
+    """The form of one way, the part of it that the request said itself, and notes on its size.
 
     Raises SizeRefused where only the size stands in the way, else RequestInvalid.
     """
@@ -190,9 +218,10 @@ def _form(
     if len(variant.routes()) > 1:
         owner += f" (route {form.route()})"
     said = _said(request, way, known, owner, variant, family)
-    size = size_of(family, request, form, known)
-    shape = shape_of(family, request, form, known, sources[0] if sources else None)
-    options = options_of(request, way, known, owner)
+    check_sources(form, sources, owner)
+    size = size_of(family, variant, request, form, known)
+    shape = shape_of(family, variant, request, form, known, deciding(sources))
+    options = options_of(request, family, way, known, owner)
     values = {**way.settings(request.quality), **size, **shape, **said, **options, **way.fixed}
     if "seed" in known and values.get("seed") is None:
         values["seed"] = random.choice(_CHOSEN_SEEDS)
@@ -202,13 +231,12 @@ def _form(
         made = form.read(wire)
     except ValidationError as error:
         raise refusal(error, form, known, owner) from None
-    check_pixels(family, made, said, owner)
-    check_seed(made, known, owner)
     objection = made.objection()
     if objection is not None:
         raise RequestInvalid(objection, engine=owner)
-    shaped = "x".join(str(value) for value in shape.values())
-    return made, said, f"Shaped like its source: {shaped}." if shape else ""
+    check_pixels(family, made, said, owner)
+    check_seed(made, known, owner)
+    return made, said, tuple(size_notes(request, made, shape, sources))
 
 
 def _said(

@@ -9,22 +9,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from civitai_skill.engines.cautions import ONLY_LCM
 from civitai_skill.engines.family import Family, Variant, Way
 from civitai_skill.engines.needs import Fit
 from civitai_skill.engines.wire import (
     Comfy,
     ComfyVariant,
     ControlNet,
+    EmbeddingAirs,
     Guidance30,
     LongText,
     ModelAir,
-    PartAir,
-    PartAirs,
     Quantity12,
     Sdcpp,
     SdcppVariant,
     Sized,
     Steps150,
+    VaeAir,
 )
 from civitai_skill.scalars import Whole
 
@@ -38,7 +39,7 @@ class Sd1(Sized):
     guidance: Guidance30 = Field(7.0, alias="cfgScale")
     quantity: Quantity12 = 1
     model: ModelAir
-    vae_model: PartAir | None = None
+    vae_model: VaeAir | None = None
     clip_skip: Whole = 2
 
 
@@ -46,7 +47,7 @@ class Sd1Sdcpp(Sdcpp, Sd1):
     width: Annotated[Whole, Field(ge=64, le=2048)] = 512
     height: Annotated[Whole, Field(ge=64, le=2048)] = 512
     steps: Steps150 = 20
-    embeddings: PartAirs = []
+    embeddings: EmbeddingAirs = []
     u_cache: Literal["off", "normal"] | None = None
 
     def buzz(self) -> float | None:
@@ -125,6 +126,7 @@ FAMILY = Family(
     multiple=16,
     ecosystems=frozenset({"sd1"}),
     mature="civitai",
+    cautions=(ONLY_LCM,),
     licence="CreativeML OpenRAIL-M; merges have their own terms",
     notes=(
         "Guidance 7 to 8. embeddings and uCache are sdcpp's, controlNets comfy's (1024 at most).",

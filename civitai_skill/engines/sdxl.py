@@ -10,22 +10,23 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from civitai_skill.engines.cautions import ONLY_LCM, schedules
 from civitai_skill.engines.family import Family, Variant, Way
 from civitai_skill.engines.needs import Fit
 from civitai_skill.engines.wire import (
     Comfy,
     ComfyVariant,
     ControlNet,
+    EmbeddingAirs,
     Guidance30,
     LongText,
     ModelAir,
-    PartAir,
-    PartAirs,
     Quantity12,
     Sdcpp,
     SdcppVariant,
     Sized,
     Steps150,
+    VaeAir,
 )
 
 
@@ -38,12 +39,12 @@ class Sdxl(Sized):
     guidance: Guidance30 = Field(7.0, alias="cfgScale")
     quantity: Quantity12 = 1
     model: ModelAir
-    vae_model: PartAir | None = None
+    vae_model: VaeAir | None = None
 
 
 class SdxlSdcpp(Sdcpp, Sdxl):
     steps: Steps150 = 20
-    embeddings: PartAirs = []
+    embeddings: EmbeddingAirs = []
     u_cache: Literal["off", "normal"] | None = None
 
     def buzz(self) -> float | None:
@@ -230,7 +231,7 @@ FAMILY = Family(
                 r"Danbooru and e621 tags, masterpiece, best quality; brackets escaped: \(series\).",
                 "Negative: nsfw, worst quality, old, early, low quality, lowres, signature, "
                 "username, logo, bad hands, mutated hands.",
-                "A v-prediction model: euler, guidance 4 to 5, never karras.",
+                "A v-prediction model: euler, guidance 4 to 5.",
             ),
         ),
     ),
@@ -251,8 +252,12 @@ FAMILY = Family(
     },
     multiple=16,
     ecosystems=frozenset({"sdxl", "sdxl1", "pony", "illustrious", "noobai"}),
-    part_ecosystems=frozenset({"sd1"}),
+    embedding_ecosystems=frozenset({"sd1"}),
     mature="civitai",
+    cautions=(
+        ONLY_LCM,
+        schedules("does not fit a v-prediction model", "karras", variants=("noobai",)),
+    ),
     licence="CreativeML Open RAIL++-M; checkpoints have their own terms",
     notes=(
         "No edit form: a source picture becomes a variant of it.",

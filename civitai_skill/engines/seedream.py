@@ -5,17 +5,21 @@ Wire form: engine seedream; it creates, and edits once it is given sources.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from civitai_skill.engines.family import Family, Variant, Way
+from civitai_skill.engines.cautions import Caution, Outside
+from civitai_skill.engines.family import Family, Sizes, Values, Variant, Way
 from civitai_skill.engines.needs import NO_MASK, Fit
 from civitai_skill.engines.wire import (
     Quantity12,
     Seed32,
     Wire,
 )
+from civitai_skill.request import Quality
 from civitai_skill.scalars import Flag, Number, Text, Whole
 
 # Buzz a picture, whatever the size. v5.0-pro is not documented.
@@ -23,6 +27,7 @@ _FLAT = {"v3": 40, "v4": 40, "v4.5": 60, "v5.0-lite": 52}
 
 
 class Seedream(Wire):
+    source_ratio = 3
     engine: Literal["seedream"] = "seedream"
     prompt: Annotated[Text, Field(min_length=1)]
     quantity: Quantity12 = 1
@@ -44,13 +49,43 @@ class Seedream(Wire):
         return None if price is None else float(price * self.quantity)
 
 
-_2K = {"width": 2048, "height": 2048}
-_4K = {"width": 4096, "height": 4096}
+_1K: Sizes = {
+    "1:1": (1024, 1024),
+    "4:3": (1152, 864),
+    "3:2": (1248, 832),
+    "16:9": (1360, 768),
+    "21:9": (1568, 672),
+}
+_2K: Sizes = {
+    "1:1": (2048, 2048),
+    "4:3": (2304, 1728),
+    "3:2": (2496, 1664),
+    "16:9": (2560, 1440),
+    "21:9": (3360, 1440),
+}
+_4K: Sizes = {
+    "1:1": (4096, 4096),
+    "4:3": (4096, 3072),
+    "3:2": (2496, 1664),
+    "16:9": (4096, 2304),
+    "21:9": (3360, 1440),
+}
+# v4.5 and v5.0-lite want 3.68 megapixels at least, and draw true 4K; v5.0-pro takes 4K and returns
+# about 2K (engine guide, seedream).
+_DRAWS_4K: Mapping[Quality, Sizes] = {"high": _4K}
+_DRAWS_1K: Mapping[Quality, Sizes] = {"draft": _1K}
+_FLOOR = 3_680_000
 
 
-def _way(version: str, *, four: bool = False) -> tuple[Way, ...]:
+def _way(version: str, sizes_at: Mapping[Quality, Sizes] = MappingProxyType({})) -> tuple[Way, ...]:
+    """The square of each quality's sizes, where the request says none."""
     fixed = {"version": version}
-    return (Way(Seedream, fixed=fixed, standard=_2K, high=_4K if four else _2K),)
+    draft, standard, high = (_square(sizes_at.get(q, _2K)) for q in get_args(Quality))
+    return (Way(Seedream, fixed=fixed, draft=draft, standard=standard, high=high),)
+
+
+def _square(sizes: Sizes) -> Values:
+    return dict(zip(("width", "height"), sizes["1:1"], strict=True))
 
 
 FAMILY = Family(
@@ -60,7 +95,7 @@ FAMILY = Family(
     variants=(
         Variant(
             "v4.5",
-            _way("v4.5", four=True),
+            _way("v4.5", _DRAWS_4K),
             fits=(
                 Fit("print_4k", 1, "native 4096x4096 for a flat price", {"quality": "high"}),
                 Fit("several_references", 2, "up to 10 references at a flat price", sources=2),
@@ -79,11 +114,12 @@ FAMILY = Family(
             avoid_for="small drafts: the price is flat",
             seconds="40-90",
             aliases=("4.5",),
+            sizes_at=_DRAWS_4K,
             notes=("True 4K: 4096x4096, 4096x3072 and 4096x2304 cost what 1024x1024 costs.",),
         ),
         Variant(
             "v5.0-lite",
-            _way("v5.0-lite", four=True),
+            _way("v5.0-lite", _DRAWS_4K),
             fits=(
                 Fit("print_4k", 2, "native 4096x4096 for a little less", {"quality": "high"}),
                 Fit("several_references", 3, "up to 10 references for a little less", sources=2),
@@ -91,6 +127,7 @@ FAMILY = Family(
             best_for="4K for a little less; edits",
             seconds="40-90",
             aliases=("v5-lite", "5.0-lite"),
+            sizes_at=_DRAWS_4K,
         ),
         Variant(
             "v5.0-pro",
@@ -101,8 +138,19 @@ FAMILY = Family(
             aliases=("v5-pro", "5.0-pro"),
             notes=("Price not documented; one note from the site says 135.",),
         ),
-        Variant("v4", _way("v4"), best_for="drafts: the cheapest, quick at 1024", seconds="10-90"),
-        Variant("v3", _way("v3"), best_for="pictures that must look as v3 made them"),
+        Variant(
+            "v4",
+            _way("v4", _DRAWS_1K),
+            best_for="drafts: the cheapest, quick at 1024",
+            seconds="10-90",
+            sizes_at=_DRAWS_1K,
+        ),
+        Variant(
+            "v3",
+            _way("v3", _DRAWS_1K),
+            best_for="pictures that must look as v3 made them",
+            sizes_at=_DRAWS_1K,
+        ),
     ),
     quality={"draft": "v4", "standard": "v4.5", "high": "v4.5"},
     best_for=("4K at a flat price", "many references", "posters and Chinese text", "products"),
@@ -111,40 +159,27 @@ FAMILY = Family(
         "Plain sentences, text in quotes. Words about size do nothing; spell out counts and "
         "colours. For an edit: the instruction, and which picture gives what."
     ),
-    sizes={
-        "1:1": (2048, 2048),
-        "4:3": (2304, 1728),
-        "3:2": (2496, 1664),
-        "16:9": (2560, 1440),
-        "21:9": (3360, 1440),
-    },
-    sizes_at={
-        "draft": {
-            "1:1": (1024, 1024),
-            "4:3": (1152, 864),
-            "3:2": (1248, 832),
-            "16:9": (1360, 768),
-            "21:9": (1568, 672),
-        },
-        "high": {
-            "1:1": (4096, 4096),
-            "4:3": (4096, 3072),
-            "3:2": (2496, 1664),
-            "16:9": (4096, 2304),
-            "21:9": (3360, 1440),
-        },
-    },
+    sizes=_2K,
     mature="provider",
+    cautions=(
+        Caution("guidance above 5 degrades it", "guidance", Outside(high=5)),
+        Caution(
+            "less than 3.68 megapixels is below the maker's floor",
+            "area",
+            Outside(low=_FLOOR),
+            ("v4.5", "v5.0-lite"),
+        ),
+    ),
     licence="closed",
     notes=(
         "Above 1.5 megapixels poll instead of waiting.",
         "Sources of an edit must be between 1:3 and 3:1.",
-        "Guidance 2 to 3; above 5 the picture suffers.",
+        "Guidance 2 to 3.",
     ),
     conflicts=(
         "Guidance: recipe page and document 2.5, the site sends 5. Taken: 2.5.",
         "Smallest size: the document says 256 a side; resellers say that v4.5 and v5.0-lite want "
-        "3.68 megapixels. Taken: 2048x2048 by default, smaller sizes allowed.",
+        "3.68 megapixels. Taken: 2048x2048 at least by default; smaller sizes only warn.",
         "v5.0-pro is in the document and not on the recipe page.",
     ),
     sources=(

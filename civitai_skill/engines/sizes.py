@@ -3,27 +3,52 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
-from civitai_skill.engines.family import Family, ratio_value
+from civitai_skill.engines.family import Family, Variant, ratio_value
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.wire import FAL_SIZES, Wire
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.request import ImageRequest
 
+Size = tuple[int, int]
+
+#: What a source counts as while its size is not known (pixels).
+SQUARE: Size = (1024, 1024)
+
 
 class SizeRefused(Exception):
     """This way lacks the size; another may have it. `apart` is how far off its nearest one is."""
 
-    def __init__(self, problem: Problem, apart: float = math.inf) -> None:
-        super().__init__(problem.sentence())
-        self.problem = problem
+    def __init__(self, *problems: Problem, apart: float = math.inf) -> None:
+        super().__init__(" ".join(problem.sentence() for problem in problems))
+        self.problems = problems
         self.apart = apart
 
 
+def deciding(sources: Sequence[Size | None]) -> Size | None:
+    """The size of the source whose shape and pixels the picture takes, the first; None: unknown."""
+    return sources[0] if sources else None
+
+
+def within(form: type[Wire], size: Size) -> Size:
+    """A source's size, scaled down where the form's pixels end below it."""
+    known = limits(form)
+    most = [known[n].maximum for n in ("width", "height") if n in known]
+    scale = min((top / side for top, side in zip(most, size, strict=False) if top), default=1.0)
+    if scale >= 1:
+        return size
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 def size_of(
-    family: Family, request: ImageRequest, form: type[Wire], known: Mapping[str, Limit]
+    family: Family,
+    variant: Variant,
+    request: ImageRequest,
+    form: type[Wire],
+    known: Mapping[str, Limit],
 ) -> dict[str, Any]:
     """What a request's size is in this form, by attribute name; empty where it says none.
 
@@ -52,26 +77,33 @@ def size_of(
         return {"aspect_ratio": _one_of(ratio, _ratios_of(known))}
     if "image_size" in known:
         return {"image_size": FAL_SIZES[_one_of(ratio, list(FAL_SIZES))]}
-    sizes = {r: family.size(r, request.quality) for r in family.ratios()}
-    fitting = {r: size for r, size in sizes.items() if size is not None and _fits(size, known)}
+    fitting = _fitting(family, variant, request, known)
     width, height = fitting[_one_of(ratio, list(fitting))]
     return {"width": width, "height": height}
 
 
+def _fitting(
+    family: Family, variant: Variant, request: ImageRequest, known: Mapping[str, Limit]
+) -> dict[str, Size]:
+    """The recommended sizes that the form can take, by ratio."""
+    sizes = {r: family.size(r, variant, request.quality) for r in family.ratios()}
+    return {r: size for r, size in sizes.items() if size is not None and _fits(size, known)}
+
+
 def shape_of(
     family: Family,
+    variant: Variant,
     request: ImageRequest,
     form: type[Wire],
     known: Mapping[str, Limit],
-    source: tuple[int, int] | None,
+    source: Size | None,
 ) -> dict[str, Any]:
     """The size nearest to the source's shape, where a request with a source names none.
 
     Empty for a square source, for one of unknown size, and where the service follows the source by
     itself: the default holds then.
     """
-    said = request.width or request.height or request.aspect_ratio
-    if said or source is None or form.follows_source:
+    if _says_a_size(request) or source is None or form.follows_source:
         return {}
     wanted = math.log(source[0] / source[1])
     if "aspect_ratio" in known:
@@ -83,8 +115,7 @@ def shape_of(
         return {} if near == "1:1" else {"image_size": FAL_SIZES[near]}
     if "width" not in known:
         return {}
-    sizes = {r: family.size(r, request.quality) for r in family.ratios()}
-    fitting = {r: size for r, size in sizes.items() if size is not None and _fits(size, known)}
+    fitting = _fitting(family, variant, request, known)
     near = _closest(wanted, list(fitting)) if fitting else "1:1"
     if near == "1:1":
         return {}
@@ -92,28 +123,103 @@ def shape_of(
     return {"width": width, "height": height}
 
 
-def best_of(refused: Iterable[SizeRefused]) -> Problem:
+def _says_a_size(request: ImageRequest) -> bool:
+    return bool(request.width or request.height or request.aspect_ratio)
+
+
+def size_notes(
+    request: ImageRequest, form: Wire, shape: Mapping[str, Any], sources: Sequence[Size | None]
+) -> Iterator[str]:
+    """What became of a size that the request left open."""
+    if shape:
+        yield f"Shaped like its source: {_spelt(shape.values())}."
+    elif request.images and sources and not _says_a_size(request) and not form.follows_source:
+        default = _default_shape(form)
+        if deciding(sources) is None and default:
+            yield (
+                f"The source's size is not known before it is sent, so the default shape is used: "
+                f"{default}; aspect_ratio asks for another."
+            )
+    if (request.width is None) != (request.height is None):
+        other = "height" if request.height is None else "width"
+        yield f"Only {_first(request)} was said; {other} is {getattr(form, other)}."
+
+
+def _default_shape(form: Wire) -> str:
+    """The shape that a form asks for; empty where the service follows the source by itself."""
+    ratio = getattr(form, "aspect_ratio", None)
+    if ratio is not None:
+        return "" if ratio == "auto" else str(ratio)
+    named = getattr(form, "image_size", None)
+    if named is not None:
+        return str(named)
+    width, height = getattr(form, "width", None), getattr(form, "height", None)
+    return _spelt((width, height)) if width and height else ""
+
+
+def _spelt(values: Iterable[Any]) -> str:
+    return "x".join(str(value) for value in values)
+
+
+def check_sources(form: type[Wire], sources: Sequence[Size | None], owner: str) -> None:
+    """Refuse sources that are wider or taller than the form takes, where their sizes are known."""
+    most = form.source_ratio
+    if most is None:
+        return
+    problems = []
+    for i, size in enumerate(sources):
+        if size is not None and max(size) > most * min(size):
+            field = f"images.{i}" if len(sources) > 1 else "images"
+            why = "too wide" if size[0] > size[1] else "too tall"
+            accepted = f"sources between 1:{most:g} and {most:g}:1; crop it first"
+            problems.append(Problem(field, _spelt(size), accepted, None, why))
+    if problems:
+        raise RequestInvalid(*problems, engine=owner)
+
+
+def best_of(refused: Iterable[SizeRefused]) -> tuple[Problem, ...]:
     """Of the ways that lack the size, what the one says whose nearest size is nearest."""
-    return min(refused, key=lambda r: r.apart).problem
+    return min(refused, key=lambda r: r.apart).problems
 
 
 def check_pixels(family: Family, form: Wire, said: Mapping[str, Any], owner: str) -> None:
     """Refuse pixels that the backends' grid does not divide."""
     step = family.multiple
-    problems = []
-    for name in ("width", "height"):
-        value = said.get(name)
-        if value is not None and value % step:
-            limit = limits(type(form))[name]
-            near = round(value / step) * step
-            near = int(min(max(near, limit.minimum or near), limit.maximum or near))
-            accepted = f"a multiple of {step} pixels, {limit.accepted()}"
-            problems.append(Problem(name, value, accepted, near, "off the grid"))
-    if problems:
-        raise RequestInvalid(*problems, engine=owner)
+    off = {n: said[n] for n in ("width", "height") if said.get(n) is not None and said[n] % step}
+    if not off:
+        return
+    near = _on_the_grid(form, off, step)
+    raise RequestInvalid(
+        *(
+            Problem(
+                name,
+                value,
+                f"a multiple of {step} pixels, {limits(type(form))[name].accepted()}",
+                near.get(name),
+                "off the grid",
+            )
+            for name, value in off.items()
+        ),
+        engine=owner,
+    )
+
+
+def _on_the_grid(form: Wire, off: Mapping[str, int], step: int) -> dict[str, int]:
+    """The nearest values that the form takes together; empty where none beside them is taken."""
+    beside = []
+    for name, value in off.items():
+        limit = limits(type(form))[name]
+        low, high = limit.minimum or 0, limit.maximum or math.inf
+        low_high = (value // step * step, -(-value // step) * step)
+        beside.append([near for near in low_high if low <= near <= high])
+    tries = [dict(zip(off, values, strict=True)) for values in product(*beside)]
+    tries.sort(key=lambda near: sum(abs(near[name] - value) for name, value in off.items()))
+    fitting = (near for near in tries if form.model_copy(update=near).objection() is None)
+    return next(fitting, {})
 
 
 def _check_range(request: ImageRequest, known: Mapping[str, Limit]) -> None:
+    problems, apart = [], 0
     for name in ("width", "height"):
         value = getattr(request, name)
         low, high = known[name].minimum, known[name].maximum
@@ -121,8 +227,10 @@ def _check_range(request: ImageRequest, known: Mapping[str, Limit]) -> None:
             continue
         bound = int(min(max(value, low), high))
         why = "too small" if value < low else "too large"
-        problem = Problem(name, value, f"{low:g} to {high:g} pixels", bound, why)
-        raise SizeRefused(problem, abs(value - bound))
+        problems.append(Problem(name, value, f"{low:g} to {high:g} pixels", bound, why))
+        apart += abs(value - bound)
+    if problems:
+        raise SizeRefused(*problems, apart=apart)
 
 
 def _wants_a_ratio(request: ImageRequest, known: Mapping[str, Limit]) -> SizeRefused:
@@ -144,7 +252,7 @@ def _one_of(ratio: str, ratios: list[str]) -> str:
     near = _closest(wanted, ratios)
     apart = abs(math.log(ratio_value(near)) - wanted)
     problem = Problem("aspect_ratio", ratio, "one of " + ", ".join(ratios), near, "no such ratio")
-    raise SizeRefused(problem, apart)
+    raise SizeRefused(problem, apart=apart)
 
 
 def _closest(wanted: float, ratios: list[str]) -> str:

@@ -51,14 +51,15 @@ class Bits:
 class AirRole:
     """Marks a field that holds AIRs with what must be in it."""
 
-    role: Literal["model", "lora", "part"]
+    role: Literal["model", "lora", "vae", "embedding", "part"]
 
 
 Seed = Annotated[Whole | None, Bits(64)]
 Seed32 = Annotated[Whole | None, Bits(32)]
 ModelAir = Annotated[AirText, AirRole("model")]
 PartAir = Annotated[AirText, AirRole("part")]
-PartAirs = Annotated[list[AirText], AirRole("part")]
+VaeAir = Annotated[AirText, AirRole("vae")]
+EmbeddingAirs = Annotated[list[AirText], AirRole("embedding")]
 LoraMap = Annotated[dict[str, Number], AirRole("lora")]
 
 # The ranges that the forms of Civitai's own checkpoints share (sd1, sdxl, zImage, qwen 20b, comfy
@@ -136,6 +137,8 @@ class Wire(BaseModel):
     #: The form takes its size from the source picture (the document marks it `readOnly`, or the
     #: recipe page says so); a size in the request is then refused.
     follows_source: ClassVar[bool] = False
+    #: The widest a source picture may be, as width through height, and the tallest the other way.
+    source_ratio: ClassVar[float | None] = None
 
     output_format: OutputFormat | None = None
     image_metadata: Text | None = None

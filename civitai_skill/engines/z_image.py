@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from civitai_skill.engines.cautions import DISTORTING, schedules, sdcpp_cautions
 from civitai_skill.engines.family import Family, Variant, Way
 from civitai_skill.engines.needs import Fit
 from civitai_skill.engines.wire import (
@@ -84,7 +85,7 @@ FAMILY = Family(
             seconds="3-8",
             notes=(
                 "The maker's 9 steps are 8 passes; more steps cost more and bring little.",
-                "Keep to euler with simple or discrete: karras and exponential give noise here.",
+                "Keep to euler with simple or discrete.",
             ),
         ),
         Variant(
@@ -119,12 +120,14 @@ FAMILY = Family(
     multiple=16,
     ecosystems=frozenset({"zimage", "zimageturbo", "zimagebase"}),
     mature="civitai",
-    licence="Apache-2.0",
-    notes=(
-        "Near 1 megapixel is safest; up to 2 megapixels is fine.",
-        "ays gives black pictures and gits noise; ddim_trailing and tcd fail; euler_a and "
-        "dpm++2s_a distort.",
+    cautions=(
+        *sdcpp_cautions(),
+        DISTORTING,
+        schedules("gives noise", "karras", "exponential", variants=("turbo",)),
+        schedules("is poor", "karras", "exponential", variants=("base",)),
     ),
+    licence="Apache-2.0",
+    notes=("Near 1 megapixel is safest; up to 2 megapixels is fine.",),
     conflicts=(
         "Length of the prompt: one source sees attention fade after 75 tokens, the maker's team "
         "recommends long ones. Taken: medium length with the vital things first.",

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from civitai_skill.air import Air, is_air
 from civitai_skill.engines.plan import price_of
+from civitai_skill.engines.sizes import deciding, within
 from civitai_skill.engines.wire import Wire
 from civitai_skill.sandbox import refs, sizes, sources
 from civitai_skill.sandbox.check import StepAsked, airs, ecosystems, home_of, of_input
@@ -106,10 +107,10 @@ def _pictures(model: BaseModel) -> list[str]:
 # -- imageGen ------------------------------------------------------------------------------------
 def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> Ask:
     known = tuple(sources.size_of(text, lookup) for text in pictures)
-    source = next((size for size in known if size), None)
+    source = deciding(known)
     quantity = int(getattr(form, "quantity", 1))
     price = price_of(form, known).buzz
-    width, height = sizes.pixels(form, source)
+    width, height = sizes.pixels(form, None if source is None else within(type(form), source))
     fixed = getattr(form, "seed", None)
     seed = fixed if fixed is not None else random.randrange(1, 2**31)
     echo = form.resolved()

@@ -45,8 +45,7 @@ async def _price(box: Toolbox, client: AsyncCivitai, given: SubmitImage, above: 
     if isinstance(given, GenerateImage) and given.estimate_only:
         return None
     request = box.fixed.request(given)
-    documented = plan(request).price
-    most = documented.cap if documented.cap is not None else documented.buzz
+    most = plan(request).price.most
     if most is not None and most <= above:
         return most
     quote = await client.estimate(request, **box.fixed.pricing())

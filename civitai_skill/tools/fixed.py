@@ -18,7 +18,7 @@ from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.events import Tell
 from civitai_skill.request import ImageRequest
 from civitai_skill.scalars import Text
-from civitai_skill.sources import SourcePolicy
+from civitai_skill.sources import SourcePolicy, named
 from civitai_skill.tools.arguments import IN_OPTIONS, Arguments, EstimateImage, SubmitImage
 
 OUT = Path("pictures")
@@ -75,9 +75,10 @@ class Fixed:
         said = {n: getattr(given, n) for n in _REQUEST if n in given.model_fields_set}
         said["engine"] = self.engine(str(said.get("engine", self.default_engine)))
         fields, options = _split(given)
-        for source in given.images:
-            self._check_source(source)
-        return ImageRequest(**said, **fields, options=options)
+        request = ImageRequest(**said, **fields, options=options)
+        for place, source in named(request):
+            self._check_source(source, place)
+        return request
 
     def engine(self, name: str) -> str:
         """The engine's own name. Raises RequestInvalid for one that is unknown or not allowed."""
@@ -88,13 +89,13 @@ class Fixed:
             raise RequestInvalid(Problem("engine", name, accepted, None, why))
         return found
 
-    def _check_source(self, source: str) -> None:
+    def _check_source(self, source: str, place: str) -> None:
         if self.local_files or source[:8].lower().startswith(("https://", "http://", "data:")):
             return
         if not _is_inside(Path(source), self.out):
             why = "these tools do not read other files of this machine"
             accepted = "an https URL, or a picture that these tools saved"
-            raise RequestInvalid(Problem("images", source, accepted, None, why))
+            raise RequestInvalid(Problem(place, source, accepted, None, why))
 
     # -- money -------------------------------------------------------------------------------------
     def limit(self, asked: int | None) -> int:

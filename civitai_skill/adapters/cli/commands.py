@@ -41,12 +41,12 @@ def generate(given: argparse.Namespace, output: Output) -> int:
 def estimate(given: argparse.Namespace, output: Output) -> int:
     """The documented price, and the service's own unless --offline."""
     from civitai_skill.client import Civitai
-    from civitai_skill.engines.plan import plan
-    from civitai_skill.sources import open_sources
+    from civitai_skill.opening import decided as decided_for
+    from civitai_skill.pricing import Terms
 
     request = _request(given)
-    sizes = tuple(None if isinstance(s, str) else s.size for s in open_sources(request))
-    decided = plan(request, sources=sizes)
+    decided, _ = decided_for(request)
+    Terms(**terms_of(given)).body(decided, None)  # refuse what generate would refuse
     data: dict[str, Any] = {
         "engine": decided.family,
         "variant": decided.variant,
@@ -201,9 +201,10 @@ def fields_of(given: argparse.Namespace) -> dict[str, Any]:
     """The fields of a request that were said, without the prompt."""
     fields = {name: getattr(given, name) for name in REQUEST_FIELDS}
     fields = {name: value for name, value in fields.items() if value not in (None, [])}
-    options = dict(given.options)
-    if options:
-        fields["options"] = options
+    if given.options:
+        from civitai_skill.engines.options import typed
+
+        fields["options"] = typed(given.options)
     return fields
 
 

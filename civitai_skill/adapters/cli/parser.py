@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from civitai_skill import __version__
@@ -34,18 +33,48 @@ class _Parser(argparse.ArgumentParser):
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """Read a command line. Raises RequestInvalid; exits for --help and --version."""
     parser, commands = _parser()
+    _check_order(words, commands)
     given, unknown = parser.parse_known_args(list(words))
     if unknown:
-        known = [o for a in commands[given.command]._actions for o in a.option_strings]
         flag = unknown[0].partition("=")[0]
-        close = difflib.get_close_matches(flag, known, 1, 0.5)
-        what = "there is no such flag" if flag.startswith("-") else "one word too many"
-        accepted = "" if flag.startswith("-") else "the prompt as one word: put it in quotes"
+        near = None
+        if flag.startswith("-"):
+            what, accepted = "there is no such flag", ""
+            near = _nearest(flag, _flags(commands[given.command]))
+        else:
+            what, accepted = "one word too many", "the prompt as one word: put it in quotes"
         raise RequestInvalid(
-            Problem(flag, None, accepted, close[0] if close else None, what),
+            Problem(flag, None, accepted, near, what),
             hint=f"See: civitai-skill {given.command} --help",
         )
     return given
+
+
+def _check_order(words: Sequence[str], commands: Mapping[str, argparse.ArgumentParser]) -> None:
+    """Refuse a command's flag that stands before the command. Raises RequestInvalid."""
+    flag = words[0].partition("=")[0] if words else ""
+    having = [name for name, parser in commands.items() if flag in _flags(parser)]
+    if not flag.startswith("--") or flag == "--help" or not having:
+        return
+    meant = next((word for word in words if word in having), having[0])
+    raise RequestInvalid(
+        Problem(flag, None, f"after the command: civitai-skill {meant} ... {flag}", None,
+                "stands before the command")
+    )  # fmt: skip
+
+
+def _flags(parser: argparse.ArgumentParser) -> list[str]:
+    return [option for action in parser._actions for option in action.option_strings]
+
+
+def _nearest(flag: str, known: list[str]) -> str | None:
+    """The flag that was probably meant. The dashes are no likeness."""
+    from civitai_skill.request import nearest_name
+
+    bare = [name.removeprefix("--").replace("-", "_") for name in known]
+    near = nearest_name(flag.lstrip("-").replace("-", "_"), bare)
+    found = None if near is None else f"--{near.replace('_', '-')}"
+    return found if found in known else None
 
 
 def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
@@ -299,8 +328,13 @@ REQUEST_FIELDS = (
 )  # fmt: skip
 
 
+_DIGITS = 4000
+
+
 def _number(text: str) -> Any:
     """A number where it is one; anything else is left for the request to refuse by name."""
+    if len(text) > _DIGITS and text.lstrip("+-").isdecimal():
+        text = text[:_DIGITS]  # Python reads no more than 4300; every limit is far below either
     for kind in (int, float):
         try:
             return kind(text)
@@ -311,22 +345,14 @@ def _number(text: str) -> Any:
 
 def _lora(text: str) -> dict[str, Any]:
     air, equals, strength = text.rpartition("=")
-    number = _number(strength)
-    if equals and not isinstance(number, str):
-        return {"air": air, "strength": number}
-    return {"air": text}
+    return {"air": air, "strength": _number(strength)} if equals else {"air": text}
 
 
-def _pair(text: str) -> tuple[str, Any]:
+def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not K=V")
-    import json
-
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
+    return key, value
 
 
 def _seconds(text: str) -> float:

@@ -1,0 +1,192 @@
+"""The wire forms of flux2.
+
+Engine flux2 (klein, dev, flex, pro, max; create and edit), sdcpp flux2Klein and flux2Dev (create,
+edit, variant), comfy flux2Dev (create, edit).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from civitai_skill.engines.wire import (
+    Comfy,
+    LoraList,
+    LoraMap,
+    Sdcpp,
+    SdcppSampler,
+    SdcppSchedule,
+    SdcppVariant,
+    Seed,
+    Sized512,
+    Wire,
+    started_megapixels,
+)
+from civitai_skill.scalars import Flag, Number, Text, Whole
+
+
+class Flux2(Sized512):
+    """What all flux2 forms share."""
+
+    prompt: Annotated[Text, Field(max_length=1000)]
+    seed: Seed = None
+    quantity: Annotated[Whole, Field(ge=1, le=4)] = 1
+
+    def sources(self) -> int:
+        """How many source pictures the body carries."""
+        return len(getattr(self, "images", ()))
+
+
+class Create(Wire):
+    operation: Literal["createImage"] = "createImage"
+
+
+class Edit(Wire):
+    operation: Literal["editImage"] = "editImage"
+    images: list[Text] = []
+
+
+class Edit2(Edit):
+    images: Annotated[list[Text], Field(max_length=2)] = []
+
+
+class Edit9(Edit):
+    images: Annotated[list[Text], Field(max_length=9)] = []
+
+
+class VariantOf(SdcppVariant):
+    operation: Literal["createVariant"] = "createVariant"
+
+
+class Hosted(Flux2):
+    """The maker's own endpoint."""
+
+    engine: Literal["flux2"] = "flux2"
+    enable_prompt_expansion: Flag = False
+
+
+# -- klein -----------------------------------------------------------------------------
+class KleinKnobs(Flux2):
+    guidance: Annotated[Number, Field(ge=1, le=20)] = Field(5.0, alias="cfgScale")
+    steps: Annotated[Whole, Field(ge=4, le=50)] = 20
+    negative_prompt: Text | None = None
+    model_version: Literal["4b", "4b-base", "9b", "9b-base"] = "4b"
+
+    def buzz(self) -> float | None:
+        """0.3 (4b) or 0.5 (9b) a step; each source adds one whole price; guidance 1 halves it."""
+        step = 0.3 if self.model_version.startswith("4b") else 0.5
+        doubled = 1 if self.guidance == 1 else 2
+        return step * self.steps * (self.sources() + 1) * doubled * self.quantity
+
+
+class KleinHosted(Hosted, KleinKnobs):
+    model_name: Literal["klein"] = Field("klein", alias="model")
+    sampler: SdcppSampler | None = Field(None, alias="sampleMethod")
+    scheduler: SdcppSchedule | None = Field(None, alias="schedule")
+    loras: LoraMap = {}
+    model_version: Literal["4b", "4b-base", "9b", "9b-base", "9b-kv"] = "4b"  # type: ignore[assignment]
+
+
+class KleinCreate(KleinHosted, Create):
+    pass
+
+
+class KleinEdit(KleinHosted, Edit2):
+    pass
+
+
+class KleinSdcpp(Sdcpp, KleinKnobs):
+    ecosystem: Literal["flux2Klein"] = "flux2Klein"
+
+
+class KleinSdcppCreate(KleinSdcpp, Create):
+    pass
+
+
+class KleinSdcppEdit(KleinSdcpp, Edit2):
+    pass
+
+
+class KleinSdcppVariant(KleinSdcpp, VariantOf):
+    pass
+
+
+# -- dev, flex, pro, max ---------------------------------------------------------------
+class DevKnobs(Hosted):
+    model_name: Literal["dev"] = Field("dev", alias="model")
+    guidance: Annotated[Number, Field(ge=0, le=20)] = Field(2.5, alias="guidanceScale")
+    steps: Annotated[Whole, Field(ge=4, le=50)] = Field(28, alias="numInferenceSteps")
+    loras: LoraList = []
+
+    def buzz(self) -> float | None:
+        """20 for each started megapixel (1024 x 1024 counts as two), doubled with LoRAs."""
+        doubled = 2 if self.loras else 1
+        return 20.0 * started_megapixels(self.area()) * doubled * self.quantity
+
+
+class DevCreate(DevKnobs, Create):
+    pass
+
+
+class DevEdit(DevKnobs, Edit):
+    pass
+
+
+class FlexKnobs(Hosted):
+    model_name: Literal["flex"] = Field("flex", alias="model")
+    guidance: Annotated[Number, Field(ge=1.5, le=100)] = Field(3.5, alias="guidanceScale")
+    steps: Annotated[Whole, Field(ge=2, le=50)] = Field(28, alias="numInferenceSteps")
+
+
+class FlexCreate(FlexKnobs, Create):
+    pass
+
+
+class FlexEdit(FlexKnobs, Edit):
+    pass
+
+
+class ProCreate(Hosted, Create):
+    model_name: Literal["pro"] = Field("pro", alias="model")
+
+
+class ProEdit(Hosted, Edit):
+    model_name: Literal["pro"] = Field("pro", alias="model")
+
+
+class MaxCreate(Hosted, Create):
+    model_name: Literal["max"] = Field("max", alias="model")
+
+
+class MaxEdit(Hosted, Edit):
+    model_name: Literal["max"] = Field("max", alias="model")
+
+
+class OpenDev(Flux2):
+    """flux2 dev on Civitai's own backends."""
+
+    ecosystem: Literal["flux2Dev"] = "flux2Dev"
+    guidance: Annotated[Number, Field(ge=1, le=20)] = Field(1.0, alias="cfgScale")
+    steps: Annotated[Whole, Field(ge=4, le=50)] = 20
+    negative_prompt: Text | None = None
+
+
+class DevSdcppCreate(Sdcpp, OpenDev, Create):
+    pass
+
+
+class DevSdcppEdit(Sdcpp, OpenDev, Edit2):
+    pass
+
+
+class DevSdcppVariant(Sdcpp, OpenDev, VariantOf):
+    pass
+
+
+class DevComfyCreate(Comfy, OpenDev, Create):
+    pass
+
+
+class DevComfyEdit(Comfy, OpenDev, Edit9):
+    pass

@@ -1,0 +1,210 @@
+"""The wire forms of qwen.
+
+sdcpp qwen 20b (create, edit, variant), engine qwen (create, edit) and fal qwen2 (create, edit, and
+both as pro).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from civitai_skill.engines.wire import (
+    ABSENT,
+    FalSize,
+    Guidance30,
+    LongText,
+    Quantity12,
+    Sdcpp,
+    SdcppVariant,
+    Seed32,
+    Steps150,
+    Wire,
+)
+from civitai_skill.errors import Problem
+from civitai_skill.scalars import Flag, Text, Whole
+
+#: Pixels that width and height divide by.
+GRID = 8
+
+_Side = Annotated[Whole, Field(ge=0, le=2048)]
+_Negative = Annotated[Text, Field(max_length=500)]
+_Three = Annotated[list[Text], Field(min_length=1, max_length=3)]
+
+
+# -- 20b, the open weights ----------------------------------------------------------------------
+class Open(Sdcpp):
+    """What the three 20b forms share."""
+
+    ecosystem: Literal["qwen"] = "qwen"
+    model_name: Literal["20b"] = Field("20b", alias="model")
+    prompt: LongText
+    negative_prompt: LongText | None = None
+    steps: Steps150 = 20
+    guidance: Guidance30 = Field(2.5, alias="cfgScale")
+    quantity: Quantity12 = 1
+
+    def rate(self, base: float, side: int) -> float | None:
+        """`base` Buzz for `side` x `side` at 20 steps; None while the size is not known."""
+        width: int | None = getattr(self, "width", None)
+        height: int | None = getattr(self, "height", None)
+        if width is None or height is None:
+            return None
+        return base * (width * height) / side**2 * self.steps / 20 * self.quantity
+
+
+class OpenCreate(Open):
+    operation: Literal["createImage"] = "createImage"
+    version: Literal["latest", "2509", "2512"] = "latest"
+    width: Annotated[Whole, Field(ge=64, le=2048)] = 1024
+    height: Annotated[Whole, Field(ge=64, le=2048)] = 1024
+
+    def buzz(self) -> float | None:
+        """30 for 1328 x 1328 at 20 steps."""
+        return self.rate(30, 1328)
+
+
+class OpenFollowing(Open):
+    """Edit and variant take the source's size: the document marks width and height readOnly."""
+
+    follows_source = True
+    width: _Side = ABSENT
+    height: _Side = ABSENT
+
+
+class OpenEdit(OpenFollowing):
+    operation: Literal["editImage"] = "editImage"
+    version: Literal["latest", "2509", "2511"] = "latest"
+    images: Annotated[list[Text], Field(min_length=1, max_length=10)]
+
+    def buzz(self) -> float | None:
+        """40 for 1024 x 1024 at 20 steps; each source after the first adds a tenth."""
+        price = self.rate(40, 1024)
+        return None if price is None else price * (1 + 0.1 * (len(self.images) - 1))
+
+
+class OpenVariantOf(OpenFollowing, SdcppVariant):
+    operation: Literal["createVariant"] = "createVariant"
+    version: Literal["latest", "2509", "2512"] = "latest"
+
+    def buzz(self) -> float | None:
+        """30 for 1328 x 1328 at 20 steps."""
+        return self.rate(30, 1328)
+
+
+# -- the maker's own API ------------------------------------------------------------------------
+# Buzz a picture; `edit` and its fellows are the legacy names.
+_FLAT = {
+    "2.0": 45.5,
+    "2.0-pro": 97.5,
+    "3.0-pro": 97.5,
+    "max": 97.5,
+    "plus": 39.0,
+    "edit": 58.5,
+    "edit-plus": 39.0,
+    "edit-max": 97.5,
+}
+# The recipe page: these draw one picture a call.
+_ONE_AT_A_TIME = frozenset({"max", "plus", "edit"})
+
+
+class Hosted(Wire):
+    """What both hosted forms share. The document requires width and height; the recipe page's own
+    samples leave them out."""
+
+    engine: Literal["qwen"] = "qwen"
+    prompt: Annotated[Text, Field(max_length=5000)]
+    negative_prompt: _Negative | None = None
+    quantity: Annotated[Whole, Field(ge=1, le=6)] = 1
+    width: _Side = ABSENT
+    height: _Side = ABSENT
+    seed: Seed32 = None
+    prompt_extend: Flag = True
+    watermark: Flag = False
+
+    def named(self) -> str:
+        """The model that will draw."""
+        return str(getattr(self, "model_name", ""))
+
+    def buzz(self) -> float | None:
+        """A flat price a picture, by model."""
+        return _FLAT[self.named()] * self.quantity
+
+    def objection(self) -> Problem | None:
+        if self.named() in _ONE_AT_A_TIME and self.quantity > 1:
+            return Problem("quantity", self.quantity, f"1 on {self.named()}", 1, "too many")
+        return None
+
+
+_LEAST = 512 * 512
+
+
+def _enough(width: int, height: int) -> tuple[int, int]:
+    """The nearest size that has the pixels: the longer side kept, the shorter one raised."""
+    longer = max(width, height) // GRID * GRID
+    if longer * 2048 < _LEAST:
+        return 512, 512
+    shorter = -(-_LEAST // (longer * GRID)) * GRID
+    return (longer, shorter) if width >= height else (shorter, longer)
+
+
+class HostedCreate(Hosted):
+    operation: Literal["createImage"] = "createImage"
+    model_name: Literal["3.0-pro", "2.0-pro", "2.0", "max", "plus"] = Field("2.0", alias="model")
+
+    def objection(self) -> Problem | None:
+        """The recipe page: 512 x 512 to 2048 x 2048 pixels in all; the document starts at 0."""
+        width, height = self.width, self.height
+        if width is None and height is None:
+            return super().objection()
+        if width is None or height is None:
+            missing = "width" if width is None else "height"
+            return Problem(missing, None, "both width and height", None, "one was left out")
+        if width * height < _LEAST:
+            accepted = "512x512 to 2048x2048 pixels in all"
+            near = "{}x{}".format(*_enough(width, height))
+            return Problem("width", f"{width}x{height}", accepted, near, "too few pixels")
+        return super().objection()
+
+
+class HostedEdit(Hosted):
+    follows_source = True
+    operation: Literal["editImage"] = "editImage"
+    model_name: Literal["3.0-pro", "2.0-pro", "2.0", "edit-max", "edit-plus", "edit"] = Field(
+        "edit-plus", alias="model"
+    )
+    images: _Three
+
+
+# -- the same through fal -----------------------------------------------------------------------
+class Fal(Wire):
+    """What the four fal forms share: named sizes instead of pixels, no documented price."""
+
+    engine: Literal["fal"] = "fal"
+    model_name: Literal["qwen2"] = Field("qwen2", alias="model")
+    prompt: Annotated[Text, Field(min_length=1)]
+    negative_prompt: _Negative | None = None
+    quantity: Annotated[Whole, Field(ge=1, le=10)] = 1
+    image_size: FalSize = "square_hd"
+    seed: Seed32 = None
+    enable_prompt_expansion: Flag = True
+    enable_safety_checker: Flag = False
+
+
+class FalCreate(Fal):
+    operation: Literal["createImage"] = "createImage"
+
+
+class FalProCreate(Fal):
+    operation: Literal["proCreateImage"] = "proCreateImage"
+
+
+class FalEdit(Fal):
+    operation: Literal["editImage"] = "editImage"
+    images: _Three
+
+
+class FalProEdit(Fal):
+    operation: Literal["proEditImage"] = "proEditImage"
+    images: _Three
