@@ -65,7 +65,8 @@ def chooses(messages: list[BaseMessage]) -> AIMessage:
 
 
 def generates_too_dear(messages: list[BaseMessage]) -> AIMessage:
-    return call(GENERATE, prompt="a fox poster", **told(messages)["choices"][0]["arguments"])
+    arguments = told(messages)["choices"][0]["arguments"]
+    return call(GENERATE, prompt="a fox poster", quantity=3, **arguments)
 
 
 def corrects_itself(messages: list[BaseMessage]) -> AIMessage:
@@ -101,7 +102,7 @@ def check(messages: list[BaseMessage], tmp_path: Path) -> None:
     assert path.parent == tmp_path / "out"
     answers = [m for m in messages if isinstance(m, ToolMessage)]
     assert [m.status for m in answers] == ["success", "error", "success", "success"]
-    assert answers[-1].artifact.paths == (path,)
+    assert [image["path"] for image in answers[-1].artifact["images"]] == [str(path)]
 
 
 def test_an_agent_chooses_errs_corrects_itself_and_reports(
