@@ -104,6 +104,28 @@ def test_the_model_reads_text_and_the_developer_gets_the_objects(generate: Civit
     assert message.artifact["images"][0]["url"]
 
 
+@pytest.mark.parametrize("name", [tool.name for tool in TOOLS])
+def test_an_artifact_is_plain_data_that_a_checkpointer_keeps(name: str) -> None:
+    example = {"prompt": "a fox"} if "prompt" in tools()[name].args else {}
+    example |= {"id": workflow_id()} if "id" in tools()[name].args else {}
+    call = {"name": name, "args": example, "id": "1", "type": "tool_call"}
+    artifact = tools()[name].invoke(call).artifact
+    assert artifact
+    assert json.loads(json.dumps(artifact)) == artifact
+
+
+def test_a_failed_call_has_its_pictures_in_the_artifact(generate: CivitaiTool) -> None:
+    asked = call(prompt="a fox [sandbox:partial]", quantity=3)
+    for message in (generate.invoke(asked), asyncio.run(generate.ainvoke(asked))):
+        assert (message.status, message.tool_call_id) == ("error", "1")
+        paths = [image["path"] for image in message.artifact["images"]]
+        assert any(path and Path(path).is_file() for path in paths)
+        assert None in paths
+    refused = generate.invoke(call(prompt="a fox", quantity=0))
+    assert refused.artifact["code"] == "request_invalid"
+    assert json.loads(generate.invoke({"prompt": "a fox", "engine": "seedream"}))["code"]
+
+
 def test_async_does_not_hold_a_thread(
     generate: CivitaiTool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,7 +189,7 @@ def test_hints_stand_in_the_metadata(client: Civitai) -> None:
 
 
 def test_a_key_is_never_shown(tmp_path: Path) -> None:
-    kit = CivitaiToolkit(key=SecretStr("very-secret"), out=str(tmp_path))
+    kit = CivitaiToolkit(key=SecretStr("very-secret"), out=tmp_path)
     made = kit.get_tools()
     assert "very-secret" not in repr(kit) + repr(made) + str(kit.model_dump())
     from_environment = langchain_tools(key=SecretStr("very-secret"))

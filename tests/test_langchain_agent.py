@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -163,17 +164,30 @@ def test_a_person_is_asked_before_buzz_is_spent(
     assert sum(account["submits"] for account in sandbox.accounts()) == submits
 
 
-def test_the_example_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     spec = importlib.util.spec_from_file_location("langchain_agent", EXAMPLE)
     assert spec is not None
     assert spec.loader is not None
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
     monkeypatch.chdir(tmp_path)
+    return module
+
+
+def test_the_example_runs(example: Any, capsys: pytest.CaptureFixture[str]) -> None:
     answer = example.main(["a red fox", "--yes"])
     path = Path(answer.rpartition(": ")[2])
     assert path.is_file()
     assert answer.startswith("Made with sdxl wai-illustrious for 8 Buzz: pictures")
     assert "The agent wants civitai_generate_image" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("live", "type"), [(True, "reject"), (False, "approve")])
+def test_the_example_buys_nothing_live_that_nobody_could_be_asked_about(
+    example: Any, monkeypatch: pytest.MonkeyPatch, live: bool, type: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    request = {"name": GENERATE, "args": {"prompt": "a fox"}}
+    assert example._decide(request, yes=False, live=live)["type"] == type
+    assert example._decide(request, yes=True, live=live)["type"] == "approve"

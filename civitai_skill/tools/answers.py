@@ -156,9 +156,7 @@ def failure(error: CivitaiError, ceiling: int, tools: Sequence[str] | None = Non
     return Result(data, error.result or explained.as_dict(), failed=True)
 
 
-_AT_A_LOSS = (
-    "No tool here can look it up: tell the user what happened, and do not make it again by yourself."
-)
+_AT_A_LOSS = "No tool here can look it up: tell the user, and do not make it again of yourself."
 
 
 def _hint(error: CivitaiError, hint: str, ceiling: int) -> tuple[str, dict[str, Any] | None]:

@@ -79,9 +79,7 @@ def _pairs(value: Any) -> Any:
         value = [value]
     if not isinstance(value, list | tuple):
         return value
-    return [
-        v for v in value if (_said(v.get("value", v)) if isinstance(v, Mapping) else _said(v))
-    ]
+    return [v for v in value if (_said(v.get("value", v)) if isinstance(v, Mapping) else _said(v))]
 
 
 def _weights(value: Any) -> Any:

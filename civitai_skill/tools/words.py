@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-
 #: What each engine is the one to take for, in the order of preference.
 _SUITS: Mapping[str, str] = {
     "flux2": "for photos, drafts and edits",
@@ -71,4 +70,3 @@ FIELDS: Mapping[str, Callable[[Sequence[str]], str]] = {
     "negative_prompt": negative_prompt,
     "model": model,
 }
-

@@ -39,7 +39,8 @@ def main() -> int:
         return run(["civitai-skill", *words])
     if RELEASE is not None and shutil.which("uvx"):
         return run(["uvx", "--from", "civitai-skill==" + RELEASE, "civitai-skill", *words])
-    return refuse('python3 -m pip install "/path/to/your/clone/of/civitai-skill%s"' % extra(words))
+    clone = "/path/to/your/clone/of/civitai-skill" + extra(words)
+    return refuse('python3 -m pip install "' + clone + '"')
 
 
 def imported() -> int:
@@ -100,7 +101,7 @@ def from_repository(root: Path, words: list[str]) -> int:
 
 def extra(words: list[str]) -> str:
     """The extra of the package that a command needs."""
-    return "[%s]" % words[0] if words[:1] in (["mcp"], ["rest"]) else ""
+    return "[" + words[0] + "]" if words[:1] in (["mcp"], ["rest"]) else ""
 
 
 def has_dependencies(root: Path) -> bool:
