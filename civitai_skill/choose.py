@@ -90,7 +90,7 @@ class Choice:
             "reason": self.reason,
         }
         if self.price.buzz is None:
-            out["price"] = "not documented; ask with estimate_only"
+            out["price"] = "not documented; ask for an estimate"
         if self.size is not None:
             out["size"] = "{}x{}".format(*self.size)
         if self.seconds:

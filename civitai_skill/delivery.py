@@ -206,7 +206,7 @@ def workflow_failed(result: Generation, wanted: int) -> WorkflowFailed:
     """The error for a workflow that ended without all its pictures, with the reason it gave."""
     workflow = result.workflow
     reasons = workflow.reasons() or tuple(p.reason for p in result.pictures if p.reason)
-    got = len(result.paths)
+    got = sum(picture.available for picture in result.pictures)
     if workflow.status == "succeeded" or got:
         what = f"ended as {workflow.status} with {got} of {wanted} pictures"
     else:
@@ -215,20 +215,35 @@ def workflow_failed(result: Generation, wanted: int) -> WorkflowFailed:
     kept = sum(workflow.cost.by_currency.values())
     refunded = sum(workflow.cost.refunded.values())
     money = f" {refunded} Buzz were refunded." if refunded else ""
-    if workflow.moderated:
-        hint = "Change the prompt; a blocked one must not be sent again unchanged."
-    elif workflow.status == "canceled":
-        hint = "It was canceled; call again to make it."
-    else:
-        hint = "Call again to try once more, or choose another engine."
     return WorkflowFailed(
         f"Workflow {workflow.id} {what}: {why.rstrip('.')}.{money}",
         workflow=workflow,
         result=result,
         reasons=reasons,
-        hint=hint,
+        hint=_what_next(workflow, got, wanted),
         spent="yes" if kept or (workflow.cost.total or 0) > 0 else "no",
     )
+
+
+def _what_next(workflow: Workflow, got: int, wanted: int) -> str:
+    """What to do about missing pictures; sentences with a command stand last."""
+    if any(image.held for image in workflow.images):
+        return (
+            "What is held back is made and paid for: do not make it again. Only the user can "
+            "release it, for yellow Buzz; then it is fetched by its id. They do so with: "
+            f"civitai-skill release {workflow.id}"
+        )
+    if workflow.moderated:
+        return "Change the prompt; a blocked one must not be sent again unchanged."
+    if got:
+        missing = wanted - got
+        return (
+            f"Keep those that came, and ask only for what is missing: quantity {missing}, with "
+            "another seed where one was set."
+        )
+    if workflow.status == "canceled":
+        return "It was canceled; call again to make it."
+    return "Call again to try once more, or choose another engine."
 
 
 def _not_saved(workflow: Workflow, out: Path, error: OSError) -> TransportFailed:

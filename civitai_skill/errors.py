@@ -68,6 +68,11 @@ class ConfigError(CivitaiError):
     exit_code = 3
 
 
+def from_clone(extra: str) -> str:
+    """How to install an extra; no package index has this project yet."""
+    return f"In your clone of civitai-skill: pip install '.[{extra}]'"
+
+
 @dataclass(frozen=True)
 class Problem:
     """One refused value: which field, what was given, what is accepted, the nearest that works."""

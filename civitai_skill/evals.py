@@ -7,6 +7,7 @@ the pictures, and of what it told the user. How the agent came there is its own 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,18 @@ _RATIO_SLACK = 0.05
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the agent, whichever door it took: what it did, and the fields it set."""
+    """One call of the agent, whichever door it took: what it did, the fields it set, and whether
+    that may have cost Buzz."""
 
     action: str
     fields: Mapping[str, Any]
+    buys: bool = False
+
+
+#: The action of a call that can't be understood.
+UNREADABLE = "unreadable"
+#: A call that did nothing.
+REFUSED = Call("refused", {})
 
 
 @dataclass(frozen=True)
@@ -79,15 +88,22 @@ def judge(outcome: Outcome) -> Verdict:
 # -- the calls -------------------------------------------------------------------------------------
 def _calls(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
     made = [call.action for call in outcome.calls]
+    bought = [call.action for call in outcome.calls if call.buys]
+    for call in outcome.calls:
+        if call.action == UNREADABLE:
+            yield f"calls: can't be understood: {shown(call.fields['line'])}"
     for action in expected.get("calls", []):
         if action not in made:
             yield f"calls: no {action} was made"
-    for action in expected.get("never", []):
+    never = expected.get("never", [])
+    # Whatever buys is as little wanted as the plainest way to do it.
+    unwanted = [*never, *(bought if "generate" in never else [])]
+    for action in dict.fromkeys(unwanted):
         if action in made:
             yield f"calls: {action} was made, which this task does not want"
     most = expected.get("most_purchases", 1)
-    if made.count("generate") > most:
-        yield f"calls: {made.count('generate')} purchases, where {most} are enough"
+    if len(bought) > most:
+        yield f"calls: {len(bought)} purchases, where {most} are enough"
     chosen = _deciding(outcome)
     if chosen is None:
         return
@@ -178,12 +194,20 @@ def _picture(expected: Mapping[str, Any], file: Path, name: str) -> Iterator[str
 def _answer(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
     for what in expected.get("answer", []):
         facts = _facts(what, outcome.result)
-        missing = [fact for fact in facts if fact not in outcome.answer]
+        missing = [fact for fact in facts if not _tells(outcome.answer, fact)]
         if missing or not facts:
             yield f"answer: does not tell the {what} ({', '.join(missing) or 'there is none'})"
     for word in expected.get("says", []):
         if word.lower() not in outcome.answer.lower():
             yield f"answer: does not say {word}"
+
+
+def _tells(answer: str, fact: str) -> bool:
+    """Does the answer hold a fact; a number as a whole one, whatever parts its thousands?"""
+    if not fact.isdigit():
+        return fact in answer
+    joined = re.sub(r"(?<=\d)[,'\u00a0\u202f](?=\d{3}(?!\d))", "", answer)
+    return re.search(rf"(?<!\w)(?<!\d[.,]){fact}(?!\w|[.,]\d)", joined) is not None
 
 
 def _facts(what: str, result: Mapping[str, Any]) -> list[str]:
@@ -195,7 +219,8 @@ def _facts(what: str, result: Mapping[str, Any]) -> list[str]:
 
 
 def _paths(result: Mapping[str, Any]) -> list[str]:
-    return [str(image["path"]) for image in result.get("images", []) if image.get("path")]
+    images = [image for image in result.get("images") or [] if isinstance(image, Mapping)]
+    return [str(image["path"]) for image in images if image.get("path")]
 
 
 def _buzz(result: Mapping[str, Any]) -> int | None:

@@ -1,8 +1,8 @@
 """Copy the skills to where an agent looks for them, and take them back.
 
 Each installed folder holds a note of what was written into it, with a digest of every file. A file
-that no longer has its digest was changed by somebody and is left alone, and so is one that was
-there before. The note also names the interpreter that has this package, for scripts/civitai.py.
+that no longer has its digest was changed by somebody and is left alone, and so are a link and what
+was there before. The note also names the interpreter that has this package, for scripts/civitai.py.
 """
 
 from __future__ import annotations
@@ -49,9 +49,10 @@ class Done:
     unchanged: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        named = ("written", "unchanged", "removed", "kept")
+        named = ("written", "unchanged", "removed", "kept", "links")
         counts = {name: list(getattr(self, name)) for name in named}
         return {"skill": self.skill, "folder": str(self.folder), **counts}
 
@@ -60,12 +61,16 @@ class Done:
         parts += [f"{len(self.unchanged)} unchanged"] if self.unchanged else []
         parts += [f"{len(self.removed)} removed"] if self.removed else []
         parts += [f"kept because they were changed: {', '.join(self.kept)}"] if self.kept else []
+        parts += [f"left alone, links or outside of it: {', '.join(self.links)}"] * bool(self.links)
         return f"{self.folder}: {'; '.join(parts) or 'nothing to do'}"
 
 
 def place(agent: str | None, folder: str | None, project: bool) -> Path:
     """The folder that holds the skills. Raises RequestInvalid for two answers at once."""
     if folder is not None:
+        if not folder.strip():
+            accepted = "a folder; the current one is ."
+            raise RequestInvalid(Problem("--dir", folder, accepted, None, "names no folder"))
         if agent is not None or project:
             other = "--agent" if agent is not None else "--project"
             raise RequestInvalid(Problem("--dir", folder, f"--dir without {other}"))
@@ -79,6 +84,8 @@ def install(target: Path, *, whole: bool = False, force: bool = False) -> list[D
     there was changed by somebody. Raises RequestInvalid, ConfigError."""
     wanted = _wanted(whole)
     folders = {name: target / name for name in wanted}
+    for folder in folders.values():
+        _check_not_own(folder)
     try:
         in_the_way = [p for name in wanted for p in _in_the_way(folders[name], wanted[name])]
         if in_the_way:
@@ -92,12 +99,15 @@ def install(target: Path, *, whole: bool = False, force: bool = False) -> list[D
 
 
 def uninstall(target: Path, *, force: bool = False) -> list[Done]:
-    """Remove what `install` wrote into `target`; a file that was changed stays without `force`.
+    """Remove what `install` wrote into `target`; a file that was changed stays without `force`, and
+    a link always.
 
     Raises RequestInvalid.
     """
     try:
         noted = sorted(path.parent for path in target.glob(f"*/{NOTE}"))
+        for folder in noted:
+            _check_not_own(folder)
         return [_removed(folder, force) for folder in noted]
     except OSError as error:
         raise _unusable(target, error) from None
@@ -119,6 +129,14 @@ def _files(part: Path, root: Path) -> Iterator[tuple[str, bytes]]:
     for path in found:
         if not _LEFT_OUT & set(path.relative_to(root).parts):
             yield path.relative_to(root).as_posix(), path.read_bytes()
+
+
+def _check_not_own(folder: Path) -> None:
+    """Raises RequestInvalid for a folder that the skills are copied from."""
+    source = bundle().resolve()
+    if folder.resolve() == source or folder.resolve().parent == source / "skills":
+        why = "this is where the skills are copied from"
+        raise RequestInvalid(Problem("--dir", str(folder.parent), "another folder", None, why))
 
 
 def _in_the_way(folder: Path, files: Mapping[str, bytes]) -> Iterator[Path]:
@@ -157,24 +175,35 @@ def _copied(name: str, folder: Path, files: Mapping[str, bytes], force: bool) ->
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         written.append(file)
-    gone, kept = _taken_back(folder, {n: d for n, d in noted.items() if n not in files}, force)
-    _note(folder, {file: _digest(data) for file, data in files.items()})
-    return Done(name, folder, tuple(written), tuple(unchanged), tuple(gone), tuple(kept))
+    old = {n: d for n, d in noted.items() if n not in files}
+    gone, kept, links = _taken_back(folder, old, force)
+    # What stood there before any copy, though it reads the same, is not ours to take back.
+    ours = {n: _digest(data) for n, data in files.items() if n in written or n in noted}
+    _note(folder, ours)
+    parts = map(tuple, (written, unchanged, gone, kept, links))
+    return Done(name, folder, *parts)
 
 
 def _removed(folder: Path, force: bool) -> Done:
-    gone, kept = _taken_back(folder, _noted(folder), force)
+    if folder.is_symlink():
+        return Done(folder.name, folder, links=(folder.name,))
+    gone, kept, links = map(tuple, _taken_back(folder, _noted(folder), force))
     (folder / NOTE).unlink()
     _prune(folder)
-    return Done(folder.name, folder, removed=tuple(gone), kept=tuple(kept))
+    return Done(folder.name, folder, removed=gone, kept=kept, links=links)
 
 
-def _taken_back(folder: Path, noted: Mapping[str, str], force: bool) -> tuple[list[str], list[str]]:
-    gone, kept = [], []
+def _taken_back(
+    folder: Path, noted: Mapping[str, str], force: bool
+) -> tuple[list[str], list[str], list[str]]:
+    gone, kept, links = [], [], []
     for name, digest in noted.items():
         path = folder / name
         inside = path.resolve().is_relative_to(folder.resolve())
-        if not path.is_file() or not inside:
+        if path.is_symlink() or (path.exists() and not inside):
+            links.append(name)
+            continue
+        if not path.is_file():
             continue
         if force or _digest(path.read_bytes()) == digest:
             path.unlink()
@@ -183,7 +212,7 @@ def _taken_back(folder: Path, noted: Mapping[str, str], force: bool) -> tuple[li
             kept.append(name)
         for above in _between(path, folder):
             _prune(above)
-    return gone, kept
+    return gone, kept, links
 
 
 def _prune(folder: Path) -> None:

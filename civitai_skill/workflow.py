@@ -48,16 +48,21 @@ class Image:
         return self.available and bool(self.url) and self.blocked_reason is None
 
     @property
+    def held(self) -> bool:
+        """Is it made, and kept back because it is mature?"""
+        return self.available and not self.url and self.blocked_reason is None
+
+    @property
     def reason(self) -> str | None:
         """Why it can't be delivered; None when it can."""
         if self.deliverable:
             return None
         if self.blocked_reason is not None:
             return f"blocked: {self.blocked_reason}"
+        if self.held:
+            return "held back because it is mature; it is made and paid for"
         if self.step_errors:
             return "; ".join(self.step_errors)
-        if self.available:
-            return "hidden: it is mature and this workflow may not show it (see release)"
         if self.step_status and self.step_status not in TERMINAL:
             return f"not ready yet ({self.step_status})"
         return NO_REASON

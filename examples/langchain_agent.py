@@ -1,10 +1,13 @@
 """A LangChain agent that chooses an engine, asks a person before it spends, and reports the path.
 
-    pip install 'civitai-skill[langchain]' langchain
+In your clone of civitai-skill:
+
+    pip install '.[langchain]' langchain
     python examples/langchain_agent.py "a red fox, anime style"
 
 Without more it runs in the sandbox with a scripted stand-in for the model, so it needs no key at
-all. With a real model and a real key:
+all; where no terminal can be asked, purchases of the sandbox are approved. With a real model and a
+real key nothing is bought without a yes at the terminal, or --yes:
 
     CIVITAI_API_KEY=... python examples/langchain_agent.py --live \
         --model anthropic:claude-sonnet-4-5 "a red fox, anime style"
@@ -49,19 +52,23 @@ def main(words: Sequence[str] | None = None) -> str:
     state = agent.invoke({"messages": [("user", given.prompt)]}, config)
     while "__interrupt__" in state:
         asked = state["__interrupt__"][0].value["action_requests"]
-        decisions = [_decide(request, given.yes) for request in asked]
+        decisions = [_decide(request, given.yes, given.live) for request in asked]
         state = agent.invoke(Command(resume={"decisions": decisions}), config)
     answer = str(state["messages"][-1].text)
     print(answer)
     return answer
 
 
-def _decide(request: dict[str, Any], yes: bool) -> dict[str, Any]:
-    """Ask the person at the terminal."""
+def _decide(request: dict[str, Any], yes: bool, live: bool) -> dict[str, Any]:
+    """Ask the person at the terminal; where there is none, only the sandbox's Buzz is spent."""
     print(f"The agent wants {request['name']} with {json.dumps(request['args'])}")
-    if yes or not sys.stdin.isatty() or input("Spend Buzz on it? [y/N] ").lower() == "y":
+    if yes or (_asked() if sys.stdin.isatty() else not live):
         return {"type": "approve"}
     return {"type": "reject", "message": "The user does not want to spend Buzz on this."}
+
+
+def _asked() -> bool:
+    return input("Spend Buzz on it? [y/N] ").strip().lower() == "y"
 
 
 class Scripted(BaseChatModel):

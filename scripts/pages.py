@@ -125,12 +125,18 @@ def needs() -> str:
 
 
 # -- parts -----------------------------------------------------------------------------------------
+#: Pixels of a side that print_4k promises.
+_LARGE = 4096
 _SOURCES = ("edit", "keep_character", "several_references", "restyle", "print_4k")
 
 
 def _need_row(need: str) -> tuple[str, ...]:
     references = {"several_references": 3}.get(need, 1)
-    names = [_priced(c) for c in _choices(need, references)]
+    choices = _choices(need, references)
+    if need == "print_4k":
+        # Others get there by another step, which a row of flags can't say.
+        choices = [c for c in choices if c.size is not None and max(c.size) >= _LARGE]
+    names = [_priced(c) for c in choices]
     return (f"`{need}`", *names, *("" for _ in range(3 - len(names))))
 
 

@@ -145,7 +145,10 @@ def test_a_wrong_name_inside_a_lora(bench: Bench) -> None:
         ({"guidance": math.nan}, "guidance: not accepted (given nan). Accepted: a finite number."),
         ({"strength": math.inf}, "strength: not accepted (given inf). Accepted: a finite number."),
         ({"quantity": -1}, "quantity: not accepted (given -1). Accepted: 1 or more."),
-        ({"width": -64, "height": 512}, "width: not accepted (given -64). Accepted: 1 or more."),
+        (
+            {"width": -64, "height": 512},
+            "width: no size; leave it out, or say pixels such as 1024 (given -64).",
+        ),
         ({"max_buzz": -1}, "max_buzz: not accepted (given -1). Accepted: 0 or more."),
         ({"wait_seconds": 1e9}, "wait_seconds: not accepted (given 1000000000.0)."),
         ({"steps": 10**12}, "steps: too large (given 1000000000000). Accepted: 4 to 50"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from civitai_skill.engines.family import Variant
 from civitai_skill.engines.limits import limits
 from civitai_skill.engines.needs import NEEDS
 from civitai_skill.engines.plan import plan
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def first(*needs: str, **limits: Any) -> str:
@@ -191,3 +194,15 @@ def test_an_unknown_need_is_answered_with_the_nearest() -> None:
     with pytest.raises(RequestInvalid) as refused:
         choose_engine(["phoot"])
     assert (refused.value.field, refused.value.nearest) == ("needs", "photo")
+
+
+def test_a_price_that_is_not_documented_is_worded_for_every_door() -> None:
+    told = choose_engine(["product"])[0].as_dict()
+    assert told["price"] == "not documented; ask for an estimate"
+
+
+def test_the_edit_page_promises_4k_only_where_the_row_reaches_it() -> None:
+    pages = (ROOT / "skills/civitai-edit-image/references/engines.md").read_text(encoding="utf-8")
+    row = next(line for line in pages.splitlines() if line.startswith("| `print_4k`"))
+    assert "seedream" in row
+    assert "flux2" not in row

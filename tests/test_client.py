@@ -268,7 +268,7 @@ def test_held_mature_pictures_are_released_after_the_price_is_told(
     with pytest.raises(WorkflowFailed) as caught:
         call("generate", "a fox [sandbox:mature]", out=tmp_path, allow_mature_content=False)
     held = caught.value.workflow.id
-    assert "hidden" in str(caught.value)
+    assert "held back" in str(caught.value)
     with pytest.raises(OverBudget):
         call("release", held, max_buzz=0)
     told: list[str] = []

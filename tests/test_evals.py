@@ -226,3 +226,98 @@ def test_a_result_that_is_none_is_refused(
     assert code == 2
     assert re.search(word, told["error"]["message"])
     assert checked(tmp_path / "missing.json", capsys)[0] == 2
+
+
+# -- what is easily taken for something else -------------------------------------------------------
+def wrong_with(
+    capsys: pytest.CaptureFixture[str], folder: Path, task: str, *calls: dict[str, Any], **told: Any
+) -> list[str]:
+    """What eval-check finds in the calls of a task."""
+    whole = {"task": task, "calls": calls, "result": {}, "answer": "", **told}
+    (folder / "RESULT.json").write_text(json.dumps(whole))
+    _, verdict = checked(folder / "RESULT.json", capsys)
+    return [line for line in verdict["wrong"] if line.startswith(("calls", "answer"))]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "batch rows.csv",
+        'sweep --prompt "a {x}" --set x=1,2',
+        "again a.jpeg",
+        "resume --retry-failed",
+        "release ID",
+        'generate "two"; echo',
+        'generate "a (b); c" --quality draft 2>/dev/null | jq .',
+    ],
+)
+def test_whatever_buys_is_a_purchase(
+    line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    once = {"command": f"civitai-skill {line}", "exit_code": 0}
+    assert any("not want" in w for w in wrong_with(capsys, tmp_path, "advice", once))
+    found = wrong_with(capsys, tmp_path, "sketch", once, once)
+    assert "calls: 2 purchases, where 1 are enough" in found
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("batch rows.csv --dry-run", 0),
+        ("resume", 0),
+        ('generate "a fox" --shape wide', 2),
+        ('generate "a fox" --max-buzz 1', 4),
+        ('generate "a fox" --shape wide; civitai-skill choose anime', 0),
+    ],
+)
+def test_what_buys_nothing_is_none(
+    line: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = {"command": f"civitai-skill {line}", "exit_code": code}
+    found = wrong_with(capsys, tmp_path, "sketch", call, call)
+    assert [w for w in found if "purchases" in w] == []
+
+
+def test_two_purchases_in_one_line_are_two(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "civitai-skill generate a &&\\\n civitai-skill generate b"
+    found = wrong_with(capsys, tmp_path, "sketch", {"command": line, "exit_code": 0})
+    assert "calls: 2 purchases, where 1 are enough" in found
+
+
+def test_a_line_that_ended_well_and_can_not_be_read_is_not_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = {"command": "civitai-skill generate $WORDS --shape wide", "exit_code": 0}
+    (wrong, *_) = wrong_with(capsys, tmp_path, "advice", call)
+    assert wrong.startswith("calls: can't be understood")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("It costs 240 Buzz.", True),
+        ("2400", False),
+        ("1,240", False),
+        ("240.5", False),
+        ("", False),
+    ],
+)
+def test_a_price_is_told_as_a_whole_number(
+    answer: str, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = {"command": "civitai-skill estimate x --engine seedream --quantity 4", "exit_code": 0}
+    found = wrong_with(capsys, tmp_path, "price", call, result={"buzz": 240}, answer=answer)
+    assert (found == []) is told
+
+
+def test_results_and_arguments_are_read_as_leniently_as_they_come(
+    attempt: Callable[..., Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    raw = json.dumps({"prompt": "a starry night sky", "images": "photo.jpg", "variant": "klein-9b"})
+    calls = [{"tool": "civitai_generate_image", "arguments": raw, "exit_code": 0}]
+    assert checked(attempt("edit", GOOD["edit"], calls=calls), capsys)[1]["passed"] is True
+    assert wrong_with(capsys, tmp_path, "sketch", *calls, result={"images": None}) == [
+        "answer: does not tell the path (there is none)"
+    ]

@@ -198,7 +198,8 @@ def test_the_schemas_follow_what_the_developer_fixed(tmp_path: Path) -> None:
     box = Toolbox(Civitai(sandbox=Sandbox(), home=tmp_path), engines=["grok", "qwen"])
     engine = openai_tools(box)[0]["function"]["parameters"]["properties"]["engine"]
     assert engine["anyOf"][0]["enum"] == ["grok", "qwen"]
-    assert engine["description"].startswith("Default grok.")
+    assert engine["description"].startswith("qwen for readable")
+    assert "grok for phone ratios (the default)" in engine["description"]
 
 
 def test_a_thumbnail_is_not_offered_where_answers_are_text() -> None:

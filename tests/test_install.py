@@ -154,6 +154,21 @@ def test_a_place_that_can_not_be_written_is_said(tmp_path: Path) -> None:
         install(tmp_path / "file" / "skills")
 
 
+def test_no_folder_is_not_the_current_one() -> None:
+    for nothing in ("", " "):
+        with pytest.raises(RequestInvalid, match="names no folder"):
+            place(None, nothing, False)
+
+
+def test_the_skills_are_not_copied_onto_themselves(tmp_path: Path) -> None:
+    own = tmp_path / "link"
+    own.symlink_to(ROOT)
+    for target, whole in ((ROOT / "skills", False), (own / "skills", True)):
+        with pytest.raises(RequestInvalid, match="copied from"):
+            install(target, whole=whole, force=True)
+    assert not list(ROOT.glob(f"skills/*/{NOTE}"))
+
+
 # -- take back -------------------------------------------------------------------------------------
 def test_what_was_copied_is_taken_back(target: Path) -> None:
     target.mkdir(parents=True)
@@ -183,6 +198,34 @@ def test_a_changed_file_goes_when_it_is_forced(target: Path) -> None:
     (target / CHANGED).write_text("mine")
     uninstall(target, force=True)
     assert contents(target) == {}
+
+
+def test_what_was_there_before_is_not_taken_back(target: Path) -> None:
+    shutil.copytree(ROOT / "skills" / "civitai-edit-image", target / "civitai-edit-image")
+    before = contents(target)
+    for _ in range(2):
+        install(target)
+    uninstall(target, force=True)
+    assert contents(target) == before
+
+
+def test_a_link_is_left_alone_and_told(target: Path, tmp_path: Path) -> None:
+    install(target)
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (target / CHANGED).unlink()
+    (target / CHANGED).symlink_to(victim)
+    elsewhere = tmp_path / "elsewhere"
+    (target / "civitai-track-images").rename(elsewhere)
+    (target / "civitai-track-images").symlink_to(elsewhere)
+    there = contents(elsewhere)
+    links = {one.skill: one.links for one in uninstall(target, force=True) if one.links}
+    assert links == {
+        "civitai-edit-image": ("SKILL.md",),
+        "civitai-track-images": ("civitai-track-images",),
+    }
+    assert victim.read_text() == "precious"
+    assert contents(elsewhere) == there
 
 
 def test_a_note_that_lies_removes_nothing_outside(target: Path, tmp_path: Path) -> None:
@@ -250,7 +293,9 @@ def lone(tmp_path: Path) -> Path:
 def test_a_lone_skill_without_the_package_gives_the_install_line(tmp_path: Path) -> None:
     done = bare(lone(tmp_path), "doctor")
     assert (done.returncode, done.stdout) == (3, "")
-    assert "pip install /path/to/your/clone/of/civitai-skill" in done.stderr
+    assert 'pip install "/path/to/your/clone/of/civitai-skill"' in done.stderr
+    for command in ("mcp", "rest"):
+        assert f'civitai-skill[{command}]"' in bare(lone(tmp_path / command), command).stderr
 
 
 def test_a_lone_skill_uses_the_command_on_the_path(tmp_path: Path) -> None:
@@ -298,6 +343,7 @@ def test_a_clone_without_dependencies_gives_its_own_install_line(tmp_path: Path)
     done = bare(clone / "scripts" / "civitai.py", "doctor")
     assert done.returncode == 3
     assert f'pip" install "{clone}"' in done.stderr
+    assert f'pip" install "{clone}[rest]"' in bare(clone / "scripts/civitai.py", "rest").stderr
 
 
 def test_a_clone_prefers_its_own_environment_to_nothing(tmp_path: Path) -> None:

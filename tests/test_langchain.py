@@ -15,7 +15,7 @@ from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 from pydantic import SecretStr
 
-from civitai_skill import Civitai, Generation, RequestInvalid
+from civitai_skill import Civitai, RequestInvalid
 from civitai_skill.adapters.langchain import (
     CivitaiTool,
     CivitaiToolkit,
@@ -88,7 +88,7 @@ def client(tmp_path: Path) -> Civitai:
 
 @pytest.fixture
 def generate(client: Civitai, tmp_path: Path) -> CivitaiTool:
-    (tool,) = langchain_tools(client, [GENERATE], out=tmp_path / "out", max_buzz=50)
+    tool, _ = langchain_tools(client, [GENERATE], out=tmp_path / "out", max_buzz=50)
     return tool
 
 
@@ -99,9 +99,31 @@ def call(**arguments: Any) -> dict[str, Any]:
 def test_the_model_reads_text_and_the_developer_gets_the_objects(generate: CivitaiTool) -> None:
     message = generate.invoke(call(prompt="a fox"))
     assert message.status == "success"
-    assert isinstance(message.artifact, Generation)
-    assert json.loads(message.content)["id"] == message.artifact.id
-    assert message.artifact.paths[0].is_file()
+    assert json.loads(message.content)["id"] == message.artifact["id"]
+    assert Path(message.artifact["images"][0]["path"]).is_file()
+    assert message.artifact["images"][0]["url"]
+
+
+@pytest.mark.parametrize("name", [tool.name for tool in TOOLS])
+def test_an_artifact_is_plain_data_that_a_checkpointer_keeps(name: str) -> None:
+    example = {"prompt": "a fox"} if "prompt" in tools()[name].args else {}
+    example |= {"id": workflow_id()} if "id" in tools()[name].args else {}
+    call = {"name": name, "args": example, "id": "1", "type": "tool_call"}
+    artifact = tools()[name].invoke(call).artifact
+    assert artifact
+    assert json.loads(json.dumps(artifact)) == artifact
+
+
+def test_a_failed_call_has_its_pictures_in_the_artifact(generate: CivitaiTool) -> None:
+    asked = call(prompt="a fox [sandbox:partial]", quantity=3)
+    for message in (generate.invoke(asked), asyncio.run(generate.ainvoke(asked))):
+        assert (message.status, message.tool_call_id) == ("error", "1")
+        paths = [image["path"] for image in message.artifact["images"]]
+        assert any(path and Path(path).is_file() for path in paths)
+        assert None in paths
+    refused = generate.invoke(call(prompt="a fox", quantity=0))
+    assert refused.artifact["code"] == "request_invalid"
+    assert json.loads(generate.invoke({"prompt": "a fox", "engine": "seedream"}))["code"]
 
 
 def test_async_does_not_hold_a_thread(
@@ -167,7 +189,7 @@ def test_hints_stand_in_the_metadata(client: Civitai) -> None:
 
 
 def test_a_key_is_never_shown(tmp_path: Path) -> None:
-    kit = CivitaiToolkit(key=SecretStr("very-secret"), out=str(tmp_path))
+    kit = CivitaiToolkit(key=SecretStr("very-secret"), out=tmp_path)
     made = kit.get_tools()
     assert "very-secret" not in repr(kit) + repr(made) + str(kit.model_dump())
     from_environment = langchain_tools(key=SecretStr("very-secret"))
@@ -176,7 +198,7 @@ def test_a_key_is_never_shown(tmp_path: Path) -> None:
 
 def test_a_key_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CIVITAI_API_TOKEN", "from-there")
-    (tool,) = langchain_tools(include=[GENERATE])
+    tool, _ = langchain_tools(include=[GENERATE])
     assert tool._box._given.settings.key.reveal() == "from-there"
 
 
@@ -185,12 +207,13 @@ def test_a_toolkit_gives_the_tools(client: Civitai, tmp_path: Path) -> None:
         client=client,
         include=["civitai_generate_image", "civitai_choose_engine"],
         out=str(tmp_path),
-        max_buzz=5,
+        max_buzz=10,
         settings={"engines": ["sdxl"]},
     )
-    generate, choose = kit.get_tools()
+    generate, choose, look = kit.get_tools()
+    assert look.name == "civitai_get_image"
     assert json.loads(choose.invoke({"needs": ["photo"]}))["choices"][0]["engine"] == "sdxl"
-    assert json.loads(generate.invoke({"prompt": "a fox"}))["code"] == "over_budget"
+    assert json.loads(generate.invoke({"prompt": "a fox", "quantity": 2}))["code"] == "over_budget"
 
 
 def test_an_unknown_tool_is_refused_when_the_tools_are_made(client: Civitai) -> None:

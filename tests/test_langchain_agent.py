@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -65,7 +66,8 @@ def chooses(messages: list[BaseMessage]) -> AIMessage:
 
 
 def generates_too_dear(messages: list[BaseMessage]) -> AIMessage:
-    return call(GENERATE, prompt="a fox poster", **told(messages)["choices"][0]["arguments"])
+    arguments = told(messages)["choices"][0]["arguments"]
+    return call(GENERATE, prompt="a fox poster", quantity=3, **arguments)
 
 
 def corrects_itself(messages: list[BaseMessage]) -> AIMessage:
@@ -101,7 +103,7 @@ def check(messages: list[BaseMessage], tmp_path: Path) -> None:
     assert path.parent == tmp_path / "out"
     answers = [m for m in messages if isinstance(m, ToolMessage)]
     assert [m.status for m in answers] == ["success", "error", "success", "success"]
-    assert answers[-1].artifact.paths == (path,)
+    assert [image["path"] for image in answers[-1].artifact["images"]] == [str(path)]
 
 
 def test_an_agent_chooses_errs_corrects_itself_and_reports(
@@ -162,17 +164,30 @@ def test_a_person_is_asked_before_buzz_is_spent(
     assert sum(account["submits"] for account in sandbox.accounts()) == submits
 
 
-def test_the_example_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     spec = importlib.util.spec_from_file_location("langchain_agent", EXAMPLE)
     assert spec is not None
     assert spec.loader is not None
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
     monkeypatch.chdir(tmp_path)
+    return module
+
+
+def test_the_example_runs(example: Any, capsys: pytest.CaptureFixture[str]) -> None:
     answer = example.main(["a red fox", "--yes"])
     path = Path(answer.rpartition(": ")[2])
     assert path.is_file()
     assert answer.startswith("Made with sdxl wai-illustrious for 8 Buzz: pictures")
     assert "The agent wants civitai_generate_image" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("live", "type"), [(True, "reject"), (False, "approve")])
+def test_the_example_buys_nothing_live_that_nobody_could_be_asked_about(
+    example: Any, monkeypatch: pytest.MonkeyPatch, live: bool, type: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    request = {"name": GENERATE, "args": {"prompt": "a fox"}}
+    assert example._decide(request, yes=False, live=live)["type"] == type
+    assert example._decide(request, yes=True, live=live)["type"] == "approve"

@@ -238,7 +238,11 @@ async def test_every_answer_fits_the_schema_that_was_told(
         ({"prompt": "a", "engin": "sdxl"}, "request_invalid", "Nearest that works: 'engine'"),
         ({"prompt": "a", "engine": "seedream", "max_buzz": 5}, "over_budget", "60 Buzz"),
         ({"prompt": "a [sandbox:blocked]"}, "workflow_failed", "blocked"),
-        ({"prompt": "a", "images": ["/etc/passwd"]}, "request_invalid", "do not read other files"),
+        (
+            {"prompt": "a", "images": ["/etc/passwd"]},
+            "request_invalid",
+            "files of this machine are not allowed here",
+        ),
         (
             {"prompt": "a", "images": ["https://127.0.0.1/x.png"]},
             "request_invalid",

@@ -83,7 +83,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def answer(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
     code = main([*words, "--json"])
     out, err = capsys.readouterr()
-    assert code == 0, err
+    # What the sandbox was told to let fail fails again.
+    assert code == (5 if "--retry-failed" in words and words[0] == "resume" else 0), err
     return json.loads(out)
 
 
@@ -119,6 +120,9 @@ def prepared(what: str, line: str, capsys: pytest.CaptureFixture[str]) -> str:
     if line.startswith("release"):
         words = ("generate", "a beach [sandbox:mature]", "--timeout", "30")
         assert main([*words, "--json", "--out", "held"]) == 5
+        return str(json.loads(capsys.readouterr().out)["id"])
+    if line.startswith("resume"):
+        assert main(["generate", "a fox [sandbox:failed]", "--json"]) == 5
         return str(json.loads(capsys.readouterr().out)["id"])
     marker = " [sandbox:slow=60]" if line.startswith("cancel") else ""
     return str(answer(capsys, "generate", f"a fox{marker}", "--no-wait")["id"])

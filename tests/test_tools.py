@@ -302,7 +302,7 @@ def test_files_of_the_machine_can_be_kept_out(given: dict[str, Any], tmp_path: P
     secret = tmp_path / "secret.png"
     Image.new("RGB", (600, 600)).save(secret)
     refused = box.call(GENERATE, {"prompt": "brighter", "images": [str(secret)]})
-    assert "these tools do not read other files" in refused.data["error"]
+    assert "files of this machine are not allowed here" in refused.data["error"]
     own = box.call(GENERATE, {"prompt": "a fox"}).data["images"][0]["path"]
     edited = box.call(GENERATE, {"prompt": "brighter", "images": [own]})
     assert edited.data["status"] == "succeeded"

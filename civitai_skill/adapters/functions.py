@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from civitai_skill.errors import CivitaiError
+from civitai_skill.tools.answers import failure
 from civitai_skill.tools.registry import BY_NAME, DEFAULT, MODELS, Tool
 from civitai_skill.tools.toolbox import Toolbox, find
 
@@ -160,7 +162,11 @@ def dispatch(name: str, arguments: Any, *, box: Toolbox | None = None) -> str:
     """
     if box is not None:
         return box.call(name, arguments).text
-    with Toolbox(include=tuple(BY_NAME)) as own:
+    try:
+        own = Toolbox(include=tuple(BY_NAME))
+    except CivitaiError as error:
+        return failure(error, 0).text
+    with own:
         return own.call(name, arguments).text
 
 
@@ -168,5 +174,9 @@ async def adispatch(name: str, arguments: Any, *, box: Toolbox | None = None) ->
     """See dispatch."""
     if box is not None:
         return (await box.acall(name, arguments)).text
-    with Toolbox(include=tuple(BY_NAME)) as own:
+    try:
+        own = Toolbox(include=tuple(BY_NAME))
+    except CivitaiError as error:
+        return failure(error, 0).text
+    with own:
         return (await own.acall(name, arguments)).text

@@ -2,24 +2,26 @@
 
     agent = create_agent(model, langchain_tools(out="pictures"), system_prompt=system_message())
 
-Each tool gives the model a small text and the developer the full objects (`ToolMessage.artifact`).
-An error comes back as a ToolMessage of status "error" that says what to change.
+Each tool gives the model a small text, and the developer all of it as plain JSON data
+(`ToolMessage.artifact`), which outlives a checkpointer: a Generation's `as_dict()` with paths, URLs
+and seeds, a page's `items` as they came. An error comes back as a ToolMessage of status "error"
+that says what to change; its artifact holds the pictures that came all the same, or the error.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 try:
-    from langchain_core.messages import SystemMessage
+    from langchain_core.messages import SystemMessage, ToolMessage
     from langchain_core.tools import BaseTool, BaseToolkit, ToolException
 except ModuleNotFoundError as missing:
-    from civitai_skill.errors import ConfigError
+    from civitai_skill.errors import ConfigError, from_clone
 
-    raise ConfigError(
-        "langchain-core is not installed.", hint="pip install 'civitai-skill[langchain]'"
-    ) from missing
+    raise ConfigError("langchain-core is not installed.", hint=from_clone("langchain")) from missing
 
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
@@ -32,13 +34,17 @@ from civitai_skill.tools.toolbox import Client, Toolbox
 __all__ = ["CivitaiTool", "CivitaiToolkit", "guidance", "langchain_tools", "system_message"]
 
 
+#: The id of the tool call that is being run; LangChain tells it to `run` alone.
+_CALL: ContextVar[str | None] = ContextVar("tool_call_id", default=None)
+
+
 class CivitaiTool(BaseTool):
     """One of the tools; made by `langchain_tools` or a CivitaiToolkit."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     response_format: str = "content_and_artifact"  # type: ignore[assignment]
-    handle_tool_error: Any = True
+    handle_tool_error: Any = None
     _box: Toolbox = PrivateAttr()
     _tool: Tool = PrivateAttr()
 
@@ -47,10 +53,27 @@ class CivitaiTool(BaseTool):
             name=tool.name,
             description=tool.description,
             args_schema=box.models[tool.name],
+            handle_tool_error=_failure_told(tool),
             handle_validation_error=_refuser(box, tool),
             metadata={"title": tool.title, "spends_buzz": tool.spends, **vars(tool.hints)},
         )
         self._box, self._tool = box, tool
+
+    def run(self, *args: Any, tool_call_id: str | None = None, **given: Any) -> Any:
+        """See BaseTool.run."""
+        token = _CALL.set(tool_call_id)
+        try:
+            return super().run(*args, tool_call_id=tool_call_id, **given)
+        finally:
+            _CALL.reset(token)
+
+    async def arun(self, *args: Any, tool_call_id: str | None = None, **given: Any) -> Any:
+        """See BaseTool.arun."""
+        token = _CALL.set(tool_call_id)
+        try:
+            return await super().arun(*args, tool_call_id=tool_call_id, **given)
+        finally:
+            _CALL.reset(token)
 
     def _run(self, *args: Any, **arguments: Any) -> tuple[str | list[dict[str, Any]], Any]:
         return _message(self._box.call(self._tool.name, self._named(args, arguments)))
@@ -65,24 +88,51 @@ class CivitaiTool(BaseTool):
         return {n: v for n, v in said.items() if n not in ("run_manager", "config")}
 
 
-def _refuser(box: Toolbox, tool: Tool) -> Callable[[Any], str]:
+class ToolFailed(ToolException):
+    """An explained error, with the answer that tells it."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(result.text)
+        self.result = result
+
+
+def _failure_told(tool: Tool) -> Callable[[ToolException], Any]:
+    """Makes the message of a failed call, which LangChain would give no artifact."""
+
+    def told(error: ToolException) -> Any:
+        assert isinstance(error, ToolFailed)
+        return _failed(tool, error.result)
+
+    return told
+
+
+def _refuser(box: Toolbox, tool: Tool) -> Callable[[Any], Any]:
     """Tells a wrong argument in the words that name the right one."""
 
-    def refused(error: Any) -> str:
-        return failure(refusal(box.models, tool.name, error), box.fixed.max_buzz).text
+    def refused(error: Any) -> Any:
+        return _failed(tool, failure(refusal(box.models, tool.name, error), box.fixed.max_buzz))
 
     return refused
 
 
+def _failed(tool: Tool, result: Result) -> Any:
+    call = _CALL.get()
+    if call is None:
+        return result.text
+    return ToolMessage(
+        result.text, artifact=result.plain(), tool_call_id=call, name=tool.name, status="error"
+    )
+
+
 def _message(result: Result) -> tuple[str | list[dict[str, Any]], Any]:
     if result.failed:
-        raise ToolException(result.text)
+        raise ToolFailed(result)
     if not result.thumbnails:
-        return result.text, result.artifact
+        return result.text, result.plain()
     blocks: list[dict[str, Any]] = [{"type": "text", "text": result.text}]
     for small in result.thumbnails:
         blocks.append({"type": "image", "base64": small.data, "mime_type": small.mime})
-    return blocks, result.artifact
+    return blocks, result.plain()
 
 
 def langchain_tools(
@@ -95,8 +145,8 @@ def langchain_tools(
     """Make the tools; what is said here no argument of a model overrides.
 
     `include` names them, the default five when left out. `settings` are those of Toolbox: out,
-    max_buzz, engines, local_files, tags, allow_mature_content, currencies, sandbox. Raises
-    RequestInvalid or ConfigError.
+    max_buzz, engines, local_files, private_urls, tags, allow_mature_content, currencies, sandbox.
+    Raises RequestInvalid or ConfigError.
     """
     box = Toolbox(client, include=include, key=key, **settings)
     return [CivitaiTool(box, tool) for tool in box.tools]
@@ -114,7 +164,7 @@ class CivitaiToolkit(BaseToolkit):
     client: Any = Field(default=None, exclude=True, repr=False)
     key: SecretStr | None = None
     include: list[str] | None = None
-    out: str = "pictures"
+    out: str | os.PathLike[str] = "pictures"
     max_buzz: int | None = None
     settings: dict[str, Any] = Field(default={}, repr=False)
 

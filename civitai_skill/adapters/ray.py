@@ -27,7 +27,7 @@ from civitai_skill.batch.rows import from_values
 from civitai_skill.batch.run import run_batch
 from civitai_skill.client import Civitai
 from civitai_skill.config import Settings
-from civitai_skill.errors import ConfigError, OverBudget, Problem, RequestInvalid
+from civitai_skill.errors import ConfigError, OverBudget, Problem, RequestInvalid, from_clone
 from civitai_skill.pricing import Terms
 from civitai_skill.sources import EVERY_SOURCE
 
@@ -64,7 +64,7 @@ def make_images(
     except ImportError:
         raise ConfigError(
             "Ray is not installed.",
-            hint="It comes with an extra of its own: pip install 'civitai-skill[ray]'",
+            hint=f"It comes with an extra of its own. {from_clone('ray')}",
         ) from None
     Names(template)
     place = dict(where or {})

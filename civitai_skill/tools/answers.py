@@ -25,6 +25,7 @@ from civitai_skill.errors import (
     TransportFailed,
     explain,
 )
+from civitai_skill.flows import Page
 from civitai_skill.tools.arguments import WAIT
 
 THUMBNAIL_SIDE = 512
@@ -56,6 +57,18 @@ class Result:
     def text(self) -> str:
         said = json.dumps(self.data, ensure_ascii=False)
         return said.encode("utf-8", "replace").decode()  # half a character would travel no further
+
+    def plain(self) -> Any:
+        """The artifact as JSON data."""
+        return _plain(self.artifact)
+
+
+def _plain(artifact: Any) -> Any:
+    if isinstance(artifact, Page):
+        return {"items": [dict(w.raw) for w in artifact.items], "next": artifact.next}
+    if isinstance(artifact, list):
+        return [_plain(item) for item in artifact]
+    return artifact.as_dict() if hasattr(artifact, "as_dict") else artifact
 
 
 def next_call(tool: str, **arguments: Any) -> dict[str, Any]:
@@ -121,10 +134,13 @@ def row(told_row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # -- errors ----------------------------------------------------------------------------------------
-def failure(error: CivitaiError, ceiling: int) -> Result:
-    """An error of the tree as an answer. `ceiling` is the Buzz limit that the model can't raise."""
+def failure(error: CivitaiError, ceiling: int, tools: Sequence[str] | None = None) -> Result:
+    """An error of the tree as an answer. `ceiling` is the Buzz limit that the model can't raise;
+    `tools` are those that there are, every one when left out."""
     explained = explain(error)
     hint, following = _hint(error, explained.hint, ceiling)
+    if following is not None and tools is not None and following["tool"] not in tools:
+        hint, following = _AT_A_LOSS, None
     data: dict[str, Any] = {
         "error": _clipped(replace(explained, hint=hint).text()),
         "code": explained.code,
@@ -138,6 +154,9 @@ def failure(error: CivitaiError, ceiling: int) -> Result:
     if following is not None:
         data["next"] = following
     return Result(data, error.result or explained.as_dict(), failed=True)
+
+
+_AT_A_LOSS = "No tool here can look it up: tell the user, and do not make it again of yourself."
 
 
 def _hint(error: CivitaiError, hint: str, ceiling: int) -> tuple[str, dict[str, Any] | None]:

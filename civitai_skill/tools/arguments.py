@@ -6,6 +6,7 @@ nothing else. Nulls and the placeholders that models fill in for "nothing" count
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -24,6 +25,7 @@ from civitai_skill.engines import catalog
 from civitai_skill.engines.needs import Need
 from civitai_skill.request import Lora, Quality, Spoken
 from civitai_skill.scalars import Number, Text, Whole
+from civitai_skill.tools import words
 
 #: Seconds that a tool waits when nothing is said: most pictures are ready by then, and agents
 #: commonly cut a tool off after one to two minutes.
@@ -50,23 +52,39 @@ def _lowered(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
+def _unpacked(value: Any) -> Any:
+    """A list or an object that came as JSON text."""
+    if not isinstance(value, str) or value.strip()[:1] not in ("[", "{"):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    value = _unpacked(value)
+    if value == {}:
+        return []
+    items = [value] if isinstance(value, str) else value
+    return [v for v in items if _said(v)] if isinstance(items, list | tuple) else items
 
 
 def _pairs(value: Any) -> Any:
     """Options as an object mean the same as a list of names and values."""
+    value = _unpacked(value)
     if isinstance(value, Mapping) and not {"name", "value"} <= set(value):
         value = [{"name": name, "value": item} for name, item in value.items()]
     elif isinstance(value, Mapping):
         value = [value]
     if not isinstance(value, list | tuple):
         return value
-    return [v for v in value if not isinstance(v, Mapping) or _said(v.get("value", v))]
+    return [v for v in value if (_said(v.get("value", v)) if isinstance(v, Mapping) else _said(v))]
 
 
 def _weights(value: Any) -> Any:
     """LoRAs as {air: strength} mean the same as a list."""
+    value = _unpacked(value)
     if isinstance(value, Mapping) and "air" not in value:
         value = [{"air": air, "strength": strength} for air, strength in value.items()]
     elif isinstance(value, Mapping):
@@ -78,7 +96,14 @@ def _weights(value: Any) -> Any:
         if isinstance(v, Mapping)
         else v
         for v in value
+        if (_said(v.get("air", v)) if isinstance(v, Mapping) else _said(v))
     ]
+
+
+def _a_side(value: Any) -> Any:
+    if isinstance(value, int | float) and value <= 0:
+        raise ValueError("no size; leave it out, or say pixels such as 1024")
+    return value
 
 
 def _an_id(value: str) -> str:
@@ -99,11 +124,11 @@ class Option(Spoken):
     name: Annotated[Text, AfterValidator(_a_name)]
     value: Annotated[
         str | bool | int | float | list[Any] | dict[str, Any], WithJsonSchema({"type": "string"})
-    ] = Field(description="As JSON text, such as true, 2 or 1k.")
+    ] = Field(description="As text; a number, true or a list as JSON.")
 
 
 Seconds = Annotated[Number, Field(ge=0, le=LONGEST_WAIT)]
-Side = Annotated[Whole, Field(ge=1)]
+Side = Annotated[Whole, Field(ge=1), BeforeValidator(_a_side)]
 Texts = Annotated[list[Text], BeforeValidator(_listed)]
 WorkflowId = Annotated[Text, AfterValidator(_an_id)]
 
@@ -131,9 +156,7 @@ class EstimateImage(Arguments):
     )
     engine: Text = Field(
         default="flux2",
-        description="flux2 for photos, drafts and edits (the default); qwen for readable or "
-        "Chinese text and many references; sdxl for anime, LoRAs, checkpoints; z-image for fast "
-        "photos; seedream for 4K; grok for phone ratios. Unsure: ask civitai_choose_engine.",
+        description=words.engine(catalog.NAMES, "flux2"),
         json_schema_extra={"enum": list(catalog.NAMES)},
     )
     variant: Text | None = Field(
@@ -148,8 +171,7 @@ class EstimateImage(Arguments):
     )
     aspect_ratio: Text | None = Field(
         default=None,
-        description="Such as 16:9. Prefer it to pixels. Left out: square; most edits keep the "
-        "source's shape and refuse it.",
+        description=words.aspect_ratio(catalog.NAMES),
     )
     width: Side | None = Field(
         default=None,
@@ -170,7 +192,7 @@ class EstimateImage(Arguments):
         "instruction.",
     )
     negative_prompt: Text | None = Field(
-        default=None, description="What to avoid. Acts on sdxl, sd1, qwen and z-image base."
+        default=None, description=words.negative_prompt(catalog.NAMES)
     )
     seed: Whole | None = Field(
         default=None,
@@ -184,7 +206,7 @@ class EstimateImage(Arguments):
     )
     model: Text | None = Field(
         default=None,
-        description="AIR (urn:air:...) of a checkpoint, for sdxl, sd1, flux1, z-image.",
+        description=words.model(catalog.NAMES),
     )
     loras: Annotated[list[Lora], BeforeValidator(_weights), Field(max_length=16)] = Field(
         default=[], description="LoRAs made for this engine."

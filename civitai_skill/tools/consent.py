@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio.to_thread
+
 from civitai_skill.client import AsyncCivitai
-from civitai_skill.engines.plan import plan
 from civitai_skill.errors import CivitaiError
 from civitai_skill.tools.answers import Result
 from civitai_skill.tools.arguments import GenerateImage, SubmitImage
 from civitai_skill.tools.body import given_body
 from civitai_skill.tools.reading import read
+from civitai_skill.tools.registry import decided_of
 from civitai_skill.tools.toolbox import Toolbox
 
 #: Buzz above which the user is asked.
@@ -45,7 +47,7 @@ async def _price(box: Toolbox, client: AsyncCivitai, given: SubmitImage, above: 
     if isinstance(given, GenerateImage) and given.estimate_only:
         return None
     request = box.fixed.request(given)
-    most = plan(request).price.most
+    most = (await anyio.to_thread.run_sync(decided_of, request)).price.most
     if most is not None and most <= above:
         return most
     quote = await client.estimate(request, **box.fixed.pricing())

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,20 @@ from pydantic import Field, create_model
 
 from civitai_skill.air import plain
 from civitai_skill.engines import catalog
+from civitai_skill.engines.limits import limits
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.events import Tell
 from civitai_skill.request import ImageRequest
 from civitai_skill.scalars import Text
 from civitai_skill.sources import SourcePolicy, named
-from civitai_skill.tools.arguments import IN_OPTIONS, Arguments, EstimateImage, SubmitImage
+from civitai_skill.tools import words
+from civitai_skill.tools.arguments import (
+    IN_OPTIONS,
+    Arguments,
+    EstimateImage,
+    Option,
+    SubmitImage,
+)
 
 OUT = Path("pictures")
 #: The door's name in the ledger; a request that an agent repeats goes on with the first one.
@@ -38,7 +46,8 @@ class Fixed:
     `engines` narrows what may be used. Without `local_files` a source picture may be a URL, or a
     file that lies in `out`; without `private_urls` no URL of this machine or its network but the
     service's own. `tags` are put on every workflow; `allow_mature_content` and
-    `currencies` are sent with every purchase. `tell` hears every event of a call.
+    `currencies` are sent with every purchase. `tell` hears every event of a call. `service` is the
+    base URL in use, and `tools` names the tools that there are.
     """
 
     max_buzz: int
@@ -50,6 +59,8 @@ class Fixed:
     allow_mature_content: bool | None = None
     currencies: tuple[str, ...] | None = None
     tell: Tell | None = None
+    service: str = ""
+    tools: tuple[str, ...] = ()
     default_engine: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,15 +70,19 @@ class Fixed:
         object.__setattr__(self, "default_engine", default if default in names else names[0])
 
     def narrowed(self, model: type[Arguments]) -> type[Arguments]:
-        """An argument model that offers only the engines that are allowed."""
+        """An argument model that offers, and speaks of, only the engines that are allowed."""
         if "engine" not in model.model_fields or set(self.engines) == set(catalog.NAMES):
             return model
-        said = Field(
+        changed: dict[str, Any] = {
+            name: (Text | None, Field(default=None, description=say(self.engines)))
+            for name, say in words.FIELDS.items()
+        }
+        engine = Field(
             default=self.default_engine,
-            description=f"Default {self.default_engine}. civitai_choose_engine tells them apart.",
+            description=words.engine(self.engines, self.default_engine),
             json_schema_extra={"enum": list(self.engines)},
         )
-        return create_model(model.__name__, __base__=model, engine=(Text, said))
+        return create_model(model.__name__, __base__=model, engine=(Text, engine), **changed)
 
     # -- the request -------------------------------------------------------------------------------
     def request(self, given: EstimateImage) -> ImageRequest:
@@ -81,21 +96,25 @@ class Fixed:
         return request
 
     def engine(self, name: str) -> str:
-        """The engine's own name. Raises RequestInvalid for one that is unknown or not allowed."""
-        found = catalog.find(name[:200]).name
-        if found not in self.engines:
+        """The name as it was given: it may mean a variant, too. Raises RequestInvalid for an
+        engine that is unknown or not allowed."""
+        if catalog.find(name[:200]).name not in self.engines:
             accepted = "one of " + ", ".join(self.engines)
             why = "these tools are set up without this engine"
             raise RequestInvalid(Problem("engine", name, accepted, None, why))
-        return found
+        return name
 
     def _check_source(self, source: str, place: str) -> None:
-        if self.local_files or source[:8].lower().startswith(("https://", "http://", "data:")):
+        policy = replace(self.sources(self.service), local=self.local_files)
+        if not _is_address(source) and _is_inside(Path(source), self.out):
             return
-        if not _is_inside(Path(source), self.out):
-            why = "these tools do not read other files of this machine"
-            accepted = "an https URL, or a picture that these tools saved"
-            raise RequestInvalid(Problem(place, source, accepted, None, why))
+        try:
+            policy.check(source, place)
+        except RequestInvalid as error:
+            what = "an https URL" if self.private_urls else "an https URL of a public host"
+            file = "a file" if self.local_files else "a picture that these tools saved"
+            accepted = f"{what}, or {file}"
+            raise RequestInvalid(replace(error.problems[0], accepted=accepted)) from None
 
     # -- money -------------------------------------------------------------------------------------
     def limit(self, asked: int | None) -> int:
@@ -149,18 +168,31 @@ def _split(given: EstimateImage) -> tuple[dict[str, Any], dict[str, Any]]:
         key = name or option.name
         if key in into:
             raise RequestInvalid(Problem("options", option.name, "each name once"))
-        into[key] = option.value if name is not None else _value(option.value)
+        into[key] = option.value if name is not None else _value(option, given.engine)
     return fields, options
 
 
-def _value(value: Any) -> Any:
-    """An option's value: JSON where it is JSON, else the text itself."""
-    if not isinstance(value, str):
-        return value
+def _value(option: Option, engine: str) -> Any:
+    """An option's value: JSON where it is JSON, but text where the engine wants text."""
+    if not isinstance(option.value, str):
+        return option.value
     try:
-        return json.loads(value)
+        value = json.loads(option.value)
     except (ValueError, RecursionError):
-        return value
+        return option.value
+    return value if isinstance(value, str) or not _wants_text(option.name, engine) else option.value
+
+
+def _wants_text(name: str, engine: str) -> bool:
+    """Is it text in every form of the engine that has it?"""
+    forms = catalog.family(engine).forms()
+    known = [limit for form in forms for limit in limits(form).values()]
+    kinds = {limit.kind for limit in known if plain(limit.wire) == plain(name)}
+    return kinds == {"text"}
+
+
+def _is_address(source: str) -> bool:
+    return source[:8].lower().startswith(("https://", "http://", "data:"))
 
 
 def _is_inside(path: Path, folder: Path) -> bool:

@@ -12,7 +12,7 @@ from civitai_skill.engines.describe import PRICES_READ, list_engines
 
 MANNERS = """\
 You can make pictures with the civitai_* tools. They cost Buzz, the user's money.
-- Unless the user names an engine, or flux2's default suits, ask civitai_choose_engine first, and \
+- Unless the user names an engine, or the default suits, ask civitai_choose_engine first, and \
 pass the arguments of its first choice. Word the prompt as it says.
 - Try ideas at quality draft, one picture at a time; high only for the final one. Before anything \
 above 50 Buzz tell the user the price (estimate_only).

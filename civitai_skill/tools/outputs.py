@@ -53,6 +53,9 @@ class Made(Output):
     warnings: list[str] | None = None
     enough_buzz: bool | None = None
     within_limit: bool | None = None
+    at_most: int | None = Field(
+        default=None, description="What counts against the limit where the price is not certain."
+    )
     limit: int | None = Field(default=None, description="The most that a call may cost, in Buzz.")
     size: str | None = None
 
@@ -100,7 +103,7 @@ class Chosen(Output):
 
     choices: list[ChoiceOut]
     prompting: str = Field(description="How to word the prompt for the first.")
-    then: str
+    then: str | None = None
 
 
 OUTPUTS: Mapping[str, type[Output]] = {

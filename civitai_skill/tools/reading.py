@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -69,6 +70,40 @@ def read(models: Mapping[str, type[Arguments]], name: str, raw: Any) -> Argument
         return model.model_validate(raw)
     except ValidationError as error:
         raise refusal(models, name, error) from None
+
+
+def as_object(arguments: Any) -> Mapping[str, Any]:
+    """The arguments as an object; JSON text is read. Raises RequestInvalid."""
+    found = arguments
+    if isinstance(arguments, bytes | bytearray | str):
+        try:
+            found = json.loads(arguments) if arguments.strip() else {}
+        except (ValueError, RecursionError):
+            why = "not JSON"
+            raise RequestInvalid(
+                Problem("arguments", _start(arguments), "a JSON object", None, why)
+            ) from None
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise RequestInvalid(Problem("arguments", found, "a JSON object"))
+    return found
+
+
+def _start(arguments: bytes | bytearray | str) -> str:
+    start = arguments[:200]
+    return start if isinstance(start, str) else bytes(start).decode("utf-8", "replace")
+
+
+def in_its_words(error: RequestInvalid, given: Arguments) -> RequestInvalid:
+    """A refusal that names the arguments by the names that a model knows."""
+    folder = getattr(given, "folder", None)
+    if folder is None:
+        return error
+    problems = [
+        replace(p, field="folder", given=folder) if p.field == "out" else p for p in error.problems
+    ]
+    return RequestInvalid(*problems, engine=error.engine, hint=error.hint)
 
 
 def refusal(

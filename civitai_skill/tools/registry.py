@@ -13,10 +13,12 @@ from typing import Any
 
 from civitai_skill.choose import choose_engine
 from civitai_skill.delivery import looked_at, workflow_failed
-from civitai_skill.engines.plan import plan
+from civitai_skill.engines.plan import Plan, plan
 from civitai_skill.errors import RequestInvalid, StillRunning
 from civitai_skill.history import row as history_row
 from civitai_skill.history import since
+from civitai_skill.request import ImageRequest
+from civitai_skill.sources import open_sources
 from civitai_skill.tools.answers import (
     Result,
     Thumbnail,
@@ -50,6 +52,10 @@ class Local:
 #: A call on a client: sync it gives the value, async an awaitable of it.
 Ask = Callable[[Any], Any]
 Steps = Generator[Ask | Local, Any, Result]
+
+GET = "civitai_get_image"
+#: Engines that choosing names, and more than there are.
+_CHOICES, _EVERY = 3, 1000
 
 
 @dataclass(frozen=True)
@@ -116,20 +122,35 @@ def _estimate(fixed: Fixed, given: EstimateImage) -> Steps:
 def _priced(fixed: Fixed, given: EstimateImage, limit: int) -> Steps:
     request = fixed.request(given)
     quote = yield lambda client: client.estimate(request, **fixed.pricing())
-    decided = plan(request)
+    decided = yield Local(partial(decided_of, request))
+    cap = decided.price.cap
+    # What buying holds against the limit: the documented price comes first, at its highest.
+    counted = [n for n in (cap or decided.price.buzz, quote.total) if n is not None]
     data: dict[str, Any] = {
         "engine": f"{decided.family} {decided.variant}",
         "buzz": quote.total,
         "enough_buzz": not quote.insufficient_buzz,
-        "within_limit": quote.total is not None and quote.total <= limit,
+        "within_limit": bool(counted) and max(counted) <= limit,
         "limit": limit,
     }
+    if cap is not None:
+        data["at_most"] = cap
+        data["message"] = (
+            "The price depends on the source's size, which can't be seen of a URL: "
+            f"{cap} Buzz, the most it can be, are held against the limit."
+        )
     if decided.size is not None:
         data["size"] = "{}x{}".format(*decided.size)
     for name in ("notes", "warnings"):
         if getattr(decided, name):
             data[name] = list(getattr(decided, name))
     return Result(data, quote)
+
+
+def decided_of(request: ImageRequest) -> Plan:
+    """The plan as buying makes it: it knows the sizes of the sources that can be opened."""
+    sizes = tuple(None if isinstance(s, str) else s.size for s in open_sources(request))
+    return plan(request, sources=sizes)
 
 
 def _get(fixed: Fixed, given: GetImage) -> Steps:
@@ -168,8 +189,10 @@ def _query(fixed: Fixed, given: QueryImages) -> Steps:
     )
     data: dict[str, Any] = {"items": [row(history_row(w)) for w in page.items[: given.take]]}
     if page.next is not None:
-        again = {n: getattr(given, n) for n in given.model_fields_set} | {"cursor": page.next}
-        data["next"] = next_call("civitai_query_images", **again)
+        # Some hosts fill in every argument; what is as if left out is left out.
+        said = {n: getattr(given, n) for n, f in QueryImages.model_fields.items()
+                if getattr(given, n) != f.default}  # fmt: skip
+        data["next"] = next_call("civitai_query_images", **said | {"cursor": page.next})
     if not page.items:
         data["message"] = "Nothing matches. Drop tags, or take an earlier since."
     return Result(data, page)
@@ -191,27 +214,34 @@ def _cancel(fixed: Fixed, given: CancelImage) -> Steps:
     }
     if canceled.was_done:
         data["message"] = "It had ended before; nothing was canceled."
-        if canceled.workflow.status == "succeeded":
+        if canceled.workflow.status == "succeeded" and GET in fixed.tools:
             data["next"] = look_again(given.id)
     return Result(data, canceled)
 
 
 def _choose(fixed: Fixed, given: ChooseEngine) -> Steps:
-    choices = choose_engine(
+    limit = fixed.limit(given.max_buzz)
+    ranked = partial(
+        choose_engine,
         given.needs,
         width=given.width,
         height=given.height,
         aspect_ratio=given.aspect_ratio,
-        max_buzz=given.max_buzz,
         references=given.references,
         air=given.air,
         engines=fixed.engines,
     )
-    data = {
+    # A price that is not documented may be within the limit of these tools: buying asks first.
+    known = ranked(max_buzz=None if given.max_buzz is None else limit, take=_EVERY)
+    choices = [c for c in known if (c.price.cap or c.price.buzz or 0) <= limit][:_CHOICES]
+    choices = choices or ranked(max_buzz=limit)
+    data: dict[str, Any] = {
         "choices": [choice.as_dict() for choice in choices],
         "prompting": choices[0].prompting,
-        "then": "civitai_generate_image with the `arguments` of a choice and your prompt",
     }
+    buyer = next((name for name in fixed.tools if BY_NAME[name].spends), None)
+    if buyer is not None:
+        data["then"] = f"{buyer} with the `arguments` of a choice and your prompt"
     return Result(data, choices)
     yield
 
@@ -233,7 +263,7 @@ TOOLS: tuple[Tool, ...] = (
         spends=True,
     ),
     Tool(
-        "civitai_get_image",
+        GET,
         "Look at a picture's workflow",
         "State of a workflow by id; once it has ended, saves its pictures and returns the paths. "
         "Use it after civitai_generate_image returned before the end, or for an id from "
@@ -265,7 +295,7 @@ TOOLS: tuple[Tool, ...] = (
         "Choose an engine",
         "Rank the engines for what the picture is for: engine, variant, settings, price, one "
         "reason, and how to word the prompt. Offline and free. Use it first unless the user named "
-        "an engine or flux2's default suits.",
+        "an engine or the default suits.",
         ChooseEngine,
         _choose,
         Hints(read_only=True, destructive=False, idempotent=True, open_world=False),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,8 +16,8 @@ from civitai_skill.events import Tell
 from civitai_skill.tools.answers import Result, failure
 from civitai_skill.tools.arguments import Arguments
 from civitai_skill.tools.fixed import Fixed, fixed
-from civitai_skill.tools.reading import read
-from civitai_skill.tools.registry import BY_NAME, DEFAULT, Local, Steps, Tool
+from civitai_skill.tools.reading import as_object, in_its_words, read
+from civitai_skill.tools.registry import BY_NAME, DEFAULT, GET, Local, Steps, Tool
 
 Client = Civitai | AsyncCivitai
 
@@ -28,7 +27,8 @@ class Toolbox:
 
     `client` is a Civitai or an AsyncCivitai; sync calls and async calls both work with either. Left
     out, one is made from `key`, `sandbox` and the environment. `include` names the tools, the
-    default five when left out. The other keywords are those of `fixed`: out, max_buzz, engines,
+    default five when left out; civitai_get_image comes along with whatever spends, because its
+    answers lead there. The other keywords are those of `fixed`: out, max_buzz, engines,
     local_files, private_urls, tags, allow_mature_content, currencies. `max_buzz` is the client's
     own limit when left out. Raises RequestInvalid for an unknown tool or engine, ConfigError for an
     unusable key.
@@ -54,9 +54,13 @@ class Toolbox:
         self._sync: Civitai | None = self._given if isinstance(self._given, Civitai) else None
         self._lock = threading.Lock()
         limit = self._given.settings.max_buzz if max_buzz is None else max_buzz
-        self.fixed: Fixed = fixed(limit, **settings)
-        self.tools: tuple[Tool, ...] = tuple(
-            find(name) for name in (DEFAULT if include is None else include)
+        self.tools: tuple[Tool, ...] = _complete(
+            [find(name) for name in (DEFAULT if include is None else include)]
+        )
+        self.fixed: Fixed = replace(
+            fixed(limit, **settings),
+            service=self._given.settings.base_url,
+            tools=tuple(tool.name for tool in self.tools),
         )
         #: The argument models, narrowed to what was fixed.
         self.models: Mapping[str, type[Arguments]] = {
@@ -84,19 +88,25 @@ class Toolbox:
         try:
             return self._driven(self._steps(name, arguments))
         except CivitaiError as error:
-            return failure(error, self.fixed.max_buzz)
+            return self._failure(error)
 
     async def acall(self, name: str, arguments: Any, *, tell: Tell | None = None) -> Result:
         """See call. `tell` hears every event on the way."""
         try:
             return await self._adriven(self._steps(name, arguments, tell))
         except CivitaiError as error:
-            return failure(error, self.fixed.max_buzz)
+            return self._failure(error)
+
+    def _failure(self, error: CivitaiError) -> Result:
+        return failure(error, self.fixed.max_buzz, self.fixed.tools)
 
     def _steps(self, name: str, arguments: Any, tell: Tell | None = None) -> Steps:
         tool = find(name, self.tools)
-        given: Arguments = read(self.models, tool.name, _object(arguments))
-        return tool.steps(replace(self.fixed, tell=tell), given)
+        given: Arguments = read(self.models, tool.name, as_object(arguments))
+        try:
+            return (yield from tool.steps(replace(self.fixed, tell=tell), given))
+        except RequestInvalid as error:
+            raise in_its_words(error, given) from None
 
     # -- the two drivers ---------------------------------------------------------------------------
     def _driven(self, steps: Steps) -> Result:
@@ -152,6 +162,13 @@ class Toolbox:
         return AsyncCivitai.like(self._given)
 
 
+def _complete(chosen: list[Tool]) -> tuple[Tool, ...]:
+    """The chosen tools, and the one that looks at what they bought."""
+    if any(tool.spends for tool in chosen) and all(tool.name != GET for tool in chosen):
+        chosen = [*chosen, find(GET)]
+    return tuple(chosen)
+
+
 def find(name: str, among: Sequence[Tool] = tuple(BY_NAME.values())) -> Tool:
     """A tool by name, with or without the prefix. Raises RequestInvalid with the nearest."""
     known = {tool.name: tool for tool in among}
@@ -163,29 +180,6 @@ def find(name: str, among: Sequence[Tool] = tuple(BY_NAME.values())) -> Tool:
     accepted = "one of " + ", ".join(known)
     near = close[0] if close else None
     raise RequestInvalid(Problem("tool", name, accepted, near, "there is no such tool here"))
-
-
-def _object(arguments: Any) -> Mapping[str, Any]:
-    """The arguments as an object; JSON text is read. Raises RequestInvalid."""
-    found = arguments
-    if isinstance(arguments, bytes | bytearray | str):
-        try:
-            found = json.loads(arguments) if arguments.strip() else {}
-        except (ValueError, RecursionError):
-            why = "not JSON"
-            raise RequestInvalid(
-                Problem("arguments", _start(arguments), "a JSON object", None, why)
-            ) from None
-    if found is None:
-        return {}
-    if not isinstance(found, Mapping):
-        raise RequestInvalid(Problem("arguments", found, "a JSON object"))
-    return found
-
-
-def _start(arguments: bytes | bytearray | str) -> str:
-    start = arguments[:200]
-    return start if isinstance(start, str) else bytes(start).decode("utf-8", "replace")
 
 
 def _ended(end: StopIteration) -> Result:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli.commands import settings_of, teller
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.errors import CivitaiError, Problem, RequestInvalid, explain
 
+if TYPE_CHECKING:
+    from civitai_skill.client import Civitai
+    from civitai_skill.ledger import Run
+
 
 def resume(given: argparse.Namespace, output: Output) -> int:
-    """Finish every open run; the exit code is that of the first that did not end well."""
+    """Finish every open run, or only the named; the exit code is that of the first that did not end
+    well."""
     from civitai_skill.client import Civitai
 
     results: list[dict[str, Any]] = []
@@ -22,6 +27,8 @@ def resume(given: argparse.Namespace, output: Output) -> int:
         runs = client.ledger.unfinished()
         if given.retry_failed:
             runs += client.ledger.failed()
+        if given.ids:
+            runs = [_named(client, name, runs) for name in dict.fromkeys(given.ids)]
         others = [run.workflow or run.key for run in runs if run.account != client.account]
         if others:
             output.say(f"Left alone, begun with another key or service: {', '.join(others)}")
@@ -46,6 +53,30 @@ def resume(given: argparse.Namespace, output: Output) -> int:
     text = "\n".join(_line(r) for r in results) or "nothing was left open"
     output.answer({"resumed": results, "left_alone": others}, text)
     return code
+
+
+def _named(client: Civitai, name: str, runs: list[Run]) -> Run:
+    """The run of an id or key. Raises RequestInvalid for one that is not to be finished."""
+    from civitai_skill.purchase import check_account
+
+    for run in runs:
+        if name in (run.workflow, run.key):
+            check_account(client.account, run)
+            return run
+    assert client.ledger is not None, "see resume"
+    known = client.ledger.of_workflow(name) or client.ledger.run(name)
+    if known is None:
+        accepted = "an id or key of `civitai-skill history`"
+        raise RequestInvalid(Problem("ID", name, accepted, None, "this ledger does not know it"))
+    if known.state == "open":
+        why = "it is being made right now"
+        raise RequestInvalid(Problem("ID", name, "", None, why))
+    if known.status in ("failed", "expired"):
+        why = f"it has {known.status}"
+        accepted = "with --retry-failed, within 24 hours and if nobody tried it again since"
+        raise RequestInvalid(Problem("ID", name, accepted, None, why))
+    why = f"nothing is left to do ({known.status or known.state})"
+    raise RequestInvalid(Problem("ID", name, "", None, why))
 
 
 def _line(result: dict[str, Any]) -> str:

@@ -172,8 +172,10 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "resume",
         "resume",
         "finish what was left open: send, wait, download; nothing is bought twice",
-        "  civitai-skill resume\n  civitai-skill resume --retry-failed --max-buzz 20",
+        "  civitai-skill resume\n"
+        "  civitai-skill resume 123456-20260101120000000 --retry-failed --max-buzz 20",
     )
+    rest.add_argument("ids", nargs="*", metavar="ID", help="only these: workflow ids, or keys")
     rest.add_argument("--timeout", type=_seconds, default=1200.0, metavar="S",
                       help="seconds to wait for each (1200)")  # fmt: skip
     rest.add_argument("--retry-failed", action="store_true",

@@ -10,8 +10,6 @@ try:
     import mcp.server.mcpserver  # noqa: F401
     import uvicorn  # noqa: F401
 except ModuleNotFoundError as missing:
-    from civitai_skill.errors import ConfigError
+    from civitai_skill.errors import ConfigError, from_clone
 
-    raise ConfigError(
-        "The MCP SDK (mcp 2) is not installed.", hint="pip install 'civitai-skill[mcp]'"
-    ) from missing
+    raise ConfigError("The MCP SDK (mcp 2) is not installed.", hint=from_clone("mcp")) from missing

@@ -10,8 +10,6 @@ try:
     import prometheus_client  # noqa: F401
     import uvicorn  # noqa: F401
 except ModuleNotFoundError as missing:
-    from civitai_skill.errors import ConfigError
+    from civitai_skill.errors import ConfigError, from_clone
 
-    raise ConfigError(
-        f"{missing.name} is not installed.", hint="pip install 'civitai-skill[rest]'"
-    ) from missing
+    raise ConfigError(f"{missing.name} is not installed.", hint=from_clone("rest")) from missing

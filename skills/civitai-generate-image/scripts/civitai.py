@@ -39,7 +39,8 @@ def main() -> int:
         return run(["civitai-skill", *words])
     if RELEASE is not None and shutil.which("uvx"):
         return run(["uvx", "--from", "civitai-skill==" + RELEASE, "civitai-skill", *words])
-    return refuse("python3 -m pip install /path/to/your/clone/of/civitai-skill")
+    clone = "/path/to/your/clone/of/civitai-skill" + extra(words)
+    return refuse('python3 -m pip install "' + clone + '"')
 
 
 def imported() -> int:
@@ -91,10 +92,16 @@ def from_repository(root: Path, words: list[str]) -> int:
         if python.exists() and usable(str(python)):
             return run([str(python), *PACKAGE, *words])
     if shutil.which("uv"):
-        source = str(root) + ("[mcp]" if words[:1] == ["mcp"] else "")
+        source = str(root) + extra(words)
         uv = ["uv", "run", "--quiet", "--no-project", "--python", ">=3.11"]
         return run([*uv, "--with-editable", source, "python", *PACKAGE, *words])
-    return refuse('python3 -m venv "%s/.venv" && "%s/.venv/bin/pip" install "%s"' % ((root,) * 3))
+    line = 'python3 -m venv "%s/.venv" && "%s/.venv/bin/pip" install "%s%s"'
+    return refuse(line % (root, root, root, extra(words)))
+
+
+def extra(words: list[str]) -> str:
+    """The extra of the package that a command needs."""
+    return "[" + words[0] + "]" if words[:1] in (["mcp"], ["rest"]) else ""
 
 
 def has_dependencies(root: Path) -> bool:
