@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from civitai_skill.engines.family import Variant
 from civitai_skill.engines.limits import limits
 from civitai_skill.engines.needs import NEEDS
 from civitai_skill.engines.plan import plan
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def first(*needs: str, **limits: Any) -> str:
