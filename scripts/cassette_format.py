@@ -29,6 +29,9 @@ PICTURE = base64.b64decode(
 )
 _PICTURE_SAID = "(an 8 x 8 PNG)"
 
+#: Behind a key: what sets one run of the recorder apart from the others.
+RUN = "-run{}"
+
 #: Response headers that are kept; everything else may name an account, a machine or a session.
 _KEPT = frozenset({"content-type", "retry-after", "location"})
 _MOST_BYTES = 200_000
@@ -37,6 +40,7 @@ _MOST_BYTES = 200_000
 _SCRUBS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b\d+-(\d{17})\b"), r"1-\1"),  # <account>-<time>: the id of a workflow
     (re.compile(r"(?<![\w-])\d+-(cassette-)"), r"1-\1"),  # <account>-<key>: an externalId
+    (re.compile(r"\b(cassette-[a-z0-9-]+?)-run[0-9a-f]{8}\b"), r"\1"),
     (re.compile(r"(/blobs/content/)[^\"?\s]+"), r"\1scrubbed"),
     (
         re.compile(r"([?&](?:sig|exp|token|signature|x-amz-[a-z-]+)=)[^&\"\s]+", re.IGNORECASE),
