@@ -141,15 +141,6 @@ def test_an_estimate_costs_nothing_and_its_id_is_not_found(play: Play) -> None:
     assert client.get("/_sandbox/accounts").json()["accounts"][0]["charged"] == PRICE
 
 
-def test_an_estimate_that_persists_claims_its_key(play: Play) -> None:
-    client = play(switches=Switches(whatif_persists=True))
-    id = client.submit(FOX, whatif=True, externalId="key").json()["id"]
-    assert client.workflow(id)["status"] == "unassigned"
-    again = client.submit(FOX, externalId="key")
-    assert (again.status_code, again.json()["id"]) == (200, id)
-    assert client.balance["blue"] == 10_000
-
-
 def test_an_estimate_says_when_the_buzz_is_short(play: Play) -> None:
     answer = play(balance={"blue": 1}).submit(FOX, whatif=True)
     assert (answer.status_code, answer.json()["transactions"]["insufficientBuzz"]) == (200, True)
@@ -348,9 +339,13 @@ def test_the_moderation_refuses_at_once(play: Play) -> None:
 
 
 def test_tags_above_the_documented_length_are_refused_by_a_switch(play: Play) -> None:
-    assert play().submit(FOX, tags=["x" * 201]).status_code == 202
-    strict = play(switches=Switches(long_tags_refused=True))
-    assert strict.submit(FOX, tags=["x" * 201]).status_code == 400
+    tags = ["x" * 201]
+    for switches, code in ((Switches(), 400), (Switches(long_tags_refused=False), 202)):
+        client = play(switches=switches)
+        assert client.submit(FOX, tags=tags).status_code == code
+        id, changed = client.submit(FOX).json()["id"], 204 if code == 202 else 400
+        assert client.post(f"{WORKFLOWS}/{id}/tags", json=tags[0]).status_code == changed
+        assert client.put_changes(id, tags=tags).status_code == changed
 
 
 def test_unknown_paths_and_methods_are_problems(play: Play) -> None:

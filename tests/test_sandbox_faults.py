@@ -64,12 +64,14 @@ def test_retry_after_comes_as_seconds_or_as_a_date(play: Play) -> None:
         Fault("get", "status", status=429, retry_after=7),
         Fault("get", "status", status=429, retry_after=7, as_date=True),
         Fault("get", "status", status=429),
+        Fault("get", "status", status=429, retry_after=12345678.5),
     )
-    headers = [client.get(f"{WORKFLOWS}/x").headers for _ in range(3)]
+    headers = [client.get(f"{WORKFLOWS}/x").headers for _ in range(4)]
     assert headers[0]["Retry-After"] == "7"
     moment = parsedate_to_datetime(headers[1]["Retry-After"]).timestamp()
     assert moment == int(client.clock.now + 7)
     assert "Retry-After" not in headers[2]
+    assert headers[3]["Retry-After"] == "12345678.5"
 
 
 def test_bodies_may_be_empty_or_html(play: Play) -> None:
@@ -180,12 +182,25 @@ def test_faults_are_scripted_listed_replaced_and_forgotten_over_http(play: Play)
         ({"on": "get", "kind": "reset", "commited": True}, "unknown field 'commited'"),
         ({"on": "get", "kind": "reset", "committed": 1}, "committed must be true or false"),
         ({"on": "get", "kind": "fate", "reason": 1}, "reason must be a text"),
+        ({"on": "get", "kind": "fate"}, "fate hits only on submit or any, not on get"),
+        ({"on": "query", "kind": "expired"}, "expired hits only on blob or any"),
+        ({"on": "upload", "kind": "short"}, "short hits only on blob or any"),
+        ({"on": "get", "kind": "reset", "prompt": "a"}, "prompt is only for what hits on submit"),
+        ({"on": "any", "kind": "short", "prompt": "a"}, "prompt is only for what hits on submit"),
+        ({"on": "get", "kind": "status", "status": 100}, "status must be a final HTTP status"),
+        ({"on": "get", "kind": "status", "retry_after": 1e300}, "from 0 to 1e9"),
+        ({"on": "get", "kind": "stall", "seconds": 1e300}, "from 0 to 1e9"),
     ],
 )
 def test_what_is_no_fault_is_refused_with_a_reason(play: Play, fault: Any, words: str) -> None:
     answer = play().post(FAULTS, json=fault)
     assert answer.status_code == 400
     assert words in answer.json()["errors"]["messages"][0]
+
+
+def test_a_fault_that_could_never_hit_is_refused_from_python_too() -> None:
+    with pytest.raises(ValueError, match="fate hits only on submit or any, not on whatif"):
+        Fault("whatif", "fate")
 
 
 def test_accounts_tell_what_was_charged_but_no_key(play: Play) -> None:

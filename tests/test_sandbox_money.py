@@ -301,7 +301,8 @@ def test_lists_are_filtered_by_tags_words_dates_and_failure(play: Play) -> None:
 
     assert found(tags=["a", "b"]) == [one["id"]]
     assert found(tags=["a"]) == [two["id"], one["id"]]
-    assert found(query="red fox") == [one["id"]]
+    assert found(query="red fox") == found(query="NOTE") == [one["id"]]
+    assert found(query="{") == found(query='": "') == []
     assert found(excludeFailed="true") == [one["id"]]
     assert found(fromDate=two["createdAt"]) == [two["id"]]
     assert found(toDate=one["createdAt"]) == [one["id"]]

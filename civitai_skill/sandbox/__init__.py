@@ -24,17 +24,23 @@ How a workflow ends can be said in its prompt:
     [sandbox:refused]        the submit is refused by moderation
     [sandbox:needs-mature]   the submit is refused where allowMatureContent is false
 
-Everything else that can go wrong is scripted: see `Fault`. What is disputed about the service is a
-switch: see `Switches`. A picture whose price is not documented costs `money.UNDOCUMENTED` here. An
-upscaled picture stays below 8192 pixels a side. Source pictures on other hosts are not fetched.
+Everything else that can go wrong is scripted: see `Fault`. What is disputed or unknown about the
+service is a switch: see `Switches`, `civitai-skill sandbox --help` and `control`. A picture whose
+price is not documented costs `money.UNDOCUMENTED` here. A picture that is enlarged stays at 8192
+pixels a side. Source pictures on other hosts are not fetched.
 """
 
 from __future__ import annotations
 
-from civitai_skill.sandbox.bench import Switches
-from civitai_skill.sandbox.faults import Fault
-from civitai_skill.sandbox.service import Dropped, Sandbox
-from civitai_skill.sandbox.transport import SandboxTransport
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from civitai_skill.sandbox.faults import Fault as Fault
+    from civitai_skill.sandbox.service import Dropped as Dropped
+    from civitai_skill.sandbox.service import Sandbox as Sandbox
+    from civitai_skill.sandbox.switches import Switches as Switches
+    from civitai_skill.sandbox.transport import SandboxTransport as SandboxTransport
 
 #: What a client in the same process uses as its base address.
 BASE_URL = "https://sandbox.invalid"
@@ -42,4 +48,19 @@ BASE_URL = "https://sandbox.invalid"
 #: The key that is sent when none is set; any other key is another account.
 KEY = "sandbox"
 
+# Names load on first use, so that the command line can name the switches for next to nothing.
+_HOMES = {
+    "Dropped": "service",
+    "Fault": "faults",
+    "Sandbox": "service",
+    "SandboxTransport": "transport",
+    "Switches": "switches",
+}
+
 __all__ = ["BASE_URL", "KEY", "Dropped", "Fault", "Sandbox", "SandboxTransport", "Switches"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

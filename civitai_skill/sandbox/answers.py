@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 _SECTION = "https://tools.ietf.org/html/rfc9110#section-15."
+_TOO_MANY = "https://tools.ietf.org/html/rfc6585#section-4"
 _TYPES = {400: "5.1", 401: "5.2", 403: "5.4", 404: "5.5", 409: "5.10", 413: "5.14", 415: "5.16"}
 
 
@@ -41,7 +42,7 @@ def _is_problem(status: int, body: Any) -> bool:
 def problem(status: int, detail: str = "") -> httpx.Response:
     """ProblemDetails with a trace id."""
     body: dict[str, Any] = {
-        "type": _SECTION + _TYPES.get(status, "6.1"),
+        "type": _TOO_MANY if status == 429 else _SECTION + _TYPES.get(status, "6.1"),
         "title": _title(status),
         "status": status,
     }

@@ -36,7 +36,8 @@ class Ask:
 
     `recipes` say how each picture is drawn; `trouble` is why the step fails when its turn comes
     (an empty text: fails without a word); `digest` names identical steps whose outputs may be
-    reused, None where chance is involved; `hangs` says that the service would never finish it.
+    reused, None where chance is involved; `hangs` says that the service would never finish it;
+    `pictures` are its sources.
     """
 
     type: str
@@ -49,6 +50,7 @@ class Ask:
     trouble: str | None = None
     hangs: bool = False
     prompt: str = ""
+    pictures: list[str] = field(default_factory=list)
 
 
 def work_out(step: StepAsked, scope: Mapping[str, Any], lookup: Lookup) -> Ask:
@@ -72,7 +74,7 @@ def work_out(step: StepAsked, scope: Mapping[str, Any], lookup: Lookup) -> Ask:
     ask.echo |= {key: inner for key, inner in given.items() if any(refs.references(inner))}
     if trouble is None and any(sources.is_webp(text) for text in pictures):
         trouble = ""
-    ask.trouble = trouble
+    ask.trouble, ask.pictures = trouble, pictures
     return ask
 
 

@@ -5,53 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 
-from civitai_skill.sandbox import blobs, life, money
+from civitai_skill.sandbox import blobs, life, money, render
 from civitai_skill.sandbox.answers import Answered, problem, refusal, reply
 from civitai_skill.sandbox.memory import Memory
 from civitai_skill.sandbox.pictures import Gallery
 from civitai_skill.sandbox.render import Sign
+from civitai_skill.sandbox.switches import Switches
 
 Record = dict[str, Any]
 
-_YEAR = 365 * 86400.0
-
-
-@dataclass(frozen=True)
-class Switches:
-    """What is disputed or unknown about the service (civitai-api facts, section 12).
-
-    short_of_buzz       how a submit that can't be paid is refused: 400 with the token
-                        `insufficientBuzz` (taken to be so today), 403 with a bare JSON string,
-                        402 or 400 with ProblemDetails
-    whatif_persists     an estimate is kept: GET finds its id, and it claims its externalId
-    cancel_after_end    the status of canceling what is over
-    until_known         GET takes `until=completion|change`; without it `until` is answered with 400
-    longest_wait        seconds after which a waiting request is answered anyway
-    url_lifetime        seconds that a signed address lives (a year was seen, and 45 minutes)
-    expired_url         the status of an expired address
-    blob_redirect       301 was seen, 308 is documented
-    mature_url_blocked  the signed address of a mature picture leads to 403; its id works (seen)
-    metadata_merges     PUT merges metadata into what there is, in place of replacing it
-    long_tags_refused   tags above 200 characters are refused, as the prose says but no schema
-    foreign_air_hangs   an AIR of another family makes the job hang (seen)
-    """
-
-    short_of_buzz: Literal["400", "403", "402", "problem"] = "400"
-    whatif_persists: bool = False
-    cancel_after_end: Literal[400, 409, 204] = 400
-    until_known: bool = True
-    longest_wait: float = 100.0
-    url_lifetime: float = _YEAR
-    expired_url: Literal[401, 403, 404] = 403
-    blob_redirect: Literal[301, 308] = 301
-    mature_url_blocked: bool = False
-    metadata_merges: bool = False
-    long_tags_refused: bool = False
-    foreign_air_hangs: bool = True
+#: Characters of a tag, as the published document says in prose.
+_LONGEST_TAG = 200
 
 
 @dataclass
@@ -119,6 +87,21 @@ class Bench:
         """Write a workflow, with the moment at which it must be settled."""
         open_still = not record["whatif"] and not record["settled"]
         self.memory.keep_workflow(record, life.ends(record) if open_still else None)
+
+    def is_there(self, blob: Record, moment: float) -> bool:
+        """Is there a picture behind a blob's record at this moment?"""
+        if "workflow" not in blob:
+            return True
+        workflow = self.memory.workflow(blob["user"], blob["workflow"], deleted=True)
+        if workflow is None:
+            return False
+        step = workflow["steps"][blob["step"]]
+        return render.is_available(workflow, step, blob["index"], moment)
+
+    def check_tags(self, tags: list[str]) -> None:
+        """Refuse tags above the documented length, where a switch says so."""
+        if self.switches.long_tags_refused and any(len(tag) > _LONGEST_TAG for tag in tags):
+            raise Answered(refusal(f"A tag can be at most {_LONGEST_TAG} characters long."))
 
     def short(self) -> httpx.Response:
         """The answer to a submit that can't be paid."""

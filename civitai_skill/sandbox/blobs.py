@@ -24,11 +24,12 @@ Record = dict[str, Any]
 
 ROOT = "/v2/consumer/blobs"
 
-#: Bytes; the site's uploader and the store's own cap as a comment there states it.
-LARGEST = 64 * 1024 * 1024
+#: What a token lets its bearer do; one that was made for something else is none.
+FETCH, BLOCKED, UPLOAD = "fetch", "blocked", "upload"
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_LEVELS = ("pg", "pg13", "r", "x", "xxx")
+# From tame to mature, in the document's order; `na` as the highest to be shown leaves nothing out.
+_LEVELS = ("pg", "pg13", "r", "x", "xxx", "na")
 
 # How long a content token lives after the redirect, in seconds.
 _TOKEN_LIFE = 300.0
@@ -52,17 +53,17 @@ class Signer:
 
     def is_signed(self, id: str, mark: str, until: str) -> bool:
         """Is the signature ours?"""
-        return hmac.compare_digest(self._mark(id, until), mark)
+        return hmac.compare_digest(self._mark(id, until).encode(), mark.encode())
 
-    def token(self, **facts: Any) -> str:
+    def token(self, purpose: str, **facts: Any) -> str:
         """An opaque token that carries facts."""
         body = base64.urlsafe_b64encode(json.dumps(facts).encode()).decode().rstrip("=")
-        return f"{body}.{self._mark('token', body)}"
+        return f"{body}.{self._mark(purpose, body)}"
 
-    def facts(self, token: str) -> Mapping[str, Any] | None:
-        """What a token carries; None when it is not one of ours."""
+    def facts(self, purpose: str, token: str) -> Mapping[str, Any] | None:
+        """What a token carries; None when it is not one of ours for this purpose."""
         body, _, mark = token.partition(".")
-        if not hmac.compare_digest(self._mark("token", body), mark):
+        if not hmac.compare_digest(self._mark(purpose, body).encode(), mark.encode()):
             return None
         facts: Mapping[str, Any] = json.loads(
             base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
@@ -83,7 +84,7 @@ def redirect(
         facts["name"] = query["filename"].replace("\\", "/").rpartition("/")[2]
     if (query.get("download") or "").lower() == "true":
         facts["download"] = True
-    return reply(status, headers={"Location": f"{ROOT}/content/{signer.token(**facts)}"})
+    return reply(status, headers={"Location": f"{ROOT}/content/{signer.token(FETCH, **facts)}"})
 
 
 def content(record: Record, data: bytes, facts: Mapping[str, Any]) -> httpx.Response:
@@ -110,7 +111,7 @@ def check_level(record: Record, wanted: str | None) -> None:
         raise Answered(problem(403))
 
 
-def uploaded(user: int, request: httpx.Request, now: float) -> tuple[Record, bytes]:
+def uploaded(user: int, request: httpx.Request, now: float, largest: int) -> tuple[Record, bytes]:
     """The blob that an upload makes, or Answered: 400, 413, 415, 422."""
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind not in KINDS:
@@ -118,8 +119,8 @@ def uploaded(user: int, request: httpx.Request, now: float) -> tuple[Record, byt
     data = request.read()
     if not data:
         raise Answered(problem(400, "The body is empty."))
-    if len(data) > LARGEST:
-        raise Answered(problem(413, f"The body is larger than {LARGEST} bytes."))
+    if len(data) > largest:
+        raise Answered(problem(413, f"The body is larger than {largest} bytes."))
     found = measure(data)
     if found is None or found[0] != kind:
         raise Answered(problem(422, f"The body is not a picture of type {kind}."))

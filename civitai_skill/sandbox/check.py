@@ -7,7 +7,7 @@ The wire forms are the engines' own classes, found by the values that select the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -21,6 +21,7 @@ from civitai_skill.engines.family import Family
 from civitai_skill.engines.wire import Wire
 from civitai_skill.sandbox import shapes
 from civitai_skill.sandbox.answers import Answered, problem, refusal, validation
+from civitai_skill.sandbox.numbers import int32
 from civitai_skill.sandbox.refs import is_reference
 
 Findings = dict[str, list[str]]
@@ -33,6 +34,8 @@ _MEANT: tuple[tuple[dict[str, str], str, str], ...] = (
 
 #: Properties that hold one object of their own schema.
 _OBJECTS = frozenset({"tips", "output", "input"})
+
+_DEEPEST = 64
 
 
 @dataclass(frozen=True)
@@ -272,7 +275,25 @@ def body_of(request: httpx.Request) -> Any:
         json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise Answered(validation({"$": ["The body is not valid JSON."]})) from None
+    if is_too_deep(body):
+        raise Answered(
+            validation({"$": [f"The maximum configured depth of {_DEEPEST} has been exceeded."]})
+        )
     return body
+
+
+def is_too_deep(value: Any) -> bool:
+    """Is JSON nested deeper than .NET reads by default?"""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for node in level for inner in _inside(node)]
+    return any(isinstance(node, dict | list) for node in level)
+
+
+def _inside(node: Any) -> Iterable[Any]:
+    if isinstance(node, dict):
+        return node.values()
+    return node if isinstance(node, list) else ()
 
 
 def _no_constant(name: str) -> Any:
@@ -296,10 +317,10 @@ class Query:
         value = self._values.get(name)
         if value is None:
             return default
-        try:
-            return int(value)
-        except ValueError:
-            raise self.bad(name) from None
+        number = int32(value)
+        if number is None:
+            raise self.bad(name)
+        return number
 
     def flag(self, name: str, default: bool) -> bool:
         value = self._values.get(name)

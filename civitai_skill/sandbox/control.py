@@ -1,9 +1,14 @@
-"""`/_sandbox/...`: scripting faults and reading the accounts over the port.
+"""`/_sandbox/...`: scripting faults, setting switches and reading the accounts over the port.
 
 GET    /_sandbox/accounts   every account, or with a key in the header only that key's
 GET    /_sandbox/faults     the scripted faults with what they saw and hit
 POST   /_sandbox/faults     one fault or a list; added, or with ?replace=true in place of all
 DELETE /_sandbox/faults     forget them
+GET    /_sandbox/switches   every switch of this server
+POST   /_sandbox/switches   an object of those to set; the others stay
+
+Faults stand in the memory, for every server and command that shares it; switches are this server's
+own, until it ends.
 """
 
 from __future__ import annotations
@@ -38,6 +43,10 @@ def answer(bench: Bench, request: httpx.Request, parts: tuple[str, ...]) -> http
             with bench.memory.change():
                 bench.memory.drop_fault()
             return reply(204)
+        case ("GET", "switches"):
+            return reply(200, {"switches": bench.switches.as_dict()})
+        case ("POST", "switches"):
+            return _switched(bench, request)
     raise Answered(problem(404))
 
 
@@ -54,6 +63,14 @@ def _scripted(bench: Bench, request: httpx.Request) -> httpx.Response:
         for fault in scripted:
             faults.add(bench.memory, fault)
         return reply(200, {"faults": faults.listed(bench.memory)})
+
+
+def _switched(bench: Bench, request: httpx.Request) -> httpx.Response:
+    try:
+        bench.switches = bench.switches.changed(check.body_of(request))
+    except ValueError as error:
+        raise Answered(refusal(f"This is no switch: {error}.")) from None
+    return reply(200, {"switches": bench.switches.as_dict()})
 
 
 def accounts(bench: Bench) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from civitai_skill.air import is_air
-from civitai_skill.sandbox import asks, blobs, life, refs, stamps
+from civitai_skill.sandbox import asks, blobs, life, refs, render, reuse, sources, stamps
 from civitai_skill.sandbox.answers import Answered, refusal
 from civitai_skill.sandbox.asks import Ask
 from civitai_skill.sandbox.bench import Bench
@@ -18,7 +18,7 @@ from civitai_skill.sandbox.faults import Fate, Fault
 Record = dict[str, Any]
 Marks = Mapping[str, float | None]
 
-_MARK = re.compile(r"\[sandbox:([a-z-]+)(?:=(\d+(?:\.\d+)?))?\]")
+_MARK = re.compile(r"\[sandbox:([a-z-]+)(?:=([0-9]+(?:\.[0-9]+)?))?\]")
 
 #: Markers of a prompt that are answered at once; the other markers are the fates. The messages are
 #: the service's own, to be compared exactly (civitai-api facts, section 3).
@@ -30,7 +30,12 @@ _MARKS = (*get_args(Fate), *_REFUSING)
 
 _NO_PICTURE = "The provider could not make a picture from this prompt."
 _DEPENDENCY = "A step that this one refers to did not succeed."
+_NO_SOURCE = "A picture that this step needs was not delivered."
 _TIMEOUT = "00:20:00"
+
+
+class _Missing(dict[str, Any]):
+    """A picture that its step announces and does not deliver."""
 
 
 class Draft:
@@ -59,10 +64,14 @@ class Draft:
         needed = self._needed(step)
         begin = max((s["at"][4] for s in needed), default=self._record["created"])
         one = _bare(step, name, ask)
-        self._decide(one, ask, marks, begin)
         if any(s["fate"] != "succeeded" for s in needed):
             one |= {"fate": "failed", "reasons": [_DEPENDENCY], "at": life.moments(begin, 0.0)}
-        self._reuse(one, begin)
+        elif self._lacks_source(step, ask, begin):
+            one |= {"fate": "failed", "reasons": [_NO_SOURCE], "at": life.moments(begin, 0.0)}
+        else:
+            self._decide(one, ask, marks)
+            if not self._reuse(one, begin):
+                self._time(one, marks, begin)
         self._record["steps"].append(one)
         for id, (width, height) in zip(one["outputs"], one["sizes"], strict=True):
             self._fresh[id] = {"width": width, "height": height}
@@ -70,6 +79,15 @@ class Draft:
 
     def _blob(self, id: str) -> Record | None:
         return self._fresh.get(id) or self._bench.memory.blob(id)
+
+    def _lacks_source(self, step: StepAsked, ask: Ask, begin: float) -> bool:
+        """Does it need one of our own pictures that will not be there?"""
+        for reference in refs.references(step.input):
+            if any(isinstance(node, _Missing) for node in refs.trail(reference, self._scope)):
+                return True
+        bench, moment = self._bench, max(begin, self._bench.clock())
+        known = [bench.memory.blob(sources.blob_id(text) or "") for text in ask.pictures]
+        return any(blob and not bench.is_there(blob, moment) for blob in known)
 
     def _needed(self, step: StepAsked) -> list[Record]:
         """The steps that this one refers to."""
@@ -96,12 +114,10 @@ class Draft:
             marks[self._fault.fate] = self._fault.seconds or None
         return marks
 
-    def _decide(self, one: Record, ask: Ask, marks: Marks, begin: float) -> None:
-        """The fate of a step, and when it comes true."""
+    def _decide(self, one: Record, ask: Ask, marks: Marks) -> None:
+        """The fate of a step that is in time."""
         reason = None if self._fault is None else self._fault.reason
-        timeout = None
         if "stuck" in marks or (ask.hangs and self._bench.switches.foreign_air_hangs):
-            timeout = stamps.span(one["timeout"]) or life.TIMEOUT
             one |= {"stuck": True, "fate": "expired"}
         elif ask.trouble is not None or "failed-silent" in marks:
             one |= {"fate": "failed", "reasons": [ask.trouble] if ask.trouble else []}
@@ -114,17 +130,25 @@ class Draft:
         if "partial" in marks:
             one["missing"] = 1
         one["mature"] = "mature" in marks or "needs-mature" in marks
-        one["at"] = life.moments(begin, marks.get("slow") or self._bench.seconds, timeout)
 
-    def _reuse(self, one: Record, begin: float) -> None:
+    def _reuse(self, one: Record, begin: float) -> bool:
         """Identical steps whose outcome holds no chance cost nothing the second time."""
         if one["digest"] is None or one["fate"] != "succeeded":
-            return
-        memory, user = self._bench.memory, self._record["user"]
-        found = memory.cached(user, one["digest"], self._bench.clock())
+            return False
+        bench, user = self._bench, self._record["user"]
+        found = reuse.find(bench.memory, user, one["digest"], bench.clock())
         if found is not None:
             at = life.moments(begin, 0.0)
             one |= found | {"price": 0, "cached": True, "recipes": [], "at": at}
+        return found is not None
+
+    def _time(self, one: Record, marks: Marks, begin: float) -> None:
+        """When the fate comes true; a step that takes longer than its time-out expires."""
+        seconds, most = marks.get("slow") or self._bench.seconds, stamps.span(one["timeout"])
+        most = life.TIMEOUT if most is None else most
+        one["at"] = life.moments(begin, seconds, most, stuck=one["stuck"])
+        if seconds > most:
+            one |= {"fate": "expired", "reasons": []}
 
 
 def _bare(step: StepAsked, name: str, ask: Ask) -> Record:
@@ -158,15 +182,15 @@ def _bare(step: StepAsked, name: str, ask: Ask) -> Record:
 def _as_scope(one: Record) -> Record:
     """What later steps may refer to. Addresses lack a host: nothing is fetched from them."""
     pictures = [
-        {
-            "type": "image",
-            "id": id,
-            "available": True,
-            "url": f"sandbox:{blobs.ROOT}/{id}",
-            "width": size[0],
-            "height": size[1],
-        }
-        for id, size in zip(one["outputs"], one["sizes"], strict=True)
+        (dict if render.comes(one, i) else _Missing)(
+            type="image",
+            id=id,
+            available=render.comes(one, i),
+            url=f"sandbox:{blobs.ROOT}/{id}",
+            width=size[0],
+            height=size[1],
+        )
+        for i, (id, size) in enumerate(zip(one["outputs"], one["sizes"], strict=True))
     ]
     output: Record = {"images": pictures, "errors": []}
     if one["text"] is not None:

@@ -90,23 +90,32 @@ class Fault:
         missing = [name for name in ("on", "kind") if name not in value]
         if missing:
             raise ValueError(f"{missing[0]} is missing")
+        return cls(**value)
+
+    def __post_init__(self) -> None:
+        """Refuse what is no fault and what could never hit. Raises ValueError with a message for
+        people."""
         for name, choices in _CHOICES.items():
-            if name in value and value[name] not in choices:
+            if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}")
         for name, (types, low, high, words) in _RANGES.items():
-            given: Any = value.get(name)
-            if name not in value or (given is None and name in _NULLABLE):
+            given: Any = getattr(self, name)
+            if given is None and name in _NULLABLE:
                 continue
             number = isinstance(given, types) and not isinstance(given, bool)
             if not number or not low <= given <= high:
                 raise ValueError(f"{name} must be {words}")
         for name in ("as_date", "committed"):
-            if not isinstance(value.get(name, False), bool):
+            if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false")
         for name in ("reason", "prompt"):
-            if not isinstance(value.get(name), str | None):
+            if not isinstance(getattr(self, name), str | None):
                 raise ValueError(f"{name} must be a text")
-        return cls(**value)
+        hit = _HIT.get(self.kind)
+        if hit is not None and self.on not in (hit, "any"):
+            raise ValueError(f"{self.kind} hits only on {hit} or any, not on {self.on}")
+        if self.prompt and (self.on not in _WITH_PROMPT or hit == "blob"):
+            raise ValueError(f"prompt is only for what hits on {', '.join(_WITH_PROMPT)}")
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -115,11 +124,15 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "body": get_args(Body),
     "fate": get_args(Fate),
 }
+#: The requests that alone can show a kind of fault.
+_HIT: dict[str, On] = {"fate": "submit", "expired": "blob", **dict.fromkeys(OF_BYTES, "blob")}
+_WITH_PROMPT: tuple[On, ...] = ("submit", "whatif", "any")
+_LONGEST = 1e9
 _NUMBER = (int, float)
 _RANGES: dict[str, tuple[Any, float, float, str]] = {
-    "status": (int, 100, 599, "an HTTP status"),
-    "retry_after": (_NUMBER, 0, math.inf, "a number of seconds"),
-    "seconds": (_NUMBER, 0, math.inf, "a number of seconds"),
+    "status": (int, 200, 599, "a final HTTP status, from 200 to 599"),
+    "retry_after": (_NUMBER, 0, _LONGEST, "a number of seconds from 0 to 1e9"),
+    "seconds": (_NUMBER, 0, _LONGEST, "a number of seconds from 0 to 1e9"),
     "times": (int, 1, math.inf, "a whole number from 1, or null for always"),
     "skip": (int, 0, math.inf, "a whole number"),
     "chance": (_NUMBER, 0, 1, "a probability from 0 to 1"),

@@ -6,9 +6,10 @@ from typing import Any
 
 import httpx
 
-from civitai_skill.sandbox import blobs, money, render, stamps, workflows
+from civitai_skill.sandbox import blobs, contents, money, stamps, work
 from civitai_skill.sandbox.answers import Answered, problem, reply
 from civitai_skill.sandbox.bench import Bench, base_of
+from civitai_skill.sandbox.work import Answer
 
 Record = dict[str, Any]
 
@@ -30,7 +31,7 @@ def fetch(bench: Bench, request: httpx.Request, id: str, *, expired: bool) -> ht
         raise Answered(problem(404))
     mature = record["level"] == "x" and bench.switches.mature_url_blocked and "sig" in query
     if state == "held" or mature:
-        where = f"{blobs.ROOT}/blocked/{bench.signer.token(id=id)}"
+        where = f"{blobs.ROOT}/blocked/{bench.signer.token(blobs.BLOCKED, id=id)}"
         return reply(bench.switches.blob_redirect, headers={"Location": where})
     return blobs.redirect(bench.signer, record, now, query, bench.switches.blob_redirect)
 
@@ -60,24 +61,22 @@ def _state(bench: Bench, record: Record, now: float) -> str:
     if "workflow" not in record:
         return "there"
     workflow = bench.memory.workflow(record["user"], record["workflow"], deleted=True)
-    step = None if workflow is None else workflow["steps"][record["step"]]
-    if workflow is None or step is None:
+    if workflow is None or not bench.is_there(record, now):
         return "gone"
-    if not render.is_available(workflow, step, record["index"], now):
-        return "gone"
-    return "held" if step["mature"] and money.is_held(workflow) else "there"
+    mature = workflow["steps"][record["step"]]["mature"]
+    return "held" if mature and money.is_held(workflow) else "there"
 
 
-def content(bench: Bench, token: str) -> httpx.Response:
+def content(bench: Bench, token: str) -> Answer:
     """GET /blobs/content/{token}: the bytes, without a key."""
-    facts = bench.signer.facts(token)
+    facts = bench.signer.facts(blobs.FETCH, token)
     if facts is None:
         raise Answered(problem(400))
     if facts["until"] < bench.clock():
         raise Answered(problem(bench.switches.expired_url))
     with bench.memory.change():
         record = bench.memory.blob(facts["id"])
-    data = workflows.picture(bench, facts["id"])
+    data = yield from work.done(lambda: contents.picture(bench, facts["id"]))
     if record is None or data is None:
         raise Answered(problem(404))
     return blobs.content(record, data, facts)
@@ -110,11 +109,11 @@ def upload(bench: Bench, request: httpx.Request) -> httpx.Response:
         if token is None:
             user = bench.account(request)["user"]
         else:
-            facts = bench.signer.facts(token) or {}
-            if facts.get("until", 0) < bench.clock() or "user" not in facts:
+            facts = bench.signer.facts(blobs.UPLOAD, token)
+            if facts is None or facts["until"] < bench.clock():
                 raise Answered(problem(403))
             user = facts["user"]
-    record, data = blobs.uploaded(user, request, bench.clock())
+    record, data = blobs.uploaded(user, request, bench.clock(), bench.switches.largest_blob)
     with bench.memory.change():
         bench.memory.add_blob(record, data)
     return reply(201, _shown(bench, request, record, True))
@@ -125,7 +124,7 @@ def presign(bench: Bench, request: httpx.Request) -> httpx.Response:
     with bench.memory.change():
         user = bench.account(request)["user"]
     until = bench.clock() + _UPLOAD_LIFE
-    token = bench.signer.token(user=user, until=until)
+    token = bench.signer.token(blobs.UPLOAD, user=user, until=until)
     return reply(
         200,
         {

@@ -27,23 +27,25 @@ TIMEOUT = 1200.0
 _WEDGED = 3e-5
 
 
-def moments(begin: float, seconds: float, timeout: float | None = None) -> list[float]:
-    """The five moments of a step. With `timeout` it hangs in processing until then."""
+def moments(
+    begin: float, seconds: float, timeout: float = TIMEOUT, *, stuck: bool = False
+) -> list[float]:
+    """The five moments of a step, cut short by its time-out; where it is stuck, it hangs in
+    processing until then."""
     at = [begin]
     for share in _SHARES:
         at.append(at[-1] + share * seconds)
-    if timeout is not None:
-        at[-1] = begin + timeout
-    return at
+    end = begin + timeout
+    return [min(moment, end) for moment in at[:-1]] + [end if stuck else min(at[-1], end)]
 
 
 def step_status(record: Record, step: Record, now: float) -> str:
     """A step's status."""
     canceled, at = record["canceled"], step["at"]
+    if canceled is not None and canceled <= now and (record["whatif"] or canceled < at[4]):
+        return "canceled"
     if record["whatif"]:
         return "unassigned"
-    if canceled is not None and canceled <= now and canceled < at[4]:
-        return "canceled"
     if now >= at[4]:
         return str(step["fate"])
     return RUNNING[max(i for i in range(4) if at[i] <= now or i == 0)]
@@ -52,8 +54,6 @@ def step_status(record: Record, step: Record, now: float) -> str:
 def status(record: Record, now: float) -> str:
     """The workflow's status: that of the step which says most."""
     found = [step_status(record, step, now) for step in record["steps"]]
-    if record["whatif"]:
-        return "unassigned"
     running = [s for s in found if s not in TERMINAL]
     if running:
         if len(running) < len(found):

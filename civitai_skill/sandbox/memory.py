@@ -1,4 +1,4 @@
-"""What the sandbox remembers: accounts, workflows, blobs, cached outputs, scripted faults.
+"""What the sandbox remembers: accounts, workflows, blobs, reusable outputs, scripted faults.
 
 One SQLite file may serve several servers and commands at once: every transaction is short, and
 none is open while a request waits. Records are JSON documents; columns exist for what is searched.
@@ -32,9 +32,9 @@ CREATE INDEX IF NOT EXISTS workflows_by_time ON workflows(user, created);
 CREATE INDEX IF NOT EXISTS workflows_by_due ON workflows(user, due);
 CREATE TABLE IF NOT EXISTS blobs(
     id TEXT PRIMARY KEY, user INTEGER NOT NULL, record TEXT NOT NULL, data BLOB);
-CREATE TABLE IF NOT EXISTS cached(
-    user INTEGER NOT NULL, digest TEXT NOT NULL, since REAL NOT NULL, record TEXT NOT NULL,
-    PRIMARY KEY(user, digest));
+CREATE TABLE IF NOT EXISTS reusable(
+    user INTEGER NOT NULL, digest TEXT NOT NULL, workflow TEXT NOT NULL, step INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS reusable_by_digest ON reusable(user, digest);
 CREATE TABLE IF NOT EXISTS faults(id INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT NOT NULL);
 """
 
@@ -138,6 +138,11 @@ class Memory:
         ).fetchall()
         return [json.loads(row[0]) for row in rows]
 
+    def unfinished(self, user: int) -> int:
+        """How many workflows of an account have money that is not settled yet."""
+        query = "SELECT COUNT(*) FROM workflows WHERE user = ? AND due IS NOT NULL"
+        return int(self._one(query, user)[0])
+
     def workflows(self, user: int, ascending: bool) -> Iterator[Record]:
         """Every workflow of an account that was not deleted, by age."""
         order = "ASC" if ascending else "DESC"
@@ -176,23 +181,17 @@ class Memory:
             (record["id"], record["user"], json.dumps(record), data),
         )
 
-    # -- cached outputs --------------------------------------------------------------------------
-    def cached(self, user: int, digest: str, now: float) -> Record | None:
-        """The outputs of an identical step that had finished by now."""
-        row = self._one(
-            "SELECT record FROM cached WHERE user = ? AND digest = ? AND since <= ?",
-            user,
-            digest,
-            now,
-        )
-        return None if row is None else json.loads(row[0])
+    # -- reusable outputs ------------------------------------------------------------------------
+    def reusable(self, user: int, digest: str) -> list[tuple[str, int]]:
+        """Workflow and place of every identical step, oldest first."""
+        return self._db.execute(
+            "SELECT workflow, step FROM reusable WHERE user = ? AND digest = ? ORDER BY rowid",
+            (user, digest),
+        ).fetchall()
 
-    def keep_cached(self, user: int, digest: str, since: float, outputs: Record) -> None:
-        """Remember the outputs of a step from `since` on; the first of equals stays."""
-        self._db.execute(
-            "INSERT OR IGNORE INTO cached VALUES (?, ?, ?, ?)",
-            (user, digest, since, json.dumps(outputs)),
-        )
+    def add_reusable(self, user: int, digest: str, workflow: str, step: int) -> None:
+        """Remember a step whose outputs an identical one may have."""
+        self._db.execute("INSERT INTO reusable VALUES (?, ?, ?, ?)", (user, digest, workflow, step))
 
     # -- faults ----------------------------------------------------------------------------------
     def faults(self) -> list[tuple[int, Record]]:

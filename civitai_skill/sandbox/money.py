@@ -80,8 +80,10 @@ def _credit(account: Record, record: Record, currency: str, amount: int) -> None
 
 
 def net(record: Record) -> dict[str, int]:
-    """What a workflow holds of each currency now."""
+    """What a workflow holds of each currency now; an estimate holds nothing."""
     kept: dict[str, int] = {}
+    if record["whatif"]:
+        return kept
     for entry in record["transactions"]:
         sign = 1 if entry["type"] == "debit" else -1
         kept[entry["accountType"]] = kept.get(entry["accountType"], 0) + sign * entry["amount"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from civitai_skill.sandbox.numbers import index
+
 _OPERATIONS = ("add", "remove", "replace", "move", "copy", "test")
 
 
@@ -55,10 +57,11 @@ def _parts(operation: dict[str, Any], name: str) -> list[str]:
 
 def _get(document: Any, path: list[str]) -> Any:
     for part in path:
+        place = index(part, len(document)) if isinstance(document, list) else None
         if isinstance(document, dict) and part in document:
             document = document[part]
-        elif isinstance(document, list) and part.isdigit() and int(part) < len(document):
-            document = document[int(part)]
+        elif place is not None:
+            document = document[place]
         else:
             raise BadPatch(f"there is nothing at /{'/'.join(path)}")
     return document
@@ -77,12 +80,13 @@ def _add(document: Any, path: list[str], value: Any) -> Any:
     if not path:
         return value
     parent, last = _get(document, path[:-1]), path[-1]
+    place = index(last, len(parent) + 1) if isinstance(parent, list) else None
     if isinstance(parent, dict):
         parent[last] = value
     elif isinstance(parent, list) and last == "-":
         parent.append(value)
-    elif isinstance(parent, list) and last.isdigit() and int(last) <= len(parent):
-        parent.insert(int(last), value)
+    elif isinstance(parent, list) and place is not None:
+        parent.insert(place, value)
     else:
         raise BadPatch(f"nothing can be added at /{'/'.join(path)}")
     return document

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFilter
 from PIL.PngImagePlugin import PngInfo
 
-from civitai_skill.sandbox import caption, scenery
+from civitai_skill.sandbox import caption, scenery, sizes
 
 Recipe = dict[str, Any]
 Load = Callable[[str], bytes | None]
@@ -115,9 +115,9 @@ def _converted(source: Image.Image, recipe: Recipe) -> Image.Image:
     picture = source.convert("RGBA" if "A" in source.getbands() else "RGB")
     for change in recipe["transforms"]:
         if change["type"] == "resize" and change.get("targetWidth"):
-            width = int(change["targetWidth"])
-            height = max(1, round(picture.height * width / picture.width))
-            picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+            picture = picture.resize(
+                sizes.resized(picture.size, [change]), Image.Resampling.LANCZOS
+            )
         elif change["type"] == "blur":
             picture = _blurred(picture, change)
     if picture.size != (recipe["width"], recipe["height"]):
@@ -132,10 +132,15 @@ def _blurred(picture: Image.Image, change: Recipe) -> Image.Image:
     mask = Image.new("L", picture.size, 0 if inside else 255)
     draw = ImageDraw.Draw(mask)
     for region in change.get("regions") or []:
-        left, right = sorted((region["x1"], region["x2"]))
-        top, bottom = sorted((region["y1"], region["y2"]))
+        left, right = _edges(region["x1"], region["x2"], picture.width)
+        top, bottom = _edges(region["y1"], region["y2"], picture.height)
         draw.rectangle((left, top, right, bottom), fill=255 if inside else 0)
     return Image.composite(soft, picture, mask)
+
+
+def _edges(one: int, other: int, length: int) -> list[int]:
+    """Both edges of a region in order, neither far outside: Pillow can't count to any number."""
+    return sorted(min(max(edge, -1), length) for edge in (one, other))
 
 
 def _saved(picture: Image.Image, recipe: Recipe, comment: str) -> bytes:

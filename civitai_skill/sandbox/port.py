@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 import socket
 import struct
@@ -18,13 +19,20 @@ import h11
 import httpx
 
 from civitai_skill.sandbox.answers import problem
-from civitai_skill.sandbox.blobs import LARGEST
 from civitai_skill.sandbox.service import Dropped, Sandbox
+from civitai_skill.sandbox.work import Work
 
 _CHUNK = 256 * 1024
 
-# Bytes that a request's body may have before it is no longer read.
-_MOST = LARGEST + 1024 * 1024
+# A target in absolute form (RFC 9112, section 3.2.2): its host counts, whatever the header says.
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.I | re.S)
+
+# Seconds for which the rest of a body that is too large is read and thrown away, so that its sender
+# can hear why.
+_LINGER = 10.0
+
+# Works that run at once, each in a thread: drawing a large picture takes some hundred megabytes.
+_AT_ONCE = 2
 
 _BACKLOG = 2048
 
@@ -53,9 +61,11 @@ async def _until_stopped(sandbox: Sandbox, host: str, port: int) -> None:
 async def listening(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serve inside a running event loop; gives the address."""
     tasks: set[asyncio.Task[None]] = set()
+    turn = asyncio.Semaphore(_AT_ONCE)
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(_Connection(sandbox, reader, writer).run())
+        connection = _Connection(sandbox, turn, reader, writer)
+        task = asyncio.get_running_loop().create_task(connection.run())
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
@@ -72,26 +82,40 @@ async def listening(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) ->
 
 
 class _Gone(Exception):
-    """The client hung up, or what it sent can't be read."""
+    """The client hung up."""
+
+
+class _Refused(Exception):
+    """A request that is answered before it has been read to its end."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.response = problem(status, detail)
 
 
 class _Connection:
     """One connection: requests one after another."""
 
     def __init__(
-        self, sandbox: Sandbox, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        sandbox: Sandbox,
+        turn: asyncio.Semaphore,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         self._sandbox = sandbox
+        self._turn = turn
         self._reader = reader
         self._writer = writer
         self._http = h11.Connection(h11.SERVER)
+        self._method = ""
 
     async def run(self) -> None:
         """Answer until either side closes."""
         try:
             while await self._one():
                 self._http.start_next_cycle()
-        except (OSError, _Gone, h11.ProtocolError, httpx.InvalidURL, UnicodeDecodeError):
+        except (OSError, _Gone, h11.ProtocolError):
             pass  # the client is gone, or does not speak HTTP
         finally:
             self._writer.close()
@@ -100,7 +124,11 @@ class _Connection:
 
     async def _one(self) -> bool:
         """Answer one request; False when the connection is over."""
-        request = await self._request()
+        try:
+            request = await self._request()
+        except _Refused as refused:
+            await self._refuse(refused.response)
+            return False
         if request is None:
             return False
         try:
@@ -113,13 +141,18 @@ class _Connection:
         except Exception:  # a defect of the sandbox: say so, and go on serving
             traceback.print_exc(file=sys.stderr)
             response = problem(500, "The sandbox failed; see its standard error.")
-        return await self._respond(request, response)
+        return await self._respond(response)
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         answer = self._sandbox.handle(request)
         try:
             while True:
-                await asyncio.sleep(next(answer))
+                step = next(answer)
+                if isinstance(step, Work):
+                    async with self._turn:
+                        await asyncio.to_thread(step.run)
+                else:
+                    await asyncio.sleep(step)
                 if self._reader.at_eof():
                     raise _Gone
         except StopIteration as done:
@@ -137,19 +170,32 @@ class _Connection:
                 self._http.receive_data(await self._reader.read(_CHUNK))
             elif isinstance(event, h11.Request):
                 head = event
+                self._method = head.method.decode("ascii")
             elif isinstance(event, h11.Data):
                 body += event.data
-                if len(body) > _MOST:
-                    raise _Gone
+                if len(body) > self._sandbox.largest_body:
+                    raise _Refused(413, "The body is too large.")
             elif isinstance(event, h11.EndOfMessage) and head is not None:
                 return _as_httpx(head, bytes(body))
             else:
                 return None
 
-    async def _respond(self, request: httpx.Request, response: httpx.Response) -> bool:
+    async def _refuse(self, response: httpx.Response) -> None:
+        """Answer at once, and go on reading for a while: closing on what was not read would break
+        the connection before the answer is."""
+        response.headers["Connection"] = "close"
+        await self._respond(response)
+        if self._writer.can_write_eof():
+            self._writer.write_eof()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER):
+                while await self._reader.read(_CHUNK):
+                    pass
+
+    async def _respond(self, response: httpx.Response) -> bool:
         headers = list(response.headers.raw)
         whole = isinstance(response.stream, httpx.ByteStream)
-        no_body = request.method == "HEAD" or response.status_code in (204, 304)
+        no_body = self._method == "HEAD" or response.status_code in (204, 304)
         if whole and not no_body and "content-length" not in response.headers:
             headers.append((b"Content-Length", str(len(response.content)).encode()))
         await self._send(h11.Response(status_code=response.status_code, headers=headers))
@@ -181,8 +227,16 @@ class _Connection:
 
 def _as_httpx(head: h11.Request, body: bytes) -> httpx.Request:
     headers = list(head.headers)
-    host = next((value for name, value in headers if name == b"host"), b"127.0.0.1").decode(
-        "latin-1"
-    )
-    url = f"http://{host}{head.target.decode('latin-1')}"
-    return httpx.Request(head.method.decode("ascii"), url, headers=headers, content=body)
+    host = next((value for name, value in headers if name == b"host"), b"127.0.0.1")
+    absolute = _ABSOLUTE.fullmatch(head.target)
+    host, path = absolute.groups() if absolute else (host, head.target)
+    if not path.startswith(b"/"):
+        if not absolute:
+            raise _Refused(400, "The request's target is neither a path nor an address.")
+        path = b"/" + path
+    try:
+        url = httpx.URL(f"http://{host.decode('latin-1')}{path.decode('latin-1')}")
+        url.netloc.decode("ascii")
+        return httpx.Request(head.method.decode("ascii"), url, headers=headers, content=body)
+    except (httpx.InvalidURL, UnicodeError):
+        raise _Refused(400, "The request's address can't be read.") from None

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from civitai_skill.sandbox.numbers import index
+
 ARGUMENTS = "$arguments"
 
 #: What cannot be found.
@@ -45,17 +47,21 @@ def resolve(value: Any, scope: Mapping[str, Any]) -> Any:
 
 def look_up(reference: Mapping[str, Any], scope: Mapping[str, Any]) -> Any:
     """What one reference names, or MISSING."""
-    found: Any = scope.get(reference["$ref"], MISSING)
+    return trail(reference, scope)[-1]
+
+
+def trail(reference: Mapping[str, Any], scope: Mapping[str, Any]) -> list[Any]:
+    """What one reference names, behind all that its path leads through."""
+    found: list[Any] = [scope.get(reference["$ref"], MISSING)]
     path = reference.get("path")
     if isinstance(path, str):
         for part in re.findall(r"[^.\[\]]+", path):
-            found = _inside(found, part)
+            found.append(_inside(found[-1], part))
     return found
 
 
 def _inside(value: Any, part: str) -> Any:
     if isinstance(value, dict):
         return value.get(part, MISSING)
-    if isinstance(value, list) and part.isdigit() and int(part) < len(value):
-        return value[int(part)]
-    return MISSING
+    place = index(part, len(value)) if isinstance(value, list) else None
+    return MISSING if place is None else value[place]

@@ -76,9 +76,18 @@ def step(record: Record, index: int, now: float, sign: Sign, *, hide_mature: boo
             status=status,
             startedAt=None if began is None else stamps.millis(began),
             completedAt=None if ended is None else stamps.millis(ended),
-            metadata=one["metadata"],
+            metadata=_metadata(one, status),
         ),
     }
+
+
+def _metadata(one: Record, status: str) -> Json:
+    """The step's metadata, with the reason where the output has no place for one (civitai-api
+    facts, section 1.7)."""
+    metadata: Json = one["metadata"]
+    if one["type"] == "imageGen" or status != "failed" or not one["reasons"]:
+        return metadata
+    return metadata | {"error": "; ".join(one["reasons"])}
 
 
 def _preparation(record: Record, one: Record, now: float) -> Json | None:
@@ -144,7 +153,7 @@ def blob(
     done = life.delivered(record, one, now)
     mature = bool(one["mature"])
     blocked = one["blocked"] if done else None
-    hidden = done and mature and (hide_mature or not record["allowMature"])
+    hidden = done and is_hidden(record, one, hide_mature)
     url, expires = sign(id)
     signed = None if hidden else (url, stamps.ticks(expires))
     return _present(
@@ -163,8 +172,18 @@ def blob(
 
 def is_available(record: Record, one: Record, index: int, now: float) -> bool:
     """Is there a picture behind the address?"""
+    return life.delivered(record, one, now) and comes(one, index)
+
+
+def comes(one: Record, index: int) -> bool:
+    """Does a step that succeeds deliver this picture?"""
     came = len(one["outputs"]) - int(one["missing"])
-    return life.delivered(record, one, now) and index < came and one["blocked"] is None
+    return index < came and one["blocked"] is None
+
+
+def is_hidden(record: Record, one: Record, hide_mature: bool) -> bool:
+    """Is a step's picture kept from whoever asks like this?"""
+    return bool(one["mature"]) and (hide_mature or not record["allowMature"])
 
 
 # -- money ---------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
-"""The sandbox itself: a request goes in; seconds to sleep come out, and at last a response."""
+"""The sandbox itself: a request goes in; seconds to sleep and work to run come out, and at last a
+response."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,31 @@ from urllib.parse import unquote
 
 import httpx
 
-from civitai_skill.sandbox import control, faults, files, life, money, render, services, submit
+from civitai_skill.sandbox import (
+    control,
+    faults,
+    files,
+    life,
+    lists,
+    money,
+    render,
+    services,
+    submit,
+)
 from civitai_skill.sandbox import workflows as flows
 from civitai_skill.sandbox.answers import Answered, problem, refusal, reply
-from civitai_skill.sandbox.bench import Bench, Switches
+from civitai_skill.sandbox.bench import Bench
 from civitai_skill.sandbox.check import Asked, Query
 from civitai_skill.sandbox.faults import Fault
 from civitai_skill.sandbox.memory import Memory
 from civitai_skill.sandbox.streams import faulty
-
-Answer = Generator[float, None, httpx.Response]
+from civitai_skill.sandbox.switches import Switches
+from civitai_skill.sandbox.work import Answer
 
 _WORKFLOWS = ("v2", "consumer", "workflows")
 _BLOBS = ("v2", "consumer", "blobs")
+# Bytes of a body whatever the cap of blobs: a template may hold source pictures as data URLs.
+_LARGEST_TEMPLATE = 64 * 1024 * 1024
 _PAGE = "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 
 
@@ -54,7 +67,6 @@ class Sandbox:
     ) -> None:
         #: The file of its memory; None when it is private.
         self.memory = memory
-        self.memory = memory
         seconds = life.SECONDS_PER_JOB if seconds_per_job is None else seconds_per_job
         self._bench = Bench(
             Memory(memory),
@@ -83,8 +95,16 @@ class Sandbox:
         """Every account: balance, submits seen, workflows charged, Buzz charged and refunded."""
         return control.accounts(self._bench)
 
+    @property
+    def largest_body(self) -> int:
+        """Bytes of a body above which it need not be read: the answer is 413."""
+        return max(self._bench.switches.largest_blob, _LARGEST_TEMPLATE) + 1
+
     def handle(self, request: httpx.Request) -> Answer:
-        """Answer a request whose body has been read. Yields seconds to sleep; may raise Dropped."""
+        """Answer a request whose body has been read.
+
+        Yields seconds to sleep and work to run; may raise Dropped.
+        """
         parts = tuple(
             unquote(p) for p in request.url.raw_path.split(b"?")[0].decode().split("/")[1:]
         )
@@ -162,10 +182,12 @@ class Sandbox:
         rest = parts[3:]
         if parts[:3] == _WORKFLOWS:
             if not rest and method == "GET":
-                return flows.query(bench, request)
+                return (yield from lists.query(bench, request))
             if len(rest) == 1 and method == "GET":
                 return (yield from flows.get(bench, request, rest[0]))
             return self._changed(request, method, rest)
+        if parts[:4] == (*_BLOBS, "content") and method == "GET" and len(rest) == 2:
+            return (yield from files.content(bench, rest[1]))
         if parts[:3] == _BLOBS:
             return self._blob(request, method, rest, expired)
         raise Answered(problem(404))
@@ -200,8 +222,6 @@ class Sandbox:
                 return files.upload(bench, request)
             case ("GET", "upload"):
                 return files.presign(bench, request)
-            case ("GET", "content", token):
-                return files.content(bench, token)
             case ("GET", "blocked", _):
                 return problem(403, "This content is blocked.")
             case ("GET", id):
@@ -226,6 +246,7 @@ class Sandbox:
                 _check_ephemeral(asked, seconds, whatif)
                 fault = None
                 if not whatif:
+                    submit.check_room(bench, account)
                     prompts = submit.prompts_of(asked)
                     fault = faults.take(
                         bench.memory, "submit", prompts, fates=True, able=frozenset()
@@ -264,7 +285,7 @@ def _kind(request: httpx.Request, parts: tuple[str, ...]) -> str:
 def _status(fault: Fault, now: float) -> httpx.Response:
     headers = {}
     if fault.retry_after is not None:
-        text = f"{fault.retry_after:g}"
+        text = f"{fault.retry_after:.3f}".rstrip("0").rstrip(".")
         if fault.as_date:
             text = formatdate(now + fault.retry_after, usegmt=True)
         headers["Retry-After"] = text

@@ -79,10 +79,12 @@ def upscaled(source: Size, repeats: int) -> Size:
 
 
 def resized(source: Size, transforms: list[dict[str, Any]]) -> Size:
-    """The size after the resizing transforms of a convertImage step; the ratio is kept."""
+    """The size after the resizing transforms of a convertImage step; the ratio is kept, and no
+    side gets above 8192 pixels."""
     width, height = source
     for transform in transforms:
         target = transform.get("targetWidth") if transform.get("type") == "resize" else None
         if isinstance(target, int | float):
-            width, height = int(target), max(1, round(height * target / width))
+            factor = min(target / width, _LARGEST / max(width, height))
+            width, height = max(1, round(width * factor)), max(1, round(height * factor))
     return width, height

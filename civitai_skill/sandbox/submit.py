@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import httpx
 
-from civitai_skill.sandbox import check, money, stamps
-from civitai_skill.sandbox.answers import Answered, refusal
+from civitai_skill.sandbox import check, money, reuse, stamps
+from civitai_skill.sandbox.answers import Answered, problem
 from civitai_skill.sandbox.bench import Bench
 from civitai_skill.sandbox.check import Asked
 from civitai_skill.sandbox.draft import Draft
@@ -35,31 +35,38 @@ def create(
     bench: Bench, account: Record, asked: Asked, *, whatif: bool, fault: Fault | None
 ) -> Record:
     """A new record: charged and kept, or only an estimate. Raises Answered when refused."""
-    if bench.switches.long_tags_refused:
-        _check_tags(asked)
+    bench.check_tags(asked.literal("tags", []))
     record = _record(bench, account, asked, whatif)
     Draft(bench, asked, record, fault).add_steps()
     _pay(bench, account, record, asked)
-    if whatif:
-        if bench.switches.whatif_persists:
-            bench.keep(record)
-        return record
-    account["workflows"] += 1
-    account["workflowsCharged"] += bool(record["transactions"])
     account["last"] = round(record["created"] * 1000)
+    account["workflows"] += not whatif
+    account["workflowsCharged"] += not whatif and bool(record["transactions"])
     bench.memory.keep_account(account)
-    for step in record["steps"]:
-        _keep_outputs(bench, record, step)
-    for step in record["steps"]:
+    if whatif:
+        _keep_estimate(bench, record)
+        return record
+    for place, step in enumerate(record["steps"]):
+        _keep_outputs(bench, record, place)
+        reuse.keep(bench.memory, record, place)
         step.pop("recipes")
     bench.keep(record)
     return record
 
 
-def _check_tags(asked: Asked) -> None:
-    long = [tag for tag in asked.literal("tags", []) if len(tag) > 200]
-    if long:
-        raise Answered(refusal("A tag can be at most 200 characters long."))
+def _keep_estimate(bench: Bench, record: Record) -> None:
+    switches = bench.switches
+    if switches.whatif_claims_key and record["external"] is not None:
+        bench.keep(record)
+    elif switches.whatif_persists:
+        bench.keep({**record, "external": None})
+
+
+def check_room(bench: Bench, account: Record) -> None:
+    """Refuse a submit above the account's unfinished workflows, where these are limited."""
+    most = bench.switches.unfinished_at_most
+    if most is not None and bench.memory.unfinished(account["user"]) >= most:
+        raise Answered(problem(429, f"At most {most} unfinished workflows at a time."))
 
 
 def _record(bench: Bench, account: Record, asked: Asked, whatif: bool) -> Record:
@@ -94,8 +101,8 @@ def _record(bench: Bench, account: Record, asked: Asked, whatif: bool) -> Record
 
 
 # -- outputs -------------------------------------------------------------------------------------
-def _keep_outputs(bench: Bench, record: Record, one: Record) -> None:
-    place = record["steps"].index(one)
+def _keep_outputs(bench: Bench, record: Record, place: int) -> None:
+    one = record["steps"][place]
     for i, recipe in enumerate(one["recipes"]):
         bench.memory.add_blob(
             {
@@ -112,10 +119,6 @@ def _keep_outputs(bench: Bench, record: Record, one: Record) -> None:
                 "recipe": recipe,
             }
         )
-    whole = not (one["missing"] or one["blocked"] or one["mature"] or one["cached"])
-    if one["digest"] and one["fate"] == "succeeded" and whole:
-        outputs = {"outputs": one["outputs"], "sizes": one["sizes"]}
-        bench.memory.keep_cached(record["user"], one["digest"], one["at"][4], outputs)
 
 
 # -- money ---------------------------------------------------------------------------------------

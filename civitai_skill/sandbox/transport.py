@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import httpx
 
 from civitai_skill.sandbox.service import Dropped, Sandbox
+from civitai_skill.sandbox.work import Step, Work
 
 
 class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -37,22 +38,28 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request; a dropped connection and a read timeout raise as httpx would."""
         request.read()
-        waits = _Waits(self.sandbox, request)
-        for seconds in waits:
-            self._sleep(seconds)
-        return waits.response
+        steps = _Steps(self.sandbox, request)
+        for step in steps:
+            if isinstance(step, Work):
+                step.run()
+            else:
+                self._sleep(step)
+        return steps.response
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The same, without blocking."""
         await request.aread()
-        waits = _Waits(self.sandbox, request)
-        for seconds in waits:
-            await self._async_sleep(seconds)
-        return waits.response
+        steps = _Steps(self.sandbox, request)
+        for step in steps:
+            if isinstance(step, Work):
+                await asyncio.to_thread(step.run)
+            else:
+                await self._async_sleep(step)
+        return steps.response
 
 
-class _Waits:
-    """The seconds to sleep before a response is there; ends as httpx would when it never comes."""
+class _Steps:
+    """What is to be done before a response is there; ends as httpx would when it never comes."""
 
     def __init__(self, sandbox: Sandbox, request: httpx.Request) -> None:
         self._answer = sandbox.handle(request)
@@ -60,16 +67,16 @@ class _Waits:
         self._left: float | None = request.extensions.get("timeout", {}).get("read")
         self.response: httpx.Response
 
-    def __iter__(self) -> Iterator[float]:
+    def __iter__(self) -> Iterator[Step]:
         try:
             while True:
-                seconds = next(self._answer)
-                if self._left is not None and seconds > self._left:
-                    yield self._left
-                    raise httpx.ReadTimeout("the sandbox took too long", request=self._request)
-                if self._left is not None:
-                    self._left -= seconds
-                yield seconds
+                step = next(self._answer)
+                if self._left is not None and not isinstance(step, Work):
+                    if step > self._left:
+                        yield self._left
+                        raise httpx.ReadTimeout("the sandbox took too long", request=self._request)
+                    self._left -= step
+                yield step
         except StopIteration as done:
             self.response = done.value
         except Dropped as dropped:

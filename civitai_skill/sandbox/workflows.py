@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import io
-import json
-import zipfile
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 import httpx
 
-from civitai_skill.sandbox import check, life, money, patch, render, shapes, sources, stamps
+from civitai_skill.sandbox import check, life, money, patch, render, shapes
 from civitai_skill.sandbox.answers import Answered, problem, refusal, reply, validation
 from civitai_skill.sandbox.bench import Bench
 from civitai_skill.sandbox.check import Query
@@ -23,6 +18,9 @@ Record = dict[str, Any]
 _LOOK = 1.0
 
 _MOST_TAGS = 10
+
+# What a patch may remove, and what is then left.
+_EMPTY: Record = {"metadata": {}, "tags": []}
 
 
 # -- read ----------------------------------------------------------------------------------------
@@ -76,103 +74,6 @@ def _statuses(record: Record, now: float) -> list[str]:
     return [life.step_status(record, step, now) for step in record["steps"]]
 
 
-def query(bench: Bench, request: httpx.Request) -> httpx.Response:
-    """GET /workflows: a page, newest first. `next` is left out on the last one (seen)."""
-    asked = Query(request)
-    take = asked.whole("take", 100)
-    if take < 1:
-        raise asked.bad("take")
-    ascending = asked.flag("ascending", False)
-    hide = asked.flag("hideMatureContent", True)
-    fits = _filter(bench, asked)
-    after = _cursor(asked)
-    with bench.memory.change():
-        account = bench.account(request)
-        found: list[Record] = []
-        for record in bench.memory.workflows(account["user"], ascending):
-            later = record["created"] > after if after is not None else True
-            if after is not None and (record["created"] == after or later is not ascending):
-                continue
-            if fits(record):
-                found.append(record)
-            if len(found) > take:
-                break
-    page, now = found[:take], bench.clock()
-    if "application/zip" in request.headers.get("Accept", ""):
-        return _zipped(bench, page, now)
-    items = [render.workflow(r, now, bench.sign(request), hide_mature=hide) for r in page]
-    body: dict[str, Any] = {"items": items}
-    if len(found) > take:
-        mark = json.dumps(page[-1]["created"]).encode()
-        body = {"next": base64.urlsafe_b64encode(mark).decode(), **body}
-    return reply(200, body)
-
-
-def _filter(bench: Bench, asked: Query) -> Callable[[Record], bool]:
-    tags, words = set(asked.texts("tags")), (asked.text("query") or "").lower()
-    first, last = _moment(asked, "fromDate"), _moment(asked, "toDate")
-    no_failed = asked.flag("excludeFailed", False)
-
-    def fits(record: Record) -> bool:
-        status = life.status(record, bench.clock())
-        return not (
-            record["whatif"]
-            or (record["ephemeral"] and status in life.TERMINAL)
-            or not tags <= set(record["tags"])
-            or words not in json.dumps(record["metadata"], ensure_ascii=False).lower()
-            or (first is not None and record["created"] < first)
-            or (last is not None and record["created"] > last)
-            or (no_failed and status in ("failed", "expired", "canceled"))
-        )
-
-    return fits
-
-
-def _moment(asked: Query, name: str) -> float | None:
-    text = asked.text(name)
-    moment = None if text is None else stamps.read(text)
-    if text is not None and moment is None:
-        raise asked.bad(name)
-    return moment
-
-
-def _cursor(asked: Query) -> float | None:
-    text = asked.text("cursor")
-    if not text:
-        return None
-    try:
-        return float(json.loads(base64.urlsafe_b64decode(text)))
-    except (binascii.Error, ValueError, TypeError):
-        raise asked.bad("cursor") from None
-
-
-def _zipped(bench: Bench, page: list[Record], now: float) -> httpx.Response:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for record in page:
-            for step in record["steps"]:
-                for i, id in enumerate(step["outputs"]):
-                    if render.is_available(record, step, i, now) and not money.is_held(record):
-                        archive.writestr(f"{record['id']}/{id}", picture(bench, id) or b"")
-    return httpx.Response(200, headers={"Content-Type": "application/zip"}, content=out.getvalue())
-
-
-def picture(bench: Bench, id: str) -> bytes | None:
-    """The bytes of a blob, drawn when they are wanted; None when there is no such blob."""
-    with bench.memory.change():
-        record, data = bench.memory.blob(id), bench.memory.blob_data(id)
-    if data is not None or record is None:
-        return data
-    return bench.gallery.picture(id, record["recipe"], lambda text: source(bench, text))
-
-
-def source(bench: Bench, text: str) -> bytes | None:
-    """The bytes of a source picture; None for one that lies elsewhere."""
-    id = sources.blob_id(text)
-    data = sources.data_of(text) if id is None else picture(bench, id)
-    return data if data is not None and sources.measure(data) is not None else None
-
-
 def get_step(bench: Bench, request: httpx.Request, id: str, name: str) -> httpx.Response:
     """GET /workflows/{id}/steps/{name}."""
     with bench.memory.change():
@@ -217,12 +118,16 @@ def patch_workflow(bench: Bench, request: httpx.Request, id: str) -> httpx.Respo
             "tags": record["tags"],
             "allowMatureContent": record["allowMature"],
         }
-        after = _patched(before, operations)
+        after = _EMPTY | _patched(before, operations)
         if set(after) - set(before):
             raise Answered(
                 validation({"$": ["Only metadata, tags, status and allowMatureContent."]})
             )
-        changes = {key: value for key, value in after.items() if value != before[key]}
+        changes = {key: after.get(key) for key in before if after.get(key) != before[key]}
+        kept = [key for key, value in changes.items() if value is None and key not in _EMPTY]
+        if kept:
+            raise Answered(validation({key: ["It can't be removed."] for key in kept}))
+        changes = {k: _EMPTY[k] if value is None else value for k, value in changes.items()}
         found = check.misfits(shapes.Update, changes, "")
         if found:
             raise Answered(validation(found))
@@ -235,8 +140,8 @@ def _patched(document: Any, operations: Any) -> Any:
         after = patch.apply(document, operations)
     except patch.BadPatch as error:
         raise Answered(validation({"$": [f"{error}."]})) from None
-    if not isinstance(after, dict):
-        raise Answered(validation({"$": ["The patch leaves no object."]}))
+    if not isinstance(after, dict) or check.is_too_deep(after):
+        raise Answered(validation({"$": ["The patch leaves no object, or one too deep."]}))
     return after
 
 
@@ -244,7 +149,7 @@ def _change(bench: Bench, account: Record, record: Record, changes: Record) -> N
     now = bench.clock()
     tags = changes.get("tags")
     if tags is not None:
-        record["tags"] = _checked(tags)
+        record["tags"] = _checked(bench, tags)
     if changes.get("metadata") is not None:
         record["metadata"] = changes["metadata"]
     if changes.get("allowMatureContent") is True and not record["allowMature"]:
@@ -269,7 +174,8 @@ def _cancel(account: Record, record: Record, now: float) -> None:
     record["settled"] = True
 
 
-def _checked(tags: list[str]) -> list[str]:
+def _checked(bench: Bench, tags: list[str]) -> list[str]:
+    bench.check_tags(tags)
     if len(tags) > _MOST_TAGS:
         raise Answered(validation({"tags": [f"At most {_MOST_TAGS} tags."]}))
     return list(dict.fromkeys(tags))
@@ -298,7 +204,7 @@ def tag(bench: Bench, request: httpx.Request, id: str, name: str | None) -> http
         account = bench.account(request)
         record = bench.found(account, id)
         if request.method == "POST":
-            record["tags"] = _checked([*record["tags"], given])
+            record["tags"] = _checked(bench, [*record["tags"], given])
         elif name is None:
             record["tags"] = []
         else:

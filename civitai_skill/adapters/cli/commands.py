@@ -172,7 +172,7 @@ def verify_live(given: argparse.Namespace, output: Output) -> int:
 
 def sandbox(given: argparse.Namespace, output: Output) -> int:
     """Serve the sandbox until interrupted."""
-    from civitai_skill.sandbox import Sandbox
+    from civitai_skill.sandbox import Sandbox, Switches
     from civitai_skill.sandbox.port import serve
 
     settings = settings_of(given)
@@ -180,6 +180,7 @@ def sandbox(given: argparse.Namespace, output: Output) -> int:
         settings.home / "sandbox.sqlite3",
         seconds_per_job=given.seconds_per_job,
         balance=given.balance,
+        switches=Switches(**dict(given.switches)),
     )
     serve(box, given.host, given.port)
     return 0

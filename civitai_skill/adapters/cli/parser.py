@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from civitai_skill import __version__
 from civitai_skill.adapters.cli import choose, many_words, serve, skills
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.sandbox import switches
 
 _COMMANDS = "civitai_skill.adapters.cli.commands"
 _BOOKS = "civitai_skill.adapters.cli.books"
@@ -252,13 +253,17 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "sandbox",
         "serve the sandbox on a port, for any client",
         "  civitai-skill sandbox --port 8787\n"
-        "  civitai-skill sandbox --seconds-per-job 3 --balance blue=500,yellow=200",
+        "  civitai-skill sandbox --seconds-per-job 3 --balance blue=500,yellow=200\n"
+        "  civitai-skill sandbox --switch short_of_buzz=403 --switch unfinished_at_most=4\n\n"
+        f"switches, for what is disputed or unknown about the service:\n{switches.described()}",
     )
     box.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     box.add_argument("--port", type=_count, default=8787, metavar="N", help="port (8787)")
     box.add_argument("--seconds-per-job", type=_seconds, metavar="S", help="how long a job takes")
     box.add_argument("--balance", type=_balance, metavar="C=N,...",
                      help="Buzz of a new account, such as blue=500,yellow=200")  # fmt: skip
+    box.add_argument("--switch", type=_switch, action="append", default=[], metavar="NAME=VALUE",
+                     dest="switches", help="see the switches below; repeatable")  # fmt: skip
 
     serve.add(command, _count)
     skills.add(command)
@@ -378,3 +383,10 @@ def _balance(text: str) -> dict[str, int]:
             raise argparse.ArgumentTypeError(f"{part!r} is not blue=N, green=N or yellow=N")
         found[name] = _count(amount)
     return found
+
+
+def _switch(text: str) -> tuple[str, Any]:
+    try:
+        return switches.said(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
