@@ -168,16 +168,20 @@ class BaseClient:
         return generation.generated(self._service, order, out=Path(out), timeout=timeout)
 
     def _get(self, workflow_id: str, wait: float) -> Flow[Workflow]:
-        return flows.get(self._service, workflow_id, wait=min(wait, LONGEST_WAIT))
+        look = flows.get(self._service, workflow_id, wait=min(wait, LONGEST_WAIT))
+        return (yield from generation.seen(self.ledger, (yield from look)))
 
     def _wait(self, workflow: Workflow | str, timeout: float, tell: Tell | None) -> Flow[Workflow]:
-        return flows.wait(self._service, workflow, timeout=timeout, tell=tell)
+        end = flows.wait(self._service, workflow, timeout=timeout, tell=tell)
+        return (yield from generation.seen(self.ledger, (yield from end)))
 
     def _page(self, cursor: str | None, filters: Filters) -> Flow[Page]:
         return flows.query(self._service, cursor=cursor, **filters)
 
     def _cancel(self, workflow_id: str) -> Flow[Canceled]:
-        return flows.cancel(self._service, workflow_id)
+        canceled = yield from flows.cancel(self._service, workflow_id)
+        yield from generation.seen(self.ledger, canceled.workflow)
+        return canceled
 
     def _download(
         self, workflow: Workflow | str, out: Folder, tell: Tell | None
@@ -185,6 +189,7 @@ class BaseClient:
         service = self._service
         if isinstance(workflow, str):
             workflow = yield from flows.get(service, workflow)
+        workflow = yield from generation.seen(self.ledger, workflow)
         if not workflow.done:
             raise flows.still_running(workflow, 0)
         told = tell or silent

@@ -95,9 +95,7 @@ def _written_down(
     out: Path,
 ) -> Flow[Generation]:
     workflow = yield from ended
-    kept = sum(workflow.cost.by_currency.values()) if workflow.cost.paid else workflow.cost.total
-    reason = "; ".join(workflow.reasons()) or None
-    yield from noted(partial(ledger.finished, run.key, workflow.status, kept, reason))
+    yield from _finished(ledger, run, workflow)
     have = yield Work(partial(_on_disk, ledger, run.key, out))
     try:
         result = yield from home(workflow, have=have, record=partial(_recorded, ledger, run.key))
@@ -106,6 +104,31 @@ def _written_down(
         raise
     yield from noted(partial(ledger.closed, run.key))
     return result
+
+
+def _finished(ledger: Ledger, run: Run, workflow: Workflow) -> Flow[None]:
+    kept = sum(workflow.cost.by_currency.values()) if workflow.cost.paid else workflow.cost.total
+    reason = "; ".join(workflow.reasons()) or None
+    yield from noted(partial(ledger.finished, run.key, workflow.status, kept, reason))
+
+
+def seen(ledger: Ledger | None, workflow: Workflow) -> Flow[Workflow]:
+    """Write down the end of a workflow, whoever looks at it: then what came back is free again.
+
+    A run with nothing to bring home is closed.
+    """
+    if ledger is not None and workflow.done and workflow.id:
+        try:
+            run: Run | None = yield Work(partial(ledger.of_workflow, workflow.id))
+        except ConfigError:
+            return workflow
+        if run is not None and run.status != workflow.status:
+            yield from _finished(ledger, run, workflow)
+            if run.state == "open" and not any(
+                i.deliverable or i.available for i in workflow.images
+            ):
+                yield from noted(partial(ledger.closed, run.key))
+    return workflow
 
 
 def _recorded(ledger: Ledger, key: str, n: int, path: Path, data: bytes) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def identity_of(
             "sources": sources,
             "terms": terms.body(decided, None) | {"steps": terms.priority},
             "where": where,
-            "out": None if out is None else str(out.absolute()),
+            "out": None if out is None else os.path.realpath(out),
         }
     )
 

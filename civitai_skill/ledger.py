@@ -57,6 +57,7 @@ _MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
     """,
     "ALTER TABLE runs ADD COLUMN account TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX runs_workflow ON runs (workflow)",
 )
 
 
@@ -169,10 +170,20 @@ class Ledger:
         with self._transaction() as db:
             return self._joinable(db, identity)
 
-    def take_up(self, key: str) -> Run:
-        """Make this process the owner of an open run."""
+    def take_up(self, key: str, budget: Budget | None = None) -> Run:
+        """Make this process the owner of an open run.
+
+        One that was perhaps never sent is bought now: when its period is over it is counted in
+        this one. Raises OverBudget when the budget has no room.
+        """
         me = self._me()
         with self._transaction() as db:
+            run = _first(db, "key = ?", key)
+            if run is not None and run.workflow is None and budget is not None:
+                now = self._clock()
+                if run.created < now - budget.period:
+                    self._room(db, budget, run.reserved)
+                    db.execute("UPDATE runs SET created = ? WHERE key = ?", (now, key))
             db.execute("UPDATE runs SET owner = ? WHERE key = ?", (me, key))
             return _run(db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
 

@@ -20,6 +20,7 @@ from civitai_skill.errors import (
     ApiError,
     ConfigError,
     NotFound,
+    OverBudget,
     Problem,
     RequestInvalid,
     StillRunning,
@@ -138,12 +139,17 @@ def earlier_run(ledger: Ledger, order: Order, identity: str) -> Run | None:
             return None  # the service never had it, so it is a purchase like any other
         if named.identity == identity:
             return named  # whatever became of it: the service answers with the same workflow
-        raise RequestInvalid(
-            Problem("external_id", key, "a key of its own for each request", None,
-                    "this key was used for another request")
-        )  # fmt: skip
+        raise another_use(key)
     found = None if order.again else ledger.open_run(identity)
     return found if found is not None and _joinable(ledger, order, found) else None
+
+
+def another_use(key: str) -> RequestInvalid:
+    """The refusal of a key that names another purchase."""
+    why = "this key was used for another request"
+    return RequestInvalid(
+        Problem("external_id", key, "a key of its own for each request", None, why)
+    )
 
 
 def _begun(ledger: Ledger, order: Order, run: Run) -> Run | None:
@@ -152,6 +158,8 @@ def _begun(ledger: Ledger, order: Order, run: Run) -> Run | None:
     begun = ledger.begin(run, again=order.again or own, budget=order.budget)
     if begun.fresh:
         return None
+    if begun.run.key == run.key and begun.run.identity != run.identity:
+        raise another_use(run.key)
     if begun.run.key == run.key or _joinable(ledger, order, begun.run):
         return begun.run
     ledger.begin(run, again=True, budget=order.budget)
@@ -192,7 +200,15 @@ def taken_up(service: Service, order: Order, run: Run) -> Flow[tuple[Workflow, R
     assert order.ledger is not None, "only a ledger has runs to take up"
     if run.workflow is None:
         check_account(order.account, run)
-    mine: Run = yield Work(partial(order.ledger.take_up, run.key))
+        if run.reserved > order.limit:
+            raise OverBudget(
+                f"Going on with this purchase costs about {run.reserved} Buzz; the limit is "
+                f"{order.limit}. Nothing was sent to be made.",
+                price=run.reserved,
+                limit=order.limit,
+                hint=f"Allow more: max_buzz={run.reserved} (--max-buzz {run.reserved}).",
+            )
+    mine: Run = yield Work(partial(order.ledger.take_up, run.key, order.budget))
     workflow = yield from held(order.ledger, mine, _looked_or_sent(service, order, mine))
     return workflow, mine
 

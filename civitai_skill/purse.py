@@ -49,14 +49,14 @@ class Purse(Ledger):
                     self._total -= run.reserved
         return opened
 
-    def take_up(self, key: str) -> Run:
+    def take_up(self, key: str, budget: Budget | None = None) -> Run:
         """See Ledger.take_up. A run that was perhaps never sent is bought here and now."""
         run = self.run(key)
         if run is not None and run.workflow is None and key not in self._counted:
             self._reserve(run.reserved)
             with self._gate:
                 self._counted[key] = run.reserved
-        return super().take_up(key)
+        return super().take_up(key, budget)
 
     def _reserve(self, price: int) -> None:
         with self._gate:
@@ -80,18 +80,14 @@ class Purse(Ledger):
     def finished(self, key: str, status: str, cost: int | None, reason: str | None) -> None:
         """See Ledger.finished."""
         self._settle(key, cost)
+        with self._gate:
+            self._counted.pop(key, None)  # its price stays in the total
         super().finished(key, status, cost, reason)
 
     def dropped(self, key: str, reason: str) -> None:
         """See Ledger.dropped."""
         self._settle(key, 0)
         super().dropped(key, reason)
-
-    def closed(self, key: str) -> None:
-        """See Ledger.closed."""
-        with self._gate:
-            self._counted.pop(key, None)  # its price stays in the total
-        super().closed(key)
 
     def _settle(self, key: str, cost: int | None) -> None:
         with self._gate:

@@ -17,7 +17,7 @@ from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.exchange import Flow, Service, Work
 from civitai_skill.identity import hashed
 from civitai_skill.ledger import Run
-from civitai_skill.purchase import Order, earlier_run, noted, sent, taken_up
+from civitai_skill.purchase import Order, another_use, earlier_run, noted, sent, taken_up
 from civitai_skill.template import check_key
 from civitai_skill.workflow import Workflow
 
@@ -56,7 +56,9 @@ def bought_body(service: Service, order: Order, body: Mapping[str, Any]) -> Flow
         account=order.account,
     )
     if ledger is not None:
-        yield Work(partial(ledger.begin, run, again=True, budget=order.budget))
+        begun = yield Work(partial(ledger.begin, run, again=True, budget=order.budget))
+        if begun.run.identity != identity:
+            raise another_use(key)
     workflow = yield from sent(service, order, run)
     if ledger is not None:
         yield from noted(partial(ledger.closed, key))

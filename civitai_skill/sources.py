@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,15 +92,36 @@ def _is_address(text: str) -> bool:
 
 
 #: Names that only mean something inside a network (RFC 6761, RFC 6762, RFC 8375 and habit).
-_INSIDE = ("localhost", "local", "internal", "lan", "home", "corp", "intranet", "arpa")
+_INSIDE = ("localhost", "local", "internal", "lan", "home", "corp", "intranet", "arpa",
+           "svc", "cluster", "localdomain", "test")  # fmt: skip
+
+
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", re.ASCII)
+#: IPv6 networks whose last 32 bits are an IPv4 address (RFC 6052, RFC 4291).
+_CARRYING = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
+
+
+def _is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    inner: ipaddress.IPv4Address | None = None
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if any(address in network for network in _CARRYING):
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if inner is not None:
+        return _is_global(inner)
+    return address.is_global and not address.is_multicast
 
 
 def _is_private(url: str) -> bool:
     """Does a URL name this machine or a private network? What can't be read counts as one."""
     place = _place(url)
-    host = "" if place is None else place[1].rstrip(".")
+    # Readers differ about all else that may stand here: %31, a backslash, a full-width dot, a user.
+    plain = all(33 <= ord(c) < 127 for c in url)
+    if place is None or not plain or not _AUTHORITY.fullmatch(urlsplit(url).netloc):
+        return True
+    host = place[1].rstrip(".")
     try:
-        return not ipaddress.ip_address(host.partition("%")[0]).is_global
+        return not _is_global(ipaddress.ip_address(host))
     except ValueError:
         pass
     last = host.rpartition(".")[2]

@@ -67,6 +67,10 @@ def make_images(
             hint=f"It comes with an extra of its own. {from_clone('ray')}",
         ) from None
     Names(template)
+    if "{key}" not in template:
+        why = "no worker sees the others' names, and one picture would lie on another"
+        accepted = "a template with {key}, such as {id}-{key}-{n}"
+        raise RequestInvalid(Problem("template", template, accepted, TEMPLATE, why))
     place = dict(where or {})
     if "key" in place:
         why = "a key does not travel with the work"
@@ -117,7 +121,11 @@ def _looked_at(table: Any, *, name: str) -> Any:
     for fields in _fields(table):
         try:
             (row,) = planned(from_values([fields]), name, Terms(), TEMPLATE, EVERY_SOURCE)
-            price += row.price or 0
+            if row.price is None:
+                why = f"the price of {row.engine} {row.variant} is not documented"
+                accepted = "an engine whose price is; use run_batch for the others, which asks"
+                raise RequestInvalid(Problem("engine", row.engine, accepted, None, why))
+            price += row.price
         except RequestInvalid as error:
             shown = str(fields.get("id") or fields.get("prompt", ""))[:40]
             problems += [

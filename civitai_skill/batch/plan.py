@@ -135,6 +135,8 @@ def _id(given: object, line: int, ids: dict[str, int]) -> str | None:
     text = str(given)
     if not isinstance(given, str | int) or isinstance(given, bool) or not 1 <= len(text) <= 200:
         raise RequestInvalid(Problem("id", given, "a text of 1 to 200 characters"))
+    if text.encode("utf-8", "replace").decode() != text:
+        raise RequestInvalid(Problem("id", None, "text", None, "it holds half a character"))
     if text in ids:
         why = f"line {ids[text]} has it too"
         raise RequestInvalid(Problem("id", text, "an id of its own for each row", None, why))

@@ -19,9 +19,11 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from civitai_skill.errors import CivitaiError, explain
 from civitai_skill.files import replaced
@@ -81,19 +83,19 @@ class Result:
         return asdict(self)
 
 
+_RESULT = TypeAdapter(Result)
+
+
 def read(value: Any) -> Result | None:
     """A result from a line of JSON, or None where it is none."""
     if not isinstance(value, dict):
         return None
     known = {f.name for f in fields(Result)}
+    told = {name: v for name, v in value.items() if name in known}
     try:
-        found = Result(**{name: v for name, v in value.items() if name in known})
-        saved = tuple(Saved(**picture) for picture in value.get("pictures") or ())
-    except TypeError:
+        return _RESULT.validate_json(json.dumps(told), strict=True)
+    except ValueError:
         return None
-    if not (isinstance(found.key, str) and isinstance(found.status, str)):
-        return None
-    return replace(found, pictures=saved)
 
 
 def earlier(folder: Path) -> dict[str, Result]:

@@ -149,6 +149,7 @@ def _record(line: int, names: list[str], cells: list[str]) -> Raw:
         why = f"{len(cells)} cells under {len(names)} names"
         return Raw(line, {}, Problem("row", cells[-1], "a cell for each name", None, why))
     fields: dict[str, Any] = {}
+    single: dict[str, Any] = {}
     for name, cell in zip(names, cells, strict=False):
         if not cell.strip():
             continue
@@ -159,9 +160,17 @@ def _record(line: int, names: list[str], cells: list[str]) -> Raw:
             return Raw(line, {}, problem)
         whole, dot, option = name.partition(".")
         if dot and whole == "options":
-            fields.setdefault("options", {})[option] = value
+            single[option] = value
         else:
             fields[name] = value
+    if single:
+        together = fields.get("options", {})
+        if not isinstance(together, dict) or single.keys() & together.keys():
+            why = "it stands in two columns, or the column options is no object"
+            shown = ", ".join(sorted(single))
+            problem = Problem("options", shown, _JSON_CELLS["options"], None, why)
+            return Raw(line, {}, problem)
+        fields["options"] = {**together, **single}
     return Raw(line, fields)
 
 

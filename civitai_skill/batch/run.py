@@ -218,6 +218,8 @@ class _Batch:
 
     def _told(self, found: Sequence[Row], stand: Sequence[State]) -> Planned:
         new = [row for row, state in zip(found, stand, strict=True) if _is_new(state)]
+        # One that was perhaps never sent may cost its price now.
+        costing = [row for row, state in zip(found, stand, strict=True) if _may_cost(state)]
         by_engine: dict[str, int] = {}
         for row in new:
             name = f"{row.engine} {row.variant}"
@@ -226,7 +228,7 @@ class _Batch:
         warnings = dict.fromkeys(warning for row in new for warning in row.warnings)
         return Planned(
             self.name, len(found), len(new), len(found) - len(new) - done, done,
-            sum(row.price or 0 for row in new), sum(row.price is None for row in new),
+            sum(row.price or 0 for row in costing), sum(row.price is None for row in new),
             by_engine, tuple(warnings),
         )  # fmt: skip
 
@@ -303,6 +305,10 @@ class _Batch:
 
 def _is_new(state: State) -> bool:
     return state.result is None and state.run is None
+
+
+def _may_cost(state: State) -> bool:
+    return state.result is None and (state.run is None or state.run.workflow is None)
 
 
 def _unsent(row: Row, state: State) -> Result:

@@ -93,6 +93,8 @@ def _from_ledger(row: Row, run: Run, ledger: Ledger, out: Path) -> State:
 
 def _from_file(row: Row, told: Result, out: Path) -> State | None:
     """The end that the results file tells; None where it tells none, or pictures are gone."""
+    if told.status == "succeeded" and not told.pictures:
+        return None
     if told.status not in FINAL or not all(saved.is_whole(out) for saved in told.pictures):
         return None
     banned = told.reason if told.status == "blocked" else None

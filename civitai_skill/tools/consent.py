@@ -7,7 +7,14 @@ from typing import Any
 import anyio.to_thread
 
 from civitai_skill.client import AsyncCivitai
-from civitai_skill.errors import CivitaiError
+from civitai_skill.errors import (
+    ApiError,
+    ConfigError,
+    NotEnoughBuzz,
+    OverBudget,
+    RequestInvalid,
+    TransportFailed,
+)
 from civitai_skill.tools.answers import Result
 from civitai_skill.tools.arguments import GenerateImage, SubmitImage
 from civitai_skill.tools.body import given_body
@@ -24,7 +31,8 @@ async def to_agree(
 ) -> int | None:
     """The price that the user should agree to (Buzz); None where there is nothing to ask.
 
-    What can't be priced, or is refused anyhow, is left to the call itself.
+    What is refused anyhow is left to the call itself. Raises CivitaiError where nobody tells the
+    price: without it nobody can agree.
     """
     try:
         body = given_body(box, client, arguments)
@@ -38,7 +46,7 @@ async def to_agree(
             assert isinstance(given, SubmitImage)
             limit = box.fixed.limit(given.max_buzz)
             price = await _price(box, client, given, above)
-    except CivitaiError:
+    except (RequestInvalid, OverBudget, NotEnoughBuzz, ConfigError):
         return None
     return price if price is not None and above < price <= limit else None
 
@@ -50,7 +58,12 @@ async def _price(box: Toolbox, client: AsyncCivitai, given: SubmitImage, above: 
     most = (await anyio.to_thread.run_sync(decided_of, request)).price.most
     if most is not None and most <= above:
         return most
-    quote = await client.estimate(request, **box.fixed.pricing())
+    try:
+        quote = await client.estimate(request, **box.fixed.pricing())
+    except (TransportFailed, ApiError):
+        if most is None:
+            raise
+        return most
     known = [price for price in (most, quote.total) if price is not None]
     return max(known, default=None)
 

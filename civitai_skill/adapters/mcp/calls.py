@@ -49,9 +49,12 @@ class Caller:
         price = None if before is None else before[0]
         said = None if before is None else before[1]
         if before is None and asking.can_ask(context):
-            price = await consent.to_agree(
-                self.box, self.desk.client, tool.name, arguments, self._ask_above
-            )
+            try:
+                price = await consent.to_agree(
+                    self.box, self.desk.client, tool.name, arguments, self._ask_above
+                )
+            except CivitaiError as error:
+                return _answer(failure(error, self.box.fixed.max_buzz))
             if price is not None:
                 answer = await asking.ask(context, price)
                 if isinstance(answer, InputRequiredResult):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,9 +14,9 @@ from mcp.server.mcpserver.resources import FunctionResource
 from mcp.types import ResourceLink
 
 from civitai_skill.bundle import bundle
-from civitai_skill.delivery import Generation
+from civitai_skill.delivery import Generation, Picture
 from civitai_skill.desk import Desk
-from civitai_skill.errors import CivitaiError, ConfigError, NotFound, explain
+from civitai_skill.errors import CivitaiError, ConfigError, NotFound, WorkflowFailed, explain
 from civitai_skill.tools.answers import without_commands
 from civitai_skill.tools.arguments import ID
 
@@ -43,12 +44,12 @@ async def picture(desk: Desk, uri: str, out: Path) -> tuple[bytes, str]:
     ResourceNotFoundError, ResourceError.
     """
     id, slash, number = uri.removeprefix(PICTURES).partition("/")
-    if not (slash and ID.fullmatch(id) and number.isascii() and number.isdigit()):
+    if not (slash and ID.fullmatch(id) and re.fullmatch(r"[0-9]{1,5}", number)):
         raise ResourceNotFoundError(f"There is no such picture: {TEMPLATE} names one.")
     try:
         path = await anyio.to_thread.run_sync(_at_home, desk, id, int(number))
         if path is None:
-            pictures = (await desk.client.download(id, out)).pictures
+            pictures = await _downloaded(desk, id, out)
             path = pictures[int(number)].path if int(number) < len(pictures) else None
         if path is None:
             raise ResourceNotFoundError(f"Workflow {id} has no picture {number}.")
@@ -60,6 +61,17 @@ async def picture(desk: Desk, uri: str, out: Path) -> tuple[bytes, str]:
         raise ResourceError(f"{told.message} {without_commands(told.hint)}".strip()) from None
     except OSError as error:
         raise ResourceError(f"The picture can't be read: {error.strerror}.") from None
+
+
+async def _downloaded(desk: Desk, id: str, out: Path) -> tuple[Picture, ...]:
+    """What there is of a workflow's pictures, though others may be missing."""
+    try:
+        return (await desk.client.download(id, out)).pictures
+    except WorkflowFailed as error:
+        if error.result is None or not error.result.paths:
+            raise
+        found: tuple[Picture, ...] = error.result.pictures
+        return found
 
 
 def _at_home(desk: Desk, id: str, number: int) -> Path | None:
