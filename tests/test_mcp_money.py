@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from civitai_skill.sandbox import Sandbox
+from civitai_skill.sandbox import Fault, Sandbox
 from tests.hosts import (
     ERAS,
     GENERATE,
@@ -187,6 +187,29 @@ async def test_a_client_that_cannot_ask_is_not_held_up(open_client: Open, era: s
     async with open_client(mode=era, ask_above=0) as client:
         result = await client.call_tool(GENERATE, {"prompt": "a fox"})
         assert result.structured_content["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("body", [True, False])
+async def test_without_a_price_nobody_is_asked_and_nothing_is_bought(
+    open_client: Open, era: str, sandbox: Sandbox, body: bool
+) -> None:
+    sandbox.script(Fault("whatif", "status", status=503, times=None))
+    arguments = {"body": TEMPLATE} if body else {"prompt": "a fox", "engine": "grok"}
+    async with open_client(mode=era, answer="decline", ask_above=0) as client:
+        told = error_of(await client.call_tool(GENERATE, arguments))
+        assert told["code"] == "server"
+    assert charged(sandbox) == 0
+
+
+async def test_where_the_service_tells_no_price_the_documented_one_is_asked_about(
+    open_client: Open, era: str, sandbox: Sandbox
+) -> None:
+    sandbox.script(Fault("whatif", "status", status=503, times=None))
+    async with open_client(mode=era, answer="decline", ask_above=0) as client:
+        result = await client.call_tool(GENERATE, {"prompt": "a fox"})
+        assert "nothing was bought" in result.structured_content["message"]
+        assert client.asked == [f"This costs {PRICE} Buzz. Go on?"]
+    assert charged(sandbox) == 0
 
 
 async def test_no_more_is_paid_than_was_agreed_to(
