@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from PIL import Image
 
@@ -127,15 +129,26 @@ def test_a_hosted_qwen_draws_the_same_square_whether_it_is_said_or_not() -> None
 
 # -- the JSON that is sent -------------------------------------------------------------------------
 @pytest.mark.parametrize("engine", ["flux2", "sdxl", "flux1-kontext", "seedream", "qwen"])
-def test_a_workflow_is_what_is_sent_for_a_local_source(engine: str, tmp_path: Path) -> None:
+def test_a_workflow_is_what_is_sent_for_a_local_source(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies = []
+    real = Sandbox.handle
+
+    def handle(self: Sandbox, asked: httpx.Request) -> Any:
+        bodies.append(json.loads(asked.read() or "{}"))
+        return real(self, asked)
+
+    monkeypatch.setattr(Sandbox, "handle", handle)
     picture = tmp_path / "wide.png"
     Image.new("RGB", (640, 360), (9, 99, 9)).save(picture)
     request = ImageRequest(prompt="winter", engine=engine, images=[str(picture)], seed=7)
-    built = build_workflow(request)["steps"][0]["input"]
+    built = build_workflow(request)
     with Civitai(sandbox=Sandbox()) as client:
-        sent = client.submit(request).input
+        client.submit(request)
 
-    assert {name: sent[name] for name in built} == built
+    sent = next(body for body in bodies if "externalId" in body)
+    assert {**built, "externalId": sent["externalId"]} == sent
 
 
 def test_fields_will_do_for_a_price_and_a_workflow() -> None:
