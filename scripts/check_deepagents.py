@@ -2,9 +2,9 @@
 
     python scripts/check_deepagents.py SKILLS_FOLDER
 
-Needs deepagents and civitai-skill[langchain] in one environment. A scripted model reads each skill
-in a conversation of its own; what it was offered before and after is compared with the skill's
-`include_tools`. Then one disclosed tool makes a picture in the sandbox.
+Needs deepagents and this project with its langchain extra in one environment. A scripted model
+reads each skill in a conversation of its own; what it was offered before and after is compared with
+the skill's `include_tools`. Then one disclosed tool makes a picture in the sandbox.
 """
 
 from __future__ import annotations
