@@ -69,3 +69,16 @@ def test_options_in_two_columns_are_refused_where_they_clash(
     with pytest.raises(RequestInvalid, match="options"):
         run(box, tmp_path, path)
     assert charged(box) == 0
+
+
+def test_a_second_batch_in_one_folder_leaves_the_results_of_the_first(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    first = run(box, tmp_path, ["a fox", "an owl"])
+    second = run(box, tmp_path, ["a bear"])
+    out = tmp_path / "out"
+    aside, here = ((out / name).read_text().splitlines()
+                   for name in ("results.1.jsonl", "results.jsonl"))  # fmt: skip
+
+    assert (len(aside), len(here)) == (len(first.results), len(second.results)) == (2, 1)
+    assert charged(box) == 9

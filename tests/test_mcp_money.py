@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.types import ElicitResult
 
+from civitai_skill.adapters.mcp.asking import Agreements
 from civitai_skill.sandbox import Fault, Sandbox
 from tests.hosts import (
     ERAS,
@@ -254,3 +256,14 @@ async def test_at_the_end_of_the_server_a_waiting_call_comes_back_with_its_handl
         client.desk.stopping.set()
         told = (await asyncio.wait_for(call, 5)).structured_content
         assert told["next"] == {"tool": GET, "arguments": {"id": told["id"], "wait_seconds": 60}}
+
+
+def test_one_yes_is_for_one_purchase() -> None:
+    class Answered:
+        input_responses = {"agree": ElicitResult(action="accept")}
+        request_state = "60:0123456789abcdef"
+
+    answered: Any = Answered()
+    agreements = Agreements()
+    assert agreements.before(answered) == (60, "yes")
+    assert agreements.before(answered) is None, "sent twice, it is asked again"

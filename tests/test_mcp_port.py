@@ -226,7 +226,12 @@ def test_the_end_over_stdio_keeps_what_is_paid(tmp_path: Path, how: str) -> None
             process.terminate()
         code = process.wait(30)
         assert process.stderr is not None
+        assert process.stdout is not None
         assert (code, process.stderr.read()) == (0, "")
+        answers = [json.loads(line) for line in process.stdout]
+    if how == "terminate":
+        told = next(a for a in answers if a.get("id") == 2)["result"]["structuredContent"]
+        assert told["next"]["arguments"]["id"] == told["id"]
     run = Ledger(tmp_path / "sandbox-ledger.sqlite3").history()[0]
     assert (run["workflow"] is None, run["reserved"]) == (False, PRICE)
 

@@ -115,6 +115,18 @@ def earlier(folder: Path) -> dict[str, Result]:
     return found
 
 
+def set_aside(folder: Path, keys: Iterable[str]) -> None:
+    """Give another batch's results a name of their own (results.1.jsonl): they stay. Raises
+    OSError."""
+    told = {key.partition("-a")[0] for key in earlier(folder)}
+    if not told or told & {key.partition("-a")[0] for key in keys}:
+        return
+    number = 1
+    while (aside := folder / f"results.{number}.jsonl").exists():
+        number += 1
+    (folder / RESULTS).rename(aside)
+
+
 def write(folder: Path, results: Iterable[Result], *, table: bool = False) -> None:
     """Write the results whole; foreign text is escaped to ASCII. Raises OSError."""
     rows = list(results)

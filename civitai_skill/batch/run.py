@@ -293,6 +293,7 @@ class _Batch:
 
     def _write(self, ended: Sequence[Result]) -> None:
         try:
+            results.set_aside(self.out, [result.key for result in ended])
             results.write(self.out, ended, table=self.settings.get("table", False))
         except OSError as error:
             raise ConfigError(

@@ -6,6 +6,7 @@ and the client calls again with what the user said. The state in between travels
 
 from __future__ import annotations
 
+import secrets
 from typing import Any, Literal
 
 from mcp.server.mcpserver import Context
@@ -34,12 +35,20 @@ def can_ask(context: Context[Any, Any]) -> bool:
     return _is_modern(context) or bool(context.session.can_send_request)
 
 
-def agreed_before(context: Context[Any, Any]) -> tuple[int, Said] | None:
-    """The price that the user was asked about in an earlier round, and the answer."""
-    answer = (context.input_responses or {}).get(_KEY)
-    if not isinstance(answer, ElicitResult) or context.request_state is None:
-        return None
-    return int(context.request_state), "yes" if answer.action == "accept" else "no"
+class Agreements:
+    """What users have answered; each answer counts once, however often it is sent."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+
+    def before(self, context: Context[Any, Any]) -> tuple[int, Said] | None:
+        """The price that the user was asked about in an earlier round, and the answer."""
+        answer = (context.input_responses or {}).get(_KEY)
+        state = context.request_state
+        if not isinstance(answer, ElicitResult) or state is None or state in self._used:
+            return None
+        self._used.add(state)
+        return int(state.partition(":")[0]), "yes" if answer.action == "accept" else "no"
 
 
 async def ask(context: Context[Any, Any], price: int) -> Said | InputRequiredResult:
@@ -49,7 +58,9 @@ async def ask(context: Context[Any, Any], price: int) -> Said | InputRequiredRes
         request = ElicitRequest(
             params=ElicitRequestFormParams(message=text, requested_schema=_NOTHING)
         )
-        return InputRequiredResult(input_requests={_KEY: request}, request_state=str(price))
+        return InputRequiredResult(
+            input_requests={_KEY: request}, request_state=f"{price}:{secrets.token_hex(8)}"
+        )
     answer = await context.elicit(text, _Nothing)
     return "yes" if answer.action == "accept" else "no"
 

@@ -33,11 +33,29 @@ class Caller:
         self.desk = desk
         self.box = box
         self._ask_above = ask_above
+        self._agreements = asking.Agreements()
+        self._active = 0
 
     async def call(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any]
     ) -> CallToolResult | InputRequiredResult:
         """Run a tool by the registry's name. Raises ToolError with an explained error."""
+        self._active += 1
+        try:
+            return await self._called(name, arguments, context)
+        finally:
+            self._active -= 1
+
+    async def answered(self, seconds: float) -> None:
+        """Wait until every call has its answer, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._active:
+                    await asyncio.sleep(0.02)
+
+    async def _called(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any]
+    ) -> CallToolResult | InputRequiredResult:
         try:
             tool = find(name, self.box.tools)
         except CivitaiError as error:
@@ -45,7 +63,7 @@ class Caller:
         if not tool.spends:
             async with _progress(context) as tell:
                 return _answer(await self._looked(tool.name, arguments, tell))
-        before = asking.agreed_before(context)
+        before = self._agreements.before(context)
         price = None if before is None else before[0]
         said = None if before is None else before[1]
         if before is None and asking.can_ask(context):

@@ -22,7 +22,7 @@ from civitai_skill.adapters.http import MOST_BODY, App, Door, Guard, serve
 from civitai_skill.adapters.mcp import shelf
 from civitai_skill.adapters.mcp.calls import Caller
 from civitai_skill.adapters.mcp.words import listed, plain_name, spelled, widened
-from civitai_skill.desk import Desk
+from civitai_skill.desk import GRACE, Desk
 from civitai_skill.tools.consent import ASK_ABOVE
 from civitai_skill.tools.fixed import OUT
 from civitai_skill.tools.guidance import MANNERS, guidance
@@ -152,11 +152,17 @@ async def _over_stdio(server: Server) -> None:
         await server.desk.close()
 
 
+#: Seconds in which answers that are ready are written.
+_WRITING = 0.2
+
 _leaving: set[asyncio.Task[None]] = set()
 
 
 def _leave(server: Server) -> None:
     async def leave() -> None:
+        server.desk.stopping.set()
+        await server.caller.answered(GRACE)
+        await asyncio.sleep(_WRITING)
         await server.desk.close()
         # A thread is reading standard input, and nothing but the end of the process ends that.
         os._exit(0)
