@@ -212,9 +212,11 @@ class ApiError(CivitaiError):
         spent: Spent = "no",
         key: str | None = None,
         workflow_id: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message, hint=hint, spent=spent)
         self.status = status
+        self.retry_after = retry_after
         self.reasons = tuple(reasons)
         self.trace_id = trace_id
         self.key = key
@@ -223,7 +225,7 @@ class ApiError(CivitaiError):
     def details(self) -> dict[str, Any]:
         return _present(
             status=self.status, reasons=list(self.reasons), trace_id=self.trace_id, key=self.key,
-            id=self.workflow_id,
+            id=self.workflow_id, retry_after=self.retry_after,
         )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from civitai_skill.errors import ConfigError, StillRunning, WorkflowFailed
 from civitai_skill.events import Tell, silent
 from civitai_skill.exchange import Flow, Service, Work
 from civitai_skill.ledger import Ledger, Run
+from civitai_skill.placing import Label
 from civitai_skill.purchase import Bought, Order, bought, held, noted
 from civitai_skill.workflow import Workflow
 
@@ -60,7 +61,7 @@ def finished(
         decided=purchase.plan,
         tell=order.tell,
         resumed=purchase.resumed,
-        place=place,
+        place=place or _own_place(purchase.run, purchase.workflow, out),
     )
     if order.ledger is None or purchase.run is None:
         return (yield from home((yield from ended)))
@@ -69,6 +70,12 @@ def finished(
             order.ledger, purchase.run, _written_down(order.ledger, purchase.run, ended, home, out)
         )
     )
+
+
+def _own_place(run: Run | None, workflow: Workflow, out: Path) -> Place | None:
+    if run is None or run.label is None:
+        return None
+    return Label.read(run.label).places(run.key, workflow.id, out)
 
 
 def _ended(
@@ -168,7 +175,10 @@ def fetched(
         return (yield from brought_home(service, workflow, out=out, tell=tell))
     try:
         record = partial(_recorded, ledger, run.key)
-        result = yield from brought_home(service, workflow, out=out, tell=tell, record=record)
+        place = _own_place(run, workflow, out)
+        result = yield from brought_home(
+            service, workflow, out=out, tell=tell, record=record, place=place
+        )
     except WorkflowFailed:
         yield from noted(partial(ledger.closed, run.key))
         raise

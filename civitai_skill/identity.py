@@ -1,8 +1,9 @@
 """When are two requests the same purchase?
 
 The identity is a tagged hash over what would be made and where it would go: the wire form (without
-a seed that was drawn for it), the sources by their content, the terms, the account and the output
-folder. The tag names the way of hashing, so that a change of it shows and never joins old runs.
+a seed that was drawn for it), the sources by their content, the terms, the account, the output
+folder and the key that the caller gave it. The tag names the way of hashing, so that a change of
+it shows and never joins old runs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from civitai_skill.pricing import Terms
 from civitai_skill.request import ImageRequest
 from civitai_skill.sources import Source
 
-TAG = "r1"
+TAG = "r2"
 
 
 def identity_of(
@@ -30,7 +31,7 @@ def identity_of(
     where: str,
     out: Path | None,
 ) -> str:
-    """The tagged hash of a purchase, such as `r1:9f86d0...`."""
+    """The tagged hash of a purchase, such as `r2:9f86d0...`."""
     sources = [s if isinstance(s, str) else hashlib.sha256(s.data).hexdigest() for s in opened]
     made = carrying(decided, sources).form.sent()
     if request.seed is None:
@@ -44,8 +45,25 @@ def identity_of(
             "terms": terms.body(decided, None) | {"steps": terms.priority},
             "where": where,
             "out": None if out is None else os.path.realpath(out),
+            "named": None if terms.external_id is None else first_attempt(terms.external_id),
         }
     )
+
+
+def next_attempt(key: str) -> str:
+    """The key of the next try: `k` is followed by `k-a2`, `k-a3`."""
+    first, number = _parted(key)
+    return f"{first}-a{number + 1}"
+
+
+def first_attempt(key: str) -> str:
+    """The key that a purchase was first tried under."""
+    return _parted(key)[0]
+
+
+def _parted(key: str) -> tuple[str, int]:
+    stem, mark, number = key.rpartition("-a")
+    return (stem, int(number)) if mark and number.isdigit() else (key, 1)
 
 
 def hashed(value: object) -> str:

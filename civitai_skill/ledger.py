@@ -58,6 +58,7 @@ _MIGRATIONS: tuple[str, ...] = (
     """,
     "ALTER TABLE runs ADD COLUMN account TEXT NOT NULL DEFAULT ''",
     "CREATE INDEX runs_workflow ON runs (workflow)",
+    "ALTER TABLE runs ADD COLUMN label TEXT",
 )
 
 
@@ -65,7 +66,8 @@ _MIGRATIONS: tuple[str, ...] = (
 class Run:
     """One purchase. `reserved` and `cost` are Buzz; `created` is seconds since 1970.
 
-    `account` names the service and the account that it was begun with.
+    `account` names the service and the account that it was begun with, `label` the names of its
+    pictures where they have some of their own (see placing).
     """
 
     key: str
@@ -85,6 +87,7 @@ class Run:
     status: str | None = None
     cost: int | None = None
     reason: str | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -187,13 +190,13 @@ class Ledger:
             db.execute("UPDATE runs SET owner = ? WHERE key = ?", (me, key))
             return _run(db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
 
-    def released(self, key: str) -> None:
-        """The call that worked on an open run has ended; whoever asks next may go on with it."""
+    def released(self, *keys: str) -> None:
+        """The call that worked on open runs has ended; whoever asks next may go on with them."""
         me = self._me()
         with self._transaction() as db:
-            db.execute(
+            db.executemany(
                 "UPDATE runs SET owner = '' WHERE key = ? AND owner = ? AND state = 'open'",
-                (key, me),
+                [(key, me) for key in keys],
             )
 
     def submitted(self, key: str, workflow: str | None, cost: int | None) -> None:

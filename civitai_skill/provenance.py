@@ -16,6 +16,7 @@ from civitai_skill.delivery import Generation
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.files import replaced
 from civitai_skill.request import ImageRequest
+from civitai_skill.sources import guiding, is_control
 
 #: What the file says it is.
 KIND = "civitai-skill picture"
@@ -36,7 +37,16 @@ def fields_of(request: ImageRequest) -> dict[str, Any]:
         fields["loras"] = [lora.model_dump() for lora in request.loras]
     if "images" in fields:
         fields["images"] = [_lasting(text) for text in request.images]
+    for key, nets in request.options.items():
+        if is_control(key) and isinstance(nets, list):
+            lasting = [_lasting_net(net) for net in nets]
+            fields["options"] = {**fields["options"], key: lasting}
     return fields
+
+
+def _lasting_net(net: Any) -> Any:
+    paths = {part: _lasting(text) for part, text in guiding(net)}
+    return {**net, **paths} if paths else net
 
 
 def _lasting(source: str) -> str:
@@ -83,7 +93,7 @@ def request_of(picture: Path) -> dict[str, Any]:
     except OSError as error:
         why = f"{note.name}: {error.strerror or 'not readable'}"
         raise RequestInvalid(Problem("PICTURE", str(picture), accepted, None, why)) from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         why = f"{note.name} was not written by civitai-skill"
         raise RequestInvalid(Problem("PICTURE", str(picture), accepted, None, why)) from None
     fields.pop("quantity", None)

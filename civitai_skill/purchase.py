@@ -30,6 +30,7 @@ from civitai_skill.events import Resumed, Submitted, Submitting, Tell, silent
 from civitai_skill.exchange import Flow, Service, Work
 from civitai_skill.identity import identity_of
 from civitai_skill.ledger import Budget, Ledger, Run
+from civitai_skill.placing import Label
 from civitai_skill.pricing import Terms, decide, guarded, placed
 from civitai_skill.request import ImageRequest
 from civitai_skill.sources import EVERY_SOURCE, SourcePolicy
@@ -53,8 +54,8 @@ class Order:
     it: True reports it (a caller that repeats itself), False buys it too (a program that wants
     several). `unpriced` lets a price through that nobody tells; `sources` says which sources may
     be named. `purpose` is for the ledger's reader; `account` tells accounts and services apart;
-    `apart` False says that the caller's key alone names a purchase, whatever the account. `keep`
-    gets the key and bytes of a submit whose fate stayed unknown.
+    `apart` False says that the caller's key alone names a purchase, whatever the account. `label`
+    names the pictures. `keep` gets the key and bytes of a submit whose fate stayed unknown.
     """
 
     request: ImageRequest
@@ -70,6 +71,7 @@ class Order:
     unpriced: bool = False
     sources: SourcePolicy = EVERY_SOURCE
     tell: Tell = silent
+    label: Label | None = None
     keep: Keep = _forget
 
 
@@ -115,6 +117,7 @@ def bought(service: Service, order: Order, out: Path | None = None) -> Flow[Boug
         variant=decided.variant,
         out=None if out is None else str(out.absolute()),
         account=order.account,
+        label=None if order.label is None else order.label.text(),
     )
     return (yield from held(ledger, run, _made(service, order, run, decided)))
 

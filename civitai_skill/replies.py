@@ -124,6 +124,7 @@ def api_error(
         spent=spent,
         key=key,
         workflow_id=workflow_id,
+        retry_after=retry_after(response),
     )
 
 

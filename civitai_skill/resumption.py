@@ -13,6 +13,7 @@ from civitai_skill.errors import OverBudget, Problem, RequestInvalid
 from civitai_skill.events import Resumed
 from civitai_skill.exchange import Flow, Service, Work
 from civitai_skill.generation import finished
+from civitai_skill.identity import next_attempt
 from civitai_skill.ledger import Run
 from civitai_skill.purchase import Bought, Order, check_account, sent, taken_up
 from civitai_skill.workflow import is_moderation
@@ -58,11 +59,3 @@ def _once_more(
     workflow = yield from sent(service, order, second)
     purchase = Bought(workflow, None, second)
     return (yield from finished(service, order, purchase, out=out, timeout=timeout))
-
-
-def next_attempt(key: str) -> str:
-    """The key of the next try: `k` is followed by `k-a2`, `k-a3`."""
-    stem, mark, number = key.rpartition("-a")
-    if mark and number.isdigit():
-        return f"{stem}-a{int(number) + 1}"
-    return f"{key}-a2"

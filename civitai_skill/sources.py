@@ -162,10 +162,15 @@ def named(request: ImageRequest) -> list[tuple[str, str]]:
     many = len(request.images) > 1
     found = [(f"images.{i}" if many else "images", text) for i, text in enumerate(request.images)]
     for key, nets in request.options.items():
-        if plain(key) == "controlnets" and isinstance(nets, list):
+        if is_control(key) and isinstance(nets, list):
             for i, net in enumerate(nets):
                 found += [(f"options.{key}.{i}.{part}", text) for part, text in guiding(net)]
     return found
+
+
+def is_control(option: str) -> bool:
+    """Does an option hold control nets, however it is spelled?"""
+    return plain(option) == "controlnets"
 
 
 def guiding(net: Any) -> Iterator[tuple[str, str]]:

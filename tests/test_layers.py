@@ -29,7 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("bodies", "template", "download", "flows", "history", "choose"),
     ("upload", "delivery", "verify"),
     ("pricing", "provenance"),
-    ("identity", "events"),
+    ("identity", "events", "placing"),
     ("purchase",),
     ("generation",),
     ("options", "drivers", "pool", "raw", "resumption"),

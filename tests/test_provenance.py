@@ -14,6 +14,7 @@ from civitai_skill.adapters.cli import main
 from civitai_skill.provenance import beside, fields_of, keep_notes, request_of, varied
 from civitai_skill.sandbox import Sandbox
 
+_ENDLESS = '{"kind": "civitai-skill picture", "request": {}, "n": 1e999}'
 SIZE = {"engine": "sdxl", "width": 64, "height": 64}
 
 
@@ -74,7 +75,7 @@ def test_what_is_said_otherwise_wins(
     assert varied(pictures[1], said) == ImageRequest(**fields)
 
 
-@pytest.mark.parametrize("content", [None, "{", "{}", '{"kind": "other"}', "[" * 100_000])
+@pytest.mark.parametrize("content", [None, "{", "{}", '{"kind": "other"}', _ENDLESS, "[" * 100_000])
 def test_a_picture_without_a_note_of_ours_is_refused(tmp_path: Path, content: str | None) -> None:
     picture = tmp_path / "a.png"
     picture.write_bytes(b"")
@@ -91,6 +92,10 @@ def test_a_local_source_is_noted_by_its_full_path(
     monkeypatch.chdir(tmp_path)
     request = ImageRequest(prompt="x", images=["a.png", "https://example.com/b.png"])
     assert fields_of(request)["images"] == [str(tmp_path / "a.png"), "https://example.com/b.png"]
+    nets = [{"preprocessor": "canny", "image": "a.png"}, {"image": "urn:air:other:x:y@1"}]
+    guided = ImageRequest(prompt="x", options={"controlNets": nets})
+    told = fields_of(guided)["options"]["controlNets"]
+    assert told == [{**nets[0], "image": str(tmp_path / "a.png")}, nets[1]]
 
 
 def test_the_command_again_varies_a_picture(

@@ -51,6 +51,9 @@ def test_a_picture_is_made_and_bytes_of_it_are_never_the_keys(start: Start) -> N
     key = "a-real-looking-key-of-the-owner"
     server = start("rest", CIVITAI_API_KEY=key)
     with httpx.Client(base_url=server.address) as web:
+        for path in ("/health/live", "/engines"):
+            head = web.head(path)
+            assert (head.status_code, head.content) == (200, b"")
         headers = {"Authorization": "Bearer another-key"}
         answer = web.post(IMAGE, json=FOX, params={"wait": 20}, headers=headers)
         assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")

@@ -59,6 +59,22 @@ async def test_the_services_errors_are_told_with_its_status(
     assert told["upstream_status"] == fault.status
 
 
+async def test_when_to_ask_again_is_passed_on(rest: Rest, sandbox: Sandbox) -> None:
+    sandbox.script(Fault("get", "status", status=429, retry_after=0.2, times=9))
+    answer = await rest().get(f"{IMAGE}/wf-1")
+    problem(answer, 429, "rate_limited")
+    assert answer.headers["retry-after"] == "1"
+
+
+async def test_a_key_is_refused_by_the_name_of_its_header(rest: Rest) -> None:
+    one = [("Idempotency-Key", "mine")]
+    assert (await rest().post(IMAGE, json=FOX, headers=one)).status_code < 300
+    other = await rest().post(IMAGE, json={"prompt": "an owl"}, headers=one)
+    two = await rest().post(IMAGE, json=FOX, headers=[*one, ("Idempotency-Key", "other")])
+    for answer in (other, two):
+        assert list(problem(answer, 400, "request_invalid")["errors"]) == ["Idempotency-Key"]
+
+
 async def test_too_little_buzz_is_402(rest: Rest, sandbox: Sandbox) -> None:
     body = {"steps": [{"$type": "imageGen", "input": KLEIN}], "currencies": ["yellow"]}
     problem(await rest().post(IMAGE, json=body), 402, "not_enough_buzz")

@@ -25,8 +25,8 @@ from civitai_skill import (
 )
 from civitai_skill.adapters.cli import main
 from civitai_skill.events import Resumed, Submitted, Submitting
+from civitai_skill.identity import next_attempt
 from civitai_skill.ledger import _MIGRATIONS, Ledger
-from civitai_skill.resumption import next_attempt
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.storage import Storage
 from tests.books import RETRY, charged, client, left_by_a_dead_process, run

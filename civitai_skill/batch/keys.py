@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 
-from civitai_skill.resumption import next_attempt
+from civitai_skill.identity import next_attempt
 
 #: Names the way of hashing, so that a change of it shows.
 TAG = "b1"

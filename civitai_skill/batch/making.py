@@ -14,15 +14,14 @@ import anyio
 import anyio.to_thread
 
 from civitai_skill import provenance
-from civitai_skill.batch import names
 from civitai_skill.batch.plan import Row
 from civitai_skill.batch.prompts import Moderated, Prompts, moderation
 from civitai_skill.batch.report import Standing, Tell
 from civitai_skill.batch.results import Result, Saved, told
-from civitai_skill.batch.states import State, result_of
+from civitai_skill.batch.states import RETRIED, State, result_of
 from civitai_skill.batch.waiting import Watch
 from civitai_skill.batch.worker import Worker
-from civitai_skill.delivery import Generation
+from civitai_skill.delivery import Generation, Place
 from civitai_skill.download import Fetched
 from civitai_skill.errors import (
     BadRequest,
@@ -37,6 +36,7 @@ from civitai_skill.errors import (
     WorkflowFailed,
 )
 from civitai_skill.ledger import Run
+from civitai_skill.placing import Label
 from civitai_skill.pricing import Terms
 from civitai_skill.purchase import Bought, Order
 from civitai_skill.workflow import Workflow
@@ -141,26 +141,28 @@ class Making:
             raise self._stopped
         limit = self.allowance if row.price is None else row.price
         terms = replace(self.terms, external_id=state.key)
-        order = replace(self.order, request=row.request, terms=terms, limit=limit)
+        order = replace(self.order, request=row.request, terms=terms, limit=limit,
+                        label=self._label(row))  # fmt: skip
         async with self.prompts.turn(row.request.prompt):
             return await self.worker.buy(order, self.out)
 
     async def _brought(self, row: Row, state: State, purchase: Bought) -> Generation:
-        facts = {
-            "batch": self.batch,
-            "row": row.number,
-            "id": row.id,
-            "key": state.key,
-            "workflow": purchase.workflow.id,
-            **provenance.note(row.request, row.engine, row.variant, row.seed),
-        }
-        place = partial(self._placed, row, facts)
+        places = self._label(row).places(state.key, purchase.workflow.id, self.out)
+        place = partial(self._placed, places)
         order = replace(self.order, request=row.request)
         return await self.worker.bring(order, purchase, self.out, place)
 
-    def _placed(self, row: Row, facts: dict[str, object], n: int, fetched: Fetched) -> Path:
+    def _label(self, row: Row) -> Label:
+        return Label(row.stems, {
+            "batch": self.batch,
+            "row": row.number,
+            "id": row.id,
+            **provenance.note(row.request, row.engine, row.variant, row.seed),
+        })  # fmt: skip
+
+    def _placed(self, place: Place, n: int, fetched: Fetched) -> Path:
         try:
-            path = names.place(self.out, row.stems, facts, n, fetched)
+            path = place(n, fetched)
         except OSError as error:
             # What can't be written need not be bought: the rest waits until there is room.
             self._stop(
@@ -186,9 +188,8 @@ class Making:
         not_begun = error is self._stopped and bought is None
         if isinstance(error, Unauthorized | NotEnoughBuzz | OverBudget | ConfigError):
             self._stop(error)
-        if isinstance(error, WorkflowFailed) and reason is None:
-            error.hint = "It is not bought again by itself: --retry-failed (retry_failed) does."
         status = _status(error, moderated=reason is not None, sent=bought is not None)
+        error.hint = _NEXT.get(status, error.hint)
         if not_begun:
             status = "unsent"
         workflow = getattr(error, "workflow", None) or bought
@@ -235,6 +236,15 @@ class Making:
                 found.append(Saved(picture.path.name, n, picture.width, picture.height,
                                    picture.seed, size, digest))  # fmt: skip
         return tuple(found)
+
+
+#: What to do about a row that ended so; the same command does nothing about it.
+_NEXT = {
+    **dict.fromkeys(
+        RETRIED, "It is not bought again by itself: --retry-failed (retry_failed) does."
+    ),
+    "canceled": "It is not bought again. To have it made, give the row to a batch of another name.",
+}
 
 
 def _sum(path: Path) -> tuple[int, str]:

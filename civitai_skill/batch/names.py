@@ -1,19 +1,13 @@
-"""Where a row's pictures go: names from a template, never over a file that is somebody else's."""
+"""The names of a row's pictures, from a template."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import string
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from civitai_skill import provenance
-from civitai_skill.download import Fetched
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.files import written
 
 TEMPLATE = "{row}-{engine}-{seed}-{n}"
 
@@ -22,7 +16,6 @@ FIELDS = ("row", "id", "engine", "variant", "seed", "n", "key", "batch")
 
 _LONGEST = 120
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_TRIES = 10_000
 
 
 def check_template(template: str) -> None:
@@ -85,40 +78,3 @@ class Names:
 def _seed(first: int | None, n: int) -> int | str:
     """Picture `n` of a workflow has its seed plus n."""
     return "noseed" if first is None else first + n
-
-
-def place(
-    out: Path, stems: Sequence[str], note: Mapping[str, Any], n: int, fetched: Fetched
-) -> Path:
-    """Save a picture and the request that made it beside it, over nothing that is not the same.
-
-    What an earlier run saved is taken as it is. Raises OSError.
-    """
-    wanted = stems[n] if n < len(stems) else f"{stems[-1]}-{n}"
-    digest = hashlib.sha256(fetched.data).hexdigest()
-    text = provenance.written_note({**note, "n": n, "sha256": digest})
-    with written(out, fetched.data) as part:
-        for number in range(1, _TRIES):
-            name = wanted if number == 1 else f"{wanted}-{number}"
-            path = out / f"{name}{fetched.suffix}"
-            beside = provenance.beside(path)
-            if not provenance.may_write(beside, note["key"], n):
-                continue
-            if _linked(part, path) or path.read_bytes() == fetched.data:
-                provenance.keep(beside, text)
-                return path
-    raise FileExistsError(f"every name like {wanted} is taken")
-
-
-def _linked(part: Path, path: Path) -> bool:
-    """Give the part its final name, unless that is taken; no other process can come between."""
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        return False
-    except OSError:
-        # A disk without links: the name is looked at first, and taken right after.
-        if path.exists():
-            return False
-        part.replace(path)
-    return True

@@ -25,7 +25,8 @@ Given = Mapping[str, Any] | ImageRequest | str
 MOST_BYTES = 64 * 1024 * 1024
 
 #: Suffixes that say what a file is; the text of any other tells it.
-_KINDS = {".csv": True, ".tsv": True, ".jsonl": False, ".ndjson": False}
+_TABLES = (".csv", ".tsv")
+_KINDS = {**dict.fromkeys(_TABLES, True), ".jsonl": False, ".ndjson": False}
 
 #: Columns whose cells are texts, whatever they look like.
 TEXTS = frozenset(
@@ -73,10 +74,19 @@ def from_file(path: Path) -> list[Raw]:
         unreadable = isinstance(error, UnicodeDecodeError)
         why = "not UTF-8 text" if unreadable else getattr(error, "strerror", None)
         raise _refused(path, why or "not a usable path") from None
+    if path.suffix.lower() not in _TABLES and _is_list(text):
+        raise _refused(path, "it is one JSON list: put each of its objects on a line of its own")
     rows = from_text(text, is_csv=_KINDS.get(path.suffix.lower()))
     if not rows:
         raise _refused(path, "it has no rows")
     return rows
+
+
+def _is_list(text: str) -> bool:
+    try:
+        return text.lstrip().startswith("[") and isinstance(json.loads(text), list)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _refused(path: Path, why: str) -> RequestInvalid:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ from civitai_skill.batch.waiting import Watch
 from civitai_skill.batch.worker import CONCURRENCY, Worker
 from civitai_skill.client import TIMEOUT
 from civitai_skill.errors import ConfigError, NotEnoughBuzz, OverBudget, Problem, RequestInvalid
+from civitai_skill.ledger import Ledger
 from civitai_skill.options import Call
 from civitai_skill.sources import EVERY_SOURCE, SourcePolicy
 
@@ -287,6 +289,7 @@ class _Batch:
                 making.results.get(row.number) or _unsent(row, state)
                 for row, state in zip(found, stand, strict=True)
             ]
+            _let_go(worker.ledger, ended)
             self._write(ended)
             files.sweep(self.out)
         return Report(told, tuple(ended), self.out, making.watch.requests)
@@ -302,6 +305,14 @@ class _Batch:
                 "nothing is bought twice.",
                 spent="yes",
             ) from None
+
+
+def _let_go(ledger: Ledger | None, ended: Sequence[Result]) -> None:
+    """Leave what is not finished to whoever asks next: this process may live on."""
+    left = [result.key for result in ended if result.status not in results.FINAL]
+    if ledger is not None and left:
+        with suppress(ConfigError):
+            ledger.released(*left)
 
 
 def _is_new(state: State) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from civitai_skill import __version__
-from civitai_skill.adapters.http import App, Door, Guard
+from civitai_skill.adapters.http import App, Door, Guard, Message, Receive, Send
 from civitai_skill.adapters.rest import pages, problems
 from civitai_skill.adapters.rest.metrics import MEDIA, Metrics
 from civitai_skill.adapters.rest.pages import PAGE, PROBLEM, WORKFLOW
@@ -37,6 +38,7 @@ from civitai_skill.workflow import Workflow
 IMAGE = "/v2/consumer/workflows/image"
 #: They tell nothing that is anybody's secret, and who asks them seldom has a token.
 OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
+KEY_HEADER = "Idempotency-Key"
 #: The door's name in the ledger.
 PURPOSE = "rest"
 
@@ -51,7 +53,7 @@ MaxBuzz = Annotated[
 Key = Annotated[
     str | None,
     Header(
-        alias="Idempotency-Key",
+        alias=KEY_HEADER,
         max_length=MAX_KEY,
         pattern=f"^{KEY.pattern}$",
         description="Your name for this purchase: with the same one it is never paid twice.",
@@ -95,6 +97,9 @@ async def submit(
     key: Key = None,
 ) -> Response:
     """Take an image request, or a workflow in the service's own form; price it, then submit it."""
+    keys = request.headers.getlist(KEY_HEADER)
+    if len(keys) > 1:
+        raise RequestInvalid(Problem(KEY_HEADER, keys, "one value"))
     desk: Desk = request.app.state.desk
     client, body = desk.client, _object(request.headers, await request.body())
     ceiling = client.settings.max_buzz
@@ -120,7 +125,8 @@ async def submit(
         )
     if whatif:
         return said((await quote()).raw)
-    workflow = await desk.kept(buy())
+    with _in_the_callers_words():
+        workflow = await desk.kept(buy())
     async with _caller(request) as gone:
         if wait and not workflow.done and workflow.id is not None:
             # It is paid for, so its id is told whatever becomes of this look.
@@ -232,9 +238,21 @@ def made(desk: Desk, door: Door) -> App:
             CORSMiddleware,
             allow_origins=list(door.origins),
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+            allow_headers=["Authorization", "Content-Type", KEY_HEADER],
+            expose_headers=["Retry-After"],
         )
-    return app.state.metrics.around(Guard(app, door))  # type: ignore[no-any-return]
+    return _with_heads(app.state.metrics.around(Guard(app, door)))
+
+
+def _with_heads(app: App) -> App:
+    """Answer HEAD as GET; the server itself leaves the body out."""
+
+    async def answered(scope: Message, receive: Receive, send: Send) -> None:
+        if scope.get("method") == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await app(scope, receive, send)
+
+    return answered
 
 
 def _told(workflow: Workflow) -> Response:
@@ -257,6 +275,19 @@ def _object(headers: Mapping[str, str], content: bytes) -> dict[str, Any]:
 
 def _no_number(text: str) -> float:
     raise ValueError(f"{text} is no JSON")
+
+
+@contextlib.contextmanager
+def _in_the_callers_words() -> Iterator[None]:
+    """A refusal of the key names the header that it came in."""
+    try:
+        yield
+    except RequestInvalid as error:
+        problems = (
+            replace(one, field=KEY_HEADER) if one.field == "external_id" else one
+            for one in error.problems
+        )
+        raise RequestInvalid(*problems, engine=error.engine, hint=error.hint) from None
 
 
 @contextlib.asynccontextmanager

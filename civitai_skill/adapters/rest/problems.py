@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import ceil
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -58,7 +59,10 @@ def refused(error: CivitaiError, status: int | None = None) -> Response:
     for name in ("id", "key", "price", "limit", "reasons", "trace_id"):
         if name in told.details:
             out[name] = told.details[name]
-    return said(out, found, MEDIA)
+    answer = said(out, found, MEDIA)
+    if "retry_after" in told.details:
+        answer.headers["Retry-After"] = str(ceil(told.details["retry_after"]))
+    return answer
 
 
 def _by_field(error: RequestInvalid) -> dict[str, list[str]]:

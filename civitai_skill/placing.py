@@ -1,0 +1,87 @@
+"""Pictures under names of their own, with the request that made each beside it (NAME.json).
+
+A batch decides the names before it buys. They are kept with the purchase, so that whoever brings
+the pictures home later (resume, get) puts them where the batch would have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from civitai_skill import provenance
+from civitai_skill.delivery import Place
+from civitai_skill.download import Fetched
+from civitai_skill.files import written
+
+# Characters: a prompt may be long, a picture is longer.
+_MOST = 100_000
+
+_TRIES = 10_000
+
+
+@dataclass(frozen=True)
+class Label:
+    """The names of one purchase's pictures, without suffix, and what their notes say."""
+
+    stems: tuple[str, ...]
+    facts: Mapping[str, Any]
+
+    def text(self) -> str | None:
+        """As the ledger keeps it; one that carries whole pictures (data URLs) is not kept."""
+        text = json.dumps([self.stems, self.facts])
+        return text if len(text) <= _MOST else None
+
+    @staticmethod
+    def read(text: str) -> Label:
+        """What `text` wrote."""
+        stems, facts = json.loads(text)
+        return Label(tuple(stems), facts)
+
+    def places(self, key: str, workflow_id: str | None, out: Path) -> Place:
+        """Saves the pictures of a purchase in a folder. Raises OSError."""
+        note = {**self.facts, "key": key, "workflow": workflow_id}
+        return partial(place, out, self.stems, note)
+
+
+def place(
+    out: Path, stems: Sequence[str], note: Mapping[str, Any], n: int, fetched: Fetched
+) -> Path:
+    """Save a picture and the request that made it beside it, over nothing that is not the same.
+
+    What an earlier run saved is taken as it is. Raises OSError.
+    """
+    wanted = stems[n] if n < len(stems) else f"{stems[-1]}-{n}"
+    digest = hashlib.sha256(fetched.data).hexdigest()
+    text = provenance.written_note({**note, "n": n, "sha256": digest})
+    with written(out, fetched.data) as part:
+        for number in range(1, _TRIES):
+            name = wanted if number == 1 else f"{wanted}-{number}"
+            path = out / f"{name}{fetched.suffix}"
+            beside = provenance.beside(path)
+            if not provenance.may_write(beside, note["key"], n):
+                continue
+            if _linked(part, path) or path.read_bytes() == fetched.data:
+                provenance.keep(beside, text)
+                return path
+    raise FileExistsError(f"every name like {wanted} is taken")
+
+
+def _linked(part: Path, path: Path) -> bool:
+    """Give the part its final name, unless that is taken; no other process can come between."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        return False
+    except OSError:
+        # A disk without links: the name is looked at first, and taken right after.
+        if path.exists():
+            return False
+        part.replace(path)
+    return True
