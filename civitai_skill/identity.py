@@ -61,6 +61,11 @@ def first_attempt(key: str) -> str:
     return _parted(key)[0]
 
 
+def attempt_of(key: str) -> int:
+    """The number of a key's try, from 1."""
+    return _parted(key)[1]
+
+
 def _parted(key: str) -> tuple[str, int]:
     stem, mark, number = key.rpartition("-a")
     return (stem, int(number)) if mark and number.isdigit() else (key, 1)

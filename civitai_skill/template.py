@@ -6,6 +6,7 @@ published document (schema WorkflowTemplate): 10 tags of 200 characters, 128 cha
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +21,8 @@ PRIORITIES = ("high", "normal", "low")
 # The document allows 128, but the service stores `<user id>-<key>` (civitai-api facts, section 4).
 MAX_KEY = 100
 KEY = re.compile(r"[A-Za-z0-9_-]+")
+# Half a character can't be sent.
+_HALF = re.compile(r"[\ud800-\udfff]")
 
 
 def build_workflow(
@@ -65,6 +68,7 @@ def template(
     """The body for a decided request. Raises RequestInvalid."""
     problems = [
         *_tags(tags),
+        *_metadata(metadata),
         *_key(external_id),
         *_choices("currencies", currencies, CURRENCIES),
         *_choices("priority", None if priority is None else [priority], PRIORITIES),
@@ -97,9 +101,22 @@ def _tags(tags: Sequence[str]) -> list[Problem]:
     if len(set(tags)) < len(tags):
         problems.append(Problem("tags", list(tags), "each tag once", list(dict.fromkeys(tags))))
     for tag in tags:
-        if not isinstance(tag, str) or not 1 <= len(tag) <= 200:
+        if not isinstance(tag, str) or not 1 <= len(tag) <= 200 or _HALF.search(tag):
             problems.append(Problem("tags", tag, "texts of 1 to 200 characters"))
     return problems
+
+
+def _metadata(given: Any) -> list[Problem]:
+    accepted = "names and values that are plain JSON"
+    if given is None:
+        return []
+    if not isinstance(given, Mapping):
+        return [Problem("metadata", given, accepted)]
+    try:
+        json.dumps(dict(given), allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        return [Problem("metadata", None, accepted, None, str(error)[:200])]
+    return []
 
 
 def check_key(key: Any) -> None:

@@ -171,3 +171,16 @@ def test_an_interrupt_says_how_to_go_on_and_the_same_command_does(
 
     assert main(words[3:]) == 0
     assert box.accounts()[0]["workflows"] == 5
+
+
+def test_the_same_command_again_says_what_it_leaves_as_it_is(
+    call: Callable[..., Any], tmp_path: Path
+) -> None:
+    file = written(tmp_path / "rows.jsonl", "a fox", "x [sandbox:failed]", "y [sandbox:slow=9]")
+    call("batch", str(file), "--timeout", "0.5")
+    code, told, messages = call("batch", str(file), "--timeout", "0")
+
+    assert (code, told["statuses"]) == (5, {"failed": 1, "running": 1, "succeeded": 1})
+    assert "1 rows failed, expired or are gone" in messages
+    assert "--retry-failed does" in messages
+    assert "1 rows are not finished: the same command goes on" in messages

@@ -27,7 +27,7 @@ def run(box: Sandbox, tmp_path: Path, given: Any, **more: Any) -> Any:
     "change",
     [
         {"cost": "3"},
-        {"refunded": None},
+        {"refunded": "0"},
         {"pictures": [{"path": 5}]},
         {"pictures": None},
         {"pictures": []},

@@ -18,12 +18,10 @@ from civitai_skill import ImageRequest, RequestInvalid, placing
 from civitai_skill.batch import names, results
 from civitai_skill.batch.keys import attempts, key_of, seed_of
 from civitai_skill.batch.names import Names, stem
-from civitai_skill.batch.prompts import Moderated, Prompts
 from civitai_skill.batch.results import Result, Saved, cell
 from civitai_skill.batch.rows import from_file, from_text, from_values
 from civitai_skill.batch.tempo import FIRST, Tempo
 from civitai_skill.download import Fetched
-from civitai_skill.errors import BadRequest
 from civitai_skill.placing import place
 
 
@@ -327,33 +325,3 @@ async def test_a_retry_after_holds_everybody_back() -> None:
     began = asyncio.get_running_loop().time()
     async with tempo.turn():
         assert asyncio.get_running_loop().time() - began >= 0.09
-
-
-# -- moderated prompts -------------------------------------------------------------------
-async def test_of_rows_with_one_prompt_the_first_goes_alone() -> None:
-    prompts, sent = Prompts(), 0
-
-    async def one() -> str:
-        nonlocal sent
-        try:
-            async with prompts.turn("x"):
-                sent += 1
-                await anyio.sleep(0.01)
-                raise BadRequest("no", status=400, reasons=["Prompt blocked as it may violate TOS"])
-        except BadRequest:
-            return "refused"
-        except Moderated:
-            return "not sent"
-
-    ends = await asyncio.gather(*(one() for _ in range(5)))
-    assert sorted(ends) == ["not sent", "not sent", "not sent", "not sent", "refused"]
-    assert sent == 1
-
-
-async def test_another_refusal_lets_the_next_row_try() -> None:
-    prompts = Prompts()
-    with pytest.raises(BadRequest):
-        async with prompts.turn("x"):
-            raise BadRequest("no", status=400, reasons=["model is not enabled for generation"])
-    async with prompts.turn("x"):
-        pass

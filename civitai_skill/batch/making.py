@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,27 +15,29 @@ import anyio.to_thread
 
 from civitai_skill import provenance
 from civitai_skill.batch.plan import Row
-from civitai_skill.batch.prompts import Moderated, Prompts, moderation
 from civitai_skill.batch.report import Standing, Tell
-from civitai_skill.batch.results import Result, Saved, told
+from civitai_skill.batch.results import FINAL, Result, Saved, told
 from civitai_skill.batch.states import RETRIED, State, result_of
+from civitai_skill.batch.turns import Held, Moderated, Turns, moderation
 from civitai_skill.batch.waiting import Watch
 from civitai_skill.batch.worker import Worker
 from civitai_skill.delivery import Generation, Place
 from civitai_skill.download import Fetched
 from civitai_skill.errors import (
     BadRequest,
+    BudgetUsedUp,
     CivitaiError,
     ConfigError,
     Forbidden,
     NotEnoughBuzz,
+    NotFound,
     OverBudget,
     StillRunning,
     TransportFailed,
     Unauthorized,
     WorkflowFailed,
 )
-from civitai_skill.ledger import Run
+from civitai_skill.ledger import JOINABLE, Run
 from civitai_skill.placing import Label
 from civitai_skill.pricing import Terms
 from civitai_skill.purchase import Bought, Order
@@ -64,33 +66,32 @@ class Making:
     tell: Tell
     total: int
     results: dict[int, Result] = field(default_factory=dict)
-    prompts: Prompts = field(default_factory=Prompts)
+    #: What was bought for rows that have no result yet, by row number.
+    under_way: dict[int, Workflow | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
         self._stopped: CivitaiError | None = None
-        self._under_way = 0
         self._downloads = anyio.Semaphore(DOWNLOADS)
         self._sums: dict[Path, tuple[int, str]] = {}
         self._ended = self._pictures = self._good = self._buzz = 0
 
-    async def all(self, rows: Sequence[tuple[Row, State]], in_flight: int) -> None:
-        """Make the rows."""
-        queue = iter(rows)
+    async def all(self, turns: Turns, in_flight: int) -> None:
+        """Make the rows, `in_flight` of them at once."""
         async with anyio.create_task_group() as watching:
             watching.start_soon(self.watch.run)
             async with anyio.create_task_group() as group:
-                for _ in range(min(in_flight, len(rows))):
-                    group.start_soon(self._take, queue)
+                for _ in range(in_flight):
+                    group.start_soon(self._take, turns)
             self.watch.stop()
 
-    async def _take(self, queue: Iterator[tuple[Row, State]]) -> None:
-        for row, state in queue:
-            self._under_way += 1
-            try:
-                result = await self._made(row, state)
-            finally:
-                self._under_way -= 1
+    async def _take(self, turns: Turns) -> None:
+        while (line := await turns.next()) is not None:
+            row, state = line
+            self.under_way[row.number] = None
+            result = await self._made(row, state, turns)
+            del self.under_way[row.number]
+            turns.ended(row.request.prompt, unsure=_is_unsure(result))
             self._ended += 1
             self._pictures += len(result.pictures)
             self.count(result)
@@ -109,7 +110,7 @@ class Making:
             total=self.total,
             done=self._good,
             failed=len(self.results) - self._good,
-            under_way=self._under_way,
+            under_way=len(self.under_way),
             pictures=self._pictures,
             buzz=self._buzz,
             seconds=time.monotonic() - self._began,
@@ -117,34 +118,43 @@ class Making:
         )
 
     # -- one row -----------------------------------------------------------------------------------
-    async def _made(self, row: Row, state: State) -> Result:
-        bought: Workflow | None = None
+    async def _made(self, row: Row, state: State, turns: Turns) -> Result:
+        purchase: Bought | None = None
+        prompt = row.request.prompt
         try:
+            if not state.bought:
+                turns.check(prompt)
             purchase = await self._bought(row, state)
-            bought = purchase.workflow
+            self.under_way[row.number] = purchase.workflow
             workflow = await self.watch.end(purchase.workflow, self.timeout)
+            if not workflow.moderated:
+                turns.passes(prompt)
             async with self._downloads:
                 made = await self._brought(row, state, replace(purchase, workflow=workflow))
             return await self._result(row, state.key, "succeeded", made)
-        except Moderated as error:
-            reason = f"not sent: the same prompt was stopped by moderation ({error.reason})"
-            return result_of(row, state.key, "blocked", reason=reason, cost=0)
+        except Moderated as held:
+            return result_of(row, state.key, "blocked", reason=str(held), cost=0)
+        except Held as held:
+            return result_of(row, state.key, _untouched(state), reason=str(held),
+                             cost=0 if state.run is None else None)  # fmt: skip
         except CivitaiError as error:
-            return await self._unmade(row, state.key, error, bought)
+            reason = moderation(error)
+            if reason is not None:
+                turns.ban(prompt, reason)
+            return await self._unmade(row, state, error, purchase, reason)
 
     async def _bought(self, row: Row, state: State) -> Bought:
-        run = state.run
-        if run is not None and run.workflow is not None:
-            mine = await self.worker.take_up(run)
+        if state.bought:
+            assert state.run is not None
+            mine = await self.worker.take_up(state.run)
             return Bought(_as_workflow(mine), None, mine, resumed=True)
-        if self._stopped is not None and run is None:
+        if self._stopped is not None:
             raise self._stopped
         limit = self.allowance if row.price is None else row.price
         terms = replace(self.terms, external_id=state.key)
         order = replace(self.order, request=row.request, terms=terms, limit=limit,
                         label=self._label(row))  # fmt: skip
-        async with self.prompts.turn(row.request.prompt):
-            return await self.worker.buy(order, self.out)
+        return await self.worker.buy(order, self.out)
 
     async def _brought(self, row: Row, state: State, purchase: Bought) -> Generation:
         places = self._label(row).places(state.key, purchase.workflow.id, self.out)
@@ -178,22 +188,29 @@ class Making:
 
     # -- how it ended ------------------------------------------------------------------------------
     async def _unmade(
-        self, row: Row, key: str, error: CivitaiError, bought: Workflow | None
+        self,
+        row: Row,
+        state: State,
+        error: CivitaiError,
+        purchase: Bought | None,
+        reason: str | None,
     ) -> Result:
-        if bought is not None and error.spent == "no" and not isinstance(error, WorkflowFailed):
+        sent = purchase is not None
+        if sent and error.spent == "no" and not isinstance(error, WorkflowFailed):
             error.spent = "yes"
-        reason = moderation(error)
-        if reason is not None:
-            self.prompts.ban(row.request.prompt, reason)
-        not_begun = error is self._stopped and bought is None
-        if isinstance(error, Unauthorized | NotEnoughBuzz | OverBudget | ConfigError):
+        not_begun = error is self._stopped and not sent
+        if _stops(error):
             self._stop(error)
-        status = _status(error, moderated=reason is not None, sent=bought is not None)
-        error.hint = _NEXT.get(status, error.hint)
+        status = _status(error, moderated=reason is not None, sent=sent)
         if not_begun:
-            status = "unsent"
-        workflow = getattr(error, "workflow", None) or bought
-        return await self._result(row, key, status, error.result, error, workflow, reason)
+            status = _untouched(state)
+        elif sent and isinstance(error, NotFound) and _is_old(state.run):
+            status = "gone"
+            with suppress(ConfigError):
+                await self.worker.gone(state.key)
+        error.hint = _hint(status, error)
+        workflow = getattr(error, "workflow", None) or (purchase.workflow if purchase else None)
+        return await self._result(row, state.key, status, error.result, error, workflow, reason)
 
     def _stop(self, error: CivitaiError) -> None:
         self._stopped = self._stopped or error
@@ -236,6 +253,34 @@ class Making:
                 found.append(Saved(picture.path.name, n, picture.width, picture.height,
                                    picture.seed, size, digest))  # fmt: skip
         return tuple(found)
+
+
+def _is_unsure(result: Result) -> bool:
+    """Has its workflow no end yet, or does nobody know whether there is one?"""
+    unknown = result.error is not None and result.error.get("spent") == "unknown"
+    return result.status not in FINAL and (result.workflow is not None or unknown)
+
+
+def _untouched(state: State) -> str:
+    """The status of a row that nothing was done for now."""
+    return "unsent" if state.run is None else "unfinished"
+
+
+def _stops(error: CivitaiError) -> bool:
+    """Would every further row end so? The price of one row says nothing of the others."""
+    if isinstance(error, OverBudget):
+        return isinstance(error, BudgetUsedUp)
+    return isinstance(error, Unauthorized | NotEnoughBuzz | ConfigError)
+
+
+def _is_old(run: Run | None) -> bool:
+    return run is not None and run.created < time.time() - JOINABLE
+
+
+def _hint(status: str, error: CivitaiError) -> str:
+    if isinstance(error, OverBudget) and not isinstance(error, BudgetUsedUp):
+        return "Its price has risen since the plan; the same command plans anew."
+    return _NEXT.get(status, error.hint)
 
 
 #: What to do about a row that ended so; the same command does nothing about it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from civitai_skill.batch.keys import key_of, seed_of
@@ -14,7 +14,7 @@ from civitai_skill.engines.plan import Plan, plan
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.identity import hashed, identity_of
 from civitai_skill.opening import sizes_of
-from civitai_skill.pricing import Terms
+from civitai_skill.pricing import ASK_ABOVE, Terms
 from civitai_skill.request import ImageRequest
 from civitai_skill.sources import Source, SourcePolicy, named, open_source
 
@@ -172,15 +172,16 @@ class _Sources:
         return self._kept[mark]
 
 
-def priced(rows: Sequence[Row], quotes: dict[str, int | None]) -> list[Row]:
-    """The rows with the service's prices where no price is documented."""
-    return [replace(row, price=quotes.get(row.shape)) if row.price is None else row for row in rows]
+def priced(row: Row, quotes: dict[str, int | None]) -> Row:
+    """The row with the service's price, where it told one."""
+    price = quotes.get(row.shape)
+    return row if price is None else replace(row, price=price)
 
 
-def shapes(rows: Sequence[Row]) -> Iterator[Row]:
-    """One row of each shape whose price is not documented."""
+def shapes(rows: Iterable[Row]) -> Iterator[Row]:
+    """One row of each shape whose price the service is asked for before it is bought."""
     seen = set()
     for row in rows:
-        if row.price is None and row.shape not in seen:
+        if (row.price is None or row.price > ASK_ABOVE) and row.shape not in seen:
             seen.add(row.shape)
             yield row

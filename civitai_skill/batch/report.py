@@ -13,8 +13,9 @@ from civitai_skill.batch.results import Result
 
 @dataclass(frozen=True)
 class Planned:
-    """The plan, told before anything is bought. `price` is the most that `new` rows cost (Buzz);
-    `done` rows are finished, `open` ones were bought before and go on."""
+    """The plan, told before anything is bought. `price` is the most that `new` rows cost (Buzz),
+    among them those that were perhaps sent before; `done` rows are finished, `open` ones were
+    bought before and go on."""
 
     name: str
     rows: int
@@ -122,6 +123,6 @@ class Report:
             "statuses": self.statuses,
             "pictures": len(self.paths),
             "cost": sum(result.cost or 0 for result in self.results),
-            "refunded": sum(result.refunded for result in self.results),
+            "refunded": sum(result.refunded or 0 for result in self.results),
             "folder": str(self.folder),
         }

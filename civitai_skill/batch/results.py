@@ -3,13 +3,15 @@
     succeeded    its pictures are on disk
     incomplete   it ended with fewer pictures than were wanted
     failed, expired, canceled
+    gone         the service does not know its workflow any more
     blocked      stopped by moderation, before or after it was made
     refused      the service did not take it; nothing was charged
     running      it went on when waiting was given up
     unfinished   no usable answer, or the picture could not be fetched or written
     unsent       not begun: something stopped the batch before
 
-The first six are final: the same command does not send such a row again. It goes on with the rest.
+The first seven are final: the same command does not send such a row again. It goes on with the
+rest.
 """
 
 from __future__ import annotations
@@ -18,20 +20,29 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import sys
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from civitai_skill import alive
 from civitai_skill.errors import CivitaiError, explain
 from civitai_skill.files import replaced
+from civitai_skill.identity import attempt_of, first_attempt
 
 RESULTS = "results.jsonl"
 TABLE = "results.csv"
 
-FINAL = frozenset({"succeeded", "incomplete", "failed", "expired", "canceled", "blocked"})
+FINAL = frozenset({"succeeded", "incomplete", "failed", "expired", "canceled", "gone", "blocked"})
+
+# Seconds to wait for another process that writes its results here.
+_PATIENCE = 5.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,8 @@ class Saved:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one row. `cost` is the Buzz that was kept, `refunded` what came back."""
+    """What became of one row. `cost` is the Buzz that was kept, `refunded` what came back; None
+    where it is not known."""
 
     row: int
     line: int
@@ -70,7 +82,7 @@ class Result:
     seed: int | None = None
     prompt: str = ""
     cost: int | None = None
-    refunded: int = 0
+    refunded: int | None = 0
     pictures: tuple[Saved, ...] = ()
     reason: str | None = None
     error: Mapping[str, Any] | None = None
@@ -98,55 +110,126 @@ def read(value: Any) -> Result | None:
         return None
 
 
-def earlier(folder: Path) -> dict[str, Result]:
-    """The results that an earlier run wrote, by key. What can't be read is left out."""
-    found: dict[str, Result] = {}
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other batches from the results of a folder for a moment; a disk that knows no locks
+    goes without."""
+    if sys.platform == "win32" or not folder.is_dir():
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        text = (folder / RESULTS).read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return found
-    for line in text.split("\n"):
-        try:
-            result = read(json.loads(line)) if line.strip() else None
-        except (ValueError, RecursionError):
-            continue
-        if result is not None:
-            found[result.key] = result
+        until = time.monotonic() + _PATIENCE
+        while not alive.lock(descriptor) and time.monotonic() < until:
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def earlier(folder: Path) -> dict[str, Result]:
+    """What the results of earlier runs tell, by the key of a row's first try: the end of its last
+    one. What can't be read is left out."""
+    found: dict[str, Result] = {}
+    for path in (*_asides(folder, RESULTS), folder / RESULTS):
+        for result in _told(path):
+            if result is not None:
+                stem = first_attempt(result.key)
+                if stem not in found or _rank(result) >= _rank(found[stem]):
+                    found[stem] = result
     return found
 
 
-def set_aside(folder: Path, keys: Iterable[str]) -> None:
-    """Give another batch's results a name of their own (results.1.jsonl): they stay. Raises
-    OSError."""
-    told = {key.partition("-a")[0] for key in earlier(folder)}
-    if not told or told & {key.partition("-a")[0] for key in keys}:
+def _rank(result: Result) -> tuple[int, bool]:
+    return attempt_of(result.key), result.status in FINAL
+
+
+def _told(path: Path) -> Iterator[Result | None]:
+    """The lines of a results file; None for each that is no result."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
         return
+    except (OSError, ValueError):
+        yield None
+        return
+    for line in text.split("\n"):
+        if line.strip():
+            try:
+                yield read(json.loads(line))
+            except (ValueError, RecursionError):
+                yield None
+
+
+def _asides(folder: Path, name: str) -> list[Path]:
+    """The files that were given names of their own: results.1.jsonl, results.2.jsonl, ..."""
+    stem, dot, suffix = name.partition(".")
+    found = []
+    for path in folder.glob(f"{stem}.*{dot}{suffix}"):
+        number = path.name[len(stem) + 1 : -len(suffix) - 1]
+        if number.isascii() and number.isdigit():
+            found.append((int(number), path))
+    return [path for _, path in sorted(found)]
+
+
+def _set_aside(folder: Path, stems: Collection[str], *, table: bool) -> None:
+    """Give what tells of anything but these rows a name of its own, so that it stays."""
+    if any(first_attempt(r.key) not in stems if r else True for r in _told(folder / RESULTS)):
+        _put_aside(folder, RESULTS)
+        if _is_table(folder / TABLE):
+            _put_aside(folder, TABLE)
+    if table and (folder / TABLE).exists() and not _is_table(folder / TABLE):
+        _put_aside(folder, TABLE)
+
+
+def _tidy(folder: Path, stems: Collection[str]) -> None:
+    """Remove what was set aside and tells of nothing but these rows any more."""
+    for path in _asides(folder, RESULTS):
+        told = list(_told(path))
+        if told and all(r is not None and first_attempt(r.key) in stems for r in told):
+            path.unlink(missing_ok=True)
+
+
+def _put_aside(folder: Path, name: str) -> None:
+    stem, _, suffix = name.partition(".")
     number = 1
-    while (aside := folder / f"results.{number}.jsonl").exists():
+    while (aside := folder / f"{stem}.{number}.{suffix}").exists():
         number += 1
-    (folder / RESULTS).rename(aside)
+    (folder / name).rename(aside)
+
+
+def _is_table(path: Path) -> bool:
+    """Did a batch write it?"""
+    with suppress(OSError, ValueError), path.open(encoding="utf-8") as file:
+        return file.readline().strip() == _HEADER
+    return False
 
 
 def write(folder: Path, results: Iterable[Result], *, table: bool = False) -> None:
-    """Write the results whole; foreign text is escaped to ASCII. Raises OSError."""
+    """Write the results whole; foreign text is escaped to ASCII. What stood there and is not of
+    these rows stays, as results.1.jsonl. Raises OSError."""
     rows = list(results)
+    stems = {first_attempt(result.key) for result in rows}
+    _set_aside(folder, stems, table=table)
     lines = (json.dumps(result.as_dict()) for result in rows)
     replaced(folder / RESULTS, "".join(f"{line}\n" for line in lines).encode())
     if table:
         replaced(folder / TABLE, _table(rows).encode())
+    _tidy(folder, stems)
 
 
 _COLUMNS = ("row", "id", "status", "engine", "variant", "seed", "cost", "refunded", "prompt",
-            "reason", "workflow")  # fmt: skip
+            "reason", "workflow", "pictures")  # fmt: skip
+_HEADER = ",".join(_COLUMNS)
 
 
 def _table(rows: Sequence[Result]) -> str:
     out = io.StringIO(newline="")
     writer = csv.writer(out)
-    writer.writerow([*_COLUMNS, "pictures"])
+    writer.writerow(_COLUMNS)
     for result in rows:
         paths = " ".join(picture.path for picture in result.pictures)
-        writer.writerow([*(cell(getattr(result, name)) for name in _COLUMNS), cell(paths)])
+        writer.writerow([*(cell(getattr(result, name)) for name in _COLUMNS[:-1]), cell(paths)])
     return out.getvalue()
 
 

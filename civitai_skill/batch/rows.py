@@ -46,7 +46,7 @@ class Raw:
 
 def from_values(values: Iterable[Given]) -> list[Raw]:
     """Rows from a program; the line is the place in its list, from 1."""
-    return [Raw(i, _fields(value)) for i, value in enumerate(values, 1)]
+    return [Raw(i, _fields(value), _problem(value)) for i, value in enumerate(values, 1)]
 
 
 def _fields(value: Given) -> Mapping[str, Any]:
@@ -54,7 +54,19 @@ def _fields(value: Given) -> Mapping[str, Any]:
         return {"prompt": value}
     if isinstance(value, ImageRequest):
         return {name: getattr(value, name) for name in value.model_fields_set}
-    return value
+    return value if isinstance(value, Mapping) else {}
+
+
+def _problem(value: object) -> Problem | None:
+    accepted = "a prompt, an ImageRequest, or its fields by name"
+    if not isinstance(value, Mapping | ImageRequest | str):
+        return Problem("row", value, accepted)
+    odd = None if isinstance(value, ImageRequest | str) else _no_text(value)
+    return None if odd is None else Problem("row", odd[0], accepted, None, "a name is a text")
+
+
+def _no_text(fields: Mapping[Any, Any]) -> tuple[Any] | None:
+    return next(((name,) for name in fields if not isinstance(name, str)), None)
 
 
 def from_file(path: Path) -> list[Raw]:

@@ -29,12 +29,20 @@ from civitai_skill.batch.plan import Row, planned, priced, shapes
 from civitai_skill.batch.report import Planned, Report, Tell, silent
 from civitai_skill.batch.results import Result
 from civitai_skill.batch.rows import Given
-from civitai_skill.batch.states import State, result_of, states
+from civitai_skill.batch.states import State, caught_up, result_of, states
 from civitai_skill.batch.sweep import Mode, swept
+from civitai_skill.batch.turns import Turns
 from civitai_skill.batch.waiting import Watch
 from civitai_skill.batch.worker import CONCURRENCY, Worker
 from civitai_skill.client import TIMEOUT
-from civitai_skill.errors import ConfigError, NotEnoughBuzz, OverBudget, Problem, RequestInvalid
+from civitai_skill.errors import (
+    ConfigError,
+    NotEnoughBuzz,
+    OverBudget,
+    Problem,
+    RequestInvalid,
+    Spent,
+)
 from civitai_skill.ledger import Ledger
 from civitai_skill.options import Call
 from civitai_skill.sources import EVERY_SOURCE, SourcePolicy
@@ -104,6 +112,7 @@ async def arun_batch(given: Many, **settings: Unpack[Settings]) -> Report:
     """See run_batch."""
     if isinstance(given, str | os.PathLike):
         path = Path(given)
+        _check_apart(path, Path(settings.get("out", ".")))
         found = await anyio.to_thread.run_sync(rows.from_file, path)
         name = "batch" if str(path) == "-" else path.stem
     else:
@@ -140,8 +149,29 @@ async def arun_sweep(
     **settings: Unpack[Settings],
 ) -> Report:
     """See run_sweep."""
-    found = swept(prompt, sets, mode=mode, count=count, seeds=seeds, **(fields or {}))
+    found = swept(prompt, sets, mode=mode, count=count, seeds=seeds, **_fields(fields))
     return await _Batch({"name": "sweep", **settings}).run(rows.from_values(found))
+
+
+def _check_apart(file: Path, out: Path) -> None:
+    """Raises RequestInvalid where the results would be written over the rows."""
+    for name in (results.RESULTS, results.TABLE):
+        if str(file) != "-" and os.path.realpath(file) == os.path.realpath(out / name):
+            why = "the results of the batch are written there"
+            raise RequestInvalid(Problem("FILE", str(file), "another name or folder", None, why))
+
+
+def _fields(given: Any) -> dict[str, Any]:
+    """The fields that all rows of a sweep share. Raises RequestInvalid."""
+    accepted = "fields of the request by name, without prompt"
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise RequestInvalid(Problem("fields", given, accepted))
+    if "prompt" in given:
+        why = "the prompt is said already"
+        raise RequestInvalid(Problem("fields", given["prompt"], accepted, None, why))
+    return dict(given)
 
 
 @dataclass
@@ -176,7 +206,7 @@ class _Batch:
             found: list[Row] = await anyio.to_thread.run_sync(plan)
             if not given.get("dry_run"):
                 await anyio.to_thread.run_sync(self._ready)
-            look = partial(states, found, worker.ledger, self.out, retry_failed=self.retry_failed)
+            look = partial(self._looked, found, worker.ledger)
             stand: list[State] = await anyio.to_thread.run_sync(look)
             limit = given.get("max_buzz")
             limit = worker.settings.max_buzz if limit is None else limit
@@ -197,14 +227,27 @@ class _Batch:
 
     def _ready(self) -> None:
         download.ready_folder(self.out)
+        for name in (results.RESULTS, results.TABLE):
+            if (self.out / name).is_dir():
+                raise ConfigError(
+                    f"{self.out / name} is a folder, and the results are to be written there.",
+                    hint="Move it away, or give another folder (--out).",
+                )
         files.sweep(self.out)
+
+    def _looked(self, found: Sequence[Row], ledger: Ledger | None) -> list[State]:
+        with results.locked(self.out):
+            return states(found, ledger, self.out, retry_failed=self.retry_failed)
 
     # -- the price ---------------------------------------------------------------------------------
     async def _priced(self, worker: Worker, found: list[Row], stand: Sequence[State]) -> list[Row]:
-        """Ask the service for the prices that are not documented, once for each kind of row."""
-        new = [row for row, state in zip(found, stand, strict=True) if _is_new(state)]
+        """The rows with the prices that they are held to.
+
+        The service is asked where it will be asked before buying, once for each kind of row.
+        """
         quotes: dict[str, int | None] = {}
-        for row in shapes(new):
+        lines = list(zip(found, stand, strict=True))
+        for row in shapes(row for row, state in lines if state.result is None and not state.run):
             call = self._call()
             terms = {name: getattr(call.terms, name)
                      for name in ("allow_mature_content", "currencies", "priority")}  # fmt: skip
@@ -216,12 +259,17 @@ class _Batch:
                     hint="Buy Buzz, or lower the price.",
                 )
             quotes[row.shape] = quote.total
-        return priced(found, quotes)
+        return [
+            priced(row, quotes)
+            if state.run is None
+            else replace(row, price=max(row.price or 0, state.run.reserved))
+            for row, state in lines
+        ]
 
     def _told(self, found: Sequence[Row], stand: Sequence[State]) -> Planned:
-        new = [row for row, state in zip(found, stand, strict=True) if _is_new(state)]
         # One that was perhaps never sent may cost its price now.
-        costing = [row for row, state in zip(found, stand, strict=True) if _may_cost(state)]
+        new = [row for row, state in zip(found, stand, strict=True)
+               if state.result is None and not state.bought]  # fmt: skip
         by_engine: dict[str, int] = {}
         for row in new:
             name = f"{row.engine} {row.variant}"
@@ -230,7 +278,7 @@ class _Batch:
         warnings = dict.fromkeys(warning for row in new for warning in row.warnings)
         return Planned(
             self.name, len(found), len(new), len(found) - len(new) - done, done,
-            sum(row.price or 0 for row in costing), sum(row.price is None for row in new),
+            sum(row.price or 0 for row in new), sum(row.price is None for row in new),
             by_engine, tuple(warnings),
         )  # fmt: skip
 
@@ -273,38 +321,54 @@ class _Batch:
             tell=self.tell,
             total=len(found),
         )
-        left = []
+        turns, ended = Turns(), 0
         for row, state in zip(found, stand, strict=True):
             if state.banned is not None:
-                making.prompts.ban(row.request.prompt, state.banned)
-            if state.result is not None:
-                making.count(state.result)
+                turns.ban(row.request.prompt, state.banned)
+            if state.result is None:
+                turns.add(row, state)
             else:
-                left.append((row, state))
+                ended += 1
+                making.count(state.result)
+                if state.result.good:
+                    turns.passes(row.request.prompt)
         try:
-            await making.all(left, self.in_flight)
+            await making.all(turns, min(self.in_flight, len(found) - ended))
         finally:
             # Interrupted or not, the file has a line for each row. No await: this must not be cut.
-            ended = [
-                making.results.get(row.number) or _unsent(row, state)
+            here = [
+                (row, state, making.results.get(row.number) or _unended(row, state, making))
                 for row, state in zip(found, stand, strict=True)
             ]
-            _let_go(worker.ledger, ended)
-            self._write(ended)
+            _let_go(worker.ledger, [result for _, _, result in here])
+            written = self._written(worker.ledger, here)
             files.sweep(self.out)
-        return Report(told, tuple(ended), self.out, making.watch.requests)
+        return Report(told, tuple(written), self.out, making.watch.requests)
 
-    def _write(self, ended: Sequence[Result]) -> None:
+    def _written(
+        self, ledger: Ledger | None, ended: Sequence[tuple[Row, State, Result]]
+    ) -> list[Result]:
+        """Write the results, with what other processes have seen of these rows since."""
         try:
-            results.set_aside(self.out, [result.key for result in ended])
-            results.write(self.out, ended, table=self.settings.get("table", False))
+            with results.locked(self.out):
+                found = caught_up(ended, ledger, self.out)
+                results.write(self.out, found, table=self.settings.get("table", False))
         except OSError as error:
             raise ConfigError(
                 f"The results can't be written to {self.out}: {error.strerror or 'no room'}.",
                 hint="Make room, then run the same command again: it goes on from here, and "
                 "nothing is bought twice.",
-                spent="yes",
+                spent=_spent([result for _, state, result in ended if state.result is None]),
             ) from None
+        return found
+
+
+def _spent(results: Sequence[Result]) -> Spent:
+    """Was Buzz spent for these rows?"""
+    if any(result.workflow is not None for result in results):
+        return "yes"
+    told = {(result.error or {}).get("spent") for result in results}
+    return "unknown" if "unknown" in told else "no"
 
 
 def _let_go(ledger: Ledger | None, ended: Sequence[Result]) -> None:
@@ -315,18 +379,13 @@ def _let_go(ledger: Ledger | None, ended: Sequence[Result]) -> None:
             ledger.released(*left)
 
 
-def _is_new(state: State) -> bool:
-    return state.result is None and state.run is None
-
-
-def _may_cost(state: State) -> bool:
-    return state.result is None and (state.run is None or state.run.workflow is None)
-
-
-def _unsent(row: Row, state: State) -> Result:
-    """A row that was not ended when the run was interrupted."""
-    status = "unsent" if _is_new(state) else "unfinished"
-    return result_of(row, state.key, status, reason="interrupted")
+def _unended(row: Row, state: State, making: Making) -> Result:
+    """A row that had not ended when the run was interrupted."""
+    workflow = making.under_way.get(row.number)
+    status = "unsent" if state.run is None and workflow is None else "unfinished"
+    return result_of(row, state.key, status, reason="interrupted",
+                     workflow=None if workflow is None else workflow.id,
+                     cost=None if workflow is None else workflow.cost.total)  # fmt: skip
 
 
 def _within(name: str, value: int, most: int) -> int:

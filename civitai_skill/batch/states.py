@@ -6,8 +6,9 @@ ledger knows what a killed run had not written into the file yet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from civitai_skill.batch import results
@@ -15,11 +16,13 @@ from civitai_skill.batch.keys import attempts
 from civitai_skill.batch.plan import Row
 from civitai_skill.batch.results import FINAL, Result, Saved
 from civitai_skill.delivery import measured
+from civitai_skill.errors import ConfigError
+from civitai_skill.identity import attempt_of
 from civitai_skill.ledger import Ledger, Run
 from civitai_skill.workflow import is_moderation
 
 #: Ends that a wanted second try may follow; what was canceled or moderated stays as it is.
-RETRIED = frozenset({"failed", "expired"})
+RETRIED = frozenset({"failed", "expired", "gone"})
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class State:
     run: Run | None = None
     banned: str | None = None
 
+    @property
+    def bought(self) -> bool:
+        """Does the service have it, so that nothing is sent for it any more?"""
+        return self.run is not None and self.run.workflow is not None
+
 
 def states(
     rows: Sequence[Row], ledger: Ledger | None, out: Path, *, retry_failed: bool
@@ -42,23 +50,66 @@ def states(
 
 
 def _state(
-    row: Row, ledger: Ledger | None, told: dict[str, Result], out: Path, retry_failed: bool
+    row: Row, ledger: Ledger | None, told: Mapping[str, Result], out: Path, retry_failed: bool
 ) -> State:
-    found = State(row.key)
-    for key in attempts(row.key):
-        ended = None if key not in told else _from_file(row, told[key], out)
-        run = None if ledger is None or ended is not None else ledger.run(key)
-        if ended is not None:
-            found = ended
-        elif run is not None and ledger is not None:
-            found = _from_ledger(row, run, ledger, out)
-        else:
+    last = told.get(row.key)
+    found = State(row.key if last is None else last.key)
+    for key in attempts(found.key):
+        ended = None if last is None or last.key != key else _from_file(row, last, out)
+        run = None
+        # What was held back may have been released since; whoever has the run can look again.
+        if ledger is not None and (ended is None or _is_incomplete(ended)):
+            run = ledger.run(key)
+            if run is not None:
+                found = _from_ledger(row, run, ledger, out)
+        if run is None and ended is None:
             break
+        if run is None and ended is not None:
+            found = ended
     if found.result is None or not retry_failed or found.result.status not in RETRIED:
         return found
     following = attempts(found.key)
     next(following)
     return State(next(following))
+
+
+def _is_incomplete(state: State) -> bool:
+    return state.result is not None and state.result.status == "incomplete"
+
+
+def caught_up(
+    ended: Iterable[tuple[Row, State, Result]], ledger: Ledger | None, out: Path
+) -> list[Result]:
+    """The results, with the ends of rows that another process has seen since, or this one when it
+    was interrupted."""
+    told = results.earlier(out)
+    return [
+        result if result.status in FINAL else _later(row, state, result, ledger, told, out)
+        for row, state, result in ended
+    ]
+
+
+def _later(
+    row: Row, state: State, here: Result, ledger: Ledger | None, told: Mapping[str, Result],
+    out: Path,
+) -> Result:  # fmt: skip
+    last = told.get(row.key)
+    if last is not None and attempt_of(last.key) >= attempt_of(state.key):
+        seen = _from_file(row, last, out)
+        if seen is not None and seen.result is not None:
+            return seen.result
+    run = None
+    if ledger is not None:
+        with suppress(ConfigError):
+            run = ledger.run(state.key)
+            if run is not None:
+                found = _from_ledger(row, run, ledger, out)
+                if found.result is not None:
+                    return found.result
+                run = found.run
+    if run is None or here.workflow is not None:
+        return here
+    return replace(here, status="unfinished", workflow=run.workflow, cost=run.cost)
 
 
 def _from_ledger(row: Row, run: Run, ledger: Ledger, out: Path) -> State:
@@ -84,7 +135,8 @@ def _from_ledger(row: Row, run: Run, ledger: Ledger, out: Path) -> State:
             ended_as, banned = "blocked", reason
         elif ended_as == "succeeded":
             return State(run.key, run=run)  # what is missing may be fetched yet
-    refunded = max(0, run.reserved - (run.cost or 0)) if ended_as != "succeeded" else 0
+    # What came back was told when it ended, and stands in the results of that run only.
+    refunded = 0 if ended_as == "succeeded" else None
     ended = result_of(row, run.key, ended_as, workflow=run.workflow, cost=run.cost,
                       refunded=refunded, reason=run.reason,
                       pictures=tuple(_seen(row, saved, out) for saved in here))  # fmt: skip

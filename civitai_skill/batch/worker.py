@@ -53,3 +53,8 @@ class Worker(AsyncCivitai):
         """Make this process the owner of an open run."""
         assert self.ledger is not None, "only a ledger has runs to take up"
         return await anyio.to_thread.run_sync(partial(self.ledger.take_up, run.key))
+
+    async def gone(self, key: str) -> None:
+        """Write down that the service does not know a purchase any more."""
+        assert self.ledger is not None, "only a ledger has runs that are old"
+        await anyio.to_thread.run_sync(partial(self.ledger.gone, key))

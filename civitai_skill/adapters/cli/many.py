@@ -89,8 +89,24 @@ def _run(given: argparse.Namespace, output: Output, make: Any) -> int:
         return 0
     told = ", ".join(f"{number} {status}" for status, number in report.statuses.items())
     text = f"{told}; {data['cost']} Buzz; {data['pictures']} pictures in {report.folder}"
+    _say_what_next(report, output)
     output.answer({**data, "results": str(report.folder / "results.jsonl")}, text)
     return _exit_code(report)
+
+
+def _say_what_next(report: Any, output: Output) -> None:
+    from civitai_skill.batch.results import FINAL
+    from civitai_skill.batch.states import RETRIED
+
+    again = sum(result.status in RETRIED for result in report.results)
+    left = sum(result.status not in FINAL for result in report.results)
+    if again:
+        output.say(
+            f"{again} rows failed, expired or are gone (why: results.jsonl). They are not bought "
+            "again by themselves: --retry-failed does."
+        )
+    if left:
+        output.say(f"{left} rows are not finished: the same command goes on with them.")
 
 
 def _exit_code(report: Any) -> int:

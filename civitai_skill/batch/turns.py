@@ -1,0 +1,113 @@
+"""Which row goes next. Each moderated prompt counts against the account, so none is sent twice:
+one row of a prompt goes first, and the others follow once its workflow ended without moderation.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+
+import anyio
+
+from civitai_skill.batch.plan import Row
+from civitai_skill.batch.states import State
+from civitai_skill.errors import BadRequest, CivitaiError, Forbidden, WorkflowFailed
+from civitai_skill.workflow import is_moderation
+
+Line = tuple[Row, State]
+
+
+class Held(Exception):
+    """A row is not sent; the text says why."""
+
+
+class Moderated(Held):
+    """The same prompt was stopped by moderation before."""
+
+
+class Turns:
+    """Gives out the rows of a batch to those who make them."""
+
+    def __init__(self) -> None:
+        self._bought: deque[Line] = deque()
+        self._new: deque[Line] = deque()
+        self._waiting: defaultdict[str, list[Line]] = defaultdict(list)
+        self._trying: Counter[str] = Counter()
+        self._passed: set[str] = set()
+        self._banned: dict[str, str] = {}
+        self._unsure: set[str] = set()
+        self._news = anyio.Event()
+
+    def add(self, row: Row, state: State) -> None:
+        """Put a row at the end. What is bought already goes before all that is not."""
+        (self._bought if state.bought else self._new).append((row, state))
+
+    async def next(self) -> Line | None:
+        """The next row to make; None when there are no more."""
+        while True:
+            line = self._ready()
+            if line is not None:
+                self._trying[line[0].request.prompt] += 1
+                return line
+            if not self._waiting:
+                return None
+            await self._news.wait()
+
+    def _ready(self) -> Line | None:
+        if self._bought:
+            return self._bought.popleft()
+        while self._new:
+            line = self._new.popleft()
+            prompt = line[0].request.prompt
+            if not self._trying[prompt] or self._is_settled(prompt):
+                return line
+            self._waiting[prompt].append(line)
+        return None
+
+    # -- what is learned of a prompt -------------------------------------------------------------
+    def passes(self, prompt: str) -> None:
+        """A workflow with it ended, and moderation did not stop it."""
+        self._passed.add(prompt)
+        self._release(prompt)
+
+    def ban(self, prompt: str, reason: str) -> None:
+        """Moderation stopped it."""
+        self._banned.setdefault(prompt, reason)
+        self._release(prompt)
+
+    def ended(self, prompt: str, *, unsure: bool) -> None:
+        """A row that was given out has its result; `unsure` says that its workflow has no end yet,
+        or that nobody knows whether there is one."""
+        self._trying[prompt] -= 1
+        if unsure:
+            self._unsure.add(prompt)
+        if not self._trying[prompt]:
+            del self._trying[prompt]
+            self._release(prompt)
+
+    def check(self, prompt: str) -> None:
+        """Raises Held where a prompt must not be sent now."""
+        if prompt in self._banned:
+            reason = self._banned[prompt]
+            raise Moderated(f"not sent: the same prompt was stopped by moderation ({reason})")
+        if prompt in self._unsure and prompt not in self._passed:
+            raise Held(
+                "not sent: what becomes of another row with the same prompt is not known yet; "
+                "the same command goes on"
+            )
+
+    def _is_settled(self, prompt: str) -> bool:
+        return prompt in self._passed or prompt in self._banned
+
+    def _release(self, prompt: str) -> None:
+        self._new.extendleft(reversed(self._waiting.pop(prompt, ())))
+        self._news.set()
+        self._news = anyio.Event()
+
+
+def moderation(error: CivitaiError) -> str | None:
+    """The reason, where an error says that moderation stopped it."""
+    if isinstance(error, BadRequest | Forbidden) and is_moderation(*error.reasons):
+        return "; ".join(error.reasons)
+    if isinstance(error, WorkflowFailed) and getattr(error.workflow, "moderated", False):
+        return "; ".join(error.reasons) or error.message
+    return None
