@@ -181,6 +181,6 @@ def test_the_same_command_again_says_what_it_leaves_as_it_is(
     code, told, messages = call("batch", str(file), "--timeout", "0")
 
     assert (code, told["statuses"]) == (5, {"failed": 1, "running": 1, "succeeded": 1})
-    assert "1 rows failed, expired or are gone" in messages
+    assert "1 of 3 rows failed, expired or are gone" in messages
     assert "--retry-failed does" in messages
-    assert "1 rows are not finished: the same command goes on" in messages
+    assert "1 of 3 rows are not finished: the same command goes on" in messages

@@ -9,7 +9,8 @@
 
 The keys are those of `run_batch`: whichever worker runs a row, it is paid once, and a worker that
 dies is replaced by another that goes on. Rows that are all alike need an `id` each, because no
-worker sees the others' rows. The key comes from each worker's environment (CIVITAI_API_KEY).
+worker sees the others' rows; and a prompt that moderation stops is held back within a block only.
+The key comes from each worker's environment (CIVITAI_API_KEY).
 """
 
 from __future__ import annotations

@@ -99,9 +99,10 @@ class Turns:
         return prompt in self._passed or prompt in self._banned
 
     def _release(self, prompt: str) -> None:
-        self._new.extendleft(reversed(self._waiting.pop(prompt, ())))
-        self._news.set()
-        self._news = anyio.Event()
+        if prompt in self._waiting:
+            self._new.extendleft(reversed(self._waiting.pop(prompt)))
+            self._news.set()
+            self._news = anyio.Event()
 
 
 def moderation(error: CivitaiError) -> str | None:

@@ -98,15 +98,16 @@ def _say_what_next(report: Any, output: Output) -> None:
     from civitai_skill.batch.results import FINAL
     from civitai_skill.batch.states import RETRIED
 
+    rows = len(report.results)
     again = sum(result.status in RETRIED for result in report.results)
     left = sum(result.status not in FINAL for result in report.results)
     if again:
         output.say(
-            f"{again} rows failed, expired or are gone (why: results.jsonl). They are not bought "
-            "again by themselves: --retry-failed does."
+            f"{again} of {rows} rows failed, expired or are gone (why: results.jsonl). "
+            "They are not bought again by themselves: --retry-failed does."
         )
     if left:
-        output.say(f"{left} rows are not finished: the same command goes on with them.")
+        output.say(f"{left} of {rows} rows are not finished: the same command goes on.")
 
 
 def _exit_code(report: Any) -> int:
