@@ -132,10 +132,9 @@ class Making:
             async with self._downloads:
                 made = await self._brought(row, state, replace(purchase, workflow=workflow))
             return await self._result(row, state.key, "succeeded", made)
-        except Moderated as held:
-            return result_of(row, state.key, "blocked", reason=str(held), cost=0)
         except Held as held:
-            return result_of(row, state.key, _untouched(state), reason=str(held),
+            status = "blocked" if isinstance(held, Moderated) else _untouched(state)
+            return result_of(row, state.key, status, reason=str(held),
                              cost=0 if state.run is None else None)  # fmt: skip
         except CivitaiError as error:
             reason = moderation(error)
