@@ -19,8 +19,8 @@ from civitai_skill.events import Tell, silent
 from civitai_skill.exchange import Flow, Retry, Service
 from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
 from civitai_skill.ledger import Ledger, Run, budget_of
-from civitai_skill.options import Asked, Buying, Call, Filters, Pricing
-from civitai_skill.purchase import Order, check_account
+from civitai_skill.options import Asked, Buying, Call, Filters, Pricing, Rules
+from civitai_skill.purchase import Order, bought, check_account
 from civitai_skill.sources import SourcePolicy
 from civitai_skill.workflow import Workflow
 
@@ -138,6 +138,13 @@ class BaseClient:
             keep=self._unsettled.__setitem__,
         )
 
+    def _ruled(self, given: Rules) -> Order:
+        """An order for a body, which says itself what it asks for."""
+        odd = next((name for name in given if name not in Rules.__annotations__), None)
+        if odd is not None:
+            raise RequestInvalid(Problem(odd, None, ", ".join(Rules.__annotations__)))
+        return self._order(Call("-", given))
+
     def _policy(self, call: Call) -> SourcePolicy:
         """The call's policy, which knows this client's service."""
         return replace(call.sources, service=self.settings.base_url)
@@ -150,13 +157,20 @@ class BaseClient:
 
     def _submit(self, request: Asked, given: Buying) -> Flow[Workflow]:
         order = self._order(Call(request, given))
-        return (yield from generation.submitted_only(self._service, order)).workflow
+        buying = bought(self._service, order)
+        return (yield from generation.submitted_only(order, buying)).workflow
 
-    def _submit_body(
-        self, body: Mapping[str, Any], max_buzz: int | None, purpose: str
-    ) -> Flow[Workflow]:
-        order = self._order(Call("-", {"max_buzz": max_buzz, "purpose": purpose}))
-        return raw.bought_body(self._service, order, body)
+    def _submit_body(self, body: Mapping[str, Any], given: Rules) -> Flow[Workflow]:
+        order = self._ruled(given)
+        buying = raw.bought_body(self._service, order, body)
+        return (yield from generation.submitted_only(order, buying)).workflow
+
+    def _generate_body(
+        self, body: Mapping[str, Any], out: Folder, timeout: float, given: Rules
+    ) -> Flow[Generation]:
+        order, place = self._ruled(given), Path(out)
+        buying = raw.bought_body(self._service, order, body, place)
+        return generation.generated(self._service, order, buying, out=place, timeout=timeout)
 
     def _estimate_body(self, body: Mapping[str, Any]) -> Flow[Quote]:
         return raw.quoted_body(self._service, body)
@@ -164,8 +178,9 @@ class BaseClient:
     def _generate(
         self, request: Asked, out: Folder, timeout: float, given: Buying
     ) -> Flow[Generation]:
-        order = self._order(Call(request, given))
-        return generation.generated(self._service, order, out=Path(out), timeout=timeout)
+        order, place = self._order(Call(request, given)), Path(out)
+        buying = bought(self._service, order, place)
+        return generation.generated(self._service, order, buying, out=place, timeout=timeout)
 
     def _get(self, workflow_id: str, wait: float) -> Flow[Workflow]:
         look = flows.get(self._service, workflow_id, wait=min(wait, LONGEST_WAIT))

@@ -38,6 +38,11 @@ def taken(body: Any, policy: SourcePolicy) -> dict[str, Any]:
         accepted = 'a workflow template: {"steps": [{"$type": "imageGen", "input": {...}}], ...}'
         raise RequestInvalid(Problem("body", body, accepted))
     problems = [problem for i, step in enumerate(steps) for problem in _refused(i, step)]
+    # The service would forget its end at once, and with it what was paid for (schema
+    # WorkflowTemplate). The other fields leave it findable, and its price tells all they cost.
+    if body.get("ephemeral"):
+        why = "the service would not keep what is paid for"
+        problems.append(Problem("ephemeral", body["ephemeral"], "false, or left out", None, why))
     if problems:
         raise RequestInvalid(*problems[:_MOST_PROBLEMS])
     for place, address in _addresses(body):

@@ -22,7 +22,7 @@ from civitai_skill.drivers import adrive, drive
 from civitai_skill.events import Tell
 from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
 from civitai_skill.ledger import Run
-from civitai_skill.options import Asked, Buying, Filters, Pricing
+from civitai_skill.options import Asked, Buying, Filters, Pricing, Rules
 from civitai_skill.pool import UNLIMITED, divided
 from civitai_skill.workflow import Workflow
 
@@ -69,15 +69,27 @@ class Civitai(BaseClient):
         """
         return drive(self._submit(request, given), self._http)
 
-    def submit_body(
-        self, body: Mapping[str, Any], *, max_buzz: int | None = None, purpose: str = "python"
-    ) -> Workflow:
+    def submit_body(self, body: Mapping[str, Any], **given: Unpack[Rules]) -> Workflow:
         """Submit a workflow body of the service's own form, under the same money rules.
 
-        The service is always asked for the price. A body without an `externalId` gets one.
-        `purpose` names the door in the ledger. Raises what `submit` raises.
+        The service is always asked for the price. A body without an `externalId` gets one. Raises
+        what `submit` raises.
         """
-        return drive(self._submit_body(body, max_buzz, purpose), self._http)
+        return drive(self._submit_body(body, given), self._http)
+
+    def generate_body(
+        self,
+        body: Mapping[str, Any],
+        *,
+        out: Folder = ".",
+        timeout: float = TIMEOUT,
+        **given: Unpack[Rules],
+    ) -> Generation:
+        """Do with a workflow body what `generate` does with a request.
+
+        Steps that give words have them in `Generation.outputs`. Raises what `generate` raises.
+        """
+        return drive(self._generate_body(body, out, timeout, given), self._http)
 
     def estimate_body(self, body: Mapping[str, Any]) -> Quote:
         """Ask the service what a workflow body of its own form would cost. Spends nothing."""
@@ -205,11 +217,20 @@ class AsyncCivitai(BaseClient):
         """See Civitai.submit."""
         return await adrive(self._submit(request, given), self._http)
 
-    async def submit_body(
-        self, body: Mapping[str, Any], *, max_buzz: int | None = None, purpose: str = "python"
-    ) -> Workflow:
+    async def submit_body(self, body: Mapping[str, Any], **given: Unpack[Rules]) -> Workflow:
         """See Civitai.submit_body."""
-        return await adrive(self._submit_body(body, max_buzz, purpose), self._http)
+        return await adrive(self._submit_body(body, given), self._http)
+
+    async def generate_body(
+        self,
+        body: Mapping[str, Any],
+        *,
+        out: Folder = ".",
+        timeout: float = TIMEOUT,
+        **given: Unpack[Rules],
+    ) -> Generation:
+        """See Civitai.generate_body."""
+        return await adrive(self._generate_body(body, out, timeout, given), self._http)
 
     async def estimate_body(self, body: Mapping[str, Any]) -> Quote:
         """See Civitai.estimate_body."""

@@ -67,6 +67,11 @@ class Generation:
         """The pictures that are on disk."""
         return tuple(p.path for p in self.pictures if p.path is not None)
 
+    @property
+    def outputs(self) -> tuple[Mapping[str, Any], ...]:
+        """The words that steps gave."""
+        return self.workflow.outputs
+
     def as_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {
             "id": self.id,
@@ -78,6 +83,8 @@ class Generation:
             "errors": list(self.workflow.reasons()),
             "resumed": self.resumed,
         }
+        if self.outputs:
+            out["outputs"] = [dict(output) for output in self.outputs]
         if self.notes:
             out["notes"] = list(self.notes)
         if self.warnings:

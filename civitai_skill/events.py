@@ -24,7 +24,8 @@ class Submitted:
     """Told when the service has taken the workflow: from here on Buzz is committed."""
 
     workflow: Workflow
-    plan: Plan
+    #: None where the caller wrote the body.
+    plan: Plan | None
 
 
 @dataclass(frozen=True)

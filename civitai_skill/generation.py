@@ -16,13 +16,14 @@ from civitai_skill.events import Tell, silent
 from civitai_skill.exchange import Flow, Service, Work
 from civitai_skill.ledger import Ledger, Run
 from civitai_skill.placing import Label
-from civitai_skill.purchase import Bought, Order, bought, held, noted
+from civitai_skill.purchase import Bought, Order, held, noted
 from civitai_skill.workflow import Workflow
 
 
 def generated(
     service: Service,
     order: Order,
+    buying: Flow[Bought],
     *,
     out: Path,
     timeout: float,
@@ -30,13 +31,13 @@ def generated(
 ) -> Flow[Generation]:
     """Buy, wait, bring home. WorkflowFailed carries what did come in `result`."""
     yield Work(partial(download.ready_folder, out))
-    purchase = yield from bought(service, order, out)
+    purchase = yield from buying
     return (yield from finished(service, order, purchase, out=out, timeout=timeout, now=now))
 
 
-def submitted_only(service: Service, order: Order) -> Flow[Bought]:
+def submitted_only(order: Order, buying: Flow[Bought]) -> Flow[Bought]:
     """Buy and come back; with the id told, the ledger's part is done."""
-    purchase = yield from bought(service, order)
+    purchase = yield from buying
     if order.ledger is not None and purchase.run is not None:
         yield from noted(partial(order.ledger.closed, purchase.run.key))
     return purchase

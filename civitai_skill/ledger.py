@@ -232,15 +232,17 @@ class Ledger:
         """Nothing is left to do."""
         self._set(key, state="closed")
 
-    def dropped(self, key: str, reason: str) -> None:
-        """The service certainly did not take it, and no other process has taken it up since."""
+    def dropped(self, key: str, reason: str) -> bool:
+        """The service certainly did not take it. False where another call has taken it up since, or
+        has sent it: then it stays as it is."""
         me = self._me()
         with self._transaction() as db:
-            db.execute(
+            changed = db.execute(
                 "UPDATE runs SET state = 'dropped', cost = 0, reason = ?"
                 " WHERE key = ? AND owner = ? AND workflow IS NULL",
                 (reason, key, me),
             )
+            return changed.rowcount > 0
 
     # -- reading -----------------------------------------------------------------------------
     def run(self, key: str) -> Run | None:

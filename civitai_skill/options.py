@@ -47,22 +47,28 @@ class Pricing(Fields, total=False):
     sources: SourcePolicy
 
 
-class Buying(Pricing, total=False):
-    """And what surrounds a purchase.
+class Rules(TypedDict, total=False):
+    """The rules of a purchase.
 
-    `external_id` is the idempotency key (a fresh one when left out); `max_buzz` the most it may
-    cost; `tell` is called with every event on the way (see events.Event). `again` buys anew
-    although an earlier run of the same request is open; `purpose` names the door in the ledger,
-    and a door whose caller is a person or a model refuses a request that it is making already.
+    `max_buzz` is the most it may cost; `tell` is called with every event on the way (see
+    events.Event). `again` buys anew although an earlier run of the same is open; `purpose` names
+    the door in the ledger, and a door whose caller is a person or a model refuses what it is making
+    already.
     """
 
-    tags: Sequence[str]
-    metadata: Mapping[str, Any] | None
-    external_id: str | None
     max_buzz: int | None
     tell: Tell | None
     again: bool
     purpose: str
+
+
+class Buying(Pricing, Rules, total=False):
+    """And what surrounds a purchase; `external_id` is the idempotency key (a fresh one when left
+    out)."""
+
+    tags: Sequence[str]
+    metadata: Mapping[str, Any] | None
+    external_id: str | None
 
 
 class Filters(TypedDict, total=False):

@@ -100,7 +100,7 @@ def bought(service: Service, order: Order, out: Path | None = None) -> Flow[Boug
     if ledger is not None:
         earlier = yield Work(partial(earlier_run, ledger, order, identity))
         if earlier is not None:
-            return (yield from _gone_on(service, order, earlier, decided))
+            return (yield from gone_on(service, order, earlier, decided))
     decided = yield from placed(service, decided, opened)
     price = yield from guarded(
         service, decided, order.terms, order.limit, order.tell, order.request, order.unpriced
@@ -119,15 +119,19 @@ def bought(service: Service, order: Order, out: Path | None = None) -> Flow[Boug
         account=order.account,
         label=None if order.label is None else order.label.text(),
     )
-    return (yield from held(ledger, run, _made(service, order, run, decided)))
+    return (yield from once(service, order, run, decided))
 
 
-def _made(service: Service, order: Order, run: Run, decided: Plan) -> Flow[Bought]:
-    """Write a new run down and send it, unless another process was first."""
+def once(service: Service, order: Order, run: Run, decided: Plan | None) -> Flow[Bought]:
+    """Write a new run down and send it, unless another call was first: then go on with its."""
+    return (yield from held(order.ledger, run, _once(service, order, run, decided)))
+
+
+def _once(service: Service, order: Order, run: Run, decided: Plan | None) -> Flow[Bought]:
     if order.ledger is not None:
         earlier = yield Work(partial(_begun, order.ledger, order, run))
         if earlier is not None:
-            return (yield from _gone_on(service, order, earlier, decided))
+            return (yield from gone_on(service, order, earlier, decided))
     workflow = yield from _sent(service, order, run, certain=True)
     order.tell(Submitted(workflow, decided))
     return Bought(workflow, decided, run)
@@ -142,12 +146,12 @@ def earlier_run(ledger: Ledger, order: Order, identity: str) -> Run | None:
             return None  # the service never had it, so it is a purchase like any other
         if named.identity == identity:
             return named  # whatever became of it: the service answers with the same workflow
-        raise another_use(key)
+        raise _another_use(key)
     found = None if order.again else ledger.open_run(identity)
     return found if found is not None and _joinable(ledger, order, found) else None
 
 
-def another_use(key: str) -> RequestInvalid:
+def _another_use(key: str) -> RequestInvalid:
     """The refusal of a key that names another purchase."""
     why = "this key was used for another request"
     return RequestInvalid(
@@ -162,7 +166,7 @@ def _begun(ledger: Ledger, order: Order, run: Run) -> Run | None:
     if begun.fresh:
         return None
     if begun.run.key == run.key and begun.run.identity != run.identity:
-        raise another_use(run.key)
+        raise _another_use(run.key)
     if begun.run.key == run.key or _joinable(ledger, order, begun.run):
         return begun.run
     ledger.begin(run, again=True, budget=order.budget)
@@ -184,14 +188,16 @@ def _joinable(ledger: Ledger, order: Order, run: Run) -> bool:
     )
 
 
-def _gone_on(service: Service, order: Order, run: Run, decided: Plan) -> Flow[Bought]:
+def gone_on(service: Service, order: Order, run: Run, decided: Plan | None) -> Flow[Bought]:
     """Take up an earlier run: its recorded body and key, its own seed."""
     order.tell(Resumed(run))
-    workflow, run = yield from taken_up(service, order, run)
+    workflow, mine = yield from taken_up(service, order, run)
     seed = workflow.input.get("seed")
-    if isinstance(seed, int) and decided.seed is not None:
+    if isinstance(seed, int) and decided is not None and decided.seed is not None:
         decided = with_seed(decided, seed)
-    return Bought(workflow, decided, run, resumed=True)
+    if run.workflow is None:
+        order.tell(Submitted(workflow, decided))
+    return Bought(workflow, decided, mine, resumed=True)
 
 
 def taken_up(service: Service, order: Order, run: Run) -> Flow[tuple[Workflow, Run]]:
@@ -297,7 +303,7 @@ def _gone_wrong(ledger: Ledger, key: str, error: TransportFailed | ApiError) -> 
         error.hint += " The same request again does so, and so does: civitai-skill resume"
 
 
-def noted(write: Callable[[], None]) -> Flow[None]:
+def noted(write: Callable[[], object]) -> Flow[None]:
     """Write to the ledger after the purchase.
 
     A ledger that fails now must not lose what was paid for: the run stays open there, and taking it

@@ -84,10 +84,12 @@ class Purse(Ledger):
             self._counted.pop(key, None)  # its price stays in the total
         super().finished(key, status, cost, reason)
 
-    def dropped(self, key: str, reason: str) -> None:
+    def dropped(self, key: str, reason: str) -> bool:
         """See Ledger.dropped."""
-        self._settle(key, 0)
-        super().dropped(key, reason)
+        dropped = super().dropped(key, reason)
+        if dropped:
+            self._settle(key, 0)
+        return dropped
 
     def _settle(self, key: str, cost: int | None) -> None:
         with self._gate:

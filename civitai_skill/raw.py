@@ -1,47 +1,56 @@
 """Buy a workflow body as somebody else wrote it, under the same money rules.
 
 The body is the service's own (schema WorkflowTemplate), any steps. Its price is always asked of the
-service and held against the limit; it gets a key when it has none; the ledger knows it.
+service and held against the limit; it gets a key when it has none; the ledger knows it, and the
+same body goes on with what is open, as a request does.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from civitai_skill import flows, pricing
 from civitai_skill.engines.identify import identify
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.exchange import Flow, Service, Work
-from civitai_skill.identity import hashed
+from civitai_skill.identity import first_attempt, hashed
 from civitai_skill.ledger import Run
-from civitai_skill.purchase import Order, another_use, earlier_run, noted, sent, taken_up
+from civitai_skill.purchase import Bought, Order, earlier_run, gone_on, once
 from civitai_skill.template import check_key
 from civitai_skill.workflow import Workflow
 
 
-def bought_body(service: Service, order: Order, body: Mapping[str, Any]) -> Flow[Workflow]:
-    """Price a body, write it down and submit it once.
+def bought_body(
+    service: Service, order: Order, body: Mapping[str, Any], out: Path | None = None
+) -> Flow[Bought]:
+    """Price a body, write it down and submit it once; or go on with what is open.
 
-    Of `order` the rules count, not the request. A body with an `externalId` that the ledger knows,
-    and one whose answer was lost, goes on with that purchase. Raises RequestInvalid, OverBudget,
-    NotEnoughBuzz and what a submit raises.
+    Of `order` the rules count, not the request. Raises RequestInvalid, OverBudget, NotEnoughBuzz,
+    StillRunning when another call is making the same right now, and what a submit raises.
     """
     own = _checked(body)
-    named = replace(order, terms=pricing.Terms(external_id=own.pop("externalId", None)))
-    identity = hashed({"body": own, "where": order.account})
-    ledger = order.ledger
-    if ledger is not None:
-        earlier = yield Work(partial(earlier_run, ledger, named, identity))
+    key = own.pop("externalId", None)
+    order = replace(order, terms=pricing.Terms(external_id=key))
+    # A key of the caller's own is the purchase's name, wherever its pictures go.
+    identity = hashed(
+        {
+            "body": own,
+            "where": order.account,
+            "out": None if out is None or key is not None else os.path.realpath(out),
+            "named": None if key is None else first_attempt(key),
+        }
+    )
+    if order.ledger is not None:
+        earlier = yield Work(partial(earlier_run, order.ledger, order, identity))
         if earlier is not None:
-            workflow, _ = yield from taken_up(service, order, earlier)
-            yield from noted(partial(ledger.closed, earlier.key))
-            return workflow
-    quote = yield from flows.estimate(service, own)
-    price = pricing.payable(quote, order.limit)
-    key = named.terms.external_id or flows.fresh_key()
+            return (yield from gone_on(service, order, earlier, None))
+    price = pricing.payable((yield from flows.estimate(service, own)), order.limit)
+    key = key or flows.fresh_key()
     drawn = Workflow.read(own)
     engine, variant = identify(drawn.input)
     run = Run(
@@ -53,16 +62,10 @@ def bought_body(service: Service, order: Order, body: Mapping[str, Any]) -> Flow
         reserved=price,
         engine=engine,
         variant=variant,
+        out=None if out is None else str(out.absolute()),
         account=order.account,
     )
-    if ledger is not None:
-        begun = yield Work(partial(ledger.begin, run, again=True, budget=order.budget))
-        if begun.run.identity != identity:
-            raise another_use(key)
-    workflow = yield from sent(service, order, run)
-    if ledger is not None:
-        yield from noted(partial(ledger.closed, key))
-    return workflow
+    return (yield from once(service, order, run, None))
 
 
 def quoted_body(service: Service, body: Mapping[str, Any]) -> Flow[flows.Quote]:

@@ -20,6 +20,9 @@ NO_REASON = "no reason given"
 #: No step makes more pictures (the published forms stop at 12 and 16).
 _MOST_PICTURES = 100
 
+#: The step that gives words instead of pictures.
+_WORDS = "promptEnhancement"
+
 _MODERATED = re.compile(r"\bblocked\b|\btos\b|terms of (use|service)|content (filter|policy)")
 
 
@@ -182,8 +185,18 @@ class Workflow:
 
     @property
     def wanted(self) -> int:
-        """How many pictures the step inputs ask for, as far as they say."""
+        """How many pictures the step inputs ask for, as far as they say; 0 where all steps give
+        words."""
+        if self.steps and all(step.type == _WORDS for step in self.steps):
+            return 0
         return sum(_quantity(s.input) for s in self.steps if s.type == "imageGen") or 1
+
+    @property
+    def outputs(self) -> tuple[Mapping[str, Any], ...]:
+        """What the steps came to that give words, as the service tells it."""
+        found = (_map(s, "output") for s in _list(self.raw, "steps")
+                 if isinstance(s, Mapping) and s.get("$type") == _WORDS)  # fmt: skip
+        return tuple(output for output in found if output)
 
     @property
     def input(self) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from civitai_skill.delivery import Generation, Picture
+from civitai_skill.delivery import Generation, Picture, looked_at
 from civitai_skill.errors import (
     BudgetUsedUp,
     CivitaiError,
@@ -95,6 +95,8 @@ def told(generation: Generation) -> dict[str, Any]:
     if any(workflow.cost.refunded.values()):
         data["refunded"] = sum(workflow.cost.refunded.values())
     data["images"] = [_picture(p) for p in generation.pictures]
+    if generation.outputs:
+        data["outputs"] = [dict(output) for output in generation.outputs]
     for name in ("notes", "warnings"):
         if getattr(generation, name):
             data[name] = list(getattr(generation, name))
@@ -126,6 +128,13 @@ def running(generation: Generation, *, already: bool = False) -> Result:
         data["message"] = "Still running; its Buzz is committed. Do not submit it again."
     data["next"] = look_again(generation.id)
     return Result(data, generation)
+
+
+def still(error: StillRunning) -> Result:
+    """The answer to a purchase that has not ended."""
+    if error.result is not None:
+        return running(error.result)
+    return running(looked_at(error.workflow), already=True)
 
 
 def row(told_row: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,9 +27,9 @@ from civitai_skill.request import Lora, Quality, Spoken
 from civitai_skill.scalars import Number, Text, Whole
 from civitai_skill.tools import words
 
-#: Seconds that a tool waits when nothing is said: most pictures are ready by then, and agents
-#: commonly cut a tool off after one to two minutes.
-WAIT = 60
+#: Seconds that a tool waits when nothing is said: most pictures are ready by then, and many hosts
+#: cut a tool off after 60 seconds (the MCP SDKs' own default); the answer needs some of them.
+WAIT = 45
 LONGEST_WAIT = 1200
 
 #: What the id of a workflow looks like.
@@ -44,7 +44,8 @@ LONGEST_NAME = 100
 _NOTHING = frozenset({"", "null", "none", "undefined", "n/a", "nil"})
 
 
-def _said(value: Any) -> bool:
+def said(value: Any) -> bool:
+    """Is it more than a word that models fill in for nothing?"""
     return value is not None and not (isinstance(value, str) and value.strip().lower() in _NOTHING)
 
 
@@ -52,7 +53,7 @@ def _lowered(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-def _unpacked(value: Any) -> Any:
+def unpacked(value: Any) -> Any:
     """A list or an object that came as JSON text."""
     if not isinstance(value, str) or value.strip()[:1] not in ("[", "{"):
         return value
@@ -63,28 +64,28 @@ def _unpacked(value: Any) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    value = _unpacked(value)
+    value = unpacked(value)
     if value == {}:
         return []
     items = [value] if isinstance(value, str) else value
-    return [v for v in items if _said(v)] if isinstance(items, list | tuple) else items
+    return [v for v in items if said(v)] if isinstance(items, list | tuple) else items
 
 
 def _pairs(value: Any) -> Any:
     """Options as an object mean the same as a list of names and values."""
-    value = _unpacked(value)
+    value = unpacked(value)
     if isinstance(value, Mapping) and not {"name", "value"} <= set(value):
         value = [{"name": name, "value": item} for name, item in value.items()]
     elif isinstance(value, Mapping):
         value = [value]
     if not isinstance(value, list | tuple):
         return value
-    return [v for v in value if (_said(v.get("value", v)) if isinstance(v, Mapping) else _said(v))]
+    return [v for v in value if (said(v.get("value", v)) if isinstance(v, Mapping) else said(v))]
 
 
 def _weights(value: Any) -> Any:
     """LoRAs as {air: strength} mean the same as a list."""
-    value = _unpacked(value)
+    value = unpacked(value)
     if isinstance(value, Mapping) and "air" not in value:
         value = [{"air": air, "strength": strength} for air, strength in value.items()]
     elif isinstance(value, Mapping):
@@ -92,11 +93,11 @@ def _weights(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         return value
     return [
-        {n: part for n, part in v.items() if n == "air" or _said(part)}
+        {n: part for n, part in v.items() if n == "air" or said(part)}
         if isinstance(v, Mapping)
         else v
         for v in value
-        if (_said(v.get("air", v)) if isinstance(v, Mapping) else _said(v))
+        if (said(v.get("air", v)) if isinstance(v, Mapping) else said(v))
     ]
 
 
@@ -144,7 +145,7 @@ class Arguments(BaseModel):
         if not isinstance(values, Mapping):
             return values
         optional = {n for n, f in cls.model_fields.items() if not f.is_required()}
-        return {n: v for n, v in values.items() if n not in optional or _said(v)}
+        return {n: v for n, v in values.items() if n not in optional or said(v)}
 
 
 class EstimateImage(Arguments):

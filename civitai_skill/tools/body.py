@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from civitai_skill.bodies import taken
-from civitai_skill.client import AsyncCivitai
 from civitai_skill.delivery import looked_at
 from civitai_skill.errors import StillRunning
 from civitai_skill.scalars import Text, Whole
-from civitai_skill.tools.answers import Result, running
+from civitai_skill.tools.answers import Result, running, still, told
 from civitai_skill.tools.arguments import (
     WAIT,
     Arguments,
-    GenerateImage,
     IncludeImage,
     Seconds,
+    said,
+    unpacked,
 )
-from civitai_skill.tools.fixed import PURPOSE
+from civitai_skill.tools.fixed import PURPOSE, Fixed
 from civitai_skill.tools.reading import read
-from civitai_skill.tools.toolbox import Toolbox
-from civitai_skill.workflow import Workflow
+from civitai_skill.tools.registry import Steps, seen
 
 NAME = "civitai_generate_image"
-#: The only step that gives words.
-_WORDS = "promptEnhancement"
 
 DESCRIPTION = (
     "Instead of prompt and its settings, for experts: a whole workflow template of the service's "
@@ -38,61 +36,57 @@ DESCRIPTION = (
 class GenerateBody(Arguments):
     """What may be said with a body."""
 
-    body: dict[str, Any]
+    body: Annotated[dict[str, Any], BeforeValidator(unpacked)]
     max_buzz: Annotated[Whole, Field(ge=0)] | None = None
     wait_seconds: Seconds = WAIT
     estimate_only: bool = False
     folder: Text | None = None
-    include_image: IncludeImage = GenerateImage.model_fields["include_image"].default
+    include_image: IncludeImage = "no"
 
 
-def given_body(box: Toolbox, client: AsyncCivitai, arguments: Any) -> GenerateBody | None:
-    """The arguments, where they hold a body. Raises RequestInvalid."""
-    if not isinstance(arguments, dict) or arguments.get("body") is None:
+def given_body(
+    models: Mapping[str, type[Arguments]], name: str, raw: Mapping[str, Any]
+) -> GenerateBody | None:
+    """The arguments, where they hold a body and tool `name` takes one. Raises RequestInvalid."""
+    fields = models[name].model_fields
+    if "body" not in fields or not said(raw.get("body")):
         return None
-    given = read({NAME: GenerateBody}, NAME, arguments)
-    assert isinstance(given, GenerateBody)
-    taken(given.body, box.fixed.sources(client.settings.base_url))
-    return given
+    # Some hosts fill in every argument; what is as if left out is left out.
+    kept = {
+        n: value
+        for n, value in raw.items()
+        if n in GenerateBody.model_fields
+        or n not in fields
+        or (said(value) and value != fields[n].default)
+    }
+    kept.setdefault("include_image", fields["include_image"].default)
+    found = read({NAME: GenerateBody}, NAME, kept)
+    assert isinstance(found, GenerateBody)
+    return found
 
 
-async def priced(box: Toolbox, client: AsyncCivitai, given: GenerateBody) -> Result:
-    """The service's price for a body. Spends nothing."""
-    quote = await client.estimate_body(given.body)
-    limit = box.fixed.limit(given.max_buzz)
+def steps(fixed: Fixed, given: GenerateBody) -> Steps:
+    """What civitai_generate_image does with a body."""
+    body = taken(given.body, fixed.sources(fixed.service))
+    out, limit = fixed.folder(given.folder), fixed.limit(given.max_buzz)
+    if given.estimate_only:
+        return (yield from _priced(body, limit))
+    rules: dict[str, Any] = {"max_buzz": limit, "purpose": PURPOSE, "tell": fixed.tell}
+    try:
+        if given.wait_seconds == 0:
+            workflow = yield lambda client: client.submit_body(body, **rules)
+            return running(looked_at(workflow))
+        generation = yield lambda client: client.generate_body(
+            body, out=out, timeout=given.wait_seconds, **rules
+        )
+    except StillRunning as error:
+        return still(error)
+    small = yield from seen(given.include_image, generation)
+    return Result(told(generation), generation, small)
+
+
+def _priced(body: Mapping[str, Any], limit: int) -> Steps:
+    quote = yield lambda client: client.estimate_body(body)
     within = quote.total is not None and quote.total <= limit
     data = {"buzz": quote.total, "enough_buzz": not quote.insufficient_buzz}
     return Result({**data, "within_limit": within, "limit": limit}, quote)
-
-
-async def bought(box: Toolbox, client: AsyncCivitai, given: GenerateBody) -> Workflow:
-    """Price it, hold the price against the limit, submit it."""
-    box.fixed.folder(given.folder)  # refuse before paying
-    limit = box.fixed.limit(given.max_buzz)
-    return await client.submit_body(given.body, max_buzz=limit, purpose=PURPOSE)
-
-
-def looking(workflow: Workflow, given: GenerateBody) -> dict[str, Any]:
-    """The arguments that look at what was bought as the caller wanted it."""
-    return {
-        "id": workflow.id,
-        "wait_seconds": given.wait_seconds,
-        "folder": given.folder,
-        "include_image": given.include_image,
-    }
-
-
-def gives_words(given: GenerateBody) -> bool:
-    """Does no step of it make a picture?"""
-    return all(step.get("$type") == _WORDS for step in given.body["steps"])
-
-
-async def words(client: AsyncCivitai, workflow: Workflow, given: GenerateBody) -> Result:
-    """Wait for a workflow that gives words, and tell them."""
-    try:
-        done = await client.wait(workflow, timeout=given.wait_seconds)
-    except StillRunning as error:
-        return running(looked_at(error.workflow))
-    outputs = [step.get("output") for step in done.raw.get("steps", [])]
-    data = {"id": done.id, "status": done.status, "buzz": done.cost.total, "outputs": outputs}
-    return Result(data, done)

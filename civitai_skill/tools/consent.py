@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio.to_thread
 
+from civitai_skill.bodies import taken
 from civitai_skill.client import AsyncCivitai
 from civitai_skill.errors import (
     ApiError,
@@ -18,7 +19,7 @@ from civitai_skill.errors import (
 from civitai_skill.tools.answers import Result
 from civitai_skill.tools.arguments import GenerateImage, SubmitImage
 from civitai_skill.tools.body import given_body
-from civitai_skill.tools.reading import read
+from civitai_skill.tools.reading import as_object, read
 from civitai_skill.tools.registry import decided_of
 from civitai_skill.tools.toolbox import Toolbox
 
@@ -35,12 +36,13 @@ async def to_agree(
     price: without it nobody can agree.
     """
     try:
-        body = given_body(box, client, arguments)
+        body = given_body(box.models, name, as_object(arguments))
         if body is not None:
             limit = box.fixed.limit(body.max_buzz)
             price = None
             if not body.estimate_only:
-                price = (await client.estimate_body(body.body)).total
+                checked = taken(body.body, box.fixed.sources(box.fixed.service))
+                price = (await client.estimate_body(checked)).total
         else:
             given = read(box.models, name, arguments)
             assert isinstance(given, SubmitImage)

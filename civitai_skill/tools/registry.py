@@ -26,6 +26,7 @@ from civitai_skill.tools.answers import (
     next_call,
     row,
     running,
+    still,
     thumbnails,
     told,
 )
@@ -95,8 +96,8 @@ def _generate(fixed: Fixed, given: GenerateImage) -> Steps:
             request, out=out, timeout=given.wait_seconds, **buying
         )
     except StillRunning as error:
-        return _still(error)
-    small = yield from _seen(given.include_image, generation)
+        return still(error)
+    small = yield from seen(given.include_image, generation)
     return Result(told(generation), generation, small)
 
 
@@ -105,14 +106,8 @@ def _submit(fixed: Fixed, given: SubmitImage) -> Steps:
     try:
         workflow = yield lambda client: client.submit(request, **fixed.buying(given))
     except StillRunning as error:
-        return _still(error)
+        return still(error)
     return running(looked_at(workflow))
-
-
-def _still(error: StillRunning) -> Result:
-    if error.result is not None:
-        return running(error.result)
-    return running(looked_at(error.workflow), already=True)
 
 
 def _estimate(fixed: Fixed, given: EstimateImage) -> Steps:
@@ -165,14 +160,16 @@ def _get(fixed: Fixed, given: GetImage) -> Steps:
             workflow = error.workflow
     if not workflow.done:
         return running(looked_at(workflow))
-    if not any(image.deliverable for image in workflow.images):
+    empty = not any(image.deliverable for image in workflow.images)
+    if empty and (workflow.wanted or workflow.status != "succeeded"):
         raise workflow_failed(looked_at(workflow), workflow.wanted)
     generation = yield lambda client: client.download(workflow, out)
-    small = yield from _seen(given.include_image, generation)
+    small = yield from seen(given.include_image, generation)
     return Result(told(generation), generation, small)
 
 
-def _seen(asked: str, generation: Any) -> Generator[Local, Any, tuple[Thumbnail, ...]]:
+def seen(asked: str, generation: Any) -> Generator[Local, Any, tuple[Thumbnail, ...]]:
+    """The pictures, small, where that was asked for."""
     if asked != "thumbnail":
         return ()
     small: tuple[Thumbnail, ...] = yield Local(partial(thumbnails, generation.paths))

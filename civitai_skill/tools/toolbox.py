@@ -15,6 +15,8 @@ from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInva
 from civitai_skill.events import Tell
 from civitai_skill.tools.answers import Result, failure
 from civitai_skill.tools.arguments import Arguments
+from civitai_skill.tools.body import given_body
+from civitai_skill.tools.body import steps as body_steps
 from civitai_skill.tools.fixed import Fixed, fixed
 from civitai_skill.tools.reading import as_object, in_its_words, read
 from civitai_skill.tools.registry import BY_NAME, DEFAULT, GET, Local, Steps, Tool
@@ -102,9 +104,13 @@ class Toolbox:
 
     def _steps(self, name: str, arguments: Any, tell: Tell | None = None) -> Steps:
         tool = find(name, self.tools)
-        given: Arguments = read(self.models, tool.name, as_object(arguments))
+        raw, fixed = as_object(arguments), replace(self.fixed, tell=tell)
+        body = given_body(self.models, tool.name, raw)
+        if body is not None:
+            return (yield from body_steps(fixed, body))
+        given: Arguments = read(self.models, tool.name, raw)
         try:
-            return (yield from tool.steps(replace(self.fixed, tell=tell), given))
+            return (yield from tool.steps(fixed, given))
         except RequestInvalid as error:
             raise in_its_words(error, given) from None
 

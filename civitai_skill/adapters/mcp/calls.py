@@ -17,7 +17,6 @@ from civitai_skill.delivery import Generation, Picture
 from civitai_skill.desk import Desk
 from civitai_skill.errors import CivitaiError
 from civitai_skill.events import Event, Submitted, Submitting, Tell
-from civitai_skill.tools import body as bodies
 from civitai_skill.tools import consent
 from civitai_skill.tools.answers import Result, failure
 from civitai_skill.tools.toolbox import Toolbox, find
@@ -83,7 +82,7 @@ class Caller:
                 return _answer(consent.declined(price))
             arguments = {**arguments, "max_buzz": price}  # no more than was agreed to
         async with _progress(context) as tell:
-            return _answer(await self._bought(tool.name, arguments, tell))
+            return _answer(await self.desk.kept(self._bought(tool.name, arguments, tell)))
 
     # -- what only looks -----------------------------------------------------------------------
     async def _looked(self, name: str, arguments: dict[str, Any], tell: Tell) -> Result:
@@ -94,20 +93,6 @@ class Caller:
 
     # -- what buys -----------------------------------------------------------------------------
     async def _bought(self, name: str, arguments: dict[str, Any], tell: Tell) -> Result:
-        try:
-            given = bodies.given_body(self.box, self.desk.client, arguments)
-            if given is None:
-                return await self.desk.kept(self._shaped(name, arguments, tell))
-            if given.estimate_only:
-                return await bodies.priced(self.box, self.desk.client, given)
-            workflow = await self.desk.kept(bodies.bought(self.box, self.desk.client, given))
-            if bodies.gives_words(given):
-                return await bodies.words(self.desk.client, workflow, given)
-            return await self._looked(_GET, bodies.looking(workflow, given), tell)
-        except CivitaiError as error:
-            return failure(error, self.box.fixed.max_buzz)
-
-    async def _shaped(self, name: str, arguments: dict[str, Any], tell: Tell) -> Result:
         """Run to the end; when the server ends first, come back with the id once it is known."""
         known: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
 
