@@ -255,7 +255,44 @@ async def test_at_the_end_of_the_server_a_waiting_call_comes_back_with_its_handl
             await asyncio.sleep(0.01)
         client.desk.stopping.set()
         told = (await asyncio.wait_for(call, 5)).structured_content
-        assert told["next"] == {"tool": GET, "arguments": {"id": told["id"], "wait_seconds": 60}}
+        assert told["next"] == {"tool": GET, "arguments": {"id": told["id"], "wait_seconds": 45}}
+
+
+async def test_at_the_end_a_call_that_went_on_with_a_purchase_has_its_handle_too(
+    open_client: Open, sandbox: Sandbox
+) -> None:
+    arguments = {"prompt": "a fox [sandbox:slow=60]"}
+    async with open_client(mode="legacy") as client:
+        first = await client.call_tool(GENERATE, {**arguments, "wait_seconds": 0.05})
+        call = asyncio.ensure_future(client.call_tool(GENERATE, arguments))
+        while not client.desk.under_way:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        client.desk.stopping.set()
+        told = (await asyncio.wait_for(call, 5)).structured_content
+        assert told["id"] == first.structured_content["id"]
+    assert charged(sandbox) == PRICE
+
+
+async def test_at_the_end_nothing_more_is_bought_and_nobody_is_asked(
+    open_client: Open, sandbox: Sandbox
+) -> None:
+    async with open_client(mode="legacy", answer="never", ask_above=0) as client:
+        call = asyncio.ensure_future(client.call_tool(GENERATE, {"prompt": "a fox"}))
+        while not client.asked:
+            await asyncio.sleep(0.01)
+        client.desk.stopping.set()
+        told = error_of(await asyncio.wait_for(call, 5))
+        assert "about to end" in told["error"]
+        late = error_of(await client.call_tool(GENERATE, {"prompt": "a fox"}))
+        assert (late["code"], late["buzz_spent"]) == ("transport", "no")
+    assert charged(sandbox) == 0
+
+
+async def test_a_yes_without_a_form_is_a_yes(open_client: Open, sandbox: Sandbox) -> None:
+    async with open_client(mode="legacy", answer="accept-bare", ask_above=0) as client:
+        result = await client.call_tool(GENERATE, {"prompt": "a fox"})
+        assert result.structured_content["status"] == "succeeded"
 
 
 def test_one_yes_is_for_one_purchase() -> None:

@@ -129,7 +129,6 @@ async def test_the_end_over_http_gives_the_handle_and_keeps_what_is_paid(
 ) -> None:
     server = start("mcp", "--http", home=tmp_path)
     async with Client(server.address, mode="legacy") as client:
-        await client.list_tools()  # else the client asks for the schemas when the answer comes
         call = asyncio.ensure_future(client.call_tool(GENERATE, SLOW))
         while not charged(tmp_path / "home"):
             await asyncio.sleep(0.05)

@@ -92,7 +92,7 @@ def test_a_short_wait_ends_with_the_id_and_the_exact_next_call(call: Callable[..
     following = first.data["next"]
     assert following == {
         "tool": GET,
-        "arguments": {"id": first.data["id"], "wait_seconds": 60},
+        "arguments": {"id": first.data["id"], "wait_seconds": 45},
     }
     done = call(following["tool"], **following["arguments"])
     assert done.data["status"] == "succeeded"

@@ -43,6 +43,9 @@ BODY_SECONDS = 20.0
 #: that it is they who close it, and no request meets a connection that is just being closed.
 KEEP_ALIVE = 75
 
+#: Seconds after an answer in which a client may ask once more when the server is to end.
+_COMING_BACK = 0.5
+
 
 @dataclass(frozen=True)
 class Door:
@@ -213,11 +216,10 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 
 class Turnstile:
-    """Counts who is inside, and lets nobody in once the server is to end."""
+    """Counts who is inside."""
 
-    def __init__(self, app: App, stopping: asyncio.Event) -> None:
+    def __init__(self, app: App) -> None:
         self._app = app
-        self._stopping = stopping
         self._inside = 0
         self._empty = asyncio.Event()
 
@@ -225,9 +227,6 @@ class Turnstile:
         # A GET may be a stream that nothing but the end of the server ends, and it buys nothing.
         if scope["type"] != "http" or scope["method"] == "GET":
             await self._app(scope, receive, send)
-            return
-        if self._stopping.is_set():
-            await _answer(send, _Refused(503, "stopping", "This server is about to end."))
             return
         self._inside += 1
         try:
@@ -238,11 +237,17 @@ class Turnstile:
                 self._empty.set()
 
     async def emptied(self, seconds: float) -> None:
-        """Wait until nobody is inside, at most so long."""
-        self._empty.clear()
-        if self._inside:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), seconds)
+        """Wait until nobody is inside, at most so long.
+
+        Whoever has an answer may have to ask something to read it (an MCP client asks for the
+        tools' schemas), so those who come back soon are waited for, too.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._inside:
+                    self._empty.clear()
+                    await self._empty.wait()
+                    await asyncio.sleep(_COMING_BACK)
 
 
 async def _answer(send: Send, refused: _Refused) -> None:
@@ -281,7 +286,7 @@ def serve(app: App, door: Door, desk: Desk, name: str, path: str = "") -> None:
     listener = _listener(door)
     host, port = listener.getsockname()[:2]
     address = f"http://{_bracketed(host)}:{port}{path}"
-    turnstile = Turnstile(app, desk.stopping)
+    turnstile = Turnstile(app)
     config = uvicorn.Config(
         turnstile,
         access_log=False,

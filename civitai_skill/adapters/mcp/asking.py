@@ -11,18 +11,14 @@ from typing import Any, Literal
 
 from mcp.server.mcpserver import Context
 from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
-from pydantic import BaseModel
 
 from civitai_skill.tools.consent import question
 
 Said = Literal["yes", "no"]
 _KEY = "agree"
 _MODERN = "2026-07-28"
+#: A form without fields: to accept is to agree.
 _NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
-
-
-class _Nothing(BaseModel):
-    """No fields: to accept is to agree."""
 
 
 def can_ask(context: Context[Any, Any]) -> bool:
@@ -61,7 +57,10 @@ async def ask(context: Context[Any, Any], price: int) -> Said | InputRequiredRes
         return InputRequiredResult(
             input_requests={_KEY: request}, request_state=f"{price}:{secrets.token_hex(8)}"
         )
-    answer = await context.elicit(text, _Nothing)
+    # Not context.elicit: that wants content, and many clients send none for a form without fields.
+    answer = await context.session.elicit_form(
+        text, _NOTHING, related_request_id=context.request_id
+    )
     return "yes" if answer.action == "accept" else "no"
 
 

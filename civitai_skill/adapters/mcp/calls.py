@@ -13,14 +13,14 @@ from mcp.types import CallToolResult, ContentBlock, ImageContent, InputRequiredR
 
 from civitai_skill.adapters.mcp import asking, shelf
 from civitai_skill.adapters.mcp.words import told
-from civitai_skill.delivery import Generation, Picture
-from civitai_skill.desk import Desk
-from civitai_skill.errors import CivitaiError
-from civitai_skill.events import Event, Submitted, Submitting, Tell
+from civitai_skill.delivery import Generation, Picture, looked_at
+from civitai_skill.desk import Desk, ending
+from civitai_skill.errors import CivitaiError, TransportFailed
+from civitai_skill.events import Event, Resumed, Submitted, Submitting, Tell
 from civitai_skill.tools import consent
-from civitai_skill.tools.answers import Result, failure
+from civitai_skill.tools.answers import Result, failure, running
 from civitai_skill.tools.toolbox import Toolbox, find
-from civitai_skill.workflow import Progress
+from civitai_skill.workflow import Progress, Workflow
 
 _GET = "civitai_get_image"
 
@@ -58,62 +58,101 @@ class Caller:
         try:
             tool = find(name, self.box.tools)
         except CivitaiError as error:
-            return _answer(failure(error, self.box.fixed.max_buzz))
+            return _answer(self._failure(error))
         if not tool.spends:
             async with _progress(context) as tell:
                 return _answer(await self._looked(tool.name, arguments, tell))
-        before = self._agreements.before(context)
-        price = None if before is None else before[0]
-        said = None if before is None else before[1]
-        if before is None and asking.can_ask(context):
-            try:
-                price = await consent.to_agree(
-                    self.box, self.desk.client, tool.name, arguments, self._ask_above
-                )
-            except CivitaiError as error:
-                return _answer(failure(error, self.box.fixed.max_buzz))
-            if price is not None:
-                answer = await asking.ask(context, price)
-                if isinstance(answer, InputRequiredResult):
-                    return answer
-                said = answer
-        if price is not None:
-            if said == "no":
-                return _answer(consent.declined(price))
-            arguments = {**arguments, "max_buzz": price}  # no more than was agreed to
-        async with _progress(context) as tell:
-            return _answer(await self.desk.kept(self._bought(tool.name, arguments, tell)))
+        try:
+            agreed = await self.desk.unless(self._agreed(tool.name, arguments, context))
+        except CivitaiError as error:
+            return _answer(self._failure(error))
+        if isinstance(agreed, InputRequiredResult):
+            return agreed
+        if isinstance(agreed, Result):
+            return _answer(agreed)
+        try:
+            async with _progress(context) as tell:
+                # Nobody came to agree because the server ends: then the desk takes nothing on.
+                bought = self._bought(tool.name, agreed or arguments, tell)
+                return _answer(await self.desk.kept(bought))
+        except TransportFailed as error:
+            return _answer(self._failure(error))
+
+    def _failure(self, error: CivitaiError) -> Result:
+        return failure(error, self.box.fixed.max_buzz)
 
     # -- what only looks -----------------------------------------------------------------------
     async def _looked(self, name: str, arguments: dict[str, Any], tell: Tell) -> Result:
         if name != _GET:
             return await self.box.acall(name, arguments)
-        found = await self.desk.unless(self.box.acall(name, arguments, tell=tell))
-        return found or await self.box.acall(name, {**arguments, "wait_seconds": 0})
+        try:
+            return await self.desk.looked(
+                self.box.acall(name, arguments, tell=tell),
+                lambda: self.box.acall(name, {**arguments, "wait_seconds": 0}),
+            )
+        except CivitaiError as error:
+            return self._failure(error)
 
     # -- what buys -----------------------------------------------------------------------------
+    async def _agreed(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any]
+    ) -> dict[str, Any] | Result | InputRequiredResult:
+        """The arguments to go on with: nobody pays more than the user agreed to."""
+        price, said = self._agreements.before(context) or (None, None)
+        if price is None and asking.can_ask(context):
+            price = await consent.to_agree(
+                self.box, self.desk.client, name, arguments, self._ask_above
+            )
+            if price is not None:
+                answer = await asking.ask(context, price)
+                if isinstance(answer, InputRequiredResult):
+                    return answer
+                said = answer
+        if price is None:
+            return arguments
+        return consent.declined(price) if said == "no" else {**arguments, "max_buzz": price}
+
     async def _bought(self, name: str, arguments: dict[str, Any], tell: Tell) -> Result:
-        """Run to the end; when the server ends first, come back with the id once it is known."""
-        known: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        """Run to the end. When the server ends first, come back with what is known by then."""
+        way = _Way(tell)
+        work = asyncio.ensure_future(self.box.acall(name, arguments, tell=way.hear))
+        end = asyncio.ensure_future(way.ended(self.desk.stopping))
+        try:
+            await asyncio.wait([work, end], return_when=asyncio.FIRST_COMPLETED)
+            return work.result() if work.done() else end.result() or self._failure(ending())
+        finally:
+            for task in (work, end):
+                task.cancel()
+            await asyncio.gather(work, end, return_exceptions=True)
 
-        def hear(event: Event) -> None:
-            if isinstance(event, Submitted) and not known.done():
-                known.set_result(event.workflow.id)
-            tell(event)
 
-        async def ending() -> str | None:
-            await self.desk.stopping.wait()
-            return await known
+class _Way:
+    """How far a purchase has come, by what it tells."""
 
-        work = asyncio.ensure_future(self.box.acall(name, arguments, tell=hear))
-        end = asyncio.ensure_future(ending())
-        await asyncio.wait([work, end], return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            end.cancel()
-            return work.result()
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
-        return await self.box.acall(_GET, {"id": end.result(), "wait_seconds": 0})
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._sending = False
+        self._handle: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+    def hear(self, event: Event) -> None:
+        if isinstance(event, Submitting):
+            self._sending = True
+        elif isinstance(event, Submitted):
+            self._found(running(looked_at(event.workflow)))
+        elif isinstance(event, Resumed) and event.run.workflow is not None:
+            workflow = Workflow(event.run.workflow, "unknown")
+            self._found(running(looked_at(workflow), already=True))
+        self._tell(event)
+
+    def _found(self, handle: Result) -> None:
+        if not self._handle.done():
+            self._handle.set_result(handle)
+
+    async def ended(self, stopping: asyncio.Event) -> Result | None:
+        """Once the server is to end: the handle of what was bought, as soon as it is known; None
+        where nothing was sent yet."""
+        await stopping.wait()
+        return await self._handle if self._sending or self._handle.done() else None
 
 
 def _answer(result: Result) -> CallToolResult:

@@ -154,8 +154,8 @@ async def get(request: Request, id: WorkflowId, wait: Wait = 0) -> Response:
     """Look at a workflow, after waiting for its end where that is asked for."""
     desk: Desk = request.app.state.desk
     async with _caller(request) as gone:
-        found = await desk.unless(desk.client.get(id, wait=wait), gone)
-    return _told(found or await desk.client.get(id))
+        look = desk.client.get
+        return _told(await desk.looked(look(id, wait=wait), lambda: look(id), gone))
 
 
 @router.delete(

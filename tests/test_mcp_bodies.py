@@ -1,0 +1,198 @@
+"""Bodies of the service's own form, bought by a tool: once, kept open, and never lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from civitai_skill import Civitai
+from civitai_skill.errors import RequestInvalid, WorkflowFailed
+from civitai_skill.exchange import Retry
+from civitai_skill.sandbox import Fault, Sandbox
+from tests.hosts import (
+    GENERATE,
+    GET,
+    PRICE,
+    TEMPLATE,
+    Open,
+    charged,
+    error_of,
+    fresh_sandbox,
+    opener,
+)
+
+WORDS: dict[str, Any] = {
+    "$type": "promptEnhancement",
+    "input": {"ecosystem": "flux2", "prompt": "a fox"},
+}
+
+
+def slow(seconds: float) -> dict[str, Any]:
+    """The template, taking its time."""
+    body: dict[str, Any] = json.loads(json.dumps(TEMPLATE))
+    body["steps"][0]["input"]["prompt"] = f"a fox [sandbox:slow={seconds}]"
+    return body
+
+
+@pytest.fixture
+def sandbox() -> Sandbox:
+    return fresh_sandbox()
+
+
+@pytest.fixture
+def open_client(sandbox: Sandbox, tmp_path: Path) -> Open:
+    return opener(sandbox, tmp_path)
+
+
+def client(sandbox: Sandbox, tmp_path: Path) -> Civitai:
+    return Civitai(sandbox=sandbox, home=tmp_path / "home", retry=Retry(tries=1))
+
+
+# -- what is paid is never lost --------------------------------------------------------------------
+@pytest.mark.parametrize("status", [503, 404])
+@pytest.mark.parametrize("wait", [0, 5])
+async def test_a_look_that_fails_after_the_purchase_loses_nothing(
+    open_client: Open, sandbox: Sandbox, status: int, wait: int
+) -> None:
+    sandbox.script(Fault("get", "status", status=status, times=None))
+    arguments = {"body": slow(0.3), "wait_seconds": wait}
+    async with open_client() as caller:
+        result = await caller.call_tool(GENERATE, arguments)
+        if wait:
+            told = error_of(result)
+            assert told["buzz_spent"] == "yes"
+        else:
+            told = result.structured_content
+            assert "Do not submit it again" in told["message"]
+        assert told["id"]
+        sandbox.clear()
+        again = await caller.call_tool(GENERATE, {**arguments, "wait_seconds": 5})
+        assert again.structured_content["status"] == "succeeded"
+    assert charged(sandbox) == (PRICE if wait else 2 * PRICE)
+
+
+async def test_a_folder_that_can_t_be_used_is_refused_before_paying(
+    open_client: Open, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "taken").write_text("a file")
+    async with open_client() as caller:
+        told = error_of(await caller.call_tool(GENERATE, {"body": TEMPLATE, "folder": "taken"}))
+        assert told["buzz_spent"] == "no"
+    assert charged(sandbox) == 0
+
+
+async def test_a_caller_who_gives_up_goes_on_with_the_same_body(
+    open_client: Open, sandbox: Sandbox
+) -> None:
+    arguments = {"body": slow(0.5), "wait_seconds": 0.1}
+    async with open_client() as caller:
+        first = (await caller.call_tool(GENERATE, arguments)).structured_content
+        second = await caller.call_tool(GENERATE, {**arguments, "wait_seconds": 5})
+        assert second.structured_content["id"] == first["id"]
+        assert second.structured_content["status"] == "succeeded"
+    assert charged(sandbox) == PRICE
+
+
+async def test_three_calls_at_once_buy_a_body_once(open_client: Open, sandbox: Sandbox) -> None:
+    async with open_client() as caller:
+        calls = (caller.call_tool(GENERATE, {"body": slow(0.3)}) for _ in range(3))
+        results = await asyncio.gather(*calls)
+    assert charged(sandbox) == PRICE
+    assert not any(result.is_error for result in results), results
+
+
+async def test_a_key_that_comes_twice_at_once_counts_once(
+    open_client: Open, sandbox: Sandbox
+) -> None:
+    body = {**TEMPLATE, "externalId": "mine"}
+    sandbox.script(Fault("submit", "stall", seconds=0.2))
+    async with open_client(budget=PRICE) as caller:
+        calls = (caller.call_tool(GENERATE, {"body": body}) for _ in range(2))
+        await asyncio.gather(*calls)
+        assert caller.desk.purse.spent == PRICE
+        told = error_of(await caller.call_tool(GENERATE, {"prompt": "another"}))
+        assert told["code"] == "over_budget"
+    assert charged(sandbox) == PRICE
+
+
+def test_resume_brings_a_body_s_pictures_home(sandbox: Sandbox, tmp_path: Path) -> None:
+    with client(sandbox, tmp_path) as buyer:
+        with pytest.raises(TimeoutError):
+            buyer.generate_body(slow(0.3), out=tmp_path / "out", timeout=0)
+        assert buyer.ledger is not None
+        (run,) = buyer.ledger.unfinished()
+        assert len(buyer.resume(run).paths) == 1
+        assert buyer.ledger.unfinished() == []
+    assert charged(sandbox) == PRICE
+
+
+def test_a_program_may_want_the_same_body_several_times(sandbox: Sandbox, tmp_path: Path) -> None:
+    with client(sandbox, tmp_path) as buyer:
+        assert buyer.submit_body(TEMPLATE).id != buyer.submit_body(TEMPLATE).id
+        with pytest.raises(RequestInvalid, match="engine"):
+            buyer.submit_body(TEMPLATE, engine="sdxl")  # type: ignore[call-arg]
+    assert charged(sandbox) == 2 * PRICE
+
+
+# -- steps that give words -------------------------------------------------------------------------
+async def test_words_that_take_long_are_fetched_by_their_handle(
+    open_client: Open, sandbox: Sandbox
+) -> None:
+    step = {**WORDS, "input": {**WORDS["input"], "prompt": "a fox [sandbox:slow=0.4]"}}
+    async with open_client() as caller:
+        first = (
+            await caller.call_tool(GENERATE, {"body": {"steps": [step]}, "wait_seconds": 0.05})
+        ).structured_content
+        assert first["next"]["tool"] == GET
+        found = await caller.call_tool(GET, {"id": first["id"], "wait_seconds": 5})
+        assert found.structured_content["status"] == "succeeded"
+        assert found.structured_content["outputs"]
+        assert caller.desk.purse.unfinished() == []
+
+
+@pytest.mark.parametrize("fate", ["failed", "expired", "canceled"])
+async def test_words_that_did_not_come_are_an_error_with_its_reason(
+    open_client: Open, sandbox: Sandbox, fate: str
+) -> None:
+    step = {**WORDS, "input": {**WORDS["input"], "prompt": f"x [sandbox:{fate}]"}}
+    async with open_client() as caller:
+        told = error_of(await caller.call_tool(GENERATE, {"body": {"steps": [step]}}))
+        assert (told["code"], told["buzz_spent"]) == (WorkflowFailed.code, "no")
+        assert f"ended as {fate}" in told["error"]
+
+
+async def test_a_picture_s_words_are_told_beside_it(open_client: Open) -> None:
+    body = {**TEMPLATE, "steps": [*TEMPLATE["steps"], WORDS]}
+    async with open_client() as caller:
+        told = (await caller.call_tool(GENERATE, {"body": body})).structured_content
+        assert (len(told["images"]), len(told["outputs"])) == (1, 1)
+
+
+# -- how it is said --------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "more",
+    [{"prompt": None, "engine": "", "images": [], "quantity": 1}, {"seed": "null"}],
+    ids=["left out", "a placeholder"],
+)
+@pytest.mark.parametrize("as_text", [True, False])
+async def test_hosts_that_fill_in_every_argument_are_understood(
+    open_client: Open, more: dict[str, Any], as_text: bool
+) -> None:
+    body = json.dumps(TEMPLATE) if as_text else TEMPLATE
+    async with open_client() as caller:
+        result = await caller.call_tool(GENERATE, {"body": body, "estimate_only": True, **more})
+        assert result.structured_content["buzz"] == PRICE
+
+
+async def test_a_body_that_the_service_would_forget_is_refused(
+    open_client: Open, sandbox: Sandbox
+) -> None:
+    async with open_client() as caller:
+        told = error_of(await caller.call_tool(GENERATE, {"body": {**TEMPLATE, "ephemeral": True}}))
+        assert told["error"].startswith("ephemeral: the service would not keep what is paid for")
+    assert charged(sandbox) == 0
