@@ -194,7 +194,8 @@ class TransportFailed(CivitaiError):
 class ApiError(CivitaiError):
     """The service answered, and the answer was an error.
 
-    Attributes: `status` (HTTP), `reasons` (the service's own words), `trace_id`, `key`;
+    Attributes: `status` (HTTP), `reasons` (the service's own words), `fields` (the same by field,
+    where it named one), `trace_id`, `key`;
     `workflow_id` where the failed call was about a known workflow.
     """
 
@@ -213,10 +214,12 @@ class ApiError(CivitaiError):
         key: str | None = None,
         workflow_id: str | None = None,
         retry_after: float | None = None,
+        fields: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         super().__init__(message, hint=hint, spent=spent)
         self.status = status
         self.retry_after = retry_after
+        self.fields = fields or {}
         self.reasons = tuple(reasons)
         self.trace_id = trace_id
         self.key = key

@@ -125,6 +125,7 @@ def api_error(
         key=key,
         workflow_id=workflow_id,
         retry_after=retry_after(response),
+        fields=_by_field(body),
     )
 
 
@@ -168,6 +169,16 @@ def reasons_of(body: Any) -> list[str]:
     if not found and isinstance(body.get("title"), str):
         found.append(body["title"])
     return list(dict.fromkeys(found))
+
+
+def _by_field(body: Any) -> dict[str, list[str]]:
+    errors = body.get("errors") if isinstance(body, dict) else None
+    found: dict[str, list[str]] = {}
+    for name, texts in errors.items() if isinstance(errors, dict) else ():
+        told = [t for t in (texts if isinstance(texts, list) else [texts]) if isinstance(t, str)]
+        if told and name != "messages":
+            found[shown_reason(name)] = [shown_reason(text) for text in told]
+    return found
 
 
 def shown_reason(text: str) -> str:

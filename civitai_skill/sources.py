@@ -32,6 +32,7 @@ MAX_PIXELS = 100_000_000
 #: Up to here a source travels inside the body; above, it is uploaded first.
 INLINE_BYTES = 512 * 1024
 
+_FROM_AFAR = "an https URL or a data URL (data:image/png;base64,...)"
 ACCEPTED = "an https URL, a data URL (data:image/png;base64,...) or the path of a jpeg, png or webp"
 _MIMES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 
@@ -68,9 +69,12 @@ class SourcePolicy:
         if lowered.startswith(("https://", "http://")):
             if not self.private and not self.is_own(text) and _is_private(text):
                 why = "an address of this machine or a private network is not allowed here"
-                raise _refused(field, text, why)
+                raise self._refused(field, text, why)
         elif not self.local:
-            raise _refused(field, text, "files of this machine are not allowed here")
+            raise self._refused(field, text, "files of this machine are not allowed here")
+
+    def _refused(self, field: str, text: str, why: str) -> RequestInvalid:
+        return _refused(field, text, why, ACCEPTED if self.local else _FROM_AFAR)
 
     def is_own(self, text: str) -> bool:
         """Is it on the service's own host?"""
@@ -236,5 +240,5 @@ def _too_large(field: str, shown_as: str) -> RequestInvalid:
     return _refused(field, shown_as, f"larger than {MAX_BYTES // 2**20} MiB")
 
 
-def _refused(field: str, given: str, why: str) -> RequestInvalid:
-    return RequestInvalid(Problem(field, given, ACCEPTED, None, why))
+def _refused(field: str, given: str, why: str, accepted: str = ACCEPTED) -> RequestInvalid:
+    return RequestInvalid(Problem(field, given, accepted, None, why))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from civitai_skill.adapters.rest import readiness
 from civitai_skill.adapters.rest.app import IMAGE
 from civitai_skill.sandbox import Fault, Sandbox
 from tests.web import (
@@ -227,7 +228,10 @@ async def test_engines_are_listed_and_described(rest: Rest) -> None:
     assert "flux2" in told["detail"]
 
 
-async def test_health_tells_what_is_wrong(rest: Rest, sandbox: Sandbox) -> None:
+async def test_health_tells_what_is_wrong(
+    rest: Rest, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "KEPT", -1.0)
     web = rest()
     assert (await web.get("/health/live")).json()["status"] == "live"
     assert (await web.get("/health/ready")).json()["status"] == "ready"

@@ -20,9 +20,10 @@ from typing import Any
 
 import uvicorn
 
+from civitai_skill.adapters.patience import Connection
 from civitai_skill.config import Secret, caller_token
 from civitai_skill.desk import GRACE, Desk
-from civitai_skill.errors import ConfigError
+from civitai_skill.errors import ConfigError, shown
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -82,18 +83,25 @@ class Door:
     ) -> Door:
         """A door from the words of a command line. Raises ConfigError."""
         token = None if token_env is None else caller_token(token_env)
-        names = tuple(name.lower() for name in hosts)
-        return cls(host, port, token, names, tuple(origins), open_paths)
+        names = tuple(_without_port(name).lower() for name in hosts)
+        pages = tuple(_an_origin(origin) for origin in origins)
+        return cls(host, port, token, names, pages, open_paths)
 
     def knows_host(self, text: str) -> bool:
         """May a request be meant for this Host?"""
-        name = _without_port(text).lower()
-        return name in (*_LOOPBACK, _bracketed(self.host), *self.hosts)
+        return _without_port(text).lower() in self._names
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (*_LOOPBACK, _bracketed(self.host), *self.hosts)
 
     def knows_origin(self, text: str) -> bool:
-        """May a page of this Origin ask? Pages of the server itself may."""
+        """May a page of this Origin ask? Pages of the server itself may, also where another one
+        before it adds the encryption."""
+        text = text.lower()
         scheme, _, rest = text.partition("://")
-        return text in self.origins or (scheme == "http" and _without_port(rest) in _LOOPBACK)
+        own = scheme in ("http", "https") and _without_port(rest) in self._names
+        return own or text in self.origins
 
     def knows_token(self, header: str) -> bool:
         """Is it the token, or is none asked for?"""
@@ -109,6 +117,19 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _an_origin(text: str) -> str:
+    """An origin as browsers write it. Raises ConfigError."""
+    found = text.lower().rstrip("/")
+    scheme, mark, rest = found.partition("://")
+    if scheme not in ("http", "https") or not mark or not rest or set(rest) & set("/*?# @"):
+        raise ConfigError(
+            f"{shown(text)} is no origin.",
+            hint="Name each one as https://pages.example, with the port where it has one "
+            "(--cors-origin).",
+        )
+    return found
 
 
 def _bracketed(host: str) -> str:
@@ -145,7 +166,7 @@ class Guard:
             if "content-length" in headers or "transfer-encoding" in headers:
                 receive = _replayed(await self._body(headers, receive), receive)
         except _Refused as refused:
-            await _answer(send, refused)
+            await _answer(send, refused, self._readable_by(scope))
             return
         await self._app(scope, receive, send)
 
@@ -159,6 +180,11 @@ class Guard:
             return
         if not self._door.knows_token(headers.get("authorization", "")):
             raise _Refused(401, "token_refused", "Send `Authorization: Bearer TOKEN`.")
+
+    def _readable_by(self, scope: Message) -> bytes | None:
+        """The page that may read why it was refused, where pages of others may ask at all."""
+        origin: bytes = dict(scope["headers"]).get(b"origin", b"")
+        return origin if origin.decode("latin-1").lower() in self._door.origins else None
 
     async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
         told = headers.get("content-length", "")
@@ -250,7 +276,7 @@ class Turnstile:
                     await asyncio.sleep(_COMING_BACK)
 
 
-async def _answer(send: Send, refused: _Refused) -> None:
+async def _answer(send: Send, refused: _Refused, origin: bytes | None) -> None:
     """Say no, as application/problem+json (RFC 9457)."""
     content = json.dumps(problem(refused.status, refused.code, refused.detail)).encode()
     headers = [
@@ -258,6 +284,8 @@ async def _answer(send: Send, refused: _Refused) -> None:
         (b"content-length", str(len(content)).encode()),
         (b"connection", b"close"),
     ]
+    if origin is not None:
+        headers += [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
     if refused.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
@@ -289,6 +317,7 @@ def serve(app: App, door: Door, desk: Desk, name: str, path: str = "") -> None:
     turnstile = Turnstile(app)
     config = uvicorn.Config(
         turnstile,
+        http=Connection,
         access_log=False,
         log_level="warning",
         server_header=False,

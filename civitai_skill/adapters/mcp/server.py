@@ -114,7 +114,8 @@ def made(
     ask_above: int = ASK_ABOVE,
 ) -> Server:
     """A server on a desk; pictures go to `out`. See Toolbox for `local_files`."""
-    box = Toolbox(desk.client, out=out, local_files=local_files)
+    # Whoever reads an answer may stand in another folder than the server.
+    box = Toolbox(desk.client, out=Path(out).absolute(), local_files=local_files)
     box.models = widened(box.models)
     return Server(Caller(desk, box, ask_above))
 

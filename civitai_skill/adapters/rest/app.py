@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query
@@ -15,14 +15,15 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from civitai_skill import __version__
 from civitai_skill.adapters.http import App, Door, Guard, Message, Receive, Send
-from civitai_skill.adapters.rest import pages, problems
+from civitai_skill.adapters.rest import docs, pages, problems
 from civitai_skill.adapters.rest.metrics import MEDIA, Metrics
 from civitai_skill.adapters.rest.pages import PAGE, PROBLEM, WORKFLOW
 from civitai_skill.adapters.rest.problems import said
+from civitai_skill.adapters.rest.readiness import Readiness
 from civitai_skill.base import LONGEST_WAIT
 from civitai_skill.bodies import is_template, named, taken
 from civitai_skill.calls import aqueryimagegens
@@ -36,8 +37,9 @@ from civitai_skill.tools.arguments import ID
 from civitai_skill.workflow import Workflow
 
 IMAGE = "/v2/consumer/workflows/image"
-#: They tell nothing that is anybody's secret, and who asks them seldom has a token.
-OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
+#: They tell nothing that is anybody's secret, and who asks them (a monitor, a browser) seldom has a
+#: token to send.
+OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/docs", "/openapi.json"})
 KEY_HEADER = "Idempotency-Key"
 #: The door's name in the ledger.
 PURPOSE = "rest"
@@ -129,10 +131,12 @@ async def submit(
         workflow = await desk.kept(buy())
     async with _caller(request) as gone:
         if wait and not workflow.done and workflow.id is not None:
-            # It is paid for, so its id is told whatever becomes of this look.
-            with contextlib.suppress(CivitaiError):
+            try:
                 look = client.get(workflow.id, wait=wait)
                 workflow = await desk.unless(look, gone) or workflow
+            except CivitaiError as error:
+                # It is paid for, so its id is told whatever became of this look.
+                request.app.state.metrics.failed(error)
     return _told(workflow)
 
 
@@ -169,7 +173,8 @@ async def cancel(request: Request, id: WorkflowId) -> Response:
 
 # -- engines -------------------------------------------------------------------------------
 _engines = cache(list_engines)
-_engine = cache(describe_engine)
+# A name may be spelled in more ways than there are engines.
+_engine = lru_cache(maxsize=64)(describe_engine)
 
 
 @router.get("/engines", operation_id="listengines", summary="The engines", responses=PROBLEM)
@@ -199,13 +204,16 @@ async def live() -> dict[str, str]:
 @router.get("/health/ready", operation_id="ready", summary="Can it work", responses=PROBLEM)
 async def ready(request: Request) -> Any:
     """Say whether the service answers and takes the key."""
-    client = request.app.state.desk.client
-    health = await client.health()
+    state = request.app.state
+    health = await state.readiness.health()
     if not health.reachable or health.key_accepted is not True:
         raise ConfigError(f"Not ready. {health.detail or 'No Civitai key is set.'}")
+    if state.door.token is not None:
+        return {"status": "ready"}  # what stands behind is for those who have the token
+    settings = state.desk.client.settings
     return {
         "status": "ready",
-        "service": "the sandbox" if client.settings.sandbox else client.settings.base_url,
+        "service": "the sandbox" if settings.sandbox else settings.base_url,
     }
 
 
@@ -221,11 +229,26 @@ async def metrics(request: Request) -> Response:
     return Response(request.app.state.metrics.text(), media_type=MEDIA)
 
 
+@router.get("/docs", include_in_schema=False)
+async def page(request: Request) -> Response:
+    """Show the OpenAPI document to people."""
+    text = docs.page(request.app.openapi())
+    return HTMLResponse(text, headers={"Content-Security-Policy": docs.POLICY})
+
+
 # -- together ------------------------------------------------------------------------------
 def made(desk: Desk, door: Door) -> App:
     """The application behind its door; pages of the origins that the door knows may call it."""
-    app = FastAPI(redirect_slashes=False)
+    app = FastAPI(
+        title=pages.TITLE,
+        version=__version__,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.desk = desk
+    app.state.door = door
+    app.state.readiness = Readiness(desk.client)
     app.state.metrics = Metrics(lambda: desk.purse.spent)
     app.include_router(router)
     app.openapi = partial(pages.document, app)  # type: ignore[method-assign]

@@ -13,6 +13,8 @@ from civitai_skill.bodies import STEPS
 from civitai_skill.request import ImageRequest
 from civitai_skill.template import CURRENCIES, KEY, MAX_KEY
 
+TITLE = "Civitai image generation"
+
 _REF = "#/components/schemas/"
 _DESCRIPTION = """\
 Pictures from Civitai's image engines. Each purchase is priced first and refused above the limit.
@@ -152,7 +154,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document of an application; made once."""
     if app.openapi_schema is None:
         made = get_openapi(
-            title="Civitai image generation",
+            title=TITLE,
             version=__version__,
             description=_DESCRIPTION,
             routes=app.routes,
@@ -179,5 +181,11 @@ def document(app: FastAPI) -> dict[str, Any]:
             },
             "Problem": _PROBLEM_SCHEMA,
         }
+        if app.state.door.token is not None:
+            made["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            made["security"] = [{"token": []}]
+            for path in app.state.door.open_paths & made["paths"].keys():
+                for operation in made["paths"][path].values():
+                    operation["security"] = []
         app.openapi_schema = made
     return app.openapi_schema

@@ -44,16 +44,24 @@ _STATUS: tuple[tuple[type[CivitaiError], int], ...] = (
 )
 
 
+_AGAIN = (
+    "The service may have taken it. Send exactly the same request again: it goes on with this "
+    "purchase and can't pay twice. Another request could."
+)
+
+
 def refused(error: CivitaiError, status: int | None = None) -> Response:
     """An error of the tree as an answer; `status` where the place decides it."""
     told = explain(error)
     found = status or next((code for kind, code in _STATUS if isinstance(error, kind)), 502)
     out = problem(found, told.code, told.message, told.spent)
-    hint = without_commands(told.hint)
+    hint = _AGAIN if error.resumable else without_commands(told.hint)
     if hint:
         out["hint"] = hint
     if isinstance(error, RequestInvalid):
         out["errors"] = _by_field(error)
+    elif isinstance(error, ApiError) and error.fields:
+        out["errors"] = {name: list(texts) for name, texts in error.fields.items()}
     if isinstance(error, ApiError):
         out["upstream_status"] = error.status
     for name in ("id", "key", "price", "limit", "reasons", "trace_id"):
