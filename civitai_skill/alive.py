@@ -25,10 +25,24 @@ def owner(folder: Path) -> str:
     with _GUARD:
         place = (os.getpid(), folder.resolve())
         if place not in _HELD:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             _sweep(folder)
             _HELD[place] = _locked(folder)
         return _HELD[place][0]
+
+
+def _let_go() -> None:
+    """A forked child shares its parent's locks, and would seem to be the parent after its end."""
+    global _GUARD
+    _GUARD = threading.Lock()  # another thread of the parent may have held it
+    for _, descriptor in _HELD.values():
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _HELD.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def _locked(folder: Path) -> tuple[str, int]:

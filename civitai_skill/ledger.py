@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from civitai_skill import alive
-from civitai_skill.errors import BudgetUsedUp, ConfigError, shown
+from civitai_skill.budget import Budget, read_budget
+from civitai_skill.errors import BudgetUsedUp, ConfigError
 from civitai_skill.storage import Storage
 
 #: Seconds in which the same request goes on with an open run instead of buying anew.
@@ -90,34 +91,6 @@ class Run:
     label: str | None = None
 
 
-@dataclass(frozen=True)
-class Budget:
-    """The most that all processes together may spend: `limit` Buzz in each `period` seconds."""
-
-    limit: int
-    period: float
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.limit} Buzz per {self.name}"
-
-
-#: Seconds of the periods a budget may have; each is counted back from now.
-PERIODS = {"hour": 3600.0, "day": 86400.0, "week": 7 * 86400.0, "month": 30 * 86400.0}
-
-
-def read_budget(text: str) -> Budget:
-    """A budget from "500", "500/day" or "2000/week". Raises ConfigError."""
-    amount, slash, name = text.strip().partition("/")
-    period = name.strip() if slash else "day"
-    if not (amount.isascii() and amount.strip().isdigit()) or period not in PERIODS:
-        raise ConfigError(
-            f"{shown(text)} is not a budget.",
-            hint=f"Give Buzz and a period, such as 500/day; periods: {', '.join(PERIODS)}.",
-        )
-    return Budget(int(amount), PERIODS[period], period)
-
-
 def budget_of(text: str | None, ledger: Ledger) -> Budget | None:
     """The budget in force: the environment's, else the one kept in the ledger, else none."""
     kept = text or ledger.setting("budget")
@@ -159,8 +132,7 @@ class Ledger:
             earlier = None if again else self._joinable(db, run.identity)
             if earlier is not None:
                 return Opened(earlier, fresh=False)
-            if budget is not None:
-                self._room(db, budget, run.reserved)
+            self._admit(db, run, budget)
             new = replace(run, owner=me, created=self._clock(), state="open",
                           workflow=None, status=None, cost=None, reason=None)  # fmt: skip
             names, values = zip(*vars(new).items(), strict=True)
@@ -182,13 +154,22 @@ class Ledger:
         me = self._me()
         with self._transaction() as db:
             run = _first(db, "key = ?", key)
-            if run is not None and run.workflow is None and budget is not None:
-                now = self._clock()
-                if run.created < now - budget.period:
-                    self._room(db, budget, run.reserved)
-                    db.execute("UPDATE runs SET created = ? WHERE key = ?", (now, key))
+            if run is not None and run.workflow is None:
+                self._readmit(db, run, budget)
             db.execute("UPDATE runs SET owner = ? WHERE key = ?", (me, key))
             return _run(db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
+
+    def _admit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
+        """Count a new purchase. Raises BudgetUsedUp when there is no room for it."""
+        if budget is not None:
+            self._room(db, budget, run.reserved)
+
+    def _readmit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
+        """Count one that was perhaps never sent and is sent now; raises as `_admit`."""
+        now = self._clock()
+        if budget is not None and run.created < now - budget.period:
+            self._room(db, budget, run.reserved)
+            db.execute("UPDATE runs SET created = ? WHERE key = ?", (now, run.key))
 
     def released(self, *keys: str) -> None:
         """The call that worked on open runs has ended; whoever asks next may go on with them."""
@@ -209,8 +190,13 @@ class Ledger:
             )
 
     def finished(self, key: str, status: str, cost: int | None, reason: str | None) -> None:
-        """It ended; the cost is what was kept in the end."""
-        self._set(key, status=status, cost=cost, reason=reason)
+        """It ended; the cost is what was kept in the end. Where the end tells no figure, what was
+        told before counts on: a refund that nobody told is not assumed."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET status = ?, cost = coalesce(?, cost), reason = ? WHERE key = ?",
+                (status, cost, reason, key),
+            )
 
     def saved(self, key: str, n: int, path: Path, size: int, sha256: str) -> None:
         """A picture is on disk."""
@@ -221,16 +207,19 @@ class Ledger:
             )
 
     def gone(self, key: str) -> None:
-        """The service does not know its workflow. A young one stays open: it may be found yet."""
+        """The service does not know its workflow. A young one stays open: it may be found yet.
+        What it cost counts on: it was taken once, and nothing tells that it came back."""
         with self._transaction() as db:
             db.execute(
-                "UPDATE runs SET state = 'closed', status = 'gone' WHERE key = ? AND created < ?",
+                "UPDATE runs SET state = 'closed', status = 'gone'"
+                " WHERE key = ? AND state = 'open' AND created < ?",
                 (key, self._clock() - JOINABLE),
             )
 
     def closed(self, key: str) -> None:
         """Nothing is left to do."""
-        self._set(key, state="closed")
+        with self._transaction() as db:
+            db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
 
     def dropped(self, key: str, reason: str) -> bool:
         """The service certainly did not take it. False where another call has taken it up since, or
@@ -292,7 +281,7 @@ class Ledger:
         return [dict(row) for row in rows]
 
     def spend(self, since: float = 0.0, by: Literal["engine", "day"] | None = None) -> list[Any]:
-        """Buzz spent since a moment: (name, runs, Buzz) by engine or day, or one row in all.
+        """Buzz spent since a moment: (name, runs, Buzz) by engine or day (UTC), or one row in all.
 
         Runs that are still open count at their reservation.
         """
@@ -354,11 +343,6 @@ class Ledger:
     def _joinable(self, db: sqlite3.Connection, identity: str) -> Run | None:
         recent = "identity = ? AND state = 'open' AND created >= ? ORDER BY created DESC"
         return _first(db, recent, identity, self._clock() - JOINABLE)
-
-    def _set(self, key: str, **values: Any) -> None:
-        names = ", ".join(f"{name} = ?" for name in values)
-        with self._transaction() as db:
-            db.execute(f"UPDATE runs SET {names} WHERE key = ?", (*values.values(), key))
 
     def _me(self) -> str:
         try:

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from civitai_skill import flows
 from civitai_skill.alive import is_mine
+from civitai_skill.budget import Budget
 from civitai_skill.engines.plan import Plan, with_seed
 from civitai_skill.errors import (
     ApiError,
@@ -29,7 +30,7 @@ from civitai_skill.errors import (
 from civitai_skill.events import Resumed, Submitted, Submitting, Tell, silent
 from civitai_skill.exchange import Flow, Service, Work
 from civitai_skill.identity import identity_of
-from civitai_skill.ledger import Budget, Ledger, Run
+from civitai_skill.ledger import Ledger, Run
 from civitai_skill.placing import Label
 from civitai_skill.pricing import Terms, decide, guarded, placed
 from civitai_skill.request import ImageRequest

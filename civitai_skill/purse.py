@@ -7,13 +7,16 @@ the same time can't pass together. What the service did not take is given back.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from civitai_skill.budget import Budget
 from civitai_skill.errors import BudgetUsedUp
-from civitai_skill.ledger import Budget, Ledger, Opened, Run
+from civitai_skill.ledger import Ledger, Opened, Run
 
 
 class Purse(Ledger):
@@ -36,40 +39,51 @@ class Purse(Ledger):
     # -- what costs --------------------------------------------------------------------------
     def begin(self, run: Run, *, again: bool, budget: Budget | None) -> Opened:
         """See Ledger.begin. Raises BudgetUsedUp when the purse has no room either."""
-        self._reserve(run.reserved)
-        fresh = False
-        try:
-            opened = super().begin(run, again=again, budget=budget)
-            fresh = opened.fresh
-        finally:
-            with self._gate:
-                if fresh:
-                    self._counted[run.key] = run.reserved
-                else:
-                    self._total -= run.reserved
-        return opened
+        with self._counting(run.key):
+            return super().begin(run, again=again, budget=budget)
 
     def take_up(self, key: str, budget: Budget | None = None) -> Run:
         """See Ledger.take_up. A run that was perhaps never sent is bought here and now."""
-        run = self.run(key)
-        if run is not None and run.workflow is None and key not in self._counted:
-            self._reserve(run.reserved)
-            with self._gate:
-                self._counted[key] = run.reserved
-        return super().take_up(key, budget)
+        with self._counting(key):
+            return super().take_up(key, budget)
 
-    def _reserve(self, price: int) -> None:
+    def _admit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
+        super()._admit(db, run, budget)
+        self._count(run)
+
+    def _readmit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
+        super()._readmit(db, run, budget)
+        if run.key not in self._counted:
+            self._count(run)
+
+    def _count(self, run: Run) -> None:
+        more = run.reserved - self._counted.get(run.key, 0)
+        if self.limit is not None and self._total + more > self.limit:
+            left = max(0, self.limit - self._total)
+            raise BudgetUsedUp(
+                f"This server may spend {self.limit} Buzz in all; {self._total} are used or "
+                f"reserved, {left} are left, and this costs about {run.reserved}.",
+                price=run.reserved,
+                limit=left,
+                hint="Start the server with a higher --budget.",
+            )
+        self._total += more
+        self._counted[run.key] = run.reserved
+
+    @contextmanager
+    def _counting(self, key: str) -> Iterator[None]:
+        """One purchase at a time; what was counted for one that is not written down is given
+        back."""
         with self._gate:
-            if self.limit is not None and self._total + price > self.limit:
-                left = max(0, self.limit - self._total)
-                raise BudgetUsedUp(
-                    f"This server may spend {self.limit} Buzz in all; {self._total} are used or "
-                    f"reserved, {left} are left, and this costs about {price}.",
-                    price=price,
-                    limit=left,
-                    hint="Start the server with a higher --budget.",
-                )
-            self._total += price
+            total, counted = self._total, self._counted.get(key)
+            try:
+                yield
+            except BaseException:
+                self._total = total
+                self._counted.pop(key, None)
+                if counted is not None:
+                    self._counted[key] = counted
+                raise
 
     # -- what it came to ---------------------------------------------------------------------
     def submitted(self, key: str, workflow: str | None, cost: int | None) -> None:

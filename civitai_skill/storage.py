@@ -27,6 +27,8 @@ def connected(path: Path, *, patience: float = PATIENCE) -> sqlite3.Connection:
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600)  # SQLite gives its other files the mode of this one
+    for name in ("", "-wal", "-shm"):
+        _closed_to_others(path.with_name(path.name + name))
     db = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
     try:
         _log_ahead(db, patience)
@@ -34,6 +36,14 @@ def connected(path: Path, *, patience: float = PATIENCE) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _closed_to_others(path: Path) -> None:
+    """Take the rights of others away from a file that was there before; one that is not ours stays
+    as its owner wants it."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
 
 
 def _log_ahead(db: sqlite3.Connection, patience: float) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from civitai_skill import Civitai, run_batch
+from civitai_skill.budget import Budget
 from civitai_skill.errors import OverBudget, RequestInvalid, WorkflowFailed
-from civitai_skill.ledger import Budget, Ledger, Run
+from civitai_skill.ledger import Ledger, Run
 from civitai_skill.sandbox import Fault, Sandbox
 
 SIZE = {"engine": "sdxl", "width": 64, "height": 64}

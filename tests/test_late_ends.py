@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from dataclasses import replace
 from functools import partial
@@ -11,10 +12,11 @@ from typing import Any
 import pytest
 
 from civitai_skill import BadRequest, Civitai, OverBudget, RequestInvalid, StillRunning
+from civitai_skill.budget import Budget
 from civitai_skill.calls import get_image
 from civitai_skill.errors import BudgetUsedUp, WorkflowFailed
 from civitai_skill.events import Submitting
-from civitai_skill.ledger import Budget, Ledger
+from civitai_skill.ledger import Ledger
 from civitai_skill.purse import Purse
 from civitai_skill.sandbox import Sandbox
 from tests.books import charged, client, left_by_a_dead_process, run
@@ -145,7 +147,8 @@ def test_a_prompt_that_is_refused_when_going_on_is_not_sent_again(
         assert buyer.ledger is not None
         (left,) = buyer.ledger.unfinished()
         refused = replace(left, body=left.body.replace(b"a fox", b"a fox [sandbox:refused]"))
-        buyer.ledger._set(left.key, body=refused.body)
+        with sqlite3.connect(buyer.ledger.path) as db:
+            db.execute("UPDATE runs SET body = ?", (refused.body,))
         with pytest.raises(BadRequest):
             buyer.resume(refused)
 

@@ -21,7 +21,7 @@ FAMILY_MODULES = frozenset(f"civitai_skill.engines.{entry.module}" for entry in 
 #: The house, from the ground up. A room names only rooms on lower floors; a new room gets a place.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "air", "alive", "storage"),
-    ("bundle", "config", "files", "pixels", "scalars"),
+    ("budget", "bundle", "config", "files", "pixels", "scalars"),
     ("install", "request"),
     ("engines", "workflow", "ledger", "replies"),
     ("sources", "exchange", "sandbox", "evals", "purse"),
@@ -48,7 +48,7 @@ ONLY: dict[str, set[str]] = {
     "config": {"errors"},
     "engines": {"request", "air", "scalars", "errors"},
     "workflow": {"errors"},
-    "ledger": {"alive", "config", "errors", "storage"},
+    "ledger": {"alive", "budget", "errors", "storage"},
     "sandbox": {"engines", "workflow", "request", "air", "scalars", "errors", "storage"},
 }
 
@@ -65,7 +65,7 @@ ONLY_IN: dict[str, set[str]] = {
     "pyarrow": {"adapters/ray.py"},
     "ray": {"adapters/ray.py"},
     "rich": {"adapters/cli/many.py"},
-    "sqlite3": {"ledger.py", "storage.py", "sandbox/memory.py"},
+    "sqlite3": {"ledger.py", "purse.py", "storage.py", "sandbox/memory.py"},
 }
 
 MOST_LINES = 400

@@ -16,9 +16,10 @@ import pytest
 
 from civitai_skill import Civitai, OverBudget, StillRunning
 from civitai_skill.alive import lives, owner
+from civitai_skill.budget import Budget, read_budget
 from civitai_skill.errors import ConfigError
 from civitai_skill.events import Submitted
-from civitai_skill.ledger import Budget, Ledger, read_budget
+from civitai_skill.ledger import Ledger
 from civitai_skill.sandbox import Sandbox
 from tests.books import charged, client, held_by_a_living_process, run
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from civitai_skill import AsyncCivitai, CivitaiError, OverBudget, TransportFailed
+from civitai_skill.budget import Budget
 from civitai_skill.desk import Desk
-from civitai_skill.ledger import Budget, Ledger, Run
+from civitai_skill.ledger import Ledger, Run
 from civitai_skill.purse import Purse
 from civitai_skill.sandbox import Sandbox
 from tests.web import fresh_sandbox
@@ -145,3 +146,34 @@ async def test_work_that_is_done_first_gives_its_outcome_or_its_error(desk: Desk
     with pytest.raises(CivitaiError):
         await desk.kept(fail())
     await desk.close()
+
+
+def test_a_key_that_comes_back_after_it_was_dropped_is_counted_anew(purse: Purse) -> None:
+    purse.begin(run("a", 6), again=True, budget=None)
+    purse.begin(run("b", 4), again=True, budget=None)
+    purse.dropped("a", "refused")
+    purse.begin(run("c", 5), again=True, budget=None)
+    with pytest.raises(OverBudget):
+        purse.begin(run("a", 6), again=True, budget=None)
+    assert purse.spent == 9
+
+
+def test_a_purchase_that_goes_on_is_not_dropped_for_another_call(purse: Purse) -> None:
+    purse.begin(run("a", 6), again=True, budget=None)
+    purse.submitted("a", "w-1", 6)
+    assert not purse.dropped("a", "another call was refused")
+    assert purse.spent == 6
+
+
+def test_a_run_that_can_t_be_taken_up_keeps_nothing_back(tmp_path: Path) -> None:
+    before = Ledger(tmp_path / "ledger.sqlite3", clock=lambda: 0.0)
+    before.begin(run("a", 4), again=True, budget=None)
+    purse = Purse(tmp_path / "ledger.sqlite3", 10)
+    with pytest.raises(OverBudget):
+        purse.take_up("a", Budget(3, 60.0, "hour"))
+    assert purse.spent == 0
+    with pytest.raises(OverBudget):
+        Purse(tmp_path / "ledger.sqlite3", 3).take_up("a")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(purse.take_up, ["a"] * 16))
+    assert purse.spent == 4

@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from civitai_skill.batch.names import Names
+from civitai_skill.batch.names import Names, fields_of
 from civitai_skill.batch.plan import planned
 from civitai_skill.batch.rows import from_values
 from civitai_skill.batch.run import run_batch
@@ -68,7 +68,7 @@ def make_images(
             hint=f"It comes with an extra of its own. {from_clone('ray')}",
         ) from None
     Names(template)
-    if "{key}" not in template:
+    if "key" not in fields_of(template):
         why = "no worker sees the others' names, and one picture would lie on another"
         accepted = "a template with {key}, such as {id}-{key}-{n}"
         raise RequestInvalid(Problem("template", template, accepted, TEMPLATE, why))

@@ -7,6 +7,7 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
+from civitai_skill.batch.keys import digest_of
 from civitai_skill.errors import Problem, RequestInvalid
 
 TEMPLATE = "{row}-{engine}-{seed}-{n}"
@@ -47,7 +48,15 @@ def stem(template: str, facts: Mapping[str, Any]) -> str:
             value = facts[field]
             wide = bool(spec) and isinstance(value, int)
             parts.append(format(value, f"{spec}d") if wide else str(value))
-    return _UNSAFE.sub("_", "".join(parts)).strip("._")[:_LONGEST] or "picture"
+    whole = "".join(parts)
+    name = _UNSAFE.sub("_", whole).strip("._") or "picture"
+    # What tells two long names apart may stand at their end.
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 9]}-{digest_of(whole)}"
+
+
+def fields_of(template: str) -> set[str]:
+    """What a template names."""
+    return {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
 
 
 class Names:

@@ -200,7 +200,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "  civitai-skill spend --since 7d --by engine",
     )
     money.add_argument("--since", help="7d, 12h, 30m, or an ISO date")
-    money.add_argument("--by", choices=("engine", "day"), help="a row for each engine or day")
+    money.add_argument("--by", choices=("engine", "day"), help="a row for each engine or day (UTC)")
 
     cap = command(
         "budget",
@@ -212,7 +212,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     cap.add_argument("action", nargs="?", choices=("show", "set", "clear"), default="show")
     cap.add_argument("amount", nargs="?", type=_count, metavar="N", help="Buzz")
     cap.add_argument("--per", choices=("hour", "day", "week", "month"), default="day",
-                     help="counted back from now (day)")  # fmt: skip
+                     help="counted back from now: a day is the last 24 hours (day)")  # fmt: skip
 
     free = command(
         "release",
