@@ -156,14 +156,19 @@ class BaseClient:
         return (yield from pricing.quoted(service, decided, call.terms))
 
     def _submit(self, request: Asked, given: Buying) -> Flow[Workflow]:
-        order = self._order(Call(request, given))
+        call = Call(request, given)
+        order = self._order(call)
         buying = bought(self._service, order)
-        return (yield from generation.submitted_only(order, buying)).workflow
+        if not call.keep_open:
+            buying = generation.submitted_only(order, buying)
+        return (yield from buying).workflow
 
     def _submit_body(self, body: Mapping[str, Any], given: Rules) -> Flow[Workflow]:
         order = self._ruled(given)
         buying = raw.bought_body(self._service, order, body)
-        return (yield from generation.submitted_only(order, buying)).workflow
+        if not given.get("keep_open"):
+            buying = generation.submitted_only(order, buying)
+        return (yield from buying).workflow
 
     def _generate_body(
         self, body: Mapping[str, Any], out: Folder, timeout: float, given: Rules

@@ -57,6 +57,13 @@ def _placeholders(prompt: str) -> set[str]:
     except ValueError as error:
         accepted = "names in braces; a brace itself is written twice, {{ and }}"
         raise RequestInvalid(Problem("prompt", prompt, accepted, None, str(error))) from None
+    for _, name, spec, conversion in found:
+        if name is not None and (spec or conversion or not re.fullmatch(r"\w+", name)):
+            given = (
+                f"{{{name}{'!' + conversion if conversion else ''}{':' + spec if spec else ''}}}"
+            )
+            accepted = "a plain name in braces, such as {animal}; a brace itself is {{ or }}"
+            raise RequestInvalid(Problem("prompt", given, accepted, None, "is no plain name"))
     return {name for _, name, _, _ in found if name is not None}
 
 

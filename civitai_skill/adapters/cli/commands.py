@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.parser import REQUEST_FIELDS
 from civitai_skill.config import Settings
-from civitai_skill.errors import WorkflowFailed
+from civitai_skill.errors import ConfigError, WorkflowFailed
 
 
 def generate(given: argparse.Namespace, output: Output) -> int:
@@ -28,14 +29,22 @@ def generate(given: argparse.Namespace, output: Output) -> int:
             "purpose": "generate",
         }
         if given.no_wait:
-            workflow = client.submit(request, **buying)
+            workflow = client.submit(request, keep_open=True, **buying)
             output.say(f"Submitted. Go on with: civitai-skill get {workflow.id} --wait")
             result = replace(looked_at(workflow), resumed=output.resumed)
             output.answer(result.as_dict(), f"{workflow.id}: {workflow.status}")
+            _told(client, output.key)
             return 0
         result = client.generate(request, out=given.out or ".", timeout=given.timeout, **buying)
     output.answer(result.as_dict(), words(result))
     return 0
+
+
+def _told(client: Any, key: str | None) -> None:
+    """The id stands on standard output: only now may the same command buy anew."""
+    if client.ledger is not None and key is not None:
+        with suppress(ConfigError):
+            client.ledger.closed(key)
 
 
 def estimate(given: argparse.Namespace, output: Output) -> int:
@@ -239,6 +248,7 @@ def teller(output: Output) -> Any:
         elif isinstance(event, Resumed):
             output.resumed = True
             output.workflow_id = event.run.workflow
+            output.key = event.run.key
             output.say(str(event))
         elif isinstance(event, Picture):
             output.say(f"Saved {event.path} ({event.width}x{event.height})")

@@ -10,7 +10,8 @@ from typing import Any
 
 from civitai_skill.adapters.cli.commands import fields_of, settings_of, teller, terms_of, words
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.errors import Problem, RequestInvalid, WorkflowFailed
+from civitai_skill.adapters.cli.streams import Aside
+from civitai_skill.errors import CivitaiError, Problem, RequestInvalid, WorkflowFailed
 
 #: Seconds between two lines where there is no terminal.
 _EVERY = 5.0
@@ -149,11 +150,12 @@ class _Show:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+        aside: Any = Aside()
         self._bar = Progress(
             BarColumn(bar_width=None),
             TextColumn("{task.description}", markup=False),
             TimeElapsedColumn(),
-            console=Console(stderr=True),
+            console=Console(file=aside),
             transient=True,
         )
         self._task = self._bar.add_task("checking the rows", total=None)
@@ -193,22 +195,38 @@ class _Show:
 def again(given: argparse.Namespace, output: Output) -> int:
     """One picture once more, with what was said otherwise."""
     from civitai_skill.client import Civitai
-    from civitai_skill.provenance import keep_notes, varied
+    from civitai_skill.provenance import varied
 
     said = fields_of(given)
     if given.prompt is not None:
         said["prompt"] = given.prompt
     request = varied(Path(given.picture), said)
     with Civitai(settings=settings_of(given)) as client:
-        made = client.generate(
-            request,
-            out=given.out or ".",
-            timeout=given.timeout,
-            max_buzz=given.max_buzz,
-            tell=teller(output),
-            purpose="again",
-            **terms_of(given),
-        )
-    keep_notes(request, made)
+        try:
+            made = client.generate(
+                request,
+                out=given.out or ".",
+                timeout=given.timeout,
+                max_buzz=given.max_buzz,
+                tell=teller(output),
+                again=given.again,
+                purpose="again",
+                **terms_of(given),
+            )
+        except CivitaiError as error:
+            if error.result is not None:
+                _noted(request, error.result, output)
+            raise
+    _noted(request, made, output)
     output.answer(made.as_dict(), words(made))
     return 0
+
+
+def _noted(request: Any, made: Any, output: Output) -> None:
+    """Write how each picture was made beside it; the picture is there, whatever comes of that."""
+    from civitai_skill.provenance import keep_notes
+
+    try:
+        keep_notes(request, made)
+    except OSError as error:
+        output.warn(f"NAME.json can't be written beside a picture: {error.strerror or error}")

@@ -10,10 +10,12 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from civitai_skill.adapters.cli.streams import Unheard, aside, is_terminal, told
 from civitai_skill.errors import CivitaiError, Problem, RequestInvalid, explain
 
 #: Commands whose --out is where pictures go.
@@ -30,7 +32,7 @@ class Output:
     """One command's two streams."""
 
     def __init__(self, given: argparse.Namespace) -> None:
-        self.json: bool = given.json or not sys.stdout.isatty()
+        self.json: bool = given.json or not is_terminal(sys.stdout)
         self.quiet: bool = given.quiet
         self.command: str = given.command
         self.workflow_id: str | None = None
@@ -38,7 +40,7 @@ class Output:
         self.resumed = False
         self._flags = _flags(given)
         self._out: str | None = given.out if given.command in _SAVING else None
-        self.live = sys.stderr.isatty() and not self.quiet
+        self.live = is_terminal(sys.stderr) and not self.quiet
         self._line = ""
         self._started = time.monotonic()
 
@@ -53,7 +55,7 @@ class Output:
         self._clear()
         if out is not None:
             self.write(_json(data) + "\n", out, "json")
-        print(_json(data) if self.json else _printable(text), flush=True)
+        told(_json(data) if self.json else _printable(text))
 
     def write(self, text: str, out: str, suffix: str) -> None:
         """Write the command's answer into a folder. Raises RequestInvalid."""
@@ -73,12 +75,12 @@ class Output:
         """A message on a line of its own; silent with --quiet."""
         if not self.quiet:
             self._clear()
-            print(_printable(self._here(text)), file=sys.stderr, flush=True)
+            aside(_printable(self._here(text)))
 
     def warn(self, text: str) -> None:
         """A message that --quiet does not silence."""
         self._clear()
-        print(_printable(f"civitai-skill: {text}"), file=sys.stderr, flush=True)
+        aside(_printable(f"civitai-skill: {text}"))
 
     def progress(self, text: str) -> None:
         """Where it stands: one line that is overwritten, or a line for each change."""
@@ -87,9 +89,9 @@ class Output:
         elapsed = time.monotonic() - self._started
         if self.live:
             self._clear()
-            print(f"\r{_printable(text)}, {elapsed:.0f} s", end="", file=sys.stderr, flush=True)
+            aside(f"\r{_printable(text)}, {elapsed:.0f} s", end="")
         else:
-            print(f"{_printable(text)}, {elapsed:.0f} s", file=sys.stderr, flush=True)
+            aside(f"{_printable(text)}, {elapsed:.0f} s")
         self._line = text
 
     def _here(self, text: str) -> str:
@@ -104,19 +106,31 @@ class Output:
 
     def _clear(self) -> None:
         if self.live and self._line:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            aside("\r\033[K", end="")
 
     # -- endings -----------------------------------------------------------------------------
     def failure(self, error: CivitaiError) -> int:
         """Tell an error in both forms and give its exit code."""
-        told = explain(error)
-        told = replace(told, hint=self._here(told.hint))
+        explained = explain(error)
+        explained = replace(explained, hint=self._here(explained.hint))
         self._clear()
-        print(_printable(f"civitai-skill: {told.text()}"), file=sys.stderr, flush=True)
+        aside(_printable(f"civitai-skill: {explained.text()}"))
+        result = {} if error.result is None else error.result.as_dict()
+        self._machines({**result, "error": explained.as_dict()})
+        return explained.exit_code
+
+    def _machines(self, data: Any) -> None:
+        """An ending as JSON. Whoever hears nothing of it has the exit code."""
         if self.json:
-            result = {} if error.result is None else error.result.as_dict()
-            print(_json({**result, "error": told.as_dict()}), flush=True)
-        return told.exit_code
+            with suppress(Unheard):
+                told(_json(data))
+
+    def unheard(self, error: Unheard) -> None:
+        """The answer is lost, the work is not."""
+        text = f"civitai-skill: the answer can't be written to standard output: {error}."
+        if self.workflow_id is not None:
+            text += f" Look at it with: civitai-skill get {self.workflow_id} --wait"
+        aside(_printable(self._here(text)))
 
     def interrupted(self) -> None:
         """Say what goes on after an interruption."""
@@ -138,22 +152,20 @@ class Output:
         else:
             text, spent = "Interrupted before anything was submitted. No Buzz was spent.", "no"
         text = self._here(text)
-        print(f"\ncivitai-skill: {text}", file=sys.stderr, flush=True)
-        if self.json:
-            error = {"code": "interrupted", "message": text, "spent": spent}
-            print(_json({"id": self.workflow_id, "key": self.key, "error": error}), flush=True)
+        aside(_printable(f"\ncivitai-skill: {text}"))
+        error = {"code": "interrupted", "message": text, "spent": spent}
+        self._machines({"id": self.workflow_id, "key": self.key, "error": error})
 
     def defect(self) -> None:
         """An error that is nobody's but ours."""
         self._clear()
-        traceback.print_exc()
+        aside(_printable(traceback.format_exc()), end="")
         text = "civitai-skill: this is a defect of civitai-skill; please report the lines above."
         if self.workflow_id is not None:
             text += f" Workflow {self.workflow_id} goes on."
-        print(text, file=sys.stderr, flush=True)
-        if self.json:
-            error = {"code": "defect", "message": "a defect of civitai-skill"}
-            print(_json({"id": self.workflow_id, "error": error}), flush=True)
+        aside(_printable(text))
+        error = {"code": "defect", "message": "a defect of civitai-skill"}
+        self._machines({"id": self.workflow_id, "error": error})
 
 
 def _flags(given: argparse.Namespace) -> str:

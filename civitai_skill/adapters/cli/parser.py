@@ -19,7 +19,8 @@ EXIT_CODES = """exit codes:
   1 a defect of civitai-skill    5 failed, blocked, canceled, expired, or fewer pictures
   2 request refused              6 still running at the deadline
   3 no key, or a bad one         7 the service or the network failed
-  130 interrupted (the workflow goes on, its Buzz is committed)"""
+  130 interrupted (the workflow goes on, its Buzz is committed)
+  141 the answer could not be written to standard output (the work is done as said)"""
 
 
 class _Parser(argparse.ArgumentParser):
