@@ -154,10 +154,9 @@ def _settled_without(workflow: Workflow, out: Folder | None) -> bool:
 
 
 def _as_it_is(workflow: Workflow) -> Generation:
-    seen = looked_at(workflow)
-    if workflow.done and not any(picture.available for picture in seen.pictures):
-        raise workflow_failed(seen, workflow.wanted)
-    return seen
+    if workflow.fruitless:
+        raise workflow_failed(looked_at(workflow), workflow.wanted)
+    return looked_at(workflow)
 
 
 def query_images(

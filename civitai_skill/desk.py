@@ -20,7 +20,6 @@ T = TypeVar("T")
 #: Seconds that the end of a server may take: for purchases that are being made right then.
 GRACE = 30.0
 
-
 #: Seconds that a last look at a workflow may take when the server is about to end.
 _LAST_LOOK = 5.0
 

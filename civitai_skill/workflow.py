@@ -192,6 +192,12 @@ class Workflow:
         return sum(_quantity(s.input) for s in self.steps if s.type == "imageGen") or 1
 
     @property
+    def fruitless(self) -> bool:
+        """Did it end without anything of what was wanted?"""
+        wanted = self.wanted or self.status != "succeeded"
+        return self.done and bool(wanted) and not any(i.deliverable for i in self.images)
+
+    @property
     def outputs(self) -> tuple[Mapping[str, Any], ...]:
         """What the steps came to that give words, as the service tells it."""
         found = (_map(s, "output") for s in _list(self.raw, "steps")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from civitai_skill import Civitai
+from civitai_skill import Civitai, get_image
 from civitai_skill.errors import RequestInvalid, WorkflowFailed
 from civitai_skill.exchange import Retry
 from civitai_skill.sandbox import Fault, Sandbox
@@ -153,6 +153,14 @@ async def test_words_that_take_long_are_fetched_by_their_handle(
         assert found.structured_content["status"] == "succeeded"
         assert found.structured_content["outputs"]
         assert caller.desk.purse.unfinished() == []
+
+
+def test_words_are_read_by_everyone(sandbox: Sandbox, tmp_path: Path) -> None:
+    with client(sandbox, tmp_path) as buyer:
+        made = buyer.generate_body({"steps": [WORDS]}, out=tmp_path / "out")
+        seen = get_image(made.id or "", out=None, client=buyer)
+        assert (len(made.outputs), seen.outputs, made.pictures) == (1, made.outputs, ())
+        assert made.as_dict()["outputs"]
 
 
 @pytest.mark.parametrize("fate", ["failed", "expired", "canceled"])

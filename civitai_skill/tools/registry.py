@@ -160,8 +160,7 @@ def _get(fixed: Fixed, given: GetImage) -> Steps:
             workflow = error.workflow
     if not workflow.done:
         return running(looked_at(workflow))
-    empty = not any(image.deliverable for image in workflow.images)
-    if empty and (workflow.wanted or workflow.status != "succeeded"):
+    if workflow.fruitless:
         raise workflow_failed(looked_at(workflow), workflow.wanted)
     generation = yield lambda client: client.download(workflow, out)
     small = yield from seen(given.include_image, generation)
