@@ -10,7 +10,8 @@
     │   ├─ Unauthorized 3   NotEnoughBuzz 4   Forbidden 3   NotFound 2
     │   └─ RateLimited 7    ServerError 7
     ├─ WorkflowFailed               failed, expired, canceled, blocked, or incomplete    5
-    └─ StillRunning (TimeoutError)  the caller's deadline passed; the work goes on       6
+    ├─ StillRunning (TimeoutError)  the caller's deadline passed; the work goes on       6
+    └─ Stopping                     a server of ours is about to end                     7
 
 Every error carries three things a person or a model needs: `message` (what happened), `hint`
 (what to do next) and `spent` (whether Buzz was charged: "no", "yes" or "unknown"). An outside
@@ -323,6 +324,20 @@ class StillRunning(CivitaiError, TimeoutError):
 
     def details(self) -> dict[str, Any]:
         return _present(id=self.workflow_id)
+
+
+class Stopping(CivitaiError):
+    """A server of ours is about to end, and begins nothing new."""
+
+    code = "stopping"
+    exit_code = 7
+
+    def __init__(self, *, spent: Spent = "no") -> None:
+        super().__init__(
+            "This server is about to end, and begins nothing new.",
+            hint="Ask again once it runs again.",
+            spent=spent,
+        )
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,10 @@ def _joinable(ledger: Ledger, order: Order, run: Run) -> bool:
 def _gone_on(service: Service, order: Order, run: Run, decided: Plan) -> Flow[Bought]:
     """Take up an earlier run: its recorded body and key, its own seed."""
     order.tell(Resumed(run))
+    sending = run.workflow is None
     workflow, run = yield from taken_up(service, order, run)
+    if sending:
+        order.tell(Submitted(workflow, decided))
     seed = workflow.input.get("seed")
     if isinstance(seed, int) and decided.seed is not None:
         decided = with_seed(decided, seed)

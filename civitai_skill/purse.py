@@ -2,7 +2,8 @@
 
 A ledger's own budget is for everything that this user buys, in a period. A purse is for what goes
 through it, from its making on: a purchase is counted before its first byte leaves, so that calls at
-the same time can't pass together. What the service did not take is given back.
+the same time can't pass together. What the service did not take is given back. When the server
+is about to end, nothing is bought any more.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from civitai_skill.errors import BudgetUsedUp
+from civitai_skill.errors import BudgetUsedUp, Stopping
 from civitai_skill.ledger import Budget, Ledger, Opened, Run
 
 
@@ -27,6 +28,8 @@ class Purse(Ledger):
         self._gate = threading.Lock()
         self._total = 0
         self._counted: dict[str, int] = {}
+        #: Is its life over? Nothing is bought then, and what has begun comes to its end.
+        self.over: Callable[[], bool] = lambda: False
 
     @property
     def spent(self) -> int:
@@ -35,7 +38,10 @@ class Purse(Ledger):
 
     # -- what costs --------------------------------------------------------------------------
     def begin(self, run: Run, *, again: bool, budget: Budget | None) -> Opened:
-        """See Ledger.begin. Raises BudgetUsedUp when the purse has no room either."""
+        """See Ledger.begin. Raises BudgetUsedUp when the purse has no room either, Stopping when its
+        life is over."""
+        if self.over():
+            raise Stopping
         self._reserve(run.reserved)
         fresh = False
         try:
@@ -53,6 +59,8 @@ class Purse(Ledger):
         """See Ledger.take_up. A run that was perhaps never sent is bought here and now."""
         run = self.run(key)
         if run is not None and run.workflow is None and key not in self._counted:
+            if self.over():
+                raise Stopping(spent="unknown")  # an earlier process may have sent it
             self._reserve(run.reserved)
             with self._gate:
                 self._counted[key] = run.reserved

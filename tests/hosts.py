@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -32,7 +33,10 @@ Open = Callable[..., Any]
 
 
 def opener(sandbox: Sandbox, folder: Path) -> Open:
-    """Opens a server with its client: open_client(budget=9, mode="legacy", answer="accept")."""
+    """Opens a server with its client: open_client(budget=9, mode="legacy", answer="accept").
+
+    The user may also "agree", which is to accept with no content, and "ponder", which never ends.
+    """
 
     @asynccontextmanager
     async def open_one(
@@ -44,6 +48,10 @@ def opener(sandbox: Sandbox, folder: Path) -> Open:
 
         async def ask(context: Any, params: Any) -> ElicitResult:
             asked.append(params.message)
+            if answer == "ponder":
+                await asyncio.Event().wait()
+            if answer == "agree":
+                return ElicitResult(action="accept")
             return ElicitResult(action=answer, content={} if answer == "accept" else None)
 
         made = server.made(desk, out=folder / "out", **settings)

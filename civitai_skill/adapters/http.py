@@ -21,7 +21,7 @@ from typing import Any
 import uvicorn
 
 from civitai_skill.config import Secret, caller_token
-from civitai_skill.desk import GRACE, Desk
+from civitai_skill.desk import Desk
 from civitai_skill.errors import ConfigError
 
 Message = MutableMapping[str, Any]
@@ -212,21 +212,25 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-class Turnstile:
-    """Counts who is inside, and lets nobody in once the server is to end."""
+#: Seconds in which somebody who has left may come back.
+_LINGER = 1.0
 
-    def __init__(self, app: App, stopping: asyncio.Event) -> None:
+
+class Turnstile:
+    """Counts who is inside, and lets nobody in once they have left at the end of the server."""
+
+    def __init__(self, app: App) -> None:
         self._app = app
-        self._stopping = stopping
         self._inside = 0
-        self._empty = asyncio.Event()
+        self._closed = False
+        self._left = asyncio.Event()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         # A GET may be a stream that nothing but the end of the server ends, and it buys nothing.
         if scope["type"] != "http" or scope["method"] == "GET":
             await self._app(scope, receive, send)
             return
-        if self._stopping.is_set():
+        if self._closed:
             await _answer(send, _Refused(503, "stopping", "This server is about to end."))
             return
         self._inside += 1
@@ -234,15 +238,22 @@ class Turnstile:
             await self._app(scope, receive, send)
         finally:
             self._inside -= 1
-            if not self._inside:
-                self._empty.set()
+            self._left.set()
 
     async def emptied(self, seconds: float) -> None:
-        """Wait until nobody is inside, at most so long."""
-        self._empty.clear()
-        if self._inside:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), seconds)
+        """Wait until everybody has left, at most so long, then close.
+
+        Whoever has just got an answer may have to ask once more to read it: an MCP client looks its
+        schema up. So while somebody is inside, and a moment longer, others are let in.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._inside:
+                    await self._left.wait()
+                    self._left.clear()
+                    if not self._inside:
+                        await asyncio.sleep(_LINGER)
+        self._closed = True
 
 
 async def _answer(send: Send, refused: _Refused) -> None:
@@ -272,6 +283,10 @@ def problem(status: int, code: str, detail: str, spent: str = "no") -> dict[str,
 
 
 # -- serving -------------------------------------------------------------------------------
+#: Seconds for what is still open when all have their answers: streams that only the end ends.
+_LAST_SECONDS = 2
+
+
 def serve(app: App, door: Door, desk: Desk, name: str, path: str = "") -> None:
     """Serve until SIGINT or SIGTERM; prints one line when ready. Port 0 takes a free one.
 
@@ -281,7 +296,7 @@ def serve(app: App, door: Door, desk: Desk, name: str, path: str = "") -> None:
     listener = _listener(door)
     host, port = listener.getsockname()[:2]
     address = f"http://{_bracketed(host)}:{port}{path}"
-    turnstile = Turnstile(app, desk.stopping)
+    turnstile = Turnstile(app)
     config = uvicorn.Config(
         turnstile,
         access_log=False,
@@ -289,7 +304,7 @@ def serve(app: App, door: Door, desk: Desk, name: str, path: str = "") -> None:
         server_header=False,
         ws="none",
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=int(GRACE),
+        timeout_graceful_shutdown=_LAST_SECONDS,
     )
     words = f"The {name} server is ready on {address} (stop it with Ctrl-C)."
     with contextlib.closing(listener):
@@ -332,8 +347,8 @@ class _Server(uvicorn.Server):
     async def _leave(self, number: int) -> None:
         """Let those inside come to their answers before uvicorn, and what watches it, cuts them
         off."""
-        self._desk.stopping.set()
-        await self._turnstile.emptied(GRACE)
+        self._desk.stop()
+        await self._turnstile.emptied(self._desk.grace + _LINGER)
         self.handle_exit(number, None)
 
     @contextlib.contextmanager

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
@@ -13,17 +13,24 @@ from mcp.types import CallToolResult, ContentBlock, ImageContent, InputRequiredR
 
 from civitai_skill.adapters.mcp import asking, shelf
 from civitai_skill.adapters.mcp.words import told
-from civitai_skill.delivery import Generation, Picture
+from civitai_skill.delivery import Generation, Picture, looked_at
 from civitai_skill.desk import Desk
-from civitai_skill.errors import CivitaiError
-from civitai_skill.events import Event, Submitted, Submitting, Tell
+from civitai_skill.errors import CivitaiError, Stopping
+from civitai_skill.events import Event, Resumed, Submitted, Submitting, Tell
 from civitai_skill.tools import body as bodies
 from civitai_skill.tools import consent
-from civitai_skill.tools.answers import Result, failure
+from civitai_skill.tools.answers import Result, failure, running
 from civitai_skill.tools.toolbox import Toolbox, find
-from civitai_skill.workflow import Progress
+from civitai_skill.workflow import Progress, Workflow
+
+T = TypeVar("T")
 
 _GET = "civitai_get_image"
+_CANCEL = "civitai_cancel_image"
+#: Seconds for a last look when the server ends.
+_LAST_LOOK = 2.0
+#: Seconds in which a purchase that is just being written down comes to be sent.
+_SENDING = 0.5
 
 
 class Caller:
@@ -43,6 +50,8 @@ class Caller:
         self._active += 1
         try:
             return await self._called(name, arguments, context)
+        except CivitaiError as error:
+            return _answer(failure(error, self.box.fixed.max_buzz))
         finally:
             self._active -= 1
 
@@ -56,25 +65,21 @@ class Caller:
     async def _called(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any]
     ) -> CallToolResult | InputRequiredResult:
-        try:
-            tool = find(name, self.box.tools)
-        except CivitaiError as error:
-            return _answer(failure(error, self.box.fixed.max_buzz))
+        tool = find(name, self.box.tools)
         if not tool.spends:
             async with _progress(context) as tell:
                 return _answer(await self._looked(tool.name, arguments, tell))
+        if self.desk.stopping.is_set():
+            raise Stopping
         before = self._agreements.before(context)
         price = None if before is None else before[0]
         said = None if before is None else before[1]
         if before is None and asking.can_ask(context):
-            try:
-                price = await consent.to_agree(
-                    self.box, self.desk.client, tool.name, arguments, self._ask_above
-                )
-            except CivitaiError as error:
-                return _answer(failure(error, self.box.fixed.max_buzz))
+            price = await self._before_the_end(
+                consent.to_agree(self.box, self.desk.client, tool.name, arguments, self._ask_above)
+            )
             if price is not None:
-                answer = await asking.ask(context, price)
+                answer = await self._before_the_end(asking.ask(context, price))
                 if isinstance(answer, InputRequiredResult):
                     return answer
                 said = answer
@@ -85,12 +90,25 @@ class Caller:
         async with _progress(context) as tell:
             return _answer(await self._bought(tool.name, arguments, tell))
 
+    async def _before_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """The outcome of something that may be dropped. Raises Stopping when the end is first."""
+        found = await self.desk.unless(work)
+        if found is None and self.desk.stopping.is_set():
+            raise Stopping
+        return found  # type: ignore[return-value]
+
     # -- what only looks -----------------------------------------------------------------------
     async def _looked(self, name: str, arguments: dict[str, Any], tell: Tell) -> Result:
-        if name != _GET:
-            return await self.box.acall(name, arguments)
+        if name == _CANCEL:
+            return await self.desk.kept(self.box.acall(name, arguments))
         found = await self.desk.unless(self.box.acall(name, arguments, tell=tell))
-        return found or await self.box.acall(name, {**arguments, "wait_seconds": 0})
+        if found is None and name == _GET:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_LOOK):
+                    found = await self.box.acall(name, {**arguments, "wait_seconds": 0})
+        if found is None:
+            raise Stopping
+        return found
 
     # -- what buys -----------------------------------------------------------------------------
     async def _bought(self, name: str, arguments: dict[str, Any], tell: Tell) -> Result:
@@ -99,36 +117,64 @@ class Caller:
             if given is None:
                 return await self.desk.kept(self._shaped(name, arguments, tell))
             if given.estimate_only:
-                return await bodies.priced(self.box, self.desk.client, given)
+                return await self._before_the_end(bodies.priced(self.box, self.desk.client, given))
             workflow = await self.desk.kept(bodies.bought(self.box, self.desk.client, given))
             if bodies.gives_words(given):
-                return await bodies.words(self.desk.client, workflow, given)
+                done = await self.desk.unless(bodies.words(self.desk.client, workflow, given))
+                return done or running(looked_at(workflow))
             return await self._looked(_GET, bodies.looking(workflow, given), tell)
         except CivitaiError as error:
             return failure(error, self.box.fixed.max_buzz)
 
     async def _shaped(self, name: str, arguments: dict[str, Any], tell: Tell) -> Result:
         """Run to the end; when the server ends first, come back with the id once it is known."""
-        known: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        heard = _Heard(tell)
+        work = asyncio.ensure_future(self.box.acall(name, arguments, tell=heard))
+        known = asyncio.ensure_future(heard.known.wait())
+        end = asyncio.ensure_future(self.desk.stopping.wait())
+        first = asyncio.FIRST_COMPLETED
+        try:
+            await asyncio.wait([work, end], return_when=first)
+            await asyncio.wait([work, known], timeout=_SENDING, return_when=first)
+            if heard.sending:
+                await asyncio.wait([work, known], return_when=first)
+            if work.done():
+                return work.result()
+            if heard.workflow is None:
+                raise Stopping
+            return running(looked_at(heard.workflow), already=heard.already)
+        finally:
+            for task in (work, known, end):
+                task.cancel()
+            await asyncio.gather(work, known, end, return_exceptions=True)
 
-        def hear(event: Event) -> None:
-            if isinstance(event, Submitted) and not known.done():
-                known.set_result(event.workflow.id)
-            tell(event)
 
-        async def ending() -> str | None:
-            await self.desk.stopping.wait()
-            return await known
+class _Heard:
+    """What a call has told of its purchase, handed on to `tell`."""
 
-        work = asyncio.ensure_future(self.box.acall(name, arguments, tell=hear))
-        end = asyncio.ensure_future(ending())
-        await asyncio.wait([work, end], return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            end.cancel()
-            return work.result()
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
-        return await self.box.acall(_GET, {"id": end.result(), "wait_seconds": 0})
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        #: Has it been sent, perhaps by an earlier process, so that it must be waited for?
+        self.sending = False
+        self.workflow: Workflow | None = None
+        #: Was it bought before?
+        self.already = False
+        self.known = asyncio.Event()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Submitting):
+            self.sending = True
+        elif isinstance(event, Submitted):
+            self._has(event.workflow)
+        elif isinstance(event, Resumed):
+            self.already = self.sending = True
+            if event.run.workflow is not None:
+                self._has(Workflow(event.run.workflow, "unknown"))
+        self._tell(event)
+
+    def _has(self, workflow: Workflow) -> None:
+        self.workflow = workflow
+        self.known.set()
 
 
 def _answer(result: Result) -> CallToolResult:

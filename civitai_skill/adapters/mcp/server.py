@@ -22,7 +22,7 @@ from civitai_skill.adapters.http import MOST_BODY, App, Door, Guard, serve
 from civitai_skill.adapters.mcp import shelf
 from civitai_skill.adapters.mcp.calls import Caller
 from civitai_skill.adapters.mcp.words import listed, plain_name, spelled, widened
-from civitai_skill.desk import GRACE, Desk
+from civitai_skill.desk import Desk
 from civitai_skill.tools.consent import ASK_ABOVE
 from civitai_skill.tools.fixed import OUT
 from civitai_skill.tools.guidance import MANNERS, guidance
@@ -160,8 +160,8 @@ _leaving: set[asyncio.Task[None]] = set()
 
 def _leave(server: Server) -> None:
     async def leave() -> None:
-        server.desk.stopping.set()
-        await server.caller.answered(GRACE)
+        server.desk.stop()
+        await server.caller.answered(server.desk.grace + _WRITING)
         await asyncio.sleep(_WRITING)
         await server.desk.close()
         # A thread is reading standard input, and nothing but the end of the process ends that.

@@ -28,7 +28,7 @@ from civitai_skill.bodies import is_template, named, taken
 from civitai_skill.calls import aqueryimagegens
 from civitai_skill.desk import Desk
 from civitai_skill.engines.describe import describe_engine, list_engines
-from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid
+from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid, Stopping
 from civitai_skill.request import ImageRequest
 from civitai_skill.sources import SourcePolicy
 from civitai_skill.template import KEY, MAX_KEY
@@ -101,6 +101,8 @@ async def submit(
     if len(keys) > 1:
         raise RequestInvalid(Problem(KEY_HEADER, keys, "one value"))
     desk: Desk = request.app.state.desk
+    if desk.stopping.is_set():
+        raise Stopping
     client, body = desk.client, _object(request.headers, await request.body())
     ceiling = client.settings.max_buzz
     limit = ceiling if max_buzz is None else min(max_buzz, ceiling)

@@ -24,6 +24,7 @@ from civitai_skill.errors import (
     RateLimited,
     RequestInvalid,
     StillRunning,
+    Stopping,
     explain,
 )
 from civitai_skill.tools.answers import without_commands
@@ -41,6 +42,7 @@ _STATUS: tuple[tuple[type[CivitaiError], int], ...] = (
     (StillRunning, 409),
     (RateLimited, 429),
     (ConfigError, 503),
+    (Stopping, 503),
 )
 
 
