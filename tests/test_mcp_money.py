@@ -154,11 +154,12 @@ async def test_a_budget_holds_for_shaped_calls_and_bodies_together(
 
 
 @pytest.mark.parametrize("body", [False, True], ids=["shaped", "body"])
+@pytest.mark.parametrize("answer", ["accept", "agree"], ids=["yes", "yes without content"])
 async def test_the_user_is_asked_above_the_threshold_and_a_yes_buys(
-    open_client: Open, era: str, sandbox: Sandbox, body: bool
+    open_client: Open, era: str, sandbox: Sandbox, body: bool, answer: str
 ) -> None:
     arguments = {"body": TEMPLATE} if body else {"prompt": "a fox"}
-    async with open_client(mode=era, answer="accept", ask_above=PRICE - 1) as client:
+    async with open_client(mode=era, answer=answer, ask_above=PRICE - 1) as client:
         result = await client.call_tool(GENERATE, arguments)
         assert result.structured_content["status"] == "succeeded"
         assert client.asked == [f"This costs {PRICE} Buzz. Go on?"]
@@ -253,7 +254,7 @@ async def test_at_the_end_of_the_server_a_waiting_call_comes_back_with_its_handl
         )
         while not charged(sandbox):
             await asyncio.sleep(0.01)
-        client.desk.stopping.set()
+        client.desk.stop()
         told = (await asyncio.wait_for(call, 5)).structured_content
         assert told["next"] == {"tool": GET, "arguments": {"id": told["id"], "wait_seconds": 60}}
 

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from mcp.server.mcpserver import Context
 from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
-from pydantic import BaseModel
 
 from civitai_skill.tools.consent import question
 
@@ -19,10 +18,6 @@ Said = Literal["yes", "no"]
 _KEY = "agree"
 _MODERN = "2026-07-28"
 _NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
-
-
-class _Nothing(BaseModel):
-    """No fields: to accept is to agree."""
 
 
 def can_ask(context: Context[Any, Any]) -> bool:
@@ -61,7 +56,8 @@ async def ask(context: Context[Any, Any], price: int) -> Said | InputRequiredRes
         return InputRequiredResult(
             input_requests={_KEY: request}, request_state=f"{price}:{secrets.token_hex(8)}"
         )
-    answer = await context.elicit(text, _Nothing)
+    # Not by context.elicit: it wants content, and to accept is to agree, with or without.
+    answer = await context.session.elicit_form(text, _NOTHING, context.request_id)
     return "yes" if answer.action == "accept" else "no"
 
 
