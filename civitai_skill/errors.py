@@ -141,10 +141,8 @@ class RequestInvalid(CivitaiError, ValueError):
 
 
 class OverBudget(CivitaiError):
-    """The price is above what the caller allows.
-
-    Attributes: `price` (Buzz, or None when it is unknown), `limit` (Buzz), `fits` (what would fit).
-    """
+    """The price is above what the caller allows. Attributes: `price` (Buzz; None: unknown), `limit`
+    (Buzz), `fits` (what would fit)."""
 
     code = "over_budget"
     exit_code = 4
@@ -195,8 +193,8 @@ class TransportFailed(CivitaiError):
 class ApiError(CivitaiError):
     """The service answered, and the answer was an error.
 
-    Attributes: `status` (HTTP), `reasons` (the service's own words), `trace_id`, `key`;
-    `workflow_id` where the failed call was about a known workflow.
+    Attributes: `status` (HTTP), `reasons` (the service's own words), `fields` (those that are about
+    a field of the body, by its place such as steps.0.input), `trace_id`, `key`; `workflow_id` where the failed call was about a known workflow.
     """
 
     code = "api"
@@ -214,9 +212,11 @@ class ApiError(CivitaiError):
         key: str | None = None,
         workflow_id: str | None = None,
         retry_after: float | None = None,
+        fields: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         super().__init__(message, hint=hint, spent=spent)
         self.status = status
+        self.fields = dict(fields or {})
         self.retry_after = retry_after
         self.reasons = tuple(reasons)
         self.trace_id = trace_id
@@ -333,11 +333,8 @@ class Stopping(CivitaiError):
     exit_code = 7
 
     def __init__(self, *, spent: Spent = "no") -> None:
-        super().__init__(
-            "This server is about to end, and begins nothing new.",
-            hint="Ask again once it runs again.",
-            spent=spent,
-        )
+        message = "This server is about to end, and begins nothing new."
+        super().__init__(message, hint="Ask again once it runs again.", spent=spent)
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ class Purse(Ledger):
 
     # -- what costs --------------------------------------------------------------------------
     def begin(self, run: Run, *, again: bool, budget: Budget | None) -> Opened:
-        """See Ledger.begin. Raises BudgetUsedUp when the purse has no room either, Stopping when its
-        life is over."""
+        """See Ledger.begin. Raises BudgetUsedUp when the purse has no room either, and Stopping
+        when its life is over."""
         if self.over():
             raise Stopping
         self._reserve(run.reserved)

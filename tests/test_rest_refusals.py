@@ -59,6 +59,15 @@ async def test_the_services_errors_are_told_with_its_status(
     assert told["upstream_status"] == fault.status
 
 
+async def test_what_the_service_refuses_is_told_by_field(rest: Rest) -> None:
+    step = {"$type": "imageGen", "input": {**KLEIN, "steps": -5, "cfgScale": "x"}}
+    told = problem(await rest().post(IMAGE, json={"steps": [step]}), 400, "refused_by_service")
+    assert set(told["errors"]) == {"steps.0.input.steps", "steps.0.input.cfgScale"}
+    assert "4 or more" in told["errors"]["steps.0.input.steps"][0]
+    blocked = await rest().post(IMAGE, json={"prompt": "a fox [sandbox:refused]"})
+    assert "errors" not in problem(blocked, 400, "refused_by_service"), "it is about no field"
+
+
 async def test_when_to_ask_again_is_passed_on(rest: Rest, sandbox: Sandbox) -> None:
     sandbox.script(Fault("get", "status", status=429, retry_after=0.2, times=9))
     answer = await rest().get(f"{IMAGE}/wf-1")

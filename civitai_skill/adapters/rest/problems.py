@@ -58,6 +58,8 @@ def refused(error: CivitaiError, status: int | None = None) -> Response:
         out["errors"] = _by_field(error)
     if isinstance(error, ApiError):
         out["upstream_status"] = error.status
+        if error.fields:
+            out["errors"] = error.fields
     for name in ("id", "key", "price", "limit", "reasons", "trace_id"):
         if name in told.details:
             out[name] = told.details[name]
