@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from civitai_skill.adapters.rest.app import IMAGE
+from civitai_skill.adapters.rest.app import IMAGE, _engine
 from civitai_skill.sandbox import Fault, Sandbox
 from tests.web import (
     FOX,
@@ -223,6 +223,12 @@ async def test_engines_are_listed_and_described(rest: Rest) -> None:
     assert "flux2" in names
     described = (await web.get("/engines/z-image")).json()
     assert described["name"] == "z-image"
+    kept = _engine.cache_info().currsize
+    for n in range(20):
+        odd = await web.get("/engines/" + "".join("zZ"[n >> i & 1] for i in range(5)) + "-image")
+        assert odd.status_code == 404
+        assert (await web.get(f"/engines/z{'-_. '[n % 4] * (n + 1)}image")).json() == described
+    assert _engine.cache_info().currsize == kept, "a spelling is no page of its own"
     told = problem(await web.get("/engines/nix"), 404, "request_invalid")
     assert "flux2" in told["detail"]
 

@@ -27,6 +27,7 @@ from civitai_skill.base import LONGEST_WAIT
 from civitai_skill.bodies import is_template, named, taken
 from civitai_skill.calls import aqueryimagegens
 from civitai_skill.desk import Desk
+from civitai_skill.engines.catalog import find
 from civitai_skill.engines.describe import describe_engine, list_engines
 from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid, Stopping
 from civitai_skill.request import ImageRequest
@@ -171,7 +172,7 @@ async def cancel(request: Request, id: WorkflowId) -> Response:
 
 # -- engines -------------------------------------------------------------------------------
 _engines = cache(list_engines)
-_engine = cache(describe_engine)
+_engine = cache(describe_engine)  # by their own names only: others are without number
 
 
 @router.get("/engines", operation_id="listengines", summary="The engines", responses=PROBLEM)
@@ -186,7 +187,7 @@ async def engines() -> list[dict[str, Any]]:
 async def engine(name: str) -> Any:
     """Say everything about one engine: variants, sizes, fields with their limits, prices."""
     try:
-        return _engine(name)
+        return _engine(find(name).name)
     except RequestInvalid as error:
         return problems.refused(error, 404)
 
