@@ -193,8 +193,9 @@ class TransportFailed(CivitaiError):
 class ApiError(CivitaiError):
     """The service answered, and the answer was an error.
 
-    Attributes: `status` (HTTP), `reasons` (the service's own words), `fields` (those that are about
-    a field of the body, by its place such as steps.0.input), `trace_id`, `key`; `workflow_id` where the failed call was about a known workflow.
+    Attributes: `status` (HTTP), `reasons` (the service's own words), `fields` (those about a field,
+    by its place, such as steps.0.input), `trace_id`, `key`; `workflow_id` where the failed call was
+    about a known workflow.
     """
 
     code = "api"

@@ -166,6 +166,34 @@ async def test_the_user_is_asked_above_the_threshold_and_a_yes_buys(
     assert charged(sandbox) == PRICE
 
 
+@pytest.mark.parametrize("wait", [0.05, 0], ids=["waits", "submits"])
+async def test_nobody_is_asked_about_what_is_bought_already(
+    open_client: Open, era: str, sandbox: Sandbox, wait: float
+) -> None:
+    arguments = {"prompt": "a fox [sandbox:slow=60]", "wait_seconds": wait}
+    async with open_client(mode=era, answer="accept", ask_above=0) as client:
+        first = (await client.call_tool(GENERATE, arguments)).structured_content
+        second = (await client.call_tool(GENERATE, arguments)).structured_content
+        other = {**arguments, "folder": "other"}
+        third = (await client.call_tool(GENERATE, other)).structured_content
+        assert (second["id"] == first["id"]) is bool(wait), "a submit is done with when it is told"
+        assert third["id"] not in (first["id"], second["id"])
+        assert len(client.asked) == (2 if wait else 3)
+
+
+async def test_what_is_no_longer_open_is_not_bought_unasked(
+    open_client: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def bought_already(*arguments: Any) -> bool:
+        return True
+
+    monkeypatch.setattr("civitai_skill.tools.consent._is_bought", bought_already)
+    async with open_client(answer="accept", ask_above=0) as client:
+        told = error_of(await client.call_tool(GENERATE, {"prompt": "a fox"}))
+        assert told["code"] == "over_budget"
+    assert charged(sandbox) == 0
+
+
 @pytest.mark.parametrize("answer", ["decline", "cancel"])
 async def test_without_a_yes_nothing_is_bought(
     open_client: Open, era: str, sandbox: Sandbox, answer: str

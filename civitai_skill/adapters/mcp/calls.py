@@ -78,7 +78,7 @@ class Caller:
             price = await self._before_the_end(
                 consent.to_agree(self.box, self.desk.client, tool.name, arguments, self._ask_above)
             )
-            if price is not None:
+            if price:
                 answer = await self._before_the_end(asking.ask(context, price))
                 if isinstance(answer, InputRequiredResult):
                     return answer
