@@ -17,7 +17,8 @@ import httpx
 import pytest
 
 from benchmarks import servers as bench
-from civitai_skill.adapters.http import Door, Guard
+from civitai_skill.adapters.door import Door
+from civitai_skill.adapters.http import Guard
 from civitai_skill.adapters.rest.app import IMAGE
 from civitai_skill.ledger import Ledger
 from civitai_skill.sandbox import Fault, Sandbox

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from civitai_skill import ConfigError
-from civitai_skill.adapters.http import MOST_BODY, Door
+from civitai_skill import ConfigError, RequestInvalid
+from civitai_skill.adapters.door import Door
+from civitai_skill.adapters.http import MOST_BODY
 from civitai_skill.adapters.rest.app import IMAGE
 from civitai_skill.config import Secret
 from civitai_skill.sandbox import Fault, Sandbox
@@ -219,6 +220,79 @@ async def test_a_page_that_was_let_in_may_ask(rest: Rest) -> None:
     assert before.headers["access-control-allow-origin"] == origin["Origin"]
     answer = await web.get("/engines", headers={**origin, "Authorization": f"Bearer {TOKEN}"})
     assert answer.headers["access-control-allow-origin"] == origin["Origin"]
+
+
+async def test_a_page_can_read_why_it_was_refused(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any) -> Any:
+        raise RuntimeError("innards")
+
+    monkeypatch.setattr("civitai_skill.adapters.rest.app.is_template", broken)
+    web = rest(origins=("https://pictures.example",), token=Secret(TOKEN))
+    origin = {"Origin": "https://pictures.example"}
+    known = {**origin, "Authorization": f"Bearer {TOKEN}"}
+    for answer in (
+        await web.get("/engines", headers=origin),
+        await web.post(IMAGE, content=b" " * (MOST_BODY + 1), headers=known),
+        await web.post(IMAGE, json=FOX, headers=known),
+    ):
+        assert answer.headers["access-control-allow-origin"] == origin["Origin"], answer.text
+    evil = await web.get("/engines", headers={**known, "Origin": "https://evil.example"})
+    problem(evil, 403, "origin_refused")
+    assert "access-control-allow-origin" not in evil.headers
+
+
+async def test_the_servers_own_pages_may_ask_it(rest: Rest) -> None:
+    web = rest(hosts=("pictures.example",))
+    for origin in ("https://pictures.example:8443", "http://pictures.example:8443"):
+        headers = {"Host": "pictures.example:8443", "Origin": origin}
+        assert (await web.get("/engines", headers=headers)).status_code == 200
+    other = {"Host": "pictures.example:8443", "Origin": "https://pictures.example"}
+    problem(await web.get("/engines", headers=other), 403, "origin_refused")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("https://Pictures.Example/", "https://pictures.example"),
+        ("https://pictures.example:443", "https://pictures.example"),
+        ("http://pictures.example:8080", "http://pictures.example:8080"),
+        ("https://[2001:db8::1]:80", "https://[2001:db8::1]:80"),
+        ("chrome-extension://abc", "chrome-extension://abc"),
+    ],
+)
+def test_an_origin_is_kept_as_browsers_say_it(given: str, meant: str) -> None:
+    assert Door.of("localhost", 1, origins=[given]).origins == (meant,)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["*", "null", "", "pictures.example", "https://*.example", "https://a.example/page",
+     "https://a.example https://b.example", "https://me@a.example", "https://a.example?x"],
+)  # fmt: skip
+def test_what_can_be_no_origin_is_refused_at_the_start(given: str) -> None:
+    with pytest.raises(RequestInvalid, match="each origin by itself") as caught:
+        Door.of("localhost", 1, origins=[given])
+    assert caught.value.field == "--cors-origin"
+    assert caught.value.nearest == (
+        "https://a.example" if "/page" in given or "?" in given else None
+    )
+
+
+def test_a_host_is_kept_without_its_port_or_refused() -> None:
+    names = ["Pictures.Example:8443", "::1", "[2001:DB8::1]:80", "my_box", "2001:db8::2"]
+    door = Door.of("localhost", 1, hosts=names)
+    assert door.hosts == (
+        "pictures.example", "[::1]", "[2001:db8::1]", "my_box", "[2001:db8::2]"
+    )  # fmt: skip
+    assert door.knows_host("pictures.example:8443")
+    for wrong in ("https://pictures.example/", "*", "", "a b", "*.example"):
+        with pytest.raises(RequestInvalid, match="a host name such as") as caught:
+            Door.of("localhost", 1, hosts=[wrong])
+    with pytest.raises(RequestInvalid) as caught:
+        Door.of("localhost", 1, hosts=["https://pictures.example/"])
+    assert caught.value.nearest == "pictures.example"
 
 
 async def test_a_token_is_asked_for_where_there_is_one(rest: Rest, sandbox: Sandbox) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from civitai_skill import AsyncCivitai
-from civitai_skill.adapters.http import Door
+from civitai_skill.adapters.door import Door
 from civitai_skill.adapters.rest.app import OPEN_PATHS, made
 from civitai_skill.desk import Desk
 from civitai_skill.exchange import Retry

@@ -1,26 +1,22 @@
-"""What both servers share of HTTP: who may knock, how much they may bring, and how it ends.
+"""What both servers share of HTTP: how much a request may bring, how slowly, and how it ends.
 
-A page in a browser can reach servers on its own machine, so the Host and Origin of every request
-are checked, on the loopback address too. Whoever binds elsewhere needs a token.
+Who may knock is the door's to say (door.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
-import ipaddress
 import json
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
 import uvicorn
 
-from civitai_skill.config import Secret, caller_token
+from civitai_skill.adapters.door import Door, bracketed
 from civitai_skill.desk import Desk
 from civitai_skill.errors import ConfigError
 
@@ -29,92 +25,13 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-LOCALHOST = "127.0.0.1"
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-
 #: Bytes of a request's body, with room for a few source pictures as data URLs.
 MOST_BODY = 16 * 1024 * 1024
 #: Up to here a body that is too large is read and thrown away, so that its sender can hear why.
 _DRAINED = 64 * 1024 * 1024
-#: Seconds that a body may take to arrive.
-BODY_SECONDS = 20.0
-
 #: Seconds that an idle connection is kept: longer than clients and proxies commonly do (60), so
 #: that it is they who close it, and no request meets a connection that is just being closed.
 KEEP_ALIVE = 75
-
-
-@dataclass(frozen=True)
-class Door:
-    """Where a server listens and whom it answers.
-
-    `hosts` and `origins` are let in besides the loopback names. Paths in `open_paths` need no
-    token.
-    """
-
-    host: str = LOCALHOST
-    port: int = 0
-    token: Secret | None = None
-    hosts: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
-    open_paths: frozenset[str] = frozenset()
-    body_seconds: float = BODY_SECONDS
-
-    def __post_init__(self) -> None:
-        if self.token is None and not _is_loopback(self.host):
-            raise ConfigError(
-                f"A server on {self.host} can be reached from other machines and needs a token.",
-                hint="Name the variable that holds it with --token-env NAME, or leave --host out.",
-            )
-
-    @classmethod
-    def of(
-        cls,
-        host: str,
-        port: int,
-        token_env: str | None = None,
-        hosts: Sequence[str] = (),
-        origins: Sequence[str] = (),
-        open_paths: frozenset[str] = frozenset(),
-    ) -> Door:
-        """A door from the words of a command line. Raises ConfigError."""
-        token = None if token_env is None else caller_token(token_env)
-        names = tuple(name.lower() for name in hosts)
-        return cls(host, port, token, names, tuple(origins), open_paths)
-
-    def knows_host(self, text: str) -> bool:
-        """May a request be meant for this Host?"""
-        name = _without_port(text).lower()
-        return name in (*_LOOPBACK, _bracketed(self.host), *self.hosts)
-
-    def knows_origin(self, text: str) -> bool:
-        """May a page of this Origin ask? Pages of the server itself may."""
-        scheme, _, rest = text.partition("://")
-        return text in self.origins or (scheme == "http" and _without_port(rest) in _LOOPBACK)
-
-    def knows_token(self, header: str) -> bool:
-        """Is it the token, or is none asked for?"""
-        if self.token is None:
-            return True
-        scheme, _, given = header.partition(" ")
-        right = self.token.reveal().encode()
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), right)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host.lower()
-
-
-def _without_port(text: str) -> str:
-    head, colon, port = text.rpartition(":")
-    return head if colon and port.isdigit() and not head.endswith(":") else text
 
 
 class _Refused(Exception):
@@ -149,7 +66,8 @@ class Guard:
     def _check(self, scope: Message, headers: dict[str, str]) -> None:
         if not self._door.knows_host(headers.get("host", "")):
             raise _Refused(421, "host_refused", "This server does not answer to that Host.")
-        if "origin" in headers and not self._door.knows_origin(headers["origin"]):
+        origin = headers.get("origin")
+        if origin is not None and not self._door.knows_origin(origin, headers["host"]):
             raise _Refused(403, "origin_refused", "Pages of that Origin may not ask this server.")
         # A browser asks in advance without the token (CORS), and such a request does nothing.
         if scope["path"] in self._door.open_paths or scope["method"] == "OPTIONS":
@@ -295,7 +213,7 @@ def serve(app: App, door: Door, desk: Desk, name: str, path: str = "") -> None:
     """
     listener = _listener(door)
     host, port = listener.getsockname()[:2]
-    address = f"http://{_bracketed(host)}:{port}{path}"
+    address = f"http://{bracketed(host)}:{port}{path}"
     turnstile = Turnstile(app)
     config = uvicorn.Config(
         turnstile,

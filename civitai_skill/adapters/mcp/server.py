@@ -18,7 +18,8 @@ from mcp.types import INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequ
 from mcp.types import Tool as McpTool
 
 from civitai_skill import __version__
-from civitai_skill.adapters.http import MOST_BODY, App, Door, Guard, serve
+from civitai_skill.adapters.door import Door
+from civitai_skill.adapters.http import MOST_BODY, App, Guard, serve
 from civitai_skill.adapters.mcp import shelf
 from civitai_skill.adapters.mcp.calls import Caller
 from civitai_skill.adapters.mcp.words import listed, plain_name, spelled, widened

@@ -18,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from civitai_skill import __version__
-from civitai_skill.adapters.http import App, Door, Guard, Message, Receive, Send
+from civitai_skill.adapters.door import Door
+from civitai_skill.adapters.http import App, Guard, Message, Receive, Send
 from civitai_skill.adapters.rest import pages, problems
 from civitai_skill.adapters.rest.metrics import MEDIA, Metrics
 from civitai_skill.adapters.rest.pages import PAGE, PROBLEM, WORKFLOW
@@ -236,15 +237,17 @@ def made(desk: Desk, door: Door) -> App:
     app.add_exception_handler(RequestValidationError, problems.on_wrong_parameter)
     app.add_exception_handler(HTTPException, problems.on_wrong_place)
     app.add_exception_handler(Exception, problems.on_defect)
+    inner: Any = Guard(app, door)
     if door.origins:
-        app.add_middleware(
-            CORSMiddleware,
+        # Around the guard, so that a page can read its refusals too.
+        inner = CORSMiddleware(
+            inner,
             allow_origins=list(door.origins),
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", KEY_HEADER],
             expose_headers=["Retry-After"],
         )
-    return _with_heads(app.state.metrics.around(Guard(app, door)))
+    return _with_heads(app.state.metrics.around(inner))
 
 
 def _with_heads(app: App) -> App:
