@@ -12,9 +12,11 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from functools import partial
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from civitai_skill.adapters.door import Door, bracketed
 from civitai_skill.desk import Desk
@@ -215,8 +217,10 @@ def serve(app: App, door: Door, desk: Desk, name: str, path: str = "") -> None:
     host, port = listener.getsockname()[:2]
     address = f"http://{bracketed(host)}:{port}{path}"
     turnstile = Turnstile(app)
+    timely: Any = partial(Timely, door.head_seconds)
     config = uvicorn.Config(
         turnstile,
+        http=timely,
         access_log=False,
         log_level="warning",
         server_header=False,
@@ -239,6 +243,40 @@ def _listener(door: Door) -> socket.socket:
             f"The address {door.host}:{door.port} can't be taken: {reason}.",
             hint="Choose another with --port N (0 takes a free one).",
         ) from None
+
+
+class Timely(H11Protocol):
+    """uvicorn's protocol, and it hangs up on who does not bring the head of a request in
+    `seconds`."""
+
+    def __init__(self, seconds: float, **given: Any) -> None:
+        super().__init__(**given)
+        self._seconds = seconds
+        self._late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._expect()  # no request is under way, so this was a part of a head
+        else:
+            self._rest()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._rest()
+        super().connection_lost(exc)
+
+    def _expect(self) -> None:
+        if self._late is None:
+            self._late = self.loop.call_later(self._seconds, self.transport.close)
+
+    def _rest(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 class _Server(uvicorn.Server):
