@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -342,7 +343,31 @@ async def test_the_openapi_document_names_the_capabilitys_operations(rest: Rest)
         "ready": "GET /health/ready",
         "metrics": "GET /metrics",
     }
-    assert (await web.get("/docs")).status_code == 200
+    assert "security" not in document
+
+
+async def test_the_document_says_where_the_token_is_needed(rest: Rest) -> None:
+    web = rest(token=Secret(TOKEN))
+    answer = await web.get("/openapi.json")
+    assert answer.status_code == 200, "it tells nothing that is secret"
+    document = answer.json()
+    (name,) = document["components"]["securitySchemes"]
+    assert document["components"]["securitySchemes"][name] == {"type": "http", "scheme": "bearer"}
+    assert document["security"] == [{name: []}]
+    free = [
+        path for path, one in document["paths"].items() if one.get("get", {}).get("security") == []
+    ]
+    assert free == ["/health/live", "/health/ready"]
+
+
+async def test_the_page_for_people_needs_nothing_from_elsewhere(rest: Rest) -> None:
+    answer = await rest(token=Secret(TOKEN)).get("/docs")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "<title>Civitai image generation</title>" in answer.text
+    for told in (f"POST {IMAGE}", f"DELETE {IMAGE}/{{id}}", "Idempotency-Key", "a red fox"):
+        assert told in answer.text
+    assert not re.search(r"<script|<link|src=|https?://", answer.text)
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
 async def test_the_examples_of_the_document_are_bought(rest: Rest) -> None:

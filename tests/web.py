@@ -44,6 +44,7 @@ async def rests(sandbox: Sandbox, home: Path) -> AsyncIterator[Rest]:
         app: Any = made(desk, Door(open_paths=OPEN_PATHS, **door))
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         web = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080")
+        web.desk = desk  # type: ignore[attr-defined]
         opened.extend((web.aclose, desk.close))
         return web
 

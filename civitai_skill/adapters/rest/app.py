@@ -15,15 +15,17 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from civitai_skill import __version__
 from civitai_skill.adapters.door import Door
 from civitai_skill.adapters.http import App, Guard, Message, Receive, Send
 from civitai_skill.adapters.rest import pages, problems
+from civitai_skill.adapters.rest.docs import POLICY, page
 from civitai_skill.adapters.rest.metrics import MEDIA, Metrics
 from civitai_skill.adapters.rest.pages import PAGE, PROBLEM, WORKFLOW
 from civitai_skill.adapters.rest.problems import said
+from civitai_skill.adapters.rest.readiness import Readiness
 from civitai_skill.base import LONGEST_WAIT
 from civitai_skill.bodies import is_template, named, taken
 from civitai_skill.calls import aqueryimagegens
@@ -38,8 +40,9 @@ from civitai_skill.tools.arguments import ID
 from civitai_skill.workflow import Workflow
 
 IMAGE = "/v2/consumer/workflows/image"
-#: They tell nothing that is anybody's secret, and who asks them seldom has a token.
-OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
+#: They tell nothing that is anybody's secret, and who asks them seldom has a token: a probe, or a
+#: browser that is sent to the page.
+OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/docs", "/openapi.json"})
 KEY_HEADER = "Idempotency-Key"
 #: The door's name in the ledger.
 PURPOSE = "rest"
@@ -133,10 +136,12 @@ async def submit(
         workflow = await desk.kept(buy())
     async with _caller(request) as gone:
         if wait and not workflow.done and workflow.id is not None:
-            # It is paid for, so its id is told whatever becomes of this look.
-            with contextlib.suppress(CivitaiError):
+            try:
                 look = client.get(workflow.id, wait=wait)
                 workflow = await desk.unless(look, gone) or workflow
+            except CivitaiError as error:
+                # It is paid for, so its id is told whatever becomes of this look.
+                request.app.state.metrics.failed(error)
     return _told(workflow)
 
 
@@ -203,14 +208,17 @@ async def live() -> dict[str, str]:
 @router.get("/health/ready", operation_id="ready", summary="Can it work", responses=PROBLEM)
 async def ready(request: Request) -> Any:
     """Say whether the service answers and takes the key."""
-    client = request.app.state.desk.client
-    health = await client.health()
+    state = request.app.state
+    if state.desk.stopping.is_set():
+        raise Stopping
+    health = await state.readiness.health()
     if not health.reachable or health.key_accepted is not True:
         raise ConfigError(f"Not ready. {health.detail or 'No Civitai key is set.'}")
-    return {
-        "status": "ready",
-        "service": "the sandbox" if client.settings.sandbox else client.settings.base_url,
-    }
+    told = {"status": "ready"}
+    if not state.locked:  # else it is told to people who have no token
+        settings = state.desk.client.settings
+        told["service"] = "the sandbox" if settings.sandbox else settings.base_url
+    return told
 
 
 @router.get(
@@ -225,14 +233,24 @@ async def metrics(request: Request) -> Response:
     return Response(request.app.state.metrics.text(), media_type=MEDIA)
 
 
+@router.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> Response:
+    """Show the operations to a person."""
+    headers = {"Content-Security-Policy": POLICY}
+    return HTMLResponse(page(request.app.openapi()), headers=headers)
+
+
 # -- together ------------------------------------------------------------------------------
 def made(desk: Desk, door: Door) -> App:
     """The application behind its door; pages of the origins that the door knows may call it."""
-    app = FastAPI(redirect_slashes=False)
+    app = FastAPI(redirect_slashes=False, docs_url=None, redoc_url=None)
     app.state.desk = desk
+    app.state.locked = door.token is not None
+    app.state.readiness = Readiness(desk.client)
     app.state.metrics = Metrics(lambda: desk.purse.spent)
     app.include_router(router)
-    app.openapi = partial(pages.document, app)  # type: ignore[method-assign]
+    closed_but = door.open_paths if app.state.locked else None
+    app.openapi = partial(pages.document, app, closed_but)  # type: ignore[method-assign]
     app.add_exception_handler(CivitaiError, problems.on_error)
     app.add_exception_handler(RequestValidationError, problems.on_wrong_parameter)
     app.add_exception_handler(HTTPException, problems.on_wrong_place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from fastapi import FastAPI
@@ -148,8 +149,11 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return {name: part for name, part in schema.items() if name != "anyOf"} | choices[0]
 
 
-def document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of an application; made once."""
+def document(app: FastAPI, open_paths: Collection[str] | None = None) -> dict[str, Any]:
+    """The OpenAPI document of an application; made once.
+
+    Where a token is asked for, `open_paths` are those that need none; None where none is.
+    """
     if app.openapi_schema is None:
         made = get_openapi(
             title="Civitai image generation",
@@ -157,8 +161,10 @@ def document(app: FastAPI) -> dict[str, Any]:
             description=_DESCRIPTION,
             routes=app.routes,
         )
-        for operations in made["paths"].values():
+        for path, operations in made["paths"].items():
             for operation in operations.values():
+                if open_paths is not None and path in open_paths:
+                    operation["security"] = []
                 operation["responses"].pop("422", None)  # wrong parameters are 400 here
                 for parameter in operation.get("parameters", ()):
                     parameter["schema"] = _without_null(parameter["schema"])
@@ -179,5 +185,8 @@ def document(app: FastAPI) -> dict[str, Any]:
             },
             "Problem": _PROBLEM_SCHEMA,
         }
+        if open_paths is not None:
+            made["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            made["security"] = [{"token": []}]
         app.openapi_schema = made
     return app.openapi_schema
