@@ -14,7 +14,6 @@ from civitai_skill.adapters.rest.readiness import KEPT, Readiness
 from civitai_skill.config import Secret
 from civitai_skill.flows import Health
 from civitai_skill.sandbox import Fault, Sandbox
-from tests.conftest import Clock
 from tests.web import (
     FOX,
     KLEIN,
@@ -248,8 +247,8 @@ async def test_health_tells_what_is_wrong(rest: Rest, sandbox: Sandbox) -> None:
     problem(await rest().get("/health/ready"), 503, "config")
 
 
-async def test_readiness_is_looked_at_once_in_a_while(rest: Rest, sandbox: Sandbox) -> None:
-    clock, looks, under_way = Clock(), 0, 0
+async def test_readiness_is_looked_at_once_in_a_while() -> None:
+    now, looks, under_way = 0.0, 0, 0
 
     class Client:
         async def health(self) -> Health:
@@ -261,13 +260,13 @@ async def test_readiness_is_looked_at_once_in_a_while(rest: Rest, sandbox: Sandb
             return Health(True, True)
 
     client: Any = Client()
-    readiness = Readiness(client, clock)
+    readiness = Readiness(client, lambda: now)
     for expected in (1, 2):
         await asyncio.gather(*(readiness.health() for _ in range(50)))
-        clock.sleep(KEPT - 0.1)
+        now += KEPT - 0.1
         assert await readiness.health() == Health(True, True)
         assert looks == expected
-        clock.sleep(0.1)
+        now += 0.2
 
 
 async def test_at_the_end_it_is_not_ready_and_buys_nothing(rest: Rest, sandbox: Sandbox) -> None:

@@ -26,6 +26,7 @@ from civitai_skill.adapters.rest.metrics import MEDIA, Metrics
 from civitai_skill.adapters.rest.pages import PAGE, PROBLEM, WORKFLOW
 from civitai_skill.adapters.rest.problems import said
 from civitai_skill.adapters.rest.readiness import Readiness
+from civitai_skill.adapters.rest.words import IMAGE, KEY_HEADER
 from civitai_skill.base import LONGEST_WAIT
 from civitai_skill.bodies import is_template, named, taken
 from civitai_skill.calls import aqueryimagegens
@@ -39,11 +40,9 @@ from civitai_skill.template import KEY, MAX_KEY
 from civitai_skill.tools.arguments import ID
 from civitai_skill.workflow import Workflow
 
-IMAGE = "/v2/consumer/workflows/image"
 #: They tell nothing that is anybody's secret, and who asks them seldom has a token: a probe, or a
 #: browser that is sent to the page.
 OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/docs", "/openapi.json"})
-KEY_HEADER = "Idempotency-Key"
 #: The door's name in the ledger.
 PURPOSE = "rest"
 

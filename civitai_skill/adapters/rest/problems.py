@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from civitai_skill.adapters.http import problem
+from civitai_skill.adapters.rest.words import hint
 from civitai_skill.errors import (
     ApiError,
     BadRequest,
@@ -27,7 +28,6 @@ from civitai_skill.errors import (
     Stopping,
     explain,
 )
-from civitai_skill.tools.answers import without_commands
 
 MEDIA = "application/problem+json"
 
@@ -51,9 +51,9 @@ def refused(error: CivitaiError, status: int | None = None) -> Response:
     told = explain(error)
     found = status or next((code for kind, code in _STATUS if isinstance(error, kind)), 502)
     out = problem(found, told.code, told.message, told.spent)
-    hint = without_commands(told.hint)
-    if hint:
-        out["hint"] = hint
+    following = hint(error)
+    if following:
+        out["hint"] = following
     if isinstance(error, RequestInvalid):
         out["errors"] = _by_field(error)
     if isinstance(error, ApiError):
