@@ -54,7 +54,7 @@ def opener(sandbox: Sandbox, folder: Path) -> Open:
                 return ElicitResult(action="accept")
             return ElicitResult(action=answer, content={} if answer == "accept" else None)
 
-        made = server.made(desk, out=folder / "out", **settings)
+        made = server.made(desk, **{"out": folder / "out", **settings})
         able: Any = {} if answer is None else {"elicitation_callback": ask}
         async with Client(made, mode=mode, **able) as connected:
             connected.asked = asked  # type: ignore[attr-defined]

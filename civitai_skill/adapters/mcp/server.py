@@ -115,7 +115,8 @@ def made(
     ask_above: int = ASK_ABOVE,
 ) -> Server:
     """A server on a desk; pictures go to `out`. See Toolbox for `local_files`."""
-    box = Toolbox(desk.client, out=out, local_files=local_files)
+    # A client knows nothing of this process's folder, so the paths that it is told are whole.
+    box = Toolbox(desk.client, out=Path(out).absolute(), local_files=local_files)
     box.models = widened(box.models)
     return Server(Caller(desk, box, ask_above))
 
