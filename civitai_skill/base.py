@@ -20,7 +20,7 @@ from civitai_skill.exchange import Flow, Retry, Service
 from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
 from civitai_skill.ledger import Ledger, Run, budget_of
 from civitai_skill.options import Asked, Buying, Call, Filters, Pricing, Rules
-from civitai_skill.purchase import Order, bought, check_account
+from civitai_skill.purchase import Order, bought, check_account, would_go_on
 from civitai_skill.sources import SourcePolicy
 from civitai_skill.workflow import Workflow
 
@@ -186,6 +186,10 @@ class BaseClient:
         order, place = self._order(Call(request, given)), Path(out)
         buying = bought(self._service, order, place)
         return generation.generated(self._service, order, buying, out=place, timeout=timeout)
+
+    def _open_run(self, request: Asked, out: Folder | None, given: Buying) -> Flow[Run | None]:
+        order = self._order(Call(request, given))
+        return would_go_on(order, None if out is None else Path(out))
 
     def _get(self, workflow_id: str, wait: float) -> Flow[Workflow]:
         look = flows.get(self._service, workflow_id, wait=min(wait, LONGEST_WAIT))

@@ -110,6 +110,16 @@ class Civitai(BaseClient):
         """
         return drive(self._generate(request, out, timeout, given), self._http)
 
+    def open_run(
+        self, request: Asked, *, out: Folder | None = None, **given: Unpack[Buying]
+    ) -> Run | None:
+        """The open run that buying this would go on with; None where it would be bought anew.
+
+        `out` is the folder that `generate` would be given, None for `submit`. Sends nothing. Raises
+        StillRunning while another call is making the same.
+        """
+        return drive(self._open_run(request, out, given), self._http)
+
     def get(self, workflow_id: str, *, wait: float = 0.0) -> Workflow:
         """Read a workflow; with `wait` (seconds, at most 90) the service may hold the answer."""
         return drive(self._get(workflow_id, wait), self._http)
@@ -246,6 +256,12 @@ class AsyncCivitai(BaseClient):
     ) -> Generation:
         """See Civitai.generate."""
         return await adrive(self._generate(request, out, timeout, given), self._http)
+
+    async def open_run(
+        self, request: Asked, *, out: Folder | None = None, **given: Unpack[Buying]
+    ) -> Run | None:
+        """See Civitai.open_run."""
+        return await adrive(self._open_run(request, out, given), self._http)
 
     async def get(self, workflow_id: str, *, wait: float = 0.0) -> Workflow:
         """See Civitai.get."""

@@ -7,7 +7,7 @@ to its end, because it may be paid for already.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from civitai_skill.client import AsyncCivitai
@@ -17,32 +17,29 @@ from civitai_skill.purse import Purse
 
 T = TypeVar("T")
 
-#: Seconds that the end of a server may take: for purchases that are being made right then.
-GRACE = 30.0
-
-#: Seconds that a last look at a workflow may take when the server is about to end.
-_LAST_LOOK = 5.0
-
-
-def ending() -> TransportFailed:
-    """The answer to who comes when the server is about to end."""
-    return TransportFailed(
-        "The server is about to end, and takes nothing more on.", hint="Call again when it is back."
-    )
+#: Seconds that the end of a server may take, for purchases that are being made right then: less
+#: than the 10 after which containers are commonly killed.
+GRACE = 8.0
 
 
 class Desk:
     """The client that a server works with, and the work that is under way.
 
-    `budget` is the most that it may spend in its life (Buzz; None for no end of its own).
+    `budget` is the most that it may spend in its life (Buzz; None for no end of its own). `grace`
+    are the seconds that its end may take.
     """
 
-    def __init__(self, client: AsyncCivitai, budget: int | None = None) -> None:
+    def __init__(
+        self, client: AsyncCivitai, budget: int | None = None, grace: float = GRACE
+    ) -> None:
         self.client = client
+        self.grace = grace
         self.purse = Purse(client.settings.ledger, budget)
         client.ledger = self.purse
         #: Set when the server is to end: whoever waits comes back with what is known.
         self.stopping = asyncio.Event()
+        self.purse.over = self.stopping.is_set
+        self._deadline = 0.0
         self._work: set[asyncio.Task[Any]] = set()
 
     @classmethod
@@ -53,20 +50,30 @@ class Desk:
     async def kept(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something to its end, even if whoever waits for it goes away.
 
-        Raises TransportFailed instead where the server is about to end.
+        Raises TransportFailed where the server's end comes first.
         """
-        if self.stopping.is_set():
-            work.close()
-            raise ending()
         task = asyncio.ensure_future(work)
         self._work.add(task)
         task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
+        over = asyncio.ensure_future(self._over())
+        try:
+            await asyncio.wait([task, over], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            over.cancel()
+        if task.done() and not task.cancelled():
+            return task.result()
+        raise TransportFailed(
+            "This server ended before the service had answered.",
+            hint="The service may have taken it: look at the latest workflows before asking again.",
+            spent="unknown",
+        )
 
-    @property
-    def under_way(self) -> int:
-        """How many purchases are being made or waited for."""
-        return len(self._work)
+    async def _over(self) -> None:
+        await self.stopping.wait()
+        await asyncio.sleep(self._left())
+
+    def _left(self) -> float:
+        return max(0.0, self._deadline - asyncio.get_running_loop().time())
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._work.discard(task)
@@ -78,8 +85,7 @@ class Desk:
             )
 
     async def unless(self, work: Coroutine[Any, Any, T], *ends: asyncio.Event) -> T | None:
-        """The outcome of something that may be dropped; None when an end comes first, the server's
-        own or one of `ends`."""
+        """The outcome of something that may be dropped; None when an end comes first."""
         task = asyncio.ensure_future(work)
         signals = [asyncio.ensure_future(end.wait()) for end in (self.stopping, *ends)]
         try:
@@ -90,28 +96,17 @@ class Desk:
                 waiting.cancel()
             await asyncio.gather(task, *signals, return_exceptions=True)
 
-    async def looked(
-        self,
-        work: Coroutine[Any, Any, T],
-        last: Callable[[], Coroutine[Any, Any, T]],
-        *ends: asyncio.Event,
-    ) -> T:
-        """The outcome of a look that waits, or of the `last` one, which does not, when an end comes
-        first. Raises TransportFailed where even that takes long."""
-        found = await self.unless(work, *ends)
-        if found is not None:
-            return found
-        try:
-            async with asyncio.timeout(_LAST_LOOK):
-                return await last()
-        except TimeoutError:
-            raise ending() from None
+    def stop(self) -> None:
+        """Begin the end: nothing new is bought, and whoever waits comes back."""
+        if not self.stopping.is_set():
+            self._deadline = asyncio.get_running_loop().time() + self.grace
+            self.stopping.set()
 
-    async def close(self, grace: float = GRACE) -> None:
-        """End: let purchases come to their end for `grace` seconds, then close the client."""
-        self.stopping.set()
+    async def close(self) -> None:
+        """End: let purchases come to their end within the grace, then close the client."""
+        self.stop()
         if self._work:
-            _, late = await asyncio.wait(set(self._work), timeout=grace)
+            _, late = await asyncio.wait(set(self._work), timeout=self._left())
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)

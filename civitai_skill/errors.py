@@ -10,7 +10,8 @@
     │   ├─ Unauthorized 3   NotEnoughBuzz 4   Forbidden 3   NotFound 2
     │   └─ RateLimited 7    ServerError 7
     ├─ WorkflowFailed               failed, expired, canceled, blocked, or incomplete    5
-    └─ StillRunning (TimeoutError)  the caller's deadline passed; the work goes on       6
+    ├─ StillRunning (TimeoutError)  the caller's deadline passed; the work goes on       6
+    └─ Stopping                     a server of ours is about to end                     7
 
 Every error carries three things a person or a model needs: `message` (what happened), `hint`
 (what to do next) and `spent` (whether Buzz was charged: "no", "yes" or "unknown"). An outside
@@ -140,10 +141,8 @@ class RequestInvalid(CivitaiError, ValueError):
 
 
 class OverBudget(CivitaiError):
-    """The price is above what the caller allows.
-
-    Attributes: `price` (Buzz, or None when it is unknown), `limit` (Buzz), `fits` (what would fit).
-    """
+    """The price is above what the caller allows. Attributes: `price` (Buzz; None: unknown), `limit`
+    (Buzz), `fits` (what would fit)."""
 
     code = "over_budget"
     exit_code = 4
@@ -194,9 +193,9 @@ class TransportFailed(CivitaiError):
 class ApiError(CivitaiError):
     """The service answered, and the answer was an error.
 
-    Attributes: `status` (HTTP), `reasons` (the service's own words), `fields` (the same by field,
-    where it named one), `trace_id`, `key`;
-    `workflow_id` where the failed call was about a known workflow.
+    Attributes: `status` (HTTP), `reasons` (the service's own words), `fields` (those about a field,
+    by its place, such as steps.0.input), `trace_id`, `key`; `workflow_id` where the failed call was
+    about a known workflow.
     """
 
     code = "api"
@@ -218,8 +217,8 @@ class ApiError(CivitaiError):
     ) -> None:
         super().__init__(message, hint=hint, spent=spent)
         self.status = status
+        self.fields = dict(fields or {})
         self.retry_after = retry_after
-        self.fields = fields or {}
         self.reasons = tuple(reasons)
         self.trace_id = trace_id
         self.key = key
@@ -326,6 +325,17 @@ class StillRunning(CivitaiError, TimeoutError):
 
     def details(self) -> dict[str, Any]:
         return _present(id=self.workflow_id)
+
+
+class Stopping(CivitaiError):
+    """A server of ours is about to end, and begins nothing new."""
+
+    code = "stopping"
+    exit_code = 7
+
+    def __init__(self, *, spent: Spent = "no") -> None:
+        message = "This server is about to end, and begins nothing new."
+        super().__init__(message, hint="Ask again once it runs again.", spent=spent)
 
 
 @dataclass(frozen=True)

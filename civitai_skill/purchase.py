@@ -34,7 +34,7 @@ from civitai_skill.ledger import Ledger, Run
 from civitai_skill.placing import Label
 from civitai_skill.pricing import Terms, decide, guarded, placed
 from civitai_skill.request import ImageRequest
-from civitai_skill.sources import EVERY_SOURCE, SourcePolicy
+from civitai_skill.sources import EVERY_SOURCE, Source, SourcePolicy
 from civitai_skill.workflow import Workflow, is_moderation
 
 T = TypeVar("T")
@@ -91,13 +91,8 @@ def bought(service: Service, order: Order, out: Path | None = None) -> Flow[Boug
 
     Raises StillRunning when another call is making the same right now.
     """
-    decided, opened = yield from decide(order.request, order.sources)
-    order.terms.body(decided, order.terms.external_id)  # refuse the surroundings before sending
+    decided, opened, identity = yield from _identified(order, out)
     ledger = order.ledger
-    # A key of the caller's own is the purchase's name, wherever its pictures go.
-    place = out if order.terms.external_id is None else None
-    where = order.account if order.apart else ""
-    identity = identity_of(order.request, decided, opened, order.terms, where, place)
     if ledger is not None:
         earlier = yield Work(partial(earlier_run, ledger, order, identity))
         if earlier is not None:
@@ -121,6 +116,28 @@ def bought(service: Service, order: Order, out: Path | None = None) -> Flow[Boug
         label=None if order.label is None else order.label.text(),
     )
     return (yield from once(service, order, run, decided))
+
+
+def _identified(order: Order, out: Path | None) -> Flow[tuple[Plan, list[Source | str], str]]:
+    """The decided request, its opened sources, and the purchase's identity."""
+    decided, opened = yield from decide(order.request, order.sources)
+    order.terms.body(decided, order.terms.external_id)  # refuse the surroundings before sending
+    # A key of the caller's own is the purchase's name, wherever its pictures go.
+    place = out if order.terms.external_id is None else None
+    where = order.account if order.apart else ""
+    return decided, opened, identity_of(order.request, decided, opened, order.terms, where, place)
+
+
+def would_go_on(order: Order, out: Path | None = None) -> Flow[Run | None]:
+    """The run that an order would go on with instead of buying; nothing is sent.
+
+    Raises StillRunning when another call is making the same right now.
+    """
+    _, _, identity = yield from _identified(order, out)
+    if order.ledger is None:
+        return None
+    run: Run | None = yield Work(partial(earlier_run, order.ledger, order, identity))
+    return run
 
 
 def once(service: Service, order: Order, run: Run, decided: Plan | None) -> Flow[Bought]:

@@ -2,7 +2,8 @@
 
 A ledger's own budget is for everything that this user buys, in a period. A purse is for what goes
 through it, from its making on: a purchase is counted before its first byte leaves, so that calls at
-the same time can't pass together. What the service did not take is given back.
+the same time can't pass together. What the service did not take is given back. When the server
+is about to end, nothing is bought any more.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from civitai_skill.budget import Budget
-from civitai_skill.errors import BudgetUsedUp
+from civitai_skill.errors import BudgetUsedUp, Stopping
 from civitai_skill.ledger import Ledger, Opened, Run
 
 
@@ -30,6 +31,8 @@ class Purse(Ledger):
         self._gate = threading.Lock()
         self._total = 0
         self._counted: dict[str, int] = {}
+        #: Is its life over? Nothing is bought then, and what has begun comes to its end.
+        self.over: Callable[[], bool] = lambda: False
 
     @property
     def spent(self) -> int:
@@ -38,7 +41,8 @@ class Purse(Ledger):
 
     # -- what costs --------------------------------------------------------------------------
     def begin(self, run: Run, *, again: bool, budget: Budget | None) -> Opened:
-        """See Ledger.begin. Raises BudgetUsedUp when the purse has no room either."""
+        """See Ledger.begin. Raises BudgetUsedUp when the purse has no room either, and Stopping
+        when its life is over."""
         with self._counting(run.key):
             return super().begin(run, again=again, budget=budget)
 
@@ -48,10 +52,14 @@ class Purse(Ledger):
             return super().take_up(key, budget)
 
     def _admit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
+        if self.over():
+            raise Stopping
         super()._admit(db, run, budget)
         self._count(run)
 
     def _readmit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
+        if run.key not in self._counted and self.over():
+            raise Stopping(spent="unknown")  # an earlier process may have sent it
         super()._readmit(db, run, budget)
         if run.key not in self._counted:
             self._count(run)

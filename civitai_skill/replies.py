@@ -125,7 +125,7 @@ def api_error(
         key=key,
         workflow_id=workflow_id,
         retry_after=retry_after(response),
-        fields=_by_field(body),
+        fields=fields_of(body),
     )
 
 
@@ -171,13 +171,18 @@ def reasons_of(body: Any) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _by_field(body: Any) -> dict[str, list[str]]:
+_INDEX = re.compile(r"\[(\d+)\]")
+
+
+def fields_of(body: Any) -> dict[str, list[str]]:
+    """The service's own words by the field that they are about, its place as we write it."""
     errors = body.get("errors") if isinstance(body, dict) else None
     found: dict[str, list[str]] = {}
     for name, texts in errors.items() if isinstance(errors, dict) else ():
-        told = [t for t in (texts if isinstance(texts, list) else [texts]) if isinstance(t, str)]
-        if told and name != "messages":
-            found[shown_reason(name)] = [shown_reason(text) for text in told]
+        said = [t for t in (texts if isinstance(texts, list) else [texts]) if isinstance(t, str)]
+        if said and name != "messages":
+            place = _INDEX.sub(r".\1", name).removeprefix("$").removeprefix(".")
+            found[shown_reason(place)] = [shown_reason(text) for text in said]
     return found
 
 

@@ -13,7 +13,8 @@ import binascii
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -34,6 +35,7 @@ INLINE_BYTES = 512 * 1024
 
 _FROM_AFAR = "an https URL or a data URL (data:image/png;base64,...)"
 ACCEPTED = "an https URL, a data URL (data:image/png;base64,...) or the path of a jpeg, png or webp"
+_FROM_AFAR = "an https URL or a data URL (data:image/png;base64,...) of a jpeg, png or webp"
 _MIMES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 
 
@@ -63,6 +65,10 @@ class SourcePolicy:
 
     def check(self, text: str, field: str = "images") -> None:
         """Raises RequestInvalid for a source that may not be named."""
+        with self.telling():
+            self._check(text, field)
+
+    def _check(self, text: str, field: str) -> None:
         lowered = text[:8].lower()
         if lowered.startswith("data:"):
             return
@@ -75,6 +81,17 @@ class SourcePolicy:
 
     def _refused(self, field: str, text: str, why: str) -> RequestInvalid:
         return _refused(field, text, why, ACCEPTED if self.local else _FROM_AFAR)
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """What is refused inside is told with what is accepted here."""
+        try:
+            yield
+        except RequestInvalid as error:
+            if self.local:
+                raise
+            told = (replace(one, accepted=_FROM_AFAR) for one in error.problems)
+            raise RequestInvalid(*told, hint=error.hint) from None
 
     def is_own(self, text: str) -> bool:
         """Is it on the service's own host?"""
@@ -141,7 +158,12 @@ def open_source(
     text: str, field: str = "images", policy: SourcePolicy = EVERY_SOURCE
 ) -> Source | str:
     """Open one source; a URL comes back as it is. Raises RequestInvalid."""
-    policy.check(text, field)
+    with policy.telling():
+        policy.check(text, field)
+        return _found(text, field, policy)
+
+
+def _found(text: str, field: str, policy: SourcePolicy) -> Source | str:
     lowered = text[:8].lower()
     if lowered.startswith(("https://", "http://")) and not _is_address(text):
         raise _refused(field, text, "this URL names no host, or holds characters that no URL has")

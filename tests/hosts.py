@@ -35,7 +35,7 @@ Open = Callable[..., Any]
 def opener(sandbox: Sandbox, folder: Path) -> Open:
     """Opens a server with its client: open_client(budget=9, mode="legacy", answer="accept").
 
-    The user's answer is accept, accept-bare (without a form's content), decline, or never.
+    The user may also "agree", which is to accept with no content, and "ponder", which never ends.
     """
 
     @asynccontextmanager
@@ -48,12 +48,13 @@ def opener(sandbox: Sandbox, folder: Path) -> Open:
 
         async def ask(context: Any, params: Any) -> ElicitResult:
             asked.append(params.message)
-            if answer == "never":
+            if answer == "ponder":
                 await asyncio.Event().wait()
-            action: Any = str(answer).removesuffix("-bare")
-            return ElicitResult(action=action, content={} if answer == "accept" else None)
+            if answer == "agree":
+                return ElicitResult(action="accept")
+            return ElicitResult(action=answer, content={} if answer == "accept" else None)
 
-        made = server.made(desk, out=folder / "out", **settings)
+        made = server.made(desk, **{"out": folder / "out", **settings})
         able: Any = {} if answer is None else {"elicitation_callback": ask}
         async with Client(made, mode=mode, **able) as connected:
             connected.asked = asked  # type: ignore[attr-defined]

@@ -133,6 +133,19 @@ def test_submit_get_wait_and_download_do_what_generate_does(
     assert result.paths[0].exists()
 
 
+def test_an_open_run_is_told_before_anything_is_bought(
+    call: Callable[..., Any], box: Sandbox, tmp_path: Path
+) -> None:
+    slow = "a fox [sandbox:slow=60]"
+    assert call("open_run", slow, out=tmp_path) is None
+    with pytest.raises(StillRunning) as caught:
+        call("generate", slow, out=tmp_path, timeout=0.05)
+    paid = charged(box)
+    assert call("open_run", slow, out=tmp_path).workflow == caught.value.workflow_id
+    assert call("open_run", slow) is None, "its pictures go elsewhere"
+    assert charged(box) == paid > 0
+
+
 def test_a_download_of_what_is_not_finished_says_so(call: Callable[..., Any]) -> None:
     workflow = call("submit", "a fox [sandbox:stuck]")
 

@@ -141,6 +141,15 @@ async def test_a_picture_is_saved_shown_and_whole_as_a_resource(
         assert base64.b64decode(whole.blob) == path.read_bytes()
 
 
+async def test_paths_are_whole_wherever_the_server_was_started(
+    open_client: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with open_client(out="here") as client:
+        told = (await client.call_tool(GENERATE, {"prompt": "a red fox"})).structured_content
+    assert Path(told["images"][0]["path"]).parent == tmp_path / "here"
+
+
 async def test_a_picture_that_is_no_longer_here_is_fetched_again(open_client: Open) -> None:
     async with open_client() as client:
         told = (await client.call_tool(GENERATE, {"prompt": "a red fox"})).structured_content

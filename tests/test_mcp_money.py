@@ -154,15 +154,44 @@ async def test_a_budget_holds_for_shaped_calls_and_bodies_together(
 
 
 @pytest.mark.parametrize("body", [False, True], ids=["shaped", "body"])
+@pytest.mark.parametrize("answer", ["accept", "agree"], ids=["yes", "yes without content"])
 async def test_the_user_is_asked_above_the_threshold_and_a_yes_buys(
-    open_client: Open, era: str, sandbox: Sandbox, body: bool
+    open_client: Open, era: str, sandbox: Sandbox, body: bool, answer: str
 ) -> None:
     arguments = {"body": TEMPLATE} if body else {"prompt": "a fox"}
-    async with open_client(mode=era, answer="accept", ask_above=PRICE - 1) as client:
+    async with open_client(mode=era, answer=answer, ask_above=PRICE - 1) as client:
         result = await client.call_tool(GENERATE, arguments)
         assert result.structured_content["status"] == "succeeded"
         assert client.asked == [f"This costs {PRICE} Buzz. Go on?"]
     assert charged(sandbox) == PRICE
+
+
+@pytest.mark.parametrize("wait", [0.05, 0], ids=["waits", "submits"])
+async def test_nobody_is_asked_about_what_is_bought_already(
+    open_client: Open, era: str, sandbox: Sandbox, wait: float
+) -> None:
+    arguments = {"prompt": "a fox [sandbox:slow=60]", "wait_seconds": wait}
+    async with open_client(mode=era, answer="accept", ask_above=0) as client:
+        first = (await client.call_tool(GENERATE, arguments)).structured_content
+        second = (await client.call_tool(GENERATE, arguments)).structured_content
+        other = {**arguments, "folder": "other"}
+        third = (await client.call_tool(GENERATE, other)).structured_content
+        assert (second["id"] == first["id"]) is bool(wait), "a submit is done with when it is told"
+        assert third["id"] not in (first["id"], second["id"])
+        assert len(client.asked) == (2 if wait else 3)
+
+
+async def test_what_is_no_longer_open_is_not_bought_unasked(
+    open_client: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def bought_already(*arguments: Any) -> bool:
+        return True
+
+    monkeypatch.setattr("civitai_skill.tools.consent._is_bought", bought_already)
+    async with open_client(answer="accept", ask_above=0) as client:
+        told = error_of(await client.call_tool(GENERATE, {"prompt": "a fox"}))
+        assert told["code"] == "over_budget"
+    assert charged(sandbox) == 0
 
 
 @pytest.mark.parametrize("answer", ["decline", "cancel"])
@@ -253,46 +282,9 @@ async def test_at_the_end_of_the_server_a_waiting_call_comes_back_with_its_handl
         )
         while not charged(sandbox):
             await asyncio.sleep(0.01)
-        client.desk.stopping.set()
+        client.desk.stop()
         told = (await asyncio.wait_for(call, 5)).structured_content
         assert told["next"] == {"tool": GET, "arguments": {"id": told["id"], "wait_seconds": 45}}
-
-
-async def test_at_the_end_a_call_that_went_on_with_a_purchase_has_its_handle_too(
-    open_client: Open, sandbox: Sandbox
-) -> None:
-    arguments = {"prompt": "a fox [sandbox:slow=60]"}
-    async with open_client(mode="legacy") as client:
-        first = await client.call_tool(GENERATE, {**arguments, "wait_seconds": 0.05})
-        call = asyncio.ensure_future(client.call_tool(GENERATE, arguments))
-        while not client.desk.under_way:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
-        client.desk.stopping.set()
-        told = (await asyncio.wait_for(call, 5)).structured_content
-        assert told["id"] == first.structured_content["id"]
-    assert charged(sandbox) == PRICE
-
-
-async def test_at_the_end_nothing_more_is_bought_and_nobody_is_asked(
-    open_client: Open, sandbox: Sandbox
-) -> None:
-    async with open_client(mode="legacy", answer="never", ask_above=0) as client:
-        call = asyncio.ensure_future(client.call_tool(GENERATE, {"prompt": "a fox"}))
-        while not client.asked:
-            await asyncio.sleep(0.01)
-        client.desk.stopping.set()
-        told = error_of(await asyncio.wait_for(call, 5))
-        assert "about to end" in told["error"]
-        late = error_of(await client.call_tool(GENERATE, {"prompt": "a fox"}))
-        assert (late["code"], late["buzz_spent"]) == ("transport", "no")
-    assert charged(sandbox) == 0
-
-
-async def test_a_yes_without_a_form_is_a_yes(open_client: Open, sandbox: Sandbox) -> None:
-    async with open_client(mode="legacy", answer="accept-bare", ask_above=0) as client:
-        result = await client.call_tool(GENERATE, {"prompt": "a fox"})
-        assert result.structured_content["status"] == "succeeded"
 
 
 def test_one_yes_is_for_one_purchase() -> None:

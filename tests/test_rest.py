@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from civitai_skill.adapters.rest import readiness
-from civitai_skill.adapters.rest.app import IMAGE
+from civitai_skill.adapters.rest.app import IMAGE, _engine
+from civitai_skill.adapters.rest.readiness import KEPT, Readiness
+from civitai_skill.config import Secret
+from civitai_skill.flows import Health
 from civitai_skill.sandbox import Fault, Sandbox
 from tests.web import (
     FOX,
@@ -224,19 +226,66 @@ async def test_engines_are_listed_and_described(rest: Rest) -> None:
     assert "flux2" in names
     described = (await web.get("/engines/z-image")).json()
     assert described["name"] == "z-image"
+    kept = _engine.cache_info().currsize
+    for n in range(20):
+        odd = await web.get("/engines/" + "".join("zZ"[n >> i & 1] for i in range(5)) + "-image")
+        assert odd.status_code == 404
+        assert (await web.get(f"/engines/z{'-_. '[n % 4] * (n + 1)}image")).json() == described
+    assert _engine.cache_info().currsize == kept, "a spelling is no page of its own"
     told = problem(await web.get("/engines/nix"), 404, "request_invalid")
     assert "flux2" in told["detail"]
 
 
-async def test_health_tells_what_is_wrong(
-    rest: Rest, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(readiness, "KEPT", -1.0)
+async def test_health_tells_what_is_wrong(rest: Rest, sandbox: Sandbox) -> None:
     web = rest()
     assert (await web.get("/health/live")).json()["status"] == "live"
-    assert (await web.get("/health/ready")).json()["status"] == "ready"
+    ready = (await web.get("/health/ready")).json()
+    assert ready == {"status": "ready", "service": "the sandbox"}
+    locked = rest(token=Secret("a-token-that-nobody-guesses"))
+    assert (await locked.get("/health/ready")).json() == {"status": "ready"}
     sandbox.script(Fault("any", "refuse", times=1))
-    problem(await web.get("/health/ready"), 503, "config")
+    problem(await rest().get("/health/ready"), 503, "config")
+
+
+async def test_readiness_is_looked_at_once_in_a_while() -> None:
+    now, looks, under_way = 0.0, 0, 0
+
+    class Client:
+        async def health(self) -> Health:
+            nonlocal looks, under_way
+            looks, under_way = looks + 1, under_way + 1
+            assert under_way == 1
+            await asyncio.sleep(0.01)
+            under_way -= 1
+            return Health(True, True)
+
+    client: Any = Client()
+    readiness = Readiness(client, lambda: now)
+    for expected in (1, 2):
+        await asyncio.gather(*(readiness.health() for _ in range(50)))
+        now += KEPT - 0.1
+        assert await readiness.health() == Health(True, True)
+        assert looks == expected
+        now += 0.2
+
+
+async def test_at_the_end_it_is_not_ready_and_buys_nothing(rest: Rest, sandbox: Sandbox) -> None:
+    web = rest()
+    web.desk.stop()  # type: ignore[attr-defined]
+    problem(await web.get("/health/ready"), 503, "stopping")
+    for body in (FOX, TEMPLATE):
+        told = problem(await web.post(IMAGE, json=body), 503, "stopping")
+        assert told["spent"] == "no"
+    assert submits(sandbox) == 0
+
+
+async def test_trouble_after_the_purchase_is_counted(rest: Rest, sandbox: Sandbox) -> None:
+    web = rest()
+    sandbox.script(Fault("get", "status", status=500, times=None))
+    answer = await web.post(IMAGE, json={"prompt": "a fox [sandbox:slow=60]"}, params={"wait": 5})
+    assert answer.status_code == 202
+    counted = (await web.get("/metrics")).text
+    assert 'civitai_rest_upstream_errors_total{code="server"} 1.0' in counted
 
 
 async def test_metrics_count_requests_errors_and_seconds(rest: Rest, sandbox: Sandbox) -> None:

@@ -1,28 +1,30 @@
-"""What callers of the REST interface see of its door: pages, origins, readiness, refusals."""
+"""The REST interface over a sandbox in this process: whom it lets in, and its own pages."""
 
 from __future__ import annotations
 
-import asyncio
 import re
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from civitai_skill import ConfigError
-from civitai_skill.adapters import patience
-from civitai_skill.adapters.http import Door
-from civitai_skill.adapters.rest import app as routes
+from civitai_skill import ConfigError, RequestInvalid
+from civitai_skill.adapters.door import Door
+from civitai_skill.adapters.http import MOST_BODY
 from civitai_skill.adapters.rest.app import IMAGE
 from civitai_skill.config import Secret
-from civitai_skill.sandbox import Fault, Sandbox
-from tests.web import FOX, KLEIN, PRICE, TEMPLATE, Rest, charged, fresh_sandbox, problem, rests
+from civitai_skill.sandbox import Sandbox
+from tests.web import (
+    FOX,
+    Rest,
+    fresh_sandbox,
+    problem,
+    rests,
+    submits,
+)
 
-TOKEN = Secret("a-token-that-nobody-guesses")
-PAGE = "https://pages.example"
+TOKEN = "a-token-that-nobody-guesses"
 
 
 @pytest.fixture
@@ -36,142 +38,181 @@ async def rest(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Rest]:
         yield open_one
 
 
-# -- origins ---------------------------------------------------------------------------------------
-@pytest.mark.parametrize("origin", ["*", "pages.example", "https://pages.example/path", "null"])
-def test_an_origin_that_could_never_match_is_refused(origin: str) -> None:
-    with pytest.raises(ConfigError, match="is no origin"):
-        Door.of("127.0.0.1", 1, origins=[origin])
+# -- the door --------------------------------------------------------------------------------------
+async def test_pages_and_names_from_elsewhere_are_kept_out(rest: Rest, sandbox: Sandbox) -> None:
+    web = rest()
+    problem(await web.post(IMAGE, json=FOX, headers={"Host": "evil.example"}), 421, "host_refused")
+    evil = {"Origin": "http://evil.example"}
+    problem(await web.post(IMAGE, json=FOX, headers=evil), 403, "origin_refused")
+    assert submits(sandbox) == 0
+    own = await web.get("/engines", headers={"Origin": "http://localhost:3000"})
+    assert own.status_code == 200
+    assert "access-control-allow-origin" not in own.headers, "CORS is off unless asked for"
 
 
-def test_hosts_and_origins_are_known_however_they_are_written() -> None:
-    door = Door.of("127.0.0.1", 1, hosts=["Pictures.Example:8443"], origins=["HTTPS://A.example/"])
-    assert door.knows_host("pictures.example")
-    assert door.knows_origin("https://a.example")
-    assert door.knows_origin("https://pictures.example:8443"), "its own pages"
-    assert not door.knows_origin("https://b.example")
-    assert not door.knows_origin("ftp://pictures.example")
+async def test_a_page_that_was_let_in_may_ask(rest: Rest) -> None:
+    web = rest(origins=("https://pictures.example",), token=Secret(TOKEN))
+    origin = {"Origin": "https://pictures.example"}
+    asked = {"Access-Control-Request-Method": "POST",
+             "Access-Control-Request-Headers": "authorization,content-type"}  # fmt: skip
+    before = await web.options(IMAGE, headers={**origin, **asked})
+    assert before.status_code == 200
+    assert before.headers["access-control-allow-origin"] == origin["Origin"]
+    answer = await web.get("/engines", headers={**origin, "Authorization": f"Bearer {TOKEN}"})
+    assert answer.headers["access-control-allow-origin"] == origin["Origin"]
 
 
-async def test_a_page_may_read_why_it_was_refused(rest: Rest) -> None:
-    web = rest(origins=(PAGE,), token=TOKEN)
-    asked = await web.post(IMAGE, json=FOX, headers={"Origin": PAGE})
-    problem(asked, 401, "token_refused")
-    assert asked.headers["access-control-allow-origin"] == PAGE
-    stranger = await web.post(IMAGE, json=FOX, headers={"Origin": "https://b.example"})
-    assert "access-control-allow-origin" not in stranger.headers
+async def test_a_page_can_read_why_it_was_refused(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any) -> Any:
+        raise RuntimeError("innards")
+
+    monkeypatch.setattr("civitai_skill.adapters.rest.app.is_template", broken)
+    web = rest(origins=("https://pictures.example",), token=Secret(TOKEN))
+    origin = {"Origin": "https://pictures.example"}
+    known = {**origin, "Authorization": f"Bearer {TOKEN}"}
+    for answer in (
+        await web.get("/engines", headers=origin),
+        await web.post(IMAGE, content=b" " * (MOST_BODY + 1), headers=known),
+        await web.post(IMAGE, json=FOX, headers=known),
+    ):
+        assert answer.headers["access-control-allow-origin"] == origin["Origin"], answer.text
+    evil = await web.get("/engines", headers={**known, "Origin": "https://evil.example"})
+    problem(evil, 403, "origin_refused")
+    assert "access-control-allow-origin" not in evil.headers
 
 
-# -- pages -----------------------------------------------------------------------------------------
-async def test_the_page_needs_no_token_no_script_and_no_network(rest: Rest) -> None:
-    answer = await rest(token=TOKEN).get("/docs")
-    assert answer.status_code == 200
-    for operation in ("POST", "GET", "DELETE"):
-        assert f"<code>{operation} {IMAGE}" in answer.text
-    assert "<script" not in answer.text
-    assert re.findall(r"(?:src|href)=\"(?!#)([^\"]+)", answer.text) == ["openapi.json"]
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
+async def test_the_servers_own_pages_may_ask_it(rest: Rest) -> None:
+    web = rest(hosts=("pictures.example",))
+    for origin in ("https://pictures.example:8443", "http://pictures.example:8443"):
+        headers = {"Host": "pictures.example:8443", "Origin": origin}
+        assert (await web.get("/engines", headers=headers)).status_code == 200
+    other = {"Host": "pictures.example:8443", "Origin": "https://pictures.example"}
+    problem(await web.get("/engines", headers=other), 403, "origin_refused")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("https://Pictures.Example/", "https://pictures.example"),
+        ("https://pictures.example:443", "https://pictures.example"),
+        ("http://pictures.example:8080", "http://pictures.example:8080"),
+        ("https://[2001:db8::1]:80", "https://[2001:db8::1]:80"),
+        ("chrome-extension://abc", "chrome-extension://abc"),
+    ],
+)
+def test_an_origin_is_kept_as_browsers_say_it(given: str, meant: str) -> None:
+    assert Door.of("localhost", 1, origins=[given]).origins == (meant,)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["*", "null", "", "pictures.example", "https://*.example", "https://a.example/page",
+     "https://a.example https://b.example", "https://me@a.example", "https://a.example?x"],
+)  # fmt: skip
+def test_what_can_be_no_origin_is_refused_at_the_start(given: str) -> None:
+    with pytest.raises(RequestInvalid, match="each origin by itself") as caught:
+        Door.of("localhost", 1, origins=[given])
+    assert caught.value.field == "--cors-origin"
+    assert caught.value.nearest == (
+        "https://a.example" if "/page" in given or "?" in given else None
+    )
+
+
+def test_a_host_is_kept_without_its_port_or_refused() -> None:
+    names = ["Pictures.Example:8443", "::1", "[2001:DB8::1]:80", "my_box", "2001:db8::2"]
+    door = Door.of("localhost", 1, hosts=names)
+    assert door.hosts == (
+        "pictures.example", "[::1]", "[2001:db8::1]", "my_box", "[2001:db8::2]"
+    )  # fmt: skip
+    assert door.knows_host("pictures.example:8443")
+    for wrong in ("https://pictures.example/", "*", "", "a b", "*.example"):
+        with pytest.raises(RequestInvalid, match="a host name such as") as caught:
+            Door.of("localhost", 1, hosts=[wrong])
+    with pytest.raises(RequestInvalid) as caught:
+        Door.of("localhost", 1, hosts=["https://pictures.example/"])
+    assert caught.value.nearest == "pictures.example"
+
+
+async def test_a_token_is_asked_for_where_there_is_one(rest: Rest, sandbox: Sandbox) -> None:
+    web = rest(token=Secret(TOKEN))
+    for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}):
+        answer = await web.post(IMAGE, json=FOX, headers=header)
+        problem(answer, 401, "token_refused")
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert submits(sandbox) == 0
+    assert (await web.get("/health/live")).status_code == 200
+    right = {"Authorization": f"Bearer {TOKEN}"}
+    assert (await web.get("/engines", headers=right)).status_code == 200
+
+
+def test_a_door_to_other_machines_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    for host in ("0.0.0.0", "::", "192.0.2.7", "pictures.example"):
+        with pytest.raises(ConfigError, match="needs a token"):
+            Door(host)
+    monkeypatch.setenv("MINE", "short")
+    with pytest.raises(ConfigError, match="at least 16 characters") as caught:
+        Door.of("0.0.0.0", 1, "MINE")
+    assert "short" not in str(caught.value.hint + caught.value.message)
+    monkeypatch.setenv("MINE", TOKEN)
+    door = Door.of("0.0.0.0", 1, "MINE", ["Pictures.Example"])
+    assert TOKEN not in repr(door)
+    assert door.knows_host("pictures.example:1")
+    assert not door.knows_host("192.0.2.7")
+
+
+# -- its own pages ---------------------------------------------------------------------------------
+async def test_the_openapi_document_names_the_capabilitys_operations(rest: Rest) -> None:
+    web = rest()
+    document = (await web.get("/openapi.json")).json()
+    operations = {
+        operation["operationId"]: f"{method.upper()} {path}"
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert operations == {
+        "submitimagegen": f"POST {IMAGE}",
+        "queryimagegens": f"GET {IMAGE}",
+        "getimagegen": f"GET {IMAGE}/{{id}}",
+        "cancelimagegen": f"DELETE {IMAGE}/{{id}}",
+        "listengines": "GET /engines",
+        "describeengine": "GET /engines/{name}",
+        "live": "GET /health/live",
+        "ready": "GET /health/ready",
+        "metrics": "GET /metrics",
+    }
+    assert "security" not in document
 
 
 async def test_the_document_says_where_the_token_is_needed(rest: Rest) -> None:
-    open_one = (await rest().get("/openapi.json")).json()
-    assert "security" not in open_one
-    closed = (await rest(token=TOKEN).get("/openapi.json")).json()
-    assert closed["security"] == [{"token": []}]
-    assert closed["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
-    assert closed["paths"]["/health/live"]["get"]["security"] == []
-    assert "security" not in closed["paths"][IMAGE]["post"]
+    web = rest(token=Secret(TOKEN))
+    answer = await web.get("/openapi.json")
+    assert answer.status_code == 200, "it tells nothing that is secret"
+    document = answer.json()
+    (name,) = document["components"]["securitySchemes"]
+    assert document["components"]["securitySchemes"][name] == {"type": "http", "scheme": "bearer"}
+    assert document["security"] == [{name: []}]
+    free = [
+        path for path, one in document["paths"].items() if one.get("get", {}).get("security") == []
+    ]
+    assert free == ["/health/live", "/health/ready"]
 
 
-# -- readiness -------------------------------------------------------------------------------------
-async def test_the_service_is_not_asked_as_often_as_readiness_is(
-    rest: Rest, sandbox: Sandbox
-) -> None:
+async def test_the_page_for_people_needs_nothing_from_elsewhere(rest: Rest) -> None:
+    answer = await rest(token=Secret(TOKEN)).get("/docs")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "<title>Civitai image generation</title>" in answer.text
+    for told in (f"POST {IMAGE}", f"DELETE {IMAGE}/{{id}}", "Idempotency-Key", "a red fox"):
+        assert told in answer.text
+    assert not re.search(r"<script|<link|src=|https?://", answer.text)
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+async def test_the_examples_of_the_document_are_bought(rest: Rest) -> None:
     web = rest()
-    first = await asyncio.gather(*(web.get("/health/ready") for _ in range(20)))
-    assert {answer.status_code for answer in first} == {200}
-    sandbox.script(Fault("any", "refuse", times=None))
-    assert (await web.get("/health/ready")).status_code == 200, "kept for some seconds"
-
-
-async def test_what_stands_behind_is_told_to_those_with_a_token_only(rest: Rest) -> None:
-    assert (await rest().get("/health/ready")).json()["service"] == "the sandbox"
-    assert (await rest(token=TOKEN).get("/health/ready")).json() == {"status": "ready"}
-
-
-async def test_engines_are_kept_by_number_not_by_spelling(rest: Rest) -> None:
-    web = rest()
-    for n in range(80):
-        spelled = "".join(c.upper() if n >> i & 1 else c for i, c in enumerate("z-image"))
-        assert (await web.get(f"/engines/{spelled}")).status_code == 200
-    assert routes._engine.cache_info().currsize <= 64
-
-
-# -- refusals --------------------------------------------------------------------------------------
-async def test_what_the_service_refuses_of_a_template_is_told_by_field(rest: Rest) -> None:
-    body = {"steps": [{"$type": "imageGen", "input": {**KLEIN, "quantity": 99}}]}
-    told = problem(await rest().post(IMAGE, json=body), 400, "refused_by_service")
-    ((field, texts),) = told["errors"].items()
-    assert "quantity" in f"{field} {texts}"
-
-
-@pytest.mark.parametrize("image", ["a.png", "http://10.0.0.1/a.png"])
-async def test_a_refusal_offers_nothing_that_this_door_refuses(rest: Rest, image: str) -> None:
-    told = problem(
-        await rest().post(IMAGE, json={**FOX, "images": [image]}), 400, "request_invalid"
-    )
-    assert "the path of" not in told["detail"]
-
-
-async def test_a_lost_answer_is_gone_on_with_by_the_same_request(
-    rest: Rest, sandbox: Sandbox
-) -> None:
-    web = rest()
-    sandbox.script(Fault("submit", "reset", committed=True, times=2))
-    told = problem(await web.post(IMAGE, json=FOX), 502, "transport")
-    assert (told["spent"], "exactly the same request" in told["hint"]) == ("unknown", True)
-    assert "settle" not in str(told)
-    assert (await web.post(IMAGE, json=FOX)).is_success
-    assert ([a["workflows"] for a in sandbox.accounts()], charged(sandbox)) == ([1], PRICE)
-
-
-async def test_an_error_while_waiting_for_what_is_paid_is_counted(
-    rest: Rest, sandbox: Sandbox
-) -> None:
-    web = rest()
-    sandbox.script(Fault("get", "status", status=503, times=None))
-    assert (await web.post(IMAGE, json=TEMPLATE, params={"wait": 5})).status_code == 202
-    counted = (await web.get("/metrics")).text
-    assert 'civitai_rest_upstream_errors_total{code="server"} 1.0' in counted
-
-
-# -- slow callers ----------------------------------------------------------------------------------
-async def test_headers_that_dribble_in_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    import uvicorn
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
-    monkeypatch.setattr(patience, "HEADER_SECONDS", 0.4)
-    listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    config = uvicorn.Config(app, http=patience.Connection, lifespan="off", log_level="error")
-    server = uvicorn.Server(config)
-    serving = asyncio.ensure_future(server.serve([listener]))
-    try:
-        silent = await asyncio.open_connection("127.0.0.1", port)
-        slow = await asyncio.open_connection("127.0.0.1", port)
-        for _ in range(4):
-            slow[1].write(b"GET / HTTP/1.1\r\nX: ")
-            await asyncio.sleep(0.05)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as web:
-            for pause in (0.0, 0.6):  # an idle connection that is kept is none of these
-                await asyncio.sleep(pause)
-                assert (await web.get("/")).status_code == 204
-        for reader, _ in (silent, slow):
-            assert await asyncio.wait_for(reader.read(), 5) == b""
-    finally:
-        server.should_exit = True
-        for _, writer in (silent, slow):
-            writer.close()
-        await serving
+    document = (await web.get("/openapi.json")).json()
+    examples = document["paths"][IMAGE]["post"]["requestBody"]["content"]["application/json"]
+    for example in examples["examples"].values():
+        answer = await web.post(IMAGE, json=example["value"], params={"wait": 20})
+        assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")

@@ -15,9 +15,12 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from benchmarks import servers as bench
-from civitai_skill.adapters.http import Door, Guard
+from civitai_skill.adapters.door import Door
+from civitai_skill.adapters.http import Guard, Timely
 from civitai_skill.adapters.rest.app import IMAGE
 from civitai_skill.ledger import Ledger
 from civitai_skill.sandbox import Fault, Sandbox
@@ -116,6 +119,37 @@ async def test_a_body_that_dribbles_in_is_given_up() -> None:
     assert sent[0]["status"] == 408
     assert json.loads(sent[1]["body"])["code"] == "body_too_slow"
     assert reached == []
+
+
+async def test_a_head_that_dribbles_in_is_given_up_and_nothing_else() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.5)
+        headers = [(b"content-length", b"2")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    config = uvicorn.Config(app, lifespan="off", log_level="warning")
+    config.load()
+
+    def protocol() -> Timely:
+        return Timely(0.3, config=config, server_state=ServerState(), app_state={})
+
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    async with server:
+        place = server.sockets[0].getsockname()
+        silent = await asyncio.open_connection(*place)
+        reader, writer = await asyncio.open_connection(*place)
+        for _ in range(2):
+            writer.write(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+            assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"ok"), 30)
+            await asyncio.sleep(0.5)  # a kept connection may rest
+        for part in (b"GET / HTTP/1.1\r\n", b"Host: here\r\n", b"X: "):
+            writer.write(part)
+            await asyncio.sleep(0.05)
+        assert await asyncio.wait_for(reader.read(), 30) == b""
+        assert await asyncio.wait_for(silent[0].read(), 30) == b""
+        for one in (writer, silent[1]):
+            one.close()
 
 
 @pytest.mark.parametrize(

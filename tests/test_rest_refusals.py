@@ -1,4 +1,4 @@
-"""The REST interface over a sandbox in this process: whom it lets in, and what it refuses."""
+"""The REST interface over a sandbox in this process: what it refuses, and in which words."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from civitai_skill import ConfigError
-from civitai_skill.adapters.http import MOST_BODY, Door
+from civitai_skill.adapters.http import MOST_BODY
 from civitai_skill.adapters.rest.app import IMAGE
-from civitai_skill.config import Secret
 from civitai_skill.sandbox import Fault, Sandbox
 from tests.web import (
     FOX,
     KLEIN,
+    PRICE,
     PROBLEM,
     TEMPLATE,
     Rest,
@@ -57,6 +56,55 @@ async def test_the_services_errors_are_told_with_its_status(
     sandbox.script(fault)
     told = problem(await rest().post(IMAGE, json=FOX), status, code)
     assert told["upstream_status"] == fault.status
+
+
+async def test_what_the_service_refuses_is_told_by_field(rest: Rest) -> None:
+    step = {"$type": "imageGen", "input": {**KLEIN, "steps": -5, "cfgScale": "x"}}
+    told = problem(await rest().post(IMAGE, json={"steps": [step]}), 400, "refused_by_service")
+    assert set(told["errors"]) == {"steps.0.input.steps", "steps.0.input.cfgScale"}
+    assert "4 or more" in told["errors"]["steps.0.input.steps"][0]
+    blocked = await rest().post(IMAGE, json={"prompt": "a fox [sandbox:refused]"})
+    assert "errors" not in problem(blocked, 400, "refused_by_service"), "it is about no field"
+
+
+@pytest.mark.parametrize(
+    ("fault", "body", "query", "word"),
+    [
+        (Fault("submit", "reset", times=9), FOX, "", "Send the same request again"),
+        (Fault("submit", "reset", times=9), TEMPLATE, "", "Idempotency-Key"),
+        (Fault("submit", "status", status=401, times=9), FOX, "", "the server's own key"),
+        (None, FOX, f"?max_buzz={PRICE - 1}", f"?max_buzz={PRICE}"),
+        (None, TEMPLATE, f"?max_buzz={PRICE - 1}", f"?max_buzz={PRICE}"),
+        (None, {**FOX, "engine": "nix"}, "", "GET /engines"),
+        (None, {**FOX, "images": ["/etc/passwd"]}, "", "an https URL or a data URL"),
+        (None, {**FOX, "images": ["data:image/png;base64,?"]}, "", "an https URL or a data URL"),
+    ],
+)
+async def test_what_to_do_next_is_said_in_this_interfaces_words(
+    rest: Rest, sandbox: Sandbox, fault: Fault | None, body: Any, query: str, word: str
+) -> None:
+    if fault is not None:
+        sandbox.script(fault)
+    told = (await rest().post(IMAGE + query, json=body)).json()
+    said = told["detail"] + told.get("hint", "")
+    assert word in said
+    for foreign in ("client.", "=True", "--", "civitai-skill ", "path", "CIVITAI_"):
+        assert foreign not in said
+
+
+async def test_what_is_bought_and_gone_is_told_with_how_to_buy_it_anew(
+    rest: Rest, sandbox: Sandbox
+) -> None:
+    web, headers = rest(), {"Idempotency-Key": "mine"}
+    first = (await web.post(IMAGE, json=FOX, headers=headers)).json()["id"]
+    sandbox.script(Fault("get", "status", status=500, times=2))
+    told = problem(await web.post(IMAGE, json=FOX, headers=headers), 502, "server")
+    assert (told["spent"], told["hint"]) == (
+        "yes", f"The work goes on. Look again: GET {IMAGE}/{first}"
+    )  # fmt: skip
+    sandbox.script(Fault("get", "status", status=404))
+    told = problem(await web.post(IMAGE, json=FOX, headers=headers), 404, "not_found")
+    assert told["hint"].endswith("To buy it anew, send it under another Idempotency-Key.")
 
 
 async def test_when_to_ask_again_is_passed_on(rest: Rest, sandbox: Sandbox) -> None:
@@ -186,86 +234,3 @@ async def test_an_address_in_a_prompt_is_words(rest: Rest, sandbox: Sandbox) -> 
     body["steps"][0]["input"] = {**TEMPLATE["steps"][0]["input"], "prompt": "http://localhost"}
     assert (await rest().post(IMAGE, json=body)).status_code in (200, 202)
     assert submits(sandbox) == 1
-
-
-# -- the door --------------------------------------------------------------------------------------
-async def test_pages_and_names_from_elsewhere_are_kept_out(rest: Rest, sandbox: Sandbox) -> None:
-    web = rest()
-    problem(await web.post(IMAGE, json=FOX, headers={"Host": "evil.example"}), 421, "host_refused")
-    evil = {"Origin": "http://evil.example"}
-    problem(await web.post(IMAGE, json=FOX, headers=evil), 403, "origin_refused")
-    assert submits(sandbox) == 0
-    own = await web.get("/engines", headers={"Origin": "http://localhost:3000"})
-    assert own.status_code == 200
-    assert "access-control-allow-origin" not in own.headers, "CORS is off unless asked for"
-
-
-async def test_a_page_that_was_let_in_may_ask(rest: Rest) -> None:
-    web = rest(origins=("https://pictures.example",), token=Secret(TOKEN))
-    origin = {"Origin": "https://pictures.example"}
-    asked = {"Access-Control-Request-Method": "POST",
-             "Access-Control-Request-Headers": "authorization,content-type"}  # fmt: skip
-    before = await web.options(IMAGE, headers={**origin, **asked})
-    assert before.status_code == 200
-    assert before.headers["access-control-allow-origin"] == origin["Origin"]
-    answer = await web.get("/engines", headers={**origin, "Authorization": f"Bearer {TOKEN}"})
-    assert answer.headers["access-control-allow-origin"] == origin["Origin"]
-
-
-async def test_a_token_is_asked_for_where_there_is_one(rest: Rest, sandbox: Sandbox) -> None:
-    web = rest(token=Secret(TOKEN))
-    for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}):
-        answer = await web.post(IMAGE, json=FOX, headers=header)
-        problem(answer, 401, "token_refused")
-        assert answer.headers["www-authenticate"] == "Bearer"
-    assert submits(sandbox) == 0
-    assert (await web.get("/health/live")).status_code == 200
-    right = {"Authorization": f"Bearer {TOKEN}"}
-    assert (await web.get("/engines", headers=right)).status_code == 200
-
-
-def test_a_door_to_other_machines_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    for host in ("0.0.0.0", "::", "192.0.2.7", "pictures.example"):
-        with pytest.raises(ConfigError, match="needs a token"):
-            Door(host)
-    monkeypatch.setenv("MINE", "short")
-    with pytest.raises(ConfigError, match="at least 16 characters") as caught:
-        Door.of("0.0.0.0", 1, "MINE")
-    assert "short" not in str(caught.value.hint + caught.value.message)
-    monkeypatch.setenv("MINE", TOKEN)
-    door = Door.of("0.0.0.0", 1, "MINE", ["Pictures.Example"])
-    assert TOKEN not in repr(door)
-    assert door.knows_host("pictures.example:1")
-    assert not door.knows_host("192.0.2.7")
-
-
-# -- its own pages ---------------------------------------------------------------------------------
-async def test_the_openapi_document_names_the_capabilitys_operations(rest: Rest) -> None:
-    web = rest()
-    document = (await web.get("/openapi.json")).json()
-    operations = {
-        operation["operationId"]: f"{method.upper()} {path}"
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
-    }
-    assert operations == {
-        "submitimagegen": f"POST {IMAGE}",
-        "queryimagegens": f"GET {IMAGE}",
-        "getimagegen": f"GET {IMAGE}/{{id}}",
-        "cancelimagegen": f"DELETE {IMAGE}/{{id}}",
-        "listengines": "GET /engines",
-        "describeengine": "GET /engines/{name}",
-        "live": "GET /health/live",
-        "ready": "GET /health/ready",
-        "metrics": "GET /metrics",
-    }
-    assert (await web.get("/docs")).status_code == 200
-
-
-async def test_the_examples_of_the_document_are_bought(rest: Rest) -> None:
-    web = rest()
-    document = (await web.get("/openapi.json")).json()
-    examples = document["paths"][IMAGE]["post"]["requestBody"]["content"]["application/json"]
-    for example in examples["examples"].values():
-        answer = await web.post(IMAGE, json=example["value"], params={"wait": 20})
-        assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from civitai_skill import AsyncCivitai
-from civitai_skill.adapters.http import Door
+from civitai_skill.adapters.door import Door
 from civitai_skill.adapters.rest.app import OPEN_PATHS, made
 from civitai_skill.desk import Desk
 from civitai_skill.exchange import Retry
@@ -44,6 +44,7 @@ async def rests(sandbox: Sandbox, home: Path) -> AsyncIterator[Rest]:
         app: Any = made(desk, Door(open_paths=OPEN_PATHS, **door))
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         web = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080")
+        web.desk = desk  # type: ignore[attr-defined]
         opened.extend((web.aclose, desk.close))
         return web
 

@@ -1,144 +1,39 @@
-"""What both servers share of HTTP: who may knock, how much they may bring, and how it ends.
+"""What both servers share of HTTP: how much a request may bring, how slowly, and how it ends.
 
-A page in a browser can reach servers on its own machine, so the Host and Origin of every request
-are checked, on the loopback address too. Whoever binds elsewhere needs a token.
+Who may knock is the door's to say (door.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
-import ipaddress
 import json
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from functools import partial
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from civitai_skill.adapters.patience import Connection
-from civitai_skill.config import Secret, caller_token
-from civitai_skill.desk import GRACE, Desk
-from civitai_skill.errors import ConfigError, shown
+from civitai_skill.adapters.door import Door, bracketed
+from civitai_skill.desk import Desk
+from civitai_skill.errors import ConfigError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-LOCALHOST = "127.0.0.1"
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-
 #: Bytes of a request's body, with room for a few source pictures as data URLs.
 MOST_BODY = 16 * 1024 * 1024
 #: Up to here a body that is too large is read and thrown away, so that its sender can hear why.
 _DRAINED = 64 * 1024 * 1024
-#: Seconds that a body may take to arrive.
-BODY_SECONDS = 20.0
-
 #: Seconds that an idle connection is kept: longer than clients and proxies commonly do (60), so
 #: that it is they who close it, and no request meets a connection that is just being closed.
 KEEP_ALIVE = 75
-
-#: Seconds after an answer in which a client may ask once more when the server is to end.
-_COMING_BACK = 0.5
-
-
-@dataclass(frozen=True)
-class Door:
-    """Where a server listens and whom it answers.
-
-    `hosts` and `origins` are let in besides the loopback names. Paths in `open_paths` need no
-    token.
-    """
-
-    host: str = LOCALHOST
-    port: int = 0
-    token: Secret | None = None
-    hosts: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
-    open_paths: frozenset[str] = frozenset()
-    body_seconds: float = BODY_SECONDS
-
-    def __post_init__(self) -> None:
-        if self.token is None and not _is_loopback(self.host):
-            raise ConfigError(
-                f"A server on {self.host} can be reached from other machines and needs a token.",
-                hint="Name the variable that holds it with --token-env NAME, or leave --host out.",
-            )
-
-    @classmethod
-    def of(
-        cls,
-        host: str,
-        port: int,
-        token_env: str | None = None,
-        hosts: Sequence[str] = (),
-        origins: Sequence[str] = (),
-        open_paths: frozenset[str] = frozenset(),
-    ) -> Door:
-        """A door from the words of a command line. Raises ConfigError."""
-        token = None if token_env is None else caller_token(token_env)
-        names = tuple(_without_port(name).lower() for name in hosts)
-        pages = tuple(_an_origin(origin) for origin in origins)
-        return cls(host, port, token, names, pages, open_paths)
-
-    def knows_host(self, text: str) -> bool:
-        """May a request be meant for this Host?"""
-        return _without_port(text).lower() in self._names
-
-    @property
-    def _names(self) -> tuple[str, ...]:
-        return (*_LOOPBACK, _bracketed(self.host), *self.hosts)
-
-    def knows_origin(self, text: str) -> bool:
-        """May a page of this Origin ask? Pages of the server itself may, also where another one
-        before it adds the encryption."""
-        text = text.lower()
-        scheme, _, rest = text.partition("://")
-        own = scheme in ("http", "https") and _without_port(rest) in self._names
-        return own or text in self.origins
-
-    def knows_token(self, header: str) -> bool:
-        """Is it the token, or is none asked for?"""
-        if self.token is None:
-            return True
-        scheme, _, given = header.partition(" ")
-        right = self.token.reveal().encode()
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), right)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _an_origin(text: str) -> str:
-    """An origin as browsers write it. Raises ConfigError."""
-    found = text.lower().rstrip("/")
-    scheme, mark, rest = found.partition("://")
-    if scheme not in ("http", "https") or not mark or not rest or set(rest) & set("/*?# @"):
-        raise ConfigError(
-            f"{shown(text)} is no origin.",
-            hint="Name each one as https://pages.example, with the port where it has one "
-            "(--cors-origin).",
-        )
-    return found
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host.lower()
-
-
-def _without_port(text: str) -> str:
-    head, colon, port = text.rpartition(":")
-    return head if colon and port.isdigit() and not head.endswith(":") else text
 
 
 class _Refused(Exception):
@@ -166,25 +61,21 @@ class Guard:
             if "content-length" in headers or "transfer-encoding" in headers:
                 receive = _replayed(await self._body(headers, receive), receive)
         except _Refused as refused:
-            await _answer(send, refused, self._readable_by(scope))
+            await _answer(send, refused)
             return
         await self._app(scope, receive, send)
 
     def _check(self, scope: Message, headers: dict[str, str]) -> None:
         if not self._door.knows_host(headers.get("host", "")):
             raise _Refused(421, "host_refused", "This server does not answer to that Host.")
-        if "origin" in headers and not self._door.knows_origin(headers["origin"]):
+        origin = headers.get("origin")
+        if origin is not None and not self._door.knows_origin(origin, headers["host"]):
             raise _Refused(403, "origin_refused", "Pages of that Origin may not ask this server.")
         # A browser asks in advance without the token (CORS), and such a request does nothing.
         if scope["path"] in self._door.open_paths or scope["method"] == "OPTIONS":
             return
         if not self._door.knows_token(headers.get("authorization", "")):
             raise _Refused(401, "token_refused", "Send `Authorization: Bearer TOKEN`.")
-
-    def _readable_by(self, scope: Message) -> bytes | None:
-        """The page that may read why it was refused, where pages of others may ask at all."""
-        origin: bytes = dict(scope["headers"]).get(b"origin", b"")
-        return origin if origin.decode("latin-1").lower() in self._door.origins else None
 
     async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
         told = headers.get("content-length", "")
@@ -241,42 +132,51 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
+#: Seconds in which somebody who has left may come back.
+_LINGER = 1.0
+
+
 class Turnstile:
-    """Counts who is inside."""
+    """Counts who is inside, and lets nobody in once they have left at the end of the server."""
 
     def __init__(self, app: App) -> None:
         self._app = app
         self._inside = 0
-        self._empty = asyncio.Event()
+        self._closed = False
+        self._left = asyncio.Event()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         # A GET may be a stream that nothing but the end of the server ends, and it buys nothing.
         if scope["type"] != "http" or scope["method"] == "GET":
             await self._app(scope, receive, send)
             return
+        if self._closed:
+            await _answer(send, _Refused(503, "stopping", "This server is about to end."))
+            return
         self._inside += 1
         try:
             await self._app(scope, receive, send)
         finally:
             self._inside -= 1
-            if not self._inside:
-                self._empty.set()
+            self._left.set()
 
     async def emptied(self, seconds: float) -> None:
-        """Wait until nobody is inside, at most so long.
+        """Wait until everybody has left, at most so long, then close.
 
-        Whoever has an answer may have to ask something to read it (an MCP client asks for the
-        tools' schemas), so those who come back soon are waited for, too.
+        Whoever has just got an answer may have to ask once more to read it: an MCP client looks its
+        schema up. So while somebody is inside, and a moment longer, others are let in.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._inside:
-                    self._empty.clear()
-                    await self._empty.wait()
-                    await asyncio.sleep(_COMING_BACK)
+                    await self._left.wait()
+                    self._left.clear()
+                    if not self._inside:
+                        await asyncio.sleep(_LINGER)
+        self._closed = True
 
 
-async def _answer(send: Send, refused: _Refused, origin: bytes | None) -> None:
+async def _answer(send: Send, refused: _Refused) -> None:
     """Say no, as application/problem+json (RFC 9457)."""
     content = json.dumps(problem(refused.status, refused.code, refused.detail)).encode()
     headers = [
@@ -284,8 +184,6 @@ async def _answer(send: Send, refused: _Refused, origin: bytes | None) -> None:
         (b"content-length", str(len(content)).encode()),
         (b"connection", b"close"),
     ]
-    if origin is not None:
-        headers += [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
     if refused.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
@@ -305,6 +203,10 @@ def problem(status: int, code: str, detail: str, spent: str = "no") -> dict[str,
 
 
 # -- serving -------------------------------------------------------------------------------
+#: Seconds for what is still open when all have their answers: streams that only the end ends.
+_LAST_SECONDS = 2
+
+
 def serve(app: App, door: Door, desk: Desk, name: str, path: str = "") -> None:
     """Serve until SIGINT or SIGTERM; prints one line when ready. Port 0 takes a free one.
 
@@ -313,17 +215,18 @@ def serve(app: App, door: Door, desk: Desk, name: str, path: str = "") -> None:
     """
     listener = _listener(door)
     host, port = listener.getsockname()[:2]
-    address = f"http://{_bracketed(host)}:{port}{path}"
+    address = f"http://{bracketed(host)}:{port}{path}"
     turnstile = Turnstile(app)
+    timely: Any = partial(Timely, door.head_seconds)
     config = uvicorn.Config(
         turnstile,
-        http=Connection,
+        http=timely,
         access_log=False,
         log_level="warning",
         server_header=False,
         ws="none",
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=int(GRACE),
+        timeout_graceful_shutdown=_LAST_SECONDS,
     )
     words = f"The {name} server is ready on {address} (stop it with Ctrl-C)."
     with contextlib.closing(listener):
@@ -340,6 +243,40 @@ def _listener(door: Door) -> socket.socket:
             f"The address {door.host}:{door.port} can't be taken: {reason}.",
             hint="Choose another with --port N (0 takes a free one).",
         ) from None
+
+
+class Timely(H11Protocol):
+    """uvicorn's protocol, and it hangs up on who does not bring the head of a request in
+    `seconds`."""
+
+    def __init__(self, seconds: float, **given: Any) -> None:
+        super().__init__(**given)
+        self._seconds = seconds
+        self._late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._expect()  # no request is under way, so this was a part of a head
+        else:
+            self._rest()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._rest()
+        super().connection_lost(exc)
+
+    def _expect(self) -> None:
+        if self._late is None:
+            self._late = self.loop.call_later(self._seconds, self.transport.close)
+
+    def _rest(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 class _Server(uvicorn.Server):
@@ -366,8 +303,8 @@ class _Server(uvicorn.Server):
     async def _leave(self, number: int) -> None:
         """Let those inside come to their answers before uvicorn, and what watches it, cuts them
         off."""
-        self._desk.stopping.set()
-        await self._turnstile.emptied(GRACE)
+        self._desk.stop()
+        await self._turnstile.emptied(self._desk.grace + _LINGER)
         self.handle_exit(number, None)
 
     @contextlib.contextmanager

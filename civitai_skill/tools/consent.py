@@ -14,6 +14,7 @@ from civitai_skill.errors import (
     NotEnoughBuzz,
     OverBudget,
     RequestInvalid,
+    StillRunning,
     TransportFailed,
 )
 from civitai_skill.tools.answers import Result
@@ -30,7 +31,8 @@ ASK_ABOVE = 50
 async def to_agree(
     box: Toolbox, client: AsyncCivitai, name: str, arguments: Any, above: int
 ) -> int | None:
-    """The price that the user should agree to (Buzz); None where there is nothing to ask.
+    """The price that the user should agree to (Buzz); None where there is nothing to ask, 0 where
+    the call goes on with what is bought already.
 
     What is refused anyhow is left to the call itself. Raises CivitaiError where nobody tells the
     price: without it nobody can agree.
@@ -48,6 +50,8 @@ async def to_agree(
             assert isinstance(given, SubmitImage)
             limit = box.fixed.limit(given.max_buzz)
             price = await _price(box, client, given, above)
+            if price is not None and price > above and await _is_bought(box, client, given):
+                return 0
     except (RequestInvalid, OverBudget, NotEnoughBuzz, ConfigError):
         return None
     return price if price is not None and above < price <= limit else None
@@ -68,6 +72,17 @@ async def _price(box: Toolbox, client: AsyncCivitai, given: SubmitImage, above: 
         return most
     known = [price for price in (most, quote.total) if price is not None]
     return max(known, default=None)
+
+
+async def _is_bought(box: Toolbox, client: AsyncCivitai, given: SubmitImage) -> bool:
+    """Would the call go on with a purchase that the service has?"""
+    waits = isinstance(given, GenerateImage) and given.wait_seconds != 0
+    out = box.fixed.folder(given.folder) if isinstance(given, GenerateImage) and waits else None
+    try:
+        run = await client.open_run(box.fixed.request(given), out=out, **box.fixed.buying(given))
+    except StillRunning:
+        return True
+    return run is not None and run.workflow is not None
 
 
 def question(price: int) -> str:

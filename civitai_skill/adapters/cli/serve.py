@@ -95,7 +95,7 @@ def rest(given: argparse.Namespace, output: Output) -> int:
 
 
 def _door(given: argparse.Namespace, port: int, **more: Any) -> Any:
-    from civitai_skill.adapters.http import Door
+    from civitai_skill.adapters.door import Door
 
     number = port if given.port is None else given.port
     return Door.of(given.host or HOST, number, given.token_env, given.hosts, **more)

@@ -17,7 +17,6 @@ from civitai_skill.tools.consent import question
 Said = Literal["yes", "no"]
 _KEY = "agree"
 _MODERN = "2026-07-28"
-#: A form without fields: to accept is to agree.
 _NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
 
 
@@ -57,10 +56,8 @@ async def ask(context: Context[Any, Any], price: int) -> Said | InputRequiredRes
         return InputRequiredResult(
             input_requests={_KEY: request}, request_state=f"{price}:{secrets.token_hex(8)}"
         )
-    # Not context.elicit: that wants content, and many clients send none for a form without fields.
-    answer = await context.session.elicit_form(
-        text, _NOTHING, related_request_id=context.request_id
-    )
+    # Not by context.elicit: it wants content, and to accept is to agree, with or without.
+    answer = await context.session.elicit_form(text, _NOTHING, context.request_id)
     return "yes" if answer.action == "accept" else "no"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
@@ -14,15 +14,22 @@ from mcp.types import CallToolResult, ContentBlock, ImageContent, InputRequiredR
 from civitai_skill.adapters.mcp import asking, shelf
 from civitai_skill.adapters.mcp.words import told
 from civitai_skill.delivery import Generation, Picture, looked_at
-from civitai_skill.desk import Desk, ending
-from civitai_skill.errors import CivitaiError, TransportFailed
+from civitai_skill.desk import Desk
+from civitai_skill.errors import CivitaiError, Stopping
 from civitai_skill.events import Event, Resumed, Submitted, Submitting, Tell
 from civitai_skill.tools import consent
 from civitai_skill.tools.answers import Result, failure, running
 from civitai_skill.tools.toolbox import Toolbox, find
 from civitai_skill.workflow import Progress, Workflow
 
+T = TypeVar("T")
+
 _GET = "civitai_get_image"
+_CANCEL = "civitai_cancel_image"
+#: Seconds for a last look when the server ends.
+_LAST_LOOK = 2.0
+#: Seconds in which a purchase that is just being written down comes to be sent.
+_SENDING = 0.5
 
 
 class Caller:
@@ -42,6 +49,8 @@ class Caller:
         self._active += 1
         try:
             return await self._called(name, arguments, context)
+        except CivitaiError as error:
+            return _answer(failure(error, self.box.fixed.max_buzz))
         finally:
             self._active -= 1
 
@@ -55,104 +64,101 @@ class Caller:
     async def _called(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any]
     ) -> CallToolResult | InputRequiredResult:
-        try:
-            tool = find(name, self.box.tools)
-        except CivitaiError as error:
-            return _answer(self._failure(error))
+        tool = find(name, self.box.tools)
         if not tool.spends:
             async with _progress(context) as tell:
                 return _answer(await self._looked(tool.name, arguments, tell))
-        try:
-            agreed = await self.desk.unless(self._agreed(tool.name, arguments, context))
-        except CivitaiError as error:
-            return _answer(self._failure(error))
-        if isinstance(agreed, InputRequiredResult):
-            return agreed
-        if isinstance(agreed, Result):
-            return _answer(agreed)
-        try:
-            async with _progress(context) as tell:
-                # Nobody came to agree because the server ends: then the desk takes nothing on.
-                bought = self._bought(tool.name, agreed or arguments, tell)
-                return _answer(await self.desk.kept(bought))
-        except TransportFailed as error:
-            return _answer(self._failure(error))
-
-    def _failure(self, error: CivitaiError) -> Result:
-        return failure(error, self.box.fixed.max_buzz)
-
-    # -- what only looks -----------------------------------------------------------------------
-    async def _looked(self, name: str, arguments: dict[str, Any], tell: Tell) -> Result:
-        if name != _GET:
-            return await self.box.acall(name, arguments)
-        try:
-            return await self.desk.looked(
-                self.box.acall(name, arguments, tell=tell),
-                lambda: self.box.acall(name, {**arguments, "wait_seconds": 0}),
+        if self.desk.stopping.is_set():
+            raise Stopping
+        before = self._agreements.before(context)
+        price = None if before is None else before[0]
+        said = None if before is None else before[1]
+        if before is None and asking.can_ask(context):
+            price = await self._before_the_end(
+                consent.to_agree(self.box, self.desk.client, tool.name, arguments, self._ask_above)
             )
-        except CivitaiError as error:
-            return self._failure(error)
-
-    # -- what buys -----------------------------------------------------------------------------
-    async def _agreed(
-        self, name: str, arguments: dict[str, Any], context: Context[Any, Any]
-    ) -> dict[str, Any] | Result | InputRequiredResult:
-        """The arguments to go on with: nobody pays more than the user agreed to."""
-        price, said = self._agreements.before(context) or (None, None)
-        if price is None and asking.can_ask(context):
-            price = await consent.to_agree(
-                self.box, self.desk.client, name, arguments, self._ask_above
-            )
-            if price is not None:
-                answer = await asking.ask(context, price)
+            if price:
+                answer = await self._before_the_end(asking.ask(context, price))
                 if isinstance(answer, InputRequiredResult):
                     return answer
                 said = answer
-        if price is None:
-            return arguments
-        return consent.declined(price) if said == "no" else {**arguments, "max_buzz": price}
+        if price is not None:
+            if said == "no":
+                return _answer(consent.declined(price))
+            arguments = {**arguments, "max_buzz": price}  # no more than was agreed to
+        async with _progress(context) as tell:
+            return _answer(await self.desk.kept(self._bought(tool.name, arguments, tell)))
 
+    async def _before_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """The outcome of something that may be dropped. Raises Stopping when the end is first."""
+        found = await self.desk.unless(work)
+        if found is None and self.desk.stopping.is_set():
+            raise Stopping
+        return found  # type: ignore[return-value]
+
+    # -- what only looks -----------------------------------------------------------------------
+    async def _looked(self, name: str, arguments: dict[str, Any], tell: Tell) -> Result:
+        if name == _CANCEL:
+            return await self.desk.kept(self.box.acall(name, arguments))
+        found = await self.desk.unless(self.box.acall(name, arguments, tell=tell))
+        if found is None and name == _GET:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_LOOK):
+                    found = await self.box.acall(name, {**arguments, "wait_seconds": 0})
+        if found is None:
+            raise Stopping
+        return found
+
+    # -- what buys -----------------------------------------------------------------------------
     async def _bought(self, name: str, arguments: dict[str, Any], tell: Tell) -> Result:
-        """Run to the end. When the server ends first, come back with what is known by then."""
-        way = _Way(tell)
-        work = asyncio.ensure_future(self.box.acall(name, arguments, tell=way.hear))
-        end = asyncio.ensure_future(way.ended(self.desk.stopping))
+        """Run to the end; when the server ends first, come back with the id once it is known."""
+        heard = _Heard(tell)
+        work = asyncio.ensure_future(self.box.acall(name, arguments, tell=heard))
+        known = asyncio.ensure_future(heard.known.wait())
+        end = asyncio.ensure_future(self.desk.stopping.wait())
+        first = asyncio.FIRST_COMPLETED
         try:
-            await asyncio.wait([work, end], return_when=asyncio.FIRST_COMPLETED)
-            return work.result() if work.done() else end.result() or self._failure(ending())
+            await asyncio.wait([work, end], return_when=first)
+            await asyncio.wait([work, known], timeout=_SENDING, return_when=first)
+            if heard.sending:
+                await asyncio.wait([work, known], return_when=first)
+            if work.done():
+                return work.result()
+            if heard.workflow is None:
+                raise Stopping
+            return running(looked_at(heard.workflow), already=heard.already)
         finally:
-            for task in (work, end):
+            for task in (work, known, end):
                 task.cancel()
-            await asyncio.gather(work, end, return_exceptions=True)
+            await asyncio.gather(work, known, end, return_exceptions=True)
 
 
-class _Way:
-    """How far a purchase has come, by what it tells."""
+class _Heard:
+    """What a call has told of its purchase, handed on to `tell`."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
-        self._sending = False
-        self._handle: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        #: Has it been sent, perhaps by an earlier process, so that it must be waited for?
+        self.sending = False
+        self.workflow: Workflow | None = None
+        #: Was it bought before?
+        self.already = False
+        self.known = asyncio.Event()
 
-    def hear(self, event: Event) -> None:
+    def __call__(self, event: Event) -> None:
         if isinstance(event, Submitting):
-            self._sending = True
+            self.sending = True
         elif isinstance(event, Submitted):
-            self._found(running(looked_at(event.workflow)))
-        elif isinstance(event, Resumed) and event.run.workflow is not None:
-            workflow = Workflow(event.run.workflow, "unknown")
-            self._found(running(looked_at(workflow), already=True))
+            self._has(event.workflow)
+        elif isinstance(event, Resumed):
+            self.already = self.sending = True
+            if event.run.workflow is not None:
+                self._has(Workflow(event.run.workflow, "unknown"))
         self._tell(event)
 
-    def _found(self, handle: Result) -> None:
-        if not self._handle.done():
-            self._handle.set_result(handle)
-
-    async def ended(self, stopping: asyncio.Event) -> Result | None:
-        """Once the server is to end: the handle of what was bought, as soon as it is known; None
-        where nothing was sent yet."""
-        await stopping.wait()
-        return await self._handle if self._sending or self._handle.done() else None
+    def _has(self, workflow: Workflow) -> None:
+        self.workflow = workflow
+        self.known.set()
 
 
 def _answer(result: Result) -> CallToolResult:

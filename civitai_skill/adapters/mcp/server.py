@@ -18,11 +18,12 @@ from mcp.types import INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequ
 from mcp.types import Tool as McpTool
 
 from civitai_skill import __version__
-from civitai_skill.adapters.http import MOST_BODY, App, Door, Guard, serve
+from civitai_skill.adapters.door import Door
+from civitai_skill.adapters.http import MOST_BODY, App, Guard, serve
 from civitai_skill.adapters.mcp import shelf
 from civitai_skill.adapters.mcp.calls import Caller
 from civitai_skill.adapters.mcp.words import listed, plain_name, spelled, widened
-from civitai_skill.desk import GRACE, Desk
+from civitai_skill.desk import Desk
 from civitai_skill.tools.consent import ASK_ABOVE
 from civitai_skill.tools.fixed import OUT
 from civitai_skill.tools.guidance import MANNERS, guidance
@@ -114,7 +115,7 @@ def made(
     ask_above: int = ASK_ABOVE,
 ) -> Server:
     """A server on a desk; pictures go to `out`. See Toolbox for `local_files`."""
-    # Whoever reads an answer may stand in another folder than the server.
+    # A client knows nothing of this process's folder, so the paths that it is told are whole.
     box = Toolbox(desk.client, out=Path(out).absolute(), local_files=local_files)
     box.models = widened(box.models)
     return Server(Caller(desk, box, ask_above))
@@ -161,8 +162,8 @@ _leaving: set[asyncio.Task[None]] = set()
 
 def _leave(server: Server) -> None:
     async def leave() -> None:
-        server.desk.stopping.set()
-        await server.caller.answered(GRACE)
+        server.desk.stop()
+        await server.caller.answered(server.desk.grace + _WRITING)
         await asyncio.sleep(_WRITING)
         await server.desk.close()
         # A thread is reading standard input, and nothing but the end of the process ends that.

@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query
@@ -18,29 +18,31 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from civitai_skill import __version__
-from civitai_skill.adapters.http import App, Door, Guard, Message, Receive, Send
-from civitai_skill.adapters.rest import docs, pages, problems
+from civitai_skill.adapters.door import Door
+from civitai_skill.adapters.http import App, Guard, Message, Receive, Send
+from civitai_skill.adapters.rest import pages, problems
+from civitai_skill.adapters.rest.docs import POLICY, page
 from civitai_skill.adapters.rest.metrics import MEDIA, Metrics
 from civitai_skill.adapters.rest.pages import PAGE, PROBLEM, WORKFLOW
 from civitai_skill.adapters.rest.problems import said
 from civitai_skill.adapters.rest.readiness import Readiness
+from civitai_skill.adapters.rest.words import IMAGE, KEY_HEADER
 from civitai_skill.base import LONGEST_WAIT
 from civitai_skill.bodies import is_template, named, taken
 from civitai_skill.calls import aqueryimagegens
 from civitai_skill.desk import Desk
+from civitai_skill.engines.catalog import find
 from civitai_skill.engines.describe import describe_engine, list_engines
-from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid
+from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid, Stopping
 from civitai_skill.request import ImageRequest
 from civitai_skill.sources import SourcePolicy
 from civitai_skill.template import KEY, MAX_KEY
 from civitai_skill.tools.arguments import ID
 from civitai_skill.workflow import Workflow
 
-IMAGE = "/v2/consumer/workflows/image"
-#: They tell nothing that is anybody's secret, and who asks them (a monitor, a browser) seldom has a
-#: token to send.
+#: They tell nothing that is anybody's secret, and who asks them seldom has a token: a probe, or a
+#: browser that is sent to the page.
 OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/docs", "/openapi.json"})
-KEY_HEADER = "Idempotency-Key"
 #: The door's name in the ledger.
 PURPOSE = "rest"
 
@@ -103,6 +105,8 @@ async def submit(
     if len(keys) > 1:
         raise RequestInvalid(Problem(KEY_HEADER, keys, "one value"))
     desk: Desk = request.app.state.desk
+    if desk.stopping.is_set():
+        raise Stopping
     client, body = desk.client, _object(request.headers, await request.body())
     ceiling = client.settings.max_buzz
     limit = ceiling if max_buzz is None else min(max_buzz, ceiling)
@@ -135,7 +139,7 @@ async def submit(
                 look = client.get(workflow.id, wait=wait)
                 workflow = await desk.unless(look, gone) or workflow
             except CivitaiError as error:
-                # It is paid for, so its id is told whatever became of this look.
+                # It is paid for, so its id is told whatever becomes of this look.
                 request.app.state.metrics.failed(error)
     return _told(workflow)
 
@@ -158,8 +162,8 @@ async def get(request: Request, id: WorkflowId, wait: Wait = 0) -> Response:
     """Look at a workflow, after waiting for its end where that is asked for."""
     desk: Desk = request.app.state.desk
     async with _caller(request) as gone:
-        look = desk.client.get
-        return _told(await desk.looked(look(id, wait=wait), lambda: look(id), gone))
+        found = await desk.unless(desk.client.get(id, wait=wait), gone)
+    return _told(found or await desk.client.get(id))
 
 
 @router.delete(
@@ -173,8 +177,7 @@ async def cancel(request: Request, id: WorkflowId) -> Response:
 
 # -- engines -------------------------------------------------------------------------------
 _engines = cache(list_engines)
-# A name may be spelled in more ways than there are engines.
-_engine = lru_cache(maxsize=64)(describe_engine)
+_engine = cache(describe_engine)  # by their own names only: others are without number
 
 
 @router.get("/engines", operation_id="listengines", summary="The engines", responses=PROBLEM)
@@ -189,7 +192,7 @@ async def engines() -> list[dict[str, Any]]:
 async def engine(name: str) -> Any:
     """Say everything about one engine: variants, sizes, fields with their limits, prices."""
     try:
-        return _engine(name)
+        return _engine(find(name).name)
     except RequestInvalid as error:
         return problems.refused(error, 404)
 
@@ -205,16 +208,16 @@ async def live() -> dict[str, str]:
 async def ready(request: Request) -> Any:
     """Say whether the service answers and takes the key."""
     state = request.app.state
+    if state.desk.stopping.is_set():
+        raise Stopping
     health = await state.readiness.health()
     if not health.reachable or health.key_accepted is not True:
         raise ConfigError(f"Not ready. {health.detail or 'No Civitai key is set.'}")
-    if state.door.token is not None:
-        return {"status": "ready"}  # what stands behind is for those who have the token
-    settings = state.desk.client.settings
-    return {
-        "status": "ready",
-        "service": "the sandbox" if settings.sandbox else settings.base_url,
-    }
+    told = {"status": "ready"}
+    if not state.locked:  # else it is told to people who have no token
+        settings = state.desk.client.settings
+        told["service"] = "the sandbox" if settings.sandbox else settings.base_url
+    return told
 
 
 @router.get(
@@ -230,41 +233,38 @@ async def metrics(request: Request) -> Response:
 
 
 @router.get("/docs", include_in_schema=False)
-async def page(request: Request) -> Response:
-    """Show the OpenAPI document to people."""
-    text = docs.page(request.app.openapi())
-    return HTMLResponse(text, headers={"Content-Security-Policy": docs.POLICY})
+async def docs(request: Request) -> Response:
+    """Show the operations to a person."""
+    headers = {"Content-Security-Policy": POLICY}
+    return HTMLResponse(page(request.app.openapi()), headers=headers)
 
 
 # -- together ------------------------------------------------------------------------------
 def made(desk: Desk, door: Door) -> App:
     """The application behind its door; pages of the origins that the door knows may call it."""
-    app = FastAPI(
-        title=pages.TITLE,
-        version=__version__,
-        redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
-    )
+    app = FastAPI(redirect_slashes=False, docs_url=None, redoc_url=None)
     app.state.desk = desk
-    app.state.door = door
+    app.state.locked = door.token is not None
     app.state.readiness = Readiness(desk.client)
     app.state.metrics = Metrics(lambda: desk.purse.spent)
     app.include_router(router)
-    app.openapi = partial(pages.document, app)  # type: ignore[method-assign]
+    closed_but = door.open_paths if app.state.locked else None
+    app.openapi = partial(pages.document, app, closed_but)  # type: ignore[method-assign]
     app.add_exception_handler(CivitaiError, problems.on_error)
     app.add_exception_handler(RequestValidationError, problems.on_wrong_parameter)
     app.add_exception_handler(HTTPException, problems.on_wrong_place)
     app.add_exception_handler(Exception, problems.on_defect)
+    inner: Any = Guard(app, door)
     if door.origins:
-        app.add_middleware(
-            CORSMiddleware,
+        # Around the guard, so that a page can read its refusals too.
+        inner = CORSMiddleware(
+            inner,
             allow_origins=list(door.origins),
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", KEY_HEADER],
             expose_headers=["Retry-After"],
         )
-    return _with_heads(app.state.metrics.around(Guard(app, door)))
+    return _with_heads(app.state.metrics.around(inner))
 
 
 def _with_heads(app: App) -> App:

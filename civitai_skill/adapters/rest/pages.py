@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,8 +13,6 @@ from civitai_skill.adapters.rest.problems import MEDIA
 from civitai_skill.bodies import STEPS
 from civitai_skill.request import ImageRequest
 from civitai_skill.template import CURRENCIES, KEY, MAX_KEY
-
-TITLE = "Civitai image generation"
 
 _REF = "#/components/schemas/"
 _DESCRIPTION = """\
@@ -150,17 +149,22 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return {name: part for name, part in schema.items() if name != "anyOf"} | choices[0]
 
 
-def document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of an application; made once."""
+def document(app: FastAPI, open_paths: Collection[str] | None = None) -> dict[str, Any]:
+    """The OpenAPI document of an application; made once.
+
+    Where a token is asked for, `open_paths` are those that need none; None where none is.
+    """
     if app.openapi_schema is None:
         made = get_openapi(
-            title=TITLE,
+            title="Civitai image generation",
             version=__version__,
             description=_DESCRIPTION,
             routes=app.routes,
         )
-        for operations in made["paths"].values():
+        for path, operations in made["paths"].items():
             for operation in operations.values():
+                if open_paths is not None and path in open_paths:
+                    operation["security"] = []
                 operation["responses"].pop("422", None)  # wrong parameters are 400 here
                 for parameter in operation.get("parameters", ()):
                     parameter["schema"] = _without_null(parameter["schema"])
@@ -181,11 +185,8 @@ def document(app: FastAPI) -> dict[str, Any]:
             },
             "Problem": _PROBLEM_SCHEMA,
         }
-        if app.state.door.token is not None:
+        if open_paths is not None:
             made["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             made["security"] = [{"token": []}]
-            for path in app.state.door.open_paths & made["paths"].keys():
-                for operation in made["paths"][path].values():
-                    operation["security"] = []
         app.openapi_schema = made
     return app.openapi_schema

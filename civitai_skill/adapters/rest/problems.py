@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from civitai_skill.adapters.http import problem
+from civitai_skill.adapters.rest.words import hint
 from civitai_skill.errors import (
     ApiError,
     BadRequest,
@@ -24,9 +25,9 @@ from civitai_skill.errors import (
     RateLimited,
     RequestInvalid,
     StillRunning,
+    Stopping,
     explain,
 )
-from civitai_skill.tools.answers import without_commands
 
 MEDIA = "application/problem+json"
 
@@ -41,12 +42,7 @@ _STATUS: tuple[tuple[type[CivitaiError], int], ...] = (
     (StillRunning, 409),
     (RateLimited, 429),
     (ConfigError, 503),
-)
-
-
-_AGAIN = (
-    "The service may have taken it. Send exactly the same request again: it goes on with this "
-    "purchase and can't pay twice. Another request could."
+    (Stopping, 503),
 )
 
 
@@ -55,15 +51,15 @@ def refused(error: CivitaiError, status: int | None = None) -> Response:
     told = explain(error)
     found = status or next((code for kind, code in _STATUS if isinstance(error, kind)), 502)
     out = problem(found, told.code, told.message, told.spent)
-    hint = _AGAIN if error.resumable else without_commands(told.hint)
-    if hint:
-        out["hint"] = hint
+    following = hint(error)
+    if following:
+        out["hint"] = following
     if isinstance(error, RequestInvalid):
         out["errors"] = _by_field(error)
-    elif isinstance(error, ApiError) and error.fields:
-        out["errors"] = {name: list(texts) for name, texts in error.fields.items()}
     if isinstance(error, ApiError):
         out["upstream_status"] = error.status
+        if error.fields:
+            out["errors"] = error.fields
     for name in ("id", "key", "price", "limit", "reasons", "trace_id"):
         if name in told.details:
             out[name] = told.details[name]

@@ -1,4 +1,7 @@
-"""Can the server work? Asked of the service seldom, however often it is asked here."""
+"""Whether the service answers and takes the key, looked at now and then.
+
+Anybody may ask, without a token and as often as they like, so the outcome is kept for a while.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,23 @@ from collections.abc import Callable
 from civitai_skill.client import AsyncCivitai
 from civitai_skill.flows import Health
 
-#: Seconds for which an outcome counts: those who ask need no token, and each look is two requests.
+#: Seconds that an outcome is kept.
 KEPT = 5.0
 
 
 class Readiness:
-    """The health of the way to the service, looked at by one caller at a time."""
+    """The last outcome, at most `KEPT` seconds old; one look at a time."""
 
     def __init__(self, client: AsyncCivitai, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._clock = clock
-        self._turn = asyncio.Lock()
-        self._seen: tuple[float, Health] | None = None
+        self._looking = asyncio.Lock()
+        self._found: tuple[float, Health] | None = None
 
     async def health(self) -> Health:
-        """The outcome, at most so old. Raises nothing."""
-        async with self._turn:
-            if self._seen is None or self._clock() - self._seen[0] > KEPT:
-                self._seen = (self._clock(), await self._client.health())
-            return self._seen[1]
+        """The outcome of a look that is not old."""
+        async with self._looking:
+            if self._found is None or self._clock() - self._found[0] >= KEPT:
+                health = await self._client.health()
+                self._found = self._clock(), health
+            return self._found[1]
