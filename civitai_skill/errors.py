@@ -10,7 +10,8 @@
     │   ├─ Unauthorized 3   NotEnoughBuzz 4   Forbidden 3   NotFound 2
     │   └─ RateLimited 7    ServerError 7
     ├─ WorkflowFailed               failed, expired, canceled, blocked, or incomplete    5
-    └─ StillRunning (TimeoutError)  the caller's deadline passed; the work goes on       6
+    ├─ StillRunning (TimeoutError)  the caller's deadline passed; the work goes on       6
+    └─ AnswerLost                   done, but the answer could not be written            8
 
 Every error carries three things a person or a model needs: `message` (what happened), `hint`
 (what to do next) and `spent` (whether Buzz was charged: "no", "yes" or "unknown"). An outside
@@ -323,6 +324,16 @@ class StillRunning(CivitaiError, TimeoutError):
 
     def details(self) -> dict[str, Any]:
         return _present(id=self.workflow_id)
+
+
+class AnswerLost(CivitaiError):
+    """A command did its work, and its answer could not be written to standard output."""
+
+    code = "answer_lost"
+    exit_code = 8
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The answer could not be written to standard output: {why}.")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from importlib import import_module
 
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.parser import parse
+from civitai_skill.adapters.cli.streams import unbroken
 from civitai_skill.errors import CivitaiError
 
 #: Exit codes that are no error of the tree.
@@ -22,12 +23,8 @@ DEFECT = 1
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    output = Output.for_words(words)
-    try:
-        return _run(words, output)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader went away; there is nobody to tell
-        return 0
+    with unbroken():
+        return _run(words, Output.for_words(words))
 
 
 def _run(words: list[str], output: Output) -> int:
@@ -42,8 +39,6 @@ def _run(words: list[str], output: Output) -> int:
     except KeyboardInterrupt:
         output.interrupted()
         return INTERRUPTED
-    except BrokenPipeError:
-        raise
     except Exception:
         output.defect()
         return DEFECT

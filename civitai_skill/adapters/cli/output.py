@@ -10,14 +10,18 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from civitai_skill.errors import CivitaiError, Problem, RequestInvalid, explain
+from civitai_skill.errors import AnswerLost, CivitaiError, Problem, RequestInvalid, explain
 
 #: Commands whose --out is where pictures go.
 _SAVING = frozenset({"generate", "get", "again"})
+
+#: Commands that buy, and do not tell which workflow they are at.
+_MANY = frozenset({"batch", "sweep"})
 
 #: A command that a message tells to go on with, its id, and its folder where it names one.
 _NAMED = re.compile(
@@ -36,6 +40,7 @@ class Output:
         self.workflow_id: str | None = None
         self.key: str | None = None
         self.resumed = False
+        self._buys_many = given.command in _MANY and not given.dry_run
         self._flags = _flags(given)
         self._out: str | None = given.out if given.command in _SAVING else None
         self.live = sys.stderr.isatty() and not self.quiet
@@ -49,11 +54,27 @@ class Output:
 
     # -- standard output -------------------------------------------------------------------
     def answer(self, data: Any, text: str, out: str | None = None) -> None:
-        """Print the answer; with `out`, write it there as JSON too. Raises RequestInvalid."""
+        """Print the answer; with `out`, write it there as JSON too.
+
+        Raises RequestInvalid, and AnswerLost when standard output takes no answer.
+        """
         self._clear()
         if out is not None:
             self.write(_json(data) + "\n", out, "json")
-        print(_json(data) if self.json else _printable(text), flush=True)
+        try:
+            print(_json(data) if self.json else _printable(text), flush=True)
+        except AnswerLost as error:
+            self._explained(error)
+            raise
+
+    def _explained(self, lost: AnswerLost) -> None:
+        """What became of the work whose answer is lost."""
+        if self.workflow_id is not None:
+            lost.spent = "yes"
+            lost.hint = f"Look at it with: civitai-skill get {self.workflow_id}"
+        elif self._buys_many:
+            lost.spent = "unknown"
+            lost.hint = "The same command again tells how it stands; nothing is bought twice."
 
     def write(self, text: str, out: str, suffix: str) -> None:
         """Write the command's answer into a folder. Raises RequestInvalid."""
@@ -72,13 +93,11 @@ class Output:
     def say(self, text: str) -> None:
         """A message on a line of its own; silent with --quiet."""
         if not self.quiet:
-            self._clear()
-            print(_printable(self._here(text)), file=sys.stderr, flush=True)
+            self._tell(self._here(text))
 
     def warn(self, text: str) -> None:
         """A message that --quiet does not silence."""
-        self._clear()
-        print(_printable(f"civitai-skill: {text}"), file=sys.stderr, flush=True)
+        self._tell(f"civitai-skill: {text}")
 
     def progress(self, text: str) -> None:
         """Where it stands: one line that is overwritten, or a line for each change."""
@@ -91,6 +110,10 @@ class Output:
         else:
             print(f"{_printable(text)}, {elapsed:.0f} s", file=sys.stderr, flush=True)
         self._line = text
+
+    def _tell(self, text: str) -> None:
+        self._clear()
+        print(_printable(text), file=sys.stderr, flush=True)
 
     def _here(self, text: str) -> str:
         """The text, its commands leading to the place that this one works in."""
@@ -111,16 +134,13 @@ class Output:
         """Tell an error in both forms and give its exit code."""
         told = explain(error)
         told = replace(told, hint=self._here(told.hint))
-        self._clear()
-        print(_printable(f"civitai-skill: {told.text()}"), file=sys.stderr, flush=True)
-        if self.json:
-            result = {} if error.result is None else error.result.as_dict()
-            print(_json({**result, "error": told.as_dict()}), flush=True)
+        self._tell(f"civitai-skill: {told.text()}")
+        result = {} if error.result is None else error.result.as_dict()
+        self._answer_as_well({**result, "error": told.as_dict()})
         return told.exit_code
 
     def interrupted(self) -> None:
         """Say what goes on after an interruption."""
-        self._clear()
         if self.workflow_id is not None:
             text = (
                 f"Interrupted. Workflow {self.workflow_id} goes on and its Buzz is committed. "
@@ -138,22 +158,24 @@ class Output:
         else:
             text, spent = "Interrupted before anything was submitted. No Buzz was spent.", "no"
         text = self._here(text)
-        print(f"\ncivitai-skill: {text}", file=sys.stderr, flush=True)
-        if self.json:
-            error = {"code": "interrupted", "message": text, "spent": spent}
-            print(_json({"id": self.workflow_id, "key": self.key, "error": error}), flush=True)
+        self._tell(f"\ncivitai-skill: {text}")
+        error = {"code": "interrupted", "message": text, "spent": spent}
+        self._answer_as_well({"id": self.workflow_id, "key": self.key, "error": error})
 
     def defect(self) -> None:
         """An error that is nobody's but ours."""
-        self._clear()
-        traceback.print_exc()
         text = "civitai-skill: this is a defect of civitai-skill; please report the lines above."
         if self.workflow_id is not None:
             text += f" Workflow {self.workflow_id} goes on."
-        print(text, file=sys.stderr, flush=True)
+        self._tell(traceback.format_exc() + text)
+        error = {"code": "defect", "message": "a defect of civitai-skill"}
+        self._answer_as_well({"id": self.workflow_id, "error": error})
+
+    def _answer_as_well(self, data: Any) -> None:
+        """An ending as JSON. Its exit code stays, even if nobody can read this."""
         if self.json:
-            error = {"code": "defect", "message": "a defect of civitai-skill"}
-            print(_json({"id": self.workflow_id, "error": error}), flush=True)
+            with suppress(AnswerLost):
+                print(_json(data), flush=True)
 
 
 def _flags(given: argparse.Namespace) -> str:
@@ -165,8 +187,12 @@ def _flags(given: argparse.Namespace) -> str:
 
 def _json(data: Any) -> str:
     """JSON in which only printable characters stand as they are."""
-    text = json.dumps(data, ensure_ascii=False, indent=2)
+    text = json.dumps(data, ensure_ascii=not _is_utf8(sys.stdout), indent=2)
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def _is_utf8(stream: Any) -> bool:
+    return str(stream.encoding).lower().replace("-", "").startswith("utf")
 
 
 def _printable(text: str) -> str:

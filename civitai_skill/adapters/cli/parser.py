@@ -19,11 +19,16 @@ EXIT_CODES = """exit codes:
   1 a defect of civitai-skill    5 failed, blocked, canceled, expired, or fewer pictures
   2 request refused              6 still running at the deadline
   3 no key, or a bad one         7 the service or the network failed
+  8 done, but its answer could not be written
   130 interrupted (the workflow goes on, its Buzz is committed)"""
 
 
 class _Parser(argparse.ArgumentParser):
     """argparse, with its complaints turned into our errors."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse lets a broken stream pass, and the help with it.
+        print(message, end="", file=file, flush=True)
 
     def error(self, message: str) -> NoReturn:
         raise RequestInvalid(

@@ -1,0 +1,89 @@
+"""A command's two streams, which may break under it.
+
+Words on standard error may be lost: nobody listens, and the work goes on. An answer on standard
+output must not be lost unnoticed.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO, cast
+
+from civitai_skill.errors import AnswerLost
+
+
+@contextmanager
+def unbroken() -> Iterator[None]:
+    """Put a Words and an Answers in the place of the two streams."""
+    real = sys.stdout, sys.stderr
+    # Closed before the start, a stream is None, and print would choose another.
+    sys.stdout, sys.stderr = cast(TextIO, Answers(real[0])), cast(TextIO, Words(real[1]))
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = real
+
+
+class _Stream:
+    def __init__(self, real: TextIO | None) -> None:
+        self._real = real
+        self._why = "" if real is not None else "it is closed"
+        if isinstance(real, io.TextIOWrapper):
+            real.reconfigure(errors="replace")  # a letter that it lacks must not cost the rest
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    @property
+    def encoding(self) -> str:
+        return getattr(self._real, "encoding", None) or "utf-8"
+
+    def isatty(self) -> bool:
+        try:
+            return self._real is not None and self._real.isatty()
+        except ValueError:
+            return False  # it was closed
+
+    def write(self, text: str) -> int:
+        if not self._why:
+            try:
+                cast(TextIO, self._real).write(text)
+            except (OSError, ValueError) as error:
+                self._break(error)
+        self._told()
+        return len(text)
+
+    def flush(self) -> None:
+        if not self._why:
+            try:
+                cast(TextIO, self._real).flush()
+            except (OSError, ValueError) as error:
+                self._break(error)
+        self._told()
+
+    def _break(self, error: Exception) -> None:
+        self._why = getattr(error, "strerror", None) or "it is closed"
+        # What is still in the buffer would be tried again at the very end, with a complaint.
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, cast(TextIO, self._real).fileno())
+            os.close(nowhere)
+
+    def _told(self) -> None:
+        """What a broken stream means for the command."""
+
+
+class Words(_Stream):
+    """Standard error. Writing to it never fails."""
+
+
+class Answers(_Stream):
+    """Standard output. Raises AnswerLost once it is broken."""
+
+    def _told(self) -> None:
+        if self._why:
+            raise AnswerLost(self._why)
