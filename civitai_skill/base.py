@@ -18,6 +18,7 @@ from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.events import Tell, silent
 from civitai_skill.exchange import Flow, Retry, Service
 from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
+from civitai_skill.generation import Told, unheard
 from civitai_skill.ledger import Ledger, Run, budget_of
 from civitai_skill.options import Asked, Buying, Call, Filters, Pricing
 from civitai_skill.purchase import Order, check_account
@@ -148,9 +149,10 @@ class BaseClient:
         decided = yield from pricing.placed(service, decided, opened)
         return (yield from pricing.quoted(service, decided, call.terms))
 
-    def _submit(self, request: Asked, given: Buying) -> Flow[Workflow]:
+    def _submit(self, request: Asked, told: Told | None, given: Buying) -> Flow[Workflow]:
         order = self._order(Call(request, given))
-        return (yield from generation.submitted_only(self._service, order)).workflow
+        purchase = yield from generation.submitted_only(self._service, order, told or unheard)
+        return purchase.workflow
 
     def _submit_body(
         self, body: Mapping[str, Any], max_buzz: int | None, purpose: str

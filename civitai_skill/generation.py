@@ -34,12 +34,30 @@ def generated(
     return (yield from finished(service, order, purchase, out=out, timeout=timeout, now=now))
 
 
-def submitted_only(service: Service, order: Order) -> Flow[Bought]:
-    """Buy and come back; with the id told, the ledger's part is done."""
+Told = Callable[[Workflow], None]
+
+
+def unheard(workflow: Workflow) -> None:
+    """Tell nobody."""
+
+
+def submitted_only(service: Service, order: Order, told: Told = unheard) -> Flow[Bought]:
+    """Buy and come back; with the id told, the ledger's part is done.
+
+    Where `told` raises, the same request goes on with the purchase.
+    """
     purchase = yield from bought(service, order)
-    if order.ledger is not None and purchase.run is not None:
-        yield from noted(partial(order.ledger.closed, purchase.run.key))
+    if order.ledger is None or purchase.run is None:
+        told(purchase.workflow)
+    else:
+        yield from held(order.ledger, purchase.run, _handed(order.ledger, purchase, told))
     return purchase
+
+
+def _handed(ledger: Ledger, purchase: Bought, told: Told) -> Flow[None]:
+    assert purchase.run is not None, "see submitted_only"
+    told(purchase.workflow)
+    yield from noted(partial(ledger.closed, purchase.run.key))
 
 
 def finished(

@@ -129,6 +129,24 @@ def test_whatever_can_not_be_told_says_what_was_spent(
     assert "Traceback" not in err
 
 
+def test_no_wait_is_finished_when_its_id_was_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], box: Sandbox
+) -> None:
+    words = ["generate", "a fox [sandbox:stuck]", *SMALL, "--no-wait", "--quiet"]
+    with unread() as out, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", out)
+        assert main(words) == 8
+    lost = Ledger(Settings.load().ledger).history()[0]
+    capsys.readouterr()
+    assert main(words) == 0
+    told = json.loads(capsys.readouterr().out)
+
+    assert (lost["state"], told["id"], told["resumed"]) == ("open", lost["workflow"], True)
+    assert box.accounts()[0]["workflows"] == 1
+    assert main(words) == 0  # it was handed over, so this is another
+    assert box.accounts()[0]["workflows"] == 2
+
+
 def test_readers_that_go_away_get_no_complaint_at_the_end(box: Sandbox) -> None:
     """What is left in a buffer is written once more when the interpreter ends."""
     reader, writer = os.pipe()

@@ -5,18 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.parser import REQUEST_FIELDS
 from civitai_skill.config import Settings
 from civitai_skill.errors import WorkflowFailed
 
+if TYPE_CHECKING:
+    from civitai_skill.workflow import Workflow
+
 
 def generate(given: argparse.Namespace, output: Output) -> int:
     """Price, submit, wait, save; or submit only."""
     from civitai_skill.client import Civitai
-    from civitai_skill.delivery import looked_at
 
     request = _request(given)
     with Civitai(settings=settings_of(given)) as client:
@@ -28,14 +31,19 @@ def generate(given: argparse.Namespace, output: Output) -> int:
             "purpose": "generate",
         }
         if given.no_wait:
-            workflow = client.submit(request, **buying)
-            output.say(f"Submitted. Go on with: civitai-skill get {workflow.id} --wait")
-            result = replace(looked_at(workflow), resumed=output.resumed)
-            output.answer(result.as_dict(), f"{workflow.id}: {workflow.status}")
+            client.submit(request, told=partial(_submitted, output), **buying)
             return 0
         result = client.generate(request, out=given.out or ".", timeout=given.timeout, **buying)
     output.answer(result.as_dict(), words(result))
     return 0
+
+
+def _submitted(output: Output, workflow: Workflow) -> None:
+    from civitai_skill.delivery import looked_at
+
+    output.say(f"Submitted. Go on with: civitai-skill get {workflow.id} --wait")
+    result = replace(looked_at(workflow), resumed=output.resumed)
+    output.answer(result.as_dict(), f"{workflow.id}: {workflow.status}")
 
 
 def estimate(given: argparse.Namespace, output: Output) -> int:
