@@ -133,6 +133,7 @@ class BaseClient:
             account=self.account,
             purpose=call.purpose,
             again=call.again,
+            notes=call.notes,
             joins=call.purpose not in PROGRAMS,
             sources=self._policy(call),
             tell=call.tell,

@@ -172,9 +172,14 @@ def ready_folder(out: Path) -> Path:
     return out
 
 
+def plain(stem: str) -> str:
+    """A file's name from text that is not ours."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", stem).lstrip(".")
+
+
 def save(fetched: Fetched, out: Path, stem: str) -> Path:
     """Write a picture under its final name, whole or not at all. Raises OSError."""
-    path = out / (re.sub(r"[^A-Za-z0-9._-]", "_", stem).lstrip(".") + fetched.suffix)
+    path = out / (plain(stem) + fetched.suffix)
     with written(out, fetched.data) as part:
         part.replace(path)
     return path

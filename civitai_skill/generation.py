@@ -16,7 +16,7 @@ from civitai_skill.events import Tell, silent
 from civitai_skill.exchange import Flow, Service, Work
 from civitai_skill.ledger import Ledger, Run
 from civitai_skill.placing import Label
-from civitai_skill.purchase import Bought, Order, bought, held, noted
+from civitai_skill.purchase import Bought, Order, bought, held, label_of, noted
 from civitai_skill.workflow import Workflow
 
 
@@ -79,7 +79,7 @@ def finished(
         decided=purchase.plan,
         tell=order.tell,
         resumed=purchase.resumed,
-        place=place or _own_place(purchase.run, purchase.workflow, out),
+        place=place or _place(order, purchase, out),
     )
     if order.ledger is None or purchase.run is None:
         return (yield from home((yield from ended)))
@@ -88,6 +88,17 @@ def finished(
             order.ledger, purchase.run, _written_down(order.ledger, purchase.run, ended, home, out)
         )
     )
+
+
+def _place(order: Order, purchase: Bought, out: Path) -> Place | None:
+    own = _own_place(purchase.run, purchase.workflow, out)
+    if own is not None or purchase.plan is None:
+        return own
+    label = label_of(order, purchase.plan)
+    if label is None:
+        return None
+    key = purchase.run.key if purchase.run else purchase.workflow.external_id
+    return label.places(key or "", purchase.workflow.id, out)
 
 
 def _own_place(run: Run | None, workflow: Workflow, out: Path) -> Place | None:

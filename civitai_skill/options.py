@@ -52,7 +52,8 @@ class Buying(Pricing, total=False):
 
     `external_id` is the idempotency key (a fresh one when left out); `max_buzz` the most it may
     cost; `tell` is called with every event on the way (see events.Event). `again` buys anew
-    although an earlier run of the same request is open; `purpose` names the door in the ledger,
+    although an earlier run of the same request is open; `notes` writes NAME.json beside each
+    picture, which tells how it was made; `purpose` names the door in the ledger,
     and a door whose caller is a person or a model refuses a request that it is making already.
     """
 
@@ -62,6 +63,7 @@ class Buying(Pricing, total=False):
     max_buzz: int | None
     tell: Tell | None
     again: bool
+    notes: bool
     purpose: str
 
 
@@ -86,6 +88,7 @@ class Call:
         self.tell: Tell = fields.pop("tell", None) or silent
         self.max_buzz: int | None = fields.pop("max_buzz", None)
         self.again: bool = fields.pop("again", False)
+        self.notes: bool = fields.pop("notes", False)
         self.purpose: str = fields.pop("purpose", "python")
         self.sources: SourcePolicy = fields.pop("sources", EVERY_SOURCE)
         self.terms = Terms(

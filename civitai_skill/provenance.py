@@ -5,14 +5,12 @@ The picture's own bytes stay as they were delivered.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from civitai_skill import __version__
-from civitai_skill.delivery import Generation
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.files import replaced
 from civitai_skill.request import ImageRequest
@@ -121,21 +119,6 @@ def varied(picture: Path, said: Mapping[str, Any]) -> ImageRequest:
     elif "width" in said or "height" in said:
         fields.pop("aspect_ratio", None)
     return ImageRequest(**{**fields, **said})
-
-
-def keep_notes(request: ImageRequest, made: Generation) -> None:
-    """Write a note beside each picture of a generation. Raises OSError."""
-    for n, picture in enumerate(made.pictures):
-        if picture.path is not None:
-            seed = None if picture.seed is None else picture.seed - n
-            facts = {
-                **note(request, made.engine, made.variant, seed),
-                "key": made.workflow.external_id,
-                "workflow": made.id,
-                "n": n,
-                "sha256": hashlib.sha256(picture.path.read_bytes()).hexdigest(),
-            }
-            keep(beside(picture.path), written_note(facts))
 
 
 def note(

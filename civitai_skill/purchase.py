@@ -32,6 +32,7 @@ from civitai_skill.identity import identity_of
 from civitai_skill.ledger import Budget, Ledger, Run
 from civitai_skill.placing import Label
 from civitai_skill.pricing import Terms, decide, guarded, placed
+from civitai_skill.provenance import note
 from civitai_skill.request import ImageRequest
 from civitai_skill.sources import EVERY_SOURCE, SourcePolicy
 from civitai_skill.workflow import Workflow, is_moderation
@@ -55,7 +56,8 @@ class Order:
     several). `unpriced` lets a price through that nobody tells; `sources` says which sources may
     be named. `purpose` is for the ledger's reader; `account` tells accounts and services apart;
     `apart` False says that the caller's key alone names a purchase, whatever the account. `label`
-    names the pictures. `keep` gets the key and bytes of a submit whose fate stayed unknown.
+    names the pictures; with `notes` each gets the note that `again` reads, even without a label.
+    `keep` gets the key and bytes of a submit whose fate stayed unknown.
     """
 
     request: ImageRequest
@@ -72,6 +74,7 @@ class Order:
     sources: SourcePolicy = EVERY_SOURCE
     tell: Tell = silent
     label: Label | None = None
+    notes: bool = False
     keep: Keep = _forget
 
 
@@ -106,6 +109,7 @@ def bought(service: Service, order: Order, out: Path | None = None) -> Flow[Boug
         service, decided, order.terms, order.limit, order.tell, order.request, order.unpriced
     )
     key = order.terms.external_id or flows.fresh_key()
+    label = label_of(order, decided)
     run = Run(
         key=key,
         identity=identity,
@@ -117,9 +121,16 @@ def bought(service: Service, order: Order, out: Path | None = None) -> Flow[Boug
         variant=decided.variant,
         out=None if out is None else str(out.absolute()),
         account=order.account,
-        label=None if order.label is None else order.label.text(),
+        label=None if label is None else label.text(),
     )
     return (yield from held(ledger, run, _made(service, order, run, decided)))
+
+
+def label_of(order: Order, plan: Plan) -> Label | None:
+    """The names and notes of the pictures that an order makes, where it wants any."""
+    if order.label is not None or not order.notes:
+        return order.label
+    return Label((), note(order.request, plan.family, plan.variant, plan.seed))
 
 
 def _made(service: Service, order: Order, run: Run, decided: Plan) -> Flow[Bought]:

@@ -176,7 +176,7 @@ class _Show:
 def again(given: argparse.Namespace, output: Output) -> int:
     """One picture once more, with what was said otherwise."""
     from civitai_skill.client import Civitai
-    from civitai_skill.provenance import keep_notes, varied
+    from civitai_skill.provenance import varied
 
     said = fields_of(given)
     if given.prompt is not None:
@@ -189,9 +189,10 @@ def again(given: argparse.Namespace, output: Output) -> int:
             timeout=given.timeout,
             max_buzz=given.max_buzz,
             tell=teller(output),
+            again=given.again,
+            notes=True,
             purpose="again",
             **terms_of(given),
         )
-    keep_notes(request, made)
     output.answer(made.as_dict(), words(made))
     return 0
