@@ -104,3 +104,36 @@ def test_a_message_of_the_service_ends_once(run: Callable[..., tuple[int, Any]])
     code, answer = run("query", "--take", "0")
     assert code == 2
     assert ".." not in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("command", ["history", "spend", "query"])
+@pytest.mark.parametrize(
+    "when",
+    [
+        "999999999d", "9" * 5000 + "d", "0000-01-01", "99999-01-01", "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00", "soon", "",
+    ],
+)  # fmt: skip
+def test_a_date_outside_the_calendar_is_refused(
+    run: Callable[..., tuple[int, Any]], command: str, when: str
+) -> None:
+    assert problem(run(command, "--since", when))["accepted"].startswith("7d, 12h, 30m")
+
+
+@pytest.mark.parametrize("when", ["0001-01-01", "9999-12-31", "9999w"])
+def test_the_first_and_the_last_day_are_dates(
+    run: Callable[..., tuple[int, Any]], when: str
+) -> None:
+    assert [run(name, "--since", when)[0] for name in ("history", "spend")] == [0, 0]
+
+
+def test_a_budget_without_end_is_refused(
+    run: Callable[..., tuple[int, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("budget", "set", "9" * 5000)[0] == 2
+    for budget in ("9" * 5000, "9" * 5000 + "/day"):
+        monkeypatch.setenv("CIVITAI_BUDGET", budget)
+        for words in (("budget",), ("generate", "a fox"), ("doctor",)):
+            code, answer = run(*words)
+            assert code == 3
+            assert "is not a budget" in json.dumps(answer)
