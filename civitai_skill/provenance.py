@@ -78,9 +78,11 @@ def may_write(path: Path, key: str, n: int) -> bool:
 
 def request_of(picture: Path) -> dict[str, Any]:
     """The fields of the request for this one picture again. Raises RequestInvalid."""
-    note = picture if picture.suffix == ".json" else beside(picture)
+    note = picture
     accepted = "a picture of a batch, a sweep or again, with its NAME.json beside it"
     try:
+        if picture.suffix != ".json":
+            note = beside(picture)
         if note.stat().st_size > _MOST_BYTES:
             raise ValueError
         told = json.loads(note.read_bytes())
@@ -92,7 +94,7 @@ def request_of(picture: Path) -> dict[str, Any]:
         why = f"{note.name}: {error.strerror or 'not readable'}"
         raise RequestInvalid(Problem("PICTURE", str(picture), accepted, None, why)) from None
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        why = f"{note.name} was not written by civitai-skill"
+        why = f"{note.name} was not written by civitai-skill" if note.name else "is no file"
         raise RequestInvalid(Problem("PICTURE", str(picture), accepted, None, why)) from None
     fields.pop("quantity", None)
     for name in ("engine", "variant"):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import socket
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,3 +141,63 @@ def test_a_budget_without_end_is_refused(
             code, answer = run(*words)
             assert code == 3
             assert "is not a budget" in json.dumps(answer)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("choose", "--take=--"),
+        ("generate", "a fox", "--option=--"),
+        ("history", "--since=--"),
+        ("sweep", "--prompt", "a {x}", "--set=--"),
+        ("get", "1-\udcff"),
+        ("query", "--tag", "\udcff"),
+        ("again", ""),
+        ("again", "/"),
+        ("budget", "clear", "5"),
+        ("spend", "--ledger", "a\0b"),
+    ],
+)
+def test_what_can_not_be_meant_is_refused(
+    run: Callable[..., tuple[int, Any]], words: tuple[str, ...]
+) -> None:
+    assert problem(run(*words))
+
+
+def test_two_dashes_alone_end_the_flags(run: Callable[..., tuple[int, Any]]) -> None:
+    assert run("estimate", "--offline", "--", "--a fox=--")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [None, io.TextIOWrapper(io.BytesIO(b"\xff")), io.StringIO("\udcff"), io.StringIO("x" * 2**20)],
+    ids=["closed", "bytes", "surrogates", "endless"],
+)
+def test_a_prompt_that_can_not_be_read_is_refused(
+    run: Callable[..., tuple[int, Any]], monkeypatch: pytest.MonkeyPatch, given: Any
+) -> None:
+    monkeypatch.setattr(sys, "stdin", given)
+    assert problem(run("generate", "-"))["field"] == "prompt"
+
+
+@pytest.mark.parametrize("where", [("--port", "99999"), ("--host", "localhost." + "x" * 99)])
+def test_an_address_that_the_sandbox_can_not_take_is_told(
+    run: Callable[..., tuple[int, Any]], where: tuple[str, str]
+) -> None:
+    code, answer = run("sandbox", *where)
+    assert code == 3
+    assert "can't be taken" in answer["error"]["message"]
+
+
+def test_the_sandbox_s_port_is_taken(run: Callable[..., tuple[int, Any]]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, answer = run("sandbox", "--port", str(taken.getsockname()[1]))
+    assert code == 3
+    assert "address already in use" in answer["error"]["message"]
+
+
+def test_an_eval_without_end_is_refused(
+    run: Callable[..., tuple[int, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "RESULT.json").write_text("[" * 200_000)
+    assert problem(run("eval-check", str(tmp_path / "RESULT.json")))["field"] == "RESULT.json"

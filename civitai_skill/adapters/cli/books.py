@@ -119,6 +119,9 @@ def budget(given: argparse.Namespace, output: Output) -> int:
                 Problem("N", None, "a number of Buzz: civitai-skill budget set 500 --per day")
             )
         ledger.keep_setting("budget", f"{given.amount}/{given.per}")
+    elif given.amount is not None:
+        why = f"does not go with {given.action}"
+        raise RequestInvalid(Problem("N", given.amount, "with set only", None, why))
     elif given.action == "clear":
         ledger.keep_setting("budget", None)
     current = budget_of(settings.budget, ledger)

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.parser import REQUEST_FIELDS
 from civitai_skill.config import Settings
-from civitai_skill.errors import WorkflowFailed
+from civitai_skill.errors import Problem, RequestInvalid, WorkflowFailed
 
 if TYPE_CHECKING:
     from civitai_skill.workflow import Workflow
+
+# Characters of a prompt that is read; no engine takes as many.
+_LONGEST = 1_000_000
 
 
 def generate(given: argparse.Namespace, output: Output) -> int:
@@ -202,8 +205,22 @@ def settings_of(given: argparse.Namespace) -> Settings:
 def _request(given: argparse.Namespace) -> Any:
     from civitai_skill.request import ImageRequest
 
-    prompt = sys.stdin.read() if given.prompt == "-" else given.prompt
+    prompt = _read() if given.prompt == "-" else given.prompt
     return ImageRequest(prompt=prompt, **fields_of(given))
+
+
+def _read() -> str:
+    """The prompt from standard input. Raises RequestInvalid."""
+    try:
+        text = "" if sys.stdin is None else sys.stdin.read(_LONGEST + 1)
+        text.encode()
+        why = "" if len(text) <= _LONGEST else f"longer than {_LONGEST} characters"
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8 text"
+    if why:
+        accepted = "a prompt on standard input"
+        raise RequestInvalid(Problem("prompt", "-", accepted, None, why))
+    return text
 
 
 def fields_of(given: argparse.Namespace) -> dict[str, Any]:

@@ -83,10 +83,10 @@ class Output:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise RequestInvalid(
                 Problem("--out", str(folder), "a folder that can be written to", None,
-                        error.strerror or "not usable")
+                        getattr(error, "strerror", None) or "not usable")
             ) from None  # fmt: skip
 
     # -- standard error --------------------------------------------------------------------

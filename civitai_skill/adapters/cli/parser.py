@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from civitai_skill import __version__
 from civitai_skill.adapters.cli import choose, many_words, serve, skills
-from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.errors import Problem, RequestInvalid, shown
 from civitai_skill.sandbox import switches
 
 _COMMANDS = "civitai_skill.adapters.cli.commands"
@@ -39,6 +39,7 @@ class _Parser(argparse.ArgumentParser):
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """Read a command line. Raises RequestInvalid; exits for --help and --version."""
     parser, commands = _parser()
+    _check_words(words)
     _check_order(words, commands)
     given, unknown = parser.parse_known_args(list(words))
     if unknown:
@@ -54,6 +55,21 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
             hint=f"See: civitai-skill {given.command} --help",
         )
     return given
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse what argparse would misread, or nothing could send. Raises RequestInvalid."""
+    for word in words:
+        # Bytes that are not UTF-8 arrive as surrogates.
+        if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in word):
+            why = "is no text in UTF-8"
+            raise RequestInvalid(Problem("command line", word, "words in UTF-8", None, why))
+    flags = words[: words.index("--")] if "--" in words else words
+    for word in flags:
+        flag, equals, value = word.partition("=")
+        if equals and value == "--" and flag.startswith("--"):
+            # argparse gives the command an empty list for it.
+            raise RequestInvalid(Problem(flag, value, "a value"))
 
 
 def _check_order(words: Sequence[str], commands: Mapping[str, argparse.ArgumentParser]) -> None:
@@ -363,20 +379,20 @@ def _lora(text: str) -> dict[str, Any]:
 def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not key or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not K=V")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not K=V")
     return key, value
 
 
 def _seconds(text: str) -> float:
     value = _number(text)
     if isinstance(value, str) or not 0 <= value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a number of seconds")
     return float(value)
 
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a whole number of 0 or more")
     return int(text)
 
 
@@ -385,7 +401,7 @@ def _balance(text: str) -> dict[str, int]:
     for part in text.split(","):
         name, _, amount = part.partition("=")
         if name not in ("blue", "green", "yellow"):
-            raise argparse.ArgumentTypeError(f"{part!r} is not blue=N, green=N or yellow=N")
+            raise argparse.ArgumentTypeError(f"{shown(part)} is not blue=N, green=N or yellow=N")
         found[name] = _count(amount)
     return found
 
