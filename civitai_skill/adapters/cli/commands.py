@@ -14,6 +14,7 @@ from civitai_skill.config import Settings
 from civitai_skill.errors import Problem, RequestInvalid, WorkflowFailed
 
 if TYPE_CHECKING:
+    from civitai_skill.flows import Releasing
     from civitai_skill.workflow import Workflow
 
 # Characters of a prompt that is read; no engine takes as many.
@@ -136,10 +137,13 @@ def release(given: argparse.Namespace, output: Output) -> int:
     from civitai_skill.client import Civitai
     from civitai_skill.delivery import looked_at
 
+    def tell(event: Releasing) -> None:
+        output.say(str(event))
+        output.releasing = given.id
+
     with Civitai(settings=settings_of(given)) as client:
-        workflow = client.release(
-            given.id, max_buzz=given.max_buzz, tell=lambda event: output.say(str(event))
-        )
+        workflow = client.release(given.id, max_buzz=given.max_buzz, tell=tell)
+    output.workflow_id = given.id
     result = looked_at(workflow)
     output.say(f"Released. Fetch it with: civitai-skill get {given.id} --out FOLDER")
     output.answer(result.as_dict(), words(result), given.out)
@@ -257,7 +261,7 @@ def teller(output: Output) -> Any:
             for warning in event.plan.warnings:
                 output.say(f"Warning: {warning}")
         elif isinstance(event, Submitting):
-            output.key = event.key
+            output.key, output.workflow_id = event.key, None
         elif isinstance(event, Submitted):
             output.workflow_id = event.workflow.id
             output.say(f"Submitted as {event.workflow.id}")

@@ -39,6 +39,8 @@ class Output:
         self.command: str = given.command
         self.workflow_id: str | None = None
         self.key: str | None = None
+        #: The workflow whose held pictures are being paid for.
+        self.releasing: str | None = None
         self.resumed = False
         self._buys_many = given.command in _MANY and not given.dry_run
         self._flags = _flags(given)
@@ -153,6 +155,13 @@ class Output:
                 f"Interrupted while submitting: it is not known whether the service took it "
                 f"(key {self.key}). The same command again goes on with it and can't pay twice; "
                 "so does: civitai-skill resume"
+            )
+            spent = "unknown"
+        elif self.releasing is not None:
+            text = (
+                f"Interrupted while releasing {self.releasing}: it is not known whether the "
+                "service took it. The same command again can't pay twice; look first with: "
+                f"civitai-skill get {self.releasing}"
             )
             spent = "unknown"
         else:
