@@ -196,7 +196,7 @@ def test_an_interruption_and_a_defect_move_no_cursor(
         raise KeyboardInterrupt
 
     def broken(given: Any, output: Any) -> int:
-        output.workflow_id = f"1-2{ESCAPE}"
+        output.key = f"cs-1{ESCAPE}"
         raise RuntimeError(f"oops {ESCAPE}")
 
     for command, code, words in ((interrupted, 130, "1-2?[31m goes on"), (broken, 1, "oops ?[31m")):
@@ -205,3 +205,4 @@ def test_an_interruption_and_a_defect_move_no_cursor(
         out, err = capsys.readouterr()
         assert words in err
         assert "\x1b" not in out + err
+        assert json.loads(out)["error"]["spent"] == ("yes" if code == 130 else "unknown")

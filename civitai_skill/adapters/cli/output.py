@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from civitai_skill.errors import AnswerLost, CivitaiError, Problem, RequestInvalid, explain
+from civitai_skill.errors import AnswerLost, CivitaiError, Problem, RequestInvalid, Spent, explain
 
 #: Commands whose --out is where pictures go.
 _SAVING = frozenset({"generate", "get", "again"})
@@ -54,6 +54,14 @@ class Output:
         """An output for the time before the words are understood."""
         return cls(argparse.Namespace(json="--json" in words, quiet=False, command=""))
 
+    @property
+    def spent(self) -> Spent:
+        """Was Buzz spent, as far as the events tell?"""
+        if self.workflow_id is not None:
+            return "yes"
+        unsure = self.key is not None or self.releasing is not None or self._buys_many
+        return "unknown" if unsure else "no"
+
     # -- standard output -------------------------------------------------------------------
     def answer(self, data: Any, text: str, out: str | None = None) -> None:
         """Print the answer; with `out`, write it there as JSON too.
@@ -71,11 +79,10 @@ class Output:
 
     def _explained(self, lost: AnswerLost) -> None:
         """What became of the work whose answer is lost."""
+        lost.spent = self.spent
         if self.workflow_id is not None:
-            lost.spent = "yes"
             lost.hint = f"Look at it with: civitai-skill get {self.workflow_id}"
-        elif self._buys_many:
-            lost.spent = "unknown"
+        elif self.spent != "no":
             lost.hint = "The same command again tells how it stands; nothing is bought twice."
 
     def write(self, text: str, out: str, suffix: str) -> None:
@@ -149,26 +156,23 @@ class Output:
                 f"Go on with: civitai-skill get {self.workflow_id} --wait; "
                 f"or stop it with: civitai-skill cancel {self.workflow_id}"
             )
-            spent = "yes"
         elif self.key is not None:
             text = (
                 f"Interrupted while submitting: it is not known whether the service took it "
                 f"(key {self.key}). The same command again goes on with it and can't pay twice; "
                 "so does: civitai-skill resume"
             )
-            spent = "unknown"
         elif self.releasing is not None:
             text = (
                 f"Interrupted while releasing {self.releasing}: it is not known whether the "
                 "service took it. The same command again can't pay twice; look first with: "
                 f"civitai-skill get {self.releasing}"
             )
-            spent = "unknown"
         else:
-            text, spent = "Interrupted before anything was submitted. No Buzz was spent.", "no"
+            text = "Interrupted before anything was submitted. No Buzz was spent."
         text = self._here(text)
         self._tell(f"\ncivitai-skill: {text}")
-        error = {"code": "interrupted", "message": text, "spent": spent}
+        error = {"code": "interrupted", "message": text, "spent": self.spent}
         self._answer_as_well({"id": self.workflow_id, "key": self.key, "error": error})
 
     def defect(self) -> None:
@@ -176,9 +180,11 @@ class Output:
         text = "civitai-skill: this is a defect of civitai-skill; please report the lines above."
         if self.workflow_id is not None:
             text += f" Workflow {self.workflow_id} goes on."
+        elif self.spent != "no":
+            text += " What was bought is kept: the same command again goes on with it."
         self._tell(traceback.format_exc() + text)
-        error = {"code": "defect", "message": "a defect of civitai-skill"}
-        self._answer_as_well({"id": self.workflow_id, "error": error})
+        error = {"code": "defect", "message": "a defect of civitai-skill", "spent": self.spent}
+        self._answer_as_well({"id": self.workflow_id, "key": self.key, "error": error})
 
     def _answer_as_well(self, data: Any) -> None:
         """An ending as JSON. Its exit code stays, even if nobody can read this."""
