@@ -164,6 +164,17 @@ def test_readers_that_go_away_get_no_complaint_at_the_end(box: Sandbox) -> None:
     assert box.accounts()[0]["workflows"] == 1
 
 
+@pytest.mark.parametrize("words", [("generate", "-"), ("batch", "-"), ("mcp", "--stdio")])
+def test_a_closed_standard_input_is_an_empty_one(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", None)
+        code = main([*words])
+    assert code == (0 if words[0] == "mcp" else 2)
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_what_broke_stays_broken() -> None:
     with unread() as stream:
         answers = Answers(stream)

@@ -216,7 +216,7 @@ def _request(given: argparse.Namespace) -> Any:
 def _read() -> str:
     """The prompt from standard input. Raises RequestInvalid."""
     try:
-        text = "" if sys.stdin is None else sys.stdin.read(_LONGEST + 1)
+        text = sys.stdin.read(_LONGEST + 1)
         text.encode()
         why = "" if len(text) <= _LONGEST else f"longer than {_LONGEST} characters"
     except (OSError, ValueError) as error:

@@ -19,13 +19,14 @@ from civitai_skill.errors import AnswerLost
 @contextmanager
 def unbroken() -> Iterator[None]:
     """Put a Words and an Answers in the place of the two streams."""
-    real = sys.stdout, sys.stderr
-    # Closed before the start, a stream is None, and print would choose another.
-    sys.stdout, sys.stderr = cast(TextIO, Answers(real[0])), cast(TextIO, Words(real[1]))
+    real = sys.stdin, sys.stdout, sys.stderr
+    # Closed before the start, a stream is None: nothing could read it, and print chooses another.
+    sys.stdin = sys.stdin or io.TextIOWrapper(io.BytesIO())
+    sys.stdout, sys.stderr = cast(TextIO, Answers(real[1])), cast(TextIO, Words(real[2]))
     try:
         yield
     finally:
-        sys.stdout, sys.stderr = real
+        sys.stdin, sys.stdout, sys.stderr = real
 
 
 class _Stream:
