@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
+from civitai_skill.adapters import http
 from civitai_skill.adapters.cli import main
 from civitai_skill.adapters.cli.streams import Answers
+from civitai_skill.adapters.mcp import server
 from civitai_skill.config import Settings
 from civitai_skill.errors import AnswerLost
 from civitai_skill.ledger import Ledger
-from civitai_skill.sandbox import Sandbox
+from civitai_skill.sandbox import Sandbox, port
 
 SMALL = ("--engine", "sdxl", "--width", "64", "--height", "64")
 ESCAPE = "\x1b[31m"
@@ -162,6 +164,42 @@ def test_readers_that_go_away_get_no_complaint_at_the_end(box: Sandbox) -> None:
     assert err.stderr.startswith(b"civitai-skill: The answer could not be written")
     assert len(err.stderr.splitlines()) == 1
     assert box.accounts()[0]["workflows"] == 1
+
+
+@pytest.mark.parametrize("stream", BROKEN)
+@pytest.mark.parametrize("command", ["sandbox", "rest"])
+def test_a_server_whose_address_nobody_reads_serves(
+    command: str, stream: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def serve(*given: Any) -> None:
+        print("ready", flush=True)
+        told.append("serves")
+
+    monkeypatch.setattr(port, "serve", serve)
+    monkeypatch.setattr(http, "serve", serve)
+    with stream() as out, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", out)
+        assert main([command]) == 0
+    assert told == ["serves"]
+
+
+@pytest.mark.parametrize(
+    ("troubles", "code"), [([BrokenPipeError()], 8), ([BrokenPipeError(), TypeError()], 1)]
+)
+def test_a_server_whose_client_has_gone_ends_in_words(
+    troubles: list[Exception],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def serve_stdio(made: Any) -> None:
+        raise ExceptionGroup("outer", [ExceptionGroup("inner", troubles)])
+
+    monkeypatch.setattr(server, "serve_stdio", serve_stdio)
+    assert main(["mcp", "--stdio"]) == code
+    assert ("Traceback" in capsys.readouterr().err) == (code == 1)
 
 
 @pytest.mark.parametrize("words", [("generate", "-"), ("batch", "-"), ("mcp", "--stdio")])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.parser import REQUEST_FIELDS
+from civitai_skill.adapters.cli.streams import serving
 from civitai_skill.config import Settings
 from civitai_skill.errors import Problem, RequestInvalid, WorkflowFailed
 
@@ -191,6 +192,7 @@ def sandbox(given: argparse.Namespace, output: Output) -> int:
     from civitai_skill.sandbox.port import serve
 
     settings = settings_of(given)
+    serving()
     box = Sandbox(
         settings.home / "sandbox.sqlite3",
         seconds_per_job=given.seconds_per_job,

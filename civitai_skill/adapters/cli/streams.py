@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
@@ -29,49 +29,49 @@ def unbroken() -> Iterator[None]:
         sys.stdin, sys.stdout, sys.stderr = real
 
 
+def serving() -> None:
+    """From here on standard output only says where a server is: losing that ends nothing."""
+    if isinstance(sys.stdout, Answers):
+        sys.stdout = cast(TextIO, Words(sys.stdout.real))
+
+
 class _Stream:
     def __init__(self, real: TextIO | None) -> None:
-        self._real = real
+        self.real = real or io.TextIOWrapper(io.BytesIO())
         self._why = "" if real is not None else "it is closed"
         if isinstance(real, io.TextIOWrapper):
             real.reconfigure(errors="replace")  # a letter that it lacks must not cost the rest
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-    @property
-    def encoding(self) -> str:
-        return getattr(self._real, "encoding", None) or "utf-8"
+        return getattr(self.real, name)
 
     def isatty(self) -> bool:
         try:
-            return self._real is not None and self._real.isatty()
+            return self.real.isatty()
         except ValueError:
             return False  # it was closed
 
     def write(self, text: str) -> int:
-        if not self._why:
-            try:
-                cast(TextIO, self._real).write(text)
-            except (OSError, ValueError) as error:
-                self._break(error)
-        self._told()
+        self._tried(lambda: self.real.write(text))
         return len(text)
 
     def flush(self) -> None:
+        self._tried(self.real.flush)
+
+    def _tried(self, act: Callable[[], Any]) -> None:
         if not self._why:
             try:
-                cast(TextIO, self._real).flush()
+                act()
             except (OSError, ValueError) as error:
-                self._break(error)
+                self._why = getattr(error, "strerror", None) or "it is closed"
+                self._to_nowhere()
         self._told()
 
-    def _break(self, error: Exception) -> None:
-        self._why = getattr(error, "strerror", None) or "it is closed"
-        # What is still in the buffer would be tried again at the very end, with a complaint.
+    def _to_nowhere(self) -> None:
+        """What is still in the buffer would be tried again at the very end, with a complaint."""
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, cast(TextIO, self._real).fileno())
+            os.dup2(nowhere, self.real.fileno())
             os.close(nowhere)
 
     def _told(self) -> None:
