@@ -196,6 +196,18 @@ def test_the_sandbox_s_port_is_taken(run: Callable[..., tuple[int, Any]]) -> Non
     assert "address already in use" in answer["error"]["message"]
 
 
+def test_a_folder_whose_name_is_no_text_is_refused(
+    run: Callable[..., tuple[int, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "no text \udcff"
+    try:
+        folder.mkdir()
+    except (OSError, UnicodeError):
+        pytest.skip("no such folder can be made here")
+    monkeypatch.chdir(folder)
+    assert problem(run("generate", "a fox"))["field"] == "out"
+
+
 def test_an_eval_without_end_is_refused(
     run: Callable[..., tuple[int, Any]], tmp_path: Path
 ) -> None:
