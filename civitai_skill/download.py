@@ -40,6 +40,8 @@ _HOPS = 5
 #: How often one way is tried that brought something broken; `answered` has tries of its own.
 _TRIES = 3
 _SUFFIXES = {"JPEG": ".jpeg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif"}
+#: What a delivered picture may be, in Pillow's names.
+KINDS = list(_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def _checked(response: httpx.Response) -> Fetched:
     if not data:
         raise _Broken("the answer was empty")
     try:
-        with opened(data, list(_SUFFIXES), MAX_PIXELS) as picture:
+        with opened(data, KINDS, MAX_PIXELS) as picture:
             return Fetched(data, _SUFFIXES[kind_of(picture)], picture.size)
     except Unreadable as error:
         raise _Broken(f"what came is {error}", passing=error.broken) from None

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from civitai_skill import download, flows
-from civitai_skill.delivery import Generation, Place, brought_home, summary
-from civitai_skill.errors import ConfigError, StillRunning, WorkflowFailed
+from civitai_skill.delivery import Generation, Place, brought_home, folder_gone, summary
+from civitai_skill.errors import ConfigError, RequestInvalid, StillRunning, WorkflowFailed
 from civitai_skill.events import Tell, silent
 from civitai_skill.exchange import Flow, Service, Work
 from civitai_skill.ledger import Ledger, Run
@@ -73,7 +74,7 @@ def finished(
     """Wait for a purchase and bring it home, writing down how it went."""
     ended = _ended(service, order, purchase, timeout, now)
     home = partial(
-        brought_home,
+        _brought_home,
         service,
         out=out,
         decided=purchase.plan,
@@ -88,6 +89,15 @@ def finished(
             order.ledger, purchase.run, _written_down(order.ledger, purchase.run, ended, home, out)
         )
     )
+
+
+def _brought_home(
+    service: Service, workflow: Workflow, *, out: Path, **more: Any
+) -> Flow[Generation]:
+    try:
+        return (yield from brought_home(service, workflow, out=out, **more))
+    except RequestInvalid as refused:
+        raise folder_gone(workflow, out, refused) from None
 
 
 def _place(order: Order, purchase: Bought, out: Path) -> Place | None:

@@ -106,17 +106,12 @@ class Budget:
 PERIODS = {"hour": 3600.0, "day": 86400.0, "week": 7 * 86400.0, "month": 30 * 86400.0}
 
 
-# Python reads no more than 4300 digits, and nobody has so much Buzz.
-_MOST_DIGITS = 9
-
-
 def read_budget(text: str) -> Budget:
     """A budget from "500", "500/day" or "2000/week". Raises ConfigError."""
     amount, slash, name = text.strip().partition("/")
     period = name.strip() if slash else "day"
     amount = amount.strip()
-    whole = amount.isascii() and amount.isdigit() and len(amount) <= _MOST_DIGITS
-    if not whole or period not in PERIODS:
+    if not (amount.isascii() and amount.isdigit() and len(amount) < 10) or period not in PERIODS:
         raise ConfigError(
             f"{shown(text)} is not a budget.",
             hint=f"Give Buzz and a period, such as 500/day; periods: {', '.join(PERIODS)}.",

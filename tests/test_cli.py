@@ -304,22 +304,6 @@ def test_exit_130_names_the_workflow_that_goes_on(clean_environment: Path, tmp_p
     assert "its Buzz is committed" in err
 
 
-def test_exit_130_tells_that_a_release_may_be_paid(
-    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from civitai_skill import flows
-
-    def interrupted(*given: Any, **more: Any) -> Any:
-        raise KeyboardInterrupt
-
-    held = run("generate", "a fox [sandbox:mature]").json["id"]
-    monkeypatch.setattr(flows, "update", interrupted)
-    ran = run("release", held)
-
-    assert (ran.code, ran.json["error"]["spent"]) == (130, "unknown")
-    assert f"look first with: civitai-skill get {held}" in ran.err
-
-
 def test_exit_1_is_for_a_defect_of_ours_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -281,30 +281,6 @@ def test_held_mature_pictures_are_released_after_the_price_is_told(
         call("release", held)
 
 
-@pytest.mark.parametrize(
-    ("fault", "spent"),
-    [
-        (Fault("cancel", "reset", committed=True, times=None), "unknown"),
-        (Fault("cancel", "status", committed=True, times=None), "unknown"),
-        (Fault("cancel", "status", status=403), "no"),
-        (Fault("cancel", "refuse", times=None), "no"),
-        (Fault("get", "status", skip=1, times=None), "yes"),
-    ],
-)
-def test_a_release_that_went_wrong_says_what_may_have_been_paid(
-    fault: Fault, spent: str, call: Callable[..., Any], box: Sandbox, tmp_path: Path
-) -> None:
-    with pytest.raises(WorkflowFailed) as caught:
-        call("generate", "a fox [sandbox:mature]", out=tmp_path, allow_mature_content=False)
-    held = caught.value.workflow.id
-    box.script(fault)
-    with pytest.raises(CivitaiError) as wrong:
-        call("release", held)
-
-    assert wrong.value.spent == spent
-    assert (f"civitai-skill get {held}" in wrong.value.hint) == (spent != "no")
-
-
 # -- nothing is sent for nothing -------------------------------------------------------
 @pytest.mark.parametrize(
     "asked",
