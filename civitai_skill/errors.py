@@ -327,13 +327,13 @@ class StillRunning(CivitaiError, TimeoutError):
 
 
 class AnswerLost(CivitaiError):
-    """A command did its work, and its answer could not be written to standard output."""
+    """A command did its work, and its answer could not be written."""
 
     code = "answer_lost"
     exit_code = 8
 
-    def __init__(self, why: str) -> None:
-        super().__init__(f"The answer could not be written to standard output: {why}.")
+    def __init__(self, why: str, where: str = "standard output") -> None:
+        super().__init__(f"The answer could not be written to {where}: {why}.")
 
 
 @dataclass(frozen=True)

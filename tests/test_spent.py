@@ -73,6 +73,27 @@ def test_an_interrupted_release_may_be_paid(
     assert f"look first with: civitai-skill get {held} --sandbox" in err
 
 
+def test_a_release_whose_answer_has_no_place_is_not_begun(
+    held: str, client: Civitai, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    code = main(["release", held, "--sandbox", "--out", str(tmp_path / "file")])
+
+    assert (code, json.loads(capsys.readouterr().out)["error"]["spent"]) == (2, "no")
+    assert client.get(held).allow_mature_content is not True
+
+
+def test_a_release_whose_answer_is_lost_was_paid(
+    held: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out" / "release.json").mkdir(parents=True)
+    code = main(["release", held, "--sandbox", "--out", str(tmp_path / "out")])
+    error = json.loads(capsys.readouterr().out)["error"]
+
+    assert (code, error["code"], error["spent"]) == (8, "answer_lost", "yes")
+    assert f"civitai-skill get {held} --sandbox" in error["hint"]
+
+
 def test_a_folder_that_goes_while_the_picture_is_made_does_not_deny_the_purchase(
     client: Civitai, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ def _run(words: list[str], output: Output) -> int:
     try:
         given = parse(words)
         output = Output(given)
+        output.ready(given.out)
         module, _, function = given.run.rpartition(":")
         command = getattr(import_module(module), function)
         return int(command(given, output))

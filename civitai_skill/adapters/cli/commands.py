@@ -180,9 +180,9 @@ def verify_live(given: argparse.Namespace, output: Output) -> int:
         rows = client.verify(given.engine, tell=lambda row: output.progress(row.form))
     where = "the sandbox" if client.settings.sandbox else client.settings.base_url
     data = {"service": where, "rows": [row.as_dict() for row in rows]}
-    output.answer(data, table(rows), given.out)
     if given.out is not None:
         output.write(f"# verify-live, against {where}\n\n{table(rows)}\n", given.out, "md")
+    output.answer(data, table(rows), given.out)
     return 0 if all(row.agrees for row in rows) else WorkflowFailed.exit_code
 
 

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill.errors import AnswerLost, CivitaiError, Problem, RequestInvalid, Spent, explain
+from civitai_skill.files import replaced, written
 
-#: Commands whose --out is where pictures go.
+#: Commands whose --out is where the pictures of one workflow go.
 _SAVING = frozenset({"generate", "get", "again"})
+_FOR_PICTURES = _SAVING | {"resume", "batch", "sweep", "mcp", "rest"}
 
 #: Commands that buy, and do not tell which workflow they are at.
 _MANY = frozenset({"batch", "sweep"})
@@ -64,10 +66,7 @@ class Output:
 
     # -- standard output -------------------------------------------------------------------
     def answer(self, data: Any, text: str, out: str | None = None) -> None:
-        """Print the answer; with `out`, write it there as JSON too.
-
-        Raises RequestInvalid, and AnswerLost when standard output takes no answer.
-        """
+        """Print the answer; with `out`, write it there as JSON too. Raises AnswerLost."""
         self._clear()
         if out is not None:
             self.write(_json(data) + "\n", out, "json")
@@ -85,18 +84,28 @@ class Output:
         elif self.spent != "no":
             lost.hint = "The same command again tells how it stands; nothing is bought twice."
 
-    def write(self, text: str, out: str, suffix: str) -> None:
-        """Write the command's answer into a folder. Raises RequestInvalid."""
-        folder = Path(out)
-        path = folder / f"{self.command}.{suffix}"
+    def ready(self, out: str | None) -> None:
+        """Try the answer's folder before anything is done. Raises RequestInvalid."""
+        if out is None or self.command in _FOR_PICTURES:
+            return
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise RequestInvalid(
-                Problem("--out", str(folder), "a folder that can be written to", None,
-                        getattr(error, "strerror", None) or "not usable")
-            ) from None  # fmt: skip
+            Path(out).mkdir(parents=True, exist_ok=True)
+            with written(Path(out), b""):
+                pass
+        except OSError as error:
+            why = error.strerror or "not usable"
+            accepted = "a folder that can be written to"
+            raise RequestInvalid(Problem("--out", out, accepted, None, why)) from None
+
+    def write(self, text: str, out: str, suffix: str) -> None:
+        """Write the command's answer into a folder. Raises AnswerLost."""
+        path = Path(out) / f"{self.command}.{suffix}"
+        try:
+            replaced(path, text.encode())
+        except OSError as error:
+            lost = AnswerLost(error.strerror or "not usable", str(path))
+            self._explained(lost)
+            raise lost from None
 
     # -- standard error --------------------------------------------------------------------
     def say(self, text: str) -> None:
