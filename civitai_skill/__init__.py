@@ -59,7 +59,7 @@ _HOMES = {
     "describe_engine": "engines.describe",
     "estimate_image": "calls",
     "estimate_offline": "engines.describe",
-    "explain": "errors",
+    "explain": "explanation",
     "generate_image": "calls",
     "get_image": "calls",
     "list_engines": "engines.describe",
@@ -125,8 +125,8 @@ if TYPE_CHECKING:
     from civitai_skill.errors import TransportFailed as TransportFailed
     from civitai_skill.errors import Unauthorized as Unauthorized
     from civitai_skill.errors import WorkflowFailed as WorkflowFailed
-    from civitai_skill.errors import explain as explain
     from civitai_skill.exchange import Retry as Retry
+    from civitai_skill.explanation import explain as explain
     from civitai_skill.flows import Canceled as Canceled
     from civitai_skill.flows import Page as Page
     from civitai_skill.flows import Quote as Quote

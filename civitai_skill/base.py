@@ -18,6 +18,7 @@ from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.events import Tell, silent
 from civitai_skill.exchange import Flow, Retry, Service
 from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
+from civitai_skill.generation import Told, unheard
 from civitai_skill.ledger import Ledger, Run, budget_of
 from civitai_skill.options import Asked, Buying, Call, Filters, Pricing, Rules
 from civitai_skill.purchase import Order, bought, check_account, would_go_on
@@ -132,6 +133,7 @@ class BaseClient:
             account=self.account,
             purpose=call.purpose,
             again=call.again,
+            notes=call.notes,
             joins=call.purpose not in PROGRAMS,
             sources=self._policy(call),
             tell=call.tell,
@@ -155,20 +157,15 @@ class BaseClient:
         decided = yield from pricing.placed(service, decided, opened)
         return (yield from pricing.quoted(service, decided, call.terms))
 
-    def _submit(self, request: Asked, given: Buying) -> Flow[Workflow]:
-        call = Call(request, given)
-        order = self._order(call)
+    def _submit(self, request: Asked, told: Told | None, given: Buying) -> Flow[Workflow]:
+        order = self._order(Call(request, given))
         buying = bought(self._service, order)
-        if not call.keep_open:
-            buying = generation.submitted_only(order, buying)
-        return (yield from buying).workflow
+        return (yield from generation.submitted_only(order, buying, told or unheard)).workflow
 
     def _submit_body(self, body: Mapping[str, Any], given: Rules) -> Flow[Workflow]:
         order = self._ruled(given)
         buying = raw.bought_body(self._service, order, body)
-        if not given.get("keep_open"):
-            buying = generation.submitted_only(order, buying)
-        return (yield from buying).workflow
+        return (yield from generation.submitted_only(order, buying)).workflow
 
     def _generate_body(
         self, body: Mapping[str, Any], out: Folder, timeout: float, given: Rules

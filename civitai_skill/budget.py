@@ -28,10 +28,10 @@ def read_budget(text: str) -> Budget:
     """A budget from "500", "500/day" or "2000/week". Raises ConfigError."""
     amount, slash, name = text.strip().partition("/")
     period = name.strip() if slash else "day"
-    if not re.fullmatch(r"[0-9]{1,12}", amount.strip()) or period not in PERIODS:
+    if not re.fullmatch(r"[0-9]{1,9}", amount.strip()) or period not in PERIODS:
         raise ConfigError(
             f"{shown(text)} is not a budget.",
-            hint="Give Buzz (at most 12 digits) and a period, such as 500/day; periods: "
+            hint="Give Buzz (at most 9 digits) and a period, such as 500/day; periods: "
             f"{', '.join(PERIODS)}.",
         )
     return Budget(int(amount), PERIODS[period], period)

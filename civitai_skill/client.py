@@ -21,6 +21,7 @@ from civitai_skill.delivery import Generation
 from civitai_skill.drivers import adrive, drive
 from civitai_skill.events import Tell
 from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
+from civitai_skill.generation import Told
 from civitai_skill.ledger import Run
 from civitai_skill.options import Asked, Buying, Filters, Pricing, Rules
 from civitai_skill.pool import UNLIMITED, divided
@@ -61,13 +62,16 @@ class Civitai(BaseClient):
         """Ask the service for the price in Buzz. Spends nothing."""
         return drive(self._estimate(request, given), self._http)
 
-    def submit(self, request: Asked, **given: Unpack[Buying]) -> Workflow:
+    def submit(
+        self, request: Asked, *, told: Told | None = None, **given: Unpack[Buying]
+    ) -> Workflow:
         """Submit and come back at once; the price is checked first.
 
-        Raises OverBudget above `max_buzz`, TransportFailed with the key when it is not known
-        whether the service took it.
+        `told` gets the workflow before the ledger takes it for handed over: where it raises, the
+        same request goes on with this purchase. Raises OverBudget above `max_buzz`, TransportFailed
+        with the key when it is not known whether the service took it.
         """
-        return drive(self._submit(request, given), self._http)
+        return drive(self._submit(request, told, given), self._http)
 
     def submit_body(self, body: Mapping[str, Any], **given: Unpack[Rules]) -> Workflow:
         """Submit a workflow body of the service's own form, under the same money rules.
@@ -223,9 +227,11 @@ class AsyncCivitai(BaseClient):
         """See Civitai.estimate."""
         return await adrive(self._estimate(request, given), self._http)
 
-    async def submit(self, request: Asked, **given: Unpack[Buying]) -> Workflow:
+    async def submit(
+        self, request: Asked, *, told: Told | None = None, **given: Unpack[Buying]
+    ) -> Workflow:
         """See Civitai.submit."""
-        return await adrive(self._submit(request, given), self._http)
+        return await adrive(self._submit(request, told, given), self._http)
 
     async def submit_body(self, body: Mapping[str, Any], **given: Unpack[Rules]) -> Workflow:
         """See Civitai.submit_body."""

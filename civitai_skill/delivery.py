@@ -11,8 +11,9 @@ from typing import Any
 from civitai_skill import download
 from civitai_skill.engines.identify import identify
 from civitai_skill.engines.plan import Plan
-from civitai_skill.errors import CivitaiError, TransportFailed, WorkflowFailed
+from civitai_skill.errors import CivitaiError, RequestInvalid, TransportFailed, WorkflowFailed
 from civitai_skill.exchange import Flow, Service, Work
+from civitai_skill.pixels import Unreadable, size_of
 from civitai_skill.workflow import NO_REASON, Image, Workflow
 
 
@@ -138,7 +139,7 @@ def brought_home(
             pictures.append(replace(_missing(image), available=True, reason=error.message))
             continue
         except OSError as error:
-            trouble = _not_saved(workflow, out, error)
+            trouble = _not_saved(workflow, out, error.strerror or "the disk refused it")
             pictures.append(replace(_missing(image), available=True, reason=trouble.message))
             continue
         width, height = fetched.size
@@ -170,12 +171,10 @@ def _kept(
 
 
 def measured(path: Path) -> tuple[int | None, int | None]:
-    from PIL import Image as Pillow
-
+    """The pixels of a picture on disk, where they can be read."""
     try:
-        with Pillow.open(path) as picture:
-            return picture.size
-    except OSError:
+        return size_of(path.read_bytes(), download.KINDS)
+    except (OSError, Unreadable):
         return None, None
 
 
@@ -253,15 +252,20 @@ def _what_next(workflow: Workflow, got: int, wanted: int) -> str:
     return "Call again to try once more, or choose another engine."
 
 
-def _not_saved(workflow: Workflow, out: Path, error: OSError) -> TransportFailed:
+def _not_saved(workflow: Workflow, out: Path, why: str) -> TransportFailed:
     return TransportFailed(
-        f"A picture of workflow {workflow.id} could not be written to {out}: "
-        f"{error.strerror or 'the disk refused it'}",
+        f"A picture of workflow {workflow.id} could not be written to {out}: {why}",
         spent="yes",
         workflow_id=workflow.id,
         hint=f"It is paid for and kept for 30 days. Fetch it with: "
         f"civitai-skill get {workflow.id} --out FOLDER",
     )
+
+
+def folder_gone(workflow: Workflow, out: Path, refused: RequestInvalid) -> CivitaiError:
+    """The error for a folder that was ready before the purchase, and is not any more."""
+    error = _not_saved(workflow, out, refused.problems[0].why)
+    return _carrying(error, looked_at(workflow))
 
 
 def _carrying(error: CivitaiError, result: Generation) -> CivitaiError:

@@ -40,6 +40,8 @@ _HOPS = 5
 #: How often one way is tried that brought something broken; `answered` has tries of its own.
 _TRIES = 3
 _SUFFIXES = {"JPEG": ".jpeg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif"}
+#: What a delivered picture may be, in Pillow's names.
+KINDS = list(_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def _checked(response: httpx.Response) -> Fetched:
     if not data:
         raise _Broken("the answer was empty")
     try:
-        with opened(data, list(_SUFFIXES), MAX_PIXELS) as picture:
+        with opened(data, KINDS, MAX_PIXELS) as picture:
             return Fetched(data, _SUFFIXES[kind_of(picture)], picture.size)
     except Unreadable as error:
         raise _Broken(f"what came is {error}", passing=error.broken) from None
@@ -161,6 +163,7 @@ def _checked(response: httpx.Response) -> Fetched:
 def ready_folder(out: Path) -> Path:
     """Make the output folder and try it, before anything is paid. Raises RequestInvalid."""
     try:
+        str(out.absolute()).encode()  # the ledger keeps it, and answers name it
         out.mkdir(parents=True, exist_ok=True)
         with written(out, b""):
             pass
@@ -172,9 +175,14 @@ def ready_folder(out: Path) -> Path:
     return out
 
 
+def plain(stem: str) -> str:
+    """A file's name from text that is not ours."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", stem).lstrip(".")
+
+
 def save(fetched: Fetched, out: Path, stem: str) -> Path:
     """Write a picture under its final name, whole or not at all. Raises OSError."""
-    path = out / (re.sub(r"[^A-Za-z0-9._-]", "_", stem).lstrip(".") + fetched.suffix)
+    path = out / (plain(stem) + fetched.suffix)
     with written(out, fetched.data) as part:
         part.replace(path)
     return path

@@ -11,27 +11,22 @@
     │   └─ RateLimited 7    ServerError 7
     ├─ WorkflowFailed               failed, expired, canceled, blocked, or incomplete    5
     ├─ StillRunning (TimeoutError)  the caller's deadline passed; the work goes on       6
-    └─ Stopping                     a server of ours is about to end                     7
+    ├─ Stopping                     a server of ours is about to end                     7
+    └─ AnswerLost                   done, but the answer could not be written            8
 
 Every error carries three things a person or a model needs: `message` (what happened), `hint`
 (what to do next) and `spent` (whether Buzz was charged: "no", "yes" or "unknown"). An outside
-interface renders `explain(error)` and adds nothing of its own.
+interface renders `explanation.explain(error)` and adds nothing of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from reprlib import Repr
 from typing import Any, ClassVar, Literal
 
 Spent = Literal["no", "yes", "unknown"]
-
-_SPENT_WORDS: Mapping[Spent, str] = {
-    "no": "No Buzz was spent.",
-    "yes": "Buzz is committed for this workflow.",
-    "unknown": "It is not known whether Buzz was spent.",
-}
 
 
 class CivitaiError(Exception):
@@ -338,41 +333,14 @@ class Stopping(CivitaiError):
         super().__init__(message, hint="Ask again once it runs again.", spent=spent)
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """An error, ready for a person or a model."""
+class AnswerLost(CivitaiError):
+    """A command did its work, and its answer could not be written."""
 
-    code: str
-    message: str
-    hint: str
-    spent: Spent
-    exit_code: int
-    details: Mapping[str, Any] = field(default_factory=dict)
+    code = "answer_lost"
+    exit_code = 8
 
-    def text(self) -> str:
-        # The hint comes last and keeps its end, because it may be a command to copy.
-        told = f"{_ended(self.message.strip())} {_SPENT_WORDS[self.spent]}"
-        return f"{told} {self.hint}" if self.hint else told
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "code": self.code,
-            "message": self.message,
-            "hint": self.hint,
-            "spent": self.spent,
-            **self.details,
-        }
-
-
-def _ended(sentence: str) -> str:
-    return sentence if sentence[-1] in ".!?:" else f"{sentence}."
-
-
-def explain(error: CivitaiError) -> Explanation:
-    """Turn an error of the tree into the one value that every outside interface renders."""
-    return Explanation(
-        error.code, error.message, error.hint, error.spent, error.exit_code, error.details()
-    )
+    def __init__(self, why: str, where: str = "standard output") -> None:
+        super().__init__(f"The answer could not be written to {where}: {why}.")
 
 
 _BRIEF = Repr()

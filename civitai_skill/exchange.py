@@ -147,14 +147,17 @@ def answered(
     now: Callable[[], float] = time.monotonic,
     key: str | None = None,
     workflow_id: str | None = None,
+    pays: bool = False,
     about: str = "the request",
 ) -> Flow[httpx.Response]:
     """Send until a usable answer comes.
 
     The identical request goes out each time. Answers of 4xx other than 408 and 429 end it. Raises
-    TransportFailed or ApiError; where `key` names a submit that may have been taken, `spent` is
-    "unknown". No pause goes past `give_up_at` (of `now`); it is raised then, and not before.
+    TransportFailed or ApiError; where `key` names a submit that may have been taken, or one that
+    `pays` without a key may have been, `spent` is "unknown". No pause goes past `give_up_at` (of
+    `now`); it is raised then, and not before.
     """
+    pays = pays or key is not None
     unsure = False
     attempt = 0
     while True:
@@ -176,7 +179,7 @@ def answered(
                 unsure = True
             elif response.status_code not in RETRIED:
                 raise api_error(
-                    response, key=key, spent=_fate(key, unsure, workflow_id),
+                    response, key=key, spent=_fate(pays, unsure, workflow_id),
                     workflow_id=workflow_id,
                 )  # fmt: skip
         # What does not end will not end the next time either.
@@ -186,7 +189,7 @@ def answered(
         if late and give_up_at is not None:
             yield max(0.0, give_up_at - now())
         if pause is None or late:
-            spent = _fate(key, unsure, workflow_id)
+            spent = _fate(pays, unsure, workflow_id)
             if response is not None and not response.is_success:
                 raise api_error(response, key=key, spent=spent, workflow_id=workflow_id)
             raise failed(trouble, about, attempt, spent, key, workflow_id)
@@ -202,10 +205,10 @@ def _hurry(request: httpx.Request, left: float) -> None:
     request.extensions["seconds"] = min(request.extensions["seconds"], most)
 
 
-def _fate(key: str | None, unsure: bool, workflow_id: str | None) -> Spent:
+def _fate(pays: bool, unsure: bool, workflow_id: str | None) -> Spent:
     if workflow_id is not None:
         return "yes"
-    return "unknown" if key is not None and unsure else "no"
+    return "unknown" if pays and unsure else "no"
 
 
 def failed(

@@ -299,12 +299,14 @@ def health(service: Service) -> Flow[Health]:
     return Health(True, True)
 
 
-def update(service: Service, workflow_id: str, change: Mapping[str, Any]) -> Flow[None]:
-    """Change a workflow (PUT)."""
+def update(
+    service: Service, workflow_id: str, change: Mapping[str, Any], *, pays: bool = False
+) -> Flow[None]:
+    """Change a workflow (PUT); `pays` says that the change costs Buzz."""
     request = service.request(
         "PUT", f"{WORKFLOWS}/{quote(workflow_id, safe='')}", content=encoded(change)
     )
-    yield from answered(service, request, about=f"changing workflow {workflow_id}")
+    yield from answered(service, request, pays=pays, about=f"changing workflow {workflow_id}")
 
 
 @dataclass(frozen=True)
@@ -356,8 +358,16 @@ def release(
             limit=limit,
             hint=f"Allow more with max_buzz (--max-buzz {price or 'N'}).",
         )
-    yield from update(service, workflow_id, {"allowMatureContent": True})
-    return (yield from get(service, workflow_id))
+    try:
+        yield from update(service, workflow_id, {"allowMatureContent": True}, pays=True)
+    except (TransportFailed, ApiError) as error:
+        if error.spent == "unknown":
+            error.hint = (
+                "It may be released. The same call again can't pay twice; look first with: "
+                f"civitai-skill get {workflow_id}"
+            )
+        raise
+    return (yield from get(service, workflow_id, committed=True))
 
 
 def cancel(service: Service, workflow_id: str) -> Flow[Canceled]:

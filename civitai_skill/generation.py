@@ -8,15 +8,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from civitai_skill import download, flows
-from civitai_skill.delivery import Generation, Place, brought_home, summary
-from civitai_skill.errors import ConfigError, StillRunning, WorkflowFailed
+from civitai_skill.delivery import Generation, Place, brought_home, folder_gone, summary
+from civitai_skill.errors import ConfigError, RequestInvalid, StillRunning, WorkflowFailed
 from civitai_skill.events import Tell, silent
 from civitai_skill.exchange import Flow, Service, Work
 from civitai_skill.ledger import Ledger, Run
 from civitai_skill.placing import Label
-from civitai_skill.purchase import Bought, Order, held, noted
+from civitai_skill.purchase import Bought, Order, held, label_of, noted
 from civitai_skill.workflow import Workflow
 
 
@@ -35,12 +36,30 @@ def generated(
     return (yield from finished(service, order, purchase, out=out, timeout=timeout, now=now))
 
 
-def submitted_only(order: Order, buying: Flow[Bought]) -> Flow[Bought]:
-    """Buy and come back; with the id told, the ledger's part is done."""
+Told = Callable[[Workflow], None]
+
+
+def unheard(workflow: Workflow) -> None:
+    """Tell nobody."""
+
+
+def submitted_only(order: Order, buying: Flow[Bought], told: Told = unheard) -> Flow[Bought]:
+    """Buy and come back; with the id told, the ledger's part is done.
+
+    Where `told` raises, the same request goes on with the purchase.
+    """
     purchase = yield from buying
-    if order.ledger is not None and purchase.run is not None:
-        yield from noted(partial(order.ledger.closed, purchase.run.key))
+    if order.ledger is None or purchase.run is None:
+        told(purchase.workflow)
+    else:
+        yield from held(order.ledger, purchase.run, _handed(order.ledger, purchase, told))
     return purchase
+
+
+def _handed(ledger: Ledger, purchase: Bought, told: Told) -> Flow[None]:
+    assert purchase.run is not None, "see submitted_only"
+    told(purchase.workflow)
+    yield from noted(partial(ledger.closed, purchase.run.key))
 
 
 def finished(
@@ -56,13 +75,13 @@ def finished(
     """Wait for a purchase and bring it home, writing down how it went."""
     ended = _ended(service, order, purchase, timeout, now)
     home = partial(
-        brought_home,
+        _brought_home,
         service,
         out=out,
         decided=purchase.plan,
         tell=order.tell,
         resumed=purchase.resumed,
-        place=place or _own_place(purchase.run, purchase.workflow, out),
+        place=place or _place(order, purchase, out),
     )
     if order.ledger is None or purchase.run is None:
         return (yield from home((yield from ended)))
@@ -71,6 +90,26 @@ def finished(
             order.ledger, purchase.run, _written_down(order.ledger, purchase.run, ended, home, out)
         )
     )
+
+
+def _brought_home(
+    service: Service, workflow: Workflow, *, out: Path, **more: Any
+) -> Flow[Generation]:
+    try:
+        return (yield from brought_home(service, workflow, out=out, **more))
+    except RequestInvalid as refused:
+        raise folder_gone(workflow, out, refused) from None
+
+
+def _place(order: Order, purchase: Bought, out: Path) -> Place | None:
+    own = _own_place(purchase.run, purchase.workflow, out)
+    if own is not None or purchase.plan is None:
+        return own
+    label = label_of(order, purchase.plan)
+    if label is None:
+        return None
+    key = purchase.run.key if purchase.run else purchase.workflow.external_id
+    return label.places(key or "", purchase.workflow.id, out)
 
 
 def _own_place(run: Run | None, workflow: Workflow, out: Path) -> Place | None:

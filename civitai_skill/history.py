@@ -43,9 +43,11 @@ def since(text: str | None, now: datetime | None = None) -> str | None:
             when = moment - timedelta(**{_UNITS[short[2]]: int(short[1])})
         else:
             when = datetime.fromisoformat(text.strip())
-        when = (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC)
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=UTC)
+        utc = when.astimezone(UTC)
     except (ValueError, OverflowError):
         raise RequestInvalid(
             Problem("since", text, "7d, 12h, 30m, 2w, or an ISO date such as 2026-11-01")
         ) from None
-    return when.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return utc.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -53,24 +53,26 @@ class Rules(TypedDict, total=False):
     `max_buzz` is the most it may cost; `tell` is called with every event on the way (see
     events.Event). `again` buys anew although an earlier run of the same is open; `purpose` names
     the door in the ledger, and a door whose caller is a person or a model refuses what it is making
-    already. `keep_open` leaves the run of a submit open in the ledger, to be gone on with by the
-    same submit, until somebody closes it (Ledger.closed) once the id has been told.
+    already.
     """
 
     max_buzz: int | None
     tell: Tell | None
     again: bool
     purpose: str
-    keep_open: bool
 
 
 class Buying(Pricing, Rules, total=False):
-    """And what surrounds a purchase; `external_id` is the idempotency key (a fresh one when left
-    out)."""
+    """And what surrounds a purchase.
+
+    `external_id` is the idempotency key (a fresh one when left out); `notes` writes NAME.json
+    beside each picture, which tells how it was made.
+    """
 
     tags: Sequence[str]
     metadata: Mapping[str, Any] | None
     external_id: str | None
+    notes: bool
 
 
 class Filters(TypedDict, total=False):
@@ -94,7 +96,7 @@ class Call:
         self.tell: Tell = fields.pop("tell", None) or silent
         self.max_buzz: int | None = fields.pop("max_buzz", None)
         self.again: bool = fields.pop("again", False)
-        self.keep_open: bool = fields.pop("keep_open", False)
+        self.notes: bool = fields.pop("notes", False)
         self.purpose: str = fields.pop("purpose", "python")
         self.sources: SourcePolicy = fields.pop("sources", EVERY_SOURCE)
         self.terms = Terms(

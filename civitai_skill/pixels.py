@@ -72,6 +72,12 @@ def _read(data: bytes, formats: list[str], again: bool = True) -> Any:
         return _read(bare, formats, again=False)
 
 
+def size_of(data: bytes, formats: list[str]) -> tuple[int, int]:
+    """The pixels of a picture, without decoding it. Raises Unreadable."""
+    with _read(data, formats) as picture:
+        return picture.width, picture.height
+
+
 def kind_of(picture: Any) -> str:
     """JPEG, PNG, WEBP or GIF. A JPEG with more pictures behind it is a JPEG."""
     return "JPEG" if picture.format == "MPO" else str(picture.format)

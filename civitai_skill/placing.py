@@ -17,7 +17,7 @@ from typing import Any
 
 from civitai_skill import provenance
 from civitai_skill.delivery import Place
-from civitai_skill.download import Fetched
+from civitai_skill.download import Fetched, plain
 from civitai_skill.files import written
 
 # Characters: a prompt may be long, a picture is longer.
@@ -28,7 +28,10 @@ _TRIES = 10_000
 
 @dataclass(frozen=True)
 class Label:
-    """The names of one purchase's pictures, without suffix, and what their notes say."""
+    """The names of one purchase's pictures, without suffix, and what their notes say.
+
+    Without names of their own they are named after the workflow.
+    """
 
     stems: tuple[str, ...]
     facts: Mapping[str, Any]
@@ -57,7 +60,10 @@ def place(
 
     What an earlier run saved is taken as it is. Raises OSError.
     """
-    wanted = stems[n] if n < len(stems) else f"{stems[-1]}-{n}"
+    if n < len(stems):
+        wanted = stems[n]
+    else:
+        wanted = f"{stems[-1]}-{n}" if stems else plain(f"{note['workflow']}-{n}")
     digest = hashlib.sha256(fetched.data).hexdigest()
     text = provenance.written_note({**note, "n": n, "sha256": digest})
     with written(out, fetched.data) as part:

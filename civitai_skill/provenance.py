@@ -5,14 +5,12 @@ The picture's own bytes stay as they were delivered.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from civitai_skill import __version__
-from civitai_skill.delivery import Generation
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.files import replaced
 from civitai_skill.request import ImageRequest
@@ -80,9 +78,11 @@ def may_write(path: Path, key: str, n: int) -> bool:
 
 def request_of(picture: Path) -> dict[str, Any]:
     """The fields of the request for this one picture again. Raises RequestInvalid."""
-    note = picture if picture.suffix == ".json" else beside(picture)
+    note = picture
     accepted = "a picture of a batch, a sweep or again, with its NAME.json beside it"
     try:
+        if picture.suffix != ".json":
+            note = beside(picture)
         if note.stat().st_size > _MOST_BYTES:
             raise ValueError
         told = json.loads(note.read_bytes())
@@ -94,7 +94,7 @@ def request_of(picture: Path) -> dict[str, Any]:
         why = f"{note.name}: {error.strerror or 'not readable'}"
         raise RequestInvalid(Problem("PICTURE", str(picture), accepted, None, why)) from None
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        why = f"{note.name} was not written by civitai-skill"
+        why = f"{note.name} was not written by civitai-skill" if note.name else "is no file"
         raise RequestInvalid(Problem("PICTURE", str(picture), accepted, None, why)) from None
     fields.pop("quantity", None)
     for name in ("engine", "variant"):
@@ -121,21 +121,6 @@ def varied(picture: Path, said: Mapping[str, Any]) -> ImageRequest:
     elif "width" in said or "height" in said:
         fields.pop("aspect_ratio", None)
     return ImageRequest(**{**fields, **said})
-
-
-def keep_notes(request: ImageRequest, made: Generation) -> None:
-    """Write a note beside each picture of a generation. Raises OSError."""
-    for n, picture in enumerate(made.pictures):
-        if picture.path is not None:
-            seed = None if picture.seed is None else picture.seed - n
-            facts = {
-                **note(request, made.engine, made.variant, seed),
-                "key": made.workflow.external_id,
-                "workflow": made.id,
-                "n": n,
-                "sha256": hashlib.sha256(picture.path.read_bytes()).hexdigest(),
-            }
-            keep(beside(picture.path), written_note(facts))
 
 
 def note(

@@ -33,6 +33,7 @@ from civitai_skill.identity import identity_of
 from civitai_skill.ledger import Ledger, Run
 from civitai_skill.placing import Label
 from civitai_skill.pricing import Terms, decide, guarded, placed
+from civitai_skill.provenance import note
 from civitai_skill.request import ImageRequest
 from civitai_skill.sources import EVERY_SOURCE, Source, SourcePolicy
 from civitai_skill.workflow import Workflow, is_moderation
@@ -56,7 +57,8 @@ class Order:
     several). `unpriced` lets a price through that nobody tells; `sources` says which sources may
     be named. `purpose` is for the ledger's reader; `account` tells accounts and services apart;
     `apart` False says that the caller's key alone names a purchase, whatever the account. `label`
-    names the pictures. `keep` gets the key and bytes of a submit whose fate stayed unknown.
+    names the pictures; with `notes` each gets the note that `again` reads, even without a label.
+    `keep` gets the key and bytes of a submit whose fate stayed unknown.
     """
 
     request: ImageRequest
@@ -73,6 +75,7 @@ class Order:
     sources: SourcePolicy = EVERY_SOURCE
     tell: Tell = silent
     label: Label | None = None
+    notes: bool = False
     keep: Keep = _forget
 
 
@@ -102,6 +105,7 @@ def bought(service: Service, order: Order, out: Path | None = None) -> Flow[Boug
         service, decided, order.terms, order.limit, order.tell, order.request, order.unpriced
     )
     key = order.terms.external_id or flows.fresh_key()
+    label = label_of(order, decided)
     run = Run(
         key=key,
         identity=identity,
@@ -113,7 +117,7 @@ def bought(service: Service, order: Order, out: Path | None = None) -> Flow[Boug
         variant=decided.variant,
         out=None if out is None else str(out.absolute()),
         account=order.account,
-        label=None if order.label is None else order.label.text(),
+        label=None if label is None else label.text(),
     )
     return (yield from once(service, order, run, decided))
 
@@ -138,6 +142,13 @@ def would_go_on(order: Order, out: Path | None = None) -> Flow[Run | None]:
         return None
     run: Run | None = yield Work(partial(earlier_run, order.ledger, order, identity))
     return run
+
+
+def label_of(order: Order, plan: Plan) -> Label | None:
+    """The names and notes of the pictures that an order makes, where it wants any."""
+    if order.label is not None or not order.notes:
+        return order.label
+    return Label((), note(order.request, plan.family, plan.variant, plan.seed))
 
 
 def once(service: Service, order: Order, run: Run, decided: Plan | None) -> Flow[Bought]:

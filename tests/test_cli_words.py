@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import socket
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,3 +108,108 @@ def test_a_message_of_the_service_ends_once(run: Callable[..., tuple[int, Any]])
     code, answer = run("query", "--take", "0")
     assert code == 2
     assert ".." not in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("command", ["history", "spend", "query"])
+@pytest.mark.parametrize(
+    "when",
+    [
+        "999999999d", "9" * 5000 + "d", "0000-01-01", "99999-01-01", "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00", "soon", "",
+    ],
+)  # fmt: skip
+def test_a_date_outside_the_calendar_is_refused(
+    run: Callable[..., tuple[int, Any]], command: str, when: str
+) -> None:
+    assert problem(run(command, "--since", when))["accepted"].startswith("7d, 12h, 30m")
+
+
+@pytest.mark.parametrize("when", ["0001-01-01", "9999-12-31", "9999w"])
+def test_the_first_and_the_last_day_are_dates(
+    run: Callable[..., tuple[int, Any]], when: str
+) -> None:
+    assert [run(name, "--since", when)[0] for name in ("history", "spend")] == [0, 0]
+
+
+def test_a_budget_without_end_is_refused(
+    run: Callable[..., tuple[int, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("budget", "set", "9" * 5000)[0] == 2
+    for budget in ("9" * 5000, "9" * 5000 + "/day"):
+        monkeypatch.setenv("CIVITAI_BUDGET", budget)
+        for words in (("budget",), ("generate", "a fox"), ("doctor",)):
+            code, answer = run(*words)
+            assert code == 3
+            assert "is not a budget" in json.dumps(answer)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("choose", "--take=--"),
+        ("generate", "a fox", "--option=--"),
+        ("history", "--since=--"),
+        ("sweep", "--prompt", "a {x}", "--set=--"),
+        ("get", "1-\udcff"),
+        ("query", "--tag", "\udcff"),
+        ("again", ""),
+        ("again", "/"),
+        ("budget", "clear", "5"),
+        ("spend", "--ledger", "a\0b"),
+    ],
+)
+def test_what_can_not_be_meant_is_refused(
+    run: Callable[..., tuple[int, Any]], words: tuple[str, ...]
+) -> None:
+    assert problem(run(*words))
+
+
+def test_two_dashes_alone_end_the_flags(run: Callable[..., tuple[int, Any]]) -> None:
+    assert run("estimate", "--offline", "--", "--a fox=--")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [None, io.TextIOWrapper(io.BytesIO(b"\xff")), io.StringIO("\udcff"), io.StringIO("x" * 2**20)],
+    ids=["closed", "bytes", "surrogates", "endless"],
+)
+def test_a_prompt_that_can_not_be_read_is_refused(
+    run: Callable[..., tuple[int, Any]], monkeypatch: pytest.MonkeyPatch, given: Any
+) -> None:
+    monkeypatch.setattr(sys, "stdin", given)
+    assert problem(run("generate", "-"))["field"] == "prompt"
+
+
+@pytest.mark.parametrize("where", [("--port", "99999"), ("--host", "localhost." + "x" * 99)])
+def test_an_address_that_the_sandbox_can_not_take_is_told(
+    run: Callable[..., tuple[int, Any]], where: tuple[str, str]
+) -> None:
+    code, answer = run("sandbox", *where)
+    assert code == 3
+    assert "can't be taken" in answer["error"]["message"]
+
+
+def test_the_sandbox_s_port_is_taken(run: Callable[..., tuple[int, Any]]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, answer = run("sandbox", "--port", str(taken.getsockname()[1]))
+    assert code == 3
+    assert "address already in use" in answer["error"]["message"]
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(
+    run: Callable[..., tuple[int, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "no text \udcff"
+    try:
+        folder.mkdir()
+    except (OSError, UnicodeError):
+        pytest.skip("no such folder can be made here")
+    monkeypatch.chdir(folder)
+    assert problem(run("generate", "a fox"))["field"] == "out"
+
+
+def test_an_eval_without_end_is_refused(
+    run: Callable[..., tuple[int, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "RESULT.json").write_text("[" * 200_000)
+    assert problem(run("eval-check", str(tmp_path / "RESULT.json")))["field"] == "RESULT.json"

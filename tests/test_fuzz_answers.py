@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 
 from civitai_skill import Civitai, CivitaiError
-from civitai_skill.errors import TransportFailed, WorkflowFailed, explain
+from civitai_skill.errors import TransportFailed, WorkflowFailed
 from civitai_skill.exchange import Retry
+from civitai_skill.explanation import explain
 from civitai_skill.sandbox import Sandbox, SandboxTransport
 
 ANSWERS = 10_000

@@ -21,7 +21,7 @@ FAMILY_MODULES = frozenset(f"civitai_skill.engines.{entry.module}" for entry in 
 #: The house, from the ground up. A room names only rooms on lower floors; a new room gets a place.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "air", "alive", "storage"),
-    ("budget", "bundle", "config", "files", "pixels", "scalars"),
+    ("budget", "bundle", "config", "explanation", "files", "pixels", "scalars"),
     ("install", "request"),
     ("engines", "workflow", "ledger", "replies"),
     ("sources", "exchange", "sandbox", "evals", "purse"),

@@ -15,8 +15,9 @@ from PIL import Image
 
 from civitai_skill import AsyncCivitai, Civitai, OverBudget, RequestInvalid, StillRunning
 from civitai_skill.engines.identify import identify
-from civitai_skill.errors import ApiError, TransportFailed, explain
+from civitai_skill.errors import ApiError, TransportFailed
 from civitai_skill.exchange import Retry
+from civitai_skill.explanation import explain
 from civitai_skill.workflow import Workflow
 
 ID = "7-20260101120000000"

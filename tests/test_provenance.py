@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from civitai_skill import Civitai, ImageRequest, RequestInvalid, run_batch
+from civitai_skill import Civitai, ImageRequest, RequestInvalid, provenance, run_batch
 from civitai_skill.adapters.cli import main
-from civitai_skill.provenance import beside, fields_of, keep_notes, request_of, varied
+from civitai_skill.provenance import beside, fields_of, request_of, varied
 from civitai_skill.sandbox import Sandbox
 
 _ENDLESS = '{"kind": "civitai-skill picture", "request": {}, "n": 1e999}'
@@ -49,8 +49,7 @@ def test_again_makes_the_very_same_picture(
 ) -> None:
     request = varied(pictures[1], {})
     with Civitai(sandbox=box) as client:
-        made = client.generate(request, out=tmp_path / "more")
-    keep_notes(request, made)
+        made = client.generate(request, out=tmp_path / "more", notes=True)
 
     with Image.open(made.paths[0]) as again, Image.open(pictures[1]) as first:
         assert again.tobytes() == first.tobytes()
@@ -108,3 +107,71 @@ def test_the_command_again_varies_a_picture(
     told = json.loads(capsys.readouterr().out)
     assert (told["images"][0]["seed"], told["images"][0]["width"]) == (99, 64)
     assert beside(Path(told["images"][0]["path"])).exists()
+
+
+class Again:
+    """The command `again`, on one picture."""
+
+    def __init__(self, picture: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._words = ["again", str(picture), "--prompt", "an owl", "--out", str(out)]
+        self._capsys = capsys
+
+    def __call__(self, *more: str) -> tuple[int, Any, str]:
+        return self.said(*self._words, *more)
+
+    def said(self, *words: str) -> tuple[int, Any, str]:
+        code = main([*words, "--sandbox"])
+        out, err = self._capsys.readouterr()
+        return code, json.loads(out), err
+
+
+@pytest.fixture
+def again(pictures: tuple[Path, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Again:
+    return Again(pictures[0], tmp_path / "more", capsys)
+
+
+def test_a_note_that_can_not_be_written_is_told_and_made_good(
+    again: Again, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = box.accounts()[0]["workflows"]
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "keep", no_room)
+        code, told, err = again()
+    assert (code, told["error"]["spent"]) == (7, "yes")
+    assert "No space left on device" in err
+    assert "Traceback" not in err
+
+    code, told, _ = again()
+    assert (code, told["resumed"]) == (0, True)
+    assert request_of(Path(told["images"][0]["path"]))["prompt"] == "an owl"
+    assert box.accounts()[0]["workflows"] == before + 1
+
+
+def test_what_comes_of_a_failed_request_has_notes_too(again: Again) -> None:
+    code, told, _ = again("--prompt", "an owl [sandbox:partial]", "--quantity", "3")
+    made = [Path(image["path"]) for image in told["images"] if image["path"]]
+
+    assert code == 5
+    assert made
+    assert all(beside(path).exists() for path in made)
+
+
+def test_what_is_brought_home_later_has_notes_too(again: Again, tmp_path: Path) -> None:
+    code, _, _ = again("--timeout", "0")
+    assert code == 6
+    code, told, _ = again.said("resume")
+
+    assert code == 0
+    assert request_of(Path(told["resumed"][0]["images"][0]["path"]))["prompt"] == "an owl"
+
+
+def test_again_takes_up_what_is_open_unless_it_is_told_otherwise(
+    again: Again, box: Sandbox
+) -> None:
+    before = box.accounts()[0]["workflows"]
+    for more, bought in (((), 1), ((), 1), (("--again",), 2)):
+        assert again("--timeout", "0", "--prompt", "[sandbox:stuck]", *more)[0] == 6
+        assert box.accounts()[0]["workflows"] == before + bought

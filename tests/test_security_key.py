@@ -15,8 +15,8 @@ from PIL import Image
 
 from civitai_skill import Civitai, CivitaiError, run_batch
 from civitai_skill.config import Settings
-from civitai_skill.errors import explain
 from civitai_skill.exchange import Retry
+from civitai_skill.explanation import explain
 from civitai_skill.sandbox import Fault, Sandbox, SandboxTransport
 
 KEY = "sk-0123456789abcdef-never-seen"

@@ -55,6 +55,7 @@ def test_seeds_repeat_each_combination() -> None:
 
 def test_braces_and_numbers_stay_as_they_were_written() -> None:
     assert prompts("{{x}} {x}", {"x": ["1.50"]}) == ["{x} 1.50"]
+    assert prompts("{{{x}}}", {"x": ["{y}"]}) == ["{{y}}"]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,25 @@ def test_a_sweep_without_sense_is_refused(
     with pytest.raises(RequestInvalid) as refused:
         swept(prompt, sets, **more)
     assert [problem.field for problem in refused.value.problems] == fields
+
+
+@pytest.mark.parametrize(
+    ("prompt", "why"),
+    [
+        ("a {animal:>10}", "{animal:>10} is more than a name"),
+        ("a {animal:{animal}}", "a { stands alone"),
+        ("a {animal!r}", "{animal!r} is more than a name"),
+        ("a {animal.x}", "{animal.x} is more than a name"),
+        ("a {animal[0]}", "{animal[0]} is more than a name"),
+        ("a {}", "{} has no name"),
+        ("a } {animal}", "a } stands alone"),
+    ],
+)
+def test_what_is_more_than_a_name_is_refused(prompt: str, why: str) -> None:
+    with pytest.raises(RequestInvalid) as refused:
+        swept(prompt, {"animal": ["fox"]})
+    assert why in str(refused.value)
+    assert "names in braces, such as {animal}" in str(refused.value)
 
 
 def test_values_come_from_words_or_from_a_file(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from civitai_skill import alive
-from civitai_skill.errors import CivitaiError, explain
+from civitai_skill.errors import CivitaiError
+from civitai_skill.explanation import explain
 from civitai_skill.files import replaced
 from civitai_skill.identity import attempt_of, first_attempt
 

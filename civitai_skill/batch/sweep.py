@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import random
 import re
-import string
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -51,29 +50,36 @@ def swept(
     return rows
 
 
+# A brace that is written twice, a {name}, or a brace too many.
+_BRACE = re.compile(r"(?P<twice>\{\{|\}\})|\{(?P<name>[^{}]*)\}|[{}]")
+_BRACES = "names in braces, such as {animal}; a brace itself is written twice, {{ and }}"
+
+
 def _placeholders(prompt: str) -> set[str]:
-    try:
-        found = list(string.Formatter().parse(prompt))
-    except ValueError as error:
-        accepted = "names in braces; a brace itself is written twice, {{ and }}"
-        raise RequestInvalid(Problem("prompt", prompt, accepted, None, str(error))) from None
-    for _, name, spec, conversion in found:
-        if name is not None and (spec or conversion or not re.fullmatch(r"\w+", name)):
-            given = (
-                f"{{{name}{'!' + conversion if conversion else ''}{':' + spec if spec else ''}}}"
-            )
-            accepted = "a plain name in braces, such as {animal}; a brace itself is {{ or }}"
-            raise RequestInvalid(Problem("prompt", given, accepted, None, "is no plain name"))
-    return {name for _, name, _, _ in found if name is not None}
+    """The names in a prompt. Raises RequestInvalid for what would only look like one."""
+    names = set()
+    for found in _BRACE.finditer(prompt):
+        name = found["name"]
+        if found["twice"]:
+            continue
+        if name is None:
+            why = f"a {found[0]} stands alone"
+        elif not name.strip():
+            why = f"{found[0]} has no name"
+        elif re.search(r"[!:.\[\]]", name):
+            why = f"{found[0]} is more than a name: values are put in as they are"
+        else:
+            names.add(name)
+            continue
+        raise RequestInvalid(Problem("prompt", prompt, _BRACES, None, why))
+    return names
 
 
 def _filled(prompt: str, values: Mapping[str, Any]) -> str:
-    parts = []
-    for text, name, _, _ in string.Formatter().parse(prompt):
-        parts.append(text)
-        if name is not None:
-            parts.append(str(values[name]))
-    return "".join(parts)
+    def put(found: re.Match[str]) -> str:
+        return found["twice"][0] if found["twice"] else str(values[found["name"]])
+
+    return _BRACE.sub(put, prompt)
 
 
 def _check(

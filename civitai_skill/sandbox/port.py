@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator
 import h11
 import httpx
 
+from civitai_skill.errors import ConfigError, shown
 from civitai_skill.sandbox.answers import problem
 from civitai_skill.sandbox.service import Dropped, Sandbox
 from civitai_skill.sandbox.work import Work
@@ -40,7 +41,7 @@ _BACKLOG = 2048
 def serve(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 8787) -> None:
     """Serve until SIGINT or SIGTERM; prints one line when ready. Port 0 takes a free one.
 
-    Raises OSError where the address can't be taken.
+    Raises ConfigError where the address can't be taken.
     """
     asyncio.run(_until_stopped(sandbox, host, port))
 
@@ -59,7 +60,7 @@ async def _until_stopped(sandbox: Sandbox, host: str, port: int) -> None:
 
 @contextlib.asynccontextmanager
 async def listening(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Serve inside a running event loop; gives the address."""
+    """Serve inside a running event loop; gives the address. Raises ConfigError."""
     tasks: set[asyncio.Task[None]] = set()
     turn = asyncio.Semaphore(_AT_ONCE)
 
@@ -69,7 +70,14 @@ async def listening(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) ->
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(connected, host, port, backlog=_BACKLOG)
+    try:
+        server = await asyncio.start_server(connected, host, port, backlog=_BACKLOG)
+    except (OSError, OverflowError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a usable address"
+        raise ConfigError(
+            f"The address {shown(f'{host}:{port}')} can't be taken: {why}.",
+            hint="Choose another with --port N (0 takes a free one).",
+        ) from None
     try:
         name, number = server.sockets[0].getsockname()[:2]
         yield f"http://{f'[{name}]' if ':' in name else name}:{number}"

@@ -23,8 +23,8 @@ from civitai_skill.errors import (
     OverBudget,
     StillRunning,
     TransportFailed,
-    explain,
 )
+from civitai_skill.explanation import explain
 from civitai_skill.flows import Page
 from civitai_skill.tools.arguments import WAIT
 

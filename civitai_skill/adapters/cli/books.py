@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli.commands import settings_of, teller
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.errors import CivitaiError, Problem, RequestInvalid, explain
+from civitai_skill.errors import CivitaiError, Problem, RequestInvalid
+from civitai_skill.explanation import explain
 
 if TYPE_CHECKING:
     from civitai_skill.client import Civitai
@@ -119,6 +120,9 @@ def budget(given: argparse.Namespace, output: Output) -> int:
                 Problem("N", None, "a number of Buzz: civitai-skill budget set 500 --per day")
             )
         ledger.keep_setting("budget", f"{given.amount}/{given.per}")
+    elif given.amount is not None:
+        why = f"does not go with {given.action}"
+        raise RequestInvalid(Problem("N", given.amount, "with set only", None, why))
     elif given.action == "clear":
         ledger.keep_setting("budget", None)
     current = budget_of(settings.budget, ledger)

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.parser import REQUEST_FIELDS
+from civitai_skill.adapters.cli.streams import serving
 from civitai_skill.config import Settings
-from civitai_skill.errors import ConfigError, WorkflowFailed
+from civitai_skill.errors import Problem, RequestInvalid, WorkflowFailed
+
+if TYPE_CHECKING:
+    from civitai_skill.flows import Releasing
+    from civitai_skill.workflow import Workflow
+
+# Characters of a prompt that is read; no engine takes as many.
+_LONGEST = 1_000_000
 
 
 def generate(given: argparse.Namespace, output: Output) -> int:
     """Price, submit, wait, save; or submit only."""
     from civitai_skill.client import Civitai
-    from civitai_skill.delivery import looked_at
 
     request = _request(given)
     with Civitai(settings=settings_of(given)) as client:
@@ -29,22 +36,19 @@ def generate(given: argparse.Namespace, output: Output) -> int:
             "purpose": "generate",
         }
         if given.no_wait:
-            workflow = client.submit(request, keep_open=True, **buying)
-            output.say(f"Submitted. Go on with: civitai-skill get {workflow.id} --wait")
-            result = replace(looked_at(workflow), resumed=output.resumed)
-            output.answer(result.as_dict(), f"{workflow.id}: {workflow.status}")
-            _told(client, output.key)
+            client.submit(request, told=partial(_submitted, output), **buying)
             return 0
         result = client.generate(request, out=given.out or ".", timeout=given.timeout, **buying)
     output.answer(result.as_dict(), words(result))
     return 0
 
 
-def _told(client: Any, key: str | None) -> None:
-    """The id stands on standard output: only now may the same command buy anew."""
-    if client.ledger is not None and key is not None:
-        with suppress(ConfigError):
-            client.ledger.closed(key)
+def _submitted(output: Output, workflow: Workflow) -> None:
+    from civitai_skill.delivery import looked_at
+
+    output.say(f"Submitted. Go on with: civitai-skill get {workflow.id} --wait")
+    result = replace(looked_at(workflow), resumed=output.resumed)
+    output.answer(result.as_dict(), f"{workflow.id}: {workflow.status}")
 
 
 def estimate(given: argparse.Namespace, output: Output) -> int:
@@ -134,10 +138,13 @@ def release(given: argparse.Namespace, output: Output) -> int:
     from civitai_skill.client import Civitai
     from civitai_skill.delivery import looked_at
 
+    def tell(event: Releasing) -> None:
+        output.say(str(event))
+        output.releasing = given.id
+
     with Civitai(settings=settings_of(given)) as client:
-        workflow = client.release(
-            given.id, max_buzz=given.max_buzz, tell=lambda event: output.say(str(event))
-        )
+        workflow = client.release(given.id, max_buzz=given.max_buzz, tell=tell)
+    output.workflow_id = given.id
     result = looked_at(workflow)
     output.say(f"Released. Fetch it with: civitai-skill get {given.id} --out FOLDER")
     output.answer(result.as_dict(), words(result), given.out)
@@ -173,9 +180,9 @@ def verify_live(given: argparse.Namespace, output: Output) -> int:
         rows = client.verify(given.engine, tell=lambda row: output.progress(row.form))
     where = "the sandbox" if client.settings.sandbox else client.settings.base_url
     data = {"service": where, "rows": [row.as_dict() for row in rows]}
-    output.answer(data, table(rows), given.out)
     if given.out is not None:
         output.write(f"# verify-live, against {where}\n\n{table(rows)}\n", given.out, "md")
+    output.answer(data, table(rows), given.out)
     return 0 if all(row.agrees for row in rows) else WorkflowFailed.exit_code
 
 
@@ -185,6 +192,7 @@ def sandbox(given: argparse.Namespace, output: Output) -> int:
     from civitai_skill.sandbox.port import serve
 
     settings = settings_of(given)
+    serving()
     box = Sandbox(
         settings.home / "sandbox.sqlite3",
         seconds_per_job=given.seconds_per_job,
@@ -203,8 +211,22 @@ def settings_of(given: argparse.Namespace) -> Settings:
 def _request(given: argparse.Namespace) -> Any:
     from civitai_skill.request import ImageRequest
 
-    prompt = sys.stdin.read() if given.prompt == "-" else given.prompt
+    prompt = _read() if given.prompt == "-" else given.prompt
     return ImageRequest(prompt=prompt, **fields_of(given))
+
+
+def _read() -> str:
+    """The prompt from standard input. Raises RequestInvalid."""
+    try:
+        text = sys.stdin.read(_LONGEST + 1)
+        text.encode()
+        why = "" if len(text) <= _LONGEST else f"longer than {_LONGEST} characters"
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8 text"
+    if why:
+        accepted = "a prompt on standard input"
+        raise RequestInvalid(Problem("prompt", "-", accepted, None, why))
+    return text
 
 
 def fields_of(given: argparse.Namespace) -> dict[str, Any]:
@@ -241,14 +263,13 @@ def teller(output: Output) -> Any:
             for warning in event.plan.warnings:
                 output.say(f"Warning: {warning}")
         elif isinstance(event, Submitting):
-            output.key = event.key
+            output.key, output.workflow_id = event.key, None
         elif isinstance(event, Submitted):
             output.workflow_id = event.workflow.id
             output.say(f"Submitted as {event.workflow.id}")
         elif isinstance(event, Resumed):
             output.resumed = True
             output.workflow_id = event.run.workflow
-            output.key = event.run.key
             output.say(str(event))
         elif isinstance(event, Picture):
             output.say(f"Saved {event.path} ({event.width}x{event.height})")

@@ -10,8 +10,7 @@ from typing import Any
 
 from civitai_skill.adapters.cli.commands import fields_of, settings_of, teller, terms_of, words
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.adapters.cli.streams import Aside
-from civitai_skill.errors import CivitaiError, Problem, RequestInvalid, WorkflowFailed
+from civitai_skill.errors import Problem, RequestInvalid, WorkflowFailed
 
 #: Seconds between two lines where there is no terminal.
 _EVERY = 5.0
@@ -150,12 +149,11 @@ class _Show:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-        aside: Any = Aside()
         self._bar = Progress(
             BarColumn(bar_width=None),
             TextColumn("{task.description}", markup=False),
             TimeElapsedColumn(),
-            console=Console(file=aside),
+            console=Console(stderr=True),
             transient=True,
         )
         self._task = self._bar.add_task("checking the rows", total=None)
@@ -202,31 +200,16 @@ def again(given: argparse.Namespace, output: Output) -> int:
         said["prompt"] = given.prompt
     request = varied(Path(given.picture), said)
     with Civitai(settings=settings_of(given)) as client:
-        try:
-            made = client.generate(
-                request,
-                out=given.out or ".",
-                timeout=given.timeout,
-                max_buzz=given.max_buzz,
-                tell=teller(output),
-                again=given.again,
-                purpose="again",
-                **terms_of(given),
-            )
-        except CivitaiError as error:
-            if error.result is not None:
-                _noted(request, error.result, output)
-            raise
-    _noted(request, made, output)
+        made = client.generate(
+            request,
+            out=given.out or ".",
+            timeout=given.timeout,
+            max_buzz=given.max_buzz,
+            tell=teller(output),
+            again=given.again,
+            notes=True,
+            purpose="again",
+            **terms_of(given),
+        )
     output.answer(made.as_dict(), words(made))
     return 0
-
-
-def _noted(request: Any, made: Any, output: Output) -> None:
-    """Write how each picture was made beside it; the picture is there, whatever comes of that."""
-    from civitai_skill.provenance import keep_notes
-
-    try:
-        keep_notes(request, made)
-    except OSError as error:
-        output.warn(f"NAME.json can't be written beside a picture: {error.strerror or error}")

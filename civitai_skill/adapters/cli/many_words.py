@@ -79,7 +79,7 @@ def add_commands(
     request(again, prompt=False)
     terms(again)
     again.add_argument("--again", action="store_true",
-                       help="buy anew although the same is still open")  # fmt: skip
+                       help="buy anew although the same request is still open")  # fmt: skip
     again.add_argument("--timeout", type=seconds, default=1200.0, metavar="S",
                        help="seconds to wait for the pictures (1200)")  # fmt: skip
     again.add_argument("--max-buzz", type=count, metavar="N",

@@ -15,11 +15,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from civitai_skill.adapters.cli.streams import Unheard, aside, is_terminal, told
-from civitai_skill.errors import CivitaiError, Problem, RequestInvalid, explain
+from civitai_skill.errors import AnswerLost, CivitaiError, Problem, RequestInvalid, Spent
+from civitai_skill.explanation import explain
+from civitai_skill.files import replaced, written
 
-#: Commands whose --out is where pictures go.
+#: Commands whose --out is where the pictures of one workflow go.
 _SAVING = frozenset({"generate", "get", "again"})
+_FOR_PICTURES = _SAVING | {"resume", "batch", "sweep", "mcp", "rest"}
+
+#: Commands that buy, and do not tell which workflow they are at.
+_MANY = frozenset({"batch", "sweep"})
 
 #: A command that a message tells to go on with, its id, and its folder where it names one.
 _NAMED = re.compile(
@@ -32,15 +37,18 @@ class Output:
     """One command's two streams."""
 
     def __init__(self, given: argparse.Namespace) -> None:
-        self.json: bool = given.json or not is_terminal(sys.stdout)
+        self.json: bool = given.json or not sys.stdout.isatty()
         self.quiet: bool = given.quiet
         self.command: str = given.command
         self.workflow_id: str | None = None
         self.key: str | None = None
+        #: The workflow whose held pictures are being paid for.
+        self.releasing: str | None = None
         self.resumed = False
+        self._buys_many = given.command in _MANY and not given.dry_run
         self._flags = _flags(given)
         self._out: str | None = given.out if given.command in _SAVING else None
-        self.live = is_terminal(sys.stderr) and not self.quiet
+        self.live = sys.stderr.isatty() and not self.quiet
         self._line = ""
         self._started = time.monotonic()
 
@@ -49,38 +57,66 @@ class Output:
         """An output for the time before the words are understood."""
         return cls(argparse.Namespace(json="--json" in words, quiet=False, command=""))
 
+    @property
+    def spent(self) -> Spent:
+        """Was Buzz spent, as far as the events tell?"""
+        if self.workflow_id is not None:
+            return "yes"
+        unsure = self.key is not None or self.releasing is not None or self._buys_many
+        return "unknown" if unsure else "no"
+
     # -- standard output -------------------------------------------------------------------
     def answer(self, data: Any, text: str, out: str | None = None) -> None:
-        """Print the answer; with `out`, write it there as JSON too. Raises RequestInvalid."""
+        """Print the answer; with `out`, write it there as JSON too. Raises AnswerLost."""
         self._clear()
         if out is not None:
             self.write(_json(data) + "\n", out, "json")
-        told(_json(data) if self.json else _printable(text))
+        try:
+            print(_json(data) if self.json else _printable(text), flush=True)
+        except AnswerLost as error:
+            self._explained(error)
+            raise
+
+    def _explained(self, lost: AnswerLost) -> None:
+        """What became of the work whose answer is lost."""
+        lost.spent = self.spent
+        if self.workflow_id is not None:
+            lost.hint = f"Look at it with: civitai-skill get {self.workflow_id}"
+        elif self.spent != "no":
+            lost.hint = "The same command again tells how it stands; nothing is bought twice."
+
+    def ready(self, out: str | None) -> None:
+        """Try the answer's folder before anything is done. Raises RequestInvalid."""
+        if out is None or self.command in _FOR_PICTURES:
+            return
+        try:
+            Path(out).mkdir(parents=True, exist_ok=True)
+            with written(Path(out), b""):
+                pass
+        except OSError as error:
+            why = error.strerror or "not usable"
+            accepted = "a folder that can be written to"
+            raise RequestInvalid(Problem("--out", out, accepted, None, why)) from None
 
     def write(self, text: str, out: str, suffix: str) -> None:
-        """Write the command's answer into a folder. Raises RequestInvalid."""
-        folder = Path(out)
-        path = folder / f"{self.command}.{suffix}"
+        """Write the command's answer into a folder. Raises AnswerLost."""
+        path = Path(out) / f"{self.command}.{suffix}"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            replaced(path, text.encode())
         except OSError as error:
-            raise RequestInvalid(
-                Problem("--out", str(folder), "a folder that can be written to", None,
-                        error.strerror or "not usable")
-            ) from None  # fmt: skip
+            lost = AnswerLost(error.strerror or "not usable", str(path))
+            self._explained(lost)
+            raise lost from None
 
     # -- standard error --------------------------------------------------------------------
     def say(self, text: str) -> None:
         """A message on a line of its own; silent with --quiet."""
         if not self.quiet:
-            self._clear()
-            aside(_printable(self._here(text)))
+            self._tell(self._here(text))
 
     def warn(self, text: str) -> None:
         """A message that --quiet does not silence."""
-        self._clear()
-        aside(_printable(f"civitai-skill: {text}"))
+        self._tell(f"civitai-skill: {text}")
 
     def progress(self, text: str) -> None:
         """Where it stands: one line that is overwritten, or a line for each change."""
@@ -89,10 +125,14 @@ class Output:
         elapsed = time.monotonic() - self._started
         if self.live:
             self._clear()
-            aside(f"\r{_printable(text)}, {elapsed:.0f} s", end="")
+            print(f"\r{_printable(text)}, {elapsed:.0f} s", end="", file=sys.stderr, flush=True)
         else:
-            aside(f"{_printable(text)}, {elapsed:.0f} s")
+            print(f"{_printable(text)}, {elapsed:.0f} s", file=sys.stderr, flush=True)
         self._line = text
+
+    def _tell(self, text: str) -> None:
+        self._clear()
+        print(_printable(text), file=sys.stderr, flush=True)
 
     def _here(self, text: str) -> str:
         """The text, its commands leading to the place that this one works in."""
@@ -106,66 +146,61 @@ class Output:
 
     def _clear(self) -> None:
         if self.live and self._line:
-            aside("\r\033[K", end="")
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
     # -- endings -----------------------------------------------------------------------------
     def failure(self, error: CivitaiError) -> int:
         """Tell an error in both forms and give its exit code."""
-        explained = explain(error)
-        explained = replace(explained, hint=self._here(explained.hint))
-        self._clear()
-        aside(_printable(f"civitai-skill: {explained.text()}"))
+        told = explain(error)
+        told = replace(told, hint=self._here(told.hint))
+        self._tell(f"civitai-skill: {told.text()}")
         result = {} if error.result is None else error.result.as_dict()
-        self._machines({**result, "error": explained.as_dict()})
-        return explained.exit_code
-
-    def _machines(self, data: Any) -> None:
-        """An ending as JSON. Whoever hears nothing of it has the exit code."""
-        if self.json:
-            with suppress(Unheard):
-                told(_json(data))
-
-    def unheard(self, error: Unheard) -> None:
-        """The answer is lost, the work is not."""
-        text = f"civitai-skill: the answer can't be written to standard output: {error}."
-        if self.workflow_id is not None:
-            text += f" Look at it with: civitai-skill get {self.workflow_id} --wait"
-        aside(_printable(self._here(text)))
+        self._answer_as_well({**result, "error": told.as_dict()})
+        return told.exit_code
 
     def interrupted(self) -> None:
         """Say what goes on after an interruption."""
-        self._clear()
         if self.workflow_id is not None:
             text = (
                 f"Interrupted. Workflow {self.workflow_id} goes on and its Buzz is committed. "
                 f"Go on with: civitai-skill get {self.workflow_id} --wait; "
                 f"or stop it with: civitai-skill cancel {self.workflow_id}"
             )
-            spent = "yes"
         elif self.key is not None:
             text = (
                 f"Interrupted while submitting: it is not known whether the service took it "
                 f"(key {self.key}). The same command again goes on with it and can't pay twice; "
                 "so does: civitai-skill resume"
             )
-            spent = "unknown"
+        elif self.releasing is not None:
+            text = (
+                f"Interrupted while releasing {self.releasing}: it is not known whether the "
+                "service took it. The same command again can't pay twice; look first with: "
+                f"civitai-skill get {self.releasing}"
+            )
         else:
-            text, spent = "Interrupted before anything was submitted. No Buzz was spent.", "no"
+            text = "Interrupted before anything was submitted. No Buzz was spent."
         text = self._here(text)
-        aside(_printable(f"\ncivitai-skill: {text}"))
-        error = {"code": "interrupted", "message": text, "spent": spent}
-        self._machines({"id": self.workflow_id, "key": self.key, "error": error})
+        self._tell(f"\ncivitai-skill: {text}")
+        error = {"code": "interrupted", "message": text, "spent": self.spent}
+        self._answer_as_well({"id": self.workflow_id, "key": self.key, "error": error})
 
     def defect(self) -> None:
         """An error that is nobody's but ours."""
-        self._clear()
-        aside(_printable(traceback.format_exc()), end="")
         text = "civitai-skill: this is a defect of civitai-skill; please report the lines above."
         if self.workflow_id is not None:
             text += f" Workflow {self.workflow_id} goes on."
-        aside(_printable(text))
-        error = {"code": "defect", "message": "a defect of civitai-skill"}
-        self._machines({"id": self.workflow_id, "error": error})
+        elif self.spent != "no":
+            text += " What was bought is kept: the same command again goes on with it."
+        self._tell(traceback.format_exc() + text)
+        error = {"code": "defect", "message": "a defect of civitai-skill", "spent": self.spent}
+        self._answer_as_well({"id": self.workflow_id, "key": self.key, "error": error})
+
+    def _answer_as_well(self, data: Any) -> None:
+        """An ending as JSON. Its exit code stays, even if nobody can read this."""
+        if self.json:
+            with suppress(AnswerLost):
+                print(_json(data), flush=True)
 
 
 def _flags(given: argparse.Namespace) -> str:
@@ -177,8 +212,12 @@ def _flags(given: argparse.Namespace) -> str:
 
 def _json(data: Any) -> str:
     """JSON in which only printable characters stand as they are."""
-    text = json.dumps(data, ensure_ascii=False, indent=2)
+    text = json.dumps(data, ensure_ascii=not _is_utf8(sys.stdout), indent=2)
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def _is_utf8(stream: Any) -> bool:
+    return str(stream.encoding).lower().replace("-", "").startswith("utf")
 
 
 def _printable(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from civitai_skill import __version__
-from civitai_skill.adapters.cli import choose, many_words, serve, skills
+from civitai_skill.adapters.cli import choose, many_words, serve, skills, values
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.sandbox import switches
 
@@ -19,12 +19,16 @@ EXIT_CODES = """exit codes:
   1 a defect of civitai-skill    5 failed, blocked, canceled, expired, or fewer pictures
   2 request refused              6 still running at the deadline
   3 no key, or a bad one         7 the service or the network failed
-  130 interrupted (the workflow goes on, its Buzz is committed)
-  141 the answer could not be written to standard output (the work is done as said)"""
+  8 done, but its answer could not be written
+  130 interrupted (the workflow goes on, its Buzz is committed)"""
 
 
 class _Parser(argparse.ArgumentParser):
     """argparse, with its complaints turned into our errors."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse lets a broken stream pass, and the help with it.
+        print(message, end="", file=file, flush=True)
 
     def error(self, message: str) -> NoReturn:
         raise RequestInvalid(
@@ -35,6 +39,7 @@ class _Parser(argparse.ArgumentParser):
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """Read a command line. Raises RequestInvalid; exits for --help and --version."""
     parser, commands = _parser()
+    _check_words(words)
     _check_order(words, commands)
     given, unknown = parser.parse_known_args(list(words))
     if unknown:
@@ -50,6 +55,21 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
             hint=f"See: civitai-skill {given.command} --help",
         )
     return given
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse what argparse would misread, or nothing could send. Raises RequestInvalid."""
+    for word in words:
+        # Bytes that are not UTF-8 arrive as surrogates.
+        if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in word):
+            why = "is no text in UTF-8"
+            raise RequestInvalid(Problem("command line", word, "words in UTF-8", None, why))
+    flags = words[: words.index("--")] if "--" in words else words
+    for word in flags:
+        flag, equals, value = word.partition("=")
+        if equals and value == "--" and flag.startswith("--"):
+            # argparse gives the command an empty list for it.
+            raise RequestInvalid(Problem(flag, value, "a value"))
 
 
 def _check_order(words: Sequence[str], commands: Mapping[str, argparse.ArgumentParser]) -> None:
@@ -120,12 +140,14 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     make.add_argument("--no-wait", action="store_true", help="submit only and print the id")
     make.add_argument("--again", action="store_true",
                       help="buy anew although the same request is still open")  # fmt: skip
-    make.add_argument("--timeout", type=_seconds, default=1200.0, metavar="S",
+    make.add_argument("--timeout", type=values.seconds, default=1200.0, metavar="S",
                       help="seconds to wait for the pictures (1200)")  # fmt: skip
-    make.add_argument("--max-buzz", type=_count, metavar="N",
+    make.add_argument("--max-buzz", type=values.count, metavar="N",
                       help="refuse above N Buzz (CIVITAI_MAX_BUZZ, or 300)")  # fmt: skip
 
-    many_words.add_commands(command, request=_request, terms=_terms, count=_count, seconds=_seconds)
+    many_words.add_commands(
+        command, request=_request, terms=_terms, count=values.count, seconds=values.seconds
+    )
 
     price = command(
         "estimate",
@@ -148,7 +170,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     )
     look.add_argument("id", help="the id that generate printed")
     look.add_argument("--wait", action="store_true", help="wait until it ends, then save")
-    look.add_argument("--timeout", type=_seconds, default=1200.0, metavar="S",
+    look.add_argument("--timeout", type=values.seconds, default=1200.0, metavar="S",
                       help="seconds to wait (1200)")  # fmt: skip
 
     find = command(
@@ -158,7 +180,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "  civitai-skill query --take 5\n  civitai-skill query --tag holiday --since 7d --json",
     )
     find.add_argument("--tag", action="append", default=[], help="only with this tag; repeatable")
-    find.add_argument("--take", type=_count, default=20, metavar="N", help="rows (20)")
+    find.add_argument("--take", type=values.count, default=20, metavar="N", help="rows (20)")
     find.add_argument("--cursor", help="where the last page ended (its `next`)")
     find.add_argument("--since", help="7d, 12h, 30m, or an ISO date")
 
@@ -178,11 +200,11 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "  civitai-skill resume 123456-20260101120000000 --retry-failed --max-buzz 20",
     )
     rest.add_argument("ids", nargs="*", metavar="ID", help="only these: workflow ids, or keys")
-    rest.add_argument("--timeout", type=_seconds, default=1200.0, metavar="S",
+    rest.add_argument("--timeout", type=values.seconds, default=1200.0, metavar="S",
                       help="seconds to wait for each (1200)")  # fmt: skip
     rest.add_argument("--retry-failed", action="store_true",
                       help="buy once more what failed or expired in the last 24 hours")  # fmt: skip
-    rest.add_argument("--max-buzz", type=_count, metavar="N",
+    rest.add_argument("--max-buzz", type=values.count, metavar="N",
                       help="with --retry-failed: refuse above N Buzz each")  # fmt: skip
 
     past = command(
@@ -192,7 +214,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "  civitai-skill history\n  civitai-skill history --since 7d --json",
     )
     past.add_argument("--since", help="7d, 12h, 30m, or an ISO date")
-    past.add_argument("--take", type=_count, default=50, metavar="N", help="rows (50)")
+    past.add_argument("--take", type=values.count, default=50, metavar="N", help="rows (50)")
 
     money = command(
         "spend",
@@ -211,7 +233,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "  civitai-skill budget clear",
     )
     cap.add_argument("action", nargs="?", choices=("show", "set", "clear"), default="show")
-    cap.add_argument("amount", nargs="?", type=_count, metavar="N", help="Buzz")
+    cap.add_argument("amount", nargs="?", type=values.count, metavar="N", help="Buzz")
     cap.add_argument("--per", choices=("hour", "day", "week", "month"), default="day",
                      help="counted back from now: a day is the last 24 hours (day)")  # fmt: skip
 
@@ -222,7 +244,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "  civitai-skill release 123456-20260101120000000 --max-buzz 20",
     )
     free.add_argument("id", help="the id that generate printed")
-    free.add_argument("--max-buzz", type=_count, metavar="N", help="refuse above N yellow Buzz")
+    free.add_argument(
+        "--max-buzz", type=values.count, metavar="N", help="refuse above N yellow Buzz"
+    )
 
     engines = command(
         "engines",
@@ -232,7 +256,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     )
     engines.add_argument("name", nargs="?", help="one engine: variants, sizes, limits, prices")
 
-    choose.add(command, _count)
+    choose.add(command, values.count)
 
     command(
         "doctor",
@@ -259,14 +283,17 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         f"switches, for what is disputed or unknown about the service:\n{switches.described()}",
     )
     box.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-    box.add_argument("--port", type=_count, default=8787, metavar="N", help="port (8787)")
-    box.add_argument("--seconds-per-job", type=_seconds, metavar="S", help="how long a job takes")
-    box.add_argument("--balance", type=_balance, metavar="C=N,...",
+    box.add_argument("--port", type=values.count, default=8787, metavar="N", help="port (8787)")
+    box.add_argument(
+        "--seconds-per-job", type=values.seconds, metavar="S", help="how long a job takes"
+    )
+    box.add_argument("--balance", type=values.balance, metavar="C=N,...",
                      help="Buzz of a new account, such as blue=500,yellow=200")  # fmt: skip
-    box.add_argument("--switch", type=_switch, action="append", default=[], metavar="NAME=VALUE",
-                     dest="switches", help="see the switches below; repeatable")  # fmt: skip
+    box.add_argument("--switch", type=values.switch, action="append", default=[],
+                     metavar="NAME=VALUE", dest="switches",
+                     help="see the switches below; repeatable")  # fmt: skip
 
-    serve.add(command, _count)
+    serve.add(command, values.count)
     skills.add(command)
     return parser, commands
 
@@ -308,13 +335,13 @@ def _request(parser: argparse.ArgumentParser, *, prompt: bool = True) -> None:
         ("guidance", "X", "how closely the prompt is followed"),
         ("strength", "X", "0 to 1: makes a variant of one --image"),
     ):
-        group.add_argument(f"--{flag}", type=_number, metavar=metavar, help=text)
+        group.add_argument(f"--{flag}", type=values.number, metavar=metavar, help=text)
     group.add_argument("--format", dest="output_format", metavar="F", help="jpeg, png or webP")
-    group.add_argument("--lora", type=_lora, action="append", default=[], metavar="AIR[=X]",
+    group.add_argument("--lora", type=values.lora, action="append", default=[], metavar="AIR[=X]",
                        dest="loras", help="a LoRA and its strength (1); repeatable")  # fmt: skip
     group.add_argument("--image", action="append", default=[], metavar="SRC", dest="images",
                        help="source picture: file, https URL or data URL; repeatable")  # fmt: skip
-    group.add_argument("--option", type=_pair, action="append", default=[], metavar="K=V",
+    group.add_argument("--option", type=values.pair, action="append", default=[], metavar="K=V",
                        dest="options", help="a field of the engine's own; repeatable")  # fmt: skip
 
 
@@ -334,60 +361,3 @@ REQUEST_FIELDS = (
     "scheduler", "model", "width", "height", "quantity", "seed", "steps", "guidance", "strength",
     "output_format", "loras", "images",
 )  # fmt: skip
-
-
-_DIGITS = 4000
-
-
-def _number(text: str) -> Any:
-    """A number where it is one; anything else is left for the request to refuse by name."""
-    if len(text) > _DIGITS and text.lstrip("+-").isdecimal():
-        text = text[:_DIGITS]  # Python reads no more than 4300; every limit is far below either
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def _lora(text: str) -> dict[str, Any]:
-    air, equals, strength = text.rpartition("=")
-    return {"air": air, "strength": _number(strength)} if equals else {"air": text}
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not K=V")
-    return key, value
-
-
-def _seconds(text: str) -> float:
-    value = _number(text)
-    if isinstance(value, str) or not 0 <= value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return float(value)
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)
-
-
-def _balance(text: str) -> dict[str, int]:
-    found = {}
-    for part in text.split(","):
-        name, _, amount = part.partition("=")
-        if name not in ("blue", "green", "yellow"):
-            raise argparse.ArgumentTypeError(f"{part!r} is not blue=N, green=N or yellow=N")
-        found[name] = _count(amount)
-    return found
-
-
-def _switch(text: str) -> tuple[str, Any]:
-    try:
-        return switches.said(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.adapters.cli.streams import serving
+from civitai_skill.errors import AnswerLost, Problem, RequestInvalid
 
 HOST = "127.0.0.1"
 MCP_PORT = 9090
@@ -76,10 +77,20 @@ def mcp(given: argparse.Namespace, output: Output) -> int:
         local_files=given.local_files,
         ask_above=given.ask_above,
     )
+    serving()
     if given.http:
         server.serve_http(made, _door(given, MCP_PORT))
-    else:
+        return 0
+    try:
         server.serve_stdio(made)
+    except ExceptionGroup as group:
+        _, others = group.split(OSError)
+        if others is not None:
+            raise
+        lost = AnswerLost("its reader has gone")
+        lost.spent = "unknown"
+        lost.hint = "What was bought is told by: civitai-skill history"
+        raise lost from None
     return 0
 
 
@@ -90,6 +101,7 @@ def rest(given: argparse.Namespace, output: Output) -> int:
 
     door = _door(given, REST_PORT, origins=given.origins, open_paths=app.OPEN_PATHS)
     desk = _desk(given)
+    serving()
     serve(app.made(desk, door), door, desk, "REST")
     return 0
 

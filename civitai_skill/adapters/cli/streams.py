@@ -1,7 +1,7 @@
-"""The two streams of a command, when whoever reads them has gone or the disk is full.
+"""A command's two streams, which may break under it.
 
-What is said on the way never breaks the work; an answer that can't be given is an ending of its
-own.
+Words on standard error may be lost: nobody listens, and the work goes on. An answer on standard
+output must not be lost unnoticed.
 """
 
 from __future__ import annotations
@@ -9,74 +9,82 @@ from __future__ import annotations
 import io
 import os
 import sys
-from contextlib import suppress
-from typing import TextIO
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO, cast
+
+from civitai_skill.errors import AnswerLost
 
 
-class Unheard(Exception):
-    """The answer could not be written to standard output."""
-
-
-def aside(text: str, end: str = "\n") -> None:
-    """Write to standard error; unheard where nobody listens."""
-    if sys.stderr is not None:
-        _whispered(sys.stderr, text + end)
-
-
-def told(text: str, end: str = "\n") -> None:
-    """Write to standard output. Raises Unheard."""
-    if sys.stdout is None:
-        raise Unheard("it is closed")
+@contextmanager
+def unbroken() -> Iterator[None]:
+    """Put a Words and an Answers in the place of the two streams."""
+    real = sys.stdin, sys.stdout, sys.stderr
+    # Closed before the start, a stream is None: nothing could read it, and print chooses another.
+    sys.stdin = sys.stdin or io.TextIOWrapper(io.BytesIO())
+    sys.stdout, sys.stderr = cast(TextIO, Answers(real[1])), cast(TextIO, Words(real[2]))
     try:
-        _written(sys.stdout, text + end)
-    except (OSError, ValueError) as error:
-        _silenced(sys.stdout)
-        raise Unheard(getattr(error, "strerror", None) or "it is closed") from None
+        yield
+    finally:
+        sys.stdin, sys.stdout, sys.stderr = real
 
 
-def is_terminal(stream: TextIO | None) -> bool:
-    """Does a person look at it?"""
-    return stream is not None and stream.isatty()
+def serving() -> None:
+    """From here on standard output only says where a server is: losing that ends nothing."""
+    if isinstance(sys.stdout, Answers):
+        sys.stdout = cast(TextIO, Words(sys.stdout.real))
 
 
-class Aside(io.TextIOBase):
-    """Standard error, as it is now, as a file that never fails."""
+class _Stream:
+    def __init__(self, real: TextIO | None) -> None:
+        self.real = real or io.TextIOWrapper(io.BytesIO())
+        self._why = "" if real is not None else "it is closed"
+        if isinstance(real, io.TextIOWrapper):
+            real.reconfigure(errors="replace")  # a letter that it lacks must not cost the rest
 
-    def __init__(self) -> None:
-        self._stream = sys.stderr
-
-    def write(self, text: str) -> int:
-        _whispered(self._stream, text)
-        return len(text)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
 
     def isatty(self) -> bool:
-        return is_terminal(self._stream)
+        try:
+            return self.real.isatty()
+        except ValueError:
+            return False  # it was closed
 
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return getattr(self._stream, "encoding", None) or "utf-8"
+    def write(self, text: str) -> int:
+        self._tried(lambda: self.real.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._tried(self.real.flush)
+
+    def _tried(self, act: Callable[[], Any]) -> None:
+        if not self._why:
+            try:
+                act()
+            except (OSError, ValueError) as error:
+                self._why = getattr(error, "strerror", None) or "it is closed"
+                self._to_nowhere()
+        self._told()
+
+    def _to_nowhere(self) -> None:
+        """What is still in the buffer would be tried again at the very end, with a complaint."""
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.real.fileno())
+            os.close(nowhere)
+
+    def _told(self) -> None:
+        """What a broken stream means for the command."""
 
 
-def _whispered(stream: TextIO, text: str) -> None:
-    try:
-        _written(stream, text)
-    except (OSError, ValueError):
-        _silenced(stream)
+class Words(_Stream):
+    """Standard error. Writing to it never fails."""
 
 
-def _written(stream: TextIO, text: str) -> None:
-    try:
-        stream.write(text)
-    except UnicodeEncodeError:
-        encoding = stream.encoding or "ascii"
-        stream.write(text.encode(encoding, "replace").decode(encoding))
-    stream.flush()
+class Answers(_Stream):
+    """Standard output. Raises AnswerLost once it is broken."""
 
-
-def _silenced(stream: TextIO) -> None:
-    """Let what is left in a broken stream go nowhere, so that the end of the process does not
-    stumble over it."""
-    with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+    def _told(self) -> None:
+        if self._why:
+            raise AnswerLost(self._why)

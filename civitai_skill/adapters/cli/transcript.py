@@ -42,7 +42,7 @@ def outcome(path: Path) -> Outcome:
     """Read a RESULT.json. Raises RequestInvalid."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         why = getattr(error, "strerror", None) or "not JSON"
         raise RequestInvalid(Problem("RESULT.json", str(path), _FORM, None, why)) from None
     right = {"task": str, "calls": list, "result": dict, "answer": str}

@@ -16,7 +16,8 @@ from mcp.types import ResourceLink
 from civitai_skill.bundle import bundle
 from civitai_skill.delivery import Generation, Picture
 from civitai_skill.desk import Desk
-from civitai_skill.errors import CivitaiError, ConfigError, NotFound, WorkflowFailed, explain
+from civitai_skill.errors import CivitaiError, ConfigError, NotFound, WorkflowFailed
+from civitai_skill.explanation import explain
 from civitai_skill.tools.answers import without_commands
 from civitai_skill.tools.arguments import ID
 

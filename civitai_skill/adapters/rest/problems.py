@@ -26,8 +26,8 @@ from civitai_skill.errors import (
     RequestInvalid,
     StillRunning,
     Stopping,
-    explain,
 )
+from civitai_skill.explanation import explain
 
 MEDIA = "application/problem+json"
 
