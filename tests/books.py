@@ -18,9 +18,10 @@ from civitai_skill.sandbox import Sandbox
 RETRY = Retry(first=0.005, cap=0.02, tries=3)
 
 
-def run(key: str, *, identity: str = "r1:a", reserved: int = 3) -> Run:
+def run(key: str, *, identity: str = "r1:a", reserved: int = 3, **more: Any) -> Run:
     """A run that was not begun yet."""
-    return Run(key, identity, "python", b"{}", 1, reserved)
+    return Run(**{"body": b"{}", "wanted": 1, **more}, key=key, identity=identity,
+               purpose="python", reserved=reserved)  # fmt: skip
 
 
 def charged(box: Sandbox) -> int:
