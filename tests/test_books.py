@@ -293,6 +293,12 @@ def test_long_names_keep_what_tells_them_apart() -> None:
     assert {len(name) for name in found} == {120}
 
 
+def test_a_long_name_ends_with_a_digest_that_many_machines_can_share() -> None:
+    facts = {"row": 1, "engine": "e", "variant": "v", "seed": 7, "batch": "b", "key": "k", "n": 0}
+    name = stem("{id}", {**facts, "id": "x" * 200})
+    assert len(name.rpartition("-")[2]) == 16, "in eight digits, 100,000 names would meet"
+
+
 def test_a_brace_that_is_meant_is_no_field() -> None:
     assert fields_of("{{key}}-{n}") == {"n"}
     assert fields_of(Names("{key}-{n:03}")._template) == {"key", "n"}
