@@ -23,9 +23,11 @@ _TRIES = 100
 def owner(folder: Path) -> str:
     """The name of this process, made and locked on first use. Raises OSError."""
     with _GUARD:
-        place = (os.getpid(), folder.resolve())
+        place = (os.getpid(), Path(os.path.realpath(folder)))
         if place not in _HELD:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with contextlib.suppress(OSError):  # one that was there before and is not ours
+                folder.chmod(0o700)
             _sweep(folder)
             _HELD[place] = _locked(folder)
         return _HELD[place][0]

@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary
@@ -21,7 +22,7 @@ from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
 from civitai_skill.generation import Told, unheard
 from civitai_skill.ledger import Ledger, Run, budget_of
 from civitai_skill.options import Asked, Buying, Call, Filters, Pricing, Rules
-from civitai_skill.purchase import Order, bought, check_account, would_go_on
+from civitai_skill.purchase import Order, bought, check_account, noted, would_go_on
 from civitai_skill.sources import SourcePolicy
 from civitai_skill.workflow import Workflow
 
@@ -229,7 +230,8 @@ class BaseClient:
         workflow = yield from flows.submit(self._service, content, key)
         self._unsettled.pop(key, None)
         if self.ledger is not None:
-            self.ledger.submitted(key, workflow.id, workflow.cost.total)
+            told = partial(self.ledger.submitted, key, workflow.id, workflow.cost.total)
+            yield from noted(told)
         return workflow
 
     def _resume(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from civitai_skill.errors import ConfigError, shown
+from civitai_skill.errors import BudgetUsedUp, ConfigError, shown
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,19 @@ class Budget:
 
     def __str__(self) -> str:
         return f"{self.limit} Buzz per {self.name}"
+
+    def check(self, used: int, price: int) -> None:
+        """Raises BudgetUsedUp when `price` has no room beside what is used or reserved (Buzz)."""
+        if used + price > self.limit:
+            left = max(0, self.limit - used)
+            raise BudgetUsedUp(
+                f"The budget is {self}; {used} are used or reserved, {left} are left, "
+                f"and this costs about {price}.",
+                price=price,
+                limit=left,
+                hint="Wait, or raise it: in CIVITAI_BUDGET where that is set, else with: "
+                f"civitai-skill budget set N --per {self.name}",
+            )
 
 
 #: Seconds of the periods a budget may have; each is counted back from now.

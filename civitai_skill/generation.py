@@ -154,13 +154,13 @@ def _written_down(
 
 
 def _finished(ledger: Ledger, run: Run, workflow: Workflow) -> Flow[None]:
-    kept = sum(workflow.cost.by_currency.values()) if workflow.cost.paid else workflow.cost.total
     reason = "; ".join(workflow.reasons()) or None
-    yield from noted(partial(ledger.finished, run.key, workflow.status, kept, reason))
+    yield from noted(partial(ledger.finished, run.key, workflow.status, workflow.cost.kept, reason))
 
 
 def seen(ledger: Ledger | None, workflow: Workflow) -> Flow[Workflow]:
-    """Write down the end of a workflow, whoever looks at it: then what came back is free again.
+    """Write down the end of a workflow, whoever looks at it: then what came back is free again,
+    also what came back only after the end was written down.
 
     A run with nothing to bring home is closed.
     """
@@ -169,7 +169,8 @@ def seen(ledger: Ledger | None, workflow: Workflow) -> Flow[Workflow]:
             run: Run | None = yield Work(partial(ledger.of_workflow, workflow.id))
         except ConfigError:
             return workflow
-        if run is not None and run.status != workflow.status:
+        kept = workflow.cost.kept
+        if run is not None and (run.status != workflow.status or kept not in (None, run.cost)):
             yield from _finished(ledger, run, workflow)
             if run.state == "open" and not any(
                 i.deliverable or i.available for i in workflow.images

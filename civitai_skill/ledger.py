@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from civitai_skill import alive
 from civitai_skill.budget import Budget, read_budget
-from civitai_skill.errors import BudgetUsedUp, ConfigError
+from civitai_skill.errors import ConfigError, shown
 from civitai_skill.storage import Storage
 
 #: Seconds in which the same request goes on with an open run instead of buying anew.
@@ -60,6 +60,7 @@ _MIGRATIONS: tuple[str, ...] = (
     "ALTER TABLE runs ADD COLUMN account TEXT NOT NULL DEFAULT ''",
     "CREATE INDEX runs_workflow ON runs (workflow)",
     "ALTER TABLE runs ADD COLUMN label TEXT",
+    "ALTER TABLE runs ADD COLUMN taken INTEGER NOT NULL DEFAULT 0",
 )
 
 
@@ -68,7 +69,7 @@ class Run:
     """One purchase. `reserved` and `cost` are Buzz; `created` is seconds since 1970.
 
     `account` names the service and the account that it was begun with, `label` the names of its
-    pictures where they have some of their own (see placing).
+    pictures where they have some of their own (see placing), `taken` how often it was taken up.
     """
 
     key: str
@@ -89,6 +90,7 @@ class Run:
     cost: int | None = None
     reason: str | None = None
     label: str | None = None
+    taken: int = 0
 
 
 def budget_of(text: str | None, ledger: Ledger) -> Budget | None:
@@ -134,7 +136,7 @@ class Ledger:
                 return Opened(earlier, fresh=False)
             self._admit(db, run, budget)
             new = replace(run, owner=me, created=self._clock(), state="open",
-                          workflow=None, status=None, cost=None, reason=None)  # fmt: skip
+                          workflow=None, status=None, cost=None, reason=None, taken=0)  # fmt: skip
             names, values = zip(*vars(new).items(), strict=True)
             marks = ", ".join("?" * len(names))
             db.execute(f"INSERT OR REPLACE INTO runs ({', '.join(names)}) VALUES ({marks})", values)
@@ -148,28 +150,38 @@ class Ledger:
     def take_up(self, key: str, budget: Budget | None = None) -> Run:
         """Make this process the owner of an open run.
 
-        One that was perhaps never sent is bought now: when its period is over it is counted in
-        this one. Raises OverBudget when the budget has no room.
+        One that was perhaps never sent is bought now: when its period is over, or when it was
+        dropped meanwhile, it is counted in this one. Raises OverBudget when the budget has no room.
         """
         me = self._me()
         with self._transaction() as db:
             run = _first(db, "key = ?", key)
-            if run is not None and run.workflow is None:
+            if run is None:
+                raise self._trouble(LookupError(f"it does not hold the purchase {key} any more"))
+            if run.workflow is None:
                 self._readmit(db, run, budget)
-            db.execute("UPDATE runs SET owner = ? WHERE key = ?", (me, key))
+            db.execute("UPDATE runs SET owner = ?, taken = taken + 1 WHERE key = ?", (me, key))
             return _run(db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
 
     def _admit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
         """Count a new purchase. Raises BudgetUsedUp when there is no room for it."""
         if budget is not None:
-            self._room(db, budget, run.reserved)
+            budget.check(self._used(db, budget), run.reserved)
 
     def _readmit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
         """Count one that was perhaps never sent and is sent now; raises as `_admit`."""
         now = self._clock()
-        if budget is not None and run.created < now - budget.period:
-            self._room(db, budget, run.reserved)
-            db.execute("UPDATE runs SET created = ? WHERE key = ?", (now, run.key))
+        if run.state == "dropped":
+            self._admit(db, run, budget)
+        elif budget is not None and run.created < now - budget.period:
+            budget.check(self._used(db, budget), run.reserved)
+        else:
+            return
+        db.execute(
+            "UPDATE runs SET created = ?, cost = NULL,"
+            " state = iif(state = 'dropped', 'open', state) WHERE key = ?",
+            (now, run.key),
+        )
 
     def released(self, *keys: str) -> None:
         """The call that worked on open runs has ended; whoever asks next may go on with them."""
@@ -181,10 +193,11 @@ class Ledger:
             )
 
     def submitted(self, key: str, workflow: str | None, cost: int | None) -> None:
-        """The service took it; the price it told replaces the reservation."""
+        """The service took it; the price it told, if it told one, replaces the reservation."""
         with self._transaction() as db:
             db.execute(
-                "UPDATE runs SET workflow = ?, cost = ?,"
+                "UPDATE runs SET workflow = ?,"
+                " cost = coalesce(?, iif(state = 'dropped', NULL, cost)),"
                 " state = iif(state = 'dropped', 'open', state) WHERE key = ?",
                 (workflow, cost, key),
             )
@@ -228,7 +241,7 @@ class Ledger:
         with self._transaction() as db:
             changed = db.execute(
                 "UPDATE runs SET state = 'dropped', cost = 0, reason = ?"
-                " WHERE key = ? AND owner = ? AND workflow IS NULL",
+                " WHERE key = ? AND owner = ? AND taken = 0 AND workflow IS NULL",
                 (reason, key, me),
             )
             return changed.rowcount > 0
@@ -254,10 +267,11 @@ class Ledger:
         """Runs of the last 24 hours that failed or expired and were not tried again since, whatever
         account they are of."""
         with self._transaction() as db:
+            # Rows are numbered as they come, whatever the clock says.
             rows = db.execute(
                 "SELECT * FROM runs r WHERE state = 'closed' AND status IN ('failed', 'expired')"
                 " AND created >= ? AND NOT EXISTS (SELECT 1 FROM runs later WHERE"
-                " later.identity = r.identity AND later.created > r.created) ORDER BY created",
+                " later.identity = r.identity AND later.rowid > r.rowid) ORDER BY created",
                 (self._clock() - JOINABLE,),
             ).fetchall()
         return [_run(row) for row in rows]
@@ -320,24 +334,13 @@ class Ledger:
             return self._used(db, budget)
 
     def _used(self, db: sqlite3.Connection, budget: Budget) -> int:
+        # What a clock that was wrong then dated later than now counts too: that is the safe side.
         row = db.execute(
             f"SELECT coalesce(sum({_BUZZ}), 0) AS buzz FROM runs"
             " WHERE state != 'dropped' AND created >= ?",
             (self._clock() - budget.period,),
         ).fetchone()
         return int(row["buzz"])
-
-    def _room(self, db: sqlite3.Connection, budget: Budget, price: int) -> None:
-        used = self._used(db, budget)
-        if used + price > budget.limit:
-            left = max(0, budget.limit - used)
-            raise BudgetUsedUp(
-                f"The budget is {budget}; {used} are used or reserved, {left} are left, "
-                f"and this costs about {price}.",
-                price=price,
-                limit=left,
-                hint="Raise it with: civitai-skill budget set N --per day; or wait.",
-            )
 
     # -- inside ------------------------------------------------------------------------------
     def _joinable(self, db: sqlite3.Connection, identity: str) -> Run | None:
@@ -347,7 +350,7 @@ class Ledger:
     def _me(self) -> str:
         try:
             return alive.owner(self._owners)
-        except OSError as error:
+        except _UNUSABLE as error:
             raise self._trouble(error) from None
 
     @contextmanager
@@ -355,7 +358,7 @@ class Ledger:
         try:
             with self._storage.transaction() as db:
                 yield db
-        except (sqlite3.Error, OSError) as error:
+        except _UNUSABLE as error:
             raise self._trouble(error) from None
 
     def close(self) -> None:
@@ -364,12 +367,17 @@ class Ledger:
 
     def _trouble(self, error: Exception) -> ConfigError:
         reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, UnicodeEncodeError):
+            reason = f"it keeps text, and {shown(error.object)} is none"
         return ConfigError(
             f"The ledger {self.path} can't be used: {reason}.",
             hint="Nothing is bought without it. Free the disk or the file, name another with "
             "--ledger FILE, or move a broken one away.",
         )
 
+
+# The last two: a name that is no text, a number that no file of SQLite's holds.
+_UNUSABLE = (sqlite3.Error, OSError, ValueError, OverflowError)
 
 #: What a run counts: its cost once known, else what was reserved for it.
 _BUZZ = "coalesce(cost, reserved)"

@@ -102,8 +102,6 @@ class Purse(Ledger):
     def finished(self, key: str, status: str, cost: int | None, reason: str | None) -> None:
         """See Ledger.finished."""
         self._settle(key, cost)
-        with self._gate:
-            self._counted.pop(key, None)  # its price stays in the total
         super().finished(key, status, cost, reason)
 
     def dropped(self, key: str, reason: str) -> bool:

@@ -1,17 +1,19 @@
 """One SQLite file behind one connection: short transactions, which threads and processes share.
 
 The connection stays open between transactions: closing the last one makes SQLite write its log back
-to the file, which costs more than the transaction. It is opened anew in a forked process, after an
-error, and where the file was replaced.
+to the file, which costs more than the transaction. It is opened anew after an error, after a fork,
+and where the file was replaced.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,12 +28,15 @@ def connected(path: Path, *, patience: float = PATIENCE) -> sqlite3.Connection:
     Raises sqlite3.Error and OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
     path.touch(mode=0o600)  # SQLite gives its other files the mode of this one
-    for name in ("", "-wal", "-shm"):
-        _closed_to_others(path.with_name(path.name + name))
     db = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
     try:
         _log_ahead(db, patience)
+        # Only now is it known for a database and not for a file that was named by mistake.
+        for name in ("", "-wal", "-shm"):
+            _closed_to_others(Path(os.path.realpath(path) + name))
     except BaseException:
         db.close()
         raise
@@ -64,6 +69,41 @@ def _log_ahead(db: sqlite3.Connection, patience: float) -> None:
             time.sleep(0.01)
 
 
+_STORAGES: weakref.WeakSet[Storage] = weakref.WeakSet()
+_LIST = threading.Lock()
+_RESTING: list[Storage] = []
+
+
+def _rest() -> None:
+    """Before a fork: close every file. A child inherits what SQLite notes about its locks, but not
+    the locks: it would write to a log that others take for nobody's and remove."""
+    _LIST.acquire()
+    for storage in list(_STORAGES):
+        if storage._turn.acquire(timeout=PATIENCE):
+            _RESTING.append(storage)
+            storage._drop()
+
+
+def _go_on() -> None:
+    """After a fork, in the parent."""
+    while _RESTING:
+        _RESTING.pop()._turn.release()
+    _LIST.release()
+
+
+def _begin_anew() -> None:
+    """After a fork, in the child: the threads that held these locks are not there any more."""
+    global _LIST
+    _RESTING.clear()
+    for storage in _STORAGES:
+        storage._turn = threading.Lock()
+    _LIST = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_rest, after_in_parent=_go_on, after_in_child=_begin_anew)
+
+
 class Storage:
     """A file and its migrations. Raises sqlite3.Error and OSError as they come."""
 
@@ -73,6 +113,8 @@ class Storage:
         # SQLite lets waiting threads starve each other; here they take turns.
         self._turn = threading.Lock()
         self._open: tuple[sqlite3.Connection, int, int] | None = None
+        with _LIST:
+            _STORAGES.add(self)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -136,6 +178,8 @@ def _migrate(db: sqlite3.Connection, migrations: Sequence[str]) -> None:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version > len(migrations):
             raise sqlite3.DatabaseError("it was written by a newer version")
+        if version == 0 and db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise sqlite3.DatabaseError("it holds something else")
         for statements in migrations[version:]:
             for statement in statements.split(";"):
                 if statement.strip():
@@ -143,5 +187,6 @@ def _migrate(db: sqlite3.Connection, migrations: Sequence[str]) -> None:
         db.execute(f"PRAGMA user_version = {len(migrations)}")
         db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):  # a full disk has rolled it back already
+            db.execute("ROLLBACK")
         raise

@@ -113,6 +113,11 @@ class Cost:
         kept = {c: n - self.refunded.get(c, 0) for c, n in self.paid.items()}
         return {c: n for c, n in kept.items() if n}
 
+    @property
+    def kept(self) -> int | None:
+        """What was kept in the end (Buzz); None where nothing tells it."""
+        return sum(self.by_currency.values()) if self.paid else self.total
+
     def as_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {"total": self.total}
         if self.paid:

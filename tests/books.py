@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from civitai_skill.sandbox import Sandbox
 RETRY = Retry(first=0.005, cap=0.02, tries=3)
 
 
-def run(key: str, *, identity: str = "r1:a", reserved: int = 3) -> Run:
+def run(key: str, *, identity: str = "r1:a", reserved: int = 3, **more: Any) -> Run:
     """A run that was not begun yet."""
-    return Run(key, identity, "python", b"{}", 1, reserved)
+    return replace(Run(key, identity, "python", b"{}", 1, reserved), **more)
 
 
 def charged(box: Sandbox) -> int:

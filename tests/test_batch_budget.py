@@ -56,6 +56,8 @@ def test_eight_processes_never_exceed_one_budget(clean_environment: Path) -> Non
     assert [child.returncode for child in children] == [0] * PROCESSES, told
     assert sum(int(out) for out, _ in told) == 10
     assert sum(a["charged"] for a in box.accounts()) == 10
+    ledger = Ledger(clean_environment / "sandbox-ledger.sqlite3")
+    assert ledger.used(Budget(10, 86400.0, "day")) == 10
 
 
 def test_threads_and_processes_of_one_ledger_take_turns(tmp_path: Path) -> None:

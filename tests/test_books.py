@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from civitai_skill.budget import Budget, read_budget
 from civitai_skill.errors import BudgetUsedUp, ConfigError, RequestInvalid
 from civitai_skill.history import since
 from civitai_skill.ledger import Ledger, Run
+from civitai_skill.purse import Purse
 from tests.books import run
 
 DAY = Budget(10, 86400.0, "day")
@@ -89,30 +91,159 @@ def test_a_time_beyond_all_calendars_is_refused(text: str) -> None:
         since(text)
 
 
-def test_a_process_that_is_killed_in_the_middle_leaves_the_budget_right(ledger: Ledger) -> None:
-    script = textwrap.dedent("""
-        import os, signal, sys
-        from pathlib import Path
-        from civitai_skill.budget import Budget
-        from civitai_skill.ledger import Ledger, Run
-        ledger = Ledger(Path(sys.argv[1]))
-        told = ledger._used
-        def killed(db, budget):
-            used = told(db, budget)
-            if sys.argv[2] == "before":
-                os.kill(os.getpid(), signal.SIGKILL)
-            return used
-        ledger._used = killed
-        run = Run("k", "k", "test", b"{}", 1, 6)
-        ledger.begin(run, again=True, budget=Budget(10, 86400.0, "day"))
-        os.kill(os.getpid(), signal.SIGKILL)
-    """)
-    for moment, used in (("before", 0), ("after", 6)):
-        done = subprocess.run([sys.executable, "-c", script, ledger.path, moment], check=False)
-        assert done.returncode == -signal.SIGKILL
-        assert ledger.used(DAY) == used
+# -- what is certain -------------------------------------------------------------------------------
+def test_a_submit_that_tells_no_price_leaves_what_was_known(ledger: Ledger) -> None:
+    ledger.begin(run("k", reserved=7), again=True, budget=None)
+    ledger.submitted("k", "w", 5)
+    ledger.submitted("k", "w", None)
+    assert (kept(ledger, "k").cost, ledger.used(DAY)) == (5, 5)
+
+
+def test_a_submit_after_all_counts_what_was_reserved(ledger: Ledger) -> None:
+    ledger.begin(run("k", reserved=7), again=True, budget=None)
+    assert ledger.dropped("k", "no connection")
+    ledger.submitted("k", "w", None)
+    assert (kept(ledger, "k").state, ledger.used(DAY), ledger.spend()[0]["buzz"]) == ("open", 7, 7)
+
+
+@pytest.mark.parametrize("kind", [Ledger, Purse])
+def test_what_was_dropped_meanwhile_is_counted_anew_before_it_is_sent(
+    tmp_path: Path, kind: type[Ledger]
+) -> None:
+    ledger = kind(tmp_path / "ledger.sqlite3")
+    ledger.begin(run("k", reserved=6), again=True, budget=DAY)
+    ledger.dropped("k", "refused")
+    ledger.begin(run("l", identity="l", reserved=5), again=True, budget=DAY)
+    with pytest.raises(BudgetUsedUp):
+        ledger.take_up("k", DAY)
+    assert (kept(ledger, "k").state, ledger.used(DAY)) == ("dropped", 5)
+
+    mine = ledger.take_up("k", Budget(11, 86400.0, "day"))
+    assert (mine.state, mine.cost, ledger.used(DAY)) == ("open", None, 11)
+    if isinstance(ledger, Purse):
+        assert ledger.spent == 11
+
+
+def test_what_another_call_of_this_process_took_up_is_not_dropped(ledger: Ledger) -> None:
+    ledger.begin(run("k", reserved=6), again=True, budget=None)
+    ledger.take_up("k")
+    assert not ledger.dropped("k", "the first call was refused")
+    assert (kept(ledger, "k").state, ledger.used(DAY)) == ("open", 6)
+
+
+def test_a_purchase_that_the_file_does_not_hold_is_refused_in_words(ledger: Ledger) -> None:
+    with pytest.raises(ConfigError, match="does not hold the purchase k") as caught:
+        ledger.take_up("k")
+    assert caught.value.spent == "no"
+
+
+def test_a_second_try_is_known_though_the_clock_was_set_back(tmp_path: Path) -> None:
+    now = [1_000_000.0]
+    ledger = Ledger(tmp_path / "ledger.sqlite3", clock=lambda: now[0])
+    for key in ("first", "second"):
+        ledger.begin(run(key), again=True, budget=None)
+        ledger.finished(key, "failed", 0, "why")
+        ledger.closed(key)
+        now[0] -= 3600
+    assert [r.key for r in ledger.failed()] == ["second"]
+
+
+def test_a_clock_that_was_set_back_frees_no_budget(tmp_path: Path) -> None:
+    now = [1_000_000.0]
+    ledger = Ledger(tmp_path / "ledger.sqlite3", clock=lambda: now[0])
+    ledger.begin(run("k", reserved=6), again=True, budget=DAY)
+    now[0] -= 10 * 86400
     with pytest.raises(BudgetUsedUp):
         ledger.begin(run("l", identity="l", reserved=5), again=True, budget=DAY)
+
+
+def test_a_budget_of_a_day_is_what_was_spent_since_1d(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 2, 0, 30, tzinfo=UTC)
+    path = tmp_path / "ledger.sqlite3"
+    for hours in (0, 1, 23, 25):
+        moment = (now - timedelta(hours=hours)).timestamp()
+        Ledger(path, lambda at=moment: at).begin(
+            run(f"k{hours}", identity=f"k{hours}"), again=True, budget=None
+        )
+    ledger = Ledger(path, clock=now.timestamp)
+    day = datetime.fromisoformat(since("1d", now) or "").timestamp()
+    assert ledger.spend(day) == [{"name": "all", "runs": 3, "buzz": 9}]
+    assert ledger.used(DAY) == 9
+    midnight = datetime.fromisoformat(since("2026-11-01") or "").timestamp()
+    by_day = {row["name"]: row["buzz"] for row in ledger.spend(midnight, "day")}
+    assert by_day == {"2026-11-01": 6, "2026-11-02": 3}
+
+
+def test_a_budget_that_is_used_up_says_how_to_raise_it(ledger: Ledger) -> None:
+    with pytest.raises(BudgetUsedUp) as caught:
+        ledger.begin(run("k", reserved=6), again=True, budget=read_budget("5/week"))
+    assert "CIVITAI_BUDGET" in caught.value.hint
+    assert caught.value.hint.endswith("civitai-skill budget set N --per week")
+
+
+# -- killed in the middle --------------------------------------------------------------------------
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from civitai_skill.budget import Budget
+from civitai_skill.ledger import Ledger, Run
+from civitai_skill.purse import Purse
+
+path, what, moment = sys.argv[1:]
+
+def die(statement):
+    if statement.startswith(moment):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+ledger = Ledger(Path(path))
+with ledger._storage.transaction() as db:
+    db.set_trace_callback(lambda statement: armed and die(statement))
+    armed = False
+armed = True
+budget = Budget(10, 86400.0, "day")
+if what == "begin":
+    ledger.begin(Run("k", "k", "test", b"{}", 1, 6), again=True, budget=budget)
+else:
+    ledger.take_up("k", budget)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed(ledger: Ledger, what: str, moment: str) -> None:
+    """Another process that is killed when it comes to a statement, or else right after."""
+    words = [sys.executable, "-c", _KILLED, str(ledger.path), what, moment]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("moment", "used"), [("SELECT", 0), ("INSERT", 0), ("COMMIT", 0), ("nothing", 6)]
+)
+def test_a_process_that_is_killed_in_begin_leaves_the_budget_right(
+    ledger: Ledger, moment: str, used: int
+) -> None:
+    ledger.setting("made")
+    killed(ledger, "begin", moment)
+    assert ledger.used(DAY) == used
+    assert [r.key for r in ledger.unfinished()] == ["k"] * bool(used)
+    if used:
+        with pytest.raises(BudgetUsedUp):
+            ledger.begin(run("l", identity="l", reserved=5), again=True, budget=DAY)
+    else:
+        assert ledger.begin(run("l", identity="l", reserved=10), again=True, budget=DAY).fresh
+
+
+@pytest.mark.parametrize(("moment", "used"), [("UPDATE", 0), ("COMMIT", 0), ("nothing", 6)])
+def test_a_process_that_is_killed_in_take_up_leaves_the_budget_right(
+    ledger: Ledger, moment: str, used: int
+) -> None:
+    old = Ledger(ledger.path, clock=lambda: time.time() - 2 * 86400)
+    old.begin(run("k", reserved=6), again=True, budget=None)
+    old.released("k")
+    killed(ledger, "take_up", moment)
+    assert ledger.used(DAY) == used
+    assert [r.key for r in ledger.unfinished()] == ["k"]
+    assert ledger.take_up("k", DAY).key == "k"
+    assert ledger.used(DAY) == 6
 
 
 # -- who lives -------------------------------------------------------------------------------------
@@ -160,6 +291,12 @@ def test_long_names_keep_what_tells_them_apart() -> None:
     found = {stem("{id}-{key}-{n}", {**facts, "key": f"k{i}", "n": 0}) for i in range(50)}
     assert len(found) == 50
     assert {len(name) for name in found} == {120}
+
+
+def test_a_long_name_ends_with_a_digest_that_many_machines_can_share() -> None:
+    facts = {"row": 1, "engine": "e", "variant": "v", "seed": 7, "batch": "b", "key": "k", "n": 0}
+    name = stem("{id}", {**facts, "id": "x" * 200})
+    assert len(name.rpartition("-")[2]) == 16, "in eight digits, 100,000 names would meet"
 
 
 def test_a_brace_that_is_meant_is_no_field() -> None:

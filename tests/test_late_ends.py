@@ -14,7 +14,7 @@ import pytest
 from civitai_skill import BadRequest, Civitai, OverBudget, RequestInvalid, StillRunning
 from civitai_skill.budget import Budget
 from civitai_skill.calls import get_image
-from civitai_skill.errors import BudgetUsedUp, WorkflowFailed
+from civitai_skill.errors import BudgetUsedUp, ConfigError, WorkflowFailed
 from civitai_skill.events import Submitting
 from civitai_skill.ledger import Ledger
 from civitai_skill.purse import Purse
@@ -65,6 +65,33 @@ def test_a_failure_that_is_learned_later_frees_the_budget(
         assert (row["status"], row["state"], row["cost"]) == ("failed", "closed", 0)
         assert buyer.ledger.used(DAY) == 0
         assert [r.key for r in buyer.ledger.failed()] == [row["key"]]
+
+
+def test_a_refund_that_comes_after_the_end_frees_the_budget(box: Sandbox, tmp_path: Path) -> None:
+    with client(box, tmp_path) as buyer:
+        workflow = buyer.submit("a fox [sandbox:failed]")
+        buyer.wait(workflow, timeout=5)
+        assert buyer.ledger is not None
+        (row,) = buyer.ledger.history()
+        buyer.ledger.finished(row["key"], "failed", 3, "it was not back yet")
+        assert buyer.ledger.used(DAY) == 3
+        buyer.get(workflow.id or "")
+        assert buyer.ledger.used(DAY) == 0
+
+
+def test_a_ledger_that_fails_after_the_purchase_does_not_hide_it(
+    box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*told: object) -> None:
+        raise ConfigError("The disk is full.")
+
+    with client(box, tmp_path) as buyer:
+        never_sent(buyer, tmp_path)
+        assert buyer.ledger is not None
+        (left,) = buyer.ledger.unfinished()
+        monkeypatch.setattr(buyer.ledger, "submitted", full)
+        assert buyer.settle(left.key).id
+    assert charged(box) == 3
 
 
 def test_a_cancel_frees_the_budget_and_the_request(box: Sandbox, tmp_path: Path) -> None:

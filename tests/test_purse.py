@@ -55,9 +55,17 @@ def test_the_real_price_replaces_what_was_reserved(purse: Purse) -> None:
     assert purse.spent == 5
     purse.finished("a", "failed", 0, "refunded")
     assert purse.spent == 0
+
+
+def test_what_comes_back_after_the_end_is_given_back_too(purse: Purse) -> None:
+    purse.begin(run("a", 8), again=True, budget=None)
+    purse.submitted("a", "w-1", 8)
+    purse.finished("a", "failed", 8, "no refund yet")
+    purse.finished("a", "failed", None, "no figure")
     purse.closed("a")
-    purse.finished("a", "failed", 3, None)
-    assert purse.spent == 0, "what is closed is settled"
+    assert purse.spent == 8
+    purse.finished("a", "failed", 0, "refunded")
+    assert purse.spent == 0
 
 
 def test_what_the_service_did_not_take_is_given_back(purse: Purse) -> None:

@@ -20,7 +20,10 @@ from civitai_skill.errors import OverBudget, RequestInvalid
 ray = pytest.importorskip("ray", reason="Ray is an extra of its own")
 pytest.importorskip("ray.data")
 
-from civitai_skill.adapters.ray import make_images  # noqa: E402
+import pyarrow  # noqa: E402
+
+from civitai_skill.adapters.ray import TEMPLATE, _made, make_images  # noqa: E402
+from civitai_skill.batch.results import Result  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 ROWS = 60
@@ -99,6 +102,43 @@ def test_bad_rows_and_a_whole_that_is_too_dear_are_refused_first(
     with pytest.raises(OverBudget):
         make_images(dear, out=str(tmp_path), name="dear", max_buzz=1, where=where)
     assert not (tmp_path / "home" / "sandbox.sqlite3").exists()
+
+
+def made(tmp_path: Path, rows: list[dict[str, Any]], **changes: Any) -> list[dict[str, Any]]:
+    """A block, made in this process."""
+    given = {"name": "block", "max_buzz": 100, "template": TEMPLATE, "settings": {}, **changes}
+    where = {"sandbox": True, "home": str(tmp_path / "home")}
+    table = pyarrow.Table.from_pylist(rows, schema=pyarrow.schema([("prompt", pyarrow.string())]))
+    found: list[dict[str, Any]] = _made(
+        table, out=f"file://{tmp_path}/out", where=where, **given
+    ).to_pylist()
+    return found
+
+
+def test_a_picture_is_brought_whatever_its_name(tmp_path: Path) -> None:
+    (row,) = made(tmp_path, [{"prompt": "a fox"}], template="results.{key}-{n}")
+    (picture,) = row["pictures"]
+    assert Path(picture.removeprefix("file://")).exists()
+
+
+def test_a_block_without_rows_has_no_results(tmp_path: Path) -> None:
+    assert made(tmp_path, []) == []
+
+
+def test_what_came_home_before_a_block_broke_off_is_brought(tmp_path: Path) -> None:
+    def broken(told: Any) -> None:
+        if isinstance(told, Result):
+            raise RuntimeError("broken off")
+
+    with pytest.raises((RuntimeError, ExceptionGroup)):
+        made(tmp_path, [{"prompt": "a fox"}], settings={"tell": broken})
+    assert len(list((tmp_path / "out").glob("*-0.*"))) == 2, "a picture and its note"
+
+
+def test_a_key_that_is_only_spelled_is_no_name(tmp_path: Path) -> None:
+    with pytest.raises(RequestInvalid) as refused:
+        make_images(None, out=str(tmp_path), name="x", template="{{key}}-{n}")
+    assert refused.value.field == "template"
 
 
 def test_a_key_does_not_travel_with_the_work(cluster: None, tmp_path: Path) -> None:

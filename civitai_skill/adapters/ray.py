@@ -24,6 +24,7 @@ from typing import Any
 
 from civitai_skill.batch.names import Names, fields_of
 from civitai_skill.batch.plan import planned
+from civitai_skill.batch.results import RESULTS, TABLE
 from civitai_skill.batch.rows import from_values
 from civitai_skill.batch.run import run_batch
 from civitai_skill.client import Civitai
@@ -40,6 +41,10 @@ TEMPLATE = "{key}-{n}"
 
 # Bad rows that the error spells out.
 _SPELLED = 200
+
+# What a row of results says as a result says it; its pictures and its reason come after.
+_COLUMNS = ("id", "key", "status", "workflow", "engine", "variant", "seed", "prompt", "cost",
+            "refunded")  # fmt: skip
 
 
 def make_images(
@@ -153,32 +158,27 @@ def _made(
 
     files, target = fsspec.core.url_to_fs(out)
     files.makedirs(target, exist_ok=True)
+    rows = _fields(table)
     with tempfile.TemporaryDirectory() as folder, Civitai(**where) as client:
-        report = run_batch(
-            _fields(table), client=client, out=folder, name=name, max_buzz=max_buzz,
-            template=template, purpose="ray", **settings,
-        )  # fmt: skip
-        for path in Path(folder).iterdir():
-            if not path.name.startswith("results."):
-                files.put_file(str(path), f"{target}/{path.name}")
+        try:
+            results = run_batch(
+                rows, client=client, out=folder, name=name, max_buzz=max_buzz,
+                template=template, purpose="ray", **settings,
+            ).results if rows else ()  # fmt: skip
+        finally:  # what came home before it broke off is paid for
+            for path in Path(folder).iterdir():
+                if path.name not in (RESULTS, TABLE):
+                    files.put_file(str(path), f"{target}/{path.name}")
     found = [
         {
-            "id": result.id,
-            "key": result.key,
-            "status": result.status,
-            "workflow": result.workflow,
-            "engine": result.engine,
-            "variant": result.variant,
-            "seed": result.seed,
-            "prompt": result.prompt,
-            "cost": result.cost,
-            "refunded": result.refunded,
+            **{column: getattr(result, column) for column in _COLUMNS},
             "pictures": [f"{out.rstrip('/')}/{picture.path}" for picture in result.pictures],
             "reason": result.reason or (result.error or {}).get("message"),
         }
-        for result in report.results
+        for result in results
     ]
     text, whole = pyarrow.string(), pyarrow.int64()
     kinds = {"seed": whole, "cost": whole, "refunded": whole, "pictures": pyarrow.list_(text)}
-    schema = pyarrow.schema([(column, kinds.get(column, text)) for column in found[0]])
+    names = (*_COLUMNS, "pictures", "reason")
+    schema = pyarrow.schema([(column, kinds.get(column, text)) for column in names])
     return pyarrow.Table.from_pylist(found, schema=schema)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import string
 from collections.abc import Mapping
 from typing import Any
 
-from civitai_skill.batch.keys import digest_of
 from civitai_skill.errors import Problem, RequestInvalid
 
 TEMPLATE = "{row}-{engine}-{seed}-{n}"
@@ -16,6 +16,7 @@ TEMPLATE = "{row}-{engine}-{seed}-{n}"
 FIELDS = ("row", "id", "engine", "variant", "seed", "n", "key", "batch")
 
 _LONGEST = 120
+_DIGEST = 16
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -50,8 +51,12 @@ def stem(template: str, facts: Mapping[str, Any]) -> str:
             parts.append(format(value, f"{spec}d") if wide else str(value))
     whole = "".join(parts)
     name = _UNSAFE.sub("_", whole).strip("._") or "picture"
-    # What tells two long names apart may stand at their end.
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 9]}-{digest_of(whole)}"
+    if len(name) <= _LONGEST:
+        return name
+    # What tells two long names apart may stand at their end. The digest is long enough for names
+    # that are given without knowing the others (see adapters/ray.py).
+    digest = hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()[:_DIGEST]
+    return f"{name[: _LONGEST - _DIGEST - 1]}-{digest}"
 
 
 def fields_of(template: str) -> set[str]:
