@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from civitai_skill import __version__, flows, generation, pricing, raw, resumption
 from civitai_skill.config import Secret, Settings
-from civitai_skill.delivery import Generation
+from civitai_skill.delivery import Generation, looked_at
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.events import Tell, silent
 from civitai_skill.exchange import Flow, Retry, Service
@@ -213,7 +213,9 @@ class BaseClient:
             workflow = yield from flows.get(service, workflow)
         workflow = yield from generation.seen(self.ledger, workflow)
         if not workflow.done:
-            raise flows.still_running(workflow, 0)
+            error = flows.still_running(workflow, 0)
+            error.result = looked_at(workflow)
+            raise error
         told = tell or silent
         return (
             yield from generation.fetched(service, self.ledger, workflow, out=Path(out), tell=told)

@@ -94,6 +94,19 @@ def test_a_release_whose_answer_is_lost_was_paid(
     assert f"civitai-skill get {held} --sandbox" in error["hint"]
 
 
+def test_pictures_that_can_not_be_saved_yet_are_no_success(
+    client: Civitai, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ident = client.submit("a fox [sandbox:stuck]", **SIZE).id or ""
+    assert main(["get", ident, "--sandbox"]) == 0
+    capsys.readouterr()
+    assert main(["get", ident, "--sandbox", "--out", "pics"]) == 6
+    out, err = capsys.readouterr()
+
+    assert f"civitai-skill get {ident} --wait --out pics --sandbox" in err
+    assert json.loads(out)["id"] == ident
+
+
 def test_a_folder_that_goes_while_the_picture_is_made_does_not_deny_the_purchase(
     client: Civitai, tmp_path: Path
 ) -> None:

@@ -93,7 +93,7 @@ def get(given: argparse.Namespace, output: Output) -> int:
         workflow = client.get(given.id)
         if given.wait and not workflow.done:
             workflow = client.wait(workflow, timeout=given.timeout, tell=tell)
-        if workflow.done and (given.wait or given.out):
+        if given.wait or given.out:
             result = client.download(workflow, given.out or ".", tell=tell)
         else:
             result = looked_at(workflow)
