@@ -178,7 +178,7 @@ def _picture(expected: Mapping[str, Any], file: Path, name: str) -> Iterator[str
     try:
         with Image.open(file) as picture:
             (width, height), kind = picture.size, picture.format
-    except OSError:
+    except (OSError, ValueError):
         yield f"result: {name} is not a picture on this disk"
         return
     if "size" in expected and [width, height] != expected["size"]:
@@ -219,7 +219,8 @@ def _facts(what: str, result: Mapping[str, Any]) -> list[str]:
 
 
 def _paths(result: Mapping[str, Any]) -> list[str]:
-    images = [image for image in result.get("images") or [] if isinstance(image, Mapping)]
+    told = result.get("images")
+    images = [i for i in told if isinstance(i, Mapping)] if isinstance(told, list) else []
     return [str(image["path"]) for image in images if image.get("path")]
 
 

@@ -321,3 +321,11 @@ def test_results_and_arguments_are_read_as_leniently_as_they_come(
     assert wrong_with(capsys, tmp_path, "sketch", *calls, result={"images": None}) == [
         "answer: does not tell the path (there is none)"
     ]
+
+
+@pytest.mark.parametrize("images", [5, True, 1.5, "x", [5], [{"path": "\ud800"}], [{"path": "\0"}]])
+def test_pictures_that_are_none_fail(
+    images: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    call = {"command": "civitai-skill generate x", "exit_code": 0}
+    assert wrong_with(capsys, tmp_path, "sketch", call, result={"images": images})
