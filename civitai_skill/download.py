@@ -161,7 +161,7 @@ def _checked(response: httpx.Response) -> Fetched:
 def ready_folder(out: Path) -> Path:
     """Make the output folder and try it, before anything is paid. Raises RequestInvalid."""
     try:
-        str(out.absolute()).encode()  # it is written down with the purchase
+        str(out.absolute()).encode()  # the ledger keeps it, and answers name it
         out.mkdir(parents=True, exist_ok=True)
         with written(out, b""):
             pass
