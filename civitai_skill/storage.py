@@ -123,6 +123,7 @@ class Storage:
             db = self._connection()
             try:
                 db.execute("BEGIN IMMEDIATE")
+                _check(db, self._migrations)  # a newer program may have come since it was opened
                 yield db
                 db.execute("COMMIT")
             except BaseException:
@@ -171,13 +172,19 @@ class Storage:
         self._drop()
 
 
+def _check(db: sqlite3.Connection, migrations: Sequence[str]) -> int:
+    """The version of a file. Raises sqlite3.Error for one of a newer program's."""
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(migrations):
+        raise sqlite3.DatabaseError("it was written by a newer version")
+    return version
+
+
 def _migrate(db: sqlite3.Connection, migrations: Sequence[str]) -> None:
     """Apply what is missing, once, whichever process comes first."""
     db.execute("BEGIN IMMEDIATE")
     try:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version > len(migrations):
-            raise sqlite3.DatabaseError("it was written by a newer version")
+        version = _check(db, migrations)
         if version == 0 and db.execute("SELECT 1 FROM sqlite_master").fetchone():
             raise sqlite3.DatabaseError("it holds something else")
         for statements in migrations[version:]:

@@ -95,6 +95,8 @@ def test_a_newer_ledger_is_not_touched(ledger: Ledger) -> None:
 
     with pytest.raises(ConfigError, match="newer version"):
         Ledger(ledger.path).history()
+    with pytest.raises(ConfigError, match="newer version"):
+        ledger.begin(run("l"), again=True, budget=None)
 
 
 def test_without_a_ledger_nothing_is_written(box: Sandbox, tmp_path: Path) -> None:

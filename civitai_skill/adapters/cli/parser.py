@@ -22,6 +22,8 @@ EXIT_CODES = """exit codes:
   8 done, but its answer could not be written
   130 interrupted (the workflow goes on, its Buzz is committed)"""
 
+_SINCE = "7d, 12h, 30m or 2w back from now, or an ISO date (UTC)"
+
 
 class _Parser(argparse.ArgumentParser):
     """argparse, with its complaints turned into our errors."""
@@ -182,7 +184,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     find.add_argument("--tag", action="append", default=[], help="only with this tag; repeatable")
     find.add_argument("--take", type=values.count, default=20, metavar="N", help="rows (20)")
     find.add_argument("--cursor", help="where the last page ended (its `next`)")
-    find.add_argument("--since", help="7d, 12h, 30m, or an ISO date")
+    find.add_argument("--since", help=_SINCE)
 
     stop = command(
         "cancel",
@@ -213,7 +215,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "list what was bought from this machine, from the ledger",
         "  civitai-skill history\n  civitai-skill history --since 7d --json",
     )
-    past.add_argument("--since", help="7d, 12h, 30m, or an ISO date")
+    past.add_argument("--since", help=_SINCE)
     past.add_argument("--take", type=values.count, default=50, metavar="N", help="rows (50)")
 
     money = command(
@@ -222,7 +224,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "sum what was spent from this machine, from the ledger",
         "  civitai-skill spend --since 7d --by engine",
     )
-    money.add_argument("--since", help="7d, 12h, 30m, or an ISO date")
+    money.add_argument("--since", help=_SINCE)
     money.add_argument("--by", choices=("engine", "day"), help="a row for each engine or day (UTC)")
 
     cap = command(
