@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
 from collections.abc import Callable
@@ -14,6 +15,9 @@ import httpx
 from civitai_skill.exchange import Flow, TooLarge, Work
 
 T = TypeVar("T")
+
+#: The extension of a request under which its clock stands, with `hold` and `go`.
+CLOCK = "civitai_clock"
 
 
 def drive(flow: Flow[T], http: httpx.Client, sleep: Callable[[float], None] = time.sleep) -> T:
@@ -81,9 +85,22 @@ class _Body:
         self._limit: int = request.extensions.get("limit", 64 * 1024 * 1024)
         self.seconds: float = request.extensions.get("seconds", 300.0)
         self._until = time.monotonic() + self.seconds
+        self.scope: anyio.CancelScope | None = None
         self._parts: list[bytes] = []
         self._size = 0
         self._unpack: Any = None
+
+    def hold(self) -> None:
+        """Stop the clock: a request that waits for its turn is not late."""
+        self._until = math.inf
+        if self.scope is not None:
+            self.scope.deadline = math.inf
+
+    def go(self) -> None:
+        """Start it again: from now on the answer may take all its seconds."""
+        self._until = time.monotonic() + self.seconds
+        if self.scope is not None:
+            self.scope.deadline = anyio.current_time() + self.seconds
 
     def begin(self, head: httpx.Response) -> None:
         """Find out how it is packed. Nothing was asked for but `identity`."""
@@ -153,7 +170,8 @@ def _sent(http: httpx.Client, request: httpx.Request) -> httpx.Response:
 async def _asent(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
     body = _Body(request)
     try:
-        with anyio.fail_after(body.seconds):
+        with anyio.fail_after(body.seconds) as body.scope:
+            request.extensions[CLOCK] = body
             head = await http.send(request, stream=True, follow_redirects=False)
             try:
                 body.begin(head)

@@ -13,6 +13,18 @@ from civitai_skill.workflow import Progress, Workflow
 
 
 @dataclass(frozen=True)
+class Quoted:
+    """Told before a body is paid for that stands already: the service's price, and the limit
+    (Buzz)."""
+
+    price: int
+    limit: int
+
+    def __str__(self) -> str:
+        return f"{self.price} Buzz, says the service (limit {self.limit})"
+
+
+@dataclass(frozen=True)
 class Submitting:
     """Told right before the submit leaves, with its idempotency key."""
 
@@ -39,7 +51,7 @@ class Resumed:
         return f"Going on with an earlier purchase ({what}); nothing is bought anew."
 
 
-Event = Priced | Submitting | Submitted | Resumed | Progress | Picture
+Event = Priced | Quoted | Submitting | Submitted | Resumed | Progress | Picture
 Tell = Callable[[Event], None]
 
 

@@ -7,6 +7,7 @@ left behind from one that somebody is writing now.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from civitai_skill import alive
 
 _SUFFIX = ".part"
+_OURS = re.compile(r"\.[0-9a-f]{12}\.part")
 
 #: Seconds; between being made and being locked, a file of the living looks like one of the dead.
 _YOUNG = 1.0
@@ -52,6 +54,8 @@ def replaced(path: Path, data: bytes) -> None:
 def sweep(folder: Path) -> None:
     """Remove the temporary files that killed runs left."""
     for path in folder.glob(f".*{_SUFFIX}"):
+        if not _OURS.fullmatch(path.name):
+            continue
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _YOUNG and not alive.lives_at(path):
                 path.unlink()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from civitai_skill.request import ImageRequest
 from civitai_skill.sources import Source
 
 TAG = "r2"
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 def identity_of(
@@ -68,7 +71,7 @@ def attempt_of(key: str) -> int:
 
 def _parted(key: str) -> tuple[str, int]:
     stem, mark, number = key.rpartition("-a")
-    return (stem, int(number)) if mark and number.isdigit() else (key, 1)
+    return (stem, int(number)) if mark and _NUMBER.fullmatch(number) else (key, 1)
 
 
 def hashed(value: object) -> str:

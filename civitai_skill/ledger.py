@@ -271,7 +271,8 @@ class Ledger:
             rows = db.execute(
                 "SELECT * FROM runs r WHERE state = 'closed' AND status IN ('failed', 'expired')"
                 " AND created >= ? AND NOT EXISTS (SELECT 1 FROM runs later WHERE"
-                " later.identity = r.identity AND later.rowid > r.rowid) ORDER BY created",
+                " later.identity = r.identity AND later.rowid > r.rowid"
+                " AND later.state != 'dropped') ORDER BY created",
                 (self._clock() - JOINABLE,),
             ).fetchall()
         return [_run(row) for row in rows]

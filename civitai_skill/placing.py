@@ -73,10 +73,17 @@ def place(
             beside = provenance.beside(path)
             if not provenance.may_write(beside, note["key"], n):
                 continue
-            if _linked(part, path) or path.read_bytes() == fetched.data:
+            if _linked(part, path) or _is_same(path, fetched.data):
                 provenance.keep(beside, text)
                 return path
     raise FileExistsError(f"every name like {wanted} is taken")
+
+
+def _is_same(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except IsADirectoryError:
+        return False
 
 
 def _linked(part: Path, path: Path) -> bool:

@@ -19,6 +19,7 @@ from civitai_skill.budget import Budget
 from civitai_skill.engines.plan import Plan, with_seed
 from civitai_skill.errors import (
     ApiError,
+    CivitaiError,
     ConfigError,
     NotFound,
     OverBudget,
@@ -235,20 +236,36 @@ def taken_up(service: Service, order: Order, run: Run) -> Flow[tuple[Workflow, R
     Raises NotFound where the service does not know it any more, RequestInvalid where it would have
     to be sent again for another account: that would be a second purchase.
     """
+    mine = yield from _mine(order, run)
+    ledger = order.ledger
+    workflow = yield from held(ledger, mine, _looked_or_sent(service, order, mine))
+    return workflow, mine
+
+
+def _mine(order: Order, run: Run) -> Flow[Run]:
+    """The run as this process's own. A refusal says what is known of the purchase itself."""
     assert order.ledger is not None, "only a ledger has runs to take up"
+    try:
+        _check_open(order, run)
+        mine: Run = yield Work(partial(order.ledger.take_up, run.key, order.budget))
+    except CivitaiError as error:
+        if error.spent == "no":
+            error.spent = "unknown" if run.workflow is None else "yes"
+        raise
+    return mine
+
+
+def _check_open(order: Order, run: Run) -> None:
     if run.workflow is None:
         check_account(order.account, run)
         if run.reserved > order.limit:
             raise OverBudget(
                 f"Going on with this purchase costs about {run.reserved} Buzz; the limit is "
-                f"{order.limit}. Nothing was sent to be made.",
+                f"{order.limit}. Nothing was sent now.",
                 price=run.reserved,
                 limit=order.limit,
                 hint=f"Allow more: max_buzz={run.reserved} (--max-buzz {run.reserved}).",
             )
-    mine: Run = yield Work(partial(order.ledger.take_up, run.key, order.budget))
-    workflow = yield from held(order.ledger, mine, _looked_or_sent(service, order, mine))
-    return workflow, mine
 
 
 def check_account(account: str, run: Run) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from civitai_skill import flows, pricing
 from civitai_skill.engines.identify import identify
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.events import Quoted
 from civitai_skill.exchange import Flow, Service, Work
 from civitai_skill.identity import first_attempt, hashed
 from civitai_skill.ledger import Run
@@ -50,6 +51,7 @@ def bought_body(
         if earlier is not None:
             return (yield from gone_on(service, order, earlier, None))
     price = pricing.payable((yield from flows.estimate(service, own)), order.limit)
+    order.tell(Quoted(price, order.limit))
     key = key or flows.fresh_key()
     drawn = Workflow.read(own)
     engine, variant = identify(drawn.input)

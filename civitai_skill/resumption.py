@@ -9,14 +9,18 @@ from pathlib import Path
 
 from civitai_skill import download, flows
 from civitai_skill.delivery import Generation
-from civitai_skill.errors import OverBudget, Problem, RequestInvalid
-from civitai_skill.events import Resumed
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.events import Quoted, Resumed, Submitted
 from civitai_skill.exchange import Flow, Service, Work
 from civitai_skill.generation import finished
 from civitai_skill.identity import next_attempt
 from civitai_skill.ledger import Run
+from civitai_skill.pricing import payable
 from civitai_skill.purchase import Bought, Order, check_account, sent, taken_up
 from civitai_skill.workflow import is_moderation
+
+#: Ends that a wanted second try may follow.
+_TRIED_AGAIN = frozenset({"failed", "expired", "gone"})
 
 
 def resumed(
@@ -45,17 +49,18 @@ def _once_more(
     if is_moderation(run.reason or ""):
         why = f"moderation stopped it ({run.reason}), and a prompt like that is never sent twice"
         raise RequestInvalid(Problem("prompt", None, "another prompt", None, why))
-    if run.reserved > order.limit:
-        raise OverBudget(
-            f"A second try costs about {run.reserved} Buzz; the limit is {order.limit}.",
-            price=run.reserved,
-            limit=order.limit,
-            hint=f"Allow more with --max-buzz {run.reserved}.",
-        )
+    if run.status not in _TRIED_AGAIN:
+        accepted = "an open run, or one that failed or expired"
+        raise RequestInvalid(Problem("run", run.key, accepted, None, f"it {run.status}"))
+    body = json.loads(run.body)
+    # What it cost then may be another price now.
+    price = payable((yield from flows.estimate(service, body)), order.limit)
+    order.tell(Quoted(price, order.limit))
     key = next_attempt(run.key)
-    body = flows.encoded({**json.loads(run.body), "externalId": key})
-    second = replace(run, key=key, body=body, out=str(out.absolute()))
+    content = flows.encoded({**body, "externalId": key})
+    second = replace(run, key=key, body=content, out=str(out.absolute()), reserved=price)
     yield Work(partial(order.ledger.begin, second, again=True, budget=order.budget))
     workflow = yield from sent(service, order, second)
+    order.tell(Submitted(workflow, None))
     purchase = Bought(workflow, None, second)
     return (yield from finished(service, order, purchase, out=out, timeout=timeout))

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill.batch.names import Names, fields_of
-from civitai_skill.batch.plan import planned
+from civitai_skill.batch.plan import Row, planned
 from civitai_skill.batch.results import RESULTS, TABLE
 from civitai_skill.batch.rows import from_values
 from civitai_skill.batch.run import run_batch
@@ -38,6 +38,12 @@ BLOCK = 50
 
 #: Names that are the same on every machine, without knowing the other rows.
 TEMPLATE = "{key}-{n}"
+
+# Settings of run_batch that mean something to each block by itself.
+_PASSED_ON = frozenset(
+    {"tags", "metadata", "allow_mature_content", "currencies", "priority", "concurrency",
+     "in_flight", "timeout", "retry_failed", "sources"}
+)  # fmt: skip
 
 # Bad rows that the error spells out.
 _SPELLED = 200
@@ -62,8 +68,9 @@ def make_images(
     """Map a Dataset of rows (fields of an ImageRequest, and an `id`) to a Dataset of results.
 
     Pictures and their notes go to `out`, any path that fsspec knows. `where` holds the workers'
-    Civitai settings (base_url, home, sandbox); `settings` are those of run_batch. All rows are
-    checked and priced first. Raises RequestInvalid, OverBudget, and ConfigError without the extra.
+    Civitai settings (base_url, home, sandbox); `settings` are those of run_batch that a block can
+    follow by itself. All rows are checked and priced first. Raises RequestInvalid, OverBudget, and
+    ConfigError without the extra.
     """
     try:
         import ray.data  # noqa: F401
@@ -82,11 +89,13 @@ def make_images(
         why = "a key does not travel with the work"
         accepted = "CIVITAI_API_KEY in the workers' environment"
         raise RequestInvalid(Problem("where.key", "***", accepted, None, why))
+    odd = sorted(set(settings) - _PASSED_ON)
+    if odd:
+        why = "a batch on Ray has no such setting"
+        raise RequestInvalid(Problem(odd[0], None, ", ".join(sorted(_PASSED_ON)), None, why))
     limit = Settings.load(**place).max_buzz if max_buzz is None else max_buzz
     _check(rows, name, limit, block, workers)
-    made = partial(
-        _made, out=out, name=name, max_buzz=limit, template=template, where=place, settings=settings
-    )
+    made = partial(_made, out=out, name=name, template=template, where=place, settings=settings)
     return rows.map_batches(
         made, batch_size=block, batch_format="pyarrow", concurrency=workers, max_retries=-1
     )
@@ -119,6 +128,11 @@ def _fields(table: Any) -> list[dict[str, Any]]:
     ]
 
 
+def _planned(fields: Mapping[str, Any], name: str) -> Row:
+    (row,) = planned(from_values([fields]), name, Terms(), TEMPLATE, EVERY_SOURCE)
+    return row
+
+
 def _looked_at(table: Any, *, name: str) -> Any:
     import pyarrow
 
@@ -126,7 +140,7 @@ def _looked_at(table: Any, *, name: str) -> Any:
     price = 0
     for fields in _fields(table):
         try:
-            (row,) = planned(from_values([fields]), name, Terms(), TEMPLATE, EVERY_SOURCE)
+            row = _planned(fields, name)
             if row.price is None:
                 why = f"the price of {row.engine} {row.variant} is not documented"
                 accepted = "an engine whose price is; use run_batch for the others, which asks"
@@ -147,7 +161,6 @@ def _made(
     *,
     out: str,
     name: str,
-    max_buzz: int,
     template: str,
     where: dict[str, Any],
     settings: dict[str, Any],
@@ -159,10 +172,12 @@ def _made(
     files, target = fsspec.core.url_to_fs(out)
     files.makedirs(target, exist_ok=True)
     rows = _fields(table)
+    # The whole was held against the limit; each block to its part of it.
+    most = sum(_planned(fields, name).price or 0 for fields in rows)
     with tempfile.TemporaryDirectory() as folder, Civitai(**where) as client:
         try:
             results = run_batch(
-                rows, client=client, out=folder, name=name, max_buzz=max_buzz,
+                rows, client=client, out=folder, name=name, max_buzz=most,
                 template=template, purpose="ray", **settings,
             ).results if rows else ()  # fmt: skip
         finally:  # what came home before it broke off is paid for

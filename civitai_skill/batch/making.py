@@ -148,7 +148,7 @@ class Making:
             mine = await self.worker.take_up(state.run)
             return Bought(_as_workflow(mine), None, mine, resumed=True)
         if self._stopped is not None:
-            raise self._stopped
+            raise Held(f"not sent: the batch was stopped: {self._stopped.message}")
         limit = self.allowance if row.price is None else row.price
         terms = replace(self.terms, external_id=state.key)
         order = replace(self.order, request=row.request, terms=terms, limit=limit,
@@ -194,16 +194,13 @@ class Making:
         purchase: Bought | None,
         reason: str | None,
     ) -> Result:
-        sent = purchase is not None
+        sent = purchase is not None or state.bought
         if sent and error.spent == "no" and not isinstance(error, WorkflowFailed):
             error.spent = "yes"
-        not_begun = error is self._stopped and not sent
         if _stops(error):
             self._stop(error)
         status = _status(error, moderated=reason is not None, sent=sent)
-        if not_begun:
-            status = _untouched(state)
-        elif sent and isinstance(error, NotFound) and _is_old(state.run):
+        if sent and isinstance(error, NotFound) and _is_old(state.run):
             status = "gone"
             with suppress(ConfigError):
                 await self.worker.gone(state.key)

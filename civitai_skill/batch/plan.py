@@ -173,9 +173,10 @@ class _Sources:
 
 
 def priced(row: Row, quotes: dict[str, int | None]) -> Row:
-    """The row with the service's price, where it told one."""
+    """The row with the service's price, where it told a higher one than is documented: buying
+    holds both against the limit."""
     price = quotes.get(row.shape)
-    return row if price is None else replace(row, price=price)
+    return row if price is None else replace(row, price=max(price, row.price or 0))
 
 
 def shapes(rows: Iterable[Row]) -> Iterator[Row]:

@@ -45,6 +45,7 @@ from civitai_skill.errors import (
 )
 from civitai_skill.ledger import Ledger
 from civitai_skill.options import Call
+from civitai_skill.request import nearest_name
 from civitai_skill.sources import EVERY_SOURCE, SourcePolicy
 
 #: Rows under way at once.
@@ -182,6 +183,16 @@ class _Batch:
 
     def __post_init__(self) -> None:
         given = self.settings
+        known = list(Settings.__annotations__)
+        for odd in given:
+            if odd not in known:
+                near = nearest_name(odd, known)
+                raise RequestInvalid(
+                    Problem(odd, None, ", ".join(known), near, "there is no such setting")
+                )
+        self.timeout = given.get("timeout", TIMEOUT)
+        if not self.timeout >= 0:
+            raise RequestInvalid(Problem("timeout", self.timeout, "seconds, 0 or more"))
         self.name = given.get("name", "batch")
         if not 1 <= len(self.name) <= 100 or not self.name.isprintable():
             raise RequestInvalid(Problem("name", self.name, "1 to 100 printable characters"))
@@ -306,7 +317,6 @@ class _Batch:
         self, worker: Worker, call: Call, found: Sequence[Row], stand: Sequence[State],
         told: Planned, limit: int,
     ) -> Report:  # fmt: skip
-        given = self.settings
         order = await anyio.to_thread.run_sync(partial(worker.rules, call))
         making = Making(
             worker=worker,
@@ -316,7 +326,7 @@ class _Batch:
             # The keys alone say what is the same: a batch goes on after the account's key changed.
             order=replace(order, unpriced=self.unpriced, apart=False),
             terms=call.terms,
-            timeout=given.get("timeout", TIMEOUT),
+            timeout=self.timeout,
             allowance=(limit - told.price) // max(1, told.unpriced),
             tell=self.tell,
             total=len(found),
@@ -382,7 +392,8 @@ def _let_go(ledger: Ledger | None, ended: Sequence[Result]) -> None:
 def _unended(row: Row, state: State, making: Making) -> Result:
     """A row that had not ended when the run was interrupted."""
     workflow = making.under_way.get(row.number)
-    status = "unsent" if state.run is None and workflow is None else "unfinished"
+    begun = state.run is not None or row.number in making.under_way
+    status = "unfinished" if begun else "unsent"
     return result_of(row, state.key, status, reason="interrupted",
                      workflow=None if workflow is None else workflow.id,
                      cost=None if workflow is None else workflow.cost.total)  # fmt: skip

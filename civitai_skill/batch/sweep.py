@@ -39,6 +39,7 @@ def swept(
     """
     wanted = _placeholders(prompt)
     _check(wanted, sets, mode, count, seeds)
+    _check_once(sets, fields, seeds)
     rows = []
     for values in _combinations(sets, mode, count):
         named = dict(zip(sets, values, strict=True))
@@ -112,6 +113,17 @@ def _check(
         problems.append(Problem("seeds", seeds, f"1 to {MOST}"))
     if problems:
         raise RequestInvalid(*problems)
+
+
+def _check_once(sets: Mapping[str, Any], fields: Mapping[str, Any], seeds: int) -> None:
+    """Raises RequestInvalid for what is said twice: one of the two would be dropped."""
+    for name in sets:
+        if name == "prompt" or name in fields:
+            accepted = "one of the two" if name in fields else "{names} in the prompt to fill in"
+            raise RequestInvalid(Problem(f"set {name}", None, accepted, None, "is said already"))
+    if seeds > 1 and (fields.get("seed") is not None or "seed" in sets):
+        why = "a seed is said, so that all of them would be the same picture"
+        raise RequestInvalid(Problem("seeds", seeds, "1 where a seed is said", 1, why))
 
 
 def _combinations(

@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import httpx
 
+from civitai_skill.drivers import CLOCK
 from civitai_skill.exchange import RETRIED
 from civitai_skill.replies import retry_after
 
@@ -96,7 +97,12 @@ class PacedClient(httpx.AsyncClient):
     async def send(self, request: httpx.Request, **given: Any) -> httpx.Response:
         if request.method == "GET" and request.url.params.get("wait", "0") != "0":
             return await super().send(request, **given)
+        clock = request.extensions.get(CLOCK)
+        if clock is not None:
+            clock.hold()
         async with self.tempo.turn():
+            if clock is not None:
+                clock.go()
             began = time.monotonic()
             try:
                 response = await super().send(request, **given)

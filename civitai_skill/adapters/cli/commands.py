@@ -254,7 +254,7 @@ def terms_of(given: argparse.Namespace, *, filed: bool = True) -> dict[str, Any]
 
 def teller(output: Output) -> Any:
     from civitai_skill.delivery import Picture
-    from civitai_skill.events import Resumed, Submitted, Submitting
+    from civitai_skill.events import Quoted, Resumed, Submitted, Submitting
     from civitai_skill.pricing import Priced
 
     def tell(event: Any) -> None:
@@ -262,6 +262,8 @@ def teller(output: Output) -> Any:
             output.say(f"Price: {event}")
             for warning in event.plan.warnings:
                 output.say(f"Warning: {warning}")
+        elif isinstance(event, Quoted):
+            output.say(f"Price: {event}")
         elif isinstance(event, Submitting):
             output.key, output.workflow_id = event.key, None
         elif isinstance(event, Submitted):

@@ -81,7 +81,7 @@ def _run(given: argparse.Namespace, output: Output, make: Any) -> int:
             report = make(settings)
         except KeyboardInterrupt:
             show.stop()
-            return _interrupted(output, show)
+            return _interrupted(output, show, given.dry_run)
     data = report.as_dict()
     if given.dry_run:
         data = {"dry_run": True, **report.plan.as_dict()}
@@ -118,15 +118,17 @@ def _exit_code(report: Any) -> int:
     return int((bad.error or {}).get("exit_code", WorkflowFailed.exit_code))
 
 
-def _interrupted(output: Output, show: _Show) -> int:
+def _interrupted(output: Output, show: _Show, dry: bool) -> int:
     stands = f" ({show.last})" if show.last is not None else ""
     text = (
-        f"Interrupted{stands}. What was submitted goes on and its Buzz is committed. "
+        "Interrupted; a dry run buys nothing."
+        if dry
+        else f"Interrupted{stands}. What was submitted goes on and its Buzz is committed. "
         "The same command again goes on from here; nothing is bought twice."
     )
     output.warn(text)
     if output.json:
-        error = {"code": "interrupted", "message": text, "spent": "unknown"}
+        error = {"code": "interrupted", "message": text, "spent": "no" if dry else "unknown"}
         output.answer({"error": error}, "")
     return _INTERRUPTED
 
