@@ -189,6 +189,11 @@ class BaseClient:
         order = self._order(Call(request, given))
         return would_go_on(order, None if out is None else Path(out))
 
+    def _open_body_run(
+        self, body: Mapping[str, Any], out: Folder | None, given: Rules
+    ) -> Flow[Run | None]:
+        return raw.would_go_on(self._ruled(given), body, None if out is None else Path(out))
+
     def _get(self, workflow_id: str, wait: float) -> Flow[Workflow]:
         look = flows.get(self._service, workflow_id, wait=min(wait, LONGEST_WAIT))
         return (yield from generation.seen(self.ledger, (yield from look)))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.request import nearest_name
 from civitai_skill.sources import SourcePolicy
 
 #: Step types of the published document.
@@ -22,6 +23,20 @@ STEPS = (
     "promptEnhancement",
 )
 
+#: Fields of a template (schema WorkflowTemplate) that are taken, and why each may be. `ephemeral`
+#: is refused wherever a body is bought (raw.py). A field that is not here may be one that is
+#: spelled another way, which the service would read and nothing here has judged.
+FIELDS = (
+    "steps",  # judged one by one
+    "externalId",  # the purchase's name
+    "metadata", "tags", "nsfwLevel", "experimental",  # words about it
+    "arguments",  # values for steps; addresses among them are looked at like all
+    "tips",  # a share of the price, and part of the total that is asked for
+    "currencies",  # who pays; the total is the same
+    "allowMatureContent",  # what may come, and so who pays, once and at the start
+    "upgradeMode",  # not "automatic", see below
+    "callbacks",  # hear what the caller may look up himself, at addresses that are looked at
+)  # fmt: skip
 
 #: Fields that hold words, where an address is nothing but words too.
 _WORDS = frozenset({"prompt", "negativePrompt", "metadata", "tags"})
@@ -38,11 +53,13 @@ def taken(body: Any, policy: SourcePolicy) -> dict[str, Any]:
         accepted = 'a workflow template: {"steps": [{"$type": "imageGen", "input": {...}}], ...}'
         raise RequestInvalid(Problem("body", body, accepted))
     problems = [problem for i, step in enumerate(steps) for problem in _refused(i, step)]
-    # The service would forget its end at once, and with it what was paid for (schema
-    # WorkflowTemplate). The other fields leave it findable, and its price tells all they cost.
-    if body.get("ephemeral"):
-        why = "the service would not keep what is paid for"
-        problems.append(Problem("ephemeral", body["ephemeral"], "false, or left out", None, why))
+    problems += _unknown(body)
+    if body.get("upgradeMode") not in (None, "manual"):
+        # What is mature would be paid for again, in yellow Buzz, with no price told before.
+        why = "what is held back is released only when its owner asks for it"
+        problems.append(
+            Problem("upgradeMode", body["upgradeMode"], "manual, or left out", None, why)
+        )
     if problems:
         raise RequestInvalid(*problems[:_MOST_PROBLEMS])
     for place, address in _addresses(body):
@@ -51,6 +68,17 @@ def taken(body: Any, policy: SourcePolicy) -> dict[str, Any]:
 
 
 _MOST_PROBLEMS = 5
+
+
+def _unknown(body: Mapping[str, Any]) -> list[Problem]:
+    known, why = list(FIELDS), "a template has no such field"
+    names = [name for name in body if name not in (*FIELDS, "ephemeral")]
+    return [
+        Problem(
+            str(name)[:100], None, "one of " + ", ".join(known), nearest_name(str(name), known), why
+        )
+        for name in names
+    ]
 
 
 def _refused(i: int, step: Any) -> list[Problem]:

@@ -124,6 +124,12 @@ class Civitai(BaseClient):
         """
         return drive(self._open_run(request, out, given), self._http)
 
+    def open_body_run(
+        self, body: Mapping[str, Any], *, out: Folder | None = None, **given: Unpack[Rules]
+    ) -> Run | None:
+        """Do with a workflow body what `open_run` does with a request."""
+        return drive(self._open_body_run(body, out, given), self._http)
+
     def get(self, workflow_id: str, *, wait: float = 0.0) -> Workflow:
         """Read a workflow; with `wait` (seconds, at most 90) the service may hold the answer."""
         return drive(self._get(workflow_id, wait), self._http)
@@ -268,6 +274,12 @@ class AsyncCivitai(BaseClient):
     ) -> Run | None:
         """See Civitai.open_run."""
         return await adrive(self._open_run(request, out, given), self._http)
+
+    async def open_body_run(
+        self, body: Mapping[str, Any], *, out: Folder | None = None, **given: Unpack[Rules]
+    ) -> Run | None:
+        """See Civitai.open_body_run."""
+        return await adrive(self._open_body_run(body, out, given), self._http)
 
     async def get(self, workflow_id: str, *, wait: float = 0.0) -> Workflow:
         """See Civitai.get."""

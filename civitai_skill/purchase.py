@@ -96,11 +96,9 @@ def bought(service: Service, order: Order, out: Path | None = None) -> Flow[Boug
     Raises StillRunning when another call is making the same right now.
     """
     decided, opened, identity = yield from _identified(order, out)
-    ledger = order.ledger
-    if ledger is not None:
-        earlier = yield Work(partial(earlier_run, ledger, order, identity))
-        if earlier is not None:
-            return (yield from gone_on(service, order, earlier, decided))
+    earlier = yield from earlier_run(order, identity)
+    if earlier is not None:
+        return (yield from gone_on(service, order, earlier, decided))
     decided = yield from placed(service, decided, opened)
     price = yield from guarded(
         service, decided, order.terms, order.limit, order.tell, order.request, order.unpriced
@@ -139,10 +137,7 @@ def would_go_on(order: Order, out: Path | None = None) -> Flow[Run | None]:
     Raises StillRunning when another call is making the same right now.
     """
     _, _, identity = yield from _identified(order, out)
-    if order.ledger is None:
-        return None
-    run: Run | None = yield Work(partial(earlier_run, order.ledger, order, identity))
-    return run
+    return (yield from earlier_run(order, identity))
 
 
 def label_of(order: Order, plan: Plan) -> Label | None:
@@ -167,8 +162,15 @@ def _once(service: Service, order: Order, run: Run, decided: Plan | None) -> Flo
     return Bought(workflow, decided, run)
 
 
-def earlier_run(ledger: Ledger, order: Order, identity: str) -> Run | None:
+def earlier_run(order: Order, identity: str) -> Flow[Run | None]:
     """The run to go on with, looked for before anything is asked of the service."""
+    if order.ledger is None:
+        return None
+    found: Run | None = yield Work(partial(_earlier_run, order.ledger, order, identity))
+    return found
+
+
+def _earlier_run(ledger: Ledger, order: Order, identity: str) -> Run | None:
     key = order.terms.external_id
     if key is not None:
         named = ledger.run(key)

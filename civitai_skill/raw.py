@@ -7,10 +7,10 @@ same body goes on with what is open, as a request does.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from civitai_skill import flows, pricing
 from civitai_skill.engines.identify import identify
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.events import Quoted
-from civitai_skill.exchange import Flow, Service, Work
+from civitai_skill.exchange import Flow, Service
 from civitai_skill.identity import first_attempt, hashed
 from civitai_skill.ledger import Run
 from civitai_skill.purchase import Bought, Order, earlier_run, gone_on, once
@@ -34,25 +34,13 @@ def bought_body(
     Of `order` the rules count, not the request. Raises RequestInvalid, OverBudget, NotEnoughBuzz,
     StillRunning when another call is making the same right now, and what a submit raises.
     """
-    own = _checked(body)
-    key = own.pop("externalId", None)
-    order = replace(order, terms=pricing.Terms(external_id=key))
-    # A key of the caller's own is the purchase's name, wherever its pictures go.
-    identity = hashed(
-        {
-            "body": own,
-            "where": order.account,
-            "out": None if out is None or key is not None else os.path.realpath(out),
-            "named": None if key is None else first_attempt(key),
-        }
-    )
-    if order.ledger is not None:
-        earlier = yield Work(partial(earlier_run, order.ledger, order, identity))
-        if earlier is not None:
-            return (yield from gone_on(service, order, earlier, None))
+    own, order, identity = _identified(order, body, out)
+    earlier = yield from earlier_run(order, identity)
+    if earlier is not None:
+        return (yield from gone_on(service, order, earlier, None))
     price = pricing.payable((yield from flows.estimate(service, own)), order.limit)
     order.tell(Quoted(price, order.limit))
-    key = key or flows.fresh_key()
+    key = order.terms.external_id or flows.fresh_key()
     drawn = Workflow.read(own)
     engine, variant = identify(drawn.input)
     run = Run(
@@ -68,6 +56,30 @@ def bought_body(
         account=order.account,
     )
     return (yield from once(service, order, run, None))
+
+
+def would_go_on(order: Order, body: Mapping[str, Any], out: Path | None) -> Flow[Run | None]:
+    """See purchase.would_go_on."""
+    _, order, identity = _identified(order, body, out)
+    return (yield from earlier_run(order, identity))
+
+
+def _identified(
+    order: Order, body: Mapping[str, Any], out: Path | None
+) -> tuple[dict[str, Any], Order, str]:
+    """The body without its key, the order under that key, and the purchase's identity."""
+    own = _checked(body)
+    key = own.pop("externalId", None)
+    identity = hashed(
+        {
+            "body": own,
+            "where": order.account,
+            # A key of the caller's own is the purchase's name, wherever its pictures go.
+            "out": None if out is None or key is not None else os.path.realpath(out),
+            "named": None if key is None else first_attempt(key),
+        }
+    )
+    return own, replace(order, terms=pricing.Terms(external_id=key)), identity
 
 
 def quoted_body(service: Service, body: Mapping[str, Any]) -> Flow[flows.Quote]:
@@ -89,8 +101,15 @@ def _checked(body: Mapping[str, Any]) -> dict[str, Any]:
     key = body.get("externalId")
     if key is not None:
         check_key(key)
+    if body.get("ephemeral") not in (None, False):
+        # Its end is forgotten at once (schema WorkflowTemplate): nobody could fetch what was paid
+        # for, and the same key sent again would pay again.
+        why = "the service would not keep what is paid for"
+        raise RequestInvalid(
+            Problem("ephemeral", body["ephemeral"], "false, or left out", None, why)
+        )
     try:
-        flows.encoded(body)
+        own: dict[str, Any] = json.loads(flows.encoded(body))  # as the service reads it
     except (TypeError, ValueError, RecursionError) as error:
         raise RequestInvalid(Problem("body", None, "plain JSON", None, str(error)[:200])) from None
-    return dict(body)
+    return own

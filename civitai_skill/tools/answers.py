@@ -159,7 +159,8 @@ def failure(error: CivitaiError, ceiling: int, tools: Sequence[str] | None = Non
     if workflow_id is not None:
         data["id"] = workflow_id
     if isinstance(error.result, Generation):
-        data["images"] = told(error.result)["images"]
+        came = told(error.result)
+        data |= {name: came[name] for name in ("images", "outputs") if name in came}
     if following is not None:
         data["next"] = following
     return Result(data, error.result or explained.as_dict(), failed=True)

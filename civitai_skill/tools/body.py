@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from civitai_skill.bodies import taken
 from civitai_skill.delivery import looked_at
-from civitai_skill.errors import StillRunning
+from civitai_skill.errors import Problem, RequestInvalid, StillRunning
 from civitai_skill.scalars import Text, Whole
 from civitai_skill.tools.answers import Result, running, still, told
 from civitai_skill.tools.arguments import (
@@ -26,10 +27,10 @@ from civitai_skill.tools.registry import Steps, seen
 
 NAME = "civitai_generate_image"
 
+_BESIDE = "nothing but max_buzz, wait_seconds, estimate_only, folder and include_image beside it"
 DESCRIPTION = (
     "Instead of prompt and its settings, for experts: a whole workflow template of the service's "
-    "own form, imageGen and finishing steps only. Beside it only max_buzz, wait_seconds, "
-    "estimate_only, folder and include_image."
+    f"own form, imageGen and finishing steps only; {_BESIDE}."
 )
 
 
@@ -51,27 +52,38 @@ def given_body(
     fields = models[name].model_fields
     if "body" not in fields or not said(raw.get("body")):
         return None
+    kept = {n: v for n, v in raw.items() if n in GenerateBody.model_fields or n not in fields}
     # Some hosts fill in every argument; what is as if left out is left out.
-    kept = {
-        n: value
-        for n, value in raw.items()
-        if n in GenerateBody.model_fields
-        or n not in fields
-        or (said(value) and value != fields[n].default)
-    }
+    beside = [
+        Problem(n, v, _BESIDE, None, "the body says it all itself")
+        for n, v in raw.items()
+        if n not in kept and said(v) and v not in (fields[n].default, [], {})
+    ]
+    if beside:
+        raise RequestInvalid(*beside)
     kept.setdefault("include_image", fields["include_image"].default)
     found = read({NAME: GenerateBody}, NAME, kept)
     assert isinstance(found, GenerateBody)
     return found
 
 
+def checked(fixed: Fixed, given: GenerateBody) -> dict[str, Any]:
+    """The body, where it is one that is taken. Raises RequestInvalid."""
+    # The service reads no files, so an address is all that a body can name.
+    return taken(given.body, replace(fixed.sources(fixed.service), local=False))
+
+
+def buying(fixed: Fixed, given: GenerateBody) -> dict[str, Any]:
+    """What surrounds the purchase."""
+    return {"max_buzz": fixed.limit(given.max_buzz), "purpose": PURPOSE, "tell": fixed.tell}
+
+
 def steps(fixed: Fixed, given: GenerateBody) -> Steps:
     """What civitai_generate_image does with a body."""
-    body = taken(given.body, fixed.sources(fixed.service))
-    out, limit = fixed.folder(given.folder), fixed.limit(given.max_buzz)
+    body, rules = checked(fixed, given), buying(fixed, given)
+    out = fixed.folder(given.folder)
     if given.estimate_only:
-        return (yield from _priced(body, limit))
-    rules: dict[str, Any] = {"max_buzz": limit, "purpose": PURPOSE, "tell": fixed.tell}
+        return (yield from _priced(body, rules["max_buzz"]))
     try:
         if given.wait_seconds == 0:
             workflow = yield lambda client: client.submit_body(body, **rules)

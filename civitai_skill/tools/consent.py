@@ -6,7 +6,6 @@ from typing import Any
 
 import anyio.to_thread
 
-from civitai_skill.bodies import taken
 from civitai_skill.client import AsyncCivitai
 from civitai_skill.errors import (
     ApiError,
@@ -19,13 +18,17 @@ from civitai_skill.errors import (
 )
 from civitai_skill.tools.answers import Result
 from civitai_skill.tools.arguments import GenerateImage, SubmitImage
-from civitai_skill.tools.body import given_body
+from civitai_skill.tools.body import GenerateBody, buying, checked, given_body
 from civitai_skill.tools.reading import as_object, read
 from civitai_skill.tools.registry import decided_of
 from civitai_skill.tools.toolbox import Toolbox
 
 #: Buzz above which the user is asked.
 ASK_ABOVE = 50
+
+
+#: What a purchase may be asked for with.
+_Buys = GenerateBody | SubmitImage
 
 
 async def to_agree(
@@ -39,27 +42,22 @@ async def to_agree(
     """
     try:
         body = given_body(box.models, name, as_object(arguments))
-        if body is not None:
-            limit = box.fixed.limit(body.max_buzz)
-            price = None
-            if not body.estimate_only:
-                checked = taken(body.body, box.fixed.sources(box.fixed.service))
-                price = (await client.estimate_body(checked)).total
-        else:
-            given = read(box.models, name, arguments)
-            assert isinstance(given, SubmitImage)
-            limit = box.fixed.limit(given.max_buzz)
-            price = await _price(box, client, given, above)
-            if price is not None and price > above and await _is_bought(box, client, given):
-                return 0
+        given = body or read(box.models, name, arguments)
+        assert isinstance(given, GenerateBody | SubmitImage)
+        limit = box.fixed.limit(given.max_buzz)
+        price = await _price(box, client, given, above)
+        if price is not None and price > above and await _is_bought(box, client, given):
+            return 0
     except (RequestInvalid, OverBudget, NotEnoughBuzz, ConfigError):
         return None
     return price if price is not None and above < price <= limit else None
 
 
-async def _price(box: Toolbox, client: AsyncCivitai, given: SubmitImage, above: int) -> int | None:
-    if isinstance(given, GenerateImage) and given.estimate_only:
+async def _price(box: Toolbox, client: AsyncCivitai, given: _Buys, above: int) -> int | None:
+    if isinstance(given, GenerateBody | GenerateImage) and given.estimate_only:
         return None
+    if isinstance(given, GenerateBody):
+        return (await client.estimate_body(checked(box.fixed, given))).total
     request = box.fixed.request(given)
     most = (await anyio.to_thread.run_sync(decided_of, request)).price.most
     if most is not None and most <= above:
@@ -74,12 +72,17 @@ async def _price(box: Toolbox, client: AsyncCivitai, given: SubmitImage, above: 
     return max(known, default=None)
 
 
-async def _is_bought(box: Toolbox, client: AsyncCivitai, given: SubmitImage) -> bool:
+async def _is_bought(box: Toolbox, client: AsyncCivitai, given: _Buys) -> bool:
     """Would the call go on with a purchase that the service has?"""
-    waits = isinstance(given, GenerateImage) and given.wait_seconds != 0
-    out = box.fixed.folder(given.folder) if isinstance(given, GenerateImage) and waits else None
+    fixed = box.fixed
+    out = None
+    if isinstance(given, GenerateBody | GenerateImage) and given.wait_seconds != 0:
+        out = fixed.folder(given.folder)
     try:
-        run = await client.open_run(box.fixed.request(given), out=out, **box.fixed.buying(given))
+        if isinstance(given, GenerateBody):
+            run = await client.open_body_run(checked(fixed, given), out=out, **buying(fixed, given))
+        else:
+            run = await client.open_run(fixed.request(given), out=out, **fixed.buying(given))
     except StillRunning:
         return True
     return run is not None and run.workflow is not None

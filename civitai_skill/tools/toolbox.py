@@ -106,11 +106,10 @@ class Toolbox:
         tool = find(name, self.tools)
         raw, fixed = as_object(arguments), replace(self.fixed, tell=tell)
         body = given_body(self.models, tool.name, raw)
-        if body is not None:
-            return (yield from body_steps(fixed, body))
-        given: Arguments = read(self.models, tool.name, raw)
+        given: Arguments = body or read(self.models, tool.name, raw)
+        doing = tool.steps(fixed, given) if body is None else body_steps(fixed, body)
         try:
-            return (yield from tool.steps(fixed, given))
+            return (yield from doing)
         except RequestInvalid as error:
             raise in_its_words(error, given) from None
 
