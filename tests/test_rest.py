@@ -125,8 +125,9 @@ async def test_a_budget_holds_under_calls_at_the_same_time(
         return {"steps": [{"$type": "imageGen", "input": {**KLEIN, "prompt": f"fox {n}"}}]}
 
     answers = await asyncio.gather(*(web.post(IMAGE, json=body(n)) for n in range(40)))
-    found = sorted(answer.status_code for answer in answers)
-    assert found == [202] * 10 + [402] * 30
+    found = [answer.status_code for answer in answers]
+    assert set(found) <= {200, 202, 402}, "on a busy machine a picture may be ready at once"
+    assert found.count(402) == 30
     assert charged(sandbox) == 10 * PRICE
     refused = next(a for a in answers if a.status_code == 402)
     assert problem(refused, 402, "over_budget")["limit"] == 2

@@ -14,21 +14,22 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import anyio
 import anyio.to_thread
 
 from civitai_skill import download, files
-from civitai_skill.base import BaseClient, Folder
+from civitai_skill.base import Folder
 from civitai_skill.batch import results, rows
 from civitai_skill.batch.keys import tag_of
 from civitai_skill.batch.making import Making
 from civitai_skill.batch.names import TEMPLATE, check_template
 from civitai_skill.batch.plan import Row, planned, priced, shapes
-from civitai_skill.batch.report import Planned, Report, Tell, silent
+from civitai_skill.batch.report import Planned, Report, silent
 from civitai_skill.batch.results import Result
 from civitai_skill.batch.rows import Given
+from civitai_skill.batch.settings import Settings, check_names
 from civitai_skill.batch.states import State, caught_up, result_of, states
 from civitai_skill.batch.sweep import Mode, swept
 from civitai_skill.batch.turns import Turns
@@ -45,56 +46,12 @@ from civitai_skill.errors import (
 )
 from civitai_skill.ledger import Ledger
 from civitai_skill.options import Call
-from civitai_skill.request import nearest_name
-from civitai_skill.sources import EVERY_SOURCE, SourcePolicy
+from civitai_skill.sources import EVERY_SOURCE
 
 #: Rows under way at once.
 IN_FLIGHT = 100
 
 _MOST_IN_FLIGHT = 5000
-
-
-class Settings(TypedDict, total=False):
-    """How a batch runs.
-
-    out             the folder of the pictures and of results.jsonl (the working folder)
-    name            the batch's name: the same row under another name is bought anew
-    client          a Civitai or AsyncCivitai whose settings count; made from the environment else
-    max_buzz        the most that all rows together may cost; the client's limit when left out
-    template        the pictures' names (`{row}-{engine}-{seed}-{n}`)
-    concurrency     requests at once at most; the service's answers decide below it
-    in_flight       rows under way at once
-    timeout         seconds to wait for one row
-    retry_failed    buy once more what failed or expired
-    allow_unpriced  let rows through whose price nobody tells
-    dry_run         plan only
-    table           write results.csv as well
-    sources         which source pictures the rows may name
-    tell            hears the plan, each result and how it stands
-    purpose         the door's name in the ledger
-    tags, metadata, allow_mature_content, currencies, priority: as in `generate`
-    """
-
-    out: Folder
-    name: str
-    client: BaseClient | None
-    max_buzz: int | None
-    template: str
-    concurrency: int
-    in_flight: int
-    timeout: float
-    retry_failed: bool
-    allow_unpriced: bool
-    dry_run: bool
-    table: bool
-    sources: SourcePolicy
-    tell: Tell
-    purpose: str
-    tags: Sequence[str]
-    metadata: Mapping[str, Any] | None
-    allow_mature_content: bool | None
-    currencies: Sequence[str] | None
-    priority: str | None
 
 
 Many = Folder | Iterable[Given]
@@ -183,13 +140,7 @@ class _Batch:
 
     def __post_init__(self) -> None:
         given = self.settings
-        known = list(Settings.__annotations__)
-        for odd in given:
-            if odd not in known:
-                near = nearest_name(odd, known)
-                raise RequestInvalid(
-                    Problem(odd, None, ", ".join(known), near, "there is no such setting")
-                )
+        check_names(given)
         self.timeout = given.get("timeout", TIMEOUT)
         if not self.timeout >= 0:
             raise RequestInvalid(Problem("timeout", self.timeout, "seconds, 0 or more"))
