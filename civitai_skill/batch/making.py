@@ -223,9 +223,7 @@ class Making:
     ) -> Result:
         workflow = made.workflow if made is not None else workflow
         cost = None if workflow is None else workflow.cost
-        kept = None
-        if cost is not None:
-            kept = sum(cost.by_currency.values()) if cost.paid else cost.total
+        kept = None if cost is None else cost.kept
         pictures = () if made is None else await anyio.to_thread.run_sync(self._saved, made)
         if reason is None and isinstance(error, WorkflowFailed):
             reason = "; ".join(error.reasons) or None
