@@ -22,7 +22,7 @@ from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
 from civitai_skill.generation import Told, unheard
 from civitai_skill.ledger import Ledger, Run, budget_of
 from civitai_skill.options import Asked, Buying, Call, Filters, Pricing, Rules
-from civitai_skill.purchase import Order, bought, check_account, noted, would_go_on
+from civitai_skill.purchase import Order, bought, check_account, forget, noted, would_go_on
 from civitai_skill.sources import SourcePolicy
 from civitai_skill.workflow import Workflow
 
@@ -138,7 +138,7 @@ class BaseClient:
             joins=call.purpose not in PROGRAMS,
             sources=self._policy(call),
             tell=call.tell,
-            keep=self._unsettled.__setitem__,
+            keep=forget if self.ledger is not None else self._unsettled.__setitem__,
         )
 
     def _ruled(self, given: Rules) -> Order:
@@ -158,15 +158,20 @@ class BaseClient:
         decided = yield from pricing.placed(service, decided, opened)
         return (yield from pricing.quoted(service, decided, call.terms))
 
-    def _submit(self, request: Asked, told: Told | None, given: Buying) -> Flow[Workflow]:
+    def _submit(
+        self, request: Asked, told: Told | None, out: Folder | None, given: Buying
+    ) -> Flow[Workflow]:
         order = self._order(Call(request, given))
-        buying = bought(self._service, order)
+        buying = bought(self._service, order, None if out is None else Path(out))
         return (yield from generation.submitted_only(order, buying, told or unheard)).workflow
 
-    def _submit_body(self, body: Mapping[str, Any], given: Rules) -> Flow[Workflow]:
+    def _submit_body(
+        self, body: Mapping[str, Any], told: Told | None, out: Folder | None, given: Rules
+    ) -> Flow[Workflow]:
         order = self._ruled(given)
-        buying = raw.bought_body(self._service, order, body)
-        return (yield from generation.submitted_only(order, buying)).workflow
+        place = None if out is None else Path(out)
+        buying = raw.bought_body(self._service, order, body, place)
+        return (yield from generation.submitted_only(order, buying, told or unheard)).workflow
 
     def _generate_body(
         self, body: Mapping[str, Any], out: Folder, timeout: float, given: Rules

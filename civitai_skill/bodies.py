@@ -38,9 +38,11 @@ FIELDS = (
     "callbacks",  # hear what the caller may look up himself, at addresses that are looked at
 )  # fmt: skip
 
-#: Fields that hold words, where an address is nothing but words too.
-_WORDS = frozenset({"prompt", "negativePrompt", "metadata", "tags"})
-_ADDRESS = re.compile(r"\s*https?://", re.IGNORECASE)
+#: Places that hold words, where an address is nothing but words too.
+_WORDS = re.compile(r"metadata|tags|steps\.\d+\.(metadata|input\.(prompt|negativePrompt))")
+#: What some reader would take for an address, and how a plain one begins.
+_ADDRESS = re.compile(r"[^a-z/\\]*([a-z][a-z0-9+.-]*:\s*[/\\]|[/\\]{2})", re.IGNORECASE)
+_PLAIN = re.compile(r"https?://[^/\\]", re.IGNORECASE)
 
 
 def taken(body: Any, policy: SourcePolicy) -> dict[str, Any]:
@@ -52,6 +54,9 @@ def taken(body: Any, policy: SourcePolicy) -> dict[str, Any]:
     if not isinstance(steps, list) or not steps:
         accepted = 'a workflow template: {"steps": [{"$type": "imageGen", "input": {...}}], ...}'
         raise RequestInvalid(Problem("body", body, accepted))
+    if len(steps) > _MOST_STEPS or len(body) > _MOST_STEPS:
+        given = f"{len(steps)} steps, {len(body)} fields"
+        raise RequestInvalid(Problem("body", given, f"at most {_MOST_STEPS} of each"))
     problems = [problem for i, step in enumerate(steps) for problem in _refused(i, step)]
     problems += _unknown(body)
     if body.get("upgradeMode") not in (None, "manual"):
@@ -63,11 +68,16 @@ def taken(body: Any, policy: SourcePolicy) -> dict[str, Any]:
     if problems:
         raise RequestInvalid(*problems[:_MOST_PROBLEMS])
     for place, address in _addresses(body):
-        policy.check(address, place)
+        if _PLAIN.match(address):
+            policy.check(address, place)
+        else:
+            accepted = "an address that begins with https://"
+            raise RequestInvalid(Problem(place, address, accepted, None, "is no plain address"))
     return dict(body)
 
 
 _MOST_PROBLEMS = 5
+_MOST_STEPS = 100
 
 
 def _unknown(body: Mapping[str, Any]) -> list[Problem]:
@@ -102,10 +112,13 @@ def _addresses(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             continue
         inside: Iterator[tuple[Any, Any]] = iter(())
         if isinstance(value, Mapping):
-            inside = ((name, part) for name, part in value.items() if name not in _WORDS)
+            inside = iter(value.items())
         elif isinstance(value, list):
             inside = iter(enumerate(value))
-        left += [(f"{place}.{name}" if place else str(name), part) for name, part in inside]
+        for name, part in inside:
+            there = f"{place}.{name}" if place else str(name)
+            if not _WORDS.fullmatch(there):
+                left.append((there, part))
 
 
 def named(body: Mapping[str, Any], key: str | None) -> dict[str, Any]:

@@ -63,23 +63,36 @@ class Civitai(BaseClient):
         return drive(self._estimate(request, given), self._http)
 
     def submit(
-        self, request: Asked, *, told: Told | None = None, **given: Unpack[Buying]
+        self,
+        request: Asked,
+        *,
+        told: Told | None = None,
+        out: Folder | None = None,
+        **given: Unpack[Buying],
     ) -> Workflow:
         """Submit and come back at once; the price is checked first.
 
         `told` gets the workflow before the ledger takes it for handed over: where it raises, the
-        same request goes on with this purchase. Raises OverBudget above `max_buzz`, TransportFailed
-        with the key when it is not known whether the service took it.
+        same request goes on with this purchase. `out` is where its pictures will go: a `generate`
+        into that folder goes on with it, and so does `resume`. Raises OverBudget above `max_buzz`,
+        TransportFailed with the key when it is not known whether the service took it.
         """
-        return drive(self._submit(request, told, given), self._http)
+        return drive(self._submit(request, told, out, given), self._http)
 
-    def submit_body(self, body: Mapping[str, Any], **given: Unpack[Rules]) -> Workflow:
+    def submit_body(
+        self,
+        body: Mapping[str, Any],
+        *,
+        told: Told | None = None,
+        out: Folder | None = None,
+        **given: Unpack[Rules],
+    ) -> Workflow:
         """Submit a workflow body of the service's own form, under the same money rules.
 
         The service is always asked for the price. A body without an `externalId` gets one. Raises
         what `submit` raises.
         """
-        return drive(self._submit_body(body, given), self._http)
+        return drive(self._submit_body(body, told, out, given), self._http)
 
     def generate_body(
         self,
@@ -234,14 +247,26 @@ class AsyncCivitai(BaseClient):
         return await adrive(self._estimate(request, given), self._http)
 
     async def submit(
-        self, request: Asked, *, told: Told | None = None, **given: Unpack[Buying]
+        self,
+        request: Asked,
+        *,
+        told: Told | None = None,
+        out: Folder | None = None,
+        **given: Unpack[Buying],
     ) -> Workflow:
         """See Civitai.submit."""
-        return await adrive(self._submit(request, told, given), self._http)
+        return await adrive(self._submit(request, told, out, given), self._http)
 
-    async def submit_body(self, body: Mapping[str, Any], **given: Unpack[Rules]) -> Workflow:
+    async def submit_body(
+        self,
+        body: Mapping[str, Any],
+        *,
+        told: Told | None = None,
+        out: Folder | None = None,
+        **given: Unpack[Rules],
+    ) -> Workflow:
         """See Civitai.submit_body."""
-        return await adrive(self._submit_body(body, given), self._http)
+        return await adrive(self._submit_body(body, told, out, given), self._http)
 
     async def generate_body(
         self,

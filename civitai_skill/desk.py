@@ -7,19 +7,44 @@ to its end, because it may be paid for already.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from civitai_skill.client import AsyncCivitai
 from civitai_skill.config import Settings
-from civitai_skill.errors import CivitaiError, TransportFailed
+from civitai_skill.errors import CivitaiError, Stopping, TransportFailed
+from civitai_skill.events import Event, Submitting
 from civitai_skill.purse import Purse
+from civitai_skill.workflow import Workflow
 
 T = TypeVar("T")
 
 #: Seconds that the end of a server may take, for purchases that are being made right then: less
 #: than the 10 after which containers are commonly killed.
 GRACE = 8.0
+
+
+class Caller:
+    """Somebody who may leave while a purchase is made for them."""
+
+    def __init__(self, stopping: asyncio.Event, here: Callable[[], bool]) -> None:
+        self._stopping = stopping
+        self._here = here
+
+    def hear(self, event: Event) -> None:
+        """Refuse what is about to be sent for nobody, or by a server that ends."""
+        if isinstance(event, Submitting):
+            if self._stopping.is_set():
+                raise Stopping
+            if not self._here():
+                raise TransportFailed("Whoever asked for it has gone; nothing was sent.")
+
+    def told(self, workflow: Workflow) -> None:
+        """Keep what nobody hears of open, so that the same request goes on with it."""
+        if not self._here():
+            raise TransportFailed(
+                "Whoever asked for it has gone.", spent="yes", workflow_id=workflow.id
+            )
 
 
 class Desk:

@@ -26,7 +26,8 @@ class Quoted:
 
 @dataclass(frozen=True)
 class Submitting:
-    """Told right before the submit leaves, with its idempotency key."""
+    """Told right before the submit leaves, with its idempotency key. Whoever hears it may raise a
+    CivitaiError: then nothing is sent."""
 
     key: str
 

@@ -345,8 +345,14 @@ class Ledger:
 
     # -- inside ------------------------------------------------------------------------------
     def _joinable(self, db: sqlite3.Connection, identity: str) -> Run | None:
-        recent = "identity = ? AND state = 'open' AND created >= ? ORDER BY created DESC"
-        return _first(db, recent, identity, self._clock() - JOINABLE)
+        """The newest that nobody works on any more; else the newest."""
+        rows = db.execute(
+            "SELECT * FROM runs WHERE identity = ? AND state = 'open' AND created >= ?"
+            " ORDER BY created DESC",
+            (identity, self._clock() - JOINABLE),
+        ).fetchall()
+        found = [_run(row) for row in rows]
+        return next((run for run in found if not self.alive(run)), found[0] if found else None)
 
     def _me(self) -> str:
         try:

@@ -135,13 +135,18 @@ def payable(quote: flows.Quote, limit: int) -> int:
     if quote.total is None:
         raise _priceless(limit)
     if quote.total > limit:
-        raise OverBudget(
-            f"This costs {quote.total} Buzz; the limit is {limit}. Nothing was sent to be made.",
-            price=quote.total,
-            limit=limit,
-            hint=_allow(quote.total),
-        )
+        raise above_limit(quote.total, limit)
     return quote.total
+
+
+def above_limit(price: int, limit: int) -> OverBudget:
+    """The refusal of what the service asks more for than is allowed."""
+    return OverBudget(
+        f"This costs {price} Buzz; the limit is {limit}. Nothing was sent to be made.",
+        price=price,
+        limit=limit,
+        hint=_allow(price),
+    )
 
 
 def _check_balance(quote: flows.Quote) -> None:

@@ -44,7 +44,7 @@ T = TypeVar("T")
 Keep = Callable[[str, bytes], None]
 
 
-def _forget(key: str, content: bytes) -> None:
+def forget(key: str, content: bytes) -> None:
     """Keep nothing."""
 
 
@@ -77,7 +77,7 @@ class Order:
     tell: Tell = silent
     label: Label | None = None
     notes: bool = False
-    keep: Keep = _forget
+    keep: Keep = forget
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,13 @@ def once(service: Service, order: Order, run: Run, decided: Plan | None) -> Flow
 
 def _once(service: Service, order: Order, run: Run, decided: Plan | None) -> Flow[Bought]:
     if order.ledger is not None:
-        earlier = yield Work(partial(_begun, order.ledger, order, run))
+        try:
+            earlier = yield Work(partial(_begun, order.ledger, order, run))
+        except GeneratorExit:
+            if order.terms.external_id is None:  # the key is this call's own, and was never sent
+                with suppress(ConfigError):
+                    order.ledger.dropped(run.key, "broken off before it was sent")
+            raise
         if earlier is not None:
             return (yield from gone_on(service, order, earlier, decided))
     workflow = yield from _sent(service, order, run, certain=True)
@@ -321,7 +327,14 @@ def held(ledger: Ledger | None, run: Run, part: Flow[T]) -> Flow[T]:
 
 def _sent(service: Service, order: Order, run: Run, certain: bool) -> Flow[Workflow]:
     """`certain` says that no earlier process may have sent them."""
-    order.tell(Submitting(run.key))
+    try:
+        order.tell(Submitting(run.key))
+    except CivitaiError as error:  # whoever hears it may still refuse
+        if not certain and error.spent == "no":
+            error.spent = "unknown"
+        if certain and order.ledger is not None:
+            yield from noted(partial(order.ledger.dropped, run.key, error.message))
+        raise
     try:
         workflow = yield from flows.submit(service, run.body, run.key)
     except (TransportFailed, ApiError) as error:

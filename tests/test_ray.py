@@ -106,7 +106,7 @@ def test_bad_rows_and_a_whole_that_is_too_dear_are_refused_first(
 
 def made(tmp_path: Path, rows: list[dict[str, Any]], **changes: Any) -> list[dict[str, Any]]:
     """A block, made in this process."""
-    given = {"name": "block", "max_buzz": 100, "template": TEMPLATE, "settings": {}, **changes}
+    given = {"name": "block", "template": TEMPLATE, "settings": {}, **changes}
     where = {"sandbox": True, "home": str(tmp_path / "home")}
     table = pyarrow.Table.from_pylist(rows, schema=pyarrow.schema([("prompt", pyarrow.string())]))
     found: list[dict[str, Any]] = _made(

@@ -86,7 +86,9 @@ def steps(fixed: Fixed, given: GenerateBody) -> Steps:
         return (yield from _priced(body, rules["max_buzz"]))
     try:
         if given.wait_seconds == 0:
-            workflow = yield lambda client: client.submit_body(body, **rules)
+            workflow = yield lambda client: client.submit_body(
+                body, told=fixed.told, out=out, **rules
+            )
             return running(looked_at(workflow))
         generation = yield lambda client: client.generate_body(
             body, out=out, timeout=given.wait_seconds, **rules

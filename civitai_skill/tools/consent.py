@@ -16,6 +16,7 @@ from civitai_skill.errors import (
     StillRunning,
     TransportFailed,
 )
+from civitai_skill.pricing import above_limit
 from civitai_skill.tools.answers import Result
 from civitai_skill.tools.arguments import GenerateImage, SubmitImage
 from civitai_skill.tools.body import GenerateBody, buying, checked, given_body
@@ -50,7 +51,9 @@ async def to_agree(
             return 0
     except (RequestInvalid, OverBudget, NotEnoughBuzz, ConfigError):
         return None
-    return price if price is not None and above < price <= limit else None
+    if price is not None and price > limit:
+        raise above_limit(price, limit)  # what is documented may be less, and buying would pay
+    return price if price is not None and price > above else None
 
 
 async def _price(box: Toolbox, client: AsyncCivitai, given: _Buys, above: int) -> int | None:
@@ -75,9 +78,7 @@ async def _price(box: Toolbox, client: AsyncCivitai, given: _Buys, above: int) -
 async def _is_bought(box: Toolbox, client: AsyncCivitai, given: _Buys) -> bool:
     """Would the call go on with a purchase that the service has?"""
     fixed = box.fixed
-    out = None
-    if isinstance(given, GenerateBody | GenerateImage) and given.wait_seconds != 0:
-        out = fixed.folder(given.folder)
+    out = fixed.folder(getattr(given, "folder", None))
     try:
         if isinstance(given, GenerateBody):
             run = await client.open_body_run(checked(fixed, given), out=out, **buying(fixed, given))

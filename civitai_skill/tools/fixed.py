@@ -17,6 +17,7 @@ from civitai_skill.engines import catalog
 from civitai_skill.engines.limits import limits
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.events import Tell
+from civitai_skill.generation import Told
 from civitai_skill.request import ImageRequest
 from civitai_skill.scalars import Text
 from civitai_skill.sources import SourcePolicy, named
@@ -42,12 +43,13 @@ _PART = re.compile(r"[\w][\w .-]{0,99}")
 class Fixed:
     """The developer's settings.
 
-    Pictures go to `out` and its subfolders, nowhere else. `max_buzz` is the most one call may cost.
-    `engines` narrows what may be used. Without `local_files` a source picture may be a URL, or a
-    file that lies in `out`; without `private_urls` no URL of this machine or its network but the
-    service's own. `tags` are put on every workflow; `allow_mature_content` and
-    `currencies` are sent with every purchase. `tell` hears every event of a call. `service` is the
-    base URL in use, and `tools` names the tools that there are.
+    Pictures go to `out` and its subfolders, nowhere else. `max_buzz` is the most one call may
+    cost. `engines` narrows what may be used. Without `local_files` a source picture may be a
+    URL, or a file that lies in `out`; without `private_urls` no URL of this machine or its
+    network but the service's own. `tags` are put on every workflow; `allow_mature_content` and
+    `currencies` are sent with every purchase. `tell` hears every event of a call, `told` of a
+    workflow that was submitted only. `service` is the base URL in use, and `tools` names the
+    tools that there are.
     """
 
     max_buzz: int
@@ -59,6 +61,7 @@ class Fixed:
     allow_mature_content: bool | None = None
     currencies: tuple[str, ...] | None = None
     tell: Tell | None = None
+    told: Told | None = None
     service: str = ""
     tools: tuple[str, ...] = ()
     default_engine: str = field(init=False)

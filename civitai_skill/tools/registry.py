@@ -104,7 +104,11 @@ def _generate(fixed: Fixed, given: GenerateImage) -> Steps:
 def _submit(fixed: Fixed, given: SubmitImage) -> Steps:
     request = fixed.request(given)
     try:
-        workflow = yield lambda client: client.submit(request, **fixed.buying(given))
+        # The folder is the same that generate would take, so that each goes on with the other.
+        out = fixed.folder(getattr(given, "folder", None))
+        workflow = yield lambda client: client.submit(
+            request, told=fixed.told, out=out, **fixed.buying(given)
+        )
     except StillRunning as error:
         return still(error)
     return running(looked_at(workflow))

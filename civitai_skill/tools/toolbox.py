@@ -13,6 +13,7 @@ import anyio.to_thread
 from civitai_skill.client import AsyncCivitai, Civitai
 from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid
 from civitai_skill.events import Tell
+from civitai_skill.generation import Told
 from civitai_skill.tools.answers import Result, failure
 from civitai_skill.tools.arguments import Arguments
 from civitai_skill.tools.body import given_body
@@ -92,19 +93,24 @@ class Toolbox:
         except CivitaiError as error:
             return self._failure(error)
 
-    async def acall(self, name: str, arguments: Any, *, tell: Tell | None = None) -> Result:
-        """See call. `tell` hears every event on the way."""
+    async def acall(
+        self, name: str, arguments: Any, *, tell: Tell | None = None, told: Told | None = None
+    ) -> Result:
+        """See call. `tell` hears every event on the way, `told` of a workflow that is submitted
+        only (see Civitai.submit)."""
         try:
-            return await self._adriven(self._steps(name, arguments, tell))
+            return await self._adriven(self._steps(name, arguments, tell, told))
         except CivitaiError as error:
             return self._failure(error)
 
     def _failure(self, error: CivitaiError) -> Result:
         return failure(error, self.fixed.max_buzz, self.fixed.tools)
 
-    def _steps(self, name: str, arguments: Any, tell: Tell | None = None) -> Steps:
+    def _steps(
+        self, name: str, arguments: Any, tell: Tell | None = None, told: Told | None = None
+    ) -> Steps:
         tool = find(name, self.tools)
-        raw, fixed = as_object(arguments), replace(self.fixed, tell=tell)
+        raw, fixed = as_object(arguments), replace(self.fixed, tell=tell, told=told)
         body = given_body(self.models, tool.name, raw)
         given: Arguments = body or read(self.models, tool.name, raw)
         doing = tool.steps(fixed, given) if body is None else body_steps(fixed, body)

@@ -11,6 +11,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import CallToolResult, ContentBlock, ImageContent, InputRequiredResult, TextContent
 
+from civitai_skill import desk
 from civitai_skill.adapters.mcp import asking, shelf
 from civitai_skill.adapters.mcp.words import told
 from civitai_skill.delivery import Generation, Picture, looked_at
@@ -87,7 +88,12 @@ class Caller:
                 return _answer(consent.declined(price))
             arguments = {**arguments, "max_buzz": price}  # no more than was agreed to
         async with _progress(context) as tell:
-            return _answer(await self.desk.kept(self._bought(tool.name, arguments, tell)))
+            heard = _Heard(tell, self.desk.stopping)
+            try:
+                return _answer(await self.desk.kept(self._bought(tool.name, arguments, heard)))
+            except asyncio.CancelledError:
+                heard.left = True
+                raise
 
     async def _before_the_end(self, work: Coroutine[Any, Any, T]) -> T:
         """The outcome of something that may be dropped. Raises Stopping when the end is first."""
@@ -110,10 +116,11 @@ class Caller:
         return found
 
     # -- what buys -----------------------------------------------------------------------------
-    async def _bought(self, name: str, arguments: dict[str, Any], tell: Tell) -> Result:
+    async def _bought(self, name: str, arguments: dict[str, Any], heard: _Heard) -> Result:
         """Run to the end; when the server ends first, come back with the id once it is known."""
-        heard = _Heard(tell)
-        work = asyncio.ensure_future(self.box.acall(name, arguments, tell=heard))
+        work = asyncio.ensure_future(
+            self.box.acall(name, arguments, tell=heard, told=heard.caller.told)
+        )
         known = asyncio.ensure_future(heard.known.wait())
         end = asyncio.ensure_future(self.desk.stopping.wait())
         first = asyncio.FIRST_COMPLETED
@@ -136,8 +143,11 @@ class Caller:
 class _Heard:
     """What a call has told of its purchase, handed on to `tell`."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, tell: Tell, stopping: asyncio.Event) -> None:
         self._tell = tell
+        #: Has whoever called given up?
+        self.left = False
+        self.caller = desk.Caller(stopping, lambda: not self.left)
         #: Has it been sent, perhaps by an earlier process, so that it must be waited for?
         self.sending = False
         self.workflow: Workflow | None = None
@@ -147,6 +157,8 @@ class _Heard:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Submitting):
+            if not self.already:
+                self.caller.hear(event)
             self.sending = True
         elif isinstance(event, Submitted):
             self._has(event.workflow)

@@ -30,10 +30,17 @@ from civitai_skill.adapters.rest.words import IMAGE, KEY_HEADER
 from civitai_skill.base import LONGEST_WAIT
 from civitai_skill.bodies import is_template, named, taken
 from civitai_skill.calls import aqueryimagegens
-from civitai_skill.desk import Desk
+from civitai_skill.desk import Caller, Desk
 from civitai_skill.engines.catalog import find
 from civitai_skill.engines.describe import describe_engine, list_engines
-from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid, Stopping
+from civitai_skill.errors import (
+    CivitaiError,
+    ConfigError,
+    Problem,
+    RequestInvalid,
+    Stopping,
+    TransportFailed,
+)
 from civitai_skill.request import ImageRequest
 from civitai_skill.sources import SourcePolicy
 from civitai_skill.template import KEY, MAX_KEY
@@ -43,6 +50,8 @@ from civitai_skill.workflow import Workflow
 #: They tell nothing that is anybody's secret, and who asks them seldom has a token: a probe, or a
 #: browser that is sent to the page.
 OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/docs", "/openapi.json"})
+#: Seconds that a look may take beyond the wait that was asked for, its repetitions included.
+LATE = 20.0
 #: The door's name in the ledger.
 PURPOSE = "rest"
 
@@ -131,15 +140,19 @@ async def submit(
         )
     if whatif:
         return said((await quote()).raw)
-    with _in_the_callers_words():
-        workflow = await desk.kept(buy())
     async with _caller(request) as gone:
+        caller = Caller(desk.stopping, lambda: not gone.is_set())
+        with _in_the_callers_words():
+            workflow = await desk.kept(buy(tell=caller.hear, told=caller.told))
         if wait and not workflow.done and workflow.id is not None:
+            # It is paid for, so its id is told whatever becomes of this look.
             try:
-                look = client.get(workflow.id, wait=wait)
-                workflow = await desk.unless(look, gone) or workflow
+                async with asyncio.timeout(wait + LATE):
+                    look = client.get(workflow.id, wait=wait)
+                    workflow = await desk.unless(look, gone) or workflow
+            except TimeoutError:
+                pass
             except CivitaiError as error:
-                # It is paid for, so its id is told whatever becomes of this look.
                 request.app.state.metrics.failed(error)
     return _told(workflow)
 
@@ -161,9 +174,16 @@ async def query(
 async def get(request: Request, id: WorkflowId, wait: Wait = 0) -> Response:
     """Look at a workflow, after waiting for its end where that is asked for."""
     desk: Desk = request.app.state.desk
-    async with _caller(request) as gone:
-        found = await desk.unless(desk.client.get(id, wait=wait), gone)
-    return _told(found or await desk.client.get(id))
+    try:
+        async with _caller(request) as gone, asyncio.timeout(wait + LATE):
+            found = await desk.unless(desk.client.get(id, wait=wait), gone)
+            return _told(found or await desk.client.get(id))
+    except TimeoutError:
+        raise TransportFailed(
+            "The service did not answer in time.",
+            hint="What runs goes on; look again.",
+            workflow_id=id,
+        ) from None
 
 
 @router.delete(
