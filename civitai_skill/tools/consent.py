@@ -51,7 +51,7 @@ async def to_agree(
             return 0
     except (RequestInvalid, OverBudget, NotEnoughBuzz, ConfigError):
         return None
-    if price is not None and price > limit:
+    if price is not None and price > max(limit, above):
         raise above_limit(price, limit)  # what is documented may be less, and buying would pay
     return price if price is not None and price > above else None
 
