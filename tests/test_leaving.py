@@ -54,7 +54,7 @@ async def settled(desk: Desk) -> None:
 async def test_who_leaves_while_it_is_submitted_goes_on_with_it_later(
     open_client: Open, sandbox: Sandbox, more: dict[str, Any]
 ) -> None:
-    sandbox.script(Fault("submit", "stall", seconds=0.4, committed=True))
+    sandbox.script(Fault("submit", "stall", seconds=1.5, committed=True))
     async with open_client(mode="legacy") as client:
         call = asyncio.ensure_future(client.call_tool(GENERATE, {**more, "wait_seconds": 0}))
         while not charged(sandbox):
@@ -71,7 +71,7 @@ async def test_who_leaves_while_it_is_submitted_goes_on_with_it_later(
 async def test_who_leaves_before_it_is_sent_buys_nothing(
     open_client: Open, sandbox: Sandbox
 ) -> None:
-    sandbox.script(Fault("whatif", "stall", seconds=0.4))
+    sandbox.script(Fault("whatif", "stall", seconds=1.5))
     async with open_client(mode="legacy") as client:
         call = asyncio.ensure_future(client.call_tool(GENERATE, {"body": TEMPLATE}))
         await asyncio.sleep(0.15)
@@ -168,7 +168,7 @@ async def test_who_hangs_up_pays_once_or_not_at_all(
     sandbox: Sandbox, tmp_path: Path, on: Any, paid: int
 ) -> None:
     desk = Desk(AsyncCivitai(sandbox=sandbox, home=tmp_path, retry=Retry(tries=1)))
-    sandbox.script(Fault(on, "stall", seconds=0.4))
+    sandbox.script(Fault(on, "stall", seconds=1.5))
     await hung_up(desk, TEMPLATE, 0.15)
     await settled(desk)
     assert charged(sandbox) == paid
