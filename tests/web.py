@@ -35,11 +35,14 @@ def fresh_sandbox() -> Sandbox:
 
 @asynccontextmanager
 async def rests(sandbox: Sandbox, home: Path) -> AsyncIterator[Rest]:
-    """Opens servers on a sandbox: rest(budget=9) gives a client of one."""
+    """Opens servers on a sandbox: rest(budget=9) gives a client of one.
+
+    `pause` is how long, in seconds, it waits before it sends a request that was lost once more.
+    """
     opened: list[Any] = []
 
-    def open_one(budget: int | None = None, **door: Any) -> httpx.AsyncClient:
-        retry = Retry(tries=2, first=0.001, cap=0.002)
+    def open_one(budget: int | None = None, pause: float = 0.001, **door: Any) -> httpx.AsyncClient:
+        retry = Retry(tries=2, first=pause, cap=2 * pause)
         desk = Desk(AsyncCivitai(sandbox=sandbox, home=home, retry=retry), budget)
         app: Any = made(desk, Door(open_paths=OPEN_PATHS, **door))
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
