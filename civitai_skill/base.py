@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary
 
 from civitai_skill import __version__, flows, generation, pricing, raw, resumption
+from civitai_skill.budget import Budget
 from civitai_skill.config import Secret, Settings
 from civitai_skill.delivery import Generation, looked_at
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.events import Tell, silent
 from civitai_skill.exchange import Flow, Retry, Service
-from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
+from civitai_skill.flows import Canceled, Health, Page, Quote
 from civitai_skill.generation import Told, unheard
-from civitai_skill.ledger import Ledger, Run, budget_of
+from civitai_skill.ledger import Ledger, budget_of
 from civitai_skill.options import Asked, Buying, Call, Filters, Pricing, Rules
 from civitai_skill.purchase import Order, bought, check_account, forget, noted, would_go_on
+from civitai_skill.releasing import Releasing, release
+from civitai_skill.runs import Run
 from civitai_skill.sources import SourcePolicy
 from civitai_skill.workflow import Workflow
 
@@ -112,7 +115,19 @@ class BaseClient:
         self, workflow_id: str, max_buzz: int | None, tell: Callable[[Releasing], None] | None
     ) -> Flow[Workflow]:
         limit = self.settings.max_buzz if max_buzz is None else max_buzz
-        return flows.release(self._service, workflow_id, limit=limit, tell=tell)
+        flow = release(
+            self._service,
+            workflow_id,
+            limit=limit,
+            ledger=self.ledger,
+            budget=self._budget(),
+            account=self.account,
+            tell=tell,
+        )
+        return (yield from generation.seen(self.ledger, (yield from flow)))
+
+    def _budget(self) -> Budget | None:
+        return None if self.ledger is None else budget_of(self.settings.budget, self.ledger)
 
     def _verify(self, only: str | None, tell: Callable[[Row], None] | None) -> Flow[list[Row]]:
         from civitai_skill.verify import verify
@@ -130,7 +145,7 @@ class BaseClient:
             terms=call.terms,
             limit=self.settings.max_buzz if call.max_buzz is None else call.max_buzz,
             ledger=self.ledger,
-            budget=None if self.ledger is None else budget_of(self.settings.budget, self.ledger),
+            budget=self._budget(),
             account=self.account,
             purpose=call.purpose,
             again=call.again,

@@ -20,11 +20,12 @@ from civitai_skill.base import BaseClient, Folder
 from civitai_skill.delivery import Generation
 from civitai_skill.drivers import adrive, drive
 from civitai_skill.events import Tell
-from civitai_skill.flows import Canceled, Health, Page, Quote, Releasing
+from civitai_skill.flows import Canceled, Health, Page, Quote
 from civitai_skill.generation import Told
-from civitai_skill.ledger import Run
 from civitai_skill.options import Asked, Buying, Filters, Pricing, Rules
 from civitai_skill.pool import UNLIMITED, divided
+from civitai_skill.releasing import Releasing
+from civitai_skill.runs import Run
 from civitai_skill.workflow import Workflow
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from civitai_skill.delivery import Picture
 from civitai_skill.engines.plan import Plan
-from civitai_skill.ledger import Run
 from civitai_skill.pricing import Priced
+from civitai_skill.runs import Run
 from civitai_skill.workflow import Progress, Workflow
 
 

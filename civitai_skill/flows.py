@@ -14,9 +14,6 @@ from civitai_skill.errors import (
     ApiError,
     BadRequest,
     Forbidden,
-    OverBudget,
-    Problem,
-    RequestInvalid,
     StillRunning,
     TransportFailed,
     Unauthorized,
@@ -307,67 +304,6 @@ def update(
         "PUT", f"{WORKFLOWS}/{quote(workflow_id, safe='')}", content=encoded(change)
     )
     yield from answered(service, request, pays=pays, about=f"changing workflow {workflow_id}")
-
-
-@dataclass(frozen=True)
-class Releasing:
-    """Told before a held mature result is paid for: what it costs, in yellow Buzz."""
-
-    workflow: Workflow
-    price: int | None
-
-    def __str__(self) -> str:
-        cost = "an unknown number of" if self.price is None else str(self.price)
-        return f"releasing {self.workflow.id} costs {cost} yellow Buzz; what was paid comes back"
-
-
-def release(
-    service: Service,
-    workflow_id: str,
-    *,
-    limit: int,
-    tell: Callable[[Releasing], None] | None = None,
-) -> Flow[Workflow]:
-    """Accept a mature result that is held back: blue and green Buzz come back, yellow is charged.
-
-    Raises RequestInvalid when nothing is held, OverBudget above `limit` (Buzz); a yellow balance
-    that is too low is the service's NotEnoughBuzz.
-    """
-    before = yield from get(service, workflow_id)
-    held = [i for i in before.images if not i.deliverable and i.available]
-    if before.allow_mature_content is True or not (before.done and held):
-        raise RequestInvalid(
-            Problem(
-                "id",
-                workflow_id,
-                "a finished workflow whose mature pictures are held back",
-                None,
-                "nothing is held here",
-            )
-        )
-    # What was paid in yellow Buzz already stays.
-    paid = before.cost.by_currency
-    price = sum(n for name, n in paid.items() if name != "yellow") if paid else before.cost.total
-    if tell is not None:
-        tell(Releasing(before, price))
-    if price is None or price > limit:
-        raise OverBudget(
-            f"Releasing {workflow_id} costs {price if price is not None else 'unknown'} "
-            f"yellow Buzz; the limit is {limit}.",
-            price=price,
-            limit=limit,
-            hint=f"Allow more with max_buzz (--max-buzz {price or 'N'}).",
-        )
-    try:
-        yield from update(service, workflow_id, {"allowMatureContent": True}, pays=True)
-    except (TransportFailed, ApiError) as error:
-        if error.spent == "unknown":
-            error.hint = (
-                "It may be released. The same call again can't pay twice; look first with: "
-                f"civitai-skill get {workflow_id}"
-            )
-        raise
-    return (yield from get(service, workflow_id, committed=True))
 
 
 def cancel(service: Service, workflow_id: str) -> Flow[Canceled]:

@@ -15,9 +15,10 @@ from civitai_skill.delivery import Generation, Place, brought_home, folder_gone,
 from civitai_skill.errors import ConfigError, RequestInvalid, StillRunning, WorkflowFailed
 from civitai_skill.events import Tell, silent
 from civitai_skill.exchange import Flow, Service, Work
-from civitai_skill.ledger import Ledger, Run
+from civitai_skill.ledger import Ledger
 from civitai_skill.placing import Label
 from civitai_skill.purchase import Bought, Order, held, label_of, noted
+from civitai_skill.runs import Run
 from civitai_skill.workflow import Workflow
 
 

@@ -25,72 +25,11 @@ from typing import Any, Literal
 from civitai_skill import alive
 from civitai_skill.budget import Budget, read_budget
 from civitai_skill.errors import ConfigError, shown
+from civitai_skill.runs import MIGRATIONS, Run, read_run
 from civitai_skill.storage import Storage
 
 #: Seconds in which the same request goes on with an open run instead of buying anew.
 JOINABLE = 24 * 3600.0
-
-State = Literal["open", "closed", "dropped"]
-
-_MIGRATIONS: tuple[str, ...] = (
-    """
-    CREATE TABLE runs (
-        key TEXT PRIMARY KEY,
-        identity TEXT NOT NULL,
-        purpose TEXT NOT NULL,
-        body BLOB NOT NULL,
-        engine TEXT, variant TEXT, wanted INTEGER NOT NULL,
-        out TEXT,
-        reserved INTEGER NOT NULL,
-        owner TEXT NOT NULL,
-        created REAL NOT NULL,
-        state TEXT NOT NULL DEFAULT 'open',
-        workflow TEXT, status TEXT, cost INTEGER, reason TEXT
-    );
-    CREATE INDEX runs_identity ON runs (identity, state);
-    CREATE INDEX runs_created ON runs (created);
-    CREATE TABLE pictures (
-        key TEXT NOT NULL REFERENCES runs (key),
-        n INTEGER NOT NULL,
-        path TEXT NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, saved REAL NOT NULL,
-        PRIMARY KEY (key, n)
-    );
-    CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-    """,
-    "ALTER TABLE runs ADD COLUMN account TEXT NOT NULL DEFAULT ''",
-    "CREATE INDEX runs_workflow ON runs (workflow)",
-    "ALTER TABLE runs ADD COLUMN label TEXT",
-    "ALTER TABLE runs ADD COLUMN taken INTEGER NOT NULL DEFAULT 0",
-)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One purchase. `reserved` and `cost` are Buzz; `created` is seconds since 1970.
-
-    `account` names the service and the account that it was begun with, `label` the names of its
-    pictures where they have some of their own (see placing), `taken` how often it was taken up.
-    """
-
-    key: str
-    identity: str
-    purpose: str
-    body: bytes
-    wanted: int
-    reserved: int
-    engine: str | None = None
-    variant: str | None = None
-    out: str | None = None
-    account: str = ""
-    owner: str = ""
-    created: float = 0.0
-    state: State = "open"
-    workflow: str | None = None
-    status: str | None = None
-    cost: int | None = None
-    reason: str | None = None
-    label: str | None = None
-    taken: int = 0
 
 
 def budget_of(text: str | None, ledger: Ledger) -> Budget | None:
@@ -113,7 +52,7 @@ class Ledger:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._clock = clock
-        self._storage = Storage(path, _MIGRATIONS)
+        self._storage = Storage(path, MIGRATIONS)
 
     @property
     def _owners(self) -> Path:
@@ -137,9 +76,7 @@ class Ledger:
             self._admit(db, run, budget)
             new = replace(run, owner=me, created=self._clock(), state="open",
                           workflow=None, status=None, cost=None, reason=None, taken=0)  # fmt: skip
-            names, values = zip(*vars(new).items(), strict=True)
-            marks = ", ".join("?" * len(names))
-            db.execute(f"INSERT OR REPLACE INTO runs ({', '.join(names)}) VALUES ({marks})", values)
+            _insert(db, new)
             return Opened(new, fresh=True)
 
     def open_run(self, identity: str) -> Run | None:
@@ -161,7 +98,7 @@ class Ledger:
             if run.workflow is None:
                 self._readmit(db, run, budget)
             db.execute("UPDATE runs SET owner = ?, taken = taken + 1 WHERE key = ?", (me, key))
-            return _run(db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
+            return read_run(db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
 
     def _admit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
         """Count a new purchase. Raises BudgetUsedUp when there is no room for it."""
@@ -182,6 +119,41 @@ class Ledger:
             " state = iif(state = 'dropped', 'open', state) WHERE key = ?",
             (now, run.key),
         )
+
+    def renew(self, run: Run, budget: Budget | None) -> Run | None:
+        """Count a workflow now: what it cost when it was bought comes back, and is paid once more.
+
+        Gives the run that the workflow was bought under, as it was; where there is none, `run` is
+        written. Raises OverBudget when the budget has no room.
+        """
+        now = self._clock()
+        with self._transaction() as db:
+            earlier = _first(db, "workflow = ?", run.workflow)
+            price = run.reserved if earlier is None else max(run.reserved, earlier.buzz)
+            if budget is not None:
+                used = self._used(db, budget)
+                if earlier is not None and earlier.created >= now - budget.period:
+                    used -= earlier.buzz
+                budget.check(used, price)
+            if earlier is None:
+                _insert(db, replace(run, created=now))
+            else:
+                db.execute(
+                    "UPDATE runs SET created = ?, cost = ? WHERE key = ?",
+                    (now, price, earlier.key),
+                )
+            return earlier
+
+    def put_back(self, run: Run, earlier: Run | None) -> None:
+        """Undo `renew`, which gave `earlier`: the service certainly did not take the change."""
+        with self._transaction() as db:
+            if earlier is None:
+                db.execute("DELETE FROM runs WHERE key = ?", (run.key,))
+            else:
+                db.execute(
+                    "UPDATE runs SET created = ?, cost = ? WHERE key = ?",
+                    (earlier.created, earlier.cost, earlier.key),
+                )
 
     def released(self, *keys: str) -> None:
         """The call that worked on open runs has ended; whoever asks next may go on with them."""
@@ -261,7 +233,7 @@ class Ledger:
         """Open runs that nobody works on any more, oldest first, whatever account they are of."""
         with self._transaction() as db:
             rows = db.execute("SELECT * FROM runs WHERE state = 'open' ORDER BY created").fetchall()
-        return [run for run in map(_run, rows) if not self.alive(run)]
+        return [run for run in map(read_run, rows) if not self.alive(run)]
 
     def failed(self) -> list[Run]:
         """Runs of the last 24 hours that failed or expired and were not tried again since, whatever
@@ -275,7 +247,7 @@ class Ledger:
                 " AND later.state != 'dropped') ORDER BY created",
                 (self._clock() - JOINABLE,),
             ).fetchall()
-        return [_run(row) for row in rows]
+        return [read_run(row) for row in rows]
 
     def history(self, since: float = 0.0, limit: int = 100) -> list[dict[str, Any]]:
         """Runs with the number of their saved pictures, newest first."""
@@ -351,7 +323,7 @@ class Ledger:
             " ORDER BY created DESC",
             (identity, self._clock() - JOINABLE),
         ).fetchall()
-        found = [_run(row) for row in rows]
+        found = [read_run(row) for row in rows]
         return next((run for run in found if not self.alive(run)), found[0] if found else None)
 
     def _me(self) -> str:
@@ -392,8 +364,10 @@ _BUZZ = "coalesce(cost, reserved)"
 
 def _first(db: sqlite3.Connection, where: str, *values: Any) -> Run | None:
     row = db.execute(f"SELECT * FROM runs WHERE {where} LIMIT 1", values).fetchone()
-    return None if row is None else _run(row)
+    return None if row is None else read_run(row)
 
 
-def _run(row: sqlite3.Row) -> Run:
-    return Run(**dict(row))
+def _insert(db: sqlite3.Connection, run: Run) -> None:
+    names, values = zip(*vars(run).items(), strict=True)
+    marks = ", ".join("?" * len(names))
+    db.execute(f"INSERT OR REPLACE INTO runs ({', '.join(names)}) VALUES ({marks})", values)

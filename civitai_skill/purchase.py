@@ -31,11 +31,12 @@ from civitai_skill.errors import (
 from civitai_skill.events import Resumed, Submitted, Submitting, Tell, silent
 from civitai_skill.exchange import Flow, Service, Work
 from civitai_skill.identity import identity_of
-from civitai_skill.ledger import Ledger, Run
+from civitai_skill.ledger import Ledger
 from civitai_skill.placing import Label
 from civitai_skill.pricing import Terms, decide, guarded, placed
 from civitai_skill.provenance import note
 from civitai_skill.request import ImageRequest
+from civitai_skill.runs import Run
 from civitai_skill.sources import EVERY_SOURCE, Source, SourcePolicy
 from civitai_skill.workflow import Workflow, is_moderation
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from civitai_skill.budget import Budget
 from civitai_skill.errors import BudgetUsedUp, Stopping
-from civitai_skill.ledger import Ledger, Opened, Run
+from civitai_skill.ledger import Ledger, Opened
+from civitai_skill.runs import Run
 
 
 class Purse(Ledger):

@@ -20,8 +20,8 @@ from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.events import Quoted
 from civitai_skill.exchange import Flow, Service
 from civitai_skill.identity import first_attempt, hashed
-from civitai_skill.ledger import Run
 from civitai_skill.purchase import Bought, Order, earlier_run, gone_on, once
+from civitai_skill.runs import Run
 from civitai_skill.template import check_key
 from civitai_skill.workflow import Workflow
 

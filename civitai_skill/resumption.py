@@ -14,9 +14,9 @@ from civitai_skill.events import Quoted, Resumed, Submitted
 from civitai_skill.exchange import Flow, Service, Work
 from civitai_skill.generation import finished
 from civitai_skill.identity import next_attempt
-from civitai_skill.ledger import Run
 from civitai_skill.pricing import payable
 from civitai_skill.purchase import Bought, Order, check_account, sent, taken_up
+from civitai_skill.runs import Run
 from civitai_skill.workflow import is_moderation
 
 #: Ends that a wanted second try may follow.

@@ -13,7 +13,8 @@ from typing import Any
 
 from civitai_skill import Civitai
 from civitai_skill.exchange import Retry
-from civitai_skill.ledger import Ledger, Run
+from civitai_skill.ledger import Ledger
+from civitai_skill.runs import Run
 from civitai_skill.sandbox import Sandbox
 
 RETRY = Retry(first=0.005, cap=0.02, tries=3)

@@ -14,7 +14,8 @@ import pytest
 from civitai_skill import Civitai, run_batch
 from civitai_skill.budget import Budget
 from civitai_skill.errors import OverBudget, RequestInvalid, WorkflowFailed
-from civitai_skill.ledger import Ledger, Run
+from civitai_skill.ledger import Ledger
+from civitai_skill.runs import Run
 from civitai_skill.sandbox import Fault, Sandbox
 
 SIZE = {"engine": "sdxl", "width": 64, "height": 64}
@@ -64,7 +65,8 @@ def test_threads_and_processes_of_one_ledger_take_turns(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
         "from concurrent.futures import ThreadPoolExecutor\n"
-        "from civitai_skill.ledger import Ledger, Run\n"
+        "from civitai_skill.ledger import Ledger\n"
+        "from civitai_skill.runs import Run\n"
         "ledger = Ledger(Path(sys.argv[1]))\n"
         "def one(i):\n"
         "    key = f'{sys.argv[2]}-{i}'\n"

@@ -12,7 +12,7 @@ from civitai_skill import ImageRequest, run_batch
 from civitai_skill.batch.plan import Row
 from civitai_skill.batch.states import State
 from civitai_skill.batch.turns import Held, Moderated, Turns
-from civitai_skill.ledger import Run
+from civitai_skill.runs import Run
 from civitai_skill.sandbox import Fault, Sandbox
 from tests.books import client
 

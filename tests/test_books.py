@@ -18,8 +18,9 @@ from civitai_skill.batch.names import Names, fields_of, stem
 from civitai_skill.budget import Budget, read_budget
 from civitai_skill.errors import BudgetUsedUp, ConfigError, RequestInvalid
 from civitai_skill.history import since
-from civitai_skill.ledger import Ledger, Run
+from civitai_skill.ledger import Ledger
 from civitai_skill.purse import Purse
+from civitai_skill.runs import Run
 from tests.books import run
 
 DAY = Budget(10, 86400.0, "day")
@@ -186,7 +187,8 @@ _KILLED = """
 import os, signal, sys
 from pathlib import Path
 from civitai_skill.budget import Budget
-from civitai_skill.ledger import Ledger, Run
+from civitai_skill.ledger import Ledger
+from civitai_skill.runs import Run
 from civitai_skill.purse import Purse
 
 path, what, moment = sys.argv[1:]

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system for
 _START = """
     import os, signal, sys, threading
     from pathlib import Path
-    from civitai_skill.ledger import Ledger, Run
+    from civitai_skill.ledger import Ledger
+    from civitai_skill.runs import Run
 
     def buy(ledger, key):
         ledger.begin(Run(key, key, "test", b"{}", 1, 3), again=True, budget=None)

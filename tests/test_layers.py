@@ -21,7 +21,7 @@ FAMILY_MODULES = frozenset(f"civitai_skill.engines.{entry.module}" for entry in 
 #: The house, from the ground up. A room names only rooms on lower floors; a new room gets a place.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "air", "alive", "storage"),
-    ("budget", "bundle", "config", "explanation", "files", "pixels", "scalars"),
+    ("budget", "bundle", "config", "explanation", "files", "pixels", "runs", "scalars"),
     ("install", "request"),
     ("engines", "workflow", "ledger", "replies"),
     ("sources", "exchange", "sandbox", "evals", "purse"),
@@ -32,7 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("identity", "events", "placing"),
     ("purchase",),
     ("generation",),
-    ("options", "drivers", "pool", "raw", "resumption"),
+    ("options", "drivers", "pool", "raw", "releasing", "resumption"),
     ("base",),
     ("client",),
     ("calls", "desk", "doctor", "tools", "batch"),
@@ -45,10 +45,11 @@ ONLY: dict[str, set[str]] = {
     "air": set(),
     "alive": set(),
     "storage": set(),
+    "runs": set(),
     "config": {"errors"},
     "engines": {"request", "air", "scalars", "errors"},
     "workflow": {"errors"},
-    "ledger": {"alive", "budget", "errors", "storage"},
+    "ledger": {"alive", "budget", "errors", "runs", "storage"},
     "sandbox": {"engines", "workflow", "request", "air", "scalars", "errors", "storage"},
 }
 
@@ -65,7 +66,7 @@ ONLY_IN: dict[str, set[str]] = {
     "pyarrow": {"adapters/ray.py"},
     "ray": {"adapters/ray.py"},
     "rich": {"adapters/cli/many.py"},
-    "sqlite3": {"ledger.py", "purse.py", "storage.py", "sandbox/memory.py"},
+    "sqlite3": {"ledger.py", "purse.py", "runs.py", "storage.py", "sandbox/memory.py"},
 }
 
 MOST_LINES = 400

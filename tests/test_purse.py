@@ -11,8 +11,9 @@ import pytest
 from civitai_skill import AsyncCivitai, CivitaiError, OverBudget, TransportFailed
 from civitai_skill.budget import Budget
 from civitai_skill.desk import Desk
-from civitai_skill.ledger import Ledger, Run
+from civitai_skill.ledger import Ledger
 from civitai_skill.purse import Purse
+from civitai_skill.runs import Run
 from civitai_skill.sandbox import Sandbox
 from tests.web import fresh_sandbox
 

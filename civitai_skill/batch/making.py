@@ -37,10 +37,11 @@ from civitai_skill.errors import (
     Unauthorized,
     WorkflowFailed,
 )
-from civitai_skill.ledger import JOINABLE, Run
+from civitai_skill.ledger import JOINABLE
 from civitai_skill.placing import Label
 from civitai_skill.pricing import Terms
 from civitai_skill.purchase import Bought, Order
+from civitai_skill.runs import Run
 from civitai_skill.workflow import Workflow
 
 #: Pictures that are fetched, decoded and written at once: this bounds the memory.

@@ -18,7 +18,8 @@ from civitai_skill.batch.results import FINAL, Result, Saved
 from civitai_skill.delivery import measured
 from civitai_skill.errors import ConfigError
 from civitai_skill.identity import attempt_of
-from civitai_skill.ledger import Ledger, Run
+from civitai_skill.ledger import Ledger
+from civitai_skill.runs import Run
 from civitai_skill.workflow import is_moderation
 
 #: Ends that a wanted second try may follow; what was canceled or moderated stays as it is.

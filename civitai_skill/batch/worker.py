@@ -14,10 +14,10 @@ from civitai_skill.batch.tempo import PacedClient, Tempo
 from civitai_skill.client import AsyncCivitai
 from civitai_skill.delivery import Generation, Place
 from civitai_skill.drivers import adrive
-from civitai_skill.ledger import Run
 from civitai_skill.options import Call
 from civitai_skill.pool import UNLIMITED, divided
 from civitai_skill.purchase import Bought, Order, bought
+from civitai_skill.runs import Run
 
 #: Requests at once when nothing else is said.
 CONCURRENCY = 16

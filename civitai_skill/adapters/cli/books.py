@@ -13,7 +13,7 @@ from civitai_skill.explanation import explain
 
 if TYPE_CHECKING:
     from civitai_skill.client import Civitai
-    from civitai_skill.ledger import Run
+    from civitai_skill.runs import Run
 
 
 def resume(given: argparse.Namespace, output: Output) -> int:

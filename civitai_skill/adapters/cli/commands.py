@@ -15,7 +15,7 @@ from civitai_skill.config import Settings
 from civitai_skill.errors import Problem, RequestInvalid, WorkflowFailed
 
 if TYPE_CHECKING:
-    from civitai_skill.flows import Releasing
+    from civitai_skill.releasing import Releasing
     from civitai_skill.workflow import Workflow
 
 # Characters of a prompt that is read; no engine takes as many.

@@ -1,0 +1,80 @@
+"""What the ledger keeps: the tables of its file, and a run, which is one purchase."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["open", "closed", "dropped"]
+
+#: In order; the n-th brings a file of version n - 1 to version n.
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE runs (
+        key TEXT PRIMARY KEY,
+        identity TEXT NOT NULL,
+        purpose TEXT NOT NULL,
+        body BLOB NOT NULL,
+        engine TEXT, variant TEXT, wanted INTEGER NOT NULL,
+        out TEXT,
+        reserved INTEGER NOT NULL,
+        owner TEXT NOT NULL,
+        created REAL NOT NULL,
+        state TEXT NOT NULL DEFAULT 'open',
+        workflow TEXT, status TEXT, cost INTEGER, reason TEXT
+    );
+    CREATE INDEX runs_identity ON runs (identity, state);
+    CREATE INDEX runs_created ON runs (created);
+    CREATE TABLE pictures (
+        key TEXT NOT NULL REFERENCES runs (key),
+        n INTEGER NOT NULL,
+        path TEXT NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, saved REAL NOT NULL,
+        PRIMARY KEY (key, n)
+    );
+    CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    """,
+    "ALTER TABLE runs ADD COLUMN account TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX runs_workflow ON runs (workflow)",
+    "ALTER TABLE runs ADD COLUMN label TEXT",
+    "ALTER TABLE runs ADD COLUMN taken INTEGER NOT NULL DEFAULT 0",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One purchase. `reserved` and `cost` are Buzz; `created` is seconds since 1970.
+
+    `account` names the service and the account that it was begun with, `label` the names of its
+    pictures where they have some of their own (see placing), `taken` how often it was taken up.
+    """
+
+    key: str
+    identity: str
+    purpose: str
+    body: bytes
+    wanted: int
+    reserved: int
+    engine: str | None = None
+    variant: str | None = None
+    out: str | None = None
+    account: str = ""
+    owner: str = ""
+    created: float = 0.0
+    state: State = "open"
+    workflow: str | None = None
+    status: str | None = None
+    cost: int | None = None
+    reason: str | None = None
+    label: str | None = None
+    taken: int = 0
+
+    @property
+    def buzz(self) -> int:
+        """What it counts: its cost once known, else what was reserved for it."""
+        return self.reserved if self.cost is None else self.cost
+
+
+def read_run(row: sqlite3.Row) -> Run:
+    """A run from its row."""
+    return Run(**dict(row))
