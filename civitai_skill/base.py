@@ -215,7 +215,9 @@ class BaseClient:
         return raw.would_go_on(self._ruled(given), body, None if out is None else Path(out))
 
     def _get(self, workflow_id: str, wait: float) -> Flow[Workflow]:
-        look = flows.get(self._service, workflow_id, wait=min(wait, LONGEST_WAIT))
+        paid = yield from generation.paid(self.ledger, workflow_id)
+        held = min(wait, LONGEST_WAIT)
+        look = flows.get(self._service, workflow_id, wait=held, committed=paid)
         return (yield from generation.seen(self.ledger, (yield from look)))
 
     def _wait(self, workflow: Workflow | str, timeout: float, tell: Tell | None) -> Flow[Workflow]:
@@ -226,7 +228,8 @@ class BaseClient:
         return flows.query(self._service, cursor=cursor, **filters)
 
     def _cancel(self, workflow_id: str) -> Flow[Canceled]:
-        canceled = yield from flows.cancel(self._service, workflow_id)
+        paid = yield from generation.paid(self.ledger, workflow_id)
+        canceled = yield from flows.cancel(self._service, workflow_id, committed=paid)
         yield from generation.seen(self.ledger, canceled.workflow)
         return canceled
 
@@ -235,7 +238,8 @@ class BaseClient:
     ) -> Flow[Generation]:
         service = self._service
         if isinstance(workflow, str):
-            workflow = yield from flows.get(service, workflow)
+            paid = yield from generation.paid(self.ledger, workflow)
+            workflow = yield from flows.get(service, workflow, committed=paid)
         workflow = yield from generation.seen(self.ledger, workflow)
         if not workflow.done:
             error = flows.still_running(workflow, 0)

@@ -158,6 +158,10 @@ class BudgetUsedUp(OverBudget):
     """The price is above what is left for all calls together; `limit` is what is left."""
 
 
+#: What holds where a look at a workflow fails that was paid for.
+KEPT = "What was bought is not lost."
+
+
 class TransportFailed(CivitaiError):
     """No usable answer came back.
 

@@ -18,6 +18,7 @@ import httpx
 
 from civitai_skill.config import Secret
 from civitai_skill.errors import (
+    KEPT,
     Spent,
     TransportFailed,
 )
@@ -225,7 +226,7 @@ def failed(
     if spent == "unknown":
         hint = unsettled(key)
     elif workflow_id is not None:
-        hint = f"The work goes on. Look again with: civitai-skill get {workflow_id} --wait"
+        hint = f"{KEPT} Look again with: civitai-skill get {workflow_id} --wait"
     else:
         hint = "Check the connection and the base URL, then try again."
     return TransportFailed(

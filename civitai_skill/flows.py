@@ -145,7 +145,10 @@ def get(
     now: Clock = time.monotonic,
     committed: bool = False,
 ) -> Flow[Workflow]:
-    """Read a workflow; with `wait` the service may hold the answer that many seconds."""
+    """Read a workflow; with `wait` the service may hold the answer that many seconds.
+
+    `committed` says that it is known as paid, so that no error tells otherwise.
+    """
     request = service.request(
         "GET",
         f"{WORKFLOWS}/{quote(workflow_id, safe='')}",
@@ -297,31 +300,43 @@ def health(service: Service) -> Flow[Health]:
 
 
 def update(
-    service: Service, workflow_id: str, change: Mapping[str, Any], *, pays: bool = False
+    service: Service,
+    workflow_id: str,
+    change: Mapping[str, Any],
+    *,
+    pays: bool = False,
+    committed: bool = False,
 ) -> Flow[None]:
-    """Change a workflow (PUT); `pays` says that the change costs Buzz."""
+    """Change a workflow (PUT); `pays` says that the change costs Buzz, `committed` that the
+    workflow did."""
     request = service.request(
         "PUT", f"{WORKFLOWS}/{quote(workflow_id, safe='')}", content=encoded(change)
     )
-    yield from answered(service, request, pays=pays, about=f"changing workflow {workflow_id}")
+    yield from answered(
+        service,
+        request,
+        pays=pays,
+        workflow_id=workflow_id if committed else None,
+        about=f"changing workflow {workflow_id}",
+    )
 
 
-def cancel(service: Service, workflow_id: str) -> Flow[Canceled]:
-    """Cancel a workflow and read what was refunded.
+def cancel(service: Service, workflow_id: str, *, committed: bool = False) -> Flow[Canceled]:
+    """Cancel a workflow and read what was refunded; `committed` says that it is known as paid.
 
     What a cancel of a finished workflow answers is not documented, so 400 and 409 are read as
     "already finished" where the workflow says so itself.
     """
-    before = yield from get(service, workflow_id)
+    before = yield from get(service, workflow_id, committed=committed)
     if before.done:
         return Canceled(before, 0, was_done=True)
     try:
-        yield from update(service, workflow_id, {"status": "canceled"})
+        yield from update(service, workflow_id, {"status": "canceled"}, committed=True)
     except ApiError as error:
-        after = yield from get(service, workflow_id)
+        after = yield from get(service, workflow_id, committed=True)
         if error.status in (400, 409) and after.done:
             return Canceled(after, 0, was_done=True)
         raise
-    after = yield from get(service, workflow_id)
+    after = yield from get(service, workflow_id, committed=True)
     refunded = sum(after.cost.refunded.values()) - sum(before.cost.refunded.values())
     return Canceled(after, refunded, was_done=after.done and after.status != "canceled")

@@ -159,6 +159,17 @@ def _finished(ledger: Ledger, run: Run, workflow: Workflow) -> Flow[None]:
     yield from noted(partial(ledger.finished, run.key, workflow.status, workflow.cost.kept, reason))
 
 
+def paid(ledger: Ledger | None, workflow_id: str) -> Flow[bool]:
+    """Does the ledger know that Buzz is committed for a workflow?"""
+    if ledger is None:
+        return False
+    try:
+        run: Run | None = yield Work(partial(ledger.of_workflow, workflow_id))
+    except ConfigError:
+        return False
+    return run is not None and run.buzz > 0
+
+
 def seen(ledger: Ledger | None, workflow: Workflow) -> Flow[Workflow]:
     """Write down the end of a workflow, whoever looks at it: then what came back is free again,
     also what came back only after the end was written down.

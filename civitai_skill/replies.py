@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from civitai_skill.errors import (
+    KEPT,
     ApiError,
     BadRequest,
     Forbidden,
@@ -114,7 +115,8 @@ def api_error(
     if spent == "unknown":
         hint += f" {unsettled(key)}"
     elif workflow_id is not None:
-        hint += f" The work goes on; look again with: civitai-skill get {workflow_id} --wait"
+        kept = "" if kind is NotFound else f" {KEPT}"
+        hint += f"{kept} Look again with: civitai-skill get {workflow_id} --wait"
     return kind(
         message,
         status=status,

@@ -100,7 +100,7 @@ async def test_what_is_bought_and_gone_is_told_with_how_to_buy_it_anew(
     sandbox.script(Fault("get", "status", status=500, times=2))
     told = problem(await web.post(IMAGE, json=FOX, headers=headers), 502, "server")
     assert (told["spent"], told["hint"]) == (
-        "yes", f"The work goes on. Look again: GET {IMAGE}/{first}"
+        "yes", f"What was bought is not lost. Look again: GET {IMAGE}/{first}"
     )  # fmt: skip
     sandbox.script(Fault("get", "status", status=404))
     told = problem(await web.post(IMAGE, json=FOX, headers=headers), 404, "not_found")

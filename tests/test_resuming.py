@@ -26,7 +26,8 @@ from civitai_skill import (
 from civitai_skill.adapters.cli import main
 from civitai_skill.events import Resumed, Submitted, Submitting
 from civitai_skill.identity import next_attempt
-from civitai_skill.ledger import _MIGRATIONS, Ledger
+from civitai_skill.ledger import Ledger
+from civitai_skill.runs import MIGRATIONS
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.storage import Storage
 from tests.books import RETRY, charged, client, left_by_a_dead_process, run
@@ -377,7 +378,7 @@ def test_what_the_service_refused_can_not_be_settled(box: Sandbox, tmp_path: Pat
 
 def test_a_ledger_of_an_earlier_form_is_brought_up_to_date(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
-    with Storage(path, _MIGRATIONS[:1]).transaction() as db:
+    with Storage(path, MIGRATIONS[:1]).transaction() as db:
         db.execute(
             "INSERT INTO runs (key, identity, purpose, body, wanted, reserved, owner, created)"
             " VALUES ('k', 'r1:a', 'python', x'7b7d', 1, 3, 'gone', 0)"

@@ -67,6 +67,36 @@ def test_of_a_part_only_the_rest_is_asked_for(box: Toolbox) -> None:
     assert f"ask only for what is missing: quantity {missing}," in result.data["error"]
 
 
+# -- looking again ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("fault", [None, Fault("get", "status", status=500, times=None)])
+@pytest.mark.parametrize("wait", [0, 0.05])
+def test_the_next_look_saves_to_the_folder_that_was_named(
+    box: Toolbox, sandbox: Sandbox, fault: Fault | None, wait: float, tmp_path: Path
+) -> None:
+    given = {"prompt": "a fox [sandbox:slow=1]", "wait_seconds": wait, "folder": "foxes"}
+    if fault is not None:
+        sandbox.script(fault)
+    following = box.call(GENERATE, given).data["next"]
+    again = box.call(following["tool"], {**following["arguments"], "wait_seconds": 0})
+    assert again.data["next"] == following
+    sandbox.clear()
+    done = box.call(following["tool"], following["arguments"])
+    assert Path(done.data["images"][0]["path"]).parent == tmp_path / "out" / "foxes"
+
+
+@pytest.mark.parametrize("name", [GET, "civitai_cancel_image"])
+def test_a_look_that_fails_does_not_say_of_a_known_purchase_that_nothing_was_spent(
+    box: Toolbox, sandbox: Sandbox, name: str
+) -> None:
+    bought = box.call(GENERATE, {"prompt": "a fox", "wait_seconds": 0}).data["id"]
+    sandbox.script(Fault("get", "status", status=503, times=None))
+    told = box.call(name, {"id": bought})
+    assert (told.failed, told.data["buzz_spent"], told.data["id"]) == (True, "yes", bought)
+    assert "No Buzz" not in told.text
+    assert told.data["next"]["arguments"]["id"] == bought
+    assert box.call(name, {"id": "1-20260101000000000"}).data["buzz_spent"] == "no"
+
+
 # -- engines ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["pony", "Illustrious", "noobai"])
 def test_a_name_that_means_a_variant_makes_it(client: Civitai, tmp_path: Path, name: str) -> None:

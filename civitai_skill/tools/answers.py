@@ -17,16 +17,22 @@ from typing import Any
 
 from civitai_skill.delivery import Generation, Picture, looked_at
 from civitai_skill.errors import (
+    KEPT,
     BudgetUsedUp,
     CivitaiError,
     ConfigError,
     OverBudget,
+    RateLimited,
+    ServerError,
     StillRunning,
     TransportFailed,
 )
 from civitai_skill.explanation import explain
 from civitai_skill.flows import Page
 from civitai_skill.tools.arguments import WAIT
+
+#: The tool that looks at a workflow and saves its pictures.
+LOOK = "civitai_get_image"
 
 THUMBNAIL_SIDE = 512
 #: Bytes of one thumbnail as base64; some hosts cut a tool's answer off at a few hundred kilobytes.
@@ -80,7 +86,16 @@ def look_again(workflow_id: str | None) -> dict[str, Any]:
     """The next call for a workflow; without an id yet, the one that finds it."""
     if workflow_id is None:
         return next_call("civitai_query_images", since="1h", take=5)
-    return next_call("civitai_get_image", id=workflow_id, wait_seconds=WAIT)
+    return next_call(LOOK, id=workflow_id, wait_seconds=WAIT)
+
+
+def in_its_folder(result: Result, folder: str | None) -> Result:
+    """The same answer, whose next look saves to the folder that this call named."""
+    following = result.data.get("next")
+    if folder is None or following is None or following["tool"] != LOOK:
+        return result
+    there = next_call(LOOK, **following["arguments"], folder=folder)
+    return replace(result, data={**result.data, "next": there})
 
 
 # -- generations -----------------------------------------------------------------------------------
@@ -181,8 +196,8 @@ def _hint(error: CivitaiError, hint: str, ceiling: int) -> tuple[str, dict[str, 
         return f"{error.fits} {rest}".strip(), None
     if isinstance(error, StillRunning):
         return "It goes on; look again as `next` says.", look_again(error.workflow_id)
-    if isinstance(error, TransportFailed) and error.workflow_id is not None:
-        return "The work goes on; look again as `next` says.", look_again(error.workflow_id)
+    if isinstance(error, TransportFailed | RateLimited | ServerError) and error.workflow_id:
+        return f"{KEPT} Look again as `next` says.", look_again(error.workflow_id)
     if error.resumable:
         return (
             "The service may have taken it. Make exactly the same call again: it goes on with this "

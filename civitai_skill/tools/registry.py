@@ -20,6 +20,7 @@ from civitai_skill.history import since
 from civitai_skill.request import ImageRequest
 from civitai_skill.sources import open_sources
 from civitai_skill.tools.answers import (
+    LOOK,
     Result,
     Thumbnail,
     look_again,
@@ -54,7 +55,6 @@ class Local:
 Ask = Callable[[Any], Any]
 Steps = Generator[Ask | Local, Any, Result]
 
-GET = "civitai_get_image"
 #: Engines that choosing names, and more than there are.
 _CHOICES, _EVERY = 3, 1000
 
@@ -214,7 +214,7 @@ def _cancel(fixed: Fixed, given: CancelImage) -> Steps:
     }
     if canceled.was_done:
         data["message"] = "It had ended before; nothing was canceled."
-        if canceled.workflow.status == "succeeded" and GET in fixed.tools:
+        if canceled.workflow.status == "succeeded" and LOOK in fixed.tools:
             data["next"] = look_again(given.id)
     return Result(data, canceled)
 
@@ -263,7 +263,7 @@ TOOLS: tuple[Tool, ...] = (
         spends=True,
     ),
     Tool(
-        GET,
+        LOOK,
         "Look at a picture's workflow",
         "State of a workflow by id; once it has ended, saves its pictures and returns the paths. "
         "Use it after civitai_generate_image returned before the end, or for an id from "

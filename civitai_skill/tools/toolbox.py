@@ -14,13 +14,13 @@ from civitai_skill.client import AsyncCivitai, Civitai
 from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid
 from civitai_skill.events import Tell
 from civitai_skill.generation import Told
-from civitai_skill.tools.answers import Result, failure
+from civitai_skill.tools.answers import LOOK, Result, failure, in_its_folder
 from civitai_skill.tools.arguments import Arguments
 from civitai_skill.tools.body import given_body
 from civitai_skill.tools.body import steps as body_steps
 from civitai_skill.tools.fixed import Fixed, fixed
 from civitai_skill.tools.reading import as_object, in_its_words, read
-from civitai_skill.tools.registry import BY_NAME, DEFAULT, GET, Local, Steps, Tool
+from civitai_skill.tools.registry import BY_NAME, DEFAULT, Local, Steps, Tool
 
 Client = Civitai | AsyncCivitai
 
@@ -115,9 +115,12 @@ class Toolbox:
         given: Arguments = body or read(self.models, tool.name, raw)
         doing = tool.steps(fixed, given) if body is None else body_steps(fixed, body)
         try:
-            return (yield from doing)
+            result = yield from doing
         except RequestInvalid as error:
             raise in_its_words(error, given) from None
+        except CivitaiError as error:
+            result = self._failure(error)
+        return in_its_folder(result, getattr(given, "folder", None))
 
     # -- the two drivers ---------------------------------------------------------------------------
     def _driven(self, steps: Steps) -> Result:
@@ -175,8 +178,8 @@ class Toolbox:
 
 def _complete(chosen: list[Tool]) -> tuple[Tool, ...]:
     """The chosen tools, and the one that looks at what they bought."""
-    if any(tool.spends for tool in chosen) and all(tool.name != GET for tool in chosen):
-        chosen = [*chosen, find(GET)]
+    if any(tool.spends for tool in chosen) and all(tool.name != LOOK for tool in chosen):
+        chosen = [*chosen, find(LOOK)]
     return tuple(chosen)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from civitai_skill.errors import (
+    KEPT,
     BudgetUsedUp,
     CivitaiError,
     Forbidden,
@@ -40,7 +41,7 @@ def hint(error: CivitaiError) -> str:
     if workflow is not None and isinstance(error, NotFound):  # one that was bought before
         return f"{without_commands(error.hint)} To buy it anew, send it under another {KEY_HEADER}."
     if workflow is not None:
-        return f"The work goes on. Look again: GET {IMAGE}/{workflow}"
+        return f"{KEPT} Look again: GET {IMAGE}/{workflow}"
     if isinstance(error, RequestInvalid) and error.field == "engine" and not error.engine:
         return "See GET /engines for what each one is good at."
     return without_commands(error.hint)
