@@ -24,7 +24,7 @@ T = TypeVar("T")
 GRACE = 8.0
 
 
-class Caller:
+class Customer:
     """Somebody who may leave while a purchase is made for them."""
 
     def __init__(self, stopping: asyncio.Event, here: Callable[[], bool]) -> None:

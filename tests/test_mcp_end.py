@@ -79,10 +79,11 @@ async def test_who_waits_for_words_gets_the_handle(open_client: Open, sandbox: S
     prompt = SLOW["prompt"]
     step = {"$type": "promptEnhancement", "input": {"ecosystem": "flux2", "prompt": prompt}}
     async with open_client(mode="legacy") as client:
-        call = calling(client, {"body": {"steps": [step]}})
+        call = calling(client, {"body": {"steps": [step]}, "folder": "words"})
         await until(lambda: sandbox.accounts() and sandbox.accounts()[0]["submits"])
         told = (await ended(client, call)).structured_content
-        assert told["next"]["arguments"]["id"] == told["id"]
+        following = {"id": told["id"], "wait_seconds": 45, "folder": "words"}
+        assert told["next"]["arguments"] == following
 
 
 async def test_an_open_question_is_taken_back(open_client: Open, sandbox: Sandbox) -> None:

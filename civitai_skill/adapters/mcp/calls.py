@@ -11,21 +11,19 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import CallToolResult, ContentBlock, ImageContent, InputRequiredResult, TextContent
 
-from civitai_skill import desk
 from civitai_skill.adapters.mcp import asking, shelf
 from civitai_skill.adapters.mcp.words import told
 from civitai_skill.delivery import Generation, Picture, looked_at
-from civitai_skill.desk import Desk
+from civitai_skill.desk import Customer, Desk
 from civitai_skill.errors import CivitaiError, Stopping
 from civitai_skill.events import Event, Resumed, Submitted, Submitting, Tell
 from civitai_skill.tools import consent
-from civitai_skill.tools.answers import Result, failure, running
+from civitai_skill.tools.answers import LOOK, Result, failure, in_its_folder, running
 from civitai_skill.tools.toolbox import Toolbox, find
 from civitai_skill.workflow import Progress, Workflow
 
 T = TypeVar("T")
 
-_GET = "civitai_get_image"
 _CANCEL = "civitai_cancel_image"
 #: Seconds for a last look when the server ends.
 _LAST_LOOK = 2.0
@@ -107,7 +105,7 @@ class Caller:
         if name == _CANCEL:
             return await self.desk.kept(self.box.acall(name, arguments))
         found = await self.desk.unless(self.box.acall(name, arguments, tell=tell))
-        if found is None and name == _GET:
+        if found is None and name == LOOK:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_LOOK):
                     found = await self.box.acall(name, {**arguments, "wait_seconds": 0})
@@ -119,7 +117,7 @@ class Caller:
     async def _bought(self, name: str, arguments: dict[str, Any], heard: _Heard) -> Result:
         """Run to the end; when the server ends first, come back with the id once it is known."""
         work = asyncio.ensure_future(
-            self.box.acall(name, arguments, tell=heard, told=heard.caller.told)
+            self.box.acall(name, arguments, tell=heard, told=heard.customer.told)
         )
         known = asyncio.ensure_future(heard.known.wait())
         end = asyncio.ensure_future(self.desk.stopping.wait())
@@ -133,7 +131,8 @@ class Caller:
                 return work.result()
             if heard.workflow is None:
                 raise Stopping
-            return running(looked_at(heard.workflow), already=heard.already)
+            known_by_now = running(looked_at(heard.workflow), already=heard.already)
+            return in_its_folder(known_by_now, arguments.get("folder"))
         finally:
             for task in (work, known, end):
                 task.cancel()
@@ -147,7 +146,7 @@ class _Heard:
         self._tell = tell
         #: Has whoever called given up?
         self.left = False
-        self.caller = desk.Caller(stopping, lambda: not self.left)
+        self.customer = Customer(stopping, lambda: not self.left)
         #: Has it been sent, perhaps by an earlier process, so that it must be waited for?
         self.sending = False
         self.workflow: Workflow | None = None
@@ -158,7 +157,7 @@ class _Heard:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Submitting):
             if not self.already:
-                self.caller.hear(event)
+                self.customer.hear(event)
             self.sending = True
         elif isinstance(event, Submitted):
             self._has(event.workflow)

@@ -30,7 +30,7 @@ from civitai_skill.adapters.rest.words import IMAGE, KEY_HEADER
 from civitai_skill.base import LONGEST_WAIT
 from civitai_skill.bodies import is_template, named, taken
 from civitai_skill.calls import aqueryimagegens
-from civitai_skill.desk import Caller, Desk
+from civitai_skill.desk import Customer, Desk
 from civitai_skill.engines.catalog import find
 from civitai_skill.engines.describe import describe_engine, list_engines
 from civitai_skill.errors import (
@@ -141,9 +141,9 @@ async def submit(
     if whatif:
         return said((await quote()).raw)
     async with _caller(request) as gone:
-        caller = Caller(desk.stopping, lambda: not gone.is_set())
+        customer = Customer(desk.stopping, lambda: not gone.is_set())
         with _in_the_callers_words():
-            workflow = await desk.kept(buy(tell=caller.hear, told=caller.told))
+            workflow = await desk.kept(buy(tell=customer.hear, told=customer.told))
         if wait and not workflow.done and workflow.id is not None:
             # It is paid for, so its id is told whatever becomes of this look.
             try:
