@@ -77,7 +77,10 @@ def _price(before: Workflow, workflow_id: str) -> int | None:
     held = [i for i in before.images if not i.deliverable and i.available]
     if before.allow_mature_content is True or not (before.done and held):
         accepted = "a finished workflow whose mature pictures are held back"
-        raise RequestInvalid(Problem("id", workflow_id, accepted, None, "nothing is held here"))
+        raise RequestInvalid(
+            Problem("id", workflow_id, accepted, None, "nothing is held here"),
+            hint=f"See where it stands with: civitai-skill get {workflow_id}",
+        )
     # What was paid in yellow Buzz already stays.
     paid = before.cost.by_currency
     return sum(n for name, n in paid.items() if name != "yellow") if paid else before.cost.total
