@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,13 @@ def client(box: Sandbox, home: Path, **given: Any) -> Civitai:
 
 
 @contextmanager
+def file_of(path: Path) -> Iterator[sqlite3.Connection]:
+    """The database in a file, for one transaction."""
+    with closing(sqlite3.connect(path)) as db, db:
+        yield db
+
+
+@contextmanager
 def held_by_a_living_process(ledger: Ledger) -> Iterator[None]:
     """Make every open run look as if another process, which lives, worked on it."""
     script = (
@@ -50,7 +57,7 @@ def held_by_a_living_process(ledger: Ledger) -> Iterator[None]:
     ) as other:
         assert other.stdout is not None
         name = other.stdout.readline().strip()
-        with sqlite3.connect(ledger.path) as db:
+        with file_of(ledger.path) as db:
             db.execute("UPDATE runs SET owner = ? WHERE state = 'open'", (name,))
         yield
         other.communicate("\n")
@@ -58,5 +65,5 @@ def held_by_a_living_process(ledger: Ledger) -> Iterator[None]:
 
 def left_by_a_dead_process(ledger: Ledger) -> None:
     """Make every open run look as if its process had died."""
-    with sqlite3.connect(ledger.path) as db:
+    with file_of(ledger.path) as db:
         db.execute("UPDATE runs SET owner = 'gone' WHERE state = 'open'")

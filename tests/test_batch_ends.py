@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from civitai_skill.batch.results import Result
 from civitai_skill.errors import BudgetUsedUp
 from civitai_skill.pricing import ASK_ABOVE
 from civitai_skill.sandbox import Fault, Sandbox, asks
-from tests.books import charged, client
+from tests.books import charged, client, file_of
 
 SIZE = {"engine": "sdxl", "width": 64, "height": 64}
 
@@ -48,7 +47,7 @@ def lines(folder: Path, name: str = "results.jsonl") -> list[dict[str, Any]]:
 
 
 def aged(home: Path) -> None:
-    with sqlite3.connect(home / "sandbox-ledger.sqlite3") as db:
+    with file_of(home / "sandbox-ledger.sqlite3") as db:
         db.execute("UPDATE runs SET created = created - 100000")
 
 

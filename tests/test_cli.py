@@ -19,6 +19,7 @@ from civitai_skill import Civitai, config
 from civitai_skill.adapters.cli import main
 from civitai_skill.adapters.cli.parser import EXIT_CODES
 from civitai_skill.sandbox import Fault, Sandbox
+from tests.books import file_of
 
 
 class Ran:
@@ -353,11 +354,9 @@ def test_the_doctor_names_the_next_step_where_nothing_is_set_up(
 
 
 def test_resume_finishes_what_was_left(run: Callable[..., Ran], box: Sandbox) -> None:
-    import sqlite3
-
     run("generate", "a fox [sandbox:slow=1]", "--timeout", "0.1", "--out", "pics")
     path = config.Settings.load().ledger
-    with sqlite3.connect(path) as db:
+    with file_of(path) as db:
         db.execute("UPDATE runs SET owner = 'gone'")
     resumed = run("resume")
     again = run("resume")

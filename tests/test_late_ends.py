@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from dataclasses import replace
 from functools import partial
@@ -19,7 +18,7 @@ from civitai_skill.events import Submitting
 from civitai_skill.ledger import Ledger
 from civitai_skill.purse import Purse
 from civitai_skill.sandbox import Sandbox
-from tests.books import charged, client, left_by_a_dead_process, run
+from tests.books import charged, client, file_of, left_by_a_dead_process, run
 
 DAY = Budget(3, 86400.0, "day")
 
@@ -174,7 +173,7 @@ def test_a_prompt_that_is_refused_when_going_on_is_not_sent_again(
         assert buyer.ledger is not None
         (left,) = buyer.ledger.unfinished()
         refused = replace(left, body=left.body.replace(b"a fox", b"a fox [sandbox:refused]"))
-        with sqlite3.connect(buyer.ledger.path) as db:
+        with file_of(buyer.ledger.path) as db:
             db.execute("UPDATE runs SET body = ?", (refused.body,))
         with pytest.raises(BadRequest):
             buyer.resume(refused)

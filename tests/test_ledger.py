@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -21,7 +20,7 @@ from civitai_skill.errors import ConfigError
 from civitai_skill.events import Submitted
 from civitai_skill.ledger import Ledger
 from civitai_skill.sandbox import Sandbox
-from tests.books import charged, client, held_by_a_living_process, run
+from tests.books import charged, client, file_of, held_by_a_living_process, run
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ def test_a_broken_ledger_stops_the_purchase_and_says_what_to_do(
 
 def test_a_newer_ledger_is_not_touched(ledger: Ledger) -> None:
     ledger.begin(run("k"), again=False, budget=None)
-    with sqlite3.connect(ledger.path) as db:
+    with file_of(ledger.path) as db:
         db.execute("PRAGMA user_version = 99")
 
     with pytest.raises(ConfigError, match="newer version"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from civitai_skill.errors import ConfigError, RequestInvalid
 from civitai_skill.ledger import Ledger
 from civitai_skill.sandbox import Sandbox
-from tests.books import charged, client, run
+from tests.books import charged, client, file_of, run
 
 
 def begun(path: Path, **changes: Any) -> None:
@@ -30,7 +29,7 @@ def a_text(path: Path) -> None:
 
 
 def another_database(path: Path) -> None:
-    with sqlite3.connect(path) as db:
+    with file_of(path) as db:
         db.execute("CREATE TABLE bookmarks (url TEXT)")
     path.chmod(0o644)
 
@@ -74,7 +73,7 @@ def test_another_programs_database_gets_no_tables_of_ours(tmp_path: Path) -> Non
     another_database(path)
     with pytest.raises(ConfigError):
         begun(path)
-    with sqlite3.connect(path) as db:
+    with file_of(path) as db:
         assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("bookmarks",)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from civitai_skill.adapters.cli import main
 from civitai_skill.config import Settings
+from tests.books import file_of
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def failed(capsys: pytest.CaptureFixture[str], prompt: str) -> str:
 
 
 def purchases() -> int:
-    with sqlite3.connect(Settings.load(sandbox=True).ledger) as db:
+    with file_of(Settings.load(sandbox=True).ledger) as db:
         return int(db.execute("SELECT count(*) FROM runs").fetchone()[0])
 
 
