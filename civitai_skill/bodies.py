@@ -40,9 +40,15 @@ FIELDS = (
 
 #: Places that hold words, where an address is nothing but words too.
 _WORDS = re.compile(r"metadata|tags|steps\.\d+\.(metadata|input\.(prompt|negativePrompt))")
-#: What some reader would take for an address, and how a plain one begins.
-_ADDRESS = re.compile(r"[^a-z/\\]*([a-z][a-z0-9+.-]*:\s*[/\\]|[/\\]{2})", re.IGNORECASE)
-_PLAIN = re.compile(r"https?://[^/\\]", re.IGNORECASE)
+#: What some reader would take for an address, and what a plain one looks like. Browsers and their
+#: kin leave out line breaks and tabs, and forgive a missing slash (the URL standard of WHATWG).
+_ADDRESS = re.compile(
+    r"[^a-z/\\]*([a-z][a-z0-9+.-]*:\s*[/\\]|[/\\]{2}"
+    r"|(https?|wss?|ftps?|file|filesystem|blob|view-source|jar)\s*:)",
+    re.IGNORECASE,
+)
+_IGNORED = str.maketrans("", "", "\t\r\n")
+_PLAIN = re.compile(r"https?://[^/\\\x00-\x20][^\x00-\x1f]*", re.IGNORECASE)
 
 
 def taken(body: Any, policy: SourcePolicy) -> dict[str, Any]:
@@ -54,9 +60,9 @@ def taken(body: Any, policy: SourcePolicy) -> dict[str, Any]:
     if not isinstance(steps, list) or not steps:
         accepted = 'a workflow template: {"steps": [{"$type": "imageGen", "input": {...}}], ...}'
         raise RequestInvalid(Problem("body", body, accepted))
-    if len(steps) > _MOST_STEPS or len(body) > _MOST_STEPS:
+    if len(steps) > MOST_STEPS or len(body) > MOST_STEPS:
         given = f"{len(steps)} steps, {len(body)} fields"
-        raise RequestInvalid(Problem("body", given, f"at most {_MOST_STEPS} of each"))
+        raise RequestInvalid(Problem("body", given, f"at most {MOST_STEPS} of each"))
     problems = [problem for i, step in enumerate(steps) for problem in _refused(i, step)]
     problems += _unknown(body)
     if body.get("upgradeMode") not in (None, "manual"):
@@ -68,7 +74,7 @@ def taken(body: Any, policy: SourcePolicy) -> dict[str, Any]:
     if problems:
         raise RequestInvalid(*problems[:_MOST_PROBLEMS])
     for place, address in _addresses(body):
-        if _PLAIN.match(address):
+        if _PLAIN.fullmatch(address):
             policy.check(address, place)
         else:
             accepted = "an address that begins with https://"
@@ -77,7 +83,8 @@ def taken(body: Any, policy: SourcePolicy) -> dict[str, Any]:
 
 
 _MOST_PROBLEMS = 5
-_MOST_STEPS = 100
+#: Of steps, and of fields.
+MOST_STEPS = 100
 
 
 def _unknown(body: Mapping[str, Any]) -> list[Problem]:
@@ -107,7 +114,7 @@ def _addresses(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     while left:
         place, value = left.pop()
         if isinstance(value, str):
-            if _ADDRESS.match(value):
+            if _ADDRESS.match(value.translate(_IGNORED)):
                 yield place, value.strip()
             continue
         inside: Iterator[tuple[Any, Any]] = iter(())

@@ -150,6 +150,7 @@ def brought_home(
     while len(pictures) < wanted:
         reason = "; ".join(workflow.reasons()) or NO_REASON
         pictures.append(Picture(None, None, None, None, None, False, reason))
+    wanted = len(pictures)  # steps that finish them give pictures of their own
     result = replace(summary(workflow, pictures, decided), resumed=resumed)
     if trouble is not None:
         raise _carrying(trouble, result)

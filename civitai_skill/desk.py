@@ -7,12 +7,13 @@ to its end, because it may be paid for already.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from civitai_skill.client import AsyncCivitai
 from civitai_skill.config import Settings
-from civitai_skill.errors import CivitaiError, Stopping, TransportFailed
+from civitai_skill.errors import CivitaiError, ConfigError, Spent, Stopping, TransportFailed
 from civitai_skill.events import Event, Submitting
 from civitai_skill.purse import Purse
 from civitai_skill.workflow import Workflow
@@ -30,6 +31,8 @@ class Customer:
     def __init__(self, stopping: asyncio.Event, here: Callable[[], bool]) -> None:
         self._stopping = stopping
         self._here = here
+        #: May it have been sent?
+        self.sending = False
 
     def hear(self, event: Event) -> None:
         """Refuse what is about to be sent for nobody, or by a server that ends."""
@@ -38,6 +41,15 @@ class Customer:
                 raise Stopping
             if not self._here():
                 raise TransportFailed("Whoever asked for it has gone; nothing was sent.")
+            self.sending = True
+
+    def cut_short(self) -> CivitaiError:
+        """The error where the server's end comes before the purchase's."""
+        if not self.sending:
+            return Stopping()
+        error = _ended_first(spent="unknown")
+        error.resumable = True
+        return error
 
     def told(self, workflow: Workflow) -> None:
         """Keep what nobody hears of open, so that the same request goes on with it."""
@@ -45,6 +57,14 @@ class Customer:
             raise TransportFailed(
                 "Whoever asked for it has gone.", spent="yes", workflow_id=workflow.id
             )
+
+
+def _ended_first(spent: Spent = "no") -> CivitaiError:
+    return TransportFailed(
+        "This server ended before the service had answered.",
+        hint="Look at it once the server runs again.",
+        spent=spent,
+    )
 
 
 class Desk:
@@ -72,10 +92,14 @@ class Desk:
         """A desk with a client of its own. Raises ConfigError."""
         return cls(AsyncCivitai(settings=settings, ledger=False), budget)
 
-    async def kept(self, work: Coroutine[Any, Any, T]) -> T:
+    async def kept(
+        self,
+        work: Coroutine[Any, Any, T],
+        cut_short: Callable[[], CivitaiError] = _ended_first,
+    ) -> T:
         """Run something to its end, even if whoever waits for it goes away.
 
-        Raises TransportFailed where the server's end comes first.
+        Raises what `cut_short` gives where the server's end comes first.
         """
         task = asyncio.ensure_future(work)
         self._work.add(task)
@@ -87,11 +111,14 @@ class Desk:
             over.cancel()
         if task.done() and not task.cancelled():
             return task.result()
-        raise TransportFailed(
-            "This server ended before the service had answered.",
-            hint="The service may have taken it: look at the latest workflows before asking again.",
-            spent="unknown",
-        )
+        raise cut_short()
+
+    async def unheard(self, workflow: Workflow | None) -> None:
+        """Whoever asked for a purchase has gone without its end: the same request goes on with
+        it."""
+        if workflow is not None and workflow.id is not None:
+            with contextlib.suppress(ConfigError):
+                await asyncio.to_thread(self.purse.reopen, workflow.id)
 
     async def _over(self) -> None:
         await self.stopping.wait()
@@ -108,6 +135,17 @@ class Desk:
             task.get_loop().call_exception_handler(
                 {"message": "A purchase broke off", "exception": task.exception()}
             )
+
+    async def too_late(self, workflow_id: str) -> TransportFailed:
+        """The error for a look at a workflow that nobody waits for any longer."""
+        paid = False
+        with contextlib.suppress(ConfigError):
+            paid = await asyncio.to_thread(self.purse.paid, workflow_id)
+        return TransportFailed(
+            "The service did not answer in time.",
+            spent="yes" if paid else "no",
+            workflow_id=workflow_id,
+        )
 
     async def unless(self, work: Coroutine[Any, Any, T], *ends: asyncio.Event) -> T | None:
         """The outcome of something that may be dropped; None when an end comes first."""

@@ -337,6 +337,12 @@ def cancel(service: Service, workflow_id: str, *, committed: bool = False) -> Fl
         if error.status in (400, 409) and after.done:
             return Canceled(after, 0, was_done=True)
         raise
-    after = yield from get(service, workflow_id, committed=True)
+    try:
+        after = yield from get(service, workflow_id)
+    except (TransportFailed, ApiError) as error:
+        error.message = f"The cancel was taken, but what came back is not known. {error.message}"
+        error.hint = f"Look at it with: civitai-skill get {workflow_id}"
+        error.spent, error.workflow_id = "unknown", workflow_id
+        raise
     refunded = sum(after.cost.refunded.values()) - sum(before.cost.refunded.values())
     return Canceled(after, refunded, was_done=after.done and after.status != "canceled")

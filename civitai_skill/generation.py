@@ -164,10 +164,10 @@ def paid(ledger: Ledger | None, workflow_id: str) -> Flow[bool]:
     if ledger is None:
         return False
     try:
-        run: Run | None = yield Work(partial(ledger.of_workflow, workflow_id))
+        known: bool = yield Work(partial(ledger.paid, workflow_id))
     except ConfigError:
         return False
-    return run is not None and run.buzz > 0
+    return known
 
 
 def seen(ledger: Ledger | None, workflow: Workflow) -> Flow[Workflow]:

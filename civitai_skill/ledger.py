@@ -206,6 +206,15 @@ class Ledger:
         with self._transaction() as db:
             db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
 
+    def reopen(self, workflow: str) -> None:
+        """Nobody heard how it went: the same request goes on with it."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET state = 'open', owner = ''"
+                " WHERE workflow = ? AND state = 'closed'",
+                (workflow,),
+            )
+
     def dropped(self, key: str, reason: str) -> bool:
         """The service certainly did not take it. False where another call has taken it up since, or
         has sent it: then it stays as it is."""
@@ -228,6 +237,11 @@ class Ledger:
         """The run that a workflow belongs to."""
         with self._transaction() as db:
             return _first(db, "workflow = ?", workflow)
+
+    def paid(self, workflow: str) -> bool:
+        """Is Buzz committed for a workflow, as far as this ledger knows?"""
+        run = self.of_workflow(workflow)
+        return run is not None and run.buzz > 0
 
     def unfinished(self) -> list[Run]:
         """Open runs that nobody works on any more, oldest first, whatever account they are of."""

@@ -10,15 +10,23 @@ from typing import Any
 
 import pytest
 
-from civitai_skill import BadRequest, Civitai, OverBudget, RequestInvalid, StillRunning
+from civitai_skill import (
+    BadRequest,
+    Civitai,
+    CivitaiError,
+    OverBudget,
+    RequestInvalid,
+    StillRunning,
+)
 from civitai_skill.budget import Budget
 from civitai_skill.calls import get_image
 from civitai_skill.errors import BudgetUsedUp, ConfigError, WorkflowFailed
 from civitai_skill.events import Submitting
 from civitai_skill.ledger import Ledger
 from civitai_skill.purse import Purse
-from civitai_skill.sandbox import Sandbox
+from civitai_skill.sandbox import Fault, Sandbox
 from tests.books import charged, client, file_of, left_by_a_dead_process, run
+from tests.web import KLEIN
 
 DAY = Budget(3, 86400.0, "day")
 
@@ -105,6 +113,33 @@ def test_a_cancel_frees_the_budget_and_the_request(box: Sandbox, tmp_path: Path)
             buyer.generate("a fox [sandbox:slow=30]", **asked)
 
     assert second.value.workflow_id != running.value.workflow_id
+
+
+def test_a_cancel_that_was_taken_says_so_though_nobody_tells_what_came_back(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    with client(box, tmp_path) as buyer:
+        bought = buyer.submit("a fox [sandbox:slow=30]").id or ""
+        box.script(Fault("get", "status", status=500, skip=1, times=None))
+        with pytest.raises(CivitaiError, match="The cancel was taken") as told:
+            buyer.cancel(bought)
+    assert (told.value.spent, charged(box)) == ("unknown", 0)
+    assert told.value.hint == f"Look at it with: civitai-skill get {bought}"
+
+
+def test_pictures_of_a_finishing_step_do_not_stand_in_for_missing_ones(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    made = {**KLEIN, "prompt": "a fox [sandbox:partial]", "quantity": 2}
+    output = {"format": "png", "hideMetadata": False}
+    converted = {"image": "https://example.com/a.png", "output": output}
+    steps = [
+        {"$type": "imageGen", "input": made},
+        {"$type": "convertImage", "input": converted},
+    ]
+    with client(box, tmp_path) as buyer, pytest.raises(WorkflowFailed, match="2 of 3") as short:
+        buyer.generate_body({"steps": steps}, out=tmp_path / "out")
+    assert len(short.value.result.paths) == 2
 
 
 def test_a_purse_gets_back_what_a_submitted_purchase_did_not_keep(tmp_path: Path) -> None:

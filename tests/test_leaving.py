@@ -144,7 +144,7 @@ async def test_repeats_of_calls_that_were_lost_at_once_each_go_on_with_one(
     assert web.desk.purse.unfinished() == []
 
 
-async def hung_up(desk: Desk, body: Any, after: float) -> None:
+async def hung_up(desk: Desk, body: Any, after: float, wait: int = 0) -> None:
     """A caller whose connection ends after so many seconds."""
     app: Any = made(desk, Door())
     content = json.dumps(body).encode()
@@ -162,8 +162,9 @@ async def hung_up(desk: Desk, body: Any, after: float) -> None:
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json"),
                (b"content-length", str(len(content)).encode())]  # fmt: skip
     scope = {"type": "http", "method": "POST", "path": IMAGE, "raw_path": IMAGE.encode(),
-             "query_string": b"", "headers": headers, "scheme": "http", "http_version": "1.1",
-             "server": ("localhost", 80), "client": ("localhost", 1)}  # fmt: skip
+             "query_string": b"wait=%d" % wait, "headers": headers, "scheme": "http",
+             "http_version": "1.1", "server": ("localhost", 80),
+             "client": ("localhost", 1)}  # fmt: skip
     await app(scope, receive, send)
 
 
@@ -182,6 +183,23 @@ async def test_who_hangs_up_pays_once_or_not_at_all(
     await desk.close()
 
 
+@pytest.mark.parametrize("template", [False, True])
+async def test_who_hangs_up_while_waiting_goes_on_with_it_later(
+    sandbox: Sandbox, tmp_path: Path, template: bool
+) -> None:
+    prompt = "a heron [sandbox:slow=2]"
+    step = {"$type": "imageGen", "input": {**KLEIN, "prompt": prompt}}
+    body = {"steps": [step]} if template else {"prompt": prompt}
+    desk = Desk(AsyncCivitai(sandbox=sandbox, home=tmp_path, retry=Retry(tries=1)))
+    await hung_up(desk, body, 1.0, wait=60)
+    assert (charged(sandbox), len(desk.purse.unfinished())) == (PRICE, 1)
+    await hung_up(desk, body, 60.0, wait=30)
+    assert (charged(sandbox), desk.purse.unfinished()) == (PRICE, [])
+    await hung_up(desk, body, 60.0)
+    assert charged(sandbox) == 2 * PRICE
+    await desk.close()
+
+
 async def test_a_look_that_hangs_holds_no_id_back(
     rest: Rest, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +210,9 @@ async def test_a_look_that_hangs_holds_no_id_back(
     answer = await web.post(IMAGE, json=slow, params={"wait": 1})
     assert (answer.status_code, bool(answer.json()["id"])) == (202, True)
     told = problem(await web.get(f"{IMAGE}/{answer.json()['id']}?wait=1"), 502, "transport")
+    assert told["spent"] == "yes"
+    unknown = problem(await web.get(f"{IMAGE}/1-20260101000000000?wait=1"), 502, "transport")
+    assert unknown["spent"] == "no"
     assert told["id"] == answer.json()["id"]
     assert time.monotonic() - began < 15
 
@@ -221,7 +242,9 @@ def test_a_template_of_very_many_steps_is_refused_at_once() -> None:
     [
         "http:\\\\127.0.0.1\\x", "https:\\/10.0.0.1/x", "http:/127.0.0.1/x", "//127.0.0.1/x",
         "file:///etc/passwd", "ftp://127.0.0.1/x", "ws://localhost/", "\x01http://127.0.0.1/",
-        "\ufeffhttp://127.0.0.1/", "http://127.0.0.1/x",
+        "\ufeffhttp://127.0.0.1/", "http://127.0.0.1/x", "http:169.254.169.254/x",
+        "https:169.254.169.254", "ht\ntp://127.0.0.1", "https://127.0.0.1\t/x", "file:etc/passwd",
+        "view-source:http://127.0.0.1", "blob:http://127.0.0.1/x", "https://a.example\r\n/x",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("place", ["source", "callback", "argument"])

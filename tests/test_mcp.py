@@ -158,6 +158,10 @@ async def test_a_picture_that_is_no_longer_here_is_fetched_again(open_client: Op
         (whole,) = (await client.read_resource(f"civitai://images/{told['id']}/0")).contents
         with Image.open(io.BytesIO(base64.b64decode(whole.blob))) as picture:
             assert picture.size == (1024, 1024)
+        assert path.read_bytes() == b"something else by now"
+        path.unlink()
+        await client.read_resource(f"civitai://images/{told['id']}/0")
+        assert path.read_bytes() == base64.b64decode(whole.blob)
 
 
 @pytest.mark.parametrize(

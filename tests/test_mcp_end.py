@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from civitai_skill.adapters.mcp import calls
 from civitai_skill.sandbox import Fault, Sandbox
 from tests.hosts import (
     GENERATE,
@@ -84,6 +85,31 @@ async def test_who_waits_for_words_gets_the_handle(open_client: Open, sandbox: S
         told = (await ended(client, call)).structured_content
         following = {"id": told["id"], "wait_seconds": 45, "folder": "words"}
         assert told["next"]["arguments"] == following
+
+
+# -- no end of it ----------------------------------------------------------------------------------
+@pytest.mark.parametrize("on", ["get", "blob"])
+async def test_a_call_comes_back_with_the_id_before_its_client_gives_up(
+    open_client: Open, sandbox: Sandbox, on: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "_AT_LEAST", 0.5)
+    monkeypatch.setattr(calls, "_BEYOND", 0.5)
+    sandbox.script(Fault(on, "stall", seconds=60, times=None))
+    given = {"prompt": "a fox [sandbox:slow=0.3]", "wait_seconds": 0.5, "folder": "foxes"}
+    async with open_client(mode="legacy") as client:
+        first = await asyncio.wait_for(calling(client, given), SOON)
+        following = first.structured_content["next"]
+        assert (following["tool"], following["arguments"]["folder"]) == (GET, "foxes")
+        look = client.call_tool(GET, {**following["arguments"], "wait_seconds": 0})
+        told = error_of(await asyncio.wait_for(look, SOON))
+        assert (told["code"], told["buzz_spent"], told["next"]["arguments"]["id"]) == (
+            "transport", "yes", following["arguments"]["id"],
+        )  # fmt: skip
+        assert told["next"]["arguments"]["folder"] == "foxes"
+        sandbox.clear()
+        done = (await client.call_tool(GET, following["arguments"])).structured_content
+        assert Path(done["images"][0]["path"]).parent.name == "foxes"
+    assert charged(sandbox) == PRICE
 
 
 async def test_an_open_question_is_taken_back(open_client: Open, sandbox: Sandbox) -> None:

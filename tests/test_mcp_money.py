@@ -11,6 +11,7 @@ from mcp.types import ElicitResult
 
 from civitai_skill.adapters.mcp.asking import Agreements
 from civitai_skill.sandbox import Fault, Sandbox
+from civitai_skill.tools.consent import Agreement
 from tests.hosts import (
     ERAS,
     GENERATE,
@@ -184,10 +185,10 @@ async def test_nobody_is_asked_about_what_is_bought_already(
 async def test_what_is_no_longer_open_is_not_bought_unasked(
     open_client: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def bought_already(*arguments: Any) -> bool:
-        return True
+    async def bought_already(*arguments: Any) -> int:
+        return 0
 
-    monkeypatch.setattr("civitai_skill.tools.consent._is_bought", bought_already)
+    monkeypatch.setattr("civitai_skill.tools.consent._begun", bought_already)
     async with open_client(answer="accept", ask_above=0) as client:
         told = error_of(await client.call_tool(GENERATE, {"prompt": "a fox"}))
         assert told["code"] == "over_budget"
@@ -246,8 +247,8 @@ async def test_where_the_service_tells_no_price_the_documented_one_is_asked_abou
 async def test_no_more_is_paid_than_was_agreed_to(
     open_client: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def too_little(*arguments: Any) -> int:
-        return PRICE - 1
+    async def too_little(*arguments: Any) -> Agreement:
+        return Agreement(PRICE - 1)
 
     monkeypatch.setattr("civitai_skill.tools.consent.to_agree", too_little)
     async with open_client(answer="accept", ask_above=0) as client:
@@ -270,7 +271,33 @@ async def test_a_purchase_outlives_a_caller_who_gives_up(
         await asyncio.gather(call, return_exceptions=True)
         while not list((tmp_path / "out").glob("*.jpeg")):
             await asyncio.sleep(0.01)
+        while not client.desk.purse.unfinished():
+            await asyncio.sleep(0.01)
+        again = await client.call_tool(GENERATE, {"prompt": "a fox [sandbox:slow=0.5]"})
+        assert "path" in again.structured_content["images"][0]
         assert client.desk.purse.unfinished() == []
+    assert charged(sandbox) == PRICE
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"prompt": "a fox"}, {"body": TEMPLATE}, {"prompt": "a fox", "engine": "grok"}],
+    ids=["shaped", "body", "no documented price"],
+)
+async def test_what_is_perhaps_paid_already_is_gone_on_with_unasked(
+    open_client: Open, era: str, sandbox: Sandbox, arguments: dict[str, Any]
+) -> None:
+    sandbox.script(Fault("submit", "reset", committed=True, times=None))
+    async with open_client(mode=era, answer="accept", ask_above=0) as client:
+        assert error_of(await client.call_tool(GENERATE, arguments))["buzz_spent"] == "unknown"
+        paid = charged(sandbox)
+        sandbox.clear()
+        sandbox.script(Fault("whatif", "status", status=500, times=None))
+        asked = list(client.asked)
+        again = await client.call_tool(GENERATE, arguments)
+        assert again.structured_content["status"] == "succeeded"
+        assert client.asked == asked
+    assert charged(sandbox) == paid > 0
 
 
 async def test_at_the_end_of_the_server_a_waiting_call_comes_back_with_its_handle(

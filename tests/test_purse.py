@@ -10,7 +10,8 @@ import pytest
 
 from civitai_skill import AsyncCivitai, CivitaiError, OverBudget, TransportFailed
 from civitai_skill.budget import Budget
-from civitai_skill.desk import Desk
+from civitai_skill.desk import Customer, Desk
+from civitai_skill.events import Submitting
 from civitai_skill.ledger import Ledger
 from civitai_skill.purse import Purse
 from civitai_skill.runs import Run
@@ -133,6 +134,21 @@ async def test_kept_work_ends_though_its_caller_left(desk: Desk) -> None:
 async def test_the_end_waits_for_kept_work_only_so_long(desk: Desk) -> None:
     desk.grace = 0.05
     caller = asyncio.ensure_future(desk.kept(asyncio.sleep(60)))
+    await asyncio.sleep(0.01)
+    await asyncio.wait_for(desk.close(), 5)
+    with pytest.raises(TransportFailed, match="ended before") as caught:
+        await caller
+    assert caught.value.spent == "no"
+
+
+async def test_the_end_tells_what_may_have_been_sent(desk: Desk) -> None:
+    customer = Customer(desk.stopping, lambda: True)
+    assert customer.cut_short().spent == "no"
+    customer.hear(Submitting("key"))
+    cut_short = customer.cut_short()
+    assert (cut_short.spent, cut_short.resumable) == ("unknown", True)
+    desk.grace = 0.05
+    caller = asyncio.ensure_future(desk.kept(asyncio.sleep(60), customer.cut_short))
     await asyncio.sleep(0.01)
     await asyncio.wait_for(desk.close(), 5)
     with pytest.raises(TransportFailed, match="ended before") as caught:

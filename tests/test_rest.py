@@ -87,9 +87,12 @@ async def test_a_price_can_be_asked_and_spends_nothing(
     rest: Rest, sandbox: Sandbox, body: dict[str, Any]
 ) -> None:
     web = rest()
-    answer = await web.post(IMAGE, json=body, params={"whatif": "true", "max_buzz": 0})
+    answer = await web.post(IMAGE, json=body, params={"whatif": "true", "max_buzz": PRICE})
     assert answer.status_code == 200
     assert answer.json()["cost"]["total"] == PRICE
+    less = {"whatif": "true", "max_buzz": PRICE - 1}
+    told = problem(await web.post(IMAGE, json=body, params=less), 402, "over_budget")
+    assert told["price"] == PRICE
     assert charged(sandbox) == 0
 
 
@@ -293,6 +296,8 @@ async def test_metrics_count_requests_errors_and_seconds(rest: Rest, sandbox: Sa
     web = rest()
     await web.post(IMAGE, json=FOX)
     await web.get(f"{IMAGE}/nobody")
+    sandbox.script(Fault("get", "status", status=503, times=None))
+    await web.get(f"{IMAGE}/1-20260101000000000")
     await web.get("/nowhere")
     await web.get("/engines", headers={"Host": "evil.example"})
     answer = await web.get("/metrics")
@@ -302,8 +307,9 @@ async def test_metrics_count_requests_errors_and_seconds(rest: Rest, sandbox: Sa
         'civitai_rest_requests_total{operation="getimagegen",status="404"} 1.0',
         'civitai_rest_requests_total{operation="none",status="404"} 1.0',
         'civitai_rest_requests_total{operation="none",status="421"} 1.0',
-        'civitai_rest_upstream_errors_total{code="not_found"} 1.0',
+        'civitai_rest_upstream_errors_total{code="server"} 1.0',
         'civitai_rest_request_seconds_count{operation="submitimagegen"} 1.0',
         f"civitai_rest_buzz_spent {float(PRICE)}",
     ):
         assert line in answer.text
+    assert "not_found" not in answer.text  # the caller's own mistake

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import anyio.to_thread
@@ -32,33 +33,42 @@ ASK_ABOVE = 50
 _Buys = GenerateBody | SubmitImage
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """The most that a call may cost (Buzz), and whether the user is to be asked for it."""
+
+    most: int
+    ask: bool = True
+
+
 async def to_agree(
     box: Toolbox, client: AsyncCivitai, name: str, arguments: Any, above: int
-) -> int | None:
-    """The price that the user should agree to (Buzz); None where there is nothing to ask, 0 where
-    the call goes on with what is bought already.
+) -> Agreement | None:
+    """What the user should agree to; None where the price is no matter for asking.
 
-    What is refused anyhow is left to the call itself. Raises CivitaiError where nobody tells the
-    price: without it nobody can agree.
+    A call that goes on with an earlier purchase, which may be paid already, asks nothing and pays
+    no more than that one. What is refused anyhow is left to the call itself. Raises CivitaiError
+    where nobody tells the price: without it nobody can agree.
     """
     try:
         body = given_body(box.models, name, as_object(arguments))
         given = body or read(box.models, name, arguments)
         assert isinstance(given, GenerateBody | SubmitImage)
+        if isinstance(given, GenerateBody | GenerateImage) and given.estimate_only:
+            return None
         limit = box.fixed.limit(given.max_buzz)
+        begun = await _begun(box, client, given)
+        if begun is not None:
+            return Agreement(min(begun, limit), ask=False)
         price = await _price(box, client, given, above)
-        if price is not None and price > above and await _is_bought(box, client, given):
-            return 0
     except (RequestInvalid, OverBudget, NotEnoughBuzz, ConfigError):
         return None
     if price is not None and price > max(limit, above):
         raise above_limit(price, limit)  # what is documented may be less, and buying would pay
-    return price if price is not None and price > above else None
+    return Agreement(price) if price is not None and price > above else None
 
 
 async def _price(box: Toolbox, client: AsyncCivitai, given: _Buys, above: int) -> int | None:
-    if isinstance(given, GenerateBody | GenerateImage) and given.estimate_only:
-        return None
     if isinstance(given, GenerateBody):
         return (await client.estimate_body(checked(box.fixed, given))).total
     request = box.fixed.request(given)
@@ -75,8 +85,9 @@ async def _price(box: Toolbox, client: AsyncCivitai, given: _Buys, above: int) -
     return max(known, default=None)
 
 
-async def _is_bought(box: Toolbox, client: AsyncCivitai, given: _Buys) -> bool:
-    """Would the call go on with a purchase that the service has?"""
+async def _begun(box: Toolbox, client: AsyncCivitai, given: _Buys) -> int | None:
+    """The most that going on with an earlier purchase costs (Buzz): 0 where the service has it.
+    None where the call would buy anew."""
     fixed = box.fixed
     out = fixed.folder(getattr(given, "folder", None))
     try:
@@ -85,8 +96,10 @@ async def _is_bought(box: Toolbox, client: AsyncCivitai, given: _Buys) -> bool:
         else:
             run = await client.open_run(fixed.request(given), out=out, **fixed.buying(given))
     except StillRunning:
-        return True
-    return run is not None and run.workflow is not None
+        return 0
+    if run is None:
+        return None
+    return run.reserved if run.workflow is None else 0
 
 
 def question(price: int) -> str:

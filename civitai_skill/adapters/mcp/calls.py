@@ -15,14 +15,19 @@ from civitai_skill.adapters.mcp import asking, shelf
 from civitai_skill.adapters.mcp.words import told
 from civitai_skill.delivery import Generation, Picture, looked_at
 from civitai_skill.desk import Customer, Desk
-from civitai_skill.errors import CivitaiError, Stopping
+from civitai_skill.errors import CivitaiError, Stopping, TransportFailed
 from civitai_skill.events import Event, Resumed, Submitted, Submitting, Tell
 from civitai_skill.tools import consent
 from civitai_skill.tools.answers import LOOK, Result, failure, in_its_folder, running
+from civitai_skill.tools.arguments import LONGEST_WAIT, WAIT
 from civitai_skill.tools.toolbox import Toolbox, find
 from civitai_skill.workflow import Progress, Workflow
 
 T = TypeVar("T")
+
+#: Seconds that an answer may take at the least, and beyond what its caller waits: with the default
+#: wait it comes before the SDKs' own time-out of 60 s, and a picture has time to come home.
+_AT_LEAST, _BEYOND = 50.0, 10.0
 
 _CANCEL = "civitai_cancel_image"
 #: Seconds for a last look when the server ends.
@@ -49,7 +54,8 @@ class Caller:
         try:
             return await self._called(name, arguments, context)
         except CivitaiError as error:
-            return _answer(failure(error, self.box.fixed.max_buzz))
+            told = failure(error, self.box.fixed.max_buzz)
+            return _answer(in_its_folder(told, arguments.get("folder")))
         finally:
             self._active -= 1
 
@@ -73,11 +79,12 @@ class Caller:
         price = None if before is None else before[0]
         said = None if before is None else before[1]
         if before is None and asking.can_ask(context):
-            price = await self._before_the_end(
+            agreement = await self._before_the_end(
                 consent.to_agree(self.box, self.desk.client, tool.name, arguments, self._ask_above)
             )
-            if price:
-                answer = await self._before_the_end(asking.ask(context, price))
+            price = None if agreement is None else agreement.most
+            if agreement is not None and agreement.ask:
+                answer = await self._before_the_end(asking.ask(context, agreement.most))
                 if isinstance(answer, InputRequiredResult):
                     return answer
                 said = answer
@@ -88,7 +95,8 @@ class Caller:
         async with _progress(context) as tell:
             heard = _Heard(tell, self.desk.stopping)
             try:
-                return _answer(await self.desk.kept(self._bought(tool.name, arguments, heard)))
+                bought = self._bought(tool.name, arguments, heard)
+                return _answer(await self.desk.kept(bought, heard.customer.cut_short))
             except asyncio.CancelledError:
                 heard.left = True
                 raise
@@ -104,7 +112,13 @@ class Caller:
     async def _looked(self, name: str, arguments: dict[str, Any], tell: Tell) -> Result:
         if name == _CANCEL:
             return await self.desk.kept(self.box.acall(name, arguments))
-        found = await self.desk.unless(self.box.acall(name, arguments, tell=tell))
+        try:
+            async with asyncio.timeout(_patience(arguments)):
+                found = await self.desk.unless(self.box.acall(name, arguments, tell=tell))
+        except TimeoutError:
+            if name != LOOK:
+                raise TransportFailed("The service did not answer in time.") from None
+            raise await self.desk.too_late(str(arguments.get("id"))) from None
         if found is None and name == LOOK:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_LOOK):
@@ -115,7 +129,8 @@ class Caller:
 
     # -- what buys -----------------------------------------------------------------------------
     async def _bought(self, name: str, arguments: dict[str, Any], heard: _Heard) -> Result:
-        """Run to the end; when the server ends first, come back with the id once it is known."""
+        """Run to the end; when the server ends first or it takes too long, come back with the id
+        once it is known."""
         work = asyncio.ensure_future(
             self.box.acall(name, arguments, tell=heard, told=heard.customer.told)
         )
@@ -123,11 +138,14 @@ class Caller:
         end = asyncio.ensure_future(self.desk.stopping.wait())
         first = asyncio.FIRST_COMPLETED
         try:
-            await asyncio.wait([work, end], return_when=first)
+            await asyncio.wait([work, end], timeout=_patience(arguments), return_when=first)
+            await asyncio.wait([work, known, end], return_when=first)
             await asyncio.wait([work, known], timeout=_SENDING, return_when=first)
             if heard.sending:
                 await asyncio.wait([work, known], return_when=first)
             if work.done():
+                if heard.left:
+                    await self.desk.unheard(heard.workflow)
                 return work.result()
             if heard.workflow is None:
                 raise Stopping
@@ -137,6 +155,14 @@ class Caller:
             for task in (work, known, end):
                 task.cancel()
             await asyncio.gather(work, known, end, return_exceptions=True)
+
+
+def _patience(arguments: dict[str, Any]) -> float:
+    """Seconds after which a call comes back with what is known."""
+    wait = arguments.get("wait_seconds")
+    if not isinstance(wait, int | float) or not 0 <= wait <= LONGEST_WAIT:
+        wait = WAIT
+    return max(_AT_LEAST, wait + _BEYOND)
 
 
 class _Heard:
@@ -158,11 +184,11 @@ class _Heard:
         if isinstance(event, Submitting):
             if not self.already:
                 self.customer.hear(event)
-            self.sending = True
+            self.sending = self.customer.sending = True
         elif isinstance(event, Submitted):
             self._has(event.workflow)
         elif isinstance(event, Resumed):
-            self.already = self.sending = True
+            self.already = self.sending = self.customer.sending = True
             if event.run.workflow is not None:
                 self._has(Workflow(event.run.workflow, "unknown"))
         self._tell(event)

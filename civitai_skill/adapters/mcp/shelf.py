@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import anyio.to_thread
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
@@ -14,6 +15,7 @@ from mcp.server.mcpserver.resources import FunctionResource
 from mcp.types import ResourceLink
 
 from civitai_skill.bundle import bundle
+from civitai_skill.client import AsyncCivitai
 from civitai_skill.delivery import Generation, Picture
 from civitai_skill.desk import Desk
 from civitai_skill.errors import CivitaiError, ConfigError, NotFound, WorkflowFailed
@@ -48,13 +50,16 @@ async def picture(desk: Desk, uri: str, out: Path) -> tuple[bytes, str]:
     if not (slash and ID.fullmatch(id) and re.fullmatch(r"[0-9]{1,5}", number)):
         raise ResourceNotFoundError(f"There is no such picture: {TEMPLATE} names one.")
     try:
-        path = await anyio.to_thread.run_sync(_at_home, desk, id, int(number))
-        if path is None:
-            pictures = await _downloaded(desk, id, out)
-            path = pictures[int(number)].path if int(number) < len(pictures) else None
-        if path is None:
-            raise ResourceNotFoundError(f"Workflow {id} has no picture {number}.")
-        return await anyio.to_thread.run_sync(path.read_bytes), _TYPES[path.suffix]
+        path, changed = await anyio.to_thread.run_sync(_at_home, desk, id, int(number))
+        if path is not None and not changed:
+            return await _read(path)
+        if not changed:
+            return await _fetched(desk.client, id, int(number), out)
+        # What its owner has made of it since stays as it is, and is no picture of the workflow.
+        with TemporaryDirectory() as apart:
+            async with AsyncCivitai.like(desk.client) as client:
+                client.ledger = None
+                return await _fetched(client, id, int(number), Path(apart))
     except NotFound as error:
         raise ResourceNotFoundError(error.message) from None
     except CivitaiError as error:
@@ -64,10 +69,22 @@ async def picture(desk: Desk, uri: str, out: Path) -> tuple[bytes, str]:
         raise ResourceError(f"The picture can't be read: {error.strerror}.") from None
 
 
-async def _downloaded(desk: Desk, id: str, out: Path) -> tuple[Picture, ...]:
+async def _fetched(client: AsyncCivitai, id: str, number: int, out: Path) -> tuple[bytes, str]:
+    pictures = await _downloaded(client, id, out)
+    path = pictures[number].path if number < len(pictures) else None
+    if path is None:
+        raise ResourceNotFoundError(f"Workflow {id} has no picture {number}.")
+    return await _read(path)
+
+
+async def _read(path: Path) -> tuple[bytes, str]:
+    return await anyio.to_thread.run_sync(path.read_bytes), _TYPES[path.suffix]
+
+
+async def _downloaded(client: AsyncCivitai, id: str, out: Path) -> tuple[Picture, ...]:
     """What there is of a workflow's pictures, though others may be missing."""
     try:
-        return (await desk.client.download(id, out)).pictures
+        return (await client.download(id, out)).pictures
     except WorkflowFailed as error:
         if error.result is None or not error.result.paths:
             raise
@@ -75,15 +92,15 @@ async def _downloaded(desk: Desk, id: str, out: Path) -> tuple[Picture, ...]:
         return found
 
 
-def _at_home(desk: Desk, id: str, number: int) -> Path | None:
-    """The picture's file, where the ledger knows one and it is still the same."""
+def _at_home(desk: Desk, id: str, number: int) -> tuple[Path | None, bool]:
+    """The picture's file, where the ledger knows one; was it changed since it was saved?"""
     run = desk.purse.of_workflow(id)
     for row in [] if run is None else desk.purse.pictures(run.key):
         path = Path(row["path"])
         if row["n"] == number and path.suffix in _TYPES and path.is_file():
             same = hashlib.sha256(path.read_bytes()).hexdigest() == row["sha256"]
-            return path if same else None
-    return None
+            return path, not same
+    return None, False
 
 
 def pages() -> Iterator[FunctionResource]:

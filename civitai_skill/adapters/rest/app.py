@@ -39,8 +39,8 @@ from civitai_skill.errors import (
     Problem,
     RequestInvalid,
     Stopping,
-    TransportFailed,
 )
+from civitai_skill.pricing import above_limit
 from civitai_skill.request import ImageRequest
 from civitai_skill.sources import SourcePolicy
 from civitai_skill.template import KEY, MAX_KEY
@@ -139,11 +139,15 @@ async def submit(
             purpose=PURPOSE,
         )
     if whatif:
-        return said((await quote()).raw)
+        told = await quote()
+        if told.total is not None and max_buzz is not None and told.total > max_buzz:
+            raise above_limit(told.total, max_buzz)
+        return said(told.raw)
     async with _caller(request) as gone:
         customer = Customer(desk.stopping, lambda: not gone.is_set())
         with _in_the_callers_words():
-            workflow = await desk.kept(buy(tell=customer.hear, told=customer.told))
+            buying = buy(tell=customer.hear, told=customer.told)
+            workflow = await desk.kept(buying, customer.cut_short)
         if wait and not workflow.done and workflow.id is not None:
             # It is paid for, so its id is told whatever becomes of this look.
             try:
@@ -154,6 +158,8 @@ async def submit(
                 pass
             except CivitaiError as error:
                 request.app.state.metrics.failed(error)
+        if gone.is_set():
+            await desk.unheard(workflow)
     return _told(workflow)
 
 
@@ -179,11 +185,7 @@ async def get(request: Request, id: WorkflowId, wait: Wait = 0) -> Response:
             found = await desk.unless(desk.client.get(id, wait=wait), gone)
             return _told(found or await desk.client.get(id))
     except TimeoutError:
-        raise TransportFailed(
-            "The service did not answer in time.",
-            hint="What runs goes on; look again.",
-            workflow_id=id,
-        ) from None
+        raise await desk.too_late(id) from None
 
 
 @router.delete(

@@ -9,9 +9,19 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from civitai_skill.adapters.http import App, Message, Receive, Send
-from civitai_skill.errors import ApiError, CivitaiError, TransportFailed
+from civitai_skill.errors import (
+    CivitaiError,
+    Forbidden,
+    RateLimited,
+    ServerError,
+    TransportFailed,
+    Unauthorized,
+)
 
 MEDIA = CONTENT_TYPE_LATEST
+
+#: What is no caller's doing. The key is the server's own.
+_UPSTREAM = TransportFailed | ServerError | RateLimited | Unauthorized | Forbidden
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 90)
 
@@ -49,7 +59,7 @@ class Metrics:
 
     def failed(self, error: CivitaiError) -> None:
         """Count an error, where it is the service's."""
-        if isinstance(error, ApiError | TransportFailed):
+        if isinstance(error, _UPSTREAM):
             self._upstream.labels(error.code).inc()
 
     def text(self) -> bytes:

@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from civitai_skill import __version__
 from civitai_skill.adapters.rest.problems import MEDIA
-from civitai_skill.bodies import STEPS
+from civitai_skill.bodies import FIELDS, MOST_STEPS, STEPS
 from civitai_skill.request import ImageRequest
 from civitai_skill.template import CURRENCIES, KEY, MAX_KEY
 
@@ -92,10 +92,21 @@ _TEMPLATE_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "A workflow in the service's own form; pictures and their finishing only.",
     "required": ["steps"],
+    "additionalProperties": False,
     "properties": {
+        **{name: {} for name in FIELDS},
+        "metadata": {"type": ["object", "null"]},
+        "callbacks": {"type": ["array", "null"], "items": {"type": "object"}},
+        "tips": {"type": "object"},
+        "arguments": {"type": ["object", "null"]},
+        "nsfwLevel": {"type": "string"},
+        "experimental": {"type": ["boolean", "null"]},
+        "allowMatureContent": {"type": ["boolean", "null"]},
+        "upgradeMode": {"enum": ["manual", None]},
         "steps": {
             "type": "array",
             "minItems": 1,
+            "maxItems": MOST_STEPS,
             "items": {
                 "type": "object",
                 "required": ["$type", "input"],
