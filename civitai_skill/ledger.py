@@ -136,23 +136,24 @@ class Ledger:
                     used -= earlier.buzz
                 budget.check(used, price)
             if earlier is None:
-                _insert(db, replace(run, created=now))
+                _insert(db, replace(run, created=now, taken=1))
             else:
                 db.execute(
-                    "UPDATE runs SET created = ?, cost = ? WHERE key = ?",
+                    "UPDATE runs SET created = ?, cost = ?, taken = taken + 1 WHERE key = ?",
                     (now, price, earlier.key),
                 )
             return earlier
 
     def put_back(self, run: Run, earlier: Run | None) -> None:
-        """Undo `renew`, which gave `earlier`: the service certainly did not take the change."""
+        """Undo `renew`, which gave `earlier`: the service certainly did not take the change. Where
+        another call has renewed it since, that one's stays."""
         with self._transaction() as db:
             if earlier is None:
-                db.execute("DELETE FROM runs WHERE key = ?", (run.key,))
+                db.execute("DELETE FROM runs WHERE key = ? AND taken = 1", (run.key,))
             else:
                 db.execute(
-                    "UPDATE runs SET created = ?, cost = ? WHERE key = ?",
-                    (earlier.created, earlier.cost, earlier.key),
+                    "UPDATE runs SET created = ?, cost = ? WHERE key = ? AND taken = ?",
+                    (earlier.created, earlier.cost, earlier.key, earlier.taken + 1),
                 )
 
     def released(self, *keys: str) -> None:

@@ -20,9 +20,6 @@ from civitai_skill.delivery import Place
 from civitai_skill.download import Fetched, plain
 from civitai_skill.files import written
 
-# Characters: a prompt may be long, a picture is longer.
-_MOST = 100_000
-
 _TRIES = 10_000
 
 
@@ -36,10 +33,9 @@ class Label:
     stems: tuple[str, ...]
     facts: Mapping[str, Any]
 
-    def text(self) -> str | None:
-        """As the ledger keeps it; one that carries whole pictures (data URLs) is not kept."""
-        text = json.dumps([self.stems, self.facts])
-        return text if len(text) <= _MOST else None
+    def text(self) -> str:
+        """As the ledger keeps it."""
+        return json.dumps([self.stems, self.facts])
 
     @staticmethod
     def read(text: str) -> Label:

@@ -176,16 +176,17 @@ def test_all_bad_rows_are_told_with_their_lines_before_anything_is_bought(
     run: Run, box: Sandbox, tmp_path: Path
 ) -> None:
     file = tmp_path / "rows.jsonl"
-    good = json.dumps(rows("a fox")[0])
+    good, odd = rows("a fox")[0], {**rows("a fox")[0], "width": 63}
     file.write_text(
-        f'{good}\n\n{{"prompt": "x", "engin": "sdxl"}}\nnonsense\n{good[:-1]}, "width": 63}}\n'
+        f'{json.dumps(good)}\n\n{{"prompt": "x", "engin": "sdxl"}}\nnonsense\n{json.dumps(odd)}\n'
+        '{"prompt": "a fox", "seed": 1, "prompt": "an owl"}\n'
     )
     with pytest.raises(RequestInvalid) as refused:
         run(file)
 
     fields = [problem.field for problem in refused.value.problems]
-    assert fields == ["line 3, engin", "line 4, row", "line 5, width"]
-    assert str(refused.value).startswith("3 of 4 rows are refused; nothing was bought.\nline 3, ")
+    assert fields == ["line 3, engin", "line 4, row", "line 5, width", "line 6, row"]
+    assert str(refused.value).startswith("4 of 5 rows are refused; nothing was bought.\nline 3, ")
     assert box.accounts() == []
 
 

@@ -58,6 +58,30 @@ def test_a_file_becomes_pictures_and_results(call: Callable[..., Any], tmp_path:
     assert "2 of 2 done, 0 failed" in messages
 
 
+def test_no_row_that_may_be_paid_ends_as_if_nothing_was_spent(
+    call: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path / "r.jsonl", "a")
+    assert call("batch", str(file), "--timeout", "0")[0] == 6
+    monkeypatch.setenv("CIVITAI_API_KEY", "another")
+    code, told, _ = call("batch", str(file))
+    assert (code, told["statuses"]) == (7, {"unfinished": 1})
+
+
+def test_a_row_that_only_waited_does_not_hide_why_the_batch_was_stopped(
+    call: Callable[..., Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "b.csv"
+    file.write_text(
+        "prompt,seed,engine,width,height\n"
+        "same [sandbox:slow=1],1,sdxl,64,64\nsame [sandbox:slow=1],2,sdxl,64,64\n"
+        "other,3,sdxl,64,64\nthird,4,sdxl,64,64\n"
+    )
+    call("budget", "set", "2")
+    code, told, _ = call("batch", str(file))
+    assert (code, told["statuses"]["succeeded"]) == (4, 2)
+
+
 def test_rows_come_from_standard_input(
     call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

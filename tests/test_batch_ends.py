@@ -208,6 +208,30 @@ def test_a_workflow_that_the_service_forgot_is_told_and_may_be_bought_anew(
     assert charged(other) == 1
 
 
+@pytest.mark.parametrize("ended", ["incomplete", "succeeded"])
+@pytest.mark.parametrize("told", [True, False], ids=["told", "only in the ledger"])
+def test_what_came_home_before_the_service_forgot_is_still_told(
+    tmp_path: Path, ended: str, told: bool
+) -> None:
+    box = Sandbox(seconds_per_job=0.02)
+    word = "[sandbox:partial]" if ended == "incomplete" else ""
+    given = rows(f"x {word}", quantity=3)
+    first = made(box, tmp_path, given).results[0]
+    assert (first.status, first.cost) == (ended, charged(box))
+    if ended == "succeeded":
+        (tmp_path / "out" / first.pictures[-1].path).unlink()
+    if not told:
+        (tmp_path / "out" / "results.jsonl").unlink()
+    aged(tmp_path / "home")
+    other = Sandbox(seconds_per_job=0.02)
+    [after] = made(other, tmp_path, given).results
+    assert after.status == ("incomplete" if ended == "incomplete" else "gone")
+    assert (after.cost, len(after.pictures)) == (first.cost, 2)
+    if ended == "incomplete":  # an end of its own, which no second try follows
+        assert made(other, tmp_path, given, retry_failed=True).statuses == {"incomplete": 1}
+        assert charged(other) == 0
+
+
 def test_a_young_workflow_that_is_not_found_is_not_given_up(box: Sandbox, tmp_path: Path) -> None:
     given = rows("x [sandbox:slow=0.3]")
     made(box, tmp_path, given, timeout=0)

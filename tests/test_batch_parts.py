@@ -81,6 +81,8 @@ def test_a_header_without_sense_is_refused(text: str, why: str) -> None:
     [
         ('{"prompt": ', "not JSON (Expecting value)"),
         ("{" + '"a":{' * 100_000, "not JSON (too deep)"),
+        ('{"seed": ' + "1" * 5000 + "}", "not JSON (a number of too many digits)"),
+        ('{"prompt": "x", "options": {"a": 1, "a": 2}}', "it stands twice"),
     ],
 )
 def test_a_line_that_is_no_json_is_one_bad_row(line: str, why: str) -> None:

@@ -104,6 +104,30 @@ def test_bad_rows_and_a_whole_that_is_too_dear_are_refused_first(
     assert not (tmp_path / "home" / "sandbox.sqlite3").exists()
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [[{"prompt": "a"}, {"prompt": "a"}], [{"id": "x", "prompt": "a"}, {"id": "x", "prompt": "b"}]],
+)
+def test_rows_that_are_alike_are_refused(
+    cluster: None, tmp_path: Path, rows: list[dict[str, str]]
+) -> None:
+    where = {"sandbox": True, "home": str(tmp_path / "home")}
+    with pytest.raises(RequestInvalid, match="an id of its own"):
+        make_images(ray.data.from_items(rows), out=str(tmp_path), name="d", block=1, where=where)
+
+
+def test_a_second_try_is_one_however_often_the_results_are_looked_at(
+    cluster: None, fleet: Any, tmp_path: Path
+) -> None:
+    with fleet.sandbox(tmp_path, 0.05) as box:
+        given = ray.data.from_items([{"id": "1", "prompt": "x [sandbox:failed]"}])
+        more = {"out": f"file://{tmp_path}/out", "name": "n",
+                "where": {"base_url": box.url, "home": str(tmp_path / "home")}}  # fmt: skip
+        make_images(given, **more).take_all()
+        again = make_images(given, retry_failed=True, **more)
+        assert (again.count(), len(again.take_all()), box.account()["workflows"]) == (1, 1, 2)
+
+
 def made(tmp_path: Path, rows: list[dict[str, Any]], **changes: Any) -> list[dict[str, Any]]:
     """A block, made in this process."""
     given = {"name": "block", "template": TEMPLATE, "settings": {}, **changes}

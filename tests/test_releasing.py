@@ -12,6 +12,7 @@ from civitai_skill import Civitai, CivitaiError
 from civitai_skill.budget import PERIODS, Budget
 from civitai_skill.errors import BudgetUsedUp
 from civitai_skill.ledger import Ledger
+from civitai_skill.runs import Run
 from civitai_skill.sandbox import Fault, Sandbox
 from tests.books import RETRY, charged
 
@@ -100,6 +101,20 @@ def test_what_the_service_refuses_is_not_counted(
         with pytest.raises(CivitaiError) as refused:
             other.release(held)
         assert (refused.value.spent, book(other).history()) == ("no", before)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])
+def test_a_refused_release_takes_nothing_of_another_one_away(
+    elsewhere: bool, client: Civitai, held: str, box: Sandbox, tmp_path: Path
+) -> None:
+    home = tmp_path / ("other" if elsewhere else "home")
+    with Civitai(sandbox=box, retry=RETRY, home=home) as other:
+        ledger = other.ledger = Ledger(book(other).path, clock=lambda: time.time() + 2 * 86400)
+        held_run = Run("release-x", "x", "release", b"", 1, charged(box), workflow=held)
+        first = ledger.renew(held_run, None)
+        other.release(held)
+        ledger.put_back(held_run, first)
+        assert ledger.used(DAY) == charged(box)
 
 
 def test_a_release_whose_answer_was_lost_is_counted(

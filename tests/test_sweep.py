@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from civitai_skill import Civitai, RequestInvalid, run_sweep
+from civitai_skill import Civitai, RequestInvalid, run_batch, run_sweep
 from civitai_skill.batch.sweep import swept, values_of
 from civitai_skill.sandbox import Sandbox
 
@@ -99,6 +99,13 @@ def test_what_is_more_than_a_name_is_refused(prompt: str, why: str) -> None:
         swept(prompt, {"animal": ["fox"]})
     assert why in str(refused.value)
     assert "names in braces, such as {animal}" in str(refused.value)
+
+
+def test_a_text_is_no_list_of_values() -> None:
+    with pytest.raises(RequestInvalid, match="a list of values"):
+        swept("a {x}", {"x": "fox"})
+    with pytest.raises(RequestInvalid, match="a list of texts"):
+        run_batch(["a fox"], client=Civitai(sandbox=True), tags="abc")  # type: ignore[arg-type]
 
 
 def test_values_come_from_words_or_from_a_file(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,9 +97,11 @@ def make_images(
     limit = Settings.load(**place).max_buzz if max_buzz is None else max_buzz
     _check(rows, name, limit, block, workers)
     made = partial(_made, out=out, name=name, template=template, where=place, settings=settings)
-    return rows.map_batches(
+    found = rows.map_batches(
         made, batch_size=block, batch_format="pyarrow", concurrency=workers, max_retries=-1
     )
+    # A Dataset is made anew each time it is looked at, and each time would be one more try.
+    return found.materialize() if settings.get("retry_failed") else found
 
 
 def _check(rows: Any, name: str, limit: int, block: int, workers: int) -> None:
@@ -106,9 +109,16 @@ def _check(rows: Any, name: str, limit: int, block: int, workers: int) -> None:
     look = partial(_looked_at, name=name)
     seen = rows.map_batches(look, batch_size=block, batch_format="pyarrow", concurrency=workers)
     price, bad = 0, []
+    known: set[str] = set()
     for one in seen.iter_rows():
         price += one["price"]
         bad += json.loads(one["problems"])
+        for shown, names in json.loads(one["rows"]):
+            if not known.isdisjoint(names):
+                accepted = "an id of its own for each row"
+                why = "two rows are alike, and no worker sees the other's"
+                bad.append(asdict(Problem("id", shown, accepted, None, why)))
+            known.update(names)
     if bad:
         problems = [Problem(**problem) for problem in bad[:_SPELLED]]
         raise RequestInvalid(*problems, hint=f"{len(bad)} problems; nothing was bought.")
@@ -122,10 +132,16 @@ def _check(rows: Any, name: str, limit: int, block: int, workers: int) -> None:
 
 
 def _fields(table: Any) -> list[dict[str, Any]]:
-    """A block's rows; a column that a row leaves out is empty there."""
+    """A block's rows; what a row leaves out and another says is empty there, in options too."""
+    rows = [_said(row) for row in table.to_pylist()]
     return [
-        {key: value for key, value in row.items() if value is not None} for row in table.to_pylist()
+        {**row, "options": _said(row["options"])} if isinstance(row.get("options"), dict) else row
+        for row in rows
     ]
+
+
+def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _planned(fields: Mapping[str, Any], name: str) -> Row:
@@ -137,6 +153,7 @@ def _looked_at(table: Any, *, name: str) -> Any:
     import pyarrow
 
     problems: list[dict[str, Any]] = []
+    alike: list[tuple[str, list[str]]] = []
     price = 0
     for fields in _fields(table):
         try:
@@ -146,14 +163,22 @@ def _looked_at(table: Any, *, name: str) -> Any:
                 accepted = "an engine whose price is; use run_batch for the others, which asks"
                 raise RequestInvalid(Problem("engine", row.engine, accepted, None, why))
             price += row.price
+            names = [row.key] if row.id is None else [row.key, f"id {row.id}"]
+            alike.append((_shown(fields), names))
         except RequestInvalid as error:
-            shown = str(fields.get("id") or fields.get("prompt", ""))[:40]
             problems += [
-                {**problem.as_dict(), "field": problem.field.replace("line 1", f"row {shown!r}"),
+                {**problem.as_dict(),
+                 "field": problem.field.replace("line 1", f"row {_shown(fields)!r}"),
                  "why": problem.why}
                 for problem in error.problems
             ]  # fmt: skip
-    return pyarrow.table({"price": [price], "problems": [json.dumps(problems, default=str)]})
+    told = {"problems": problems, "rows": alike}
+    texts = {column: [json.dumps(value, default=str)] for column, value in told.items()}
+    return pyarrow.table({"price": [price], **texts})
+
+
+def _shown(fields: Mapping[str, Any]) -> str:
+    return str(fields.get("id") or fields.get("prompt", ""))[:40]
 
 
 def _made(

@@ -205,9 +205,18 @@ class Making:
             status = "gone"
             with suppress(ConfigError):
                 await self.worker.gone(state.key)
+            if state.before is not None and state.before.status in FINAL:
+                return self._as_before(state.before, error)
         error.hint = _hint(status, error)
         workflow = getattr(error, "workflow", None) or (purchase.workflow if purchase else None)
         return await self._result(row, state.key, status, error.result, error, workflow, reason)
+
+    def _as_before(self, before: Result, error: CivitaiError) -> Result:
+        """How a row ended before the service forgot it: its pictures and its price are known."""
+        if before.status != "gone":
+            return before
+        error.hint = _hint("gone", error)
+        return replace(before, reason=error.message, error=told(error))
 
     def _stop(self, error: CivitaiError) -> None:
         self._stopped = self._stopped or error

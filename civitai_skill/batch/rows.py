@@ -112,6 +112,16 @@ def from_text(text: str, *, is_csv: bool | None = None) -> list[Raw]:
     return _csv(text) if is_csv else _lines(text)
 
 
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, no name of which stands twice: one of the two values would be dropped."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RequestInvalid(Problem("row", twice, "each name once", None, "it stands twice"))
+    return found
+
+
 def _lines(text: str) -> list[Raw]:
     rows = []
     # Not splitlines(): JSON texts may hold the line separators of Unicode.
@@ -119,9 +129,13 @@ def _lines(text: str) -> list[Raw]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(line, object_pairs_hook=_each_once)
+        except RequestInvalid as error:
+            rows.append(Raw(number, {}, error.problems[0]))
+            continue
         except (ValueError, RecursionError) as error:
-            why = f"not JSON ({getattr(error, 'msg', 'too deep')})"
+            odd = "a number of too many digits" if isinstance(error, ValueError) else "too deep"
+            why = f"not JSON ({getattr(error, 'msg', odd)})"
             rows.append(Raw(number, {}, Problem("row", line, "a JSON object", None, why)))
             continue
         if isinstance(value, dict):

@@ -184,7 +184,10 @@ class _Batch:
         given = self.settings
         names = ("metadata", "allow_mature_content", "currencies", "priority", "sources")
         more = {name: given[name] for name in names if name in given}  # type: ignore[literal-required]
-        tags = (self.tag, *given.get("tags", ()))
+        tags = given.get("tags", ())
+        if isinstance(tags, str):
+            raise RequestInvalid(Problem("tags", tags, "a list of texts", [tags]))
+        tags = (self.tag, *tags)
         return Call("-", {**more, "tags": tags, "purpose": given.get("purpose", "batch")})
 
     def _ready(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from civitai_skill.batch import results
@@ -29,11 +30,13 @@ RETRIED = frozenset({"failed", "expired", "gone"})
 @dataclass(frozen=True)
 class State:
     """`result` where the row is finished; `run` where it was bought and goes on; else it is new,
-    to be bought under `key`."""
+    to be bought under `key`. `before` is how it ended already, where a look may still find more.
+    """
 
     key: str
     result: Result | None = None
     run: Run | None = None
+    before: Result | None = None
     banned: str | None = None
 
     @property
@@ -63,6 +66,8 @@ def _state(
             run = ledger.run(key)
             if run is not None:
                 found = _from_ledger(row, run, ledger, out)
+                if ended is not None and found.run is not None:
+                    found = replace(found, before=ended.result)
         if run is None and ended is None:
             break
         if run is None and ended is not None:
@@ -126,8 +131,10 @@ def _from_ledger(row: Row, run: Run, ledger: Ledger, out: Path) -> State:
         for p in ledger.pictures(run.key)
     ]
     here = [saved for saved in kept if saved.is_whole(out)]
-    if len(here) < len(kept):
-        return State(run.key, run=run)  # they were saved elsewhere, or are gone: fetched again
+    seen = tuple(_seen(row, saved, out) for saved in here)
+    ended = partial(result_of, row, run.key, workflow=run.workflow, cost=run.cost, pictures=seen)
+    if len(here) < len(kept):  # they were saved elsewhere, or are gone: fetched again
+        return State(run.key, run=run, before=ended("gone", refunded=None) if here else None)
     ended_as: str = run.status
     reason = run.reason or ""
     banned = None
@@ -135,13 +142,11 @@ def _from_ledger(row: Row, run: Run, ledger: Ledger, out: Path) -> State:
         if is_moderation(reason):
             ended_as, banned = "blocked", reason
         elif ended_as == "succeeded":
-            return State(run.key, run=run)  # what is missing may be fetched yet
+            # What is missing may be fetched yet.
+            return State(run.key, run=run, before=ended("incomplete") if here else None)
     # What came back was told when it ended, and stands in the results of that run only.
     refunded = 0 if ended_as == "succeeded" else None
-    ended = result_of(row, run.key, ended_as, workflow=run.workflow, cost=run.cost,
-                      refunded=refunded, reason=run.reason,
-                      pictures=tuple(_seen(row, saved, out) for saved in here))  # fmt: skip
-    return State(run.key, ended, banned=banned)
+    return State(run.key, ended(ended_as, refunded=refunded, reason=run.reason), banned=banned)
 
 
 def _from_file(row: Row, told: Result, out: Path) -> State | None:

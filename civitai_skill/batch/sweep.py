@@ -98,8 +98,12 @@ def _check(
             near = nearest_name(name, [*wanted, *ImageRequest.model_fields])
             why = "neither a {name} of the prompt nor a field of the request"
             problems.append(Problem(f"set {name}", None, "", near, why))
-        if not values:
+        if isinstance(values, str | bytes) or not isinstance(values, Sequence):
+            problems.append(Problem(f"set {name}", values, "a list of values", [values]))
+        elif not values:
             problems.append(Problem(f"set {name}", None, "at least one value", None, "is empty"))
+    if problems:
+        raise RequestInvalid(*problems)
     lengths = {len(values) for values in sets.values()} - {1}
     if mode == "zip" and len(lengths) > 1:
         told = ", ".join(f"{name} {len(values)}" for name, values in sets.items())

@@ -10,7 +10,7 @@ from typing import Any
 
 from civitai_skill.adapters.cli.commands import fields_of, settings_of, teller, terms_of, words
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.errors import Problem, RequestInvalid, WorkflowFailed
+from civitai_skill.errors import Problem, RequestInvalid, TransportFailed, WorkflowFailed
 
 #: Seconds between two lines where there is no terminal.
 _EVERY = 5.0
@@ -111,11 +111,19 @@ def _say_what_next(report: Any, output: Output) -> None:
 
 
 def _exit_code(report: Any) -> int:
-    """That of the first row that did not end well."""
-    bad = next((result for result in report.results if not result.good), None)
-    if bad is None:
+    """That of the first row that did not end well; rows that waited for others say nothing."""
+    from civitai_skill.batch.results import FINAL
+
+    bad = [result for result in report.results if not result.good]
+    if not bad:
         return 0
-    return int((bad.error or {}).get("exit_code", WorkflowFailed.exit_code))
+    first = next((r for r in bad if r.error is not None or r.status != "unsent"), bad[0])
+    told = first.error or {}
+    code = int(told.get("exit_code", WorkflowFailed.exit_code))
+    refused = code == RequestInvalid.exit_code and told.get("spent") != "no"
+    if refused:  # that code promises that nothing was spent
+        return WorkflowFailed.exit_code if first.status in FINAL else TransportFailed.exit_code
+    return code
 
 
 def _interrupted(output: Output, show: _Show, dry: bool) -> int:
