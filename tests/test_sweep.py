@@ -9,6 +9,7 @@ import pytest
 
 from civitai_skill import Civitai, RequestInvalid, run_batch, run_sweep
 from civitai_skill.batch.sweep import swept, values_of
+from civitai_skill.errors import ConfigError
 from civitai_skill.sandbox import Sandbox
 
 ANIMALS = {"animal": ["fox", "owl"], "style": ["ink", "oil"]}
@@ -106,6 +107,12 @@ def test_a_text_is_no_list_of_values() -> None:
         swept("a {x}", {"x": "fox"})
     with pytest.raises(RequestInvalid, match="a list of texts"):
         run_batch(["a fox"], client=Civitai(sandbox=True), tags="abc")  # type: ignore[arg-type]
+
+
+async def test_inside_an_event_loop_the_other_function_is_named() -> None:
+    with pytest.raises(ConfigError, match="notebook") as refused:
+        run_sweep("a {x}", {"x": ["fox"]}, client=Civitai(sandbox=True))
+    assert "arun_sweep" in refused.value.hint
 
 
 def test_values_come_from_words_or_from_a_file(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ The same call again goes on where it was. `arun_batch` and `arun_sweep` are the 
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -63,7 +64,7 @@ def run_batch(given: Many, **settings: Unpack[Settings]) -> Report:
     A row that fails is reported, not raised. Raises RequestInvalid with every bad row, OverBudget
     where the whole costs more than `max_buzz`, and ConfigError, all before anything is bought.
     """
-    return anyio.run(partial(arun_batch, given, **settings))
+    return _alone(partial(arun_batch, given, **settings))
 
 
 async def arun_batch(given: Many, **settings: Unpack[Settings]) -> Report:
@@ -93,7 +94,7 @@ def run_sweep(
     `fields` are fields of the request that all rows share.
     """
     run = partial(arun_sweep, prompt, sets, mode=mode, count=count, seeds=seeds, fields=fields)
-    return anyio.run(partial(run, **settings))
+    return _alone(partial(run, **settings))
 
 
 async def arun_sweep(
@@ -109,6 +110,18 @@ async def arun_sweep(
     """See run_sweep."""
     found = swept(prompt, sets, mode=mode, count=count, seeds=seeds, **_fields(fields))
     return await _Batch({"name": "sweep", **settings}).run(rows.from_values(found))
+
+
+def _alone(run: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
+    """Run in an event loop of its own. Raises ConfigError inside of another one."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return anyio.run(run)
+    raise ConfigError(
+        "An event loop runs here already, as in a notebook, and a batch can't wait inside of it.",
+        hint="Await arun_batch or arun_sweep instead.",
+    )
 
 
 def _check_apart(file: Path, out: Path) -> None:
