@@ -37,13 +37,13 @@ class Budget:
 PERIODS = {"hour": 3600.0, "day": 86400.0, "week": 7 * 86400.0, "month": 30 * 86400.0}
 
 
-def read_budget(text: str) -> Budget:
-    """A budget from "500", "500/day" or "2000/week". Raises ConfigError."""
+def read_budget(text: str, where: str = "") -> Budget:
+    """A budget from "500", "500/day" or "2000/week", said in `where`. Raises ConfigError."""
     amount, slash, name = text.strip().partition("/")
     period = name.strip() if slash else "day"
     if not re.fullmatch(r"[0-9]{1,9}", amount.strip()) or period not in PERIODS:
         raise ConfigError(
-            f"{shown(text)} is not a budget.",
+            f"{where + ': ' if where else ''}{shown(text)} is not a budget.",
             hint="Give Buzz (at most 9 digits) and a period, such as 500/day; periods: "
             f"{', '.join(PERIODS)}.",
         )

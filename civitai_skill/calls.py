@@ -58,7 +58,7 @@ def generate_image(
     """
     with _opened(client) as civitai:
         if wait_seconds == 0:
-            return looked_at(civitai.submit(prompt, **given))
+            return looked_at(civitai.submit(prompt, out=out, **given))
         return civitai.generate(prompt, out=out, timeout=wait_seconds, **given)
 
 
@@ -73,7 +73,7 @@ async def agenerate_image(
     """See generate_image."""
     async with _aopened(client) as civitai:
         if wait_seconds == 0:
-            return looked_at(await civitai.submit(prompt, **given))
+            return looked_at(await civitai.submit(prompt, out=out, **given))
         return await civitai.generate(prompt, out=out, timeout=wait_seconds, **given)
 
 

@@ -120,6 +120,7 @@ def choose_engine(
     need, or when nothing is left.
     """
     limits = Limits(width, height, aspect_ratio, max_buzz, references, air)
+    _check_air(air)
     asked = _with_implied(tuple(dict.fromkeys(known_need(need) for need in needs)), limits)
     allowed = None if engines is None else {catalog.find(name).name for name in engines}
     ranked: list[tuple[Any, Choice]] = []
@@ -217,11 +218,16 @@ def _arguments(
     return found
 
 
+def _check_air(air: str | None) -> None:
+    if air is not None:
+        try:
+            Air.parse(air)
+        except ValueError as error:
+            raise RequestInvalid(Problem("air", air, "an AIR", None, str(error))) from None
+
+
 def _is_lora(air: str) -> bool:
-    try:
-        return (Air.parse(air).type or "").lower() in LORA_TYPES
-    except ValueError:
-        return False  # the request refuses it by name
+    return (Air.parse(air).type or "").lower() in LORA_TYPES
 
 
 def _planned(arguments: dict[str, Any], fits: list[Fit], limits: Limits) -> Plan:

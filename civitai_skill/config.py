@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -115,10 +115,6 @@ class Settings:
             hint="Set CIVITAI_API_KEY (made on civitai.com under account settings, API keys), "
             "or use --sandbox / CIVITAI_SANDBOX=1 to try everything without one.",
         )
-
-    def with_sandbox(self) -> Settings:
-        """The same settings, turned to the sandbox."""
-        return replace(self, sandbox=True)
 
 
 #: Letters that a token must at least have, so that nobody guesses it.

@@ -188,7 +188,8 @@ def _removed(folder: Path, force: bool) -> Done:
     if folder.is_symlink():
         return Done(folder.name, folder, links=(folder.name,))
     gone, kept, links = map(tuple, _taken_back(folder, _noted(folder), force))
-    (folder / NOTE).unlink()
+    if not kept:  # else --force finds what is left
+        (folder / NOTE).unlink()
     _prune(folder)
     return Done(folder.name, folder, removed=gone, kept=kept, links=links)
 

@@ -34,7 +34,9 @@ JOINABLE = 24 * 3600.0
 
 def budget_of(text: str | None, ledger: Ledger) -> Budget | None:
     """The budget in force: the environment's, else the one kept in the ledger, else none."""
-    kept = text or ledger.setting("budget")
+    if text:
+        return read_budget(text, "CIVITAI_BUDGET")
+    kept = ledger.setting("budget")
     return read_budget(kept) if kept else None
 
 

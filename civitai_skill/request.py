@@ -167,7 +167,7 @@ class ImageRequest(Spoken):
     def _one_way_to_say_a_size(self) -> ImageRequest:
         if self.aspect_ratio is not None and (self.width or self.height):
             accepted = "aspect_ratio alone, or width and height alone"
-            why = "says the same as width and height"
+            why = "names a shape, and so do width and height"
             raise RequestInvalid(Problem("aspect_ratio", self.aspect_ratio, accepted, None, why))
         if self.strength is not None and not self.images:
             why = "says how far to leave a source picture, and there is none"

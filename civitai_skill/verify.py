@@ -41,8 +41,13 @@ class Row:
 
     @property
     def agrees(self) -> bool:
-        price = self.ours is None or self.theirs is None or self.ours == self.theirs
+        price = not self.priced or self.ours == self.theirs
         return self.accepted and price and not self.differs
+
+    @property
+    def priced(self) -> bool:
+        """Is there a price on both sides, to be compared?"""
+        return self.ours is not None and self.theirs is not None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -135,8 +140,11 @@ def table(rows: list[Row]) -> str:
         names = [row.form, row.engine, row.variant, row.route, row.operation]
         cells = [*names, "yes" if row.accepted else "no", _buzz(row.ours), _buzz(row.theirs), notes]
         lines.append("| " + " | ".join(cells) + " |")
-    agreeing = sum(row.agrees for row in rows)
-    return "\n".join([*lines, "", f"{agreeing} of {len(rows)} agree."])
+    agreeing = sum(row.agrees and row.priced for row in rows)
+    told = f"{agreeing} of {len(rows)} agree."
+    if without := sum(row.agrees and not row.priced for row in rows):
+        told += f" {without} have no price on one side to compare."
+    return "\n".join([*lines, "", told])
 
 
 def _buzz(price: int | None) -> str:

@@ -89,7 +89,10 @@ def _next(messages: list[BaseMessage]) -> AIMessage:
     last = messages[-1]
     if not isinstance(last, ToolMessage):
         return _call("civitai_choose_engine", needs=["anime", "cheapest"])
-    told = json.loads(str(last.text))
+    try:
+        told = json.loads(str(last.text))
+    except ValueError:  # the person's own words
+        return AIMessage(f"Nothing was made. {last.text}")
     if "choices" in told:
         prompt = next(m.text for m in messages if m.type == "human")
         return _call("civitai_generate_image", prompt=prompt, **told["choices"][0]["arguments"])

@@ -206,3 +206,9 @@ def test_the_edit_page_promises_4k_only_where_the_row_reaches_it() -> None:
     row = next(line for line in pages.splitlines() if line.startswith("| `print_4k`"))
     assert "seedream" in row
     assert "flux2" not in row
+
+
+def test_an_air_that_is_none_is_refused_by_its_own_name() -> None:
+    with pytest.raises(RequestInvalid, match=r"^air: not an AIR") as refused:
+        choose_engine([], air="foo")
+    assert refused.value.field == "air"

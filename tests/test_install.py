@@ -193,6 +193,15 @@ def test_a_changed_file_and_a_foreign_one_stay(target: Path) -> None:
     assert contents(target) == {CHANGED: b"mine", "civitai-edit-image/notes.md": b"mine, too"}
 
 
+def test_what_was_kept_goes_when_it_is_forced_later(target: Path) -> None:
+    install(target)
+    (target / "civitai-edit-image" / "SKILL.md").write_text("mine")
+    uninstall(target)
+    assert uninstall(target)[0].kept == ("SKILL.md",)
+    assert uninstall(target, force=True)[0].removed == ("SKILL.md",)
+    assert not (target / "civitai-edit-image").exists()
+
+
 def test_a_changed_file_goes_when_it_is_forced(target: Path) -> None:
     install(target)
     (target / CHANGED).write_text("mine")

@@ -183,6 +183,11 @@ def test_the_example_runs(example: Any, capsys: pytest.CaptureFixture[str]) -> N
     assert "The agent wants civitai_generate_image" in capsys.readouterr().out
 
 
+def test_the_example_takes_a_no(example: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(example, "_decide", lambda *given: {"type": "reject", "message": "No."})
+    assert example.main(["a red fox"]).startswith("Nothing was made. ")
+
+
 @pytest.mark.parametrize(("live", "type"), [(True, "reject"), (False, "approve")])
 def test_the_example_buys_nothing_live_that_nobody_could_be_asked_about(
     example: Any, monkeypatch: pytest.MonkeyPatch, live: bool, type: str

@@ -149,6 +149,19 @@ def test_no_wait_is_finished_when_its_id_was_printed(
     assert box.accounts()[0]["workflows"] == 2
 
 
+def test_waiting_goes_on_with_what_no_wait_could_not_tell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], box: Sandbox
+) -> None:
+    words = ["generate", "a fox [sandbox:slow=0.3]", *SMALL, "--out", "pics", "--quiet"]
+    with unread() as out, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", out)
+        assert main([*words, "--no-wait"]) == 8
+    capsys.readouterr()
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["resumed"] is True
+    assert box.accounts()[0]["workflows"] == 1
+
+
 def test_readers_that_go_away_get_no_complaint_at_the_end(box: Sandbox) -> None:
     """What is left in a buffer is written once more when the interpreter ends."""
     reader, writer = os.pipe()

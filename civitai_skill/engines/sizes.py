@@ -251,6 +251,8 @@ def _one_of(ratio: str, ratios: list[str]) -> str:
     wanted = math.log(ratio_value(ratio))
     near = _closest(wanted, ratios)
     apart = abs(math.log(ratio_value(near)) - wanted)
+    if ratio != "auto" and apart < 1e-9:  # the same one, spelled in other numbers
+        return near
     problem = Problem("aspect_ratio", ratio, "one of " + ", ".join(ratios), near, "no such ratio")
     raise SizeRefused(problem, apart=apart)
 

@@ -263,11 +263,6 @@ class ComfyVariant(Wire):
     strength: Annotated[Number, Field(ge=0, le=1)] = Field(0.75, alias="denoiseStrength")
 
 
-def megapixels(pixels: int) -> float:
-    """Millions of pixels (1,000,000, as the service's prices count them)."""
-    return pixels / 1_000_000
-
-
 def started_megapixels(pixels: int) -> int:
     """Megapixels as flux2's hosted models bill them: every started one counts."""
     return math.ceil(pixels / 1_000_000)

@@ -253,8 +253,8 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         "civitai_generate_image",
         "Make pictures",
-        "Make or edit pictures with a Civitai engine and save them. Spends Buzz: 2 to 100 a "
-        "picture; above the limit it refuses and says what fits. Returns paths, seeds and the "
+        "Make or edit pictures with a Civitai engine and save them. Spends Buzz; above the "
+        "limit it refuses and says what fits. Returns paths, seeds and the "
         "price. If it is still running when wait_seconds are over, it returns the id and the next "
         "call: make that call, do not generate again.",
         GenerateImage,

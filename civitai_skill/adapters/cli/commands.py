@@ -35,10 +35,11 @@ def generate(given: argparse.Namespace, output: Output) -> int:
             "again": given.again,
             "purpose": "generate",
         }
+        out = given.out or "."
         if given.no_wait:
-            client.submit(request, told=partial(_submitted, output), **buying)
+            client.submit(request, told=partial(_submitted, output), out=out, **buying)
             return 0
-        result = client.generate(request, out=given.out or ".", timeout=given.timeout, **buying)
+        result = client.generate(request, out=out, timeout=given.timeout, **buying)
     output.answer(result.as_dict(), words(result))
     return 0
 
