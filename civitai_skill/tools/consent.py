@@ -59,7 +59,8 @@ async def to_agree(
         limit = box.fixed.limit(given.max_buzz)
         begun = await _begun(box, client, given)
         if begun is not None:
-            return Agreement(min(begun, limit), ask=False)
+            # It may have ended meanwhile, and what costs less than is asked about may be bought.
+            return Agreement(min(max(begun, above), limit), ask=False)
         price = await _price(box, client, given, above)
     except (RequestInvalid, OverBudget, NotEnoughBuzz, ConfigError):
         return None
