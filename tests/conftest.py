@@ -1,4 +1,5 @@
-"""What every test gets: no network, no key, a home of its own, and the published document if any.
+"""What every test gets: no network, no key, a home of its own, and the published document if any;
+and what several get: a sandbox with the servers before it.
 
 The service's published document is not part of this project. Where CIVITAI_OPENAPI names a copy of
 it, with `sample-bodies.json` beside it and the referee at `../tools/spec_check.py`, the tests
@@ -15,15 +16,19 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from civitai_skill.sandbox import BASE_URL, Sandbox, SandboxTransport
+
+if TYPE_CHECKING:
+    from tests.hosts import Open
+    from tests.web import Rest
 
 _NAMED = os.environ.get("CIVITAI_OPENAPI")
 DOCUMENT = Path(_NAMED).resolve() if _NAMED else None
@@ -317,3 +322,29 @@ def recorder() -> ModuleType:
 def pytest_recording_configure(config: pytest.Config, vcr: Any) -> None:
     """Let pytest-recording read our cassettes, whose JSON bodies are written as YAML."""
     vcr.register_serializer("yaml", _recorder().Readable())
+
+
+# -- the servers, whose packages are loaded by the tests that open one -----------------------------
+@pytest.fixture
+def sandbox() -> Sandbox:
+    """A quick one with much Buzz."""
+    from tests.web import fresh_sandbox
+
+    return fresh_sandbox()
+
+
+@pytest.fixture
+def open_client(sandbox: Sandbox, tmp_path: Path) -> Open:
+    """Opens clients of MCP servers on the sandbox (see tests/hosts.py)."""
+    from tests.hosts import opener
+
+    return opener(sandbox, tmp_path)
+
+
+@pytest.fixture
+async def rest(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Rest]:
+    """Opens REST servers on the sandbox (see tests/web.py)."""
+    from tests.web import rests
+
+    async with rests(sandbox, tmp_path / "home") as open_one:
+        yield open_one

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,24 +23,8 @@ from civitai_skill.events import Submitting
 from civitai_skill.exchange import Retry
 from civitai_skill.sandbox import Fault, Sandbox, asks
 from civitai_skill.sources import SourcePolicy
-from tests.hosts import GENERATE, KLEIN, PRICE, TEMPLATE, Open, charged, error_of, opener
-from tests.web import FOX, Rest, fresh_sandbox, problem, rests
-
-
-@pytest.fixture
-def sandbox() -> Sandbox:
-    return fresh_sandbox()
-
-
-@pytest.fixture
-def open_client(sandbox: Sandbox, tmp_path: Path) -> Open:
-    return opener(sandbox, tmp_path)
-
-
-@pytest.fixture
-async def rest(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Rest]:
-    async with rests(sandbox, tmp_path / "home") as open_one:
-        yield open_one
+from tests.hosts import GENERATE, KLEIN, PRICE, TEMPLATE, Open, charged, error_of
+from tests.web import FOX, Rest, problem
 
 
 async def settled(desk: Desk) -> None:

@@ -23,19 +23,7 @@ from tests.hosts import (
     TEMPLATE,
     Open,
     error_of,
-    fresh_sandbox,
-    opener,
 )
-
-
-@pytest.fixture
-def sandbox() -> Sandbox:
-    return fresh_sandbox()
-
-
-@pytest.fixture
-def open_client(sandbox: Sandbox, tmp_path: Path) -> Open:
-    return opener(sandbox, tmp_path)
 
 
 @pytest.fixture(params=ERAS)

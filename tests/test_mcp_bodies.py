@@ -23,8 +23,6 @@ from tests.hosts import (
     Open,
     charged,
     error_of,
-    fresh_sandbox,
-    opener,
 )
 
 WORDS: dict[str, Any] = {
@@ -43,16 +41,6 @@ def slow(seconds: float) -> dict[str, Any]:
     body: dict[str, Any] = json.loads(json.dumps(TEMPLATE))
     body["steps"][0]["input"]["prompt"] = f"a fox [sandbox:slow={seconds}]"
     return body
-
-
-@pytest.fixture
-def sandbox() -> Sandbox:
-    return fresh_sandbox()
-
-
-@pytest.fixture
-def open_client(sandbox: Sandbox, tmp_path: Path) -> Open:
-    return opener(sandbox, tmp_path)
 
 
 def client(sandbox: Sandbox, tmp_path: Path) -> Civitai:

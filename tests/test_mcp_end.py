@@ -19,23 +19,11 @@ from tests.hosts import (
     Open,
     charged,
     error_of,
-    fresh_sandbox,
-    opener,
 )
 
 SLOW = {"prompt": "a fox [sandbox:slow=60]"}
 #: Seconds for an answer at the end, with much room for a busy machine; the work itself takes 60.
 SOON = 15
-
-
-@pytest.fixture
-def sandbox() -> Sandbox:
-    return fresh_sandbox()
-
-
-@pytest.fixture
-def open_client(sandbox: Sandbox, tmp_path: Path) -> Open:
-    return opener(sandbox, tmp_path)
 
 
 async def until(true: Callable[[], Any]) -> None:

@@ -22,8 +22,6 @@ from tests.hosts import (
     Open,
     charged,
     error_of,
-    fresh_sandbox,
-    opener,
 )
 
 PRIVATE = "http://169.254.169.254/latest/meta-data"
@@ -31,16 +29,6 @@ KONTEXT: dict[str, Any] = {
     "$type": "imageGen",
     "input": {"engine": "flux1-kontext", "model": "pro", "prompt": f"what is at {PRIVATE}"},
 }
-
-
-@pytest.fixture
-def sandbox() -> Sandbox:
-    return fresh_sandbox()
-
-
-@pytest.fixture
-def open_client(sandbox: Sandbox, tmp_path: Path) -> Open:
-    return opener(sandbox, tmp_path)
 
 
 @pytest.fixture(params=ERAS)

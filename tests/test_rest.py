@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,22 +20,9 @@ from tests.web import (
     TEMPLATE,
     Rest,
     charged,
-    fresh_sandbox,
     problem,
-    rests,
     submits,
 )
-
-
-@pytest.fixture
-def sandbox() -> Sandbox:
-    return fresh_sandbox()
-
-
-@pytest.fixture
-async def rest(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Rest]:
-    async with rests(sandbox, tmp_path / "home") as open_one:
-        yield open_one
 
 
 # -- buying ----------------------------------------------------------------------------------------

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,24 +16,11 @@ from civitai_skill.sandbox import Sandbox
 from tests.web import (
     FOX,
     Rest,
-    fresh_sandbox,
     problem,
-    rests,
     submits,
 )
 
 TOKEN = "a-token-that-nobody-guesses"
-
-
-@pytest.fixture
-def sandbox() -> Sandbox:
-    return fresh_sandbox()
-
-
-@pytest.fixture
-async def rest(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Rest]:
-    async with rests(sandbox, tmp_path / "home") as open_one:
-        yield open_one
 
 
 # -- the door --------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +19,11 @@ from tests.web import (
     TEMPLATE,
     Rest,
     charged,
-    fresh_sandbox,
     problem,
-    rests,
     submits,
 )
 
 TOKEN = "a-token-that-nobody-guesses"
-
-
-@pytest.fixture
-def sandbox() -> Sandbox:
-    return fresh_sandbox()
-
-
-@pytest.fixture
-async def rest(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Rest]:
-    async with rests(sandbox, tmp_path / "home") as open_one:
-        yield open_one
 
 
 # -- errors ----------------------------------------------------------------------------------------
