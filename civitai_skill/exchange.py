@@ -51,7 +51,10 @@ _LATE = 3.0
 #: Bytes of a JSON answer; a page of 100 workflows is well below it.
 MAX_JSON = 64 * 1024 * 1024
 
-RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+
+def is_transient(status: int) -> bool:
+    """Say whether the same request may succeed later: after 408, 429 and every 5xx."""
+    return status in (408, 429) or status >= 500
 
 
 class TooLarge(httpx.TransportError):
@@ -176,13 +179,13 @@ def answered(
             good = response.is_success or response.is_redirect
             if good and usable(response):
                 return response
-            if good or response.status_code >= 500 or response.status_code == 408:
-                unsure = True
-            elif response.status_code not in RETRIED:
+            if not good and not is_transient(response.status_code):
                 raise api_error(
                     response, key=key, spent=_fate(pays, unsure, workflow_id),
                     workflow_id=workflow_id,
                 )  # fmt: skip
+            # Only a 429 says for certain that the request was not taken.
+            unsure = unsure or response.status_code != 429
         # What does not end will not end the next time either.
         endless = isinstance(trouble, TooLarge)
         pause = None if endless else service.retry.pause(attempt, response)

@@ -298,6 +298,20 @@ def test_the_pace_grows_with_good_answers_and_halves_under_pressure() -> None:
     assert tempo.cuts == 3
 
 
+@pytest.mark.parametrize("status", [408, 429, 500, 501, 502, 503, 504, 520, 599])
+def test_the_pace_halves_after_every_answer_that_is_tried_again(status: int) -> None:
+    tempo = Tempo(16, Clock())
+    tempo.answered("GET", httpx.Response(status), 0.1)
+    assert (tempo.allowed, tempo.cuts) == (FIRST / 2, 1)
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404])
+def test_the_pace_does_not_halve_after_an_answer_that_stands(status: int) -> None:
+    tempo = Tempo(16, Clock())
+    tempo.answered("GET", httpx.Response(status), 0.1)
+    assert tempo.cuts == 0
+
+
 def test_slow_kinds_of_requests_are_compared_with_themselves() -> None:
     tempo = Tempo(16, Clock())
     for _ in range(20):

@@ -222,7 +222,9 @@ def test_an_empty_account_is_told_before_the_submit(tmp_path: Path) -> None:
     spy = Spy(poor)
     with Civitai(sandbox=poor, transport=spy, home=tmp_path) as client:
         with pytest.raises(NotEnoughBuzz):
-            client.generate("a fox", engine="seedream", quantity=2)
+            client.generate("a fox", engine="seedream", quantity=2, out=tmp_path)
+        posts = [r.url.params.get("whatif") for r in spy.seen if r.method == "POST"]
+        assert posts == ["true"], "the price was asked for, and nothing submitted"
         with pytest.raises(NotEnoughBuzz):
             client.submit("a fox")
 

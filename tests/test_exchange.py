@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,7 +33,9 @@ def reply(status: int = 200, body: Any = None, **headers: str) -> httpx.Response
     return httpx.Response(status, content=content, json=json, headers=headers)
 
 
-def exhausted(outcomes: list[httpx.Response | Exception], **given: Any) -> tuple[list[Any], Any]:
+def exhausted(
+    outcomes: Sequence[httpx.Response | Exception], **given: Any
+) -> tuple[list[Any], Any]:
     """Run a flow against outcomes; gives the pauses and the answer or the error."""
     request = SERVICE.request("GET", "/x")
     flow = answered(SERVICE, request, usable=is_object, **given)
@@ -60,7 +63,7 @@ def test_a_good_answer_ends_it_at_once() -> None:
     assert exhausted([answer]) == ([], answer)
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 429, 500, 501, 502, 503, 504, 520, 599])
 def test_a_passing_trouble_is_tried_again_after_growing_pauses(status: int) -> None:
     answer = reply()
 
@@ -134,6 +137,19 @@ def test_a_submit_that_never_connected_has_spent_nothing() -> None:
     _, error = exhausted([httpx.ConnectError("x")] * 8, key="cs-1")
 
     assert (type(error), error.spent) == (TransportFailed, "no")
+
+
+@pytest.mark.parametrize(
+    ("answer", "spent"),
+    [(reply(429), "no")]
+    + [(reply(status), "unknown") for status in (408, 500, 501, 502, 503, 504, 520, 599)]
+    + [(reply(200, "no object"), "unknown")],
+    ids=lambda value: str(getattr(value, "status_code", value)),
+)
+def test_only_a_429_says_that_a_submit_was_not_taken(answer: httpx.Response, spent: str) -> None:
+    _, error = exhausted([answer] * 8, key="cs-1")
+
+    assert error.spent == spent
 
 
 def test_a_refusal_after_a_lost_reply_is_still_unknown() -> None:

@@ -7,20 +7,31 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from civitai_skill import Civitai, OverBudget, StillRunning
+from civitai_skill import Civitai, OverBudget, StillRunning, TransportFailed
 from civitai_skill.alive import lives, owner
 from civitai_skill.budget import Budget, read_budget
 from civitai_skill.errors import ConfigError
 from civitai_skill.events import Submitted
 from civitai_skill.ledger import Ledger
-from civitai_skill.sandbox import Sandbox
-from tests.books import charged, client, file_of, held_by_a_living_process, run
+from civitai_skill.pricing import Priced
+from civitai_skill.sandbox import Fault, Sandbox
+from tests.books import (
+    charged,
+    client,
+    file_of,
+    held_by_a_living_process,
+    left_by_a_dead_process,
+    run,
+)
 
 
 @pytest.fixture
@@ -57,6 +68,25 @@ def test_a_purchase_is_written_before_its_first_byte_leaves(box: Sandbox, tmp_pa
         1,
     )
     assert len(picture["sha256"]) == 64
+
+
+@pytest.mark.parametrize("spoil", [lambda data: b"spoilt", lambda data: data[:-1] + b"?"],
+                         ids=["another length", "the same length"])  # fmt: skip
+def test_a_picture_that_was_spoilt_on_the_disk_is_fetched_again(
+    box: Sandbox, tmp_path: Path, spoil: Callable[[bytes], bytes]
+) -> None:
+    box.script(Fault("blob", "short", skip=1, times=None))
+    with client(box, tmp_path) as buyer:
+        with pytest.raises(TransportFailed):
+            buyer.generate("a fox", quantity=2, out=tmp_path / "out")
+        box.clear()
+        (path,) = (tmp_path / "out").iterdir()
+        whole = path.read_bytes()
+        path.write_bytes(spoil(whole))
+        result = buyer.generate("a fox", quantity=2, out=tmp_path / "out")
+
+    assert (len(result.paths), charged(box)) == (2, 5)
+    assert whole in [p.read_bytes() for p in result.paths]
 
 
 def test_the_ledger_is_for_its_owner_only(ledger: Ledger) -> None:
@@ -154,6 +184,50 @@ def test_the_same_request_while_this_process_makes_it_is_two_only_for_a_program(
         assert first.id in str(second[0])
     else:
         assert second[0].id != first.id
+
+
+def test_two_callers_who_both_found_nothing_open_buy_once(box: Sandbox, tmp_path: Path) -> None:
+    looked = threading.Barrier(2, timeout=30)
+
+    def tell(event: Any) -> None:
+        if isinstance(event, Priced):  # after the look, before the purchase is written down
+            looked.wait()
+
+    def buy(_: int) -> None:
+        with client(box, tmp_path) as buyer, pytest.raises(StillRunning):
+            buyer.generate(
+                "a fox [sandbox:stuck]", out=tmp_path, timeout=0.1, purpose="generate", tell=tell
+            )
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(buy, range(2)))
+
+    assert (box.accounts()[0]["workflows"], charged(box)) == (1, 3)
+
+
+def test_what_a_dead_process_left_is_taken_up_though_a_newer_one_is_being_made(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    asked: dict[str, Any] = {"out": tmp_path / "out", "timeout": 0.1}
+    taken_up: list[StillRunning] = []
+
+    def tell(event: Any) -> None:
+        if isinstance(event, Submitted):
+            with pytest.raises(StillRunning) as caught:
+                buyer.generate("a fox [sandbox:stuck]", **asked)
+            taken_up.append(caught.value)
+
+    with client(box, tmp_path) as buyer:
+        with pytest.raises(StillRunning) as left:
+            buyer.generate("a fox [sandbox:stuck]", **asked)
+        assert buyer.ledger is not None
+        left_by_a_dead_process(buyer.ledger)
+        with pytest.raises(StillRunning) as newer:
+            buyer.generate("a fox [sandbox:stuck]", again=True, tell=tell, **asked)
+
+    assert [error.workflow_id for error in taken_up] == [left.value.workflow_id]
+    assert newer.value.workflow_id != left.value.workflow_id
+    assert charged(box) == 6
 
 
 def test_a_process_is_known_to_live_until_it_is_killed(tmp_path: Path) -> None:

@@ -134,6 +134,15 @@ def test_a_folder_whose_name_is_no_text_is_refused_before_anything_is_bought(
     assert charged(box) == 0
 
 
+def test_what_is_written_is_on_the_disk_itself_before_it_counts(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    for _ in range(2):  # the first connection, and one that is opened anew
+        with ledger._storage.transaction() as db:
+            (level,) = db.execute("PRAGMA synchronous").fetchone()
+        assert level == 2, "FULL"
+        ledger.close()
+
+
 # -- a disk without room ---------------------------------------------------------------------------
 def full(ledger: Ledger) -> None:
     """Let the file not grow any more."""

@@ -231,6 +231,28 @@ def test_a_picture_that_will_not_come_is_not_asked_for_without_end(
     assert len(tried(answer, tmp_path)) <= most
 
 
+@pytest.mark.parametrize(("kind", "missing"), [("PNG", 16), ("GIF", 1)])
+def test_a_picture_that_lacks_its_last_bytes_is_fetched_again_though_it_decodes(
+    kind: str, missing: int, tmp_path: Path
+) -> None:
+    out = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(out, kind)
+    whole, address = out.getvalue(), {"id": "x", "available": True, "url": "https://p.example/x"}
+    with Image.open(io.BytesIO(whole[:-missing])) as picture:
+        picture.load()
+    bodies = [whole[:-missing], whole]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "/workflows/" in request.url.path:
+            return httpx.Response(200, json=done(address))
+        length = {"Content-Length": str(len(whole))}
+        return httpx.Response(200, content=bodies.pop(0), headers=length)
+
+    with client(answer, tmp_path) as buyer:
+        (path,) = buyer.download(ID, tmp_path / "out").paths
+    assert path.read_bytes() == whole
+
+
 def test_a_huge_picture_that_was_paid_for_comes_home(tmp_path: Path) -> None:
     out = io.BytesIO()
     Image.new("1", (14_000, 14_000)).save(out, "PNG")

@@ -131,6 +131,31 @@ async def test_kept_work_ends_though_its_caller_left(desk: Desk) -> None:
     assert ended == [True]
 
 
+@pytest.mark.parametrize(
+    ("error", "reported"),
+    [(ZeroDivisionError("a defect"), True), (TransportFailed("the service's trouble"), False)],
+)
+async def test_a_defect_in_kept_work_is_reported_though_its_caller_left(
+    desk: Desk, error: Exception, reported: bool
+) -> None:
+    begun, left, told = asyncio.Event(), asyncio.Event(), []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: told.append(context.get("exception")))
+
+    async def work() -> None:
+        begun.set()
+        await left.wait()
+        raise error
+
+    caller = asyncio.ensure_future(desk.kept(work()))
+    await begun.wait()
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    left.set()
+    await desk.close()
+    assert told == ([error] if reported else [])
+
+
 async def test_the_end_waits_for_kept_work_only_so_long(desk: Desk) -> None:
     desk.grace = 0.05
     caller = asyncio.ensure_future(desk.kept(asyncio.sleep(60)))

@@ -15,7 +15,7 @@ import anyio
 import httpx
 
 from civitai_skill.drivers import CLOCK
-from civitai_skill.exchange import RETRIED
+from civitai_skill.exchange import is_transient
 from civitai_skill.replies import retry_after
 
 #: Requests at once in the beginning.
@@ -63,7 +63,7 @@ class Tempo:
 
     def answered(self, kind: str, response: httpx.Response, seconds: float) -> None:
         """Learn from an answer; requests of one kind are compared with each other only."""
-        if response.status_code == 429 or response.status_code in RETRIED:
+        if is_transient(response.status_code):
             asked = retry_after(response)
             if asked is not None:
                 until = self._clock() + min(asked, _LONGEST_PAUSE)
