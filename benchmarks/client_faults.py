@@ -3,7 +3,7 @@
     python benchmarks/client_faults.py
 
 prints the table: how it ended, the exit code, what the sandbox's own accounts charged, how many
-workflows there are, which files are left. The same cases are a test (tests/test_client_faults.py).
+workflows there are, which files are left. The same cases are a test (tests/client/test_faults.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from civitai_skill import Civitai, CivitaiError
-from civitai_skill.exchange import Retry
+from civitai_skill.api.service import Retry
 from civitai_skill.sandbox import Fault, Sandbox, SandboxTransport, Switches
 
 #: What one klein 4b picture at standard quality costs (Buzz).

@@ -1,13 +1,13 @@
 """The proof: nothing paid twice, nothing lost, whatever goes wrong. The sandbox's accounts judge.
 
     python benchmarks/faults.py            everything, at full size (about half an hour)
-    python benchmarks/faults.py --small    the same, small (tests/test_faults.py)
+    python benchmarks/faults.py --small    the same, small (tests/purchase/test_faults.py)
 
 1. Many generations while a quarter of all answers is faulty.
 2. A batch that is killed (SIGKILL) at random moments, and started again each time.
 3. Two processes on one batch at the same time.
 
-The disk, the ledger, the clock and the ends of workflows are in tests/test_faults.py as well.
+The disk, the ledger, the clock and the ends of workflows: see tests/purchase/test_faults.py.
 """
 
 from __future__ import annotations

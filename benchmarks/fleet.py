@@ -34,7 +34,7 @@ serve(Sandbox(Path(sys.argv[1]), seconds_per_job=float(sys.argv[2]), balance=bal
 _BATCH = """
 import json, resource, sys
 from civitai_skill import Civitai, run_batch
-from civitai_skill.exchange import Retry
+from civitai_skill.api.service import Retry
 given = json.load(open(sys.argv[1]))
 retry = Retry(first=0.05, cap=0.5, patience=10.0, tries=10)
 with Civitai(retry=retry) as client:

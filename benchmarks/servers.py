@@ -5,7 +5,7 @@
 A server over the sandbox runs in a process of its own; every connection sends one request after
 another: prices, purchases with a key of their own, looks, lists, engines. Printed: requests,
 answers by status, seconds at the 50th and 99th percentile, and the server's memory at the start,
-in the middle and at the end. A short run is a test (tests/test_rest_port.py).
+in the middle and at the end. A short run is a test (tests/adapters/rest/test_server_process.py).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from pathlib import Path
 import fleet
 
 from civitai_skill import AsyncCivitai, Workflow
-from civitai_skill.batch.waiting import Watch
+from civitai_skill.batch.waiting import WorkflowWatcher
 
 NUMBERS = (4, 16, 100, 1000)
 FIRST, LAST = 5.0, 20.0
@@ -44,11 +44,11 @@ async def submitted(client: AsyncCivitai, number: int) -> list[Workflow]:
 async def waited(client: AsyncCivitai, few: int, number: int) -> tuple[int, list[float], float]:
     """Status requests, lateness of each (seconds), processor seconds."""
     found = await submitted(client, number)
-    watch = Watch(client, TAG, few=few)
+    watch = WorkflowWatcher(client, TAG, few=few)
     late: list[float] = []
 
     async def one(workflow: Workflow) -> None:
-        done = await watch.end(workflow, 120.0)
+        done = await watch.wait_for(workflow, 120.0)
         ended = datetime.fromisoformat(done.raw["completedAt"]).timestamp()
         late.append(time.time() - ended)
 

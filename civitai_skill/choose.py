@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from civitai_skill.air import LORA_TYPES, Air, plain
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Variant
 from civitai_skill.engines.needs import HARD, NEEDS, Fit, Need
 from civitai_skill.engines.plan import Plan, Price, plan
-from civitai_skill.errors import Problem, RequestInvalid, shown
-from civitai_skill.request import ImageRequest, nearest_name
+from civitai_skill.errors import Problem, RequestInvalid, preview
+from civitai_skill.schema.air import LORA_TYPES, Air, fold
+from civitai_skill.schema.request import ImageRequest, nearest_name
 
 # Asked for, these set the order (price, or time) and make it a draft.
 _BY_PRICE: frozenset[Need] = frozenset({"cheapest", "draft"})
@@ -33,7 +33,7 @@ _LAST = 50
 _SOURCE = "https://example.com/source.png"
 _SOURCE_SIZE = (1024, 1024)
 
-# Other words for a need, in `air.plain` spelling.
+# Other words for a need, in `air.fold` spelling.
 _SYNONYMS: dict[str, Need] = {
     "4k": "print_4k",
     "cheap": "cheapest",
@@ -121,32 +121,32 @@ def choose_engine(
     """
     limits = Limits(width, height, aspect_ratio, max_buzz, references, air)
     _check_air(air)
-    asked = _with_implied(tuple(dict.fromkeys(known_need(need) for need in needs)), limits)
+    asked = _add_implied_needs(tuple(dict.fromkeys(parse_need(need) for need in needs)), limits)
     allowed = None if engines is None else {catalog.find(name).name for name in engines}
     ranked: list[tuple[Any, Choice]] = []
     refusals: list[RequestInvalid] = []
     too_dear: list[Choice] = []
-    for family, variant in _current(allowed):
+    for family, variant in _list_current(allowed):
         if any(need in HARD and variant.fit(need) is None for need in asked):
             continue
         if not any(variant.fit(need) for need in asked):
             continue
         try:
-            choice = _choice(family, variant, asked, limits)
+            choice = _try_variant(family, variant, asked, limits)
         except RequestInvalid as error:
             refusals.append(error)
             continue
-        if max_buzz is not None and _most(choice.price) > max_buzz:
+        if max_buzz is not None and _highest_price(choice.price) > max_buzz:
             too_dear.append(choice)
         else:
-            ranked.append((_order(variant, asked, choice), choice))
+            ranked.append((_sort_key(variant, asked, choice), choice))
     if not ranked:
-        raise _nothing(asked, limits, too_dear, refusals)
+        raise _no_engine_error(asked, limits, too_dear, refusals)
     ranked.sort(key=lambda pair: pair[0])
     return [choice for _, choice in ranked[: max(1, take)]]
 
 
-def _with_implied(asked: tuple[Need, ...], limits: Limits) -> tuple[Need, ...]:
+def _add_implied_needs(asked: tuple[Need, ...], limits: Limits) -> tuple[Need, ...]:
     """What the limits say without words: an AIR must load, sources mean an edit."""
     implied: list[Need] = list(asked)
     if limits.air is not None and not {"lora", "checkpoint"} & set(asked):
@@ -156,10 +156,10 @@ def _with_implied(asked: tuple[Need, ...], limits: Limits) -> tuple[Need, ...]:
     return tuple(implied) or ("anything",)
 
 
-def known_need(need: str) -> Need:
+def parse_need(need: str) -> Need:
     """A need in any common spelling. Raises RequestInvalid with the nearest."""
-    bare = plain(str(need)[:100])
-    found = {plain(n): n for n in NEEDS} | _SYNONYMS
+    bare = fold(str(need)[:100])
+    found = {fold(n): n for n in NEEDS} | _SYNONYMS
     if bare in found:
         return found[bare]
     accepted = "some of " + ", ".join(NEEDS)
@@ -169,7 +169,7 @@ def known_need(need: str) -> Need:
     )
 
 
-def _current(allowed: set[str] | None) -> Iterator[tuple[Family, Variant]]:
+def _list_current(allowed: set[str] | None) -> Iterator[tuple[Family, Variant]]:
     for family in catalog.families():
         if allowed is None or family.name in allowed:
             for variant in family.variants:
@@ -177,11 +177,13 @@ def _current(allowed: set[str] | None) -> Iterator[tuple[Family, Variant]]:
                     yield family, variant
 
 
-def _choice(family: Family, variant: Variant, asked: tuple[Need, ...], limits: Limits) -> Choice:
+def _try_variant(
+    family: Family, variant: Variant, asked: tuple[Need, ...], limits: Limits
+) -> Choice:
     """One candidate, planned. Raises RequestInvalid where a limit puts it out."""
     fits = [fit for need in asked if (fit := variant.fit(need)) is not None]
     arguments = _arguments(family, variant, asked, fits, limits)
-    decided = _planned(arguments, fits, limits)
+    decided = _plan(arguments, fits, limits)
     served = {fit.need for fit in fits} | _BY_PRICE | _BY_TIME
     return Choice(
         family.name,
@@ -230,7 +232,7 @@ def _is_lora(air: str) -> bool:
     return (Air.parse(air).type or "").lower() in LORA_TYPES
 
 
-def _planned(arguments: dict[str, Any], fits: list[Fit], limits: Limits) -> Plan:
+def _plan(arguments: dict[str, Any], fits: list[Fit], limits: Limits) -> Plan:
     sources = max([limits.references, *(fit.sources for fit in fits)])
     request = ImageRequest(prompt="a picture", images=[_SOURCE] * sources, **arguments)
     decided = plan(request, sources=(_SOURCE_SIZE,) * sources)
@@ -241,38 +243,38 @@ def _planned(arguments: dict[str, Any], fits: list[Fit], limits: Limits) -> Plan
     return decided
 
 
-def _most(price: Price) -> float:
+def _highest_price(price: Price) -> float:
     return math.inf if price.most is None else price.most
 
 
-def _order(variant: Variant, asked: tuple[Need, ...], choice: Choice) -> tuple[float, ...]:
+def _sort_key(variant: Variant, asked: tuple[Need, ...], choice: Choice) -> tuple[float, ...]:
     """Least unmet first; then price or time where that was asked, then the ranks, then price."""
     fits = [variant.fit(need) for need in asked]
     rank = float(sum(_LAST if fit is None else fit.rank for fit in fits))
     lead = 0.0
     if set(asked) & _BY_PRICE:
-        lead = _most(choice.price)
+        lead = _highest_price(choice.price)
     elif set(asked) & _BY_TIME:
-        lead = _slowest(variant.seconds)
-    return (len(choice.unmet), lead, rank, _most(choice.price))
+        lead = _longest_seconds(variant.seconds)
+    return (len(choice.unmet), lead, rank, _highest_price(choice.price))
 
 
-def _slowest(seconds: str) -> float:
+def _longest_seconds(seconds: str) -> float:
     numbers = re.findall(r"\d+", seconds)
     return float(numbers[-1]) if numbers else math.inf
 
 
-def _nothing(
+def _no_engine_error(
     asked: tuple[Need, ...],
     limits: Limits,
     too_dear: list[Choice],
     refusals: list[RequestInvalid],
 ) -> RequestInvalid:
     given = {name: value for name, value in vars(limits).items() if value not in (None, 0)}
-    said = ", ".join(f"{name} {shown(value)}" for name, value in given.items()) or "no limits"
+    said = ", ".join(f"{name} {preview(value)}" for name, value in given.items()) or "no limits"
     hint = ""
     if too_dear:
-        near = min(too_dear, key=lambda choice: _most(choice.price))
+        near = min(too_dear, key=lambda choice: _highest_price(choice.price))
         price = "a price that is not documented" if near.price.buzz is None else str(near.price)
         hint = f"The cheapest that can is {near.engine} {near.variant}, for {price}."
     elif refusals:

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from civitai_skill.errors import ConfigError, shown
+from civitai_skill.errors import ConfigError, preview
 
 SERVICE_URL = "https://orchestration.civitai.com"
 DEFAULT_MAX_BUZZ = 300
 
 # The sandbox's Buzz is not money, so it never counts beside it.
-_BOOKS = {False: "ledger.sqlite3", True: "sandbox-ledger.sqlite3"}
+_LEDGER_FILES = {False: "ledger.sqlite3", True: "sandbox-ledger.sqlite3"}
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
@@ -91,19 +91,19 @@ class Settings:
         when a request needs it.
         """
         env = os.environ if environ is None else environ
-        use_sandbox = _flag(env, "CIVITAI_SANDBOX") if sandbox is None else sandbox
-        found, source = _key(key, env)
-        folder = _home(home, env)
+        use_sandbox = _read_flag(env, "CIVITAI_SANDBOX") if sandbox is None else sandbox
+        found, source = _find_key(key, env)
+        folder = _find_home(home, env)
         url = base_url or env.get("CIVITAI_BASE_URL") or SERVICE_URL
         return cls(
             key=found,
             key_source=source,
-            base_url=_checked_url(url),
+            base_url=_check_url(url),
             sandbox=use_sandbox,
             home=folder,
-            max_buzz=_limit(env) if max_buzz is None else max_buzz,
+            max_buzz=_read_limit(env) if max_buzz is None else max_buzz,
             budget=env.get("CIVITAI_BUDGET", "").strip() or None,
-            ledger=Path(ledger) if ledger else folder / _BOOKS[use_sandbox],
+            ledger=Path(ledger) if ledger else folder / _LEDGER_FILES[use_sandbox],
         )
 
     def require_key(self) -> Secret:
@@ -121,7 +121,7 @@ class Settings:
 SHORTEST_TOKEN = 16
 
 
-def caller_token(name: str, environ: Mapping[str, str] | None = None) -> Secret:
+def read_caller_token(name: str, environ: Mapping[str, str] | None = None) -> Secret:
     """The bearer token that callers of a server must show, from the variable `name`.
 
     Raises ConfigError where there is none, or one that could be guessed.
@@ -129,26 +129,26 @@ def caller_token(name: str, environ: Mapping[str, str] | None = None) -> Secret:
     token = (os.environ if environ is None else environ).get(name, "").strip()
     if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
         raise ConfigError(
-            f"The variable {shown(name)} holds no token of at least {SHORTEST_TOKEN} characters.",
+            f"The variable {preview(name)} holds no token of at least {SHORTEST_TOKEN} characters.",
             hint='Make one with: python3 -c "import secrets; print(secrets.token_urlsafe())"',
         )
     return Secret(token)
 
 
-def _key(key: Any, env: Mapping[str, str]) -> tuple[Secret, str]:
+def _find_key(key: Any, env: Mapping[str, str]) -> tuple[Secret, str]:
     if key is not None:
         for reader in ("get_secret_value", "reveal"):
             if hasattr(key, reader):
                 key = getattr(key, reader)()
                 break
-        return Secret(_checked_key(str(key), "the key argument")), "argument"
+        return Secret(_check_key(str(key), "the key argument")), "argument"
     for name in ("CIVITAI_API_KEY", "CIVITAI_API_TOKEN"):
         if env.get(name, "").strip():
-            return Secret(_checked_key(env[name], name)), name
+            return Secret(_check_key(env[name], name)), name
     return Secret(""), ""
 
 
-def _checked_key(text: str, where: str) -> str:
+def _check_key(text: str, where: str) -> str:
     key = text.strip()
     if any(ord(c) < 33 or ord(c) > 126 for c in key):
         raise ConfigError(
@@ -158,7 +158,7 @@ def _checked_key(text: str, where: str) -> str:
     return key
 
 
-def _checked_url(url: str) -> str:
+def _check_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -166,44 +166,45 @@ def _checked_url(url: str) -> str:
         parts, usable = urlsplit(""), False
     if not usable or parts.query or parts.fragment or parts.username or parts.password:
         raise ConfigError(
-            f"{shown(_without_user(url))} is not a base URL.",
+            f"{preview(_strip_user(url))} is not a base URL.",
             hint=f"CIVITAI_BASE_URL looks like {SERVICE_URL}: a scheme, a host, nothing secret.",
         )
     loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
     if parts.scheme == "http" and not loopback:
         raise ConfigError(
-            f"{shown(url)} would send the key unencrypted.",
+            f"{preview(url)} would send the key unencrypted.",
             hint="Use https; plain http is only for this machine (127.0.0.1).",
         )
     return url.rstrip("/")
 
 
-def _without_user(url: str) -> str:
+def _strip_user(url: str) -> str:
     scheme, sep, rest = url.partition("://")
     return f"{scheme}{sep}{rest.rpartition('@')[2]}" if sep else url
 
 
-def _flag(env: Mapping[str, str], name: str) -> bool:
+def _read_flag(env: Mapping[str, str], name: str) -> bool:
     text = env.get(name, "").strip().lower()
     if text in _TRUE:
         return True
     if text in _FALSE:
         return False
-    raise ConfigError(f"{name} is {shown(text)}.", hint=f"Set {name} to 1 or 0.")
+    raise ConfigError(f"{name} is {preview(text)}.", hint=f"Set {name} to 1 or 0.")
 
 
-def _limit(env: Mapping[str, str]) -> int:
+def _read_limit(env: Mapping[str, str]) -> int:
     text = env.get("CIVITAI_MAX_BUZZ", "").strip()
     if not text:
         return DEFAULT_MAX_BUZZ
     if text.isascii() and text.isdigit() and len(text) < 10:
         return int(text)
     raise ConfigError(
-        f"CIVITAI_MAX_BUZZ is {shown(text)}.", hint="Set it to a whole number of Buzz, such as 300."
+        f"CIVITAI_MAX_BUZZ is {preview(text)}.",
+        hint="Set it to a whole number of Buzz, such as 300.",
     )
 
 
-def _home(home: str | os.PathLike[str] | None, env: Mapping[str, str]) -> Path:
+def _find_home(home: str | os.PathLike[str] | None, env: Mapping[str, str]) -> Path:
     if home:
         return Path(home)
     if env.get("CIVITAI_SKILL_HOME"):

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from civitai_skill.bundle import bundle
 from civitai_skill.engines.family import ratio_value
-from civitai_skill.errors import Problem, RequestInvalid, shown
+from civitai_skill.errors import Problem, RequestInvalid, preview
+from civitai_skill.skill.bundle import find_bundle
 
 #: How far a picture's ratio may be from the one that was asked for; sizes keep to multiples of 16.
 _RATIO_SLACK = 0.05
@@ -66,7 +66,7 @@ class Verdict:
 
 def tasks() -> dict[str, dict[str, Any]]:
     """The tasks by id. Raises ConfigError where the bundle is missing."""
-    text = (bundle() / "evals" / "tasks.json").read_text(encoding="utf-8")
+    text = (find_bundle() / "evals" / "tasks.json").read_text(encoding="utf-8")
     return {task["id"]: task for task in json.loads(text)["tasks"]}
 
 
@@ -91,7 +91,7 @@ def _calls(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
     bought = [call.action for call in outcome.calls if call.buys]
     for call in outcome.calls:
         if call.action == UNREADABLE:
-            yield f"calls: can't be understood: {shown(call.fields['line'])}"
+            yield f"calls: can't be understood: {preview(call.fields['line'])}"
     for action in expected.get("calls", []):
         if action not in made:
             yield f"calls: no {action} was made"
@@ -132,13 +132,13 @@ def _flags(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
         given = fields.get(name)
         why = _broken(rule, given)
         if why:
-            yield f"{name}: given {shown(given)}, {why}"
+            yield f"{name}: given {preview(given)}, {why}"
 
 
 def _broken(rule: Any, given: Any) -> str | None:
     """Why a field does not keep a rule of the task, or None."""
     if not isinstance(rule, Mapping):
-        return None if given == rule else f"wanted {shown(rule)}"
+        return None if given == rule else f"wanted {preview(rule)}"
     number = given if isinstance(given, int | float) and not isinstance(given, bool) else None
     checks: Mapping[str, Callable[[Any], bool]] = {
         "set": lambda want: want == (given not in (None, [], {}, False)),
@@ -151,7 +151,7 @@ def _broken(rule: Any, given: Any) -> str | None:
     }
     for name, want in rule.items():
         if not checks[name](want):
-            return f"wanted {name.replace('_', ' ')} {shown(want)}"
+            return f"wanted {name.replace('_', ' ')} {preview(want)}"
     return None
 
 
@@ -159,7 +159,7 @@ def _broken(rule: Any, given: Any) -> str | None:
 def _result(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
     result = outcome.result
     if "status" in expected and result.get("status") != expected["status"]:
-        yield f"result: status {shown(result.get('status'))}, wanted {expected['status']}"
+        yield f"result: status {preview(result.get('status'))}, wanted {expected['status']}"
     if "most_buzz" in expected:
         buzz = _buzz(result)
         if buzz is None or buzz > expected["most_buzz"]:

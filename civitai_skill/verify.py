@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from civitai_skill import flows
+from civitai_skill.api import workflows
+from civitai_skill.api.models import Workflow
+from civitai_skill.api.service import Flow, Service
 from civitai_skill.engines import catalog
 from civitai_skill.engines.plan import Plan, plan
 from civitai_skill.errors import ApiError, TransportFailed
-from civitai_skill.exchange import Flow, Service
-from civitai_skill.request import ImageRequest
-from civitai_skill.template import template
-from civitai_skill.workflow import Workflow
+from civitai_skill.purchase.body import build_body
+from civitai_skill.schema.request import ImageRequest
 
 _PROMPT = "a red fox in the snow"
 
@@ -100,7 +100,7 @@ def _compared(service: Service, form: str, decided: Plan) -> Flow[Row]:
     ours = decided.price.buzz
     who = (form, decided.family, decided.variant, decided.route, decided.operation)
     try:
-        quote = yield from flows.estimate(service, template(decided))
+        quote = yield from workflows.estimate(service, build_body(decided))
     except (ApiError, TransportFailed) as error:
         return Row(*who, False, ours, None, trouble=error.message)
     echo = Workflow.read(quote.raw).input

@@ -13,4 +13,4 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
 timeout 300 "$work/venv/bin/pip" install --quiet '.[ray]' hypothesis jsonschema pytest \
     pytest-asyncio pytest-recording
 unset CIVITAI_OPENAPI
-timeout --kill-after=10 240 "$work/venv/bin/python" -m pytest -q -p no:cacheprovider tests/test_ray.py
+timeout --kill-after=10 240 "$work/venv/bin/python" -m pytest -q -p no:cacheprovider tests/adapters/test_ray.py

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from civitai_skill import __version__
+from civitai_skill._version import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "civitai-skill"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from civitai_skill.adapters.cli.choose import flags
+from civitai_skill.adapters.cli.engines import to_flags
 from civitai_skill.choose import Choice, choose_engine
 from civitai_skill.engines import catalog, describe
 from civitai_skill.engines.needs import NEEDS
@@ -149,7 +149,7 @@ def _choices(need: str, references: int = 0) -> list[Choice]:
 
 def _priced(choice: Choice) -> str:
     price = "?" if choice.price.buzz is None else str(choice.price.buzz)
-    return f"`{flags(choice.arguments)}` ({price})"
+    return f"`{to_flags(choice.arguments)}` ({price})"
 
 
 def _current(engine: dict[str, Any]) -> list[dict[str, Any]]:

@@ -137,7 +137,7 @@ def _upload(place: Place) -> Steps:
     source = place.out / "source.png"
     source.write_bytes(PICTURE)
     # A source this small would travel inside the body.
-    with mock.patch("civitai_skill.pricing.INLINE_BYTES", 0):
+    with mock.patch("civitai_skill.purchase.price.INLINE_BYTES", 0):
         quote = yield lambda c: c.estimate("bluer", images=[str(source)], seed=7, **CHEAPEST)
     return {"buzz": quote.total}
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-DIGEST = Path(__file__).resolve().parent.parent / "tests" / "wire_digest.json"
+DIGEST = Path(__file__).resolve().parent.parent / "tests" / "engines" / "wire_digest.json"
 
 # Every AIR field carries the same long expression; the digest names it, and keeps it once.
 AIR = "air"

@@ -25,10 +25,11 @@ import httpx
 import pytest
 
 from civitai_skill.sandbox import BASE_URL, Sandbox, SandboxTransport
+from tests.support.paths import ROOT
 
 if TYPE_CHECKING:
-    from tests.hosts import Open
-    from tests.web import Rest
+    from tests.support.mcp_server import Open
+    from tests.support.rest_server import Rest
 
 _NAMED = os.environ.get("CIVITAI_OPENAPI")
 DOCUMENT = Path(_NAMED).resolve() if _NAMED else None
@@ -302,7 +303,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., St
 # -- cassettes -------------------------------------------------------------------------------------
 def _recorder() -> ModuleType:
     """scripts/record_cassettes.py, which knows how cassettes are written and replayed."""
-    path = Path(__file__).resolve().parent.parent / "scripts" / "record_cassettes.py"
+    path = ROOT / "scripts" / "record_cassettes.py"
     spec = importlib.util.spec_from_file_location("record_cassettes", path)
     assert spec is not None
     assert spec.loader is not None
@@ -328,23 +329,23 @@ def pytest_recording_configure(config: pytest.Config, vcr: Any) -> None:
 @pytest.fixture
 def sandbox() -> Sandbox:
     """A quick one with much Buzz."""
-    from tests.web import fresh_sandbox
+    from tests.support.rest_server import fresh_sandbox
 
     return fresh_sandbox()
 
 
 @pytest.fixture
 def open_client(sandbox: Sandbox, tmp_path: Path) -> Open:
-    """Opens clients of MCP servers on the sandbox (see tests/hosts.py)."""
-    from tests.hosts import opener
+    """Opens clients of MCP servers on the sandbox (see tests/support/mcp_server.py)."""
+    from tests.support.mcp_server import opener
 
     return opener(sandbox, tmp_path)
 
 
 @pytest.fixture
 async def rest(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Rest]:
-    """Opens REST servers on the sandbox (see tests/web.py)."""
-    from tests.web import rests
+    """Opens REST servers on the sandbox (see tests/support/rest_server.py)."""
+    from tests.support.rest_server import rests
 
     async with rests(sandbox, tmp_path / "home") as open_one:
         yield open_one

@@ -10,7 +10,7 @@ import pytest
 
 from civitai_skill.config import DEFAULT_MAX_BUZZ, SERVICE_URL, Secret, Settings
 from civitai_skill.errors import ConfigError
-from civitai_skill.explanation import explain
+from civitai_skill.errors.explain import explain
 
 
 def load(environ: dict[str, str] | None = None, **given: object) -> Settings:

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from civitai_skill.errors import CivitaiError
-from civitai_skill.tools.answers import failure
+from civitai_skill.tools.answers import failure_result
 from civitai_skill.tools.registry import BY_NAME, DEFAULT, MODELS, Tool
-from civitai_skill.tools.toolbox import Toolbox, find
+from civitai_skill.tools.toolbox import Toolbox, find_tool
 
 # A text answer can't carry a thumbnail.
 _HIDDEN = frozenset({"include_image"})
@@ -46,11 +46,11 @@ def openai_tools(
     RequestInvalid for an unknown tool.
     """
     found = []
-    for tool in _tools(box, include):
+    for tool in _select_tools(box, include):
         function = {
             "name": tool.name,
             "description": tool.description,
-            "parameters": _schema(tool, box, _OPENAI if strict else _PLAIN, nullable=strict),
+            "parameters": _build_schema(tool, box, _OPENAI if strict else _PLAIN, nullable=strict),
             "strict": strict,
         }
         chat = {"type": "function", "function": function}
@@ -67,14 +67,14 @@ def anthropic_tools(
     may hold (24 optional and 16 union-typed parameters in all strict tools together).
     """
     found = []
-    for tool in _tools(box, include):
+    for tool in _select_tools(box, include):
         strictly = strict and tool.spends
-        made: dict[str, Any] = {
+        tool_schema: dict[str, Any] = {
             "name": tool.name,
             "description": tool.description,
-            "input_schema": _schema(tool, box, _ANTHROPIC_STRICT if strictly else _PLAIN),
+            "input_schema": _build_schema(tool, box, _ANTHROPIC_STRICT if strictly else _PLAIN),
         }
-        found.append({**made, "strict": True} if strictly else made)
+        found.append({**tool_schema, "strict": True} if strictly else tool_schema)
     return found
 
 
@@ -86,24 +86,24 @@ def gemini_tools(
         {
             "name": tool.name,
             "description": tool.description,
-            "parameters_json_schema": _schema(tool, box, _PLAIN),
+            "parameters_json_schema": _build_schema(tool, box, _PLAIN),
         }
-        for tool in _tools(box, include)
+        for tool in _select_tools(box, include)
     ]
 
 
-def _tools(box: Toolbox | None, include: Sequence[str] | None) -> list[Tool]:
+def _select_tools(box: Toolbox | None, include: Sequence[str] | None) -> list[Tool]:
     if include is not None:
-        return [find(name) if box is None else find(name, box.tools) for name in include]
+        return [find_tool(name) if box is None else find_tool(name, box.tools) for name in include]
     return [BY_NAME[name] for name in DEFAULT] if box is None else list(box.tools)
 
 
-def _schema(
+def _build_schema(
     tool: Tool, box: Toolbox | None, kept: frozenset[str], *, nullable: bool = False
 ) -> dict[str, Any]:
     model = (MODELS if box is None else box.models)[tool.name]
     whole = model.model_json_schema()
-    return _Dialect(whole.get("$defs", {}), kept, nullable).object(whole)
+    return _Dialect(whole.get("$defs", {}), kept, nullable).write_object(whole)
 
 
 class _Dialect:
@@ -114,11 +114,11 @@ class _Dialect:
         self._kept = kept
         self._nullable = nullable
 
-    def object(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+    def write_object(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         """An object; where it is nullable, every property is required."""
         needed = schema.get("required", [])
         properties = {
-            name: self._property(part, optional=name not in needed)
+            name: self._write_property(part, optional=name not in needed)
             for name, part in schema["properties"].items()
             if name not in _HIDDEN
         }
@@ -129,27 +129,27 @@ class _Dialect:
             "additionalProperties": False,
         }
 
-    def _property(self, part: Mapping[str, Any], *, optional: bool) -> dict[str, Any]:
-        core = self._value(part)
-        said = {"description": part["description"]} if "description" in part else {}
+    def _write_property(self, part: Mapping[str, Any], *, optional: bool) -> dict[str, Any]:
+        core = self._write_value(part)
+        description = {"description": part["description"]} if "description" in part else {}
         if optional and self._nullable:
-            return {**said, "anyOf": [core, _NULL]}
-        return {**core, **said}
+            return {**description, "anyOf": [core, _NULL]}
+        return {**core, **description}
 
-    def _value(self, part: Mapping[str, Any]) -> dict[str, Any]:
+    def _write_value(self, part: Mapping[str, Any]) -> dict[str, Any]:
         if "$ref" in part:
             part = self._defs[part["$ref"].rpartition("/")[2]]
         if "anyOf" in part:
             (part,) = ({**part, **one} for one in part["anyOf"] if one != _NULL)
         if part["type"] == "object":
-            return self.object(part)
-        kept = {n: v for n, v in part.items() if n in self._kept and not _is_nothing(n, v)}
+            return self.write_object(part)
+        kept = {n: v for n, v in part.items() if n in self._kept and not _is_empty_default(n, v)}
         if part["type"] == "array":
-            kept["items"] = self._value(part["items"])
+            kept["items"] = self._write_value(part["items"])
         return kept
 
 
-def _is_nothing(name: str, value: Any) -> bool:
+def _is_empty_default(name: str, value: Any) -> bool:
     return name == "default" and value in (None, [], {})
 
 
@@ -165,7 +165,7 @@ def dispatch(name: str, arguments: Any, *, box: Toolbox | None = None) -> str:
     try:
         own = Toolbox(include=tuple(BY_NAME))
     except CivitaiError as error:
-        return failure(error, 0).text
+        return failure_result(error, 0).text
     with own:
         return own.call(name, arguments).text
 
@@ -177,6 +177,6 @@ async def adispatch(name: str, arguments: Any, *, box: Toolbox | None = None) ->
     try:
         own = Toolbox(include=tuple(BY_NAME))
     except CivitaiError as error:
-        return failure(error, 0).text
+        return failure_result(error, 0).text
     with own:
         return (await own.acall(name, arguments)).text

@@ -25,9 +25,9 @@ except ModuleNotFoundError as missing:
 
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
-from civitai_skill.tools.answers import Result, failure
+from civitai_skill.tools.answers import Result, failure_result
 from civitai_skill.tools.guidance import guidance
-from civitai_skill.tools.reading import refusal
+from civitai_skill.tools.reading import arguments_error
 from civitai_skill.tools.registry import Tool
 from civitai_skill.tools.toolbox import Client, Toolbox
 
@@ -53,8 +53,8 @@ class CivitaiTool(BaseTool):
             name=tool.name,
             description=tool.description,
             args_schema=box.models[tool.name],
-            handle_tool_error=_failure_told(tool),
-            handle_validation_error=_refuser(box, tool),
+            handle_tool_error=_failure_handler(tool),
+            handle_validation_error=_validation_handler(box, tool),
             metadata={"title": tool.title, "spends_buzz": tool.spends, **vars(tool.hints)},
         )
         self._box, self._tool = box, tool
@@ -76,16 +76,20 @@ class CivitaiTool(BaseTool):
             _CALL.reset(token)
 
     def _run(self, *args: Any, **arguments: Any) -> tuple[str | list[dict[str, Any]], Any]:
-        return _message(self._box.call(self._tool.name, self._named(args, arguments)))
+        return _build_content(
+            self._box.call(self._tool.name, self._bind_arguments(args, arguments))
+        )
 
     async def _arun(self, *args: Any, **arguments: Any) -> tuple[str | list[dict[str, Any]], Any]:
-        return _message(await self._box.acall(self._tool.name, self._named(args, arguments)))
+        return _build_content(
+            await self._box.acall(self._tool.name, self._bind_arguments(args, arguments))
+        )
 
-    def _named(self, args: tuple[Any, ...], arguments: dict[str, Any]) -> dict[str, Any]:
+    def _bind_arguments(self, args: tuple[Any, ...], arguments: dict[str, Any]) -> dict[str, Any]:
         """LangChain hands a plain text on as it is; it means the first field."""
         fields = iter(self._box.models[self._tool.name].model_fields)
-        said = {**dict(zip(fields, args, strict=False)), **arguments}
-        return {n: v for n, v in said.items() if n not in ("run_manager", "config")}
+        arguments_by_name = {**dict(zip(fields, args, strict=False)), **arguments}
+        return {n: v for n, v in arguments_by_name.items() if n not in ("run_manager", "config")}
 
 
 class ToolFailed(ToolException):
@@ -96,26 +100,28 @@ class ToolFailed(ToolException):
         self.result = result
 
 
-def _failure_told(tool: Tool) -> Callable[[ToolException], Any]:
+def _failure_handler(tool: Tool) -> Callable[[ToolException], Any]:
     """Makes the message of a failed call, which LangChain would give no artifact."""
 
-    def told(error: ToolException) -> Any:
+    def handle(error: ToolException) -> Any:
         assert isinstance(error, ToolFailed)
-        return _failed(tool, error.result)
+        return _failure_message(tool, error.result)
 
-    return told
+    return handle
 
 
-def _refuser(box: Toolbox, tool: Tool) -> Callable[[Any], Any]:
+def _validation_handler(box: Toolbox, tool: Tool) -> Callable[[Any], Any]:
     """Tells a wrong argument in the words that name the right one."""
 
-    def refused(error: Any) -> Any:
-        return _failed(tool, failure(refusal(box.models, tool.name, error), box.fixed.max_buzz))
+    def handle(error: Any) -> Any:
+        return _failure_message(
+            tool, failure_result(arguments_error(box.models, tool.name, error), box.fixed.max_buzz)
+        )
 
-    return refused
+    return handle
 
 
-def _failed(tool: Tool, result: Result) -> Any:
+def _failure_message(tool: Tool, result: Result) -> Any:
     call = _CALL.get()
     if call is None:
         return result.text
@@ -124,7 +130,7 @@ def _failed(tool: Tool, result: Result) -> Any:
     )
 
 
-def _message(result: Result) -> tuple[str | list[dict[str, Any]], Any]:
+def _build_content(result: Result) -> tuple[str | list[dict[str, Any]], Any]:
     if result.failed:
         raise ToolFailed(result)
     if not result.thumbnails:

@@ -23,16 +23,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from civitai_skill.batch.names import Names, fields_of
-from civitai_skill.batch.plan import Row, planned
+from civitai_skill.batch.names import PictureNames, template_fields
+from civitai_skill.batch.plan import Row, plan_rows
 from civitai_skill.batch.results import RESULTS, TABLE
-from civitai_skill.batch.rows import from_values
+from civitai_skill.batch.rows import read_values
 from civitai_skill.batch.run import run_batch
-from civitai_skill.client import Civitai
+from civitai_skill.client.clients import Civitai
 from civitai_skill.config import Settings
 from civitai_skill.errors import ConfigError, OverBudget, Problem, RequestInvalid, from_clone
-from civitai_skill.pricing import Terms
-from civitai_skill.sources import EVERY_SOURCE
+from civitai_skill.images.sources import EVERY_SOURCE
+from civitai_skill.purchase.price import Terms
 
 #: Rows that a worker makes at once.
 BLOCK = 50
@@ -47,7 +47,7 @@ _PASSED_ON = frozenset(
 )  # fmt: skip
 
 # Bad rows that the error spells out.
-_SPELLED = 200
+_MOST_PROBLEMS = 200
 
 # What a row of results says as a result says it; its pictures and its reason come after.
 _COLUMNS = ("id", "key", "status", "workflow", "engine", "variant", "seed", "prompt", "cost",
@@ -80,8 +80,8 @@ def make_images(
             "Ray is not installed.",
             hint=f"It comes with an extra of its own. {from_clone('ray')}",
         ) from None
-    Names(template)
-    if "key" not in fields_of(template):
+    PictureNames(template)
+    if "key" not in template_fields(template):
         why = "no worker sees the others' names, and one picture would lie on another"
         accepted = "a template with {key}, such as {id}-{key}-{n}"
         raise RequestInvalid(Problem("template", template, accepted, TEMPLATE, why))
@@ -95,18 +95,20 @@ def make_images(
         why = "a batch on Ray has no such setting"
         raise RequestInvalid(Problem(odd[0], None, ", ".join(sorted(_PASSED_ON)), None, why))
     limit = Settings.load(**place).max_buzz if max_buzz is None else max_buzz
-    _check(rows, name, limit, block, workers)
-    made = partial(_made, out=out, name=name, template=template, where=place, settings=settings)
+    _check_rows(rows, name, limit, block, workers)
+    run_block = partial(
+        _run_block, out=out, name=name, template=template, where=place, settings=settings
+    )
     found = rows.map_batches(
-        made, batch_size=block, batch_format="pyarrow", concurrency=workers, max_retries=-1
+        run_block, batch_size=block, batch_format="pyarrow", concurrency=workers, max_retries=-1
     )
     # A Dataset is made anew each time it is looked at, and each time would be one more try.
     return found.materialize() if settings.get("retry_failed") else found
 
 
-def _check(rows: Any, name: str, limit: int, block: int, workers: int) -> None:
+def _check_rows(rows: Any, name: str, limit: int, block: int, workers: int) -> None:
     """Refuse bad rows and a whole that is too dear, before anything is bought."""
-    look = partial(_looked_at, name=name)
+    look = partial(_price_block, name=name)
     seen = rows.map_batches(look, batch_size=block, batch_format="pyarrow", concurrency=workers)
     price, bad = 0, []
     known: set[str] = set()
@@ -120,7 +122,7 @@ def _check(rows: Any, name: str, limit: int, block: int, workers: int) -> None:
                 bad.append(asdict(Problem("id", shown, accepted, None, why)))
             known.update(names)
     if bad:
-        problems = [Problem(**problem) for problem in bad[:_SPELLED]]
+        problems = [Problem(**problem) for problem in bad[:_MOST_PROBLEMS]]
         raise RequestInvalid(*problems, hint=f"{len(bad)} problems; nothing was bought.")
     if price > limit:
         raise OverBudget(
@@ -131,57 +133,59 @@ def _check(rows: Any, name: str, limit: int, block: int, workers: int) -> None:
         )
 
 
-def _fields(table: Any) -> list[dict[str, Any]]:
+def _read_block(table: Any) -> list[dict[str, Any]]:
     """A block's rows; what a row leaves out and another says is empty there, in options too."""
-    rows = [_said(row) for row in table.to_pylist()]
+    rows = [_drop_empty(row) for row in table.to_pylist()]
     return [
-        {**row, "options": _said(row["options"])} if isinstance(row.get("options"), dict) else row
+        {**row, "options": _drop_empty(row["options"])}
+        if isinstance(row.get("options"), dict)
+        else row
         for row in rows
     ]
 
 
-def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _planned(fields: Mapping[str, Any], name: str) -> Row:
-    (row,) = planned(from_values([fields]), name, Terms(), TEMPLATE, EVERY_SOURCE)
+def _plan_row(fields: Mapping[str, Any], name: str) -> Row:
+    (row,) = plan_rows(read_values([fields]), name, Terms(), TEMPLATE, EVERY_SOURCE)
     return row
 
 
-def _looked_at(table: Any, *, name: str) -> Any:
+def _price_block(table: Any, *, name: str) -> Any:
     import pyarrow
 
     problems: list[dict[str, Any]] = []
     alike: list[tuple[str, list[str]]] = []
     price = 0
-    for fields in _fields(table):
+    for fields in _read_block(table):
         try:
-            row = _planned(fields, name)
+            row = _plan_row(fields, name)
             if row.price is None:
                 why = f"the price of {row.engine} {row.variant} is not documented"
                 accepted = "an engine whose price is; use run_batch for the others, which asks"
                 raise RequestInvalid(Problem("engine", row.engine, accepted, None, why))
             price += row.price
             names = [row.key] if row.id is None else [row.key, f"id {row.id}"]
-            alike.append((_shown(fields), names))
+            alike.append((_row_label(fields), names))
         except RequestInvalid as error:
             problems += [
                 {**problem.as_dict(),
-                 "field": problem.field.replace("line 1", f"row {_shown(fields)!r}"),
+                 "field": problem.field.replace("line 1", f"row {_row_label(fields)!r}"),
                  "why": problem.why}
                 for problem in error.problems
             ]  # fmt: skip
-    told = {"problems": problems, "rows": alike}
-    texts = {column: [json.dumps(value, default=str)] for column, value in told.items()}
+    columns = {"problems": problems, "rows": alike}
+    texts = {column: [json.dumps(value, default=str)] for column, value in columns.items()}
     return pyarrow.table({"price": [price], **texts})
 
 
-def _shown(fields: Mapping[str, Any]) -> str:
+def _row_label(fields: Mapping[str, Any]) -> str:
     return str(fields.get("id") or fields.get("prompt", ""))[:40]
 
 
-def _made(
+def _run_block(
     table: Any,
     *,
     out: str,
@@ -196,9 +200,9 @@ def _made(
 
     files, target = fsspec.core.url_to_fs(out)
     files.makedirs(target, exist_ok=True)
-    rows = _fields(table)
+    rows = _read_block(table)
     # The whole was held against the limit; each block to its part of it.
-    most = sum(_planned(fields, name).price or 0 for fields in rows)
+    most = sum(_plan_row(fields, name).price or 0 for fields in rows)
     with tempfile.TemporaryDirectory() as folder, Civitai(**where) as client:
         try:
             results = run_batch(

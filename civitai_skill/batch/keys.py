@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 
-from civitai_skill.identity import next_attempt
+from civitai_skill.purchase.identity import next_attempt
 
 #: Names the way of hashing, so that a change of it shows.
 TAG = "b1"
@@ -29,7 +29,7 @@ def seed_of(key: str) -> int:
     return 1 + int(_digest([TAG, "seed", key]), 16) % _SEEDS
 
 
-def attempts(key: str) -> Iterator[str]:
+def attempt_keys(key: str) -> Iterator[str]:
     """The keys of a row's attempts: the first, and each wanted second try."""
     while True:
         yield key
@@ -41,7 +41,7 @@ def tag_of(name: str) -> str:
     return f"batch:{name}"
 
 
-def digest_of(value: object) -> str:
+def short_digest(value: object) -> str:
     """Eight digits for a name."""
     return _digest(value)[:8]
 

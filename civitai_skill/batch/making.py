@@ -13,16 +13,14 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from civitai_skill import provenance
+from civitai_skill.api.models import Workflow
 from civitai_skill.batch.plan import Row
-from civitai_skill.batch.report import Standing, Tell
-from civitai_skill.batch.results import FINAL, Result, Saved, told
-from civitai_skill.batch.states import RETRIED, State, result_of
-from civitai_skill.batch.turns import Held, Moderated, Turns, moderation
-from civitai_skill.batch.waiting import Watch
-from civitai_skill.batch.worker import Worker
-from civitai_skill.delivery import Generation, Place
-from civitai_skill.download import Fetched
+from civitai_skill.batch.report import BatchProgress, Tell
+from civitai_skill.batch.results import FINAL, Result, SavedPicture, error_to_json
+from civitai_skill.batch.states import RETRIED, RowState, build_result
+from civitai_skill.batch.turns import NotSent, PromptModerated, RowQueue, moderation_reason
+from civitai_skill.batch.waiting import WorkflowWatcher
+from civitai_skill.batch.worker import BatchClient
 from civitai_skill.errors import (
     BadRequest,
     BudgetUsedUp,
@@ -37,12 +35,14 @@ from civitai_skill.errors import (
     Unauthorized,
     WorkflowFailed,
 )
-from civitai_skill.ledger import JOINABLE
-from civitai_skill.placing import Label
-from civitai_skill.pricing import Terms
-from civitai_skill.purchase import Bought, Order
-from civitai_skill.runs import Run
-from civitai_skill.workflow import Workflow
+from civitai_skill.images import sidecar
+from civitai_skill.images.decode import FetchedPicture
+from civitai_skill.images.save import Label, Place
+from civitai_skill.ledger.ledger import JOINABLE
+from civitai_skill.ledger.run import Run
+from civitai_skill.purchase.buy import Order, Purchase
+from civitai_skill.purchase.deliver import Generation
+from civitai_skill.purchase.price import Terms
 
 #: Pictures that are fetched, decoded and written at once: this bounds the memory.
 DOWNLOADS = 8
@@ -52,11 +52,11 @@ _SKEW = timedelta(minutes=5)
 
 
 @dataclass
-class Making:
-    """One run over the rows. `results` fills up, by row number."""
+class RowRunner:
+    """Buy, await and save every row. `results` fills up, by row number."""
 
-    worker: Worker
-    watch: Watch
+    worker: BatchClient
+    watch: WorkflowWatcher
     out: Path
     batch: str
     order: Order
@@ -74,30 +74,30 @@ class Making:
         self._began = time.monotonic()
         self._stopped: CivitaiError | None = None
         self._downloads = anyio.Semaphore(DOWNLOADS)
-        self._sums: dict[Path, tuple[int, str]] = {}
+        self._checksums: dict[Path, tuple[int, str]] = {}
         self._ended = self._pictures = self._good = self._buzz = 0
 
-    async def all(self, turns: Turns, in_flight: int) -> None:
+    async def run_all(self, queue: RowQueue, in_flight: int) -> None:
         """Make the rows, `in_flight` of them at once."""
         async with anyio.create_task_group() as watching:
             watching.start_soon(self.watch.run)
             async with anyio.create_task_group() as group:
                 for _ in range(in_flight):
-                    group.start_soon(self._take, turns)
+                    group.start_soon(self._run_queue, queue)
             self.watch.stop()
 
-    async def _take(self, turns: Turns) -> None:
-        while (line := await turns.next()) is not None:
+    async def _run_queue(self, queue: RowQueue) -> None:
+        while (line := await queue.next()) is not None:
             row, state = line
             self.under_way[row.number] = None
-            result = await self._made(row, state, turns)
+            result = await self._run_row(row, state, queue)
             del self.under_way[row.number]
-            turns.ended(row.request.prompt, unsure=_is_unsure(result))
+            queue.mark_ended(row.request.prompt, unsure=_is_undecided(result))
             self._ended += 1
             self._pictures += len(result.pictures)
             self.count(result)
             self.tell(result)
-            self.tell(self.standing())
+            self.tell(self.progress())
 
     def count(self, result: Result) -> None:
         """Take in the end of a row."""
@@ -105,9 +105,9 @@ class Making:
         self._good += result.good
         self._buzz += result.cost or 0
 
-    def standing(self) -> Standing:
+    def progress(self) -> BatchProgress:
         """How it stands."""
-        return Standing(
+        return BatchProgress(
             total=self.total,
             done=self._good,
             failed=len(self.results) - self._good,
@@ -119,58 +119,62 @@ class Making:
         )
 
     # -- one row -----------------------------------------------------------------------------------
-    async def _made(self, row: Row, state: State, turns: Turns) -> Result:
-        purchase: Bought | None = None
+    async def _run_row(self, row: Row, state: RowState, queue: RowQueue) -> Result:
+        purchase: Purchase | None = None
         prompt = row.request.prompt
         try:
-            if not state.bought:
-                turns.check(prompt)
-            purchase = await self._bought(row, state)
+            if not state.is_submitted:
+                queue.check_prompt(prompt)
+            purchase = await self._buy(row, state)
             self.under_way[row.number] = purchase.workflow
-            workflow = await self.watch.end(purchase.workflow, self.timeout)
+            workflow = await self.watch.wait_for(purchase.workflow, self.timeout)
             if not workflow.moderated:
-                turns.passes(prompt)
+                queue.mark_passed(prompt)
             async with self._downloads:
-                made = await self._brought(row, state, replace(purchase, workflow=workflow))
-            return await self._result(row, state.key, "succeeded", made)
-        except Held as held:
-            status = "blocked" if isinstance(held, Moderated) else _untouched(state)
-            return result_of(row, state.key, status, reason=str(held),
+                generation = await self._bring_home(
+                    row, state, replace(purchase, workflow=workflow)
+                )
+            return await self._build_result(row, state.key, "succeeded", generation)
+        except NotSent as not_sent:
+            status = (
+                "blocked" if isinstance(not_sent, PromptModerated) else _status_when_not_sent(state)
+            )
+            return build_result(row, state.key, status, reason=str(not_sent),
                              cost=0 if state.run is None else None)  # fmt: skip
         except CivitaiError as error:
-            reason = moderation(error)
+            reason = moderation_reason(error)
             if reason is not None:
-                turns.ban(prompt, reason)
-            return await self._unmade(row, state, error, purchase, reason)
+                queue.mark_banned(prompt, reason)
+            return await self._result_of_error(row, state, error, purchase, reason)
 
-    async def _bought(self, row: Row, state: State) -> Bought:
-        if state.bought:
+    async def _buy(self, row: Row, state: RowState) -> Purchase:
+        if state.is_submitted:
             assert state.run is not None
             mine = await self.worker.take_up(state.run)
-            return Bought(_as_workflow(mine), None, mine, resumed=True)
+            return Purchase(_workflow_of(mine), None, mine, resumed=True)
         if self._stopped is not None:
-            raise Held(f"not sent: the batch was stopped: {self._stopped.message}")
+            raise NotSent(f"not sent: the batch was stopped: {self._stopped.message}")
         limit = self.allowance if row.price is None else row.price
         terms = replace(self.terms, external_id=state.key)
         order = replace(self.order, request=row.request, terms=terms, limit=limit,
                         label=self._label(row))  # fmt: skip
         return await self.worker.buy(order, self.out)
 
-    async def _brought(self, row: Row, state: State, purchase: Bought) -> Generation:
+    async def _bring_home(self, row: Row, state: RowState, purchase: Purchase) -> Generation:
         places = self._label(row).places(state.key, purchase.workflow.id, self.out)
-        place = partial(self._placed, places)
+        place = partial(self._save_picture, places)
         order = replace(self.order, request=row.request)
-        return await self.worker.bring(order, purchase, self.out, place)
+        return await self.worker.bring_home(order, purchase, self.out, place)
 
     def _label(self, row: Row) -> Label:
         return Label(row.stems, {
             "batch": self.batch,
             "row": row.number,
             "id": row.id,
-            **provenance.note(row.request, row.engine, row.variant, row.seed),
+            **sidecar.sidecar_facts(row.request, row.engine, row.variant, row.seed),
         })  # fmt: skip
 
-    def _placed(self, place: Place, n: int, fetched: Fetched) -> Path:
+    def _save_picture(self, place: Place, n: int, fetched: FetchedPicture) -> Path:
         try:
             path = place(n, fetched)
         except OSError as error:
@@ -183,94 +187,100 @@ class Making:
             )
             raise
         digest = hashlib.sha256(fetched.data).hexdigest()
-        self._sums[path] = (len(fetched.data), digest)
+        self._checksums[path] = (len(fetched.data), digest)
         return path
 
     # -- how it ended ------------------------------------------------------------------------------
-    async def _unmade(
+    async def _result_of_error(
         self,
         row: Row,
-        state: State,
+        state: RowState,
         error: CivitaiError,
-        purchase: Bought | None,
+        purchase: Purchase | None,
         reason: str | None,
     ) -> Result:
-        sent = purchase is not None or state.bought
+        sent = purchase is not None or state.is_submitted
         if sent and error.spent == "no" and not isinstance(error, WorkflowFailed):
             error.spent = "yes"
-        if _stops(error):
+        if _stops_batch(error):
             self._stop(error)
-        status = _status(error, moderated=reason is not None, sent=sent)
+        status = _status_of(error, moderated=reason is not None, sent=sent)
         if sent and isinstance(error, NotFound) and _is_old(state.run):
             status = "gone"
             with suppress(ConfigError):
-                await self.worker.gone(state.key)
+                await self.worker.record_gone(state.key)
             if state.before is not None and state.before.status in FINAL:
-                return self._as_before(state.before, error)
-        error.hint = _hint(status, error)
+                return self._restore_result(state.before, error)
+        error.hint = _hint_for(status, error)
         workflow = getattr(error, "workflow", None) or (purchase.workflow if purchase else None)
-        return await self._result(row, state.key, status, error.result, error, workflow, reason)
+        return await self._build_result(
+            row, state.key, status, error.result, error, workflow, reason
+        )
 
-    def _as_before(self, before: Result, error: CivitaiError) -> Result:
+    def _restore_result(self, before: Result, error: CivitaiError) -> Result:
         """How a row ended before the service forgot it: its pictures and its price are known."""
         if before.status != "gone":
             return before
-        error.hint = _hint("gone", error)
-        return replace(before, reason=error.message, error=told(error))
+        error.hint = _hint_for("gone", error)
+        return replace(before, reason=error.message, error=error_to_json(error))
 
     def _stop(self, error: CivitaiError) -> None:
         self._stopped = self._stopped or error
 
-    async def _result(
+    async def _build_result(
         self,
         row: Row,
         key: str,
         status: str,
-        made: Generation | None,
+        generation: Generation | None,
         error: CivitaiError | None = None,
         workflow: Workflow | None = None,
         reason: str | None = None,
     ) -> Result:
-        workflow = made.workflow if made is not None else workflow
+        workflow = generation.workflow if generation is not None else workflow
         cost = None if workflow is None else workflow.cost
-        kept = None if cost is None else cost.kept
-        pictures = () if made is None else await anyio.to_thread.run_sync(self._saved, made)
+        cost_kept = None if cost is None else cost.kept
+        pictures = (
+            ()
+            if generation is None
+            else await anyio.to_thread.run_sync(self._list_pictures, generation)
+        )
         if reason is None and isinstance(error, WorkflowFailed):
             reason = "; ".join(error.reasons) or None
-        return result_of(
+        return build_result(
             row,
             key,
             status,
             workflow=None if workflow is None else workflow.id,
-            cost=0 if status in ("refused", "unsent") else kept,
+            cost=0 if status in ("refused", "unsent") else cost_kept,
             refunded=0 if cost is None else sum(cost.refunded.values()),
             pictures=pictures,
             reason=reason if error is None or reason else error.message,
-            error=None if error is None else told(error),
+            error=None if error is None else error_to_json(error),
         )
 
-    def _saved(self, made: Generation) -> tuple[Saved, ...]:
+    def _list_pictures(self, generation: Generation) -> tuple[SavedPicture, ...]:
         found = []
-        for n, picture in enumerate(made.pictures):
+        for n, picture in enumerate(generation.pictures):
             if picture.path is not None:
-                size, digest = self._sums.get(picture.path) or _sum(picture.path)
-                found.append(Saved(picture.path.name, n, picture.width, picture.height,
+                size, digest = self._checksums.get(picture.path) or _size_and_digest(picture.path)
+                found.append(SavedPicture(picture.path.name, n, picture.width, picture.height,
                                    picture.seed, size, digest))  # fmt: skip
         return tuple(found)
 
 
-def _is_unsure(result: Result) -> bool:
+def _is_undecided(result: Result) -> bool:
     """Has its workflow no end yet, or does nobody know whether there is one?"""
     unknown = result.error is not None and result.error.get("spent") == "unknown"
     return result.status not in FINAL and (result.workflow is not None or unknown)
 
 
-def _untouched(state: State) -> str:
+def _status_when_not_sent(state: RowState) -> str:
     """The status of a row that nothing was done for now."""
     return "unsent" if state.run is None else "unfinished"
 
 
-def _stops(error: CivitaiError) -> bool:
+def _stops_batch(error: CivitaiError) -> bool:
     """Would every further row end so? The price of one row says nothing of the others."""
     if isinstance(error, OverBudget):
         return isinstance(error, BudgetUsedUp)
@@ -281,7 +291,7 @@ def _is_old(run: Run | None) -> bool:
     return run is not None and run.created < time.time() - JOINABLE
 
 
-def _hint(status: str, error: CivitaiError) -> str:
+def _hint_for(status: str, error: CivitaiError) -> str:
     if isinstance(error, OverBudget) and not isinstance(error, BudgetUsedUp):
         return "Its price has risen since the plan; the same command plans anew."
     return _NEXT.get(status, error.hint)
@@ -296,18 +306,18 @@ _NEXT = {
 }
 
 
-def _sum(path: Path) -> tuple[int, str]:
+def _size_and_digest(path: Path) -> tuple[int, str]:
     data = path.read_bytes()
     return len(data), hashlib.sha256(data).hexdigest()
 
 
-def _as_workflow(run: Run) -> Workflow:
+def _workflow_of(run: Run) -> Workflow:
     """A purchase of an earlier process, as far as the ledger knows it."""
     created = datetime.fromtimestamp(run.created, UTC) - _SKEW
     return Workflow(run.workflow, "unknown", created_at=created.isoformat())
 
 
-def _status(error: CivitaiError, *, moderated: bool, sent: bool) -> str:
+def _status_of(error: CivitaiError, *, moderated: bool, sent: bool) -> str:
     if moderated:
         return "blocked"
     if isinstance(error, WorkflowFailed):

@@ -40,7 +40,7 @@ def check_template(template: str) -> None:
         raise RequestInvalid(Problem("name template", template, accepted, TEMPLATE, why))
 
 
-def stem(template: str, facts: Mapping[str, Any]) -> str:
+def format_stem(template: str, facts: Mapping[str, Any]) -> str:
     """One file's name without its suffix; what a path can't hold becomes an underscore."""
     parts = []
     for text, field, spec, _ in string.Formatter().parse(template):
@@ -59,12 +59,12 @@ def stem(template: str, facts: Mapping[str, Any]) -> str:
     return f"{name[: _LONGEST - _DIGEST - 1]}-{digest}"
 
 
-def fields_of(template: str) -> set[str]:
+def template_fields(template: str) -> set[str]:
     """What a template names."""
     return {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
 
 
-class Names:
+class PictureNames:
     """Gives each picture of a batch a name of its own, the same on every run."""
 
     def __init__(self, template: str) -> None:
@@ -72,14 +72,18 @@ class Names:
         self._template = template
         self._taken: set[str] = set()
 
-    def of(self, quantity: int, facts: Mapping[str, Any]) -> tuple[str, ...]:
+    def reserve(self, quantity: int, facts: Mapping[str, Any]) -> tuple[str, ...]:
         """The stems of one row's pictures; call it for the rows in order."""
         return tuple(
-            self._free(stem(self._template, {**facts, "n": n, "seed": _seed(facts["seed"], n)}))
+            self._reserve_one(
+                format_stem(
+                    self._template, {**facts, "n": n, "seed": _picture_seed(facts["seed"], n)}
+                )
+            )
             for n in range(quantity)
         )
 
-    def _free(self, wanted: str) -> str:
+    def _reserve_one(self, wanted: str) -> str:
         found, number = wanted, 1
         # Without regard to case: some disks know none.
         while found.lower() in self._taken:
@@ -89,6 +93,6 @@ class Names:
         return found
 
 
-def _seed(first: int | None, n: int) -> int | str:
+def _picture_seed(first: int | None, n: int) -> int | str:
     """Picture `n` of a workflow has its seed plus n."""
     return "noseed" if first is None else first + n

@@ -8,21 +8,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from civitai_skill.batch.keys import key_of, seed_of
-from civitai_skill.batch.names import Names
-from civitai_skill.batch.rows import Raw, where
+from civitai_skill.batch.names import PictureNames
+from civitai_skill.batch.rows import RawRow, with_line
 from civitai_skill.engines.plan import Plan, plan
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.identity import hashed, identity_of
-from civitai_skill.opening import sizes_of
-from civitai_skill.pricing import ASK_ABOVE, Terms
-from civitai_skill.request import ImageRequest
-from civitai_skill.sources import Source, SourcePolicy, named, open_source
+from civitai_skill.images.sources import Source, SourcePolicy, named_sources, open_source
+from civitai_skill.purchase.identity import hash_json, identify
+from civitai_skill.purchase.prepare import source_sizes
+from civitai_skill.purchase.price import ASK_ABOVE, Terms
+from civitai_skill.schema.request import ImageRequest
 
 #: Problems that a message spells out; all of them stand in the error's details.
-_SPELLED = 200
+_MOST_PROBLEMS = 200
 
 # Opened sources that are kept while rows that share them are planned.
-_KEPT = 8
+_MOST_SOURCES = 8
 
 
 @dataclass(frozen=True)
@@ -47,62 +47,62 @@ class Row:
     warnings: tuple[str, ...] = ()
 
 
-def planned(
-    raws: Sequence[Raw],
+def plan_rows(
+    raw_rows: Sequence[RawRow],
     name: str,
     terms: Terms,
     template: str,
     policy: SourcePolicy,
 ) -> list[Row]:
     """Decide every row. Raises RequestInvalid that names every bad one with its line."""
-    names = Names(template)
-    sources = _Sources(policy)
+    names = PictureNames(template)
+    sources = _SourceCache(policy)
     rows: list[Row] = []
     problems: list[Problem] = []
     bad = 0
     alike: Counter[str] = Counter()
     ids: dict[str, int] = {}
-    for number, raw in enumerate(raws, 1):
+    for number, raw in enumerate(raw_rows, 1):
         try:
-            rows.append(_row(number, raw, name, terms, names, sources, alike, ids))
+            rows.append(_plan_row(number, raw, name, terms, names, sources, alike, ids))
         except RequestInvalid as error:
             bad += 1
-            problems += [where(raw.line, problem) for problem in error.problems]
+            problems += [with_line(raw.line, problem) for problem in error.problems]
     if problems:
-        raise _refusal(problems, bad, len(raws))
+        raise _refuse_rows(problems, bad, len(raw_rows))
     return rows
 
 
-def _refusal(problems: list[Problem], bad: int, rows: int) -> RequestInvalid:
+def _refuse_rows(problems: list[Problem], bad: int, rows: int) -> RequestInvalid:
     error = RequestInvalid(*problems)
-    told = [problem.sentence() for problem in problems[:_SPELLED]]
-    if len(problems) > _SPELLED:
-        told.append(f"... and {len(problems) - _SPELLED} more.")
+    sentences = [problem.sentence() for problem in problems[:_MOST_PROBLEMS]]
+    if len(problems) > _MOST_PROBLEMS:
+        sentences.append(f"... and {len(problems) - _MOST_PROBLEMS} more.")
     head = f"{bad} of {rows} rows are refused; nothing was bought."
-    error.message = "\n".join([head, *told])
+    error.message = "\n".join([head, *sentences])
     return error
 
 
-def _row(
+def _plan_row(
     number: int,
-    raw: Raw,
+    raw: RawRow,
     name: str,
     terms: Terms,
-    names: Names,
-    sources: _Sources,
+    names: PictureNames,
+    sources: _SourceCache,
     alike: Counter[str],
     ids: dict[str, int],
 ) -> Row:
     if raw.problem is not None:
         raise RequestInvalid(raw.problem)
     fields = dict(raw.fields)
-    id = _id(fields.pop("id", None), raw.line, ids)
+    id = _check_id(fields.pop("id", None), raw.line, ids)
     request = ImageRequest(**fields)
-    opened = sources.of(request)
-    sizes = sizes_of(request, opened)
+    opened = sources.open_all(request)
+    sizes = source_sizes(request, opened)
     decided = plan(request, sources=sizes)
     terms.body(decided, None)
-    content = identity_of(request, decided, opened, terms, "", None)
+    content = identify(request, decided, opened, terms, "", None)
     alike[content] += 1
     identity = f"n:{alike[content]}" if id is None else f"id:{id}"
     key = key_of(name, identity, content)
@@ -123,13 +123,13 @@ def _row(
         decided.seed,
         decided.quantity,
         price.most,
-        _shape(decided),
-        names.of(decided.quantity, facts),
+        _price_group(decided),
+        names.reserve(decided.quantity, facts),
         decided.warnings,
     )
 
 
-def _id(given: object, line: int, ids: dict[str, int]) -> str | None:
+def _check_id(given: object, line: int, ids: dict[str, int]) -> str | None:
     if given is None:
         return None
     text = str(given)
@@ -144,42 +144,42 @@ def _id(given: object, line: int, ids: dict[str, int]) -> str | None:
     return text
 
 
-def _shape(decided: Plan) -> str:
+def _price_group(decided: Plan) -> str:
     """What a price depends on: everything but the words, the seed and the sources' content."""
     form = decided.form.sent()
     for field in ("prompt", "negativePrompt", "seed"):
         form.pop(field, None)
     images = form.pop("images", None) or [form.pop("image", None)]
-    return hashed([form, len([i for i in images if i])])
+    return hash_json([form, len([i for i in images if i])])
 
 
-class _Sources:
+class _SourceCache:
     """Opens sources; rows often share them, so the last few are kept."""
 
     def __init__(self, policy: SourcePolicy) -> None:
         self._policy = policy
         self._kept: dict[str, Source | str] = {}
 
-    def of(self, request: ImageRequest) -> list[Source | str]:
-        return [self._opened(text, field) for field, text in named(request)]
+    def open_all(self, request: ImageRequest) -> list[Source | str]:
+        return [self._open(text, field) for field, text in named_sources(request)]
 
-    def _opened(self, text: str, field: str) -> Source | str:
+    def _open(self, text: str, field: str) -> Source | str:
         mark = hashlib.sha256(text.encode()).hexdigest()
         if mark not in self._kept:
-            while len(self._kept) >= _KEPT:
+            while len(self._kept) >= _MOST_SOURCES:
                 self._kept.pop(next(iter(self._kept)))
             self._kept[mark] = open_source(text, field, self._policy)
         return self._kept[mark]
 
 
-def priced(row: Row, quotes: dict[str, int | None]) -> Row:
+def apply_quote(row: Row, quotes: dict[str, int | None]) -> Row:
     """The row with the service's price, where it told a higher one than is documented: buying
     holds both against the limit."""
     price = quotes.get(row.shape)
     return row if price is None else replace(row, price=max(price, row.price or 0))
 
 
-def shapes(rows: Iterable[Row]) -> Iterator[Row]:
+def rows_to_quote(rows: Iterable[Row]) -> Iterator[Row]:
     """One row of each shape whose price the service is asked for before it is bought."""
     seen = set()
     for row in rows:

@@ -12,8 +12,8 @@ from civitai_skill.batch.results import Result
 
 
 @dataclass(frozen=True)
-class Planned:
-    """The plan, told before anything is bought. `price` is the most that `new` rows cost (Buzz),
+class BatchPlan:
+    """The plan, before anything is bought. `price` is the most that `new` rows cost (Buzz),
     among them those that were perhaps sent before; `done` rows are finished, `open` ones were
     bought before and go on."""
 
@@ -52,8 +52,8 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a running batch stands. `seconds` is how long it has run, `buzz` what it cost so far."""
+class BatchProgress:
+    """How far a running batch is. `seconds` is how long it has run, `buzz` what it cost so far."""
 
     total: int
     done: int
@@ -85,22 +85,22 @@ class Standing:
         )
 
 
-Event = Planned | Standing | Result
+Event = BatchPlan | BatchProgress | Result
 Tell = Callable[[Event], None]
 
 
-def silent(event: Event) -> None:
-    """Tell nobody."""
+def ignore_event(event: Event) -> None:
+    """Ignore an event."""
 
 
 @dataclass(frozen=True)
 class Report:
     """What came of a batch: the plan, a result for each row in order, and where they are."""
 
-    plan: Planned
+    plan: BatchPlan
     results: tuple[Result, ...]
     folder: Path
-    #: Status requests and cuts of the pace, for the curious.
+    #: Status requests sent while waiting.
     status_requests: int = 0
 
     @property

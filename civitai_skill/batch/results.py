@@ -31,11 +31,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from civitai_skill import alive
 from civitai_skill.errors import CivitaiError
-from civitai_skill.explanation import explain
-from civitai_skill.files import replaced
-from civitai_skill.identity import attempt_of, first_attempt
+from civitai_skill.errors.explain import explain
+from civitai_skill.purchase.identity import attempt_of, first_attempt
+from civitai_skill.storage import locks
+from civitai_skill.storage.files import write_atomic
 
 RESULTS = "results.jsonl"
 TABLE = "results.csv"
@@ -43,11 +43,11 @@ TABLE = "results.csv"
 FINAL = frozenset({"succeeded", "incomplete", "failed", "expired", "canceled", "gone", "blocked"})
 
 # Seconds to wait for another process that writes its results here.
-_PATIENCE = 5.0
+_LOCK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedPicture:
     """A picture on disk; `path` is seen from the results' folder, sizes are pixels and bytes."""
 
     path: str
@@ -84,7 +84,7 @@ class Result:
     prompt: str = ""
     cost: int | None = None
     refunded: int | None = 0
-    pictures: tuple[Saved, ...] = ()
+    pictures: tuple[SavedPicture, ...] = ()
     reason: str | None = None
     error: Mapping[str, Any] | None = None
 
@@ -99,7 +99,7 @@ class Result:
 _RESULT = TypeAdapter(Result)
 
 
-def read(value: Any) -> Result | None:
+def parse_result(value: Any) -> Result | None:
     """A result from a line of JSON, or None where it is none."""
     if not isinstance(value, dict):
         return None
@@ -112,7 +112,7 @@ def read(value: Any) -> Result | None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Keep other batches from the results of a folder for a moment; a disk that knows no locks
     goes without."""
     if sys.platform == "win32" or not folder.is_dir():
@@ -120,32 +120,32 @@ def locked(folder: Path) -> Iterator[None]:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        until = time.monotonic() + _PATIENCE
-        while not alive.lock(descriptor) and time.monotonic() < until:
+        until = time.monotonic() + _LOCK_SECONDS
+        while not locks.lock(descriptor) and time.monotonic() < until:
             time.sleep(0.02)
         yield
     finally:
         os.close(descriptor)
 
 
-def earlier(folder: Path) -> dict[str, Result]:
+def read_earlier(folder: Path) -> dict[str, Result]:
     """What the results of earlier runs tell, by the key of a row's first try: the end of its last
     one. What can't be read is left out."""
     found: dict[str, Result] = {}
-    for path in (*_asides(folder, RESULTS), folder / RESULTS):
-        for result in _told(path):
+    for path in (*_numbered_files(folder, RESULTS), folder / RESULTS):
+        for result in _read_lines(path):
             if result is not None:
                 stem = first_attempt(result.key)
-                if stem not in found or _rank(result) >= _rank(found[stem]):
+                if stem not in found or _sort_key(result) >= _sort_key(found[stem]):
                     found[stem] = result
     return found
 
 
-def _rank(result: Result) -> tuple[int, bool]:
+def _sort_key(result: Result) -> tuple[int, bool]:
     return attempt_of(result.key), result.status in FINAL
 
 
-def _told(path: Path) -> Iterator[Result | None]:
+def _read_lines(path: Path) -> Iterator[Result | None]:
     """The lines of a results file; None for each that is no result."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -157,12 +157,12 @@ def _told(path: Path) -> Iterator[Result | None]:
     for line in text.split("\n"):
         if line.strip():
             try:
-                yield read(json.loads(line))
+                yield parse_result(json.loads(line))
             except (ValueError, RecursionError):
                 yield None
 
 
-def _asides(folder: Path, name: str) -> list[Path]:
+def _numbered_files(folder: Path, name: str) -> list[Path]:
     """The files that were given names of their own: results.1.jsonl, results.2.jsonl, ..."""
     stem, dot, suffix = name.partition(".")
     found = []
@@ -173,25 +173,25 @@ def _asides(folder: Path, name: str) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
-def _set_aside(folder: Path, stems: Collection[str], *, table: bool) -> None:
+def _keep_other_rows(folder: Path, stems: Collection[str], *, table: bool) -> None:
     """Give what tells of anything but these rows a name of its own, so that it stays."""
-    if any(first_attempt(r.key) not in stems if r else True for r in _told(folder / RESULTS)):
-        _put_aside(folder, RESULTS)
+    if any(first_attempt(r.key) not in stems if r else True for r in _read_lines(folder / RESULTS)):
+        _rename_numbered(folder, RESULTS)
         if _is_table(folder / TABLE):
-            _put_aside(folder, TABLE)
+            _rename_numbered(folder, TABLE)
     if table and (folder / TABLE).exists() and not _is_table(folder / TABLE):
-        _put_aside(folder, TABLE)
+        _rename_numbered(folder, TABLE)
 
 
-def _tidy(folder: Path, stems: Collection[str]) -> None:
+def _remove_superseded(folder: Path, stems: Collection[str]) -> None:
     """Remove what was set aside and tells of nothing but these rows any more."""
-    for path in _asides(folder, RESULTS):
-        told = list(_told(path))
+    for path in _numbered_files(folder, RESULTS):
+        told = list(_read_lines(path))
         if told and all(r is not None and first_attempt(r.key) in stems for r in told):
             path.unlink(missing_ok=True)
 
 
-def _put_aside(folder: Path, name: str) -> None:
+def _rename_numbered(folder: Path, name: str) -> None:
     stem, _, suffix = name.partition(".")
     number = 1
     while (aside := folder / f"{stem}.{number}.{suffix}").exists():
@@ -211,12 +211,12 @@ def write(folder: Path, results: Iterable[Result], *, table: bool = False) -> No
     these rows stays, as results.1.jsonl. Raises OSError."""
     rows = list(results)
     stems = {first_attempt(result.key) for result in rows}
-    _set_aside(folder, stems, table=table)
+    _keep_other_rows(folder, stems, table=table)
     lines = (json.dumps(result.as_dict()) for result in rows)
-    replaced(folder / RESULTS, "".join(f"{line}\n" for line in lines).encode())
+    write_atomic(folder / RESULTS, "".join(f"{line}\n" for line in lines).encode())
     if table:
-        replaced(folder / TABLE, _table(rows).encode())
-    _tidy(folder, stems)
+        write_atomic(folder / TABLE, _to_csv(rows).encode())
+    _remove_superseded(folder, stems)
 
 
 _COLUMNS = ("row", "id", "status", "engine", "variant", "seed", "cost", "refunded", "prompt",
@@ -224,17 +224,19 @@ _COLUMNS = ("row", "id", "status", "engine", "variant", "seed", "cost", "refunde
 _HEADER = ",".join(_COLUMNS)
 
 
-def _table(rows: Sequence[Result]) -> str:
+def _to_csv(rows: Sequence[Result]) -> str:
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow(_COLUMNS)
     for result in rows:
         paths = " ".join(picture.path for picture in result.pictures)
-        writer.writerow([*(cell(getattr(result, name)) for name in _COLUMNS[:-1]), cell(paths)])
+        writer.writerow(
+            [*(escape_cell(getattr(result, name)) for name in _COLUMNS[:-1]), escape_cell(paths)]
+        )
     return out.getvalue()
 
 
-def cell(value: Any) -> Any:
+def escape_cell(value: Any) -> Any:
     """A value as it may stand in a spreadsheet: text that would be read as a formula is quoted."""
     if not isinstance(value, str):
         return value
@@ -242,7 +244,7 @@ def cell(value: Any) -> Any:
     return f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@") else text
 
 
-def told(error: CivitaiError) -> dict[str, Any]:
+def error_to_json(error: CivitaiError) -> dict[str, Any]:
     """An error as a result carries it."""
     explained = explain(error)
     return {**explained.as_dict(), "exit_code": explained.exit_code}

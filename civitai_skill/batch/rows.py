@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.request import ImageRequest
+from civitai_skill.schema.request import ImageRequest
 
 Given = Mapping[str, Any] | ImageRequest | str
 
@@ -36,7 +36,7 @@ TEXTS = frozenset(
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawRow:
     """A row as it was written; `line` is where, `problem` why it can't be read."""
 
     line: int
@@ -44,9 +44,9 @@ class Raw:
     problem: Problem | None = None
 
 
-def from_values(values: Iterable[Given]) -> list[Raw]:
+def read_values(values: Iterable[Given]) -> list[RawRow]:
     """Rows from a program; the line is the place in its list, from 1."""
-    return [Raw(i, _fields(value), _problem(value)) for i, value in enumerate(values, 1)]
+    return [RawRow(i, _fields(value), _check_value(value)) for i, value in enumerate(values, 1)]
 
 
 def _fields(value: Given) -> Mapping[str, Any]:
@@ -57,19 +57,19 @@ def _fields(value: Given) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _problem(value: object) -> Problem | None:
+def _check_value(value: object) -> Problem | None:
     accepted = "a prompt, an ImageRequest, or its fields by name"
     if not isinstance(value, Mapping | ImageRequest | str):
         return Problem("row", value, accepted)
-    odd = None if isinstance(value, ImageRequest | str) else _no_text(value)
+    odd = None if isinstance(value, ImageRequest | str) else _find_nontext_name(value)
     return None if odd is None else Problem("row", odd[0], accepted, None, "a name is a text")
 
 
-def _no_text(fields: Mapping[Any, Any]) -> tuple[Any] | None:
+def _find_nontext_name(fields: Mapping[Any, Any]) -> tuple[Any] | None:
     return next(((name,) for name in fields if not isinstance(name, str)), None)
 
 
-def from_file(path: Path) -> list[Raw]:
+def read_file(path: Path) -> list[RawRow]:
     """Rows from a file; `-` reads standard input. Raises RequestInvalid."""
     try:
         if str(path) == "-":
@@ -78,41 +78,43 @@ def from_file(path: Path) -> list[Raw]:
             with path.open("rb") as file:
                 data = file.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
-            raise _refused(path, f"larger than {MOST_BYTES // 2**20} MiB")
+            raise _refuse_file(path, f"larger than {MOST_BYTES // 2**20} MiB")
         text = data.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         if isinstance(error, RequestInvalid):
             raise
         unreadable = isinstance(error, UnicodeDecodeError)
         why = "not UTF-8 text" if unreadable else getattr(error, "strerror", None)
-        raise _refused(path, why or "not a usable path") from None
-    if path.suffix.lower() not in _TABLES and _is_list(text):
-        raise _refused(path, "it is one JSON list: put each of its objects on a line of its own")
-    rows = from_text(text, is_csv=_KINDS.get(path.suffix.lower()))
+        raise _refuse_file(path, why or "not a usable path") from None
+    if path.suffix.lower() not in _TABLES and _is_json_list(text):
+        raise _refuse_file(
+            path, "it is one JSON list: put each of its objects on a line of its own"
+        )
+    rows = read_text(text, is_csv=_KINDS.get(path.suffix.lower()))
     if not rows:
-        raise _refused(path, "it has no rows")
+        raise _refuse_file(path, "it has no rows")
     return rows
 
 
-def _is_list(text: str) -> bool:
+def _is_json_list(text: str) -> bool:
     try:
         return text.lstrip().startswith("[") and isinstance(json.loads(text), list)
     except (ValueError, RecursionError):
         return False
 
 
-def _refused(path: Path, why: str) -> RequestInvalid:
+def _refuse_file(path: Path, why: str) -> RequestInvalid:
     return RequestInvalid(Problem("FILE", str(path), "JSON lines or CSV with rows", None, why))
 
 
-def from_text(text: str, *, is_csv: bool | None = None) -> list[Raw]:
+def read_text(text: str, *, is_csv: bool | None = None) -> list[RawRow]:
     """Rows from text: JSON lines where its first character is a brace, else CSV."""
     if is_csv is None:
         is_csv = not text.lstrip().startswith("{")
-    return _csv(text) if is_csv else _lines(text)
+    return _parse_csv(text) if is_csv else _parse_json_lines(text)
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object, no name of which stands twice: one of the two values would be dropped."""
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -122,35 +124,35 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _lines(text: str) -> list[Raw]:
+def _parse_json_lines(text: str) -> list[RawRow]:
     rows = []
     # Not splitlines(): JSON texts may hold the line separators of Unicode.
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
-            value = json.loads(line, object_pairs_hook=_each_once)
+            value = json.loads(line, object_pairs_hook=_reject_duplicates)
         except RequestInvalid as error:
-            rows.append(Raw(number, {}, error.problems[0]))
+            rows.append(RawRow(number, {}, error.problems[0]))
             continue
         except (ValueError, RecursionError) as error:
             odd = "a number of too many digits" if isinstance(error, ValueError) else "too deep"
             why = f"not JSON ({getattr(error, 'msg', odd)})"
-            rows.append(Raw(number, {}, Problem("row", line, "a JSON object", None, why)))
+            rows.append(RawRow(number, {}, Problem("row", line, "a JSON object", None, why)))
             continue
         if isinstance(value, dict):
-            rows.append(Raw(number, value))
+            rows.append(RawRow(number, value))
         else:
-            rows.append(Raw(number, {}, Problem("row", value, 'an object: {"prompt": "..."}')))
+            rows.append(RawRow(number, {}, Problem("row", value, 'an object: {"prompt": "..."}')))
     return rows
 
 
 # -- CSV -----------------------------------------------------------------------------------------
-def _csv(text: str) -> list[Raw]:
+def _parse_csv(text: str) -> list[RawRow]:
     first = text.partition("\n")[0]
     delimiter = max((",", ";", "\t"), key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows: list[Raw] = []
+    rows: list[RawRow] = []
     names: list[str] = []
     begins = 1
     try:
@@ -162,10 +164,10 @@ def _csv(text: str) -> list[Raw]:
                 names = [name.strip() for name in cells]
                 _check_header(names)
             else:
-                rows.append(_record(line, names, cells))
+                rows.append(_parse_record(line, names, cells))
     except csv.Error as error:
         problem = Problem("row", None, "quoted cells that end", None, f"not CSV ({error})")
-        rows.append(Raw(begins, {}, problem))
+        rows.append(RawRow(begins, {}, problem))
     return rows
 
 
@@ -180,20 +182,20 @@ def _check_header(names: list[str]) -> None:
         raise RequestInvalid(Problem("line 1", twice, accepted, None, "a column stands twice"))
 
 
-def _record(line: int, names: list[str], cells: list[str]) -> Raw:
+def _parse_record(line: int, names: list[str], cells: list[str]) -> RawRow:
     if len(cells) > len(names):
         why = f"{len(cells)} cells under {len(names)} names"
-        return Raw(line, {}, Problem("row", cells[-1], "a cell for each name", None, why))
+        return RawRow(line, {}, Problem("row", cells[-1], "a cell for each name", None, why))
     fields: dict[str, Any] = {}
     single: dict[str, Any] = {}
     for name, cell in zip(names, cells, strict=False):
         if not cell.strip():
             continue
         try:
-            value = cell if name in TEXTS else _cell(name, cell)
+            value = cell if name in TEXTS else _parse_cell(name, cell)
         except ValueError:
             problem = Problem(name, cell, _JSON_CELLS.get(name, "JSON"), None, "not JSON")
-            return Raw(line, {}, problem)
+            return RawRow(line, {}, problem)
         whole, dot, option = name.partition(".")
         if dot and whole == "options":
             single[option] = value
@@ -205,9 +207,9 @@ def _record(line: int, names: list[str], cells: list[str]) -> Raw:
             why = "it stands in two columns, or the column options is no object"
             shown = ", ".join(sorted(single))
             problem = Problem("options", shown, _JSON_CELLS["options"], None, why)
-            return Raw(line, {}, problem)
+            return RawRow(line, {}, problem)
         fields["options"] = {**together, **single}
-    return Raw(line, fields)
+    return RawRow(line, fields)
 
 
 _JSON_CELLS = {
@@ -216,7 +218,7 @@ _JSON_CELLS = {
 }
 
 
-def _cell(name: str, cell: str) -> Any:
+def _parse_cell(name: str, cell: str) -> Any:
     text = cell.strip()
     if name == "images" and not text.startswith("["):
         return [text]
@@ -228,7 +230,7 @@ def _cell(name: str, cell: str) -> Any:
         return cell  # left for the request to refuse by name
 
 
-def where(line: int, problem: Problem) -> Problem:
+def with_line(line: int, problem: Problem) -> Problem:
     """The problem with its line in front of the field."""
     return Problem(
         f"line {line}, {problem.field}",

@@ -20,23 +20,23 @@ from typing import Any, Unpack
 import anyio
 import anyio.to_thread
 
-from civitai_skill import download, files
-from civitai_skill.base import Folder
 from civitai_skill.batch import results, rows
 from civitai_skill.batch.keys import tag_of
-from civitai_skill.batch.making import Making
+from civitai_skill.batch.making import RowRunner
 from civitai_skill.batch.names import TEMPLATE, check_template
-from civitai_skill.batch.plan import Row, planned, priced, shapes
-from civitai_skill.batch.report import Planned, Report, silent
+from civitai_skill.batch.plan import Row, apply_quote, plan_rows, rows_to_quote
+from civitai_skill.batch.report import BatchPlan, Report, ignore_event
 from civitai_skill.batch.results import Result
 from civitai_skill.batch.rows import Given
-from civitai_skill.batch.settings import Settings, check_names
-from civitai_skill.batch.states import State, caught_up, result_of, states
-from civitai_skill.batch.sweep import Mode, swept
-from civitai_skill.batch.turns import Turns
-from civitai_skill.batch.waiting import Watch
-from civitai_skill.batch.worker import CONCURRENCY, Worker
-from civitai_skill.client import TIMEOUT
+from civitai_skill.batch.settings import BatchSettings, check_names
+from civitai_skill.batch.states import RowState, build_result, load_states, update_results
+from civitai_skill.batch.sweep import Mode, expand_sweep
+from civitai_skill.batch.turns import RowQueue
+from civitai_skill.batch.waiting import WorkflowWatcher
+from civitai_skill.batch.worker import CONCURRENCY, BatchClient
+from civitai_skill.client.base import Folder
+from civitai_skill.client.clients import TIMEOUT
+from civitai_skill.client.options import Call
 from civitai_skill.errors import (
     ConfigError,
     NotEnoughBuzz,
@@ -45,9 +45,10 @@ from civitai_skill.errors import (
     RequestInvalid,
     Spent,
 )
-from civitai_skill.ledger import Ledger
-from civitai_skill.options import Call
-from civitai_skill.sources import EVERY_SOURCE
+from civitai_skill.images.save import prepare_folder
+from civitai_skill.images.sources import EVERY_SOURCE
+from civitai_skill.ledger.ledger import Ledger
+from civitai_skill.storage import files
 
 #: Rows under way at once.
 IN_FLIGHT = 100
@@ -58,25 +59,25 @@ _MOST_IN_FLIGHT = 5000
 Many = Folder | Iterable[Given]
 
 
-def run_batch(given: Many, **settings: Unpack[Settings]) -> Report:
+def run_batch(given: Many, **settings: Unpack[BatchSettings]) -> Report:
     """Make every row: a file of JSON lines or CSV, or an iterable of requests, fields or prompts.
 
     A row that fails is reported, not raised. Raises RequestInvalid with every bad row, OverBudget
     where the whole costs more than `max_buzz`, and ConfigError, all before anything is bought.
     """
-    return _alone(partial(arun_batch, given, **settings))
+    return _run_in_own_loop(partial(arun_batch, given, **settings))
 
 
-async def arun_batch(given: Many, **settings: Unpack[Settings]) -> Report:
+async def arun_batch(given: Many, **settings: Unpack[BatchSettings]) -> Report:
     """See run_batch."""
     if isinstance(given, str | os.PathLike):
         path = Path(given)
-        _check_apart(path, Path(settings.get("out", ".")))
-        found = await anyio.to_thread.run_sync(rows.from_file, path)
+        _check_input_is_not_output(path, Path(settings.get("out", ".")))
+        found = await anyio.to_thread.run_sync(rows.read_file, path)
         name = "batch" if str(path) == "-" else path.stem
     else:
-        found, name = rows.from_values(given), "batch"
-    return await _Batch({"name": name, **settings}).run(found)
+        found, name = rows.read_values(given), "batch"
+    return await BatchSession({"name": name, **settings}).run(found)
 
 
 def run_sweep(
@@ -87,14 +88,14 @@ def run_sweep(
     count: int | None = None,
     seeds: int = 1,
     fields: Mapping[str, Any] | None = None,
-    **settings: Unpack[Settings],
+    **settings: Unpack[BatchSettings],
 ) -> Report:
-    """Make every combination of values in a prompt's {names}; see `sweep.swept` and run_batch.
+    """Make every combination of values in a prompt's {names}; see `expand_sweep` and run_batch.
 
     `fields` are fields of the request that all rows share.
     """
     run = partial(arun_sweep, prompt, sets, mode=mode, count=count, seeds=seeds, fields=fields)
-    return _alone(partial(run, **settings))
+    return _run_in_own_loop(partial(run, **settings))
 
 
 async def arun_sweep(
@@ -105,14 +106,16 @@ async def arun_sweep(
     count: int | None = None,
     seeds: int = 1,
     fields: Mapping[str, Any] | None = None,
-    **settings: Unpack[Settings],
+    **settings: Unpack[BatchSettings],
 ) -> Report:
     """See run_sweep."""
-    found = swept(prompt, sets, mode=mode, count=count, seeds=seeds, **_fields(fields))
-    return await _Batch({"name": "sweep", **settings}).run(rows.from_values(found))
+    found = expand_sweep(
+        prompt, sets, mode=mode, count=count, seeds=seeds, **_check_shared_fields(fields)
+    )
+    return await BatchSession({"name": "sweep", **settings}).run(rows.read_values(found))
 
 
-def _alone(run: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
+def _run_in_own_loop(run: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
     """Run in an event loop of its own. Raises ConfigError inside of another one."""
     try:
         asyncio.get_running_loop()
@@ -124,7 +127,7 @@ def _alone(run: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
     )
 
 
-def _check_apart(file: Path, out: Path) -> None:
+def _check_input_is_not_output(file: Path, out: Path) -> None:
     """Raises RequestInvalid where the results would be written over the rows."""
     for name in (results.RESULTS, results.TABLE):
         if str(file) != "-" and os.path.realpath(file) == os.path.realpath(out / name):
@@ -132,7 +135,7 @@ def _check_apart(file: Path, out: Path) -> None:
             raise RequestInvalid(Problem("FILE", str(file), "another name or folder", None, why))
 
 
-def _fields(given: Any) -> dict[str, Any]:
+def _check_shared_fields(given: Any) -> dict[str, Any]:
     """The fields that all rows of a sweep share. Raises RequestInvalid."""
     accepted = "fields of the request by name, without prompt"
     if given is None:
@@ -146,10 +149,10 @@ def _fields(given: Any) -> dict[str, Any]:
 
 
 @dataclass
-class _Batch:
+class BatchSession:
     """One call, with its settings."""
 
-    settings: Settings
+    settings: BatchSettings
 
     def __post_init__(self) -> None:
         given = self.settings
@@ -163,37 +166,39 @@ class _Batch:
         self.out = Path(given.get("out", "."))
         self.template = given.get("template", TEMPLATE)
         check_template(self.template)
-        self.in_flight = _within("in_flight", given.get("in_flight", IN_FLIGHT), _MOST_IN_FLIGHT)
-        self.most = _within("concurrency", given.get("concurrency", CONCURRENCY), 256)
+        self.in_flight = _check_range(
+            "in_flight", given.get("in_flight", IN_FLIGHT), _MOST_IN_FLIGHT
+        )
+        self.most = _check_range("concurrency", given.get("concurrency", CONCURRENCY), 256)
         self.tag = tag_of(self.name)
-        self.tell = given.get("tell", silent)
+        self.tell = given.get("tell", ignore_event)
         self.retry_failed = given.get("retry_failed", False)
         self.unpriced = given.get("allow_unpriced", False)
 
-    async def run(self, raws: list[rows.Raw]) -> Report:
+    async def run(self, raw_rows: list[rows.RawRow]) -> Report:
         given = self.settings
         client = given.get("client")
-        async with Worker() if client is None else Worker.like(client) as worker:
-            worker.tempo.most = self.most
-            call = self._call()
+        async with BatchClient() if client is None else BatchClient.like(client) as worker:
+            worker.limiter.most = self.most
+            call = self._build_call()
             policy = given.get("sources", EVERY_SOURCE)
-            plan = partial(planned, raws, self.name, call.terms, self.template, policy)
+            plan = partial(plan_rows, raw_rows, self.name, call.terms, self.template, policy)
             found: list[Row] = await anyio.to_thread.run_sync(plan)
             if not given.get("dry_run"):
-                await anyio.to_thread.run_sync(self._ready)
-            look = partial(self._looked, found, worker.ledger)
-            stand: list[State] = await anyio.to_thread.run_sync(look)
+                await anyio.to_thread.run_sync(self._prepare_folder)
+            look = partial(self._load_states, found, worker.ledger)
+            states: list[RowState] = await anyio.to_thread.run_sync(look)
             limit = given.get("max_buzz")
             limit = worker.settings.max_buzz if limit is None else limit
-            found = await self._priced(worker, found, stand)
-            told = self._told(found, stand)
-            self.tell(told)
+            found = await self._quote_rows(worker, found, states)
+            batch_plan = self._build_plan(found, states)
+            self.tell(batch_plan)
             if given.get("dry_run"):
-                return Report(told, tuple(s.result for s in stand if s.result), self.out)
-            self._check(told, limit)
-            return await self._made(worker, call, found, stand, told, limit)
+                return Report(batch_plan, tuple(s.result for s in states if s.result), self.out)
+            self._check_price(batch_plan, limit)
+            return await self._run_rows(worker, call, found, states, batch_plan, limit)
 
-    def _call(self) -> Call:
+    def _build_call(self) -> Call:
         given = self.settings
         names = ("metadata", "allow_mature_content", "currencies", "priority", "sources")
         more = {name: given[name] for name in names if name in given}  # type: ignore[literal-required]
@@ -203,30 +208,34 @@ class _Batch:
         tags = (self.tag, *tags)
         return Call("-", {**more, "tags": tags, "purpose": given.get("purpose", "batch")})
 
-    def _ready(self) -> None:
-        download.ready_folder(self.out)
+    def _prepare_folder(self) -> None:
+        prepare_folder(self.out)
         for name in (results.RESULTS, results.TABLE):
             if (self.out / name).is_dir():
                 raise ConfigError(
                     f"{self.out / name} is a folder, and the results are to be written there.",
                     hint="Move it away, or give another folder (--out).",
                 )
-        files.sweep(self.out)
+        files.remove_stale(self.out)
 
-    def _looked(self, found: Sequence[Row], ledger: Ledger | None) -> list[State]:
-        with results.locked(self.out):
-            return states(found, ledger, self.out, retry_failed=self.retry_failed)
+    def _load_states(self, found: Sequence[Row], ledger: Ledger | None) -> list[RowState]:
+        with results.lock_folder(self.out):
+            return load_states(found, ledger, self.out, retry_failed=self.retry_failed)
 
     # -- the price ---------------------------------------------------------------------------------
-    async def _priced(self, worker: Worker, found: list[Row], stand: Sequence[State]) -> list[Row]:
+    async def _quote_rows(
+        self, worker: BatchClient, found: list[Row], states: Sequence[RowState]
+    ) -> list[Row]:
         """The rows with the prices that they are held to.
 
         The service is asked where it will be asked before buying, once for each kind of row.
         """
         quotes: dict[str, int | None] = {}
-        lines = list(zip(found, stand, strict=True))
-        for row in shapes(row for row, state in lines if state.result is None and not state.run):
-            call = self._call()
+        lines = list(zip(found, states, strict=True))
+        for row in rows_to_quote(
+            row for row, state in lines if state.result is None and not state.run
+        ):
+            call = self._build_call()
             terms = {name: getattr(call.terms, name)
                      for name in ("allow_mature_content", "currencies", "priority")}  # fmt: skip
             quote = await worker.estimate(row.request, **terms)
@@ -238,135 +247,141 @@ class _Batch:
                 )
             quotes[row.shape] = quote.total
         return [
-            priced(row, quotes)
+            apply_quote(row, quotes)
             if state.run is None
             else replace(row, price=max(row.price or 0, state.run.reserved))
             for row, state in lines
         ]
 
-    def _told(self, found: Sequence[Row], stand: Sequence[State]) -> Planned:
+    def _build_plan(self, found: Sequence[Row], states: Sequence[RowState]) -> BatchPlan:
         # One that was perhaps never sent may cost its price now.
-        new = [row for row, state in zip(found, stand, strict=True)
-               if state.result is None and not state.bought]  # fmt: skip
+        new = [row for row, state in zip(found, states, strict=True)
+               if state.result is None and not state.is_submitted]  # fmt: skip
         by_engine: dict[str, int] = {}
         for row in new:
             name = f"{row.engine} {row.variant}"
             by_engine[name] = by_engine.get(name, 0) + (row.price or 0)
-        done = sum(state.result is not None for state in stand)
+        done = sum(state.result is not None for state in states)
         warnings = dict.fromkeys(warning for row in new for warning in row.warnings)
-        return Planned(
+        return BatchPlan(
             self.name, len(found), len(new), len(found) - len(new) - done, done,
             sum(row.price or 0 for row in new), sum(row.price is None for row in new),
             by_engine, tuple(warnings),
         )  # fmt: skip
 
-    def _check(self, told: Planned, limit: int) -> None:
-        if told.unpriced and not self.unpriced:
+    def _check_price(self, plan: BatchPlan, limit: int) -> None:
+        if plan.unpriced and not self.unpriced:
             raise OverBudget(
-                f"The price of {told.unpriced} of {told.rows} rows is not documented, and the "
+                f"The price of {plan.unpriced} of {plan.rows} rows is not documented, and the "
                 "service did not tell it either. Nothing was bought.",
                 price=None,
                 limit=limit,
                 hint="Choose other engines, or let them through with allow_unpriced "
                 "(--allow-unpriced).",
             )
-        if told.price > limit:
+        if plan.price > limit:
             raise OverBudget(
-                f"{told.new} rows cost up to {told.price} Buzz together; the limit is {limit}. "
+                f"{plan.new} rows cost up to {plan.price} Buzz together; the limit is {limit}. "
                 "Nothing was bought.",
-                price=told.price,
+                price=plan.price,
                 limit=limit,
-                hint=f"Allow more: max_buzz={told.price} (--max-buzz {told.price}).",
+                hint=f"Allow more: max_buzz={plan.price} (--max-buzz {plan.price}).",
             )
 
     # -- the rows ----------------------------------------------------------------------------------
-    async def _made(
-        self, worker: Worker, call: Call, found: Sequence[Row], stand: Sequence[State],
-        told: Planned, limit: int,
+    async def _run_rows(
+        self, worker: BatchClient, call: Call, found: Sequence[Row], states: Sequence[RowState],
+        plan: BatchPlan, limit: int,
     ) -> Report:  # fmt: skip
-        order = await anyio.to_thread.run_sync(partial(worker.rules, call))
-        making = Making(
+        order = await anyio.to_thread.run_sync(partial(worker.build_order, call))
+        runner = RowRunner(
             worker=worker,
-            watch=Watch(worker, self.tag),
+            watch=WorkflowWatcher(worker, self.tag),
             out=self.out,
             batch=self.name,
             # The keys alone say what is the same: a batch goes on after the account's key changed.
             order=replace(order, unpriced=self.unpriced, apart=False),
             terms=call.terms,
             timeout=self.timeout,
-            allowance=(limit - told.price) // max(1, told.unpriced),
+            allowance=(limit - plan.price) // max(1, plan.unpriced),
             tell=self.tell,
             total=len(found),
         )
-        turns, ended = Turns(), 0
-        for row, state in zip(found, stand, strict=True):
+        queue, ended = RowQueue(), 0
+        for row, state in zip(found, states, strict=True):
             if state.banned is not None:
-                turns.ban(row.request.prompt, state.banned)
+                queue.mark_banned(row.request.prompt, state.banned)
             if state.result is None:
-                turns.add(row, state)
+                queue.add(row, state)
             else:
                 ended += 1
-                making.count(state.result)
+                runner.count(state.result)
                 if state.result.good:
-                    turns.passes(row.request.prompt)
+                    queue.mark_passed(row.request.prompt)
         try:
-            await making.all(turns, min(self.in_flight, len(found) - ended))
+            await runner.run_all(queue, min(self.in_flight, len(found) - ended))
         finally:
             # Interrupted or not, the file has a line for each row. No await: this must not be cut.
             here = [
-                (row, state, making.results.get(row.number) or _unended(row, state, making))
-                for row, state in zip(found, stand, strict=True)
+                (
+                    row,
+                    state,
+                    runner.results.get(row.number) or _interrupted_result(row, state, runner),
+                )
+                for row, state in zip(found, states, strict=True)
             ]
-            _let_go(worker.ledger, [result for _, _, result in here])
-            written = self._written(worker.ledger, here)
-            files.sweep(self.out)
-        return Report(told, tuple(written), self.out, making.watch.requests)
+            _release_unfinished(worker.ledger, [result for _, _, result in here])
+            written = self._write_results(worker.ledger, here)
+            files.remove_stale(self.out)
+        return Report(plan, tuple(written), self.out, runner.watch.requests)
 
-    def _written(
-        self, ledger: Ledger | None, ended: Sequence[tuple[Row, State, Result]]
+    def _write_results(
+        self, ledger: Ledger | None, ended: Sequence[tuple[Row, RowState, Result]]
     ) -> list[Result]:
         """Write the results, with what other processes have seen of these rows since."""
         try:
-            with results.locked(self.out):
-                found = caught_up(ended, ledger, self.out)
+            with results.lock_folder(self.out):
+                found = update_results(ended, ledger, self.out)
                 results.write(self.out, found, table=self.settings.get("table", False))
         except OSError as error:
             raise ConfigError(
                 f"The results can't be written to {self.out}: {error.strerror or 'no room'}.",
                 hint="Make room, then run the same command again: it goes on from here, and "
                 "nothing is bought twice.",
-                spent=_spent([result for _, state, result in ended if state.result is None]),
+                spent=_summarize_spent(
+                    [result for _, state, result in ended if state.result is None]
+                ),
             ) from None
         return found
 
 
-def _spent(results: Sequence[Result]) -> Spent:
+def _summarize_spent(results: Sequence[Result]) -> Spent:
     """Was Buzz spent for these rows?"""
     if any(result.workflow is not None for result in results):
         return "yes"
-    told = {(result.error or {}).get("spent") for result in results}
-    return "unknown" if "unknown" in told else "no"
+    outcomes = {(result.error or {}).get("spent") for result in results}
+    return "unknown" if "unknown" in outcomes else "no"
 
 
-def _let_go(ledger: Ledger | None, ended: Sequence[Result]) -> None:
+def _release_unfinished(ledger: Ledger | None, ended: Sequence[Result]) -> None:
     """Leave what is not finished to whoever asks next: this process may live on."""
     left = [result.key for result in ended if result.status not in results.FINAL]
     if ledger is not None and left:
         with suppress(ConfigError):
-            ledger.released(*left)
+            ledger.release(*left)
 
 
-def _unended(row: Row, state: State, making: Making) -> Result:
+def _interrupted_result(row: Row, state: RowState, runner: RowRunner) -> Result:
     """A row that had not ended when the run was interrupted."""
-    workflow = making.under_way.get(row.number)
-    begun = state.run is not None or row.number in making.under_way
+    workflow = runner.under_way.get(row.number)
+    begun = state.run is not None or row.number in runner.under_way
     status = "unfinished" if begun else "unsent"
-    return result_of(row, state.key, status, reason="interrupted",
+    return build_result(row, state.key, status, reason="interrupted",
                      workflow=None if workflow is None else workflow.id,
                      cost=None if workflow is None else workflow.cost.total)  # fmt: skip
 
 
-def _within(name: str, value: int, most: int) -> int:
+def _check_range(name: str, value: int, most: int) -> int:
     if not 1 <= value <= most:
         raise RequestInvalid(Problem(name, value, f"1 to {most}", max(1, min(most, value))))
     return value

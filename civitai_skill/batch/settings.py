@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from civitai_skill.base import BaseClient, Folder
 from civitai_skill.batch.report import Tell
+from civitai_skill.client.base import BaseClient, Folder
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.request import nearest_name
-from civitai_skill.sources import SourcePolicy
+from civitai_skill.images.sources import SourcePolicy
+from civitai_skill.schema.request import nearest_name
 
 
-class Settings(TypedDict, total=False):
+class BatchSettings(TypedDict, total=False):
     """How a batch runs.
 
     out             the folder of the pictures and of results.jsonl (the working folder)
@@ -57,7 +57,7 @@ class Settings(TypedDict, total=False):
 
 def check_names(given: Mapping[str, Any]) -> None:
     """Raises RequestInvalid for a setting that there is not."""
-    known = list(Settings.__annotations__)
+    known = list(BatchSettings.__annotations__)
     for name in given:
         if name not in known:
             near = nearest_name(name, known)

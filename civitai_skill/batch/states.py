@@ -12,23 +12,23 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from civitai_skill.api.models import is_moderation
 from civitai_skill.batch import results
-from civitai_skill.batch.keys import attempts
+from civitai_skill.batch.keys import attempt_keys
 from civitai_skill.batch.plan import Row
-from civitai_skill.batch.results import FINAL, Result, Saved
-from civitai_skill.delivery import measured
+from civitai_skill.batch.results import FINAL, Result, SavedPicture
 from civitai_skill.errors import ConfigError
-from civitai_skill.identity import attempt_of
-from civitai_skill.ledger import Ledger
-from civitai_skill.runs import Run
-from civitai_skill.workflow import is_moderation
+from civitai_skill.ledger.ledger import Ledger
+from civitai_skill.ledger.run import Run
+from civitai_skill.purchase.deliver import measure
+from civitai_skill.purchase.identity import attempt_of
 
 #: Ends that a wanted second try may follow; what was canceled or moderated stays as it is.
 RETRIED = frozenset({"failed", "expired", "gone"})
 
 
 @dataclass(frozen=True)
-class State:
+class RowState:
     """`result` where the row is finished; `run` where it was bought and goes on; else it is new,
     to be bought under `key`. `before` is how it ended already, where a look may still find more.
     """
@@ -40,32 +40,32 @@ class State:
     banned: str | None = None
 
     @property
-    def bought(self) -> bool:
+    def is_submitted(self) -> bool:
         """Does the service have it, so that nothing is sent for it any more?"""
         return self.run is not None and self.run.workflow is not None
 
 
-def states(
+def load_states(
     rows: Sequence[Row], ledger: Ledger | None, out: Path, *, retry_failed: bool
-) -> list[State]:
+) -> list[RowState]:
     """The state of every row, in order. Raises ConfigError where the ledger can't be read."""
-    told = results.earlier(out)
-    return [_state(row, ledger, told, out, retry_failed) for row in rows]
+    earlier = results.read_earlier(out)
+    return [_load_state(row, ledger, earlier, out, retry_failed) for row in rows]
 
 
-def _state(
-    row: Row, ledger: Ledger | None, told: Mapping[str, Result], out: Path, retry_failed: bool
-) -> State:
-    last = told.get(row.key)
-    found = State(row.key if last is None else last.key)
-    for key in attempts(found.key):
-        ended = None if last is None or last.key != key else _from_file(row, last, out)
+def _load_state(
+    row: Row, ledger: Ledger | None, earlier: Mapping[str, Result], out: Path, retry_failed: bool
+) -> RowState:
+    last = earlier.get(row.key)
+    found = RowState(row.key if last is None else last.key)
+    for key in attempt_keys(found.key):
+        ended = None if last is None or last.key != key else _state_from_file(row, last, out)
         run = None
         # What was held back may have been released since; whoever has the run can look again.
         if ledger is not None and (ended is None or _is_incomplete(ended)):
             run = ledger.run(key)
             if run is not None:
-                found = _from_ledger(row, run, ledger, out)
+                found = _state_from_ledger(row, run, ledger, out)
                 if ended is not None and found.run is not None:
                     found = replace(found, before=ended.result)
         if run is None and ended is None:
@@ -74,34 +74,36 @@ def _state(
             found = ended
     if found.result is None or not retry_failed or found.result.status not in RETRIED:
         return found
-    following = attempts(found.key)
+    following = attempt_keys(found.key)
     next(following)
-    return State(next(following))
+    return RowState(next(following))
 
 
-def _is_incomplete(state: State) -> bool:
+def _is_incomplete(state: RowState) -> bool:
     return state.result is not None and state.result.status == "incomplete"
 
 
-def caught_up(
-    ended: Iterable[tuple[Row, State, Result]], ledger: Ledger | None, out: Path
+def update_results(
+    ended: Iterable[tuple[Row, RowState, Result]], ledger: Ledger | None, out: Path
 ) -> list[Result]:
     """The results, with the ends of rows that another process has seen since, or this one when it
     was interrupted."""
-    told = results.earlier(out)
+    earlier = results.read_earlier(out)
     return [
-        result if result.status in FINAL else _later(row, state, result, ledger, told, out)
+        result
+        if result.status in FINAL
+        else _update_result(row, state, result, ledger, earlier, out)
         for row, state, result in ended
     ]
 
 
-def _later(
-    row: Row, state: State, here: Result, ledger: Ledger | None, told: Mapping[str, Result],
+def _update_result(
+    row: Row, state: RowState, here: Result, ledger: Ledger | None, earlier: Mapping[str, Result],
     out: Path,
 ) -> Result:  # fmt: skip
-    last = told.get(row.key)
+    last = earlier.get(row.key)
     if last is not None and attempt_of(last.key) >= attempt_of(state.key):
-        seen = _from_file(row, last, out)
+        seen = _state_from_file(row, last, out)
         if seen is not None and seen.result is not None:
             return seen.result
     run = None
@@ -109,7 +111,7 @@ def _later(
         with suppress(ConfigError):
             run = ledger.run(state.key)
             if run is not None:
-                found = _from_ledger(row, run, ledger, out)
+                found = _state_from_ledger(row, run, ledger, out)
                 if found.result is not None:
                     return found.result
                 run = found.run
@@ -118,23 +120,25 @@ def _later(
     return replace(here, status="unfinished", workflow=run.workflow, cost=run.cost)
 
 
-def _from_ledger(row: Row, run: Run, ledger: Ledger, out: Path) -> State:
+def _state_from_ledger(row: Row, run: Run, ledger: Ledger, out: Path) -> RowState:
     if run.state == "dropped":
         reason = run.reason or ""
         if not is_moderation(reason):
-            return State(run.key)
-        return State(run.key, result_of(row, run.key, "blocked", reason=reason), banned=reason)
+            return RowState(run.key)
+        return RowState(
+            run.key, build_result(row, run.key, "blocked", reason=reason), banned=reason
+        )
     if run.state == "open" or run.status is None:
-        return State(run.key, run=run)
+        return RowState(run.key, run=run)
     kept = [
-        Saved(Path(p["path"]).name, p["n"], None, None, None, p["bytes"], p["sha256"])
+        SavedPicture(Path(p["path"]).name, p["n"], None, None, None, p["bytes"], p["sha256"])
         for p in ledger.pictures(run.key)
     ]
     here = [saved for saved in kept if saved.is_whole(out)]
-    seen = tuple(_seen(row, saved, out) for saved in here)
-    ended = partial(result_of, row, run.key, workflow=run.workflow, cost=run.cost, pictures=seen)
+    seen = tuple(_measure(row, saved, out) for saved in here)
+    ended = partial(build_result, row, run.key, workflow=run.workflow, cost=run.cost, pictures=seen)
     if len(here) < len(kept):  # they were saved elsewhere, or are gone: fetched again
-        return State(run.key, run=run, before=ended("gone", refunded=None) if here else None)
+        return RowState(run.key, run=run, before=ended("gone", refunded=None) if here else None)
     ended_as: str = run.status
     reason = run.reason or ""
     banned = None
@@ -143,32 +147,32 @@ def _from_ledger(row: Row, run: Run, ledger: Ledger, out: Path) -> State:
             ended_as, banned = "blocked", reason
         elif ended_as == "succeeded":
             # What is missing may be fetched yet.
-            return State(run.key, run=run, before=ended("incomplete") if here else None)
+            return RowState(run.key, run=run, before=ended("incomplete") if here else None)
     # What came back was told when it ended, and stands in the results of that run only.
     refunded = 0 if ended_as == "succeeded" else None
-    return State(run.key, ended(ended_as, refunded=refunded, reason=run.reason), banned=banned)
+    return RowState(run.key, ended(ended_as, refunded=refunded, reason=run.reason), banned=banned)
 
 
-def _from_file(row: Row, told: Result, out: Path) -> State | None:
+def _state_from_file(row: Row, result: Result, out: Path) -> RowState | None:
     """The end that the results file tells; None where it tells none, or pictures are gone."""
-    if told.status == "succeeded" and not told.pictures:
+    if result.status == "succeeded" and not result.pictures:
         return None
-    if told.status not in FINAL or not all(saved.is_whole(out) for saved in told.pictures):
+    if result.status not in FINAL or not all(saved.is_whole(out) for saved in result.pictures):
         return None
-    banned = told.reason if told.status == "blocked" else None
-    ended = result_of(row, told.key, told.status, workflow=told.workflow, cost=told.cost,
-                      refunded=told.refunded, reason=told.reason, pictures=told.pictures,
-                      error=told.error)  # fmt: skip
-    return State(told.key, ended, banned=banned)
+    banned = result.reason if result.status == "blocked" else None
+    ended = build_result(row, result.key, result.status, workflow=result.workflow, cost=result.cost,
+                      refunded=result.refunded, reason=result.reason, pictures=result.pictures,
+                      error=result.error)  # fmt: skip
+    return RowState(result.key, ended, banned=banned)
 
 
-def _seen(row: Row, saved: Saved, out: Path) -> Saved:
-    width, height = measured(out / saved.path)
+def _measure(row: Row, saved: SavedPicture, out: Path) -> SavedPicture:
+    width, height = measure(out / saved.path)
     seed = None if row.seed is None else row.seed + saved.n
-    return Saved(saved.path, saved.n, width, height, seed, saved.bytes, saved.sha256)
+    return SavedPicture(saved.path, saved.n, width, height, seed, saved.bytes, saved.sha256)
 
 
-def result_of(row: Row, key: str, status: str, **more: object) -> Result:
+def build_result(row: Row, key: str, status: str, **more: object) -> Result:
     """A result with what the row itself says."""
     return Result(
         row.number, row.line, key, status, row.id, engine=row.engine, variant=row.variant,

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from civitai_skill.batch.keys import digest_of
+from civitai_skill.batch.keys import short_digest
 from civitai_skill.batch.rows import TEXTS
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.request import ImageRequest, nearest_name
+from civitai_skill.schema.request import ImageRequest, nearest_name
 
 Mode = Literal["product", "zip", "random"]
 MODES: tuple[Mode, ...] = ("product", "zip", "random")
@@ -21,7 +21,7 @@ MODES: tuple[Mode, ...] = ("product", "zip", "random")
 MOST = 100_000
 
 
-def swept(
+def expand_sweep(
     prompt: str,
     sets: Mapping[str, Sequence[Any]],
     *,
@@ -37,14 +37,18 @@ def swept(
     `random` draws `count` combinations, the same ones each time. Every combination is made with
     `seeds` seeds. Raises RequestInvalid.
     """
-    wanted = _placeholders(prompt)
-    _check(wanted, sets, mode, count, seeds)
-    _check_once(sets, fields, seeds)
+    wanted = _find_placeholders(prompt)
+    _check_sweep(wanted, sets, mode, count, seeds)
+    _check_conflicts(sets, fields, seeds)
     rows = []
     for values in _combinations(sets, mode, count):
-        named = dict(zip(sets, values, strict=True))
-        row = {**fields, "prompt": _filled(prompt, named)}
-        row |= {n: _field(n, v) for n, v in named.items() if n in ImageRequest.model_fields}
+        values_by_name = dict(zip(sets, values, strict=True))
+        row = {**fields, "prompt": _fill_in(prompt, values_by_name)}
+        row |= {
+            n: _parse_field(n, v)
+            for n, v in values_by_name.items()
+            if n in ImageRequest.model_fields
+        }
         rows += [row] * seeds
         if len(rows) > MOST:
             raise RequestInvalid(Problem("sweep", None, f"at most {MOST} rows", None, "too many"))
@@ -56,7 +60,7 @@ _BRACE = re.compile(r"(?P<twice>\{\{|\}\})|\{(?P<name>[^{}]*)\}|[{}]")
 _BRACES = "names in braces, such as {animal}; a brace itself is written twice, {{ and }}"
 
 
-def _placeholders(prompt: str) -> set[str]:
+def _find_placeholders(prompt: str) -> set[str]:
     """The names in a prompt. Raises RequestInvalid for what would only look like one."""
     names = set()
     for found in _BRACE.finditer(prompt):
@@ -76,14 +80,14 @@ def _placeholders(prompt: str) -> set[str]:
     return names
 
 
-def _filled(prompt: str, values: Mapping[str, Any]) -> str:
+def _fill_in(prompt: str, values: Mapping[str, Any]) -> str:
     def put(found: re.Match[str]) -> str:
         return found["twice"][0] if found["twice"] else str(values[found["name"]])
 
     return _BRACE.sub(put, prompt)
 
 
-def _check(
+def _check_sweep(
     wanted: set[str], sets: Mapping[str, Sequence[Any]], mode: str, count: int | None, seeds: int
 ) -> None:
     problems = []
@@ -106,8 +110,8 @@ def _check(
         raise RequestInvalid(*problems)
     lengths = {len(values) for values in sets.values()} - {1}
     if mode == "zip" and len(lengths) > 1:
-        told = ", ".join(f"{name} {len(values)}" for name, values in sets.items())
-        problems.append(Problem("set", told, "lists of one length for zip"))
+        counts = ", ".join(f"{name} {len(values)}" for name, values in sets.items())
+        problems.append(Problem("set", counts, "lists of one length for zip"))
     if (mode == "random") != (count is not None):
         why = "is missing" if count is None else "goes with mode random only"
         problems.append(Problem("count", count, "how many combinations random draws", None, why))
@@ -119,7 +123,7 @@ def _check(
         raise RequestInvalid(*problems)
 
 
-def _check_once(sets: Mapping[str, Any], fields: Mapping[str, Any], seeds: int) -> None:
+def _check_conflicts(sets: Mapping[str, Any], fields: Mapping[str, Any], seeds: int) -> None:
     """Raises RequestInvalid for what is said twice: one of the two would be dropped."""
     for name in sets:
         if name == "prompt" or name in fields:
@@ -142,7 +146,7 @@ def _combinations(
             yield tuple(values[i if len(values) > 1 else 0] for values in lists)
     else:
         # Drawn from what is swept, so that the same command draws the same again.
-        drawn = random.Random(digest_of([list(sets), [[str(v) for v in vs] for vs in lists]]))
+        drawn = random.Random(short_digest([list(sets), [[str(v) for v in vs] for vs in lists]]))
         for _ in range(count or 0):
             yield tuple(drawn.choice(values) for values in lists)
 
@@ -151,7 +155,7 @@ def _combinations(
 _COMMA = re.compile(r"(?<!\\),")
 
 
-def values_of(text: str) -> list[str]:
+def parse_values(text: str) -> list[str]:
     r"""Values from `fox,owl` (`\,` is a comma in a value) or `@FILE`, a value a line.
 
     Raises RequestInvalid.
@@ -170,7 +174,7 @@ def values_of(text: str) -> list[str]:
     return [value for value in found if value]
 
 
-def _field(name: str, value: Any) -> Any:
+def _parse_field(name: str, value: Any) -> Any:
     """A value as the request's field takes it: texts that are numbers become numbers."""
     if not isinstance(value, str) or name in TEXTS:
         return value

@@ -14,9 +14,9 @@ from typing import Any
 import anyio
 import httpx
 
-from civitai_skill.drivers import CLOCK
-from civitai_skill.exchange import is_transient
-from civitai_skill.replies import retry_after
+from civitai_skill.api.drivers import CLOCK
+from civitai_skill.api.replies import retry_after
+from civitai_skill.api.service import is_transient
 
 #: Requests at once in the beginning.
 FIRST = 4
@@ -30,8 +30,8 @@ _APART = 1.0
 _LONGEST_PAUSE = 60.0
 
 
-class Tempo:
-    """Admits requests. `most` is how many there may ever be at once."""
+class AdaptiveLimiter:
+    """Limit requests in flight: more after good answers, half under pressure, at most `most`."""
 
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.most = max(1, most)
@@ -45,7 +45,7 @@ class Tempo:
         self._free = anyio.Condition()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[None]:
         """Wait until one more request may go out."""
         async with self._free:
             while self.active >= int(self.allowed):
@@ -61,23 +61,23 @@ class Tempo:
                 async with self._free:
                     self._free.notify_all()
 
-    def answered(self, kind: str, response: httpx.Response, seconds: float) -> None:
+    def record_response(self, kind: str, response: httpx.Response, seconds: float) -> None:
         """Learn from an answer; requests of one kind are compared with each other only."""
         if is_transient(response.status_code):
             asked = retry_after(response)
             if asked is not None:
                 until = self._clock() + min(asked, _LONGEST_PAUSE)
                 self._paused_until = max(self._paused_until, until)
-            self.failed()
+            self.back_off()
             return
         usual = self._usual.get(kind, seconds)
         self._usual[kind] = min(seconds, usual * 1.05)
         if seconds > max(SLOW_SECONDS, SLOW_TIMES * usual):
-            self.failed()
+            self.back_off()
         else:
             self.allowed = min(self.most, self.allowed + 1 / self.allowed)
 
-    def failed(self) -> None:
+    def back_off(self) -> None:
         """Halve what is allowed, once for all the requests that hit the same wall."""
         now = self._clock()
         if now - self._cut_at >= _APART:
@@ -86,33 +86,33 @@ class Tempo:
             self.allowed = max(1.0, self.allowed / 2)
 
 
-class PacedClient(httpx.AsyncClient):
-    """An HTTP client whose requests keep to a tempo. A long-poll waits by design, so it has no
-    part in it."""
+class ThrottledClient(httpx.AsyncClient):
+    """An HTTP client whose requests wait for a free slot. A long-poll waits by design, so it takes
+    none."""
 
-    def __init__(self, tempo: Tempo, **settings: Any) -> None:
+    def __init__(self, tempo: AdaptiveLimiter, **settings: Any) -> None:
         super().__init__(**settings)
-        self.tempo = tempo
+        self.limiter = tempo
 
     async def send(self, request: httpx.Request, **given: Any) -> httpx.Response:
         if request.method == "GET" and request.url.params.get("wait", "0") != "0":
             return await super().send(request, **given)
         clock = request.extensions.get(CLOCK)
         if clock is not None:
-            clock.hold()
-        async with self.tempo.turn():
+            clock.stop_clock()
+        async with self.limiter.slot():
             if clock is not None:
-                clock.go()
+                clock.start_clock()
             began = time.monotonic()
             try:
                 response = await super().send(request, **given)
             except httpx.TransportError:
-                self.tempo.failed()
+                self.limiter.back_off()
                 raise
-            self.tempo.answered(_kind(request), response, time.monotonic() - began)
+            self.limiter.record_response(_request_kind(request), response, time.monotonic() - began)
             return response
 
 
-def _kind(request: httpx.Request) -> str:
+def _request_kind(request: httpx.Request) -> str:
     asked = "whatif" if "whatif" in request.url.params else ""
     return f"{request.method} {request.url.path.count('/')} {asked}"

@@ -8,24 +8,24 @@ from collections import Counter, defaultdict, deque
 
 import anyio
 
+from civitai_skill.api.models import is_moderation
 from civitai_skill.batch.plan import Row
-from civitai_skill.batch.states import State
+from civitai_skill.batch.states import RowState
 from civitai_skill.errors import BadRequest, CivitaiError, Forbidden, WorkflowFailed
-from civitai_skill.workflow import is_moderation
 
-Line = tuple[Row, State]
+Line = tuple[Row, RowState]
 
 
-class Held(Exception):
+class NotSent(Exception):
     """A row is not sent; the text says why."""
 
 
-class Moderated(Held):
+class PromptModerated(NotSent):
     """The same prompt was stopped by moderation before."""
 
 
-class Turns:
-    """Gives out the rows of a batch to those who make them."""
+class RowQueue:
+    """Hand out the rows of a batch in an order that sends no moderated prompt twice."""
 
     def __init__(self) -> None:
         self._bought: deque[Line] = deque()
@@ -37,14 +37,14 @@ class Turns:
         self._unsure: set[str] = set()
         self._news = anyio.Event()
 
-    def add(self, row: Row, state: State) -> None:
+    def add(self, row: Row, state: RowState) -> None:
         """Put a row at the end. What is bought already goes before all that is not."""
-        (self._bought if state.bought else self._new).append((row, state))
+        (self._bought if state.is_submitted else self._new).append((row, state))
 
     async def next(self) -> Line | None:
         """The next row to make; None when there are no more."""
         while True:
-            line = self._ready()
+            line = self._take_ready()
             if line is not None:
                 self._trying[line[0].request.prompt] += 1
                 return line
@@ -52,7 +52,7 @@ class Turns:
                 return None
             await self._news.wait()
 
-    def _ready(self) -> Line | None:
+    def _take_ready(self) -> Line | None:
         if self._bought:
             return self._bought.popleft()
         while self._new:
@@ -64,17 +64,17 @@ class Turns:
         return None
 
     # -- what is learned of a prompt -------------------------------------------------------------
-    def passes(self, prompt: str) -> None:
+    def mark_passed(self, prompt: str) -> None:
         """A workflow with it ended, and moderation did not stop it."""
         self._passed.add(prompt)
-        self._release(prompt)
+        self._requeue_waiting(prompt)
 
-    def ban(self, prompt: str, reason: str) -> None:
+    def mark_banned(self, prompt: str, reason: str) -> None:
         """Moderation stopped it."""
         self._banned.setdefault(prompt, reason)
-        self._release(prompt)
+        self._requeue_waiting(prompt)
 
-    def ended(self, prompt: str, *, unsure: bool) -> None:
+    def mark_ended(self, prompt: str, *, unsure: bool) -> None:
         """A row that was given out has its result; `unsure` says that its workflow has no end yet,
         or that nobody knows whether there is one."""
         self._trying[prompt] -= 1
@@ -82,15 +82,15 @@ class Turns:
             self._unsure.add(prompt)
         if not self._trying[prompt]:
             del self._trying[prompt]
-            self._release(prompt)
+            self._requeue_waiting(prompt)
 
-    def check(self, prompt: str) -> None:
+    def check_prompt(self, prompt: str) -> None:
         """Raises Held where a prompt must not be sent now."""
         if prompt in self._banned:
             reason = self._banned[prompt]
-            raise Moderated(f"not sent: the same prompt was stopped by moderation ({reason})")
+            raise PromptModerated(f"not sent: the same prompt was stopped by moderation ({reason})")
         if prompt in self._unsure and prompt not in self._passed:
-            raise Held(
+            raise NotSent(
                 "not sent: what becomes of another row with the same prompt is not known yet; "
                 "the same command goes on"
             )
@@ -98,14 +98,14 @@ class Turns:
     def _is_settled(self, prompt: str) -> bool:
         return prompt in self._passed or prompt in self._banned
 
-    def _release(self, prompt: str) -> None:
+    def _requeue_waiting(self, prompt: str) -> None:
         if prompt in self._waiting:
             self._new.extendleft(reversed(self._waiting.pop(prompt)))
             self._news.set()
             self._news = anyio.Event()
 
 
-def moderation(error: CivitaiError) -> str | None:
+def moderation_reason(error: CivitaiError) -> str | None:
     """The reason, where an error says that moderation stopped it."""
     if isinstance(error, BadRequest | Forbidden) and is_moderation(*error.reasons):
         return "; ".join(error.reasons)

@@ -15,7 +15,9 @@ from datetime import UTC, datetime, timedelta
 import anyio
 from anyio.abc import TaskGroup
 
-from civitai_skill.client import AsyncCivitai
+from civitai_skill.api.models import Workflow
+from civitai_skill.api.workflows import LONG_POLL, still_running_error
+from civitai_skill.client.clients import AsyncCivitai
 from civitai_skill.errors import (
     ApiError,
     BadRequest,
@@ -24,8 +26,6 @@ from civitai_skill.errors import (
     ServerError,
     TransportFailed,
 )
-from civitai_skill.flows import LONG_POLL, still_running
-from civitai_skill.workflow import Workflow
 
 #: Up to so many in flight are long-polled.
 FEW = 16
@@ -40,11 +40,11 @@ SHORTEST, LONGEST = 1.0, 4.0
 _PAGES = 20
 
 # Looks that may fail in a row, each after all its retries, before the rows are told.
-_PATIENCE = 3
+_MOST_FAILURES = 3
 
 
 @dataclass(eq=False)
-class _Waiting:
+class _Pending:
     """One workflow in flight."""
 
     latest: Workflow
@@ -59,8 +59,8 @@ class _Waiting:
         return self.latest.created_at or ""
 
 
-class Watch:
-    """Waits for the workflows that carry a tag. `run` must be running while `end` is awaited."""
+class WorkflowWatcher:
+    """Wait for the workflows that carry a tag. `run` must run while `wait_for` is awaited."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Watch:
         self._few = few
         self._shortest = shortest
         self._clock = clock
-        self._table: dict[str, _Waiting] = {}
+        self._table: dict[str, _Pending] = {}
         self._news = anyio.Event()
         self._over = False
         self._hold = LONG_POLL
@@ -88,14 +88,14 @@ class Watch:
     def in_flight(self) -> int:
         return len(self._table)
 
-    async def end(self, workflow: Workflow, timeout: float) -> Workflow:
+    async def wait_for(self, workflow: Workflow, timeout: float) -> Workflow:
         """Wait until a workflow ends. Raises StillRunning after `timeout` seconds."""
         if workflow.done:
             return workflow
         id = workflow.id or ""
         now = self._clock()
-        waiting = self._table.setdefault(id, _Waiting(workflow, now, now))
-        self._tell()
+        waiting = self._table.setdefault(id, _Pending(workflow, now, now))
+        self._wake()
         try:
             with anyio.move_on_after(timeout):
                 await waiting.done.wait()
@@ -104,7 +104,7 @@ class Watch:
         if waiting.error is not None:
             raise waiting.error
         if not waiting.latest.done:
-            raise still_running(waiting.latest, timeout)
+            raise still_running_error(waiting.latest, timeout)
         return waiting.latest
 
     async def run(self) -> None:
@@ -119,12 +119,12 @@ class Watch:
                     self._news = anyio.Event()
                     continue
                 try:
-                    news = await self._look()
+                    news = await self._query_since()
                     failures = 0
                 except (TransportFailed, ApiError) as error:
                     news, failures = 0, failures + 1
-                    if failures >= _PATIENCE:
-                        self._fail(error)
+                    if failures >= _MOST_FAILURES:
+                        self._fail_all(error)
                 if news >= PAGE // 4:
                     continue  # a page full of ends: the next one holds more
                 gap = self._shortest if news else min(LONGEST, gap * 2)
@@ -134,7 +134,7 @@ class Watch:
     def stop(self) -> None:
         """Nothing more is waited for."""
         self._over = True
-        self._tell()
+        self._wake()
 
     # -- a few: a long-poll each ---------------------------------------------------------------
     def _poll_all(self, group: TaskGroup) -> None:
@@ -143,7 +143,7 @@ class Watch:
                 waiting.polled = True
                 group.start_soon(self._poll, waiting)
 
-    async def _poll(self, waiting: _Waiting) -> None:
+    async def _poll(self, waiting: _Pending) -> None:
         gap, failures = 0.0, 0
         id = waiting.latest.id or ""
         while id in self._table and self.in_flight <= self._few:
@@ -158,7 +158,7 @@ class Watch:
                 failures += 1
                 if isinstance(error, BadRequest) and self._hold:
                     self._hold = 0.0  # an old deployment takes no number here; ask without
-                elif failures >= _PATIENCE or not _passing(error):
+                elif failures >= _MOST_FAILURES or not _is_temporary(error):
                     self._settle(waiting, None, error)
                     return
                 continue
@@ -169,10 +169,10 @@ class Watch:
             early = now - asked < LONG_POLL - 0.5 or not self._hold
             gap = min(30.0, max(self._shortest, (now - waiting.since) / 2)) if early else 0.0
         waiting.polled = False
-        self._tell()
+        self._wake()
 
     # -- many: a page at a time ----------------------------------------------------------------
-    async def _look(self) -> int:
+    async def _query_since(self) -> int:
         """Look at one workflow and those submitted after it; gives the number of ends.
 
         In turn it is the oldest, which most likely ends next, and the one left alone longest.
@@ -182,7 +182,7 @@ class Watch:
             first = min(self._table.values(), key=lambda w: w.created)
         else:
             first = min(self._table.values(), key=lambda w: (w.seen, w.created))
-        since = _before(first.created)
+        since = _just_before(first.created)
         news, cursor = 0, None
         for _ in range(_PAGES):
             self.requests += 1
@@ -201,21 +201,21 @@ class Watch:
                 return news
             if cursor is None:
                 break
-        return news + await self._look_at(first)
+        return news + await self._get_one(first)
 
-    async def _look_at(self, waiting: _Waiting) -> bool:
+    async def _get_one(self, waiting: _Pending) -> bool:
         """Ask for one that the list does not show, so that it can't hold up the others."""
         waiting.seen = self._clock()
         self.requests += 1
         try:
             return self._settle(waiting, await self._client.get(waiting.latest.id or ""))
         except ApiError as error:
-            if _passing(error):
+            if _is_temporary(error):
                 raise
             return self._settle(waiting, None, error)
 
     def _settle(
-        self, waiting: _Waiting, latest: Workflow | None, error: CivitaiError | None = None
+        self, waiting: _Pending, latest: Workflow | None, error: CivitaiError | None = None
     ) -> bool:
         if waiting.done.is_set():
             return True  # the other way of looking was first
@@ -226,10 +226,10 @@ class Watch:
             return False
         self._table.pop(waiting.latest.id or "", None)
         waiting.done.set()
-        self._tell()
+        self._wake()
         return True
 
-    def _fail(self, error: CivitaiError) -> None:
+    def _fail_all(self, error: CivitaiError) -> None:
         for waiting in list(self._table.values()):
             self._settle(waiting, None, error)
 
@@ -243,16 +243,16 @@ class Watch:
             if scope.cancelled_caught or self._clock() >= until:
                 return
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         self._news.set()
 
 
-def _passing(error: CivitaiError) -> bool:
+def _is_temporary(error: CivitaiError) -> bool:
     """May the next try go well?"""
     return isinstance(error, TransportFailed | ServerError | RateLimited)
 
 
-def _before(created: str) -> str | None:
+def _just_before(created: str) -> str | None:
     """A moment right before one that the service told, so that the page begins with it."""
     try:
         when = datetime.fromisoformat(created)

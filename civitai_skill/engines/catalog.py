@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from civitai_skill.air import plain
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.schema.air import fold
 
 if TYPE_CHECKING:
     from civitai_skill.engines.family import Family
@@ -49,8 +49,8 @@ def find(name: str) -> Entry:
 
     Raises RequestInvalid for an unknown name, with the nearest one.
     """
-    wanted = plain(name)
-    known = {plain(n): entry for entry in CATALOG for n in (entry.name, *entry.aliases)}
+    wanted = fold(name)
+    known = {fold(n): entry for entry in CATALOG for n in (entry.name, *entry.aliases)}
     if wanted in known:
         return known[wanted]
     from civitai_skill.engines.spelling import meant

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from civitai_skill.air import LORA_TYPES, MODEL_TYPES, TYPES, Air, plain
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Variant
 from civitai_skill.engines.limits import Limit
 from civitai_skill.engines.wire import Wire
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.request import ImageRequest
+from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, TYPES, Air, fold
+from civitai_skill.schema.request import ImageRequest
 
 
 def check_seed(form: Wire, known: Mapping[str, Limit], owner: str) -> None:
@@ -49,7 +49,7 @@ def check_airs(
     """
     if not family.ecosystems:
         return
-    unlisted = any(plain(k) == "allowunlistedair" and v is True for k, v in request.options.items())
+    unlisted = any(fold(k) == "allowunlistedair" and v is True for k, v in request.options.items())
     problems = []
     for field, text, role in _airs(values, known):
         try:

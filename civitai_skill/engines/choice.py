@@ -10,7 +10,7 @@ from civitai_skill.engines.family import Family, Variant, Way
 from civitai_skill.engines.limits import limits
 from civitai_skill.engines.wire import Operation
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.request import ImageRequest
+from civitai_skill.schema.request import ImageRequest
 
 
 def operation_of(request: ImageRequest) -> Operation:

@@ -19,7 +19,7 @@ from civitai_skill.engines.limits import limits
 from civitai_skill.engines.plan import Plan, Price, plan
 from civitai_skill.engines.wire import FAL_SIZES, Operation
 from civitai_skill.errors import RequestInvalid
-from civitai_skill.request import ImageRequest, Quality
+from civitai_skill.schema.request import ImageRequest, Quality
 
 QUALITIES: tuple[Quality, ...] = get_args(Quality)
 NOT_DOCUMENTED = "not documented"

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from civitai_skill.air import plain
 from civitai_skill.engines.cautions import Caution
 from civitai_skill.engines.needs import Fit, Need
 from civitai_skill.engines.wire import Operation, Wire
-from civitai_skill.request import Quality
+from civitai_skill.schema.air import fold
+from civitai_skill.schema.request import Quality
 
 Values = Mapping[str, Any]
 Sizes = Mapping[str, tuple[int, int]]
@@ -93,7 +93,7 @@ class Family:
     `quality` names the variant that each quality means, and `own_checkpoint` the one whose settings
     a checkpoint of the user's own gets instead. `sizes` are the recommended pixels by ratio,
     landscape and square only: portrait is the same swapped. `multiple` is the number of pixels that
-    width and height must divide by. `ecosystems` are the AIR ecosystems it loads, in `air.plain`
+    width and height must divide by. `ecosystems` are the AIR ecosystems it loads, in `air.fold`
     spelling; `embedding_ecosystems` are further ones whose embeddings it loads. `mature` says
     whether only Civitai's own moderation applies ("civitai") or a provider's filter as well
     ("provider"). `cautions` are settings that are taken and spoil the picture.
@@ -124,10 +124,10 @@ class Family:
 
         The family's own name may stand before it: `flux2-dev`, `Seedream 4.5`.
         """
-        wanted = plain(name)
+        wanted = fold(name)
         for variant in self.variants:
             names = (variant.name, *variant.aliases)
-            if wanted in {plain(n) for n in names} | {plain(self.name + n) for n in names}:
+            if wanted in {fold(n) for n in names} | {fold(self.name + n) for n in names}:
                 return variant
         return None
 

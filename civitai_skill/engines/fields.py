@@ -13,7 +13,7 @@ from typing import Any
 from civitai_skill.engines.family import Family, Way
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.wire import Operation
-from civitai_skill.request import ImageRequest
+from civitai_skill.schema.request import ImageRequest
 
 EVERYWHERE = "every variant"
 

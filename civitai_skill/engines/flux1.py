@@ -30,7 +30,7 @@ from civitai_skill.engines.wire import (
     VaeAir,
     Wire,
 )
-from civitai_skill.scalars import Number, Text, Whole
+from civitai_skill.schema.types import Number, Text, Whole
 
 
 class Flux1(Wire):

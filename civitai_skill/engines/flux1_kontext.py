@@ -16,7 +16,7 @@ from civitai_skill.engines.wire import (
     Seed,
     Wire,
 )
-from civitai_skill.scalars import Number, Text
+from civitai_skill.schema.types import Number, Text
 
 
 class Kontext(Wire):

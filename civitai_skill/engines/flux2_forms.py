@@ -23,7 +23,7 @@ from civitai_skill.engines.wire import (
     Wire,
     started_megapixels,
 )
-from civitai_skill.scalars import Flag, Number, Text, Whole
+from civitai_skill.schema.types import Flag, Number, Text, Whole
 
 
 class Flux2(Sized512):

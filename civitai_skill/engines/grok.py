@@ -16,7 +16,7 @@ from civitai_skill.engines.wire import (
     Quantity4,
     Wire,
 )
-from civitai_skill.scalars import Text
+from civitai_skill.schema.types import Text
 
 _Ratio = Literal[
     "2:1", "20:9", "19.5:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:19.5", "9:20",

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from civitai_skill.air import plain
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Way
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.request import ImageRequest, nearest_name
+from civitai_skill.schema.air import fold
+from civitai_skill.schema.request import ImageRequest, nearest_name
 
 # Ours, not the service's: an AIR of an unknown ecosystem may pass.
 _UNLISTED = "allowunlistedair"
@@ -23,15 +23,15 @@ def options_of(
     """The options by attribute name; wire names in any spelling. Raises RequestInvalid."""
     shared = {n: k for n, k in known.items() if n in ImageRequest.model_fields or n == "image"}
     free = {n: k for n, k in known.items() if n not in shared and n not in way.fixed}
-    by_name = {plain(k.wire): n for n, k in free.items()}
-    asked = {plain(n): n for n in ImageRequest.model_fields}
-    asked |= {plain(spelling): n for n, k in shared.items() for spelling in (k.wire, n)}
-    fixed = {plain(k.wire): n for n, k in known.items() if n in way.fixed}
+    by_name = {fold(k.wire): n for n, k in free.items()}
+    asked = {fold(n): n for n in ImageRequest.model_fields}
+    asked |= {fold(spelling): n for n, k in shared.items() for spelling in (k.wire, n)}
+    fixed = {fold(k.wire): n for n, k in known.items() if n in way.fixed}
     wires = [k.wire for k in free.values()]
     found: dict[str, Any] = {}
     problems = []
     for key, value in request.options.items():
-        field, bare = f"options.{key}", plain(key)
+        field, bare = f"options.{key}", fold(key)
         if bare == _UNLISTED:
             if not isinstance(value, bool):
                 problems.append(Problem(field, value, "true or false"))
@@ -98,7 +98,7 @@ def _is_text(key: str) -> bool:
         for family in catalog.families()
         for form in family.forms()
         for limit in limits(form).values()
-        if plain(limit.wire) == plain(key)
+        if fold(limit.wire) == fold(key)
     }
     return kinds == {"text"}
 

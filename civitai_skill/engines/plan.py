@@ -38,7 +38,7 @@ from civitai_skill.engines.sizes import (
 )
 from civitai_skill.engines.wire import Operation, Wire
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.request import ImageRequest
+from civitai_skill.schema.request import ImageRequest
 
 # 0 and -1 were refused by the service, and several forms are 32-bit (civitai-api facts, 0.1), so
 # what is chosen here stays where every form and every batch offset is safe.

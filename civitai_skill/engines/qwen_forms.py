@@ -23,7 +23,7 @@ from civitai_skill.engines.wire import (
     Wire,
 )
 from civitai_skill.errors import Problem
-from civitai_skill.scalars import Flag, Text, Whole
+from civitai_skill.schema.types import Flag, Text, Whole
 
 #: Pixels that width and height divide by.
 GRID = 8

@@ -12,7 +12,7 @@ from civitai_skill.engines.family import Family, Variant, Way
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.wire import Wire
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.request import ImageRequest, expected, nearest_bound
+from civitai_skill.schema.request import ImageRequest, describe_expected, nearest_bound
 
 # What a refusal calls a field that only some forms have.
 _SAID = {"image": "images"}
@@ -73,7 +73,7 @@ def refusal(
         shared = name in ImageRequest.model_fields or name in _SAID
         label = _SAID.get(name, name) if shared else f"options.{head}"
         where = ".".join([label, *(str(r) for r in rest)])
-        accepted = limit.accepted() if limit is not None and not rest else expected(detail)
+        accepted = limit.accepted() if limit is not None and not rest else describe_expected(detail)
         given = detail["input"]
         near, why = nearest_bound(detail), ""
         if detail["type"] == "literal_error" and isinstance(given, str) and limit is not None:

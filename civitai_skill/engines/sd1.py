@@ -27,7 +27,7 @@ from civitai_skill.engines.wire import (
     Steps150,
     VaeAir,
 )
-from civitai_skill.scalars import Whole
+from civitai_skill.schema.types import Whole
 
 
 class Sd1(Sized):

@@ -19,8 +19,8 @@ from civitai_skill.engines.wire import (
     Seed32,
     Wire,
 )
-from civitai_skill.request import Quality
-from civitai_skill.scalars import Flag, Number, Text, Whole
+from civitai_skill.schema.request import Quality
+from civitai_skill.schema.types import Flag, Number, Text, Whole
 
 # Buzz a picture, whatever the size. v5.0-pro is not documented.
 _FLAT = {"v3": 40, "v4": 40, "v4.5": 60, "v5.0-lite": 52}

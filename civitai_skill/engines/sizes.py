@@ -11,7 +11,7 @@ from civitai_skill.engines.family import Family, Variant, ratio_value
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.wire import FAL_SIZES, Wire
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.request import ImageRequest
+from civitai_skill.schema.request import ImageRequest
 
 Size = tuple[int, int]
 

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from civitai_skill.air import plain
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family
+from civitai_skill.schema.air import fold
 
 # Below this likeness a suggestion is a guess that helps nobody.
 _LIKE = 0.75
@@ -20,14 +20,14 @@ _TELLING = 6
 
 @dataclass(frozen=True)
 class _Spelling:
-    """A name in `air.plain` spelling and what to write for it."""
+    """A name in `air.fold` spelling and what to write for it."""
 
     text: str
     meaning: str
 
 
 def meant(wanted: str) -> str | None:
-    """What to write instead of a name in `air.plain` spelling; None where nothing is near."""
+    """What to write instead of a name in `air.fold` spelling; None where nothing is near."""
     found = max(_matches(wanted), default=None)
     if found is not None:
         return found[1]
@@ -75,14 +75,14 @@ def _names(family: Family) -> list[_Spelling]:
     for name in (family.name, *catalog.find(family.name).aliases):
         variant = family.variant(name)
         meaning = family.name if variant is None else _named(family, variant.name)
-        found.append(_Spelling(plain(name), meaning))
+        found.append(_Spelling(fold(name), meaning))
     return found
 
 
 def _variants(family: Family) -> list[_Spelling]:
     """The names of its variants that are not retired."""
     return [
-        _Spelling(plain(name), _named(family, variant.name))
+        _Spelling(fold(name), _named(family, variant.name))
         for variant in family.variants
         if variant.retired is None
         for name in (variant.name, *variant.aliases)

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from civitai_skill.errors import Problem
-from civitai_skill.scalars import AirText, Number, Text, Whole
+from civitai_skill.schema.types import AirText, Number, Text, Whole
 
 Operation = Literal["create", "edit", "variant"]
 

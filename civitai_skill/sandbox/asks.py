@@ -16,13 +16,13 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from civitai_skill.air import Air, is_air
 from civitai_skill.engines.plan import price_of
 from civitai_skill.engines.sizes import deciding, within
 from civitai_skill.engines.wire import Wire
 from civitai_skill.sandbox import refs, sizes, sources
 from civitai_skill.sandbox.check import StepAsked, airs, ecosystems, home_of, of_input
 from civitai_skill.sandbox.money import UNDOCUMENTED
+from civitai_skill.schema.air import Air, is_air
 
 Json = dict[str, Any]
 Lookup = Callable[[str], Json | None]

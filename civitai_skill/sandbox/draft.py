@@ -7,13 +7,13 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from civitai_skill.air import is_air
 from civitai_skill.sandbox import asks, blobs, life, refs, render, reuse, sources, stamps
 from civitai_skill.sandbox.answers import Answered, refusal
 from civitai_skill.sandbox.asks import Ask
 from civitai_skill.sandbox.bench import Bench
 from civitai_skill.sandbox.check import Asked, StepAsked, airs
 from civitai_skill.sandbox.faults import Fate, Fault
+from civitai_skill.schema.air import is_air
 
 Record = dict[str, Any]
 Marks = Mapping[str, float | None]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill.errors import ConfigError
-from civitai_skill.storage import connected
+from civitai_skill.storage.sqlite import connect
 
 Record = dict[str, Any]
 
@@ -58,7 +58,7 @@ class Memory:
         self._db = (
             sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             if path is None
-            else connected(path, patience=30.0)
+            else connect(path, patience=30.0)
         )
         # Closes the file of a sandbox that nobody holds any more.
         self.close = weakref.finalize(self, self._db.close)

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 import h11
 import httpx
 
-from civitai_skill.errors import ConfigError, shown
+from civitai_skill.errors import ConfigError, preview
 from civitai_skill.sandbox.answers import problem
 from civitai_skill.sandbox.service import Dropped, Sandbox
 from civitai_skill.sandbox.work import Work
@@ -75,7 +75,7 @@ async def listening(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) ->
     except (OSError, OverflowError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a usable address"
         raise ConfigError(
-            f"The address {shown(f'{host}:{port}')} can't be taken: {why}.",
+            f"The address {preview(f'{host}:{port}')} can't be taken: {why}.",
             hint="Choose another with --port N (0 takes a free one).",
         ) from None
     try:

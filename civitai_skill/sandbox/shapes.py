@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from civitai_skill.scalars import Flag, Number, Text, Whole
+from civitai_skill.schema.types import Flag, Number, Text, Whole
 
 #: May be left out, but not be null.
 ABSENT: Any = None

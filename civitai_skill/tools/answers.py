@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from civitai_skill.delivery import Generation, Picture, looked_at
+from civitai_skill.api.workflows import Page
 from civitai_skill.errors import (
     KEPT,
     BudgetUsedUp,
@@ -27,8 +27,8 @@ from civitai_skill.errors import (
     StillRunning,
     TransportFailed,
 )
-from civitai_skill.explanation import explain
-from civitai_skill.flows import Page
+from civitai_skill.errors.explain import explain
+from civitai_skill.purchase.deliver import Generation, Picture, summarize_unsaved
 from civitai_skill.tools.arguments import WAIT
 
 #: The tool that looks at a workflow and saves its pictures.
@@ -66,14 +66,14 @@ class Result:
 
     def plain(self) -> Any:
         """The artifact as JSON data."""
-        return _plain(self.artifact)
+        return _to_plain(self.artifact)
 
 
-def _plain(artifact: Any) -> Any:
+def _to_plain(artifact: Any) -> Any:
     if isinstance(artifact, Page):
         return {"items": [dict(w.raw) for w in artifact.items], "next": artifact.next}
     if isinstance(artifact, list):
-        return [_plain(item) for item in artifact]
+        return [_to_plain(item) for item in artifact]
     return artifact.as_dict() if hasattr(artifact, "as_dict") else artifact
 
 
@@ -89,7 +89,7 @@ def look_again(workflow_id: str | None) -> dict[str, Any]:
     return next_call(LOOK, id=workflow_id, wait_seconds=WAIT)
 
 
-def in_its_folder(result: Result, folder: str | None) -> Result:
+def keep_folder(result: Result, folder: str | None) -> Result:
     """The same answer, whose next look saves to the folder that this call named."""
     following = result.data.get("next")
     if folder is None or following is None or following["tool"] != LOOK:
@@ -99,7 +99,7 @@ def in_its_folder(result: Result, folder: str | None) -> Result:
 
 
 # -- generations -----------------------------------------------------------------------------------
-def told(generation: Generation) -> dict[str, Any]:
+def generation_data(generation: Generation) -> dict[str, Any]:
     """A generation, small enough to be read."""
     workflow = generation.workflow
     data: dict[str, Any] = {"id": generation.id, "status": generation.status}
@@ -109,7 +109,7 @@ def told(generation: Generation) -> dict[str, Any]:
         data["buzz"] = workflow.cost.total
     if any(workflow.cost.refunded.values()):
         data["refunded"] = sum(workflow.cost.refunded.values())
-    data["images"] = [_picture(p) for p in generation.pictures]
+    data["images"] = [_picture_data(p) for p in generation.pictures]
     if generation.outputs:
         data["outputs"] = [dict(output) for output in generation.outputs]
     for name in ("notes", "warnings"):
@@ -118,7 +118,7 @@ def told(generation: Generation) -> dict[str, Any]:
     return data
 
 
-def _picture(picture: Picture) -> dict[str, Any]:
+def _picture_data(picture: Picture) -> dict[str, Any]:
     if picture.path is None:
         return {"available": picture.available, "reason": picture.reason}
     found: dict[str, Any] = {"path": str(picture.path)}
@@ -129,12 +129,12 @@ def _picture(picture: Picture) -> dict[str, Any]:
     return found
 
 
-def running(generation: Generation, *, already: bool = False) -> Result:
+def running_result(generation: Generation, *, already: bool = False) -> Result:
     """Submitted and not done: a normal answer, with the exact next call.
 
     `already` says that an earlier call bought it and this one bought nothing.
     """
-    data = told(generation)
+    data = generation_data(generation)
     del data["images"]
     data["progress"] = str(generation.workflow.progress)
     if already or generation.resumed:
@@ -145,20 +145,20 @@ def running(generation: Generation, *, already: bool = False) -> Result:
     return Result(data, generation)
 
 
-def still(error: StillRunning) -> Result:
+def still_running_result(error: StillRunning) -> Result:
     """The answer to a purchase that has not ended."""
     if error.result is not None:
-        return running(error.result)
-    return running(looked_at(error.workflow), already=True)
+        return running_result(error.result)
+    return running_result(summarize_unsaved(error.workflow), already=True)
 
 
-def row(told_row: Mapping[str, Any]) -> dict[str, Any]:
+def history_item(told_row: Mapping[str, Any]) -> dict[str, Any]:
     """One past workflow without what is empty."""
     return {name: value for name, value in told_row.items() if value not in (None, [], "")}
 
 
 # -- errors ----------------------------------------------------------------------------------------
-def failure(error: CivitaiError, ceiling: int, tools: Sequence[str] | None = None) -> Result:
+def failure_result(error: CivitaiError, ceiling: int, tools: Sequence[str] | None = None) -> Result:
     """An error of the tree as an answer. `ceiling` is the Buzz limit that the model can't raise;
     `tools` are those that there are, every one when left out."""
     explained = explain(error)
@@ -166,7 +166,7 @@ def failure(error: CivitaiError, ceiling: int, tools: Sequence[str] | None = Non
     if following is not None and tools is not None and following["tool"] not in tools:
         hint, following = _AT_A_LOSS, None
     data: dict[str, Any] = {
-        "error": _clipped(replace(explained, hint=hint).text()),
+        "error": _clip(replace(explained, hint=hint).text()),
         "code": explained.code,
         "buzz_spent": explained.spent,
     }
@@ -174,7 +174,7 @@ def failure(error: CivitaiError, ceiling: int, tools: Sequence[str] | None = Non
     if workflow_id is not None:
         data["id"] = workflow_id
     if isinstance(error.result, Generation):
-        came = told(error.result)
+        came = generation_data(error.result)
         data |= {name: came[name] for name in ("images", "outputs") if name in came}
     if following is not None:
         data["next"] = following
@@ -212,27 +212,27 @@ def _hint(error: CivitaiError, hint: str, ceiling: int) -> tuple[str, dict[str, 
         )
     if isinstance(error, ConfigError):
         return hint, None  # the developer's to mend
-    return without_commands(hint), None
+    return strip_commands(hint), None
 
 
-def without_commands(hint: str) -> str:
+def strip_commands(hint: str) -> str:
     """Leave out the sentences that speak of the command line, which a model may not have."""
     sentences = re.split(r"(?<=[.!?]) +", hint)
     return " ".join(s for s in sentences if "civitai-skill" not in s and "--" not in s)
 
 
-def _clipped(text: str) -> str:
+def _clip(text: str) -> str:
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
 # -- thumbnails ------------------------------------------------------------------------------------
-def thumbnails(paths: Sequence[Path]) -> tuple[Thumbnail, ...]:
+def make_thumbnails(paths: Sequence[Path]) -> tuple[Thumbnail, ...]:
     """The first pictures, small. One that can't be read is left out; its path is in the text."""
-    found = (_thumbnail(path) for path in paths[:MOST_THUMBNAILS])
+    found = (_make_thumbnail(path) for path in paths[:MOST_THUMBNAILS])
     return tuple(t for t in found if t is not None)
 
 
-def _thumbnail(path: Path) -> Thumbnail | None:
+def _make_thumbnail(path: Path) -> Thumbnail | None:
     from PIL import Image
 
     try:

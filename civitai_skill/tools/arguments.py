@@ -23,8 +23,8 @@ from pydantic import (
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.needs import Need
-from civitai_skill.request import Lora, Quality, Spoken
-from civitai_skill.scalars import Number, Text, Whole
+from civitai_skill.schema.request import Lora, Quality, StrictModel
+from civitai_skill.schema.types import Number, Text, Whole
 from civitai_skill.tools import words
 
 #: Seconds that a tool waits when nothing is said: most pictures are ready by then, and many hosts
@@ -44,16 +44,16 @@ LONGEST_NAME = 100
 _NOTHING = frozenset({"", "null", "none", "undefined", "n/a", "nil"})
 
 
-def said(value: Any) -> bool:
+def is_given(value: Any) -> bool:
     """Is it more than a word that models fill in for nothing?"""
     return value is not None and not (isinstance(value, str) and value.strip().lower() in _NOTHING)
 
 
-def _lowered(value: Any) -> Any:
+def _lower(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-def unpacked(value: Any) -> Any:
+def unpack_json(value: Any) -> Any:
     """A list or an object that came as JSON text."""
     if not isinstance(value, str) or value.strip()[:1] not in ("[", "{"):
         return value
@@ -63,29 +63,31 @@ def unpacked(value: Any) -> Any:
         return value
 
 
-def _listed(value: Any) -> Any:
-    value = unpacked(value)
+def _to_list(value: Any) -> Any:
+    value = unpack_json(value)
     if value == {}:
         return []
     items = [value] if isinstance(value, str) else value
-    return [v for v in items if said(v)] if isinstance(items, list | tuple) else items
+    return [v for v in items if is_given(v)] if isinstance(items, list | tuple) else items
 
 
-def _pairs(value: Any) -> Any:
+def _to_pairs(value: Any) -> Any:
     """Options as an object mean the same as a list of names and values."""
-    value = unpacked(value)
+    value = unpack_json(value)
     if isinstance(value, Mapping) and not {"name", "value"} <= set(value):
         value = [{"name": name, "value": item} for name, item in value.items()]
     elif isinstance(value, Mapping):
         value = [value]
     if not isinstance(value, list | tuple):
         return value
-    return [v for v in value if (said(v.get("value", v)) if isinstance(v, Mapping) else said(v))]
+    return [
+        v for v in value if (is_given(v.get("value", v)) if isinstance(v, Mapping) else is_given(v))
+    ]
 
 
-def _weights(value: Any) -> Any:
+def _to_loras(value: Any) -> Any:
     """LoRAs as {air: strength} mean the same as a list."""
-    value = unpacked(value)
+    value = unpack_json(value)
     if isinstance(value, Mapping) and "air" not in value:
         value = [{"air": air, "strength": strength} for air, strength in value.items()]
     elif isinstance(value, Mapping):
@@ -93,45 +95,45 @@ def _weights(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         return value
     return [
-        {n: part for n, part in v.items() if n == "air" or said(part)}
+        {n: part for n, part in v.items() if n == "air" or is_given(part)}
         if isinstance(v, Mapping)
         else v
         for v in value
-        if (said(v.get("air", v)) if isinstance(v, Mapping) else said(v))
+        if (is_given(v.get("air", v)) if isinstance(v, Mapping) else is_given(v))
     ]
 
 
-def _a_side(value: Any) -> Any:
+def _check_side(value: Any) -> Any:
     if isinstance(value, int | float) and value <= 0:
         raise ValueError("no size; leave it out, or say pixels such as 1024")
     return value
 
 
-def _an_id(value: str) -> str:
+def _check_id(value: str) -> str:
     if not ID.fullmatch(value):
         raise ValueError("not a workflow id; pass the id exactly as it was returned")
     return value
 
 
-def _a_name(value: Any) -> Any:
+def _check_name(value: Any) -> Any:
     if isinstance(value, str) and len(value) > LONGEST_NAME:
         raise ValueError(f"at most {LONGEST_NAME} characters")
     return value
 
 
-class Option(Spoken):
+class Option(StrictModel):
     """One of the engine's own fields."""
 
-    name: Annotated[Text, AfterValidator(_a_name)]
+    name: Annotated[Text, AfterValidator(_check_name)]
     value: Annotated[
         str | bool | int | float | list[Any] | dict[str, Any], WithJsonSchema({"type": "string"})
     ] = Field(description="As text; a number, true or a list as JSON.")
 
 
 Seconds = Annotated[Number, Field(ge=0, le=LONGEST_WAIT)]
-Side = Annotated[Whole, Field(ge=1), BeforeValidator(_a_side)]
-Texts = Annotated[list[Text], BeforeValidator(_listed)]
-WorkflowId = Annotated[Text, AfterValidator(_an_id)]
+Side = Annotated[Whole, Field(ge=1), BeforeValidator(_check_side)]
+Texts = Annotated[list[Text], BeforeValidator(_to_list)]
+WorkflowId = Annotated[Text, AfterValidator(_check_id)]
 
 
 class Arguments(BaseModel):
@@ -145,7 +147,7 @@ class Arguments(BaseModel):
         if not isinstance(values, Mapping):
             return values
         optional = {n for n, f in cls.model_fields.items() if not f.is_required()}
-        return {n: v for n, v in values.items() if n not in optional or said(v)}
+        return {n: v for n, v in values.items() if n not in optional or is_given(v)}
 
 
 class EstimateImage(Arguments):
@@ -165,7 +167,7 @@ class EstimateImage(Arguments):
         description="Only one that civitai_choose_engine or the user named. Left out: the quality "
         "decides.",
     )
-    quality: Annotated[Quality, BeforeValidator(_lowered)] = Field(
+    quality: Annotated[Quality, BeforeValidator(_lower)] = Field(
         default="standard",
         description="draft to try things out, standard (the default), high for the final picture. "
         "The price rises with it.",
@@ -183,7 +185,7 @@ class EstimateImage(Arguments):
     quantity: Annotated[Whole, Field(ge=1)] = Field(
         default=1, description="Pictures, each paid for. Default 1; engines take up to 4 or 12."
     )
-    images: Annotated[list[Text], BeforeValidator(_listed), Field(max_length=16)] = Field(
+    images: Annotated[list[Text], BeforeValidator(_to_list), Field(max_length=16)] = Field(
         default=[],
         description="Source pictures to edit: local paths (as returned here) or https URLs.",
     )
@@ -209,13 +211,13 @@ class EstimateImage(Arguments):
         default=None,
         description=words.model(catalog.NAMES),
     )
-    loras: Annotated[list[Lora], BeforeValidator(_weights), Field(max_length=16)] = Field(
+    loras: Annotated[list[Lora], BeforeValidator(_to_loras), Field(max_length=16)] = Field(
         default=[], description="LoRAs made for this engine."
     )
-    output_format: Annotated[Literal["jpeg", "png", "webp"], BeforeValidator(_lowered)] | None = (
+    output_format: Annotated[Literal["jpeg", "png", "webp"], BeforeValidator(_lower)] | None = (
         Field(default=None, description="Only when the user names one.")
     )
-    options: Annotated[list[Option], BeforeValidator(_pairs), Field(max_length=50)] = Field(
+    options: Annotated[list[Option], BeforeValidator(_to_pairs), Field(max_length=50)] = Field(
         default=[],
         description="Rarely: the engine's own fields (resolution, clipSkip, ...), or route, "
         "sampler, scheduler.",
@@ -234,7 +236,7 @@ class SubmitImage(EstimateImage):
     )
 
 
-IncludeImage = Annotated[Literal["no", "thumbnail"], BeforeValidator(_lowered)]
+IncludeImage = Annotated[Literal["no", "thumbnail"], BeforeValidator(_lower)]
 _FOLDER = "Subfolder of the output folder, such as foxes/red. Left out: the output folder itself."
 _SEE = "thumbnail: also return the picture small, when you must see it. Default no."
 
@@ -285,7 +287,7 @@ class CancelImage(Arguments):
 class ChooseEngine(Arguments):
     needs: Annotated[
         list[Annotated[Text, Field(json_schema_extra={"enum": list(Need.__args__)})]],
-        BeforeValidator(_listed),
+        BeforeValidator(_to_list),
         Field(max_length=8),
     ] = Field(
         default=[],

@@ -8,22 +8,27 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from civitai_skill.bodies import taken
-from civitai_skill.delivery import looked_at
 from civitai_skill.errors import Problem, RequestInvalid, StillRunning
-from civitai_skill.scalars import Text, Whole
-from civitai_skill.tools.answers import Result, running, still, told
+from civitai_skill.purchase.body_rules import check_body
+from civitai_skill.purchase.deliver import summarize_unsaved
+from civitai_skill.schema.types import Text, Whole
+from civitai_skill.tools.answers import (
+    Result,
+    generation_data,
+    running_result,
+    still_running_result,
+)
 from civitai_skill.tools.arguments import (
     WAIT,
     Arguments,
     IncludeImage,
     Seconds,
-    said,
-    unpacked,
+    is_given,
+    unpack_json,
 )
-from civitai_skill.tools.fixed import PURPOSE, Fixed
-from civitai_skill.tools.reading import read
-from civitai_skill.tools.registry import Steps, seen
+from civitai_skill.tools.fixed import PURPOSE, ToolSettings
+from civitai_skill.tools.reading import read_arguments
+from civitai_skill.tools.registry import Steps, add_thumbnails
 
 NAME = "civitai_generate_image"
 
@@ -37,7 +42,7 @@ DESCRIPTION = (
 class GenerateBody(Arguments):
     """What may be said with a body."""
 
-    body: Annotated[dict[str, Any], BeforeValidator(unpacked)]
+    body: Annotated[dict[str, Any], BeforeValidator(unpack_json)]
     max_buzz: Annotated[Whole, Field(ge=0)] | None = None
     wait_seconds: Seconds = WAIT
     estimate_only: bool = False
@@ -45,61 +50,61 @@ class GenerateBody(Arguments):
     include_image: IncludeImage = "no"
 
 
-def given_body(
+def read_body_arguments(
     models: Mapping[str, type[Arguments]], name: str, raw: Mapping[str, Any]
 ) -> GenerateBody | None:
     """The arguments, where they hold a body and tool `name` takes one. Raises RequestInvalid."""
     fields = models[name].model_fields
-    if "body" not in fields or not said(raw.get("body")):
+    if "body" not in fields or not is_given(raw.get("body")):
         return None
     kept = {n: v for n, v in raw.items() if n in GenerateBody.model_fields or n not in fields}
     # Some hosts fill in every argument; what is as if left out is left out.
     beside = [
         Problem(n, v, _BESIDE, None, "the body says it all itself")
         for n, v in raw.items()
-        if n not in kept and said(v) and v not in (fields[n].default, [], {})
+        if n not in kept and is_given(v) and v not in (fields[n].default, [], {})
     ]
     if beside:
         raise RequestInvalid(*beside)
     kept.setdefault("include_image", fields["include_image"].default)
-    found = read({NAME: GenerateBody}, NAME, kept)
+    found = read_arguments({NAME: GenerateBody}, NAME, kept)
     assert isinstance(found, GenerateBody)
     return found
 
 
-def checked(fixed: Fixed, given: GenerateBody) -> dict[str, Any]:
+def check_allowed(fixed: ToolSettings, given: GenerateBody) -> dict[str, Any]:
     """The body, where it is one that is taken. Raises RequestInvalid."""
     # The service reads no files, so an address is all that a body can name.
-    return taken(given.body, replace(fixed.sources(fixed.service), local=False))
+    return check_body(given.body, replace(fixed.sources(fixed.service), local=False))
 
 
-def buying(fixed: Fixed, given: GenerateBody) -> dict[str, Any]:
+def purchase_options(fixed: ToolSettings, given: GenerateBody) -> dict[str, Any]:
     """What surrounds the purchase."""
     return {"max_buzz": fixed.limit(given.max_buzz), "purpose": PURPOSE, "tell": fixed.tell}
 
 
-def steps(fixed: Fixed, given: GenerateBody) -> Steps:
+def run_body(fixed: ToolSettings, given: GenerateBody) -> Steps:
     """What civitai_generate_image does with a body."""
-    body, rules = checked(fixed, given), buying(fixed, given)
+    body, rules = check_allowed(fixed, given), purchase_options(fixed, given)
     out = fixed.folder(given.folder)
     if given.estimate_only:
-        return (yield from _priced(body, rules["max_buzz"]))
+        return (yield from _estimate(body, rules["max_buzz"]))
     try:
         if given.wait_seconds == 0:
             workflow = yield lambda client: client.submit_body(
                 body, told=fixed.told, out=out, **rules
             )
-            return running(looked_at(workflow))
+            return running_result(summarize_unsaved(workflow))
         generation = yield lambda client: client.generate_body(
             body, out=out, timeout=given.wait_seconds, **rules
         )
     except StillRunning as error:
-        return still(error)
-    small = yield from seen(given.include_image, generation)
-    return Result(told(generation), generation, small)
+        return still_running_result(error)
+    small = yield from add_thumbnails(given.include_image, generation)
+    return Result(generation_data(generation), generation, small)
 
 
-def _priced(body: Mapping[str, Any], limit: int) -> Steps:
+def _estimate(body: Mapping[str, Any], limit: int) -> Steps:
     quote = yield lambda client: client.estimate_body(body)
     within = quote.total is not None and quote.total <= limit
     data = {"buzz": quote.total, "enough_buzz": not quote.insufficient_buzz}

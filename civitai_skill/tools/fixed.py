@@ -12,15 +12,15 @@ from typing import Any
 
 from pydantic import Field, create_model
 
-from civitai_skill.air import plain
 from civitai_skill.engines import catalog
 from civitai_skill.engines.limits import limits
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.events import Tell
-from civitai_skill.generation import Told
-from civitai_skill.request import ImageRequest
-from civitai_skill.scalars import Text
-from civitai_skill.sources import SourcePolicy, named
+from civitai_skill.images.sources import SourcePolicy, named_sources
+from civitai_skill.purchase.events import Tell
+from civitai_skill.purchase.generate import OnSubmitted
+from civitai_skill.schema.air import fold
+from civitai_skill.schema.request import ImageRequest
+from civitai_skill.schema.types import Text
 from civitai_skill.tools import words
 from civitai_skill.tools.arguments import (
     IN_OPTIONS,
@@ -40,7 +40,7 @@ _PART = re.compile(r"[\w][\w .-]{0,99}")
 
 
 @dataclass(frozen=True)
-class Fixed:
+class ToolSettings:
     """The developer's settings.
 
     Pictures go to `out` and its subfolders, nowhere else. `max_buzz` is the most one call may
@@ -61,7 +61,7 @@ class Fixed:
     allow_mature_content: bool | None = None
     currencies: tuple[str, ...] | None = None
     tell: Tell | None = None
-    told: Told | None = None
+    told: OnSubmitted | None = None
     service: str = ""
     tools: tuple[str, ...] = ()
     default_engine: str = field(init=False)
@@ -72,7 +72,7 @@ class Fixed:
         object.__setattr__(self, "engines", tuple(dict.fromkeys(names)))
         object.__setattr__(self, "default_engine", default if default in names else names[0])
 
-    def narrowed(self, model: type[Arguments]) -> type[Arguments]:
+    def narrow(self, model: type[Arguments]) -> type[Arguments]:
         """An argument model that offers, and speaks of, only the engines that are allowed."""
         if "engine" not in model.model_fields or set(self.engines) == set(catalog.NAMES):
             return model
@@ -92,9 +92,9 @@ class Fixed:
         """The request behind a tool's arguments. Raises RequestInvalid."""
         said = {n: getattr(given, n) for n in _REQUEST if n in given.model_fields_set}
         said["engine"] = self.engine(str(said.get("engine", self.default_engine)))
-        fields, options = _split(given)
+        fields, options = _split_options(given)
         request = ImageRequest(**said, **fields, options=options)
-        for place, source in named(request):
+        for place, source in named_sources(request):
             self._check_source(source, place)
         return request
 
@@ -124,7 +124,7 @@ class Fixed:
         """The Buzz limit of a call: a model may lower it, not raise it."""
         return self.max_buzz if asked is None else min(asked, self.max_buzz)
 
-    def pricing(self) -> dict[str, Any]:
+    def price_options(self) -> dict[str, Any]:
         """What is sent with every price request and purchase."""
         return {
             "allow_mature_content": self.allow_mature_content,
@@ -136,11 +136,11 @@ class Fixed:
         """Which addresses may be named. Files are looked at apart: those in `out` are let in."""
         return SourcePolicy(private=self.private_urls, service=service)
 
-    def buying(self, given: SubmitImage) -> dict[str, Any]:
+    def purchase_options(self, given: SubmitImage) -> dict[str, Any]:
         """What surrounds a purchase."""
         tags = list(dict.fromkeys((*self.tags, *given.tags)))
         return {
-            **self.pricing(),
+            **self.price_options(),
             "tags": tags,
             "max_buzz": self.limit(given.max_buzz),
             "purpose": PURPOSE,
@@ -161,21 +161,21 @@ class Fixed:
         return self.out.joinpath(*parts)
 
 
-def _split(given: EstimateImage) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split_options(given: EstimateImage) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options that are fields of the request, and the engine's own."""
     fields: dict[str, Any] = {}
     options: dict[str, Any] = {}
     for option in given.options:
-        name = next((n for n in IN_OPTIONS if plain(n) == plain(option.name)), None)
+        name = next((n for n in IN_OPTIONS if fold(n) == fold(option.name)), None)
         into = options if name is None else fields
         key = name or option.name
         if key in into:
             raise RequestInvalid(Problem("options", option.name, "each name once"))
-        into[key] = option.value if name is not None else _value(option, given.engine)
+        into[key] = option.value if name is not None else _option_value(option, given.engine)
     return fields, options
 
 
-def _value(option: Option, engine: str) -> Any:
+def _option_value(option: Option, engine: str) -> Any:
     """An option's value: JSON where it is JSON, but text where the engine wants text."""
     if not isinstance(option.value, str):
         return option.value
@@ -190,7 +190,7 @@ def _wants_text(name: str, engine: str) -> bool:
     """Is it text in every form of the engine that has it?"""
     forms = catalog.family(engine).forms()
     known = [limit for form in forms for limit in limits(form).values()]
-    kinds = {limit.kind for limit in known if plain(limit.wire) == plain(name)}
+    kinds = {limit.kind for limit in known if fold(limit.wire) == fold(name)}
     return kinds == {"text"}
 
 
@@ -206,7 +206,7 @@ def _is_inside(path: Path, folder: Path) -> bool:
         return False
 
 
-def fixed(
+def make_settings(
     max_buzz: int,
     *,
     out: str | os.PathLike[str] = OUT,
@@ -216,10 +216,10 @@ def fixed(
     tags: Sequence[str] = (),
     allow_mature_content: bool | None = None,
     currencies: Sequence[str] | None = None,
-) -> Fixed:
+) -> ToolSettings:
     """Settings from a developer's keywords."""
     given: Mapping[str, Any] = {} if engines is None else {"engines": tuple(engines)}
-    return Fixed(
+    return ToolSettings(
         max_buzz,
         out=Path(out),
         local_files=local_files,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from civitai_skill.engines import catalog
 from civitai_skill.engines.describe import PRICES_READ, list_engines
 
-MANNERS = """\
+RULES = """\
 You can make pictures with the civitai_* tools. They cost Buzz, the user's money.
 - Unless the user names an engine, or the default suits, ask civitai_choose_engine first, and \
 pass the arguments of its first choice. Word the prompt as it says.
@@ -27,7 +27,7 @@ path or a link."""
 def guidance(engines: Sequence[str] | None = None) -> str:
     """The guide for a system prompt; `engines` narrows it. Raises RequestInvalid."""
     wanted = None if engines is None else {catalog.find(name).name for name in engines}
-    lines = [MANNERS, "", f"Engines (Buzz for draft, standard, high; documented {PRICES_READ}):"]
+    lines = [RULES, "", f"Engines (Buzz for draft, standard, high; documented {PRICES_READ}):"]
     for engine in list_engines():
         if wanted is not None and engine["name"] not in wanted:
             continue

@@ -9,14 +9,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from civitai_skill.air import plain
 from civitai_skill.engines import catalog
 from civitai_skill.engines.limits import limits
-from civitai_skill.errors import Problem, RequestInvalid, shown
-from civitai_skill.request import ImageRequest, nearest_name, problems_of
+from civitai_skill.errors import Problem, RequestInvalid, preview
+from civitai_skill.schema.air import fold
+from civitai_skill.schema.request import ImageRequest, nearest_name, to_problems
 from civitai_skill.tools.arguments import IN_OPTIONS, LONGEST_NAME, Arguments
 
-# Words that models use, in `air.plain` spelling, beyond those of the request itself.
+# Words that models use, in `air.fold` spelling, beyond those of the request itself.
 _WORDS = {
     "workflowid": "id",
     "workflow": "id",
@@ -55,7 +55,7 @@ _MOST_NAMES = 60
 _MOST_PROBLEMS = 5
 
 
-def read(models: Mapping[str, type[Arguments]], name: str, raw: Any) -> Arguments:
+def read_arguments(models: Mapping[str, type[Arguments]], name: str, raw: Any) -> Arguments:
     """The arguments of tool `name`. Raises RequestInvalid that names the right ones."""
     model = models[name]
     if not isinstance(raw, Mapping):
@@ -69,10 +69,10 @@ def read(models: Mapping[str, type[Arguments]], name: str, raw: Any) -> Argument
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise refusal(models, name, error) from None
+        raise arguments_error(models, name, error) from None
 
 
-def as_object(arguments: Any) -> Mapping[str, Any]:
+def to_object(arguments: Any) -> Mapping[str, Any]:
     """The arguments as an object; JSON text is read. Raises RequestInvalid."""
     found = arguments
     if isinstance(arguments, bytes | bytearray | str):
@@ -81,7 +81,7 @@ def as_object(arguments: Any) -> Mapping[str, Any]:
         except (ValueError, RecursionError):
             why = "not JSON"
             raise RequestInvalid(
-                Problem("arguments", _start(arguments), "a JSON object", None, why)
+                Problem("arguments", _head(arguments), "a JSON object", None, why)
             ) from None
     if found is None:
         return {}
@@ -90,12 +90,12 @@ def as_object(arguments: Any) -> Mapping[str, Any]:
     return found
 
 
-def _start(arguments: bytes | bytearray | str) -> str:
+def _head(arguments: bytes | bytearray | str) -> str:
     start = arguments[:200]
     return start if isinstance(start, str) else bytes(start).decode("utf-8", "replace")
 
 
-def in_its_words(error: RequestInvalid, given: Arguments) -> RequestInvalid:
+def restate_error(error: RequestInvalid, given: Arguments) -> RequestInvalid:
     """A refusal that names the arguments by the names that a model knows."""
     folder = getattr(given, "folder", None)
     if folder is None:
@@ -106,31 +106,31 @@ def in_its_words(error: RequestInvalid, given: Arguments) -> RequestInvalid:
     return RequestInvalid(*problems, engine=error.engine, hint=error.hint)
 
 
-def refusal(
+def arguments_error(
     models: Mapping[str, type[Arguments]], name: str, error: ValidationError
 ) -> RequestInvalid:
     """pydantic's findings about a tool's arguments, in our words."""
     model = models[name]
     problems = []
-    for problem in problems_of(error, model)[:_MOST_PROBLEMS]:
+    for problem in to_problems(error, model)[:_MOST_PROBLEMS]:
         if problem.why == "there is no such field" and "." not in problem.field:
-            problem = replace(problem, nearest=_meant(models, name, problem.field))
+            problem = replace(problem, nearest=_nearest_argument(models, name, problem.field))
         problems.append(problem)
     return RequestInvalid(*problems)
 
 
-def _meant(models: Mapping[str, type[Arguments]], name: str, word: str) -> str | None:
+def _nearest_argument(models: Mapping[str, type[Arguments]], name: str, word: str) -> str | None:
     """What was probably meant by an argument that tool `name` does not have."""
     fields = list(models[name].model_fields)
-    bare = plain(word)
-    same = {plain(field): field for field in fields} | {
+    bare = fold(word)
+    same = {fold(field): field for field in fields} | {
         w: field for w, field in _WORDS.items() if field in fields
     }
     if bare in same:
         return same[bare]
     if "options" in fields and bare in _option_names():
         return f'options, as {{"name": "{word}", "value": ...}}'
-    homes = [other for other, model in models.items() if bare in map(plain, model.model_fields)]
+    homes = [other for other, model in models.items() if bare in map(fold, model.model_fields)]
     if homes:
         return f"{word} of {homes[0]}"
     near = nearest_name(word, fields)
@@ -141,7 +141,7 @@ def _option_names() -> set[str]:
     """Every engine's own fields, and the request's that go the same way."""
     known = [k for f in catalog.families() for form in f.forms() for k in limits(form).values()]
     own = {limit.wire for limit in known if limit.name not in ImageRequest.model_fields}
-    return {plain(name) for name in (*own, *IN_OPTIONS)}
+    return {fold(name) for name in (*own, *IN_OPTIONS)}
 
 
 def _too_long(value: Any, depth: int = 4) -> str | None:
@@ -149,7 +149,7 @@ def _too_long(value: Any, depth: int = 4) -> str | None:
     if depth and isinstance(value, Mapping):
         for key, inner in value.items():
             if not isinstance(key, str) or len(key) > LONGEST_NAME:
-                return shown(key)
+                return preview(key)
             if (found := _too_long(inner, depth - 1)) is not None:
                 return found
     elif depth and isinstance(value, list | tuple):

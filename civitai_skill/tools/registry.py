@@ -12,24 +12,24 @@ from functools import partial
 from typing import Any
 
 from civitai_skill.choose import choose_engine
-from civitai_skill.delivery import looked_at, workflow_failed
+from civitai_skill.client.history import history_row as history_row
+from civitai_skill.client.history import parse_since
 from civitai_skill.engines.plan import Plan, plan
 from civitai_skill.errors import RequestInvalid, StillRunning
-from civitai_skill.history import row as history_row
-from civitai_skill.history import since
-from civitai_skill.request import ImageRequest
-from civitai_skill.sources import open_sources
+from civitai_skill.images.sources import open_sources
+from civitai_skill.purchase.deliver import summarize_unsaved, workflow_failed_error
+from civitai_skill.schema.request import ImageRequest
 from civitai_skill.tools.answers import (
     LOOK,
     Result,
     Thumbnail,
+    generation_data,
+    history_item,
     look_again,
+    make_thumbnails,
     next_call,
-    row,
-    running,
-    still,
-    thumbnails,
-    told,
+    running_result,
+    still_running_result,
 )
 from civitai_skill.tools.arguments import (
     Arguments,
@@ -41,7 +41,7 @@ from civitai_skill.tools.arguments import (
     QueryImages,
     SubmitImage,
 )
-from civitai_skill.tools.fixed import Fixed
+from civitai_skill.tools.fixed import ToolSettings
 
 
 @dataclass(frozen=True)
@@ -77,18 +77,18 @@ class Tool:
     title: str
     description: str
     arguments: type[Arguments]
-    steps: Callable[[Fixed, Any], Steps]
+    steps: Callable[[ToolSettings, Any], Steps]
     hints: Hints
     spends: bool = False
     default: bool = True
 
 
 # -- what they do ----------------------------------------------------------------------------------
-def _generate(fixed: Fixed, given: GenerateImage) -> Steps:
+def _generate(fixed: ToolSettings, given: GenerateImage) -> Steps:
     request, out = fixed.request(given), fixed.folder(given.folder)
-    buying = fixed.buying(given)
+    buying = fixed.purchase_options(given)
     if given.estimate_only:
-        return (yield from _priced(fixed, given, buying["max_buzz"]))
+        return (yield from _estimate_price(fixed, given, buying["max_buzz"]))
     if given.wait_seconds == 0:
         return (yield from _submit(fixed, given))
     try:
@@ -96,32 +96,32 @@ def _generate(fixed: Fixed, given: GenerateImage) -> Steps:
             request, out=out, timeout=given.wait_seconds, **buying
         )
     except StillRunning as error:
-        return still(error)
-    small = yield from seen(given.include_image, generation)
-    return Result(told(generation), generation, small)
+        return still_running_result(error)
+    small = yield from add_thumbnails(given.include_image, generation)
+    return Result(generation_data(generation), generation, small)
 
 
-def _submit(fixed: Fixed, given: SubmitImage) -> Steps:
+def _submit(fixed: ToolSettings, given: SubmitImage) -> Steps:
     request = fixed.request(given)
     try:
         # The folder is the same that generate would take, so that each goes on with the other.
         out = fixed.folder(getattr(given, "folder", None))
         workflow = yield lambda client: client.submit(
-            request, told=fixed.told, out=out, **fixed.buying(given)
+            request, told=fixed.told, out=out, **fixed.purchase_options(given)
         )
     except StillRunning as error:
-        return still(error)
-    return running(looked_at(workflow))
+        return still_running_result(error)
+    return running_result(summarize_unsaved(workflow))
 
 
-def _estimate(fixed: Fixed, given: EstimateImage) -> Steps:
-    return (yield from _priced(fixed, given, fixed.max_buzz))
+def _estimate(fixed: ToolSettings, given: EstimateImage) -> Steps:
+    return (yield from _estimate_price(fixed, given, fixed.max_buzz))
 
 
-def _priced(fixed: Fixed, given: EstimateImage, limit: int) -> Steps:
+def _estimate_price(fixed: ToolSettings, given: EstimateImage, limit: int) -> Steps:
     request = fixed.request(given)
-    quote = yield lambda client: client.estimate(request, **fixed.pricing())
-    decided = yield Local(partial(decided_of, request))
+    quote = yield lambda client: client.estimate(request, **fixed.price_options())
+    decided = yield Local(partial(plan_purchase, request))
     cap = decided.price.cap
     # What buying holds against the limit: the documented price comes first, at its highest.
     counted = [n for n in (cap or decided.price.buzz, quote.total) if n is not None]
@@ -146,13 +146,13 @@ def _priced(fixed: Fixed, given: EstimateImage, limit: int) -> Steps:
     return Result(data, quote)
 
 
-def decided_of(request: ImageRequest) -> Plan:
+def plan_purchase(request: ImageRequest) -> Plan:
     """The plan as buying makes it: it knows the sizes of the sources that can be opened."""
     sizes = tuple(None if isinstance(s, str) else s.size for s in open_sources(request))
     return plan(request, sources=sizes)
 
 
-def _get(fixed: Fixed, given: GetImage) -> Steps:
+def _get(fixed: ToolSettings, given: GetImage) -> Steps:
     out = fixed.folder(given.folder)
     workflow = yield lambda client: client.get(given.id)
     if not workflow.done and given.wait_seconds:
@@ -163,31 +163,33 @@ def _get(fixed: Fixed, given: GetImage) -> Steps:
         except StillRunning as error:
             workflow = error.workflow
     if not workflow.done:
-        return running(looked_at(workflow))
+        return running_result(summarize_unsaved(workflow))
     if workflow.fruitless:
-        raise workflow_failed(looked_at(workflow), workflow.wanted)
+        raise workflow_failed_error(summarize_unsaved(workflow), workflow.wanted)
     generation = yield lambda client: client.download(workflow, out)
-    small = yield from seen(given.include_image, generation)
-    return Result(told(generation), generation, small)
+    small = yield from add_thumbnails(given.include_image, generation)
+    return Result(generation_data(generation), generation, small)
 
 
-def seen(asked: str, generation: Any) -> Generator[Local, Any, tuple[Thumbnail, ...]]:
+def add_thumbnails(asked: str, generation: Any) -> Generator[Local, Any, tuple[Thumbnail, ...]]:
     """The pictures, small, where that was asked for."""
     if asked != "thumbnail":
         return ()
-    small: tuple[Thumbnail, ...] = yield Local(partial(thumbnails, generation.paths))
+    small: tuple[Thumbnail, ...] = yield Local(partial(make_thumbnails, generation.paths))
     return small
 
 
-def _query(fixed: Fixed, given: QueryImages) -> Steps:
+def _query(fixed: ToolSettings, given: QueryImages) -> Steps:
     page = yield lambda client: client.page(
         given.cursor,
         tags=tuple(given.tags),
         take=given.take,
-        since=since(given.since),
+        since=parse_since(given.since),
         until=_until(given.until),
     )
-    data: dict[str, Any] = {"items": [row(history_row(w)) for w in page.items[: given.take]]}
+    data: dict[str, Any] = {
+        "items": [history_item(history_row(w)) for w in page.items[: given.take]]
+    }
     if page.next is not None:
         # Some hosts fill in every argument; what is as if left out is left out.
         said = {n: getattr(given, n) for n, f in QueryImages.model_fields.items()
@@ -200,12 +202,12 @@ def _query(fixed: Fixed, given: QueryImages) -> Steps:
 
 def _until(text: str | None) -> str | None:
     try:
-        return since(text)
+        return parse_since(text)
     except RequestInvalid as error:
         raise RequestInvalid(*(replace(p, field="until") for p in error.problems)) from None
 
 
-def _cancel(fixed: Fixed, given: CancelImage) -> Steps:
+def _cancel(fixed: ToolSettings, given: CancelImage) -> Steps:
     canceled = yield lambda client: client.cancel(given.id)
     data: dict[str, Any] = {
         "id": given.id,
@@ -219,7 +221,7 @@ def _cancel(fixed: Fixed, given: CancelImage) -> Steps:
     return Result(data, canceled)
 
 
-def _choose(fixed: Fixed, given: ChooseEngine) -> Steps:
+def _choose(fixed: ToolSettings, given: ChooseEngine) -> Steps:
     limit = fixed.limit(given.max_buzz)
     ranked = partial(
         choose_engine,

@@ -10,16 +10,16 @@ from typing import Any, Self
 
 import anyio.to_thread
 
-from civitai_skill.client import AsyncCivitai, Civitai
+from civitai_skill.client.clients import AsyncCivitai, Civitai
 from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid
-from civitai_skill.events import Tell
-from civitai_skill.generation import Told
-from civitai_skill.tools.answers import LOOK, Result, failure, in_its_folder
+from civitai_skill.purchase.events import Tell
+from civitai_skill.purchase.generate import OnSubmitted
+from civitai_skill.tools.answers import LOOK, Result, failure_result, keep_folder
 from civitai_skill.tools.arguments import Arguments
-from civitai_skill.tools.body import given_body
-from civitai_skill.tools.body import steps as body_steps
-from civitai_skill.tools.fixed import Fixed, fixed
-from civitai_skill.tools.reading import as_object, in_its_words, read
+from civitai_skill.tools.body import read_body_arguments
+from civitai_skill.tools.body import run_body as body_steps
+from civitai_skill.tools.fixed import ToolSettings, make_settings
+from civitai_skill.tools.reading import read_arguments, restate_error, to_object
 from civitai_skill.tools.registry import BY_NAME, DEFAULT, Local, Steps, Tool
 
 Client = Civitai | AsyncCivitai
@@ -31,7 +31,7 @@ class Toolbox:
     `client` is a Civitai or an AsyncCivitai; sync calls and async calls both work with either. Left
     out, one is made from `key`, `sandbox` and the environment. `include` names the tools, the
     default five when left out; civitai_get_image comes along with whatever spends, because its
-    answers lead there. The other keywords are those of `fixed`: out, max_buzz, engines,
+    answers lead there. The other keywords are those of `make_settings`: out, max_buzz, engines,
     local_files, private_urls, tags, allow_mature_content, currencies. `max_buzz` is the client's
     own limit when left out. Raises RequestInvalid for an unknown tool or engine, ConfigError for an
     unusable key.
@@ -57,17 +57,17 @@ class Toolbox:
         self._sync: Civitai | None = self._given if isinstance(self._given, Civitai) else None
         self._lock = threading.Lock()
         limit = self._given.settings.max_buzz if max_buzz is None else max_buzz
-        self.tools: tuple[Tool, ...] = _complete(
-            [find(name) for name in (DEFAULT if include is None else include)]
+        self.tools: tuple[Tool, ...] = _add_look_tool(
+            [find_tool(name) for name in (DEFAULT if include is None else include)]
         )
-        self.fixed: Fixed = replace(
-            fixed(limit, **settings),
+        self.fixed: ToolSettings = replace(
+            make_settings(limit, **settings),
             service=self._given.settings.base_url,
             tools=tuple(tool.name for tool in self.tools),
         )
         #: The argument models, narrowed to what was fixed.
         self.models: Mapping[str, type[Arguments]] = {
-            tool.name: self.fixed.narrowed(tool.arguments) for tool in self.tools
+            tool.name: self.fixed.narrow(tool.arguments) for tool in self.tools
         }
 
     def __repr__(self) -> str:
@@ -89,41 +89,46 @@ class Toolbox:
         """Run a tool. `arguments` is an object or its JSON text. Never raises a CivitaiError: the
         answer then explains it."""
         try:
-            return self._driven(self._steps(name, arguments))
+            return self._drive(self._steps(name, arguments))
         except CivitaiError as error:
             return self._failure(error)
 
     async def acall(
-        self, name: str, arguments: Any, *, tell: Tell | None = None, told: Told | None = None
+        self,
+        name: str,
+        arguments: Any,
+        *,
+        tell: Tell | None = None,
+        told: OnSubmitted | None = None,
     ) -> Result:
         """See call. `tell` hears every event on the way, `told` of a workflow that is submitted
         only (see Civitai.submit)."""
         try:
-            return await self._adriven(self._steps(name, arguments, tell, told))
+            return await self._adrive(self._steps(name, arguments, tell, told))
         except CivitaiError as error:
             return self._failure(error)
 
     def _failure(self, error: CivitaiError) -> Result:
-        return failure(error, self.fixed.max_buzz, self.fixed.tools)
+        return failure_result(error, self.fixed.max_buzz, self.fixed.tools)
 
     def _steps(
-        self, name: str, arguments: Any, tell: Tell | None = None, told: Told | None = None
+        self, name: str, arguments: Any, tell: Tell | None = None, told: OnSubmitted | None = None
     ) -> Steps:
-        tool = find(name, self.tools)
-        raw, fixed = as_object(arguments), replace(self.fixed, tell=tell, told=told)
-        body = given_body(self.models, tool.name, raw)
-        given: Arguments = body or read(self.models, tool.name, raw)
+        tool = find_tool(name, self.tools)
+        raw, fixed = to_object(arguments), replace(self.fixed, tell=tell, told=told)
+        body = read_body_arguments(self.models, tool.name, raw)
+        given: Arguments = body or read_arguments(self.models, tool.name, raw)
         doing = tool.steps(fixed, given) if body is None else body_steps(fixed, body)
         try:
             result = yield from doing
         except RequestInvalid as error:
-            raise in_its_words(error, given) from None
+            raise restate_error(error, given) from None
         except CivitaiError as error:
             result = self._failure(error)
-        return in_its_folder(result, getattr(given, "folder", None))
+        return keep_folder(result, getattr(given, "folder", None))
 
     # -- the two drivers ---------------------------------------------------------------------------
-    def _driven(self, steps: Steps) -> Result:
+    def _drive(self, steps: Steps) -> Result:
         client: Civitai | None = None
         try:
             ask = next(steps)
@@ -139,9 +144,9 @@ class Toolbox:
                 else:
                     ask = steps.send(value)
         except StopIteration as end:
-            return _ended(end)
+            return _stop_result(end)
 
-    async def _adriven(self, steps: Steps) -> Result:
+    async def _adrive(self, steps: Steps) -> Result:
         client: AsyncCivitai | None = None
         try:
             ask = next(steps)
@@ -157,7 +162,7 @@ class Toolbox:
                 else:
                     ask = steps.send(value)
         except StopIteration as end:
-            return _ended(end)
+            return _stop_result(end)
         finally:
             if client is not None and client is not self._given:
                 await client.close()
@@ -176,14 +181,14 @@ class Toolbox:
         return AsyncCivitai.like(self._given)
 
 
-def _complete(chosen: list[Tool]) -> tuple[Tool, ...]:
+def _add_look_tool(chosen: list[Tool]) -> tuple[Tool, ...]:
     """The chosen tools, and the one that looks at what they bought."""
     if any(tool.spends for tool in chosen) and all(tool.name != LOOK for tool in chosen):
-        chosen = [*chosen, find(LOOK)]
+        chosen = [*chosen, find_tool(LOOK)]
     return tuple(chosen)
 
 
-def find(name: str, among: Sequence[Tool] = tuple(BY_NAME.values())) -> Tool:
+def find_tool(name: str, among: Sequence[Tool] = tuple(BY_NAME.values())) -> Tool:
     """A tool by name, with or without the prefix. Raises RequestInvalid with the nearest."""
     known = {tool.name: tool for tool in among}
     wanted = str(name)[:100]
@@ -196,6 +201,6 @@ def find(name: str, among: Sequence[Tool] = tuple(BY_NAME.values())) -> Tool:
     raise RequestInvalid(Problem("tool", name, accepted, near, "there is no such tool here"))
 
 
-def _ended(end: StopIteration) -> Result:
+def _stop_result(end: StopIteration) -> Result:
     assert isinstance(end.value, Result)
     return end.value

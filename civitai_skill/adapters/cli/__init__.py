@@ -12,7 +12,7 @@ from importlib import import_module
 
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.parser import parse
-from civitai_skill.adapters.cli.streams import unbroken
+from civitai_skill.adapters.cli.streams import wrap_streams
 from civitai_skill.errors import CivitaiError
 
 #: Exit codes that are no error of the tree.
@@ -23,23 +23,23 @@ DEFECT = 1
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    with unbroken():
-        return _run(words, Output.for_words(words))
+    with wrap_streams():
+        return _run_command(words, Output.for_argv(words))
 
 
-def _run(words: list[str], output: Output) -> int:
+def _run_command(words: list[str], output: Output) -> int:
     try:
         given = parse(words)
         output = Output(given)
-        output.ready(given.out)
+        output.check_folder(given.out)
         module, _, function = given.run.rpartition(":")
         command = getattr(import_module(module), function)
         return int(command(given, output))
     except CivitaiError as error:
-        return output.failure(error)
+        return output.report_error(error)
     except KeyboardInterrupt:
-        output.interrupted()
+        output.report_interrupt()
         return INTERRUPTED
     except Exception:
-        output.defect()
+        output.report_defect()
         return DEFECT

@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from civitai_skill import __version__
-from civitai_skill.adapters.cli import choose, many_words, serve, skills, values
+from civitai_skill._version import __version__
+from civitai_skill.adapters.cli import batch_words, engines, serve, skill, values
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.sandbox import switches
 
-_COMMANDS = "civitai_skill.adapters.cli.commands"
-_BOOKS = "civitai_skill.adapters.cli.books"
+_COMMANDS = "civitai_skill.adapters.cli.pictures"
+_LEDGER = "civitai_skill.adapters.cli.ledger"
 
 EXIT_CODES = """exit codes:
   0 done                         4 not enough Buzz, or over the limit
@@ -40,8 +40,8 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """Read a command line. Raises RequestInvalid; exits for --help and --version."""
-    parser, commands = _parser()
-    _check_words(words)
+    parser, commands = _build_parser()
+    _check_argv(words)
     _check_order(words, commands)
     given, unknown = parser.parse_known_args(list(words))
     if unknown:
@@ -49,7 +49,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         near = None
         if flag.startswith("-"):
             what, accepted = "there is no such flag", ""
-            near = _nearest(flag, _flags(commands[given.command]))
+            near = _nearest_flag(flag, _list_flags(commands[given.command]))
         else:
             what, accepted = "one word too many", "the prompt as one word: put it in quotes"
         raise RequestInvalid(
@@ -59,7 +59,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     return given
 
 
-def _check_words(words: Sequence[str]) -> None:
+def _check_argv(words: Sequence[str]) -> None:
     """Refuse what argparse would misread, or nothing could send. Raises RequestInvalid."""
     for word in words:
         # Bytes that are not UTF-8 arrive as surrogates.
@@ -77,7 +77,7 @@ def _check_words(words: Sequence[str]) -> None:
 def _check_order(words: Sequence[str], commands: Mapping[str, argparse.ArgumentParser]) -> None:
     """Refuse a command's flag that stands before the command. Raises RequestInvalid."""
     flag = words[0].partition("=")[0] if words else ""
-    having = [name for name, parser in commands.items() if flag in _flags(parser)]
+    having = [name for name, parser in commands.items() if flag in _list_flags(parser)]
     if not flag.startswith("--") or flag == "--help" or not having:
         return
     meant = next((word for word in words if word in having), having[0])
@@ -87,13 +87,13 @@ def _check_order(words: Sequence[str], commands: Mapping[str, argparse.ArgumentP
     )  # fmt: skip
 
 
-def _flags(parser: argparse.ArgumentParser) -> list[str]:
+def _list_flags(parser: argparse.ArgumentParser) -> list[str]:
     return [option for action in parser._actions for option in action.option_strings]
 
 
-def _nearest(flag: str, known: list[str]) -> str | None:
+def _nearest_flag(flag: str, known: list[str]) -> str | None:
     """The flag that was probably meant. The dashes are no likeness."""
-    from civitai_skill.request import nearest_name
+    from civitai_skill.schema.request import nearest_name
 
     bare = [name.removeprefix("--").replace("-", "_") for name in known]
     near = nearest_name(flag.lstrip("-").replace("-", "_"), bare)
@@ -101,7 +101,7 @@ def _nearest(flag: str, known: list[str]) -> str | None:
     return found if found in known else None
 
 
-def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+def _build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     parser = _Parser(
         prog="civitai-skill",
         description="Pictures from Civitai's image engines: priced first, never paid twice.",
@@ -114,7 +114,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     commands: dict[str, argparse.ArgumentParser] = {}
 
     def command(name: str, run: str, text: str, examples: str) -> argparse.ArgumentParser:
-        made: argparse.ArgumentParser = group.add_parser(
+        subparser: argparse.ArgumentParser = group.add_parser(
             name,
             help=text,
             description=text[0].upper() + text[1:] + ".",
@@ -122,11 +122,11 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        home = _BOOKS if name in ("resume", "history", "spend", "budget") else _COMMANDS
-        made.set_defaults(run=run if ":" in run else f"{home}:{run}")
-        _common(made)
-        commands[name] = made
-        return made
+        home = _LEDGER if name in ("resume", "history", "spend", "budget") else _COMMANDS
+        subparser.set_defaults(run=run if ":" in run else f"{home}:{run}")
+        _add_common_flags(subparser)
+        commands[name] = subparser
+        return subparser
 
     make = command(
         "generate",
@@ -137,18 +137,22 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         '  civitai-skill generate "a poster that says OPEN" --engine qwen --max-buzz 40 --json\n'
         '  civitai-skill generate "a fox" --sandbox',
     )
-    _request(make)
-    _terms(make)
+    _add_request_flags(make)
+    _add_terms_flags(make)
     make.add_argument("--no-wait", action="store_true", help="submit only and print the id")
     make.add_argument("--again", action="store_true",
                       help="buy anew although the same request is still open")  # fmt: skip
-    make.add_argument("--timeout", type=values.seconds, default=1200.0, metavar="S",
+    make.add_argument("--timeout", type=values.parse_seconds, default=1200.0, metavar="S",
                       help="seconds to wait for the pictures (1200)")  # fmt: skip
-    make.add_argument("--max-buzz", type=values.count, metavar="N",
+    make.add_argument("--max-buzz", type=values.parse_count, metavar="N",
                       help="refuse above N Buzz (CIVITAI_MAX_BUZZ, or 300)")  # fmt: skip
 
-    many_words.add_commands(
-        command, request=_request, terms=_terms, count=values.count, seconds=values.seconds
+    batch_words.add_commands(
+        command,
+        request=_add_request_flags,
+        terms=_add_terms_flags,
+        count=values.parse_count,
+        seconds=values.parse_seconds,
     )
 
     price = command(
@@ -158,8 +162,8 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         '  civitai-skill estimate "a fox" --engine seedream\n'
         '  civitai-skill estimate "a fox" --quality high --offline',
     )
-    _request(price)
-    _terms(price)
+    _add_request_flags(price)
+    _add_terms_flags(price)
     price.add_argument("--offline", action="store_true",
                        help="by the documented rule, without asking the service")  # fmt: skip
 
@@ -172,7 +176,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     )
     look.add_argument("id", help="the id that generate printed")
     look.add_argument("--wait", action="store_true", help="wait until it ends, then save")
-    look.add_argument("--timeout", type=values.seconds, default=1200.0, metavar="S",
+    look.add_argument("--timeout", type=values.parse_seconds, default=1200.0, metavar="S",
                       help="seconds to wait (1200)")  # fmt: skip
 
     find = command(
@@ -182,7 +186,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "  civitai-skill query --take 5\n  civitai-skill query --tag holiday --since 7d --json",
     )
     find.add_argument("--tag", action="append", default=[], help="only with this tag; repeatable")
-    find.add_argument("--take", type=values.count, default=20, metavar="N", help="rows (20)")
+    find.add_argument("--take", type=values.parse_count, default=20, metavar="N", help="rows (20)")
     find.add_argument("--cursor", help="where the last page ended (its `next`)")
     find.add_argument("--since", help=_SINCE)
 
@@ -202,11 +206,11 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "  civitai-skill resume 123456-20260101120000000 --retry-failed --max-buzz 20",
     )
     rest.add_argument("ids", nargs="*", metavar="ID", help="only these: workflow ids, or keys")
-    rest.add_argument("--timeout", type=values.seconds, default=1200.0, metavar="S",
+    rest.add_argument("--timeout", type=values.parse_seconds, default=1200.0, metavar="S",
                       help="seconds to wait for each (1200)")  # fmt: skip
     rest.add_argument("--retry-failed", action="store_true",
                       help="buy once more what failed or expired in the last 24 hours")  # fmt: skip
-    rest.add_argument("--max-buzz", type=values.count, metavar="N",
+    rest.add_argument("--max-buzz", type=values.parse_count, metavar="N",
                       help="with --retry-failed: refuse above N Buzz each")  # fmt: skip
 
     past = command(
@@ -216,7 +220,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "  civitai-skill history\n  civitai-skill history --since 7d --json",
     )
     past.add_argument("--since", help=_SINCE)
-    past.add_argument("--take", type=values.count, default=50, metavar="N", help="rows (50)")
+    past.add_argument("--take", type=values.parse_count, default=50, metavar="N", help="rows (50)")
 
     money = command(
         "spend",
@@ -235,7 +239,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "  civitai-skill budget clear",
     )
     cap.add_argument("action", nargs="?", choices=("show", "set", "clear"), default="show")
-    cap.add_argument("amount", nargs="?", type=values.count, metavar="N", help="Buzz")
+    cap.add_argument("amount", nargs="?", type=values.parse_count, metavar="N", help="Buzz")
     cap.add_argument("--per", choices=("hour", "day", "week", "month"), default="day",
                      help="counted back from now: a day is the last 24 hours (day)")  # fmt: skip
 
@@ -247,18 +251,18 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     )
     free.add_argument("id", help="the id that generate printed")
     free.add_argument(
-        "--max-buzz", type=values.count, metavar="N", help="refuse above N yellow Buzz"
+        "--max-buzz", type=values.parse_count, metavar="N", help="refuse above N yellow Buzz"
     )
 
-    engines = command(
+    listing = command(
         "engines",
         "engines",
         "list the engines, or describe one",
         "  civitai-skill engines\n  civitai-skill engines flux2 --json",
     )
-    engines.add_argument("name", nargs="?", help="one engine: variants, sizes, limits, prices")
+    listing.add_argument("name", nargs="?", help="one engine: variants, sizes, limits, prices")
 
-    choose.add(command, values.count)
+    engines.add_command(command, values.parse_count)
 
     command(
         "doctor",
@@ -285,22 +289,24 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         f"switches, for what is disputed or unknown about the service:\n{switches.described()}",
     )
     box.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-    box.add_argument("--port", type=values.count, default=8787, metavar="N", help="port (8787)")
     box.add_argument(
-        "--seconds-per-job", type=values.seconds, metavar="S", help="how long a job takes"
+        "--port", type=values.parse_count, default=8787, metavar="N", help="port (8787)"
     )
-    box.add_argument("--balance", type=values.balance, metavar="C=N,...",
+    box.add_argument(
+        "--seconds-per-job", type=values.parse_seconds, metavar="S", help="how long a job takes"
+    )
+    box.add_argument("--balance", type=values.parse_balance, metavar="C=N,...",
                      help="Buzz of a new account, such as blue=500,yellow=200")  # fmt: skip
-    box.add_argument("--switch", type=values.switch, action="append", default=[],
+    box.add_argument("--switch", type=values.parse_switch, action="append", default=[],
                      metavar="NAME=VALUE", dest="switches",
                      help="see the switches below; repeatable")  # fmt: skip
 
-    serve.add(command, values.count)
-    skills.add(command)
+    serve.add_commands(command, values.parse_count)
+    skill.add_commands(command)
     return parser, commands
 
 
-def _common(parser: argparse.ArgumentParser) -> None:
+def _add_common_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("everywhere")
     group.add_argument("--sandbox", action="store_true", help="use the sandbox: no key, no Buzz")
     group.add_argument("--json", action="store_true", help="JSON on standard output")
@@ -310,7 +316,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ledger", metavar="FILE", help="another ledger than the user's own")
 
 
-def _request(parser: argparse.ArgumentParser, *, prompt: bool = True) -> None:
+def _add_request_flags(parser: argparse.ArgumentParser, *, prompt: bool = True) -> None:
     if prompt:
         parser.add_argument(
             "prompt", metavar="PROMPT", help="what should be in the picture; - reads it"
@@ -337,17 +343,19 @@ def _request(parser: argparse.ArgumentParser, *, prompt: bool = True) -> None:
         ("guidance", "X", "how closely the prompt is followed"),
         ("strength", "X", "0 to 1: makes a variant of one --image"),
     ):
-        group.add_argument(f"--{flag}", type=values.number, metavar=metavar, help=text)
+        group.add_argument(f"--{flag}", type=values.parse_number, metavar=metavar, help=text)
     group.add_argument("--format", dest="output_format", metavar="F", help="jpeg, png or webP")
-    group.add_argument("--lora", type=values.lora, action="append", default=[], metavar="AIR[=X]",
-                       dest="loras", help="a LoRA and its strength (1); repeatable")  # fmt: skip
+    group.add_argument("--lora", type=values.parse_lora, action="append", default=[],
+                       metavar="AIR[=X]", dest="loras",
+                       help="a LoRA and its strength (1); repeatable")  # fmt: skip
     group.add_argument("--image", action="append", default=[], metavar="SRC", dest="images",
                        help="source picture: file, https URL or data URL; repeatable")  # fmt: skip
-    group.add_argument("--option", type=values.pair, action="append", default=[], metavar="K=V",
-                       dest="options", help="a field of the engine's own; repeatable")  # fmt: skip
+    group.add_argument("--option", type=values.parse_pair, action="append", default=[],
+                       metavar="K=V", dest="options",
+                       help="a field of the engine's own; repeatable")  # fmt: skip
 
 
-def _terms(parser: argparse.ArgumentParser) -> None:
+def _add_terms_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the workflow")
     group.add_argument("--tag", action="append", default=[], dest="tags", metavar="TAG",
                        help="file it under a tag; repeatable, at most 10")  # fmt: skip

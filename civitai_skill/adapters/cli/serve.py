@@ -1,4 +1,4 @@
-"""The commands mcp and rest: a settings object and a door, handed to a server."""
+"""The commands mcp and rest: settings and an access policy, handed to a server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.adapters.cli.streams import serving
+from civitai_skill.adapters.cli.streams import ignore_lost_answers
 from civitai_skill.errors import AnswerLost, Problem, RequestInvalid
 
 HOST = "127.0.0.1"
@@ -15,7 +15,9 @@ MCP_PORT = 9090
 REST_PORT = 8080
 
 
-def add(command: Callable[..., argparse.ArgumentParser], count: Callable[[str], int]) -> None:
+def add_commands(
+    command: Callable[..., argparse.ArgumentParser], count: Callable[[str], int]
+) -> None:
     """Add the two commands to the parser."""
     talk = command(
         "mcp",
@@ -34,7 +36,7 @@ def add(command: Callable[..., argparse.ArgumentParser], count: Callable[[str], 
     talk.add_argument("--ask-above", type=count, default=50, metavar="N",
                       help="ask the user before spending more than N Buzz at once, where "
                       "the client can ask (50)")  # fmt: skip
-    _server(talk, count, MCP_PORT)
+    _add_server_flags(talk, count, MCP_PORT)
     rest_ = command(
         "rest",
         f"{__name__}:rest",
@@ -45,10 +47,12 @@ def add(command: Callable[..., argparse.ArgumentParser], count: Callable[[str], 
     )
     rest_.add_argument("--cors-origin", action="append", default=[], metavar="URL", dest="origins",
                        help="let pages of this origin call it; repeatable")  # fmt: skip
-    _server(rest_, count, REST_PORT)
+    _add_server_flags(rest_, count, REST_PORT)
 
 
-def _server(parser: argparse.ArgumentParser, count: Callable[[str], int], port: int) -> None:
+def _add_server_flags(
+    parser: argparse.ArgumentParser, count: Callable[[str], int], port: int
+) -> None:
     group = parser.add_argument_group("the server")
     group.add_argument("--host",
                        help=f"address to listen on ({HOST}); any other needs a token")  # fmt: skip
@@ -67,22 +71,22 @@ def mcp(given: argparse.Namespace, output: Output) -> int:
     """Serve MCP until the client or the user ends it."""
     from civitai_skill.adapters.mcp import server
 
-    told = [name for name in ("host", "port", "token_env", "hosts") if getattr(given, name)]
-    if told and not given.http:
-        flag = {"hosts": "--allow-host"}.get(told[0], "--" + told[0].replace("_", "-"))
+    flags = [name for name in ("host", "port", "token_env", "hosts") if getattr(given, name)]
+    if flags and not given.http:
+        flag = {"hosts": "--allow-host"}.get(flags[0], "--" + flags[0].replace("_", "-"))
         raise RequestInvalid(Problem(flag, None, "--http with it", None, "is for HTTP only"))
-    made = server.made(
-        _desk(given),
+    mcp_server = server.create_server(
+        _open_session(given),
         out=given.out or "pictures",
         local_files=given.local_files,
         ask_above=given.ask_above,
     )
-    serving()
+    ignore_lost_answers()
     if given.http:
-        server.serve_http(made, _door(given, MCP_PORT))
+        server.serve_http(mcp_server, _build_policy(given, MCP_PORT))
         return 0
     try:
-        server.serve_stdio(made)
+        server.serve_stdio(mcp_server)
     except ExceptionGroup as group:
         _, others = group.split(OSError)
         if others is not None:
@@ -96,28 +100,28 @@ def mcp(given: argparse.Namespace, output: Output) -> int:
 
 def rest(given: argparse.Namespace, output: Output) -> int:
     """Serve REST until the user ends it."""
-    from civitai_skill.adapters.http import serve
     from civitai_skill.adapters.rest import app
+    from civitai_skill.servers.http import serve
 
-    door = _door(given, REST_PORT, origins=given.origins, open_paths=app.OPEN_PATHS)
-    desk = _desk(given)
-    serving()
-    serve(app.made(desk, door), door, desk, "REST")
+    policy = _build_policy(given, REST_PORT, origins=given.origins, open_paths=app.OPEN_PATHS)
+    session = _open_session(given)
+    ignore_lost_answers()
+    serve(app.create_app(session, policy), policy, session, "REST")
     return 0
 
 
-def _door(given: argparse.Namespace, port: int, **more: Any) -> Any:
-    from civitai_skill.adapters.door import Door
+def _build_policy(given: argparse.Namespace, port: int, **more: Any) -> Any:
+    from civitai_skill.servers.access import AccessPolicy
 
     number = port if given.port is None else given.port
-    return Door.of(given.host or HOST, number, given.token_env, given.hosts, **more)
+    return AccessPolicy.from_flags(given.host or HOST, number, given.token_env, given.hosts, **more)
 
 
-def _desk(given: argparse.Namespace) -> Any:
+def _open_session(given: argparse.Namespace) -> Any:
     from civitai_skill.config import Settings
-    from civitai_skill.desk import Desk
+    from civitai_skill.servers.session import ServerSession
 
     settings = Settings.load(
         sandbox=True if given.sandbox else None, ledger=given.ledger, max_buzz=given.max_buzz
     )
-    return Desk.opened(settings, given.budget)
+    return ServerSession.open(settings, given.budget)

@@ -17,22 +17,25 @@ from civitai_skill.errors import AnswerLost
 
 
 @contextmanager
-def unbroken() -> Iterator[None]:
+def wrap_streams() -> Iterator[None]:
     """Put a Words and an Answers in the place of the two streams."""
     real = sys.stdin, sys.stdout, sys.stderr
     # Closed before the start, a stream is None: nothing could read it, and print chooses another.
     sys.stdin = sys.stdin or io.TextIOWrapper(io.BytesIO())
-    sys.stdout, sys.stderr = cast(TextIO, Answers(real[1])), cast(TextIO, Words(real[2]))
+    sys.stdout, sys.stderr = (
+        cast(TextIO, AnswerStream(real[1])),
+        cast(TextIO, MessageStream(real[2])),
+    )
     try:
         yield
     finally:
         sys.stdin, sys.stdout, sys.stderr = real
 
 
-def serving() -> None:
+def ignore_lost_answers() -> None:
     """From here on standard output only says where a server is: losing that ends nothing."""
-    if isinstance(sys.stdout, Answers):
-        sys.stdout = cast(TextIO, Words(sys.stdout.real))
+    if isinstance(sys.stdout, AnswerStream):
+        sys.stdout = cast(TextIO, MessageStream(sys.stdout.real))
 
 
 class _Stream:
@@ -52,39 +55,39 @@ class _Stream:
             return False  # it was closed
 
     def write(self, text: str) -> int:
-        self._tried(lambda: self.real.write(text))
+        self._try(lambda: self.real.write(text))
         return len(text)
 
     def flush(self) -> None:
-        self._tried(self.real.flush)
+        self._try(self.real.flush)
 
-    def _tried(self, act: Callable[[], Any]) -> None:
+    def _try(self, act: Callable[[], Any]) -> None:
         if not self._why:
             try:
                 act()
             except (OSError, ValueError) as error:
                 self._why = getattr(error, "strerror", None) or "it is closed"
-                self._to_nowhere()
-        self._told()
+                self._redirect_to_null()
+        self._on_broken()
 
-    def _to_nowhere(self) -> None:
+    def _redirect_to_null(self) -> None:
         """What is still in the buffer would be tried again at the very end, with a complaint."""
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.real.fileno())
             os.close(nowhere)
 
-    def _told(self) -> None:
+    def _on_broken(self) -> None:
         """What a broken stream means for the command."""
 
 
-class Words(_Stream):
+class MessageStream(_Stream):
     """Standard error. Writing to it never fails."""
 
 
-class Answers(_Stream):
+class AnswerStream(_Stream):
     """Standard output. Raises AnswerLost once it is broken."""
 
-    def _told(self) -> None:
+    def _on_broken(self) -> None:
         if self._why:
             raise AnswerLost(self._why)

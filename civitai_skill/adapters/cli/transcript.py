@@ -12,7 +12,7 @@ from typing import Any
 from civitai_skill.adapters.cli.parser import parse
 from civitai_skill.errors import CivitaiError, Problem, RequestInvalid
 from civitai_skill.evals import REFUSED, UNREADABLE, Call, Outcome
-from civitai_skill.tools.reading import as_object, read
+from civitai_skill.tools.reading import read_arguments, to_object
 from civitai_skill.tools.registry import BY_NAME, MODELS
 
 _FORM = 'an object with "task", "calls", "result" and "answer"'
@@ -67,7 +67,7 @@ def _calls(call: Any, n: int) -> Iterator[Call]:
 
 def _of_tool(name: str, arguments: Any) -> Call:
     try:
-        given = read(MODELS, name, as_object(arguments))
+        given = read_arguments(MODELS, name, to_object(arguments))
     except RequestInvalid:
         return REFUSED  # as the tool itself does
     fields = {field: getattr(given, field) for field in given.model_fields_set}

@@ -12,9 +12,9 @@ from typing import Any, Literal
 from mcp.server.mcpserver import Context
 from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 
-from civitai_skill.tools.consent import question
+from civitai_skill.adapters.mcp.consent import question
 
-Said = Literal["yes", "no"]
+Answer = Literal["yes", "no"]
 _KEY = "agree"
 _MODERN = "2026-07-28"
 _NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
@@ -30,13 +30,13 @@ def can_ask(context: Context[Any, Any]) -> bool:
     return _is_modern(context) or bool(context.session.can_send_request)
 
 
-class Agreements:
+class ConsentAnswers:
     """What users have answered; each answer counts once, however often it is sent."""
 
     def __init__(self) -> None:
         self._used: set[str] = set()
 
-    def before(self, context: Context[Any, Any]) -> tuple[int, Said] | None:
+    def take_answer(self, context: Context[Any, Any]) -> tuple[int, Answer] | None:
         """The price that the user was asked about in an earlier round, and the answer."""
         answer = (context.input_responses or {}).get(_KEY)
         state = context.request_state
@@ -46,7 +46,7 @@ class Agreements:
         return int(state.partition(":")[0]), "yes" if answer.action == "accept" else "no"
 
 
-async def ask(context: Context[Any, Any], price: int) -> Said | InputRequiredResult:
+async def ask(context: Context[Any, Any], price: int) -> Answer | InputRequiredResult:
     """Ask about a price (Buzz): the answer, or what makes the client ask and call again."""
     text = question(price)
     if _is_modern(context):

@@ -11,17 +11,16 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import CallToolResult, ContentBlock, ImageContent, InputRequiredResult, TextContent
 
-from civitai_skill.adapters.mcp import asking, shelf
-from civitai_skill.adapters.mcp.words import told
-from civitai_skill.delivery import Generation, Picture, looked_at
-from civitai_skill.desk import Customer, Desk
+from civitai_skill.adapters.mcp import asking, consent, resources
+from civitai_skill.adapters.mcp.schema import result_to_json
+from civitai_skill.api.models import Progress, Workflow
 from civitai_skill.errors import CivitaiError, Stopping, TransportFailed
-from civitai_skill.events import Event, Resumed, Submitted, Submitting, Tell
-from civitai_skill.tools import consent
-from civitai_skill.tools.answers import LOOK, Result, failure, in_its_folder, running
+from civitai_skill.purchase.deliver import Generation, Picture, summarize_unsaved
+from civitai_skill.purchase.events import Event, Resumed, Submitted, Submitting, Tell
+from civitai_skill.servers.session import ServerSession, WaitingCaller
+from civitai_skill.tools.answers import LOOK, Result, failure_result, keep_folder, running_result
 from civitai_skill.tools.arguments import LONGEST_WAIT, WAIT
-from civitai_skill.tools.toolbox import Toolbox, find
-from civitai_skill.workflow import Progress, Workflow
+from civitai_skill.tools.toolbox import Toolbox, find_tool
 
 T = TypeVar("T")
 
@@ -36,14 +35,14 @@ _LAST_LOOK = 2.0
 _SENDING = 0.5
 
 
-class Caller:
-    """Runs the tools of a toolbox on a desk; asks the user above `ask_above` Buzz."""
+class ToolRunner:
+    """Run the tools of a toolbox in a server session; ask the user above `ask_above` Buzz."""
 
-    def __init__(self, desk: Desk, box: Toolbox, ask_above: int) -> None:
-        self.desk = desk
+    def __init__(self, session: ServerSession, box: Toolbox, ask_above: int) -> None:
+        self.server_session = session
         self.box = box
         self._ask_above = ask_above
-        self._agreements = asking.Agreements()
+        self._agreements = asking.ConsentAnswers()
         self._active = 0
 
     async def call(
@@ -52,73 +51,79 @@ class Caller:
         """Run a tool by the registry's name. Raises ToolError with an explained error."""
         self._active += 1
         try:
-            return await self._called(name, arguments, context)
+            return await self._run_call(name, arguments, context)
         except CivitaiError as error:
-            told = failure(error, self.box.fixed.max_buzz)
-            return _answer(in_its_folder(told, arguments.get("folder")))
+            told = failure_result(error, self.box.fixed.max_buzz)
+            return _build_call_result(keep_folder(told, arguments.get("folder")))
         finally:
             self._active -= 1
 
-    async def answered(self, seconds: float) -> None:
+    async def wait_for_answers(self, seconds: float) -> None:
         """Wait until every call has its answer, at most so long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._active:
                     await asyncio.sleep(0.02)
 
-    async def _called(
+    async def _run_call(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any]
     ) -> CallToolResult | InputRequiredResult:
-        tool = find(name, self.box.tools)
+        tool = find_tool(name, self.box.tools)
         if not tool.spends:
-            async with _progress(context) as tell:
-                return _answer(await self._looked(tool.name, arguments, tell))
-        if self.desk.stopping.is_set():
+            async with _report_progress(context) as tell:
+                return _build_call_result(await self._run_read(tool.name, arguments, tell))
+        if self.server_session.stopping.is_set():
             raise Stopping
-        before = self._agreements.before(context)
+        before = self._agreements.take_answer(context)
         price = None if before is None else before[0]
-        said = None if before is None else before[1]
+        answered = None if before is None else before[1]
         if before is None and asking.can_ask(context):
-            agreement = await self._before_the_end(
-                consent.to_agree(self.box, self.desk.client, tool.name, arguments, self._ask_above)
+            agreement = await self._run_unless_stopping(
+                consent.find_needed_consent(
+                    self.box, self.server_session.client, tool.name, arguments, self._ask_above
+                )
             )
             price = None if agreement is None else agreement.most
             if agreement is not None and agreement.ask:
-                answer = await self._before_the_end(asking.ask(context, agreement.most))
+                answer = await self._run_unless_stopping(asking.ask(context, agreement.most))
                 if isinstance(answer, InputRequiredResult):
                     return answer
-                said = answer
+                answered = answer
         if price is not None:
-            if said == "no":
-                return _answer(consent.declined(price))
+            if answered == "no":
+                return _build_call_result(consent.declined_result(price))
             arguments = {**arguments, "max_buzz": price}  # no more than was agreed to
-        async with _progress(context) as tell:
-            heard = _Heard(tell, self.desk.stopping)
+        async with _report_progress(context) as tell:
+            progress = _PurchaseProgress(tell, self.server_session.stopping)
             try:
-                bought = self._bought(tool.name, arguments, heard)
-                return _answer(await self.desk.kept(bought, heard.customer.cut_short))
+                purchase = self._run_purchase(tool.name, arguments, progress)
+                return _build_call_result(
+                    await self.server_session.run_to_end(purchase, progress.customer.stopped_error)
+                )
             except asyncio.CancelledError:
-                heard.left = True
+                progress.abandoned = True
                 raise
 
-    async def _before_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _run_unless_stopping(self, work: Coroutine[Any, Any, T]) -> T:
         """The outcome of something that may be dropped. Raises Stopping when the end is first."""
-        found = await self.desk.unless(work)
-        if found is None and self.desk.stopping.is_set():
+        found = await self.server_session.run_until_stopped(work)
+        if found is None and self.server_session.stopping.is_set():
             raise Stopping
         return found  # type: ignore[return-value]
 
     # -- what only looks -----------------------------------------------------------------------
-    async def _looked(self, name: str, arguments: dict[str, Any], tell: Tell) -> Result:
+    async def _run_read(self, name: str, arguments: dict[str, Any], tell: Tell) -> Result:
         if name == _CANCEL:
-            return await self.desk.kept(self.box.acall(name, arguments))
+            return await self.server_session.run_to_end(self.box.acall(name, arguments))
         try:
-            async with asyncio.timeout(_patience(arguments)):
-                found = await self.desk.unless(self.box.acall(name, arguments, tell=tell))
+            async with asyncio.timeout(_call_timeout(arguments)):
+                found = await self.server_session.run_until_stopped(
+                    self.box.acall(name, arguments, tell=tell)
+                )
         except TimeoutError:
             if name != LOOK:
                 raise TransportFailed("The service did not answer in time.") from None
-            raise await self.desk.too_late(str(arguments.get("id"))) from None
+            raise await self.server_session.late_answer_error(str(arguments.get("id"))) from None
         if found is None and name == LOOK:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_LOOK):
@@ -128,36 +133,40 @@ class Caller:
         return found
 
     # -- what buys -----------------------------------------------------------------------------
-    async def _bought(self, name: str, arguments: dict[str, Any], heard: _Heard) -> Result:
+    async def _run_purchase(
+        self, name: str, arguments: dict[str, Any], progress: _PurchaseProgress
+    ) -> Result:
         """Run to the end; when the server ends first or it takes too long, come back with the id
         once it is known."""
         work = asyncio.ensure_future(
-            self.box.acall(name, arguments, tell=heard, told=heard.customer.told)
+            self.box.acall(name, arguments, tell=progress, told=progress.customer.fail_if_gone)
         )
-        known = asyncio.ensure_future(heard.known.wait())
-        end = asyncio.ensure_future(self.desk.stopping.wait())
+        known = asyncio.ensure_future(progress.known.wait())
+        end = asyncio.ensure_future(self.server_session.stopping.wait())
         first = asyncio.FIRST_COMPLETED
         try:
-            await asyncio.wait([work, end], timeout=_patience(arguments), return_when=first)
+            await asyncio.wait([work, end], timeout=_call_timeout(arguments), return_when=first)
             await asyncio.wait([work, known, end], return_when=first)
             await asyncio.wait([work, known], timeout=_SENDING, return_when=first)
-            if heard.sending:
+            if progress.sending:
                 await asyncio.wait([work, known], return_when=first)
             if work.done():
-                if heard.left:
-                    await self.desk.unheard(heard.workflow)
+                if progress.abandoned:
+                    await self.server_session.reopen(progress.workflow)
                 return work.result()
-            if heard.workflow is None:
+            if progress.workflow is None:
                 raise Stopping
-            known_by_now = running(looked_at(heard.workflow), already=heard.already)
-            return in_its_folder(known_by_now, arguments.get("folder"))
+            known_by_now = running_result(
+                summarize_unsaved(progress.workflow), already=progress.already
+            )
+            return keep_folder(known_by_now, arguments.get("folder"))
         finally:
             for task in (work, known, end):
                 task.cancel()
             await asyncio.gather(work, known, end, return_exceptions=True)
 
 
-def _patience(arguments: dict[str, Any]) -> float:
+def _call_timeout(arguments: dict[str, Any]) -> float:
     """Seconds after which a call comes back with what is known."""
     wait = arguments.get("wait_seconds")
     if not isinstance(wait, int | float) or not 0 <= wait <= LONGEST_WAIT:
@@ -165,14 +174,14 @@ def _patience(arguments: dict[str, Any]) -> float:
     return max(_AT_LEAST, wait + _BEYOND)
 
 
-class _Heard:
+class _PurchaseProgress:
     """What a call has told of its purchase, handed on to `tell`."""
 
     def __init__(self, tell: Tell, stopping: asyncio.Event) -> None:
         self._tell = tell
         #: Has whoever called given up?
-        self.left = False
-        self.customer = Customer(stopping, lambda: not self.left)
+        self.abandoned = False
+        self.customer = WaitingCaller(stopping, lambda: not self.abandoned)
         #: Has it been sent, perhaps by an earlier process, so that it must be waited for?
         self.sending = False
         self.workflow: Workflow | None = None
@@ -183,36 +192,36 @@ class _Heard:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Submitting):
             if not self.already:
-                self.customer.hear(event)
+                self.customer.refuse_if_gone(event)
             self.sending = self.customer.sending = True
         elif isinstance(event, Submitted):
-            self._has(event.workflow)
+            self._set_workflow(event.workflow)
         elif isinstance(event, Resumed):
             self.already = self.sending = self.customer.sending = True
             if event.run.workflow is not None:
-                self._has(Workflow(event.run.workflow, "unknown"))
+                self._set_workflow(Workflow(event.run.workflow, "unknown"))
         self._tell(event)
 
-    def _has(self, workflow: Workflow) -> None:
+    def _set_workflow(self, workflow: Workflow) -> None:
         self.workflow = workflow
         self.known.set()
 
 
-def _answer(result: Result) -> CallToolResult:
+def _build_call_result(result: Result) -> CallToolResult:
     """A tool's answer as content. Raises ToolError for an explained error."""
-    data = told(result)
+    data = result_to_json(result)
     text = Result(data, None).text
     if result.failed:
         raise ToolError(text)
     content: list[ContentBlock] = [TextContent(text=text)]
     content += [ImageContent(data=small.data, mime_type=small.mime) for small in result.thumbnails]
     if isinstance(result.artifact, Generation):
-        content += shelf.links(result.artifact)
+        content += resources.resource_links(result.artifact)
     return CallToolResult(content=content, structured_content=data)
 
 
 @contextlib.asynccontextmanager
-async def _progress(context: Context[Any, Any]) -> AsyncIterator[Tell]:
+async def _report_progress(context: Context[Any, Any]) -> AsyncIterator[Tell]:
     """Hands every event on as progress, percent of 100 and in words; unheard if nobody asked."""
     events: asyncio.Queue[Event] = asyncio.Queue()
 
@@ -223,7 +232,7 @@ async def _progress(context: Context[Any, Any]) -> AsyncIterator[Tell]:
             percent = event.percent if isinstance(event, Progress) else None
             # A value must be above the one before, and only the answer itself is the end.
             shown = min(99.9, max(shown + 0.01, percent or 0.0))
-            await context.report_progress(round(shown, 2), 100.0, _words(event))
+            await context.report_progress(round(shown, 2), 100.0, _describe_event(event))
 
     task = asyncio.ensure_future(hand_on())
     try:
@@ -233,7 +242,7 @@ async def _progress(context: Context[Any, Any]) -> AsyncIterator[Tell]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def _words(event: Event) -> str:
+def _describe_event(event: Event) -> str:
     if isinstance(event, Submitting):
         return "submitting"
     if isinstance(event, Submitted):

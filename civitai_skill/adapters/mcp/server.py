@@ -17,69 +17,74 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequiredResult
 from mcp.types import Tool as McpTool
 
-from civitai_skill import __version__
-from civitai_skill.adapters.door import Door
-from civitai_skill.adapters.http import MOST_BODY, App, Guard, serve
-from civitai_skill.adapters.mcp import shelf
-from civitai_skill.adapters.mcp.calls import Caller
-from civitai_skill.adapters.mcp.words import listed, plain_name, spelled, widened
-from civitai_skill.desk import Desk
-from civitai_skill.tools.consent import ASK_ABOVE
+from civitai_skill._version import __version__
+from civitai_skill.adapters.mcp import resources
+from civitai_skill.adapters.mcp.calls import ToolRunner
+from civitai_skill.adapters.mcp.consent import ASK_ABOVE
+from civitai_skill.adapters.mcp.schema import (
+    build_tools,
+    extend_models,
+    registry_name,
+    to_mcp_names,
+)
+from civitai_skill.servers.access import AccessPolicy
+from civitai_skill.servers.http import MOST_BODY, AccessMiddleware, App, serve
+from civitai_skill.servers.session import ServerSession
 from civitai_skill.tools.fixed import OUT
-from civitai_skill.tools.guidance import MANNERS, guidance
+from civitai_skill.tools.guidance import RULES, guidance
 from civitai_skill.tools.toolbox import Toolbox
 
 PATH = "/mcp"
 
 
 class Server(MCPServer[Any]):
-    """The tools of a toolbox as an MCP server, on a desk."""
+    """The tools of a toolbox as an MCP server, in a server session."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: ToolRunner) -> None:
         super().__init__(
             "civitai-skill",
             title="Civitai image generation",
             version=__version__,
-            instructions=spelled(MANNERS),
+            instructions=to_mcp_names(RULES),
             log_level="WARNING",
             subscriptions=False,  # nothing that is listed here ever changes
         )
-        self.caller = caller
-        self.desk = caller.desk
+        self.runner = caller
+        self.server_session = caller.server_session
         self._out = caller.box.fixed.out
         self.prompt(
             "image-generation-guide",
             title="Image generation guide",
             description="How to choose an engine and make a picture for what is intended.",
-        )(_guide)
+        )(_render_guide)
         self.resource(
-            shelf.TEMPLATE,
+            resources.TEMPLATE,
             name="picture",
             title="A whole picture",
             description="Picture n (from 0) of a workflow.",
             mime_type="image/*",
-        )(self._whole)
-        for page in shelf.pages():
+        )(self._read_picture)
+        for page in resources.list_pages():
             self.add_resource(page)
 
     async def list_tools(self) -> list[McpTool]:
         """The tools, in the registry's order."""
-        return listed(self.caller.box)
+        return build_tools(self.runner.box)
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Run a tool by this interface's name. Raises ToolError with an explained error."""
         context = context or Context(mcp_server=self)
-        return await self.caller.call(plain_name(name), arguments, context)
+        return await self.runner.call(registry_name(name), arguments, context)
 
     async def read_resource(
         self, uri: Any, context: Context[Any, Any] | None = None
     ) -> Iterable[ReadResourceContents] | InputRequiredResult:
         """Read a page, or a picture with its own type."""
-        if not str(uri).startswith(shelf.PICTURES):
+        if not str(uri).startswith(resources.PICTURES):
             return await super().read_resource(uri, context)
-        data, kind = await shelf.picture(self.desk, str(uri), self._out)
+        data, kind = await resources.read_picture(self.server_session, str(uri), self._out)
         return [ReadResourceContents(content=data, mime_type=kind)]
 
     async def get_prompt(
@@ -96,33 +101,33 @@ class Server(MCPServer[Any]):
             raise MCPError(INVALID_PARAMS, text)
         return await super().get_prompt(name, arguments, context)
 
-    async def _whole(self, workflow: str, n: str) -> bytes:
+    async def _read_picture(self, workflow: str, n: str) -> bytes:
         """Listed as a template; read above, where its type is told."""
-        uri = f"{shelf.PICTURES}{workflow}/{n}"
-        return (await shelf.picture(self.desk, uri, self._out))[0]
+        uri = f"{resources.PICTURES}{workflow}/{n}"
+        return (await resources.read_picture(self.server_session, uri, self._out))[0]
 
 
-def _guide(intent: str) -> str:
+def _render_guide(intent: str) -> str:
     """The guide, and what is intended."""
-    return f"{spelled(guidance())}\n\nWhat is wanted: {intent}"
+    return f"{to_mcp_names(guidance())}\n\nWhat is wanted: {intent}"
 
 
-def made(
-    desk: Desk,
+def create_server(
+    session: ServerSession,
     *,
     out: str | Path = OUT,
     local_files: bool = False,
     ask_above: int = ASK_ABOVE,
 ) -> Server:
-    """A server on a desk; pictures go to `out`. See Toolbox for `local_files`."""
+    """Build a server in a session; pictures go to `out`. See Toolbox for `local_files`."""
     # A client knows nothing of this process's folder, so the paths that it is told are whole.
-    box = Toolbox(desk.client, out=Path(out).absolute(), local_files=local_files)
-    box.models = widened(box.models)
-    return Server(Caller(desk, box, ask_above))
+    box = Toolbox(session.client, out=Path(out).absolute(), local_files=local_files)
+    box.models = extend_models(box.models)
+    return Server(ToolRunner(session, box, ask_above))
 
 
-def app(server: Server, door: Door) -> App:
-    """The HTTP application behind its door."""
+def create_app(server: Server, policy: AccessPolicy) -> App:
+    """Build the HTTP application behind its access policy."""
     # The guard has looked at Host and Origin, for every address alike.
     security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
     inner: Any = server.streamable_http_app(
@@ -130,28 +135,28 @@ def app(server: Server, door: Door) -> App:
         max_request_body_size=MOST_BODY,
         transport_security=security,
     )
-    return Guard(inner, door)
+    return AccessMiddleware(inner, policy)
 
 
-def serve_http(server: Server, door: Door) -> None:
+def serve_http(server: Server, policy: AccessPolicy) -> None:
     """Serve over HTTP until SIGINT or SIGTERM. Raises ConfigError."""
-    serve(app(server, door), door, server.desk, "MCP", PATH)
+    serve(create_app(server, policy), policy, server.server_session, "MCP", PATH)
 
 
 def serve_stdio(server: Server) -> None:
     """Serve over standard input and output until the client closes them."""
-    asyncio.run(_over_stdio(server))
+    asyncio.run(_run_stdio(server))
 
 
-async def _over_stdio(server: Server) -> None:
+async def _run_stdio(server: Server) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # Where the platform has no handlers, the interrupt itself ends the run.
         with contextlib.suppress(NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(number, _leave, server)
+            asyncio.get_running_loop().add_signal_handler(number, _stop_on_signal, server)
     try:
         await server.run_stdio_async()
     finally:
-        await server.desk.close()
+        await server.server_session.close()
 
 
 #: Seconds in which answers that are ready are written.
@@ -160,12 +165,12 @@ _WRITING = 0.2
 _leaving: set[asyncio.Task[None]] = set()
 
 
-def _leave(server: Server) -> None:
+def _stop_on_signal(server: Server) -> None:
     async def leave() -> None:
-        server.desk.stop()
-        await server.caller.answered(server.desk.grace + _WRITING)
+        server.server_session.stop()
+        await server.runner.wait_for_answers(server.server_session.grace + _WRITING)
         await asyncio.sleep(_WRITING)
-        await server.desk.close()
+        await server.server_session.close()
         # A thread is reading standard input, and nothing but the end of the process ends that.
         os._exit(0)
 

@@ -17,20 +17,17 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from civitai_skill import __version__
-from civitai_skill.adapters.door import Door
-from civitai_skill.adapters.http import App, Guard, Message, Receive, Send
-from civitai_skill.adapters.rest import pages, problems
-from civitai_skill.adapters.rest.docs import POLICY, page
+from civitai_skill._version import __version__
+from civitai_skill.adapters.rest import openapi, problems
+from civitai_skill.adapters.rest.docs import POLICY, render_page
 from civitai_skill.adapters.rest.metrics import MEDIA, Metrics
-from civitai_skill.adapters.rest.pages import PAGE, PROBLEM, WORKFLOW
-from civitai_skill.adapters.rest.problems import said
+from civitai_skill.adapters.rest.openapi import PAGE, PROBLEM, WORKFLOW
+from civitai_skill.adapters.rest.problems import json_response
 from civitai_skill.adapters.rest.readiness import Readiness
 from civitai_skill.adapters.rest.words import IMAGE, KEY_HEADER
-from civitai_skill.base import LONGEST_WAIT
-from civitai_skill.bodies import is_template, named, taken
-from civitai_skill.calls import aqueryimagegens
-from civitai_skill.desk import Customer, Desk
+from civitai_skill.api.models import Workflow
+from civitai_skill.client.base import LONGEST_WAIT
+from civitai_skill.client.functions import aqueryimagegens
 from civitai_skill.engines.catalog import find
 from civitai_skill.engines.describe import describe_engine, list_engines
 from civitai_skill.errors import (
@@ -40,19 +37,22 @@ from civitai_skill.errors import (
     RequestInvalid,
     Stopping,
 )
-from civitai_skill.pricing import above_limit
-from civitai_skill.request import ImageRequest
-from civitai_skill.sources import SourcePolicy
-from civitai_skill.template import KEY, MAX_KEY
+from civitai_skill.images.sources import SourcePolicy
+from civitai_skill.purchase.body import KEY, MAX_KEY
+from civitai_skill.purchase.body_rules import check_body, is_template, set_key
+from civitai_skill.purchase.price import above_limit_error
+from civitai_skill.schema.request import ImageRequest
+from civitai_skill.servers.access import AccessPolicy
+from civitai_skill.servers.http import AccessMiddleware, App, Message, Receive, Send
+from civitai_skill.servers.session import ServerSession, WaitingCaller
 from civitai_skill.tools.arguments import ID
-from civitai_skill.workflow import Workflow
 
 #: They tell nothing that is anybody's secret, and who asks them seldom has a token: a probe, or a
 #: browser that is sent to the page.
 OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/docs", "/openapi.json"})
 #: Seconds that a look may take beyond the wait that was asked for, its repetitions included.
 LATE = 20.0
-#: The door's name in the ledger.
+#: What the ledger says these purchases were made for.
 PURPOSE = "rest"
 
 Wait = Annotated[
@@ -75,7 +75,7 @@ Key = Annotated[
 WorkflowId = Annotated[str, Path(pattern=f"^{ID.pattern}$", description="As it was returned.")]
 
 
-def _only_known(request: Request) -> None:
+def _refuse_unknown_parameters(request: Request) -> None:
     """A parameter that nobody reads is refused, and so is one that is said twice."""
     single, several = set(), {"tags"}
     for parameter in request.scope["route"].dependant.query_params:
@@ -91,7 +91,7 @@ def _only_known(request: Request) -> None:
             raise RequestInvalid(Problem(name, given.getlist(name), "one value"))
 
 
-router = APIRouter(dependencies=[Depends(_only_known)])
+router = APIRouter(dependencies=[Depends(_refuse_unknown_parameters)])
 
 
 # -- workflows -----------------------------------------------------------------------------
@@ -100,7 +100,7 @@ router = APIRouter(dependencies=[Depends(_only_known)])
     operation_id="submitimagegen",
     summary="Submit an image generation workflow",
     responses=WORKFLOW,
-    openapi_extra={"requestBody": pages.BODY},
+    openapi_extra={"requestBody": openapi.BODY},
 )
 async def submit(
     request: Request,
@@ -113,65 +113,67 @@ async def submit(
     keys = request.headers.getlist(KEY_HEADER)
     if len(keys) > 1:
         raise RequestInvalid(Problem(KEY_HEADER, keys, "one value"))
-    desk: Desk = request.app.state.desk
-    if desk.stopping.is_set():
+    session: ServerSession = request.app.state.server_session
+    if session.stopping.is_set():
         raise Stopping
-    client, body = desk.client, _object(request.headers, await request.body())
+    client, body = session.client, _parse_body(request.headers, await request.body())
     ceiling = client.settings.max_buzz
     limit = ceiling if max_buzz is None else min(max_buzz, ceiling)
     # Files and networks of this machine are its owner's, not its callers'.
     sources = SourcePolicy(local=False, private=False, service=client.settings.base_url)
     if is_template(body):
-        template = named(taken(body, sources), key)
+        template = set_key(check_body(body, sources), key)
         quote, buy = (
             partial(client.estimate_body, template),
             partial(client.submit_body, template, max_buzz=limit, purpose=PURPOSE),
         )
     else:
-        asked = ImageRequest(**body)
-        quote = partial(client.estimate, asked, sources=sources)
+        image_request = ImageRequest(**body)
+        quote = partial(client.estimate, image_request, sources=sources)
         buy = partial(
             client.submit,
-            asked,
+            image_request,
             sources=sources,
             max_buzz=limit,
             external_id=key,
             purpose=PURPOSE,
         )
     if whatif:
-        told = await quote()
-        if told.total is not None and max_buzz is not None and told.total > max_buzz:
-            raise above_limit(told.total, max_buzz)
-        return said(told.raw)
-    async with _caller(request) as gone:
-        customer = Customer(desk.stopping, lambda: not gone.is_set())
-        with _in_the_callers_words():
-            buying = buy(tell=customer.hear, told=customer.told)
-            workflow = await desk.kept(buying, customer.cut_short)
+        quoted = await quote()
+        if quoted.total is not None and max_buzz is not None and quoted.total > max_buzz:
+            raise above_limit_error(quoted.total, max_buzz)
+        return json_response(quoted.raw)
+    async with _watch_disconnect(request) as gone:
+        customer = WaitingCaller(session.stopping, lambda: not gone.is_set())
+        with _name_key_header():
+            buying = buy(tell=customer.refuse_if_gone, told=customer.fail_if_gone)
+            workflow = await session.run_to_end(buying, customer.stopped_error)
         if wait and not workflow.done and workflow.id is not None:
             # It is paid for, so its id is told whatever becomes of this look.
             try:
                 async with asyncio.timeout(wait + LATE):
                     look = client.get(workflow.id, wait=wait)
-                    workflow = await desk.unless(look, gone) or workflow
+                    workflow = await session.run_until_stopped(look, gone) or workflow
             except TimeoutError:
                 pass
             except CivitaiError as error:
-                request.app.state.metrics.failed(error)
+                request.app.state.metrics.count_error(error)
         if gone.is_set():
-            await desk.unheard(workflow)
-    return _told(workflow)
+            await session.reopen(workflow)
+    return _workflow_response(workflow)
 
 
 @router.get(IMAGE, operation_id="queryimagegens", summary="List past workflows", responses=PAGE)
 async def query(
     request: Request,
     take: Annotated[int, Query(ge=1, le=100, description="Rows.")] = 20,
-    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(description="`next` of the render_page before.")] = None,
     tags: Annotated[list[str] | None, Query(description="Only with all of these tags.")] = None,
 ) -> Response:
     """List past workflows, newest first."""
-    return said(await aqueryimagegens(take, cursor, tags, client=request.app.state.desk.client))
+    return json_response(
+        await aqueryimagegens(take, cursor, tags, client=request.app.state.server_session.client)
+    )
 
 
 @router.get(
@@ -179,13 +181,13 @@ async def query(
 )
 async def get(request: Request, id: WorkflowId, wait: Wait = 0) -> Response:
     """Look at a workflow, after waiting for its end where that is asked for."""
-    desk: Desk = request.app.state.desk
+    session: ServerSession = request.app.state.server_session
     try:
-        async with _caller(request) as gone, asyncio.timeout(wait + LATE):
-            found = await desk.unless(desk.client.get(id, wait=wait), gone)
-            return _told(found or await desk.client.get(id))
+        async with _watch_disconnect(request) as gone, asyncio.timeout(wait + LATE):
+            found = await session.run_until_stopped(session.client.get(id, wait=wait), gone)
+            return _workflow_response(found or await session.client.get(id))
     except TimeoutError:
-        raise await desk.too_late(id) from None
+        raise await session.late_answer_error(id) from None
 
 
 @router.delete(
@@ -193,8 +195,8 @@ async def get(request: Request, id: WorkflowId, wait: Wait = 0) -> Response:
 )
 async def cancel(request: Request, id: WorkflowId) -> Response:
     """Cancel a workflow; one that has ended is left as it is."""
-    desk: Desk = request.app.state.desk
-    return _told((await desk.kept(desk.client.cancel(id))).workflow)
+    session: ServerSession = request.app.state.server_session
+    return _workflow_response((await session.run_to_end(session.client.cancel(id))).workflow)
 
 
 # -- engines -------------------------------------------------------------------------------
@@ -216,7 +218,7 @@ async def engine(name: str) -> Any:
     try:
         return _engine(find(name).name)
     except RequestInvalid as error:
-        return problems.refused(error, 404)
+        return problems.error_response(error, 404)
 
 
 # -- the server itself ---------------------------------------------------------------------
@@ -230,16 +232,16 @@ async def live() -> dict[str, str]:
 async def ready(request: Request) -> Any:
     """Say whether the service answers and takes the key."""
     state = request.app.state
-    if state.desk.stopping.is_set():
+    if state.server_session.stopping.is_set():
         raise Stopping
-    health = await state.readiness.health()
+    health = await state.readiness.check()
     if not health.reachable or health.key_accepted is not True:
         raise ConfigError(f"Not ready. {health.detail or 'No Civitai key is set.'}")
-    told = {"status": "ready"}
+    body = {"status": "ready"}
     if not state.locked:  # else it is told to people who have no token
-        settings = state.desk.client.settings
-        told["service"] = "the sandbox" if settings.sandbox else settings.base_url
-    return told
+        settings = state.server_session.client.settings
+        body["service"] = "the sandbox" if settings.sandbox else settings.base_url
+    return body
 
 
 @router.get(
@@ -251,45 +253,45 @@ async def ready(request: Request) -> Any:
 )
 async def metrics(request: Request) -> Response:
     """Tell requests, seconds, upstream errors and Buzz."""
-    return Response(request.app.state.metrics.text(), media_type=MEDIA)
+    return Response(request.app.state.metrics.render(), media_type=MEDIA)
 
 
 @router.get("/docs", include_in_schema=False)
 async def docs(request: Request) -> Response:
     """Show the operations to a person."""
     headers = {"Content-Security-Policy": POLICY}
-    return HTMLResponse(page(request.app.openapi()), headers=headers)
+    return HTMLResponse(render_page(request.app.openapi()), headers=headers)
 
 
 # -- together ------------------------------------------------------------------------------
-def made(desk: Desk, door: Door) -> App:
-    """The application behind its door; pages of the origins that the door knows may call it."""
+def create_app(session: ServerSession, policy: AccessPolicy) -> App:
+    """Build the application behind its access policy; pages of allowed origins may call it."""
     app = FastAPI(redirect_slashes=False, docs_url=None, redoc_url=None)
-    app.state.desk = desk
-    app.state.locked = door.token is not None
-    app.state.readiness = Readiness(desk.client)
-    app.state.metrics = Metrics(lambda: desk.purse.spent)
+    app.state.server_session = session
+    app.state.locked = policy.token is not None
+    app.state.readiness = Readiness(session.client)
+    app.state.metrics = Metrics(lambda: session.ledger.spent)
     app.include_router(router)
-    closed_but = door.open_paths if app.state.locked else None
-    app.openapi = partial(pages.document, app, closed_but)  # type: ignore[method-assign]
+    closed_but = policy.open_paths if app.state.locked else None
+    app.openapi = partial(openapi.build_document, app, closed_but)  # type: ignore[method-assign]
     app.add_exception_handler(CivitaiError, problems.on_error)
-    app.add_exception_handler(RequestValidationError, problems.on_wrong_parameter)
-    app.add_exception_handler(HTTPException, problems.on_wrong_place)
+    app.add_exception_handler(RequestValidationError, problems.on_invalid_parameter)
+    app.add_exception_handler(HTTPException, problems.on_http_exception)
     app.add_exception_handler(Exception, problems.on_defect)
-    inner: Any = Guard(app, door)
-    if door.origins:
+    inner: Any = AccessMiddleware(app, policy)
+    if policy.origins:
         # Around the guard, so that a page can read its refusals too.
         inner = CORSMiddleware(
             inner,
-            allow_origins=list(door.origins),
+            allow_origins=list(policy.origins),
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", KEY_HEADER],
             expose_headers=["Retry-After"],
         )
-    return _with_heads(app.state.metrics.around(inner))
+    return _answer_head_as_get(app.state.metrics.wrap(inner))
 
 
-def _with_heads(app: App) -> App:
+def _answer_head_as_get(app: App) -> App:
     """Answer HEAD as GET; the server itself leaves the body out."""
 
     async def answered(scope: Message, receive: Receive, send: Send) -> None:
@@ -300,17 +302,17 @@ def _with_heads(app: App) -> App:
     return answered
 
 
-def _told(workflow: Workflow) -> Response:
-    return said(dict(workflow.raw), workflow.http_status or 200)
+def _workflow_response(workflow: Workflow) -> Response:
+    return json_response(dict(workflow.raw), workflow.http_status or 200)
 
 
-def _object(headers: Mapping[str, str], content: bytes) -> dict[str, Any]:
+def _parse_body(headers: Mapping[str, str], content: bytes) -> dict[str, Any]:
     """The JSON object of a request. Raises RequestInvalid, HTTPException for another type."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(415, "Send the body as application/json.")
     try:
-        found = json.loads(content, parse_constant=_no_number)
+        found = json.loads(content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise RequestInvalid(Problem("body", None, "a JSON object", None, "not JSON")) from None
     if not isinstance(found, dict):
@@ -318,12 +320,12 @@ def _object(headers: Mapping[str, str], content: bytes) -> dict[str, Any]:
     return found
 
 
-def _no_number(text: str) -> float:
+def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is no JSON")
 
 
 @contextlib.contextmanager
-def _in_the_callers_words() -> Iterator[None]:
+def _name_key_header() -> Iterator[None]:
     """A refusal of the key names the header that it came in."""
     try:
         yield
@@ -336,7 +338,7 @@ def _in_the_callers_words() -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _caller(request: Request) -> AsyncIterator[asyncio.Event]:
+async def _watch_disconnect(request: Request) -> AsyncIterator[asyncio.Event]:
     """An event that is set when the caller hangs up."""
     gone = asyncio.Event()
 

@@ -18,7 +18,7 @@ td { padding: 0.2rem 1.5rem 0.2rem 0; vertical-align: top; }
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def page(document: Mapping[str, Any]) -> str:
+def render_page(document: Mapping[str, Any]) -> str:
     """The page of an OpenAPI document, as HTML."""
     info = document["info"]
     title = escape(info["title"])
@@ -28,17 +28,17 @@ def page(document: Mapping[str, Any]) -> str:
         f"<h1>{title} {escape(info['version'])}</h1>\n<p>{escape(info['description'])}</p>\n"
         '<p>Everything, with the fields of each request and answer: <a href="openapi.json">'
         "openapi.json</a>, for any tool that reads OpenAPI.</p>\n"
-        + "".join(_operations(document))
+        + "".join(_render_operations(document))
         + "</html>\n"
     )
 
 
-def _operations(document: Mapping[str, Any]) -> Iterator[str]:
+def _render_operations(document: Mapping[str, Any]) -> Iterator[str]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield f"<h2><code>{method.upper()} {escape(path)}</code></h2>\n"
             yield f"<p>{escape(operation['description'])}</p>\n"
-            rows = [_row(parameter) for parameter in operation.get("parameters", ())]
+            rows = [_render_parameter(parameter) for parameter in operation.get("parameters", ())]
             if rows:
                 yield f"<table>\n{''.join(rows)}</table>\n"
             for content in operation.get("requestBody", {}).get("content", {}).values():
@@ -46,7 +46,7 @@ def _operations(document: Mapping[str, Any]) -> Iterator[str]:
                     yield f"<pre>{escape(json.dumps(example['value'], indent=2))}</pre>\n"
 
 
-def _row(parameter: Mapping[str, Any]) -> str:
+def _render_parameter(parameter: Mapping[str, Any]) -> str:
     name, where = escape(parameter["name"]), escape(parameter["in"])
-    said = escape(parameter.get("description", ""))
-    return f"<tr><td><code>{name}</code></td><td>{where}</td><td>{said}</td></tr>\n"
+    description = escape(parameter.get("description", ""))
+    return f"<tr><td><code>{name}</code></td><td>{where}</td><td>{description}</td></tr>\n"

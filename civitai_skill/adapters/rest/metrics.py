@@ -8,7 +8,6 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from civitai_skill.adapters.http import App, Message, Receive, Send
 from civitai_skill.errors import (
     CivitaiError,
     Forbidden,
@@ -17,6 +16,7 @@ from civitai_skill.errors import (
     TransportFailed,
     Unauthorized,
 )
+from civitai_skill.servers.http import App, Message, Receive, Send
 
 MEDIA = CONTENT_TYPE_LATEST
 
@@ -57,16 +57,16 @@ class Metrics:
         )
         buzz.set_function(spent)
 
-    def failed(self, error: CivitaiError) -> None:
+    def count_error(self, error: CivitaiError) -> None:
         """Count an error, where it is the service's."""
         if isinstance(error, _UPSTREAM):
             self._upstream.labels(error.code).inc()
 
-    def text(self) -> bytes:
+    def render(self) -> bytes:
         """All of it."""
         return generate_latest(self.registry)
 
-    def around(self, app: App) -> App:
+    def wrap(self, app: App) -> App:
         """The same application, counted."""
 
         async def counted(scope: Message, receive: Receive, send: Send) -> None:

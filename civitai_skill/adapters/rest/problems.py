@@ -11,8 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from civitai_skill.adapters.http import problem
-from civitai_skill.adapters.rest.words import hint
+from civitai_skill.adapters.rest.words import hint_for
 from civitai_skill.errors import (
     ApiError,
     BadRequest,
@@ -27,7 +26,8 @@ from civitai_skill.errors import (
     StillRunning,
     Stopping,
 )
-from civitai_skill.explanation import explain
+from civitai_skill.errors.explain import explain
+from civitai_skill.servers.http import problem_json
 
 MEDIA = "application/problem+json"
 
@@ -46,37 +46,37 @@ _STATUS: tuple[tuple[type[CivitaiError], int], ...] = (
 )
 
 
-def refused(error: CivitaiError, status: int | None = None) -> Response:
+def error_response(error: CivitaiError, status: int | None = None) -> Response:
     """An error of the tree as an answer; `status` where the place decides it."""
-    told = explain(error)
+    explained = explain(error)
     found = status or next((code for kind, code in _STATUS if isinstance(error, kind)), 502)
-    out = problem(found, told.code, told.message, told.spent)
-    following = hint(error)
+    out = problem_json(found, explained.code, explained.message, explained.spent)
+    following = hint_for(error)
     if following:
         out["hint"] = following
     if isinstance(error, RequestInvalid):
-        out["errors"] = _by_field(error)
+        out["errors"] = _group_by_field(error)
     if isinstance(error, ApiError):
         out["upstream_status"] = error.status
         if error.fields:
             out["errors"] = error.fields
     for name in ("id", "key", "price", "limit", "reasons", "trace_id"):
-        if name in told.details:
-            out[name] = told.details[name]
-    answer = said(out, found, MEDIA)
-    if "retry_after" in told.details:
-        answer.headers["Retry-After"] = str(ceil(told.details["retry_after"]))
+        if name in explained.details:
+            out[name] = explained.details[name]
+    answer = json_response(out, found, MEDIA)
+    if "retry_after" in explained.details:
+        answer.headers["Retry-After"] = str(ceil(explained.details["retry_after"]))
     return answer
 
 
-def _by_field(error: RequestInvalid) -> dict[str, list[str]]:
+def _group_by_field(error: RequestInvalid) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for one in error.problems:
         found.setdefault(one.field, []).append(one.sentence())
     return found
 
 
-def said(value: Any, status: int = 200, media: str = "application/json") -> Response:
+def json_response(value: Any, status: int = 200, media: str = "application/json") -> Response:
     """Any value as JSON; half a character travels as its escape."""
     return Response(json.dumps(value), status, media_type=media)
 
@@ -85,29 +85,33 @@ def said(value: Any, status: int = 200, media: str = "application/json") -> Resp
 async def on_error(request: Request, error: Exception) -> Response:
     """A CivitaiError that a route let through."""
     assert isinstance(error, CivitaiError)
-    request.app.state.metrics.failed(error)
-    return refused(error)
+    request.app.state.metrics.count_error(error)
+    return error_response(error)
 
 
-async def on_wrong_parameter(request: Request, error: Exception) -> Response:
+async def on_invalid_parameter(request: Request, error: Exception) -> Response:
     """A parameter that the framework did not take."""
     assert isinstance(error, RequestValidationError)
     problems = []
     for detail in error.errors():
         where = ".".join(str(part) for part in detail["loc"][1:])
         problems.append(Problem(where, detail.get("input"), str(detail["msg"])))
-    return refused(RequestInvalid(*problems))
+    return error_response(RequestInvalid(*problems))
 
 
-async def on_wrong_place(request: Request, error: Exception) -> Response:
+async def on_http_exception(request: Request, error: Exception) -> Response:
     """A path or a method that is not here."""
     assert isinstance(error, HTTPException)
     code = {404: "no_such_path", 405: "no_such_method"}.get(error.status_code, "refused")
-    answer = said(problem(error.status_code, code, str(error.detail)), error.status_code, MEDIA)
+    answer = json_response(
+        problem_json(error.status_code, code, str(error.detail)), error.status_code, MEDIA
+    )
     answer.headers.update(error.headers or {})
     return answer
 
 
 async def on_defect(request: Request, error: Exception) -> Response:
     """An error that is nobody's but ours; it is logged where the server runs."""
-    return said(problem(500, "defect", "A defect of this server.", "unknown"), 500, MEDIA)
+    return json_response(
+        problem_json(500, "defect", "A defect of this server.", "unknown"), 500, MEDIA
+    )

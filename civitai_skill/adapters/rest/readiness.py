@@ -9,15 +9,15 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from civitai_skill.client import AsyncCivitai
-from civitai_skill.flows import Health
+from civitai_skill.api.workflows import Health
+from civitai_skill.client.clients import AsyncCivitai
 
 #: Seconds that an outcome is kept.
-KEPT = 5.0
+CACHE_SECONDS = 5.0
 
 
 class Readiness:
-    """The last outcome, at most `KEPT` seconds old; one look at a time."""
+    """The last outcome, at most `CACHE_SECONDS` seconds old; one look at a time."""
 
     def __init__(self, client: AsyncCivitai, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
@@ -25,10 +25,10 @@ class Readiness:
         self._looking = asyncio.Lock()
         self._found: tuple[float, Health] | None = None
 
-    async def health(self) -> Health:
+    async def check(self) -> Health:
         """The outcome of a look that is not old."""
         async with self._looking:
-            if self._found is None or self._clock() - self._found[0] >= KEPT:
+            if self._found is None or self._clock() - self._found[0] >= CACHE_SECONDS:
                 health = await self._client.health()
                 self._found = self._clock(), health
             return self._found[1]

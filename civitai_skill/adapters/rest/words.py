@@ -12,13 +12,13 @@ from civitai_skill.errors import (
     RequestInvalid,
     Unauthorized,
 )
-from civitai_skill.tools.answers import without_commands
+from civitai_skill.tools.answers import strip_commands
 
 IMAGE = "/v2/consumer/workflows/image"
 KEY_HEADER = "Idempotency-Key"
 
 
-def hint(error: CivitaiError) -> str:
+def hint_for(error: CivitaiError) -> str:
     """What a caller can do about an error; empty where that is nothing."""
     if isinstance(error, BudgetUsedUp):
         return "This limit is on all requests together; max_buzz can't raise it."
@@ -39,9 +39,9 @@ def hint(error: CivitaiError) -> str:
         )
     workflow = getattr(error, "workflow_id", None)
     if workflow is not None and isinstance(error, NotFound):  # one that was bought before
-        return f"{without_commands(error.hint)} To buy it anew, send it under another {KEY_HEADER}."
+        return f"{strip_commands(error.hint)} To buy it anew, send it under another {KEY_HEADER}."
     if workflow is not None:
         return f"{KEPT} Look again: GET {IMAGE}/{workflow}"
     if isinstance(error, RequestInvalid) and error.field == "engine" and not error.engine:
         return "See GET /engines for what each one is good at."
-    return without_commands(error.hint)
+    return strip_commands(error.hint)

@@ -1,0 +1,231 @@
+"""The commands for many pictures, batch and sweep, and `again`, which makes one of them anew."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from civitai_skill.adapters.cli.output import Output
+from civitai_skill.adapters.cli.pictures import (
+    describe_result,
+    event_printer,
+    load_settings,
+    request_fields,
+    request_terms,
+)
+from civitai_skill.errors import Problem, RequestInvalid, TransportFailed, WorkflowFailed
+
+#: Seconds between two lines where there is no terminal.
+_EVERY = 5.0
+
+_INTERRUPTED = 130
+
+
+def batch(given: argparse.Namespace, output: Output) -> int:
+    """Every row of a file."""
+    from civitai_skill.batch.run import run_batch
+
+    return _run_batch(given, output, lambda settings: run_batch(given.file, **settings))
+
+
+def sweep(given: argparse.Namespace, output: Output) -> int:
+    """Every combination of values."""
+    from civitai_skill.batch.run import run_sweep
+    from civitai_skill.batch.sweep import parse_values
+
+    sets: dict[str, list[Any]] = {}
+    for text in given.sets:
+        name, equals, values = text.partition("=")
+        if not equals or not name or name in sets:
+            why = "is given twice" if name in sets else "not NAME=A,B"
+            raise RequestInvalid(Problem("set", text, "--set animal=fox,owl", None, why))
+        sets[name] = parse_values(values)
+    fields = request_fields(given)
+    return _run_batch(
+        given,
+        output,
+        lambda settings: run_sweep(
+            given.prompt,
+            sets,
+            mode=given.mode,
+            count=given.count,
+            seeds=given.seeds,
+            fields=fields,
+            **settings,
+        ),
+    )
+
+
+def _run_batch(given: argparse.Namespace, output: Output, make: Any) -> int:
+    from civitai_skill.client.clients import Civitai
+
+    show = _ProgressDisplay(output)
+    terms = request_terms(given)
+    with Civitai(settings=load_settings(given)) as client, show.start():
+        settings = {
+            "client": client,
+            "out": given.out or ".",
+            "max_buzz": given.max_buzz,
+            "concurrency": given.concurrency,
+            "in_flight": given.in_flight,
+            "timeout": given.timeout,
+            "retry_failed": given.retry_failed,
+            "allow_unpriced": given.allow_unpriced,
+            "dry_run": given.dry_run,
+            "table": given.csv,
+            "tell": show,
+            "purpose": given.command,
+            **terms,
+        }
+        for name in ("name", "template"):
+            if getattr(given, name) is not None:
+                settings[name] = getattr(given, name)
+        try:
+            report = make(settings)
+        except KeyboardInterrupt:
+            show.stop()
+            return _report_interrupt(output, show, given.dry_run)
+    data = report.as_dict()
+    if given.dry_run:
+        data = {"dry_run": True, **report.plan.as_dict()}
+        output.answer(data, f"{report.plan}. Nothing was bought.")
+        return 0
+    counts = ", ".join(f"{number} {status}" for status, number in report.statuses.items())
+    text = f"{counts}; {data['cost']} Buzz; {data['pictures']} pictures in {report.folder}"
+    _say_what_next(report, output)
+    output.answer({**data, "results": str(report.folder / "results.jsonl")}, text)
+    return _exit_code(report)
+
+
+def _say_what_next(report: Any, output: Output) -> None:
+    from civitai_skill.batch.results import FINAL
+    from civitai_skill.batch.states import RETRIED
+
+    rows = len(report.results)
+    again = sum(result.status in RETRIED for result in report.results)
+    left = sum(result.status not in FINAL for result in report.results)
+    if again:
+        output.say(
+            f"{again} of {rows} rows failed, expired or are gone (why: results.jsonl). "
+            "They are not bought again by themselves: --retry-failed does."
+        )
+    if left:
+        output.say(f"{left} of {rows} rows are not finished: the same command goes on.")
+
+
+def _exit_code(report: Any) -> int:
+    """That of the first row that did not end well; rows that waited for others say nothing."""
+    from civitai_skill.batch.results import FINAL
+
+    bad = [result for result in report.results if not result.good]
+    if not bad:
+        return 0
+    first = next((r for r in bad if r.error is not None or r.status != "unsent"), bad[0])
+    error = first.error or {}
+    code = int(error.get("exit_code", WorkflowFailed.exit_code))
+    refused = code == RequestInvalid.exit_code and error.get("spent") != "no"
+    if refused:  # that code promises that nothing was spent
+        return WorkflowFailed.exit_code if first.status in FINAL else TransportFailed.exit_code
+    return code
+
+
+def _report_interrupt(output: Output, show: _ProgressDisplay, dry: bool) -> int:
+    stands = f" ({show.last})" if show.last is not None else ""
+    text = (
+        "Interrupted; a dry run buys nothing."
+        if dry
+        else f"Interrupted{stands}. What was submitted goes on and its Buzz is committed. "
+        "The same command again goes on from here; nothing is bought twice."
+    )
+    output.warn(text)
+    if output.json:
+        error = {"code": "interrupted", "message": text, "spent": "no" if dry else "unknown"}
+        output.answer({"error": error}, "")
+    return _INTERRUPTED
+
+
+class _ProgressDisplay:
+    """Shows how a batch goes: a bar on a terminal, else a line now and then."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._said = 0.0
+        self._bar: Any = None
+        self._task: Any = None
+        #: How it stood when it was last told.
+        self.last: Any = None
+
+    def start(self) -> AbstractContextManager[Any]:
+        """The bar while the batch runs; nothing where there is no terminal."""
+        if not self._output.live:
+            return nullcontext()
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._bar = Progress(
+            BarColumn(bar_width=None),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task("checking the rows", total=None)
+        bar: AbstractContextManager[Any] = self._bar
+        return bar
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, event: Any) -> None:
+        from civitai_skill.batch.report import BatchPlan, BatchProgress
+
+        if isinstance(event, BatchPlan):
+            self._output.say(str(event))
+            for warning in event.warnings:
+                self._output.say(f"Warning: {warning}")
+        elif isinstance(event, BatchProgress):
+            self.last = event
+            self._show_progress(event)
+        elif not event.good:
+            why = event.reason or (event.error or {}).get("message") or "no reason given"
+            self._output.say(f"Row {event.row} (line {event.line}): {event.status}: {why}")
+
+    def _show_progress(self, event: Any) -> None:
+        if self._bar is not None:
+            ended = event.done + event.failed
+            self._bar.update(self._task, total=event.total, completed=ended, description=str(event))
+            return
+        now = time.monotonic()
+        if now - self._said >= _EVERY or event.done + event.failed == event.total:
+            self._said = now
+            self._output.say(str(event))
+
+
+def again(given: argparse.Namespace, output: Output) -> int:
+    """One picture once more, with what was said otherwise."""
+    from civitai_skill.client.clients import Civitai
+    from civitai_skill.images.sidecar import vary_request
+
+    changes = request_fields(given)
+    if given.prompt is not None:
+        changes["prompt"] = given.prompt
+    request = vary_request(Path(given.picture), changes)
+    with Civitai(settings=load_settings(given)) as client:
+        result = client.generate(
+            request,
+            out=given.out or ".",
+            timeout=given.timeout,
+            max_buzz=given.max_buzz,
+            tell=event_printer(output),
+            again=given.again,
+            notes=True,
+            purpose="again",
+            **request_terms(given),
+        )
+    output.answer(result.as_dict(), describe_result(result))
+    return 0

@@ -1,0 +1,161 @@
+"""The commands that read the ledger: resume, history, spend, budget."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from civitai_skill.adapters.cli.output import Output
+from civitai_skill.adapters.cli.pictures import event_printer, load_settings
+from civitai_skill.errors import CivitaiError, Problem, RequestInvalid
+from civitai_skill.errors.explain import explain
+
+if TYPE_CHECKING:
+    from civitai_skill.client.clients import Civitai
+    from civitai_skill.ledger.run import Run
+
+
+def resume(given: argparse.Namespace, output: Output) -> int:
+    """Finish every open run, or only the named; the exit code is that of the first that did not end
+    well."""
+    from civitai_skill.client.clients import Civitai
+
+    results: list[dict[str, Any]] = []
+    code = 0
+    with Civitai(settings=load_settings(given)) as client:
+        assert client.ledger is not None, "the command line never turns the ledger off"
+        runs = client.ledger.unfinished()
+        if given.retry_failed:
+            runs += client.ledger.failed()
+        if given.ids:
+            runs = [_find_run(client, name, runs) for name in dict.fromkeys(given.ids)]
+        others = [run.workflow or run.key for run in runs if run.account != client.account]
+        if others:
+            output.say(f"Left alone, begun with another key or service: {', '.join(others)}")
+        for run in runs:
+            if run.account != client.account:
+                continue
+            try:
+                result = client.resume(
+                    run,
+                    timeout=given.timeout,
+                    out=given.out,
+                    tell=event_printer(output),
+                    max_buzz=given.max_buzz,
+                )
+                results.append(result.as_dict())
+            except CivitaiError as error:
+                explained = explain(error)
+                output.say(f"civitai-skill: {explained.text()}")
+                result_so_far = {} if error.result is None else error.result.as_dict()
+                results.append({**result_so_far, "key": run.key, "error": explained.as_dict()})
+                code = code or explained.exit_code
+    text = "\n".join(_format_result(r) for r in results) or "nothing was left open"
+    output.answer({"resumed": results, "left_alone": others}, text)
+    return code
+
+
+def _find_run(client: Civitai, name: str, runs: list[Run]) -> Run:
+    """The run of an id or key. Raises RequestInvalid for one that is not to be finished."""
+    from civitai_skill.purchase.buy import check_account
+
+    for run in runs:
+        if name in (run.workflow, run.key):
+            check_account(client.account, run)
+            return run
+    assert client.ledger is not None, "see resume"
+    known = client.ledger.find_by_workflow(name) or client.ledger.run(name)
+    if known is None:
+        accepted = "an id or key of `civitai-skill history`"
+        raise RequestInvalid(Problem("ID", name, accepted, None, "this ledger does not know it"))
+    if known.state == "open":
+        why = "it is being made right now"
+        raise RequestInvalid(Problem("ID", name, "", None, why))
+    if known.status in ("failed", "expired"):
+        why = f"it has {known.status}"
+        accepted = "with --retry-failed, within 24 hours and if nobody tried it again since"
+        raise RequestInvalid(Problem("ID", name, accepted, None, why))
+    why = f"nothing is left to do ({known.status or known.state})"
+    raise RequestInvalid(Problem("ID", name, "", None, why))
+
+
+def _format_result(result: dict[str, Any]) -> str:
+    name = result.get("id") or result.get("key")
+    paths = [image["path"] for image in result.get("images", []) if image["path"]]
+    return f"{name}: {result.get('status', 'open')} {' '.join(paths)}".rstrip()
+
+
+def history(given: argparse.Namespace, output: Output) -> int:
+    """Runs from the ledger, newest first."""
+    rows = [
+        _format_run(r) for r in _open_ledger(given).history(_parse_since(given.since), given.take)
+    ]
+    lines = [
+        f"{r['created']}  {r['state']:<7} {r['engine'] or '?'} {r['variant'] or ''}  "
+        f"{r['cost'] if r['cost'] is not None else r['reserved']} Buzz  "
+        f"{r['pictures']}/{r['wanted']} pictures  {r['workflow'] or r['key']}"
+        for r in rows
+    ]
+    output.answer({"runs": rows}, "\n".join(lines) or "nothing was bought", given.out)
+    return 0
+
+
+def spend(given: argparse.Namespace, output: Output) -> int:
+    """Sums from the ledger."""
+    rows = _open_ledger(given).spend(_parse_since(given.since), given.by)
+    total = sum(row["buzz"] or 0 for row in rows)
+    lines = [f"{row['name']:<16} {row['buzz']:>8} Buzz in {row['runs']} runs" for row in rows]
+    data = {"total": total, "by": given.by, "rows": rows}
+    output.answer(data, "\n".join(lines) or "0 Buzz", given.out)
+    return 0
+
+
+def budget(given: argparse.Namespace, output: Output) -> int:
+    """Show, set or clear the budget."""
+    from civitai_skill.ledger.ledger import current_budget
+
+    settings, ledger = load_settings(given), _open_ledger(given)
+    if given.action == "set":
+        if given.amount is None:
+            raise RequestInvalid(
+                Problem("N", None, "a number of Buzz: civitai-skill budget set 500 --per day")
+            )
+        ledger.keep_setting("budget", f"{given.amount}/{given.per}")
+    elif given.amount is not None:
+        why = f"does not go with {given.action}"
+        raise RequestInvalid(Problem("N", given.amount, "with set only", None, why))
+    elif given.action == "clear":
+        ledger.keep_setting("budget", None)
+    current = current_budget(settings.budget, ledger)
+    if current is None:
+        output.answer({"budget": None}, "no budget is set", given.out)
+        return 0
+    used = ledger.used_buzz(current)
+    data = {
+        "budget": current.limit,
+        "per": current.name,
+        "used": used,
+        "left": max(0, current.limit - used),
+        "source": "CIVITAI_BUDGET" if settings.budget else "ledger",
+    }
+    output.answer(data, f"{current}: {used} used, {data['left']} left", given.out)
+    return 0
+
+
+def _open_ledger(given: argparse.Namespace) -> Any:
+    from civitai_skill.ledger.ledger import Ledger
+
+    return Ledger(load_settings(given).ledger)
+
+
+def _parse_since(text: str | None) -> float:
+    from civitai_skill.client.history import parse_since
+
+    when = parse_since(text)
+    return 0.0 if when is None else datetime.fromisoformat(when).timestamp()
+
+
+def _format_run(run: dict[str, Any]) -> dict[str, Any]:
+    created = datetime.fromtimestamp(run["created"], UTC).isoformat(timespec="seconds")
+    return {**run, "created": created.replace("+00:00", "Z")}

@@ -1,0 +1,123 @@
+"""The resources: pictures by workflow and number, and the skill's own pages."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import anyio.to_thread
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.server.mcpserver.resources import FunctionResource
+from mcp.types import ResourceLink
+
+from civitai_skill.client.clients import AsyncCivitai
+from civitai_skill.errors import CivitaiError, ConfigError, NotFound, WorkflowFailed
+from civitai_skill.errors.explain import explain
+from civitai_skill.purchase.deliver import Generation, Picture
+from civitai_skill.servers.session import ServerSession
+from civitai_skill.skill.bundle import find_bundle
+from civitai_skill.tools.answers import strip_commands
+from civitai_skill.tools.arguments import ID
+
+PICTURES = "civitai://images/"
+TEMPLATE = PICTURES + "{workflow}/{n}"
+_TYPES = {".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".gif": "image/gif"}
+_OF_ALL = "civitai-skill"
+
+
+def resource_links(generation: Generation) -> Iterator[ResourceLink]:
+    """Where the whole pictures can be read."""
+    for n, picture in enumerate(generation.pictures):
+        if picture.path is not None:
+            yield ResourceLink(
+                uri=f"{PICTURES}{generation.id}/{n}",
+                name=picture.path.name,
+                mime_type=_TYPES.get(picture.path.suffix),
+            )
+
+
+async def read_picture(session: ServerSession, uri: str, out: Path) -> tuple[bytes, str]:
+    """The bytes of a whole picture and their type.
+
+    What is on disk is read; else the service is asked, and the picture saved. Raises
+    ResourceNotFoundError, ResourceError.
+    """
+    id, slash, number = uri.removeprefix(PICTURES).partition("/")
+    if not (slash and ID.fullmatch(id) and re.fullmatch(r"[0-9]{1,5}", number)):
+        raise ResourceNotFoundError(f"There is no such picture: {TEMPLATE} names one.")
+    try:
+        path, changed = await anyio.to_thread.run_sync(_find_saved, session, id, int(number))
+        if path is not None and not changed:
+            return await _read_file(path)
+        if not changed:
+            return await _fetch(session.client, id, int(number), out)
+        # What its owner has made of it since stays as it is, and is no picture of the workflow.
+        with TemporaryDirectory() as apart:
+            async with AsyncCivitai.like(session.client) as client:
+                client.ledger = None
+                return await _fetch(client, id, int(number), Path(apart))
+    except NotFound as error:
+        raise ResourceNotFoundError(error.message) from None
+    except CivitaiError as error:
+        explained = explain(error)
+        raise ResourceError(
+            f"{explained.message} {strip_commands(explained.hint)}".strip()
+        ) from None
+    except OSError as error:
+        raise ResourceError(f"The picture can't be read: {error.strerror}.") from None
+
+
+async def _fetch(client: AsyncCivitai, id: str, number: int, out: Path) -> tuple[bytes, str]:
+    pictures = await _download(client, id, out)
+    path = pictures[number].path if number < len(pictures) else None
+    if path is None:
+        raise ResourceNotFoundError(f"Workflow {id} has no picture {number}.")
+    return await _read_file(path)
+
+
+async def _read_file(path: Path) -> tuple[bytes, str]:
+    return await anyio.to_thread.run_sync(path.read_bytes), _TYPES[path.suffix]
+
+
+async def _download(client: AsyncCivitai, id: str, out: Path) -> tuple[Picture, ...]:
+    """What there is of a workflow's pictures, though others may be missing."""
+    try:
+        return (await client.download(id, out)).pictures
+    except WorkflowFailed as error:
+        if error.result is None or not error.result.paths:
+            raise
+        found: tuple[Picture, ...] = error.result.pictures
+        return found
+
+
+def _find_saved(session: ServerSession, id: str, number: int) -> tuple[Path | None, bool]:
+    """The picture's file, where the ledger knows one; was it changed since it was saved?"""
+    run = session.ledger.find_by_workflow(id)
+    for row in [] if run is None else session.ledger.pictures(run.key):
+        path = Path(row["path"])
+        if row["n"] == number and path.suffix in _TYPES and path.is_file():
+            same = hashlib.sha256(path.read_bytes()).hexdigest() == row["sha256"]
+            return path, not same
+    return None, False
+
+
+def list_pages() -> Iterator[FunctionResource]:
+    """The skill's Markdown, where it lies beside the package."""
+    try:
+        top = find_bundle()
+    except ConfigError:
+        return  # a server without its pages is still a server
+    for path in [top / "SKILL.md", *sorted((top / "skills").rglob("*.md"))]:
+        parts = path.relative_to(top).parts
+        place = "/".join((_OF_ALL, *parts) if len(parts) == 1 else parts[1:])
+        yield FunctionResource(
+            uri=f"skill://{place}",
+            name=place,
+            description="How to use these tools well.",
+            mime_type="text/markdown",
+            fn=partial(path.read_text, "utf-8"),
+        )

@@ -1,0 +1,110 @@
+"""The capability's spelling of the tools: civitai-generate-image, and what they say in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from mcp.types import Tool as McpTool
+from mcp.types import ToolAnnotations
+from pydantic import Field, create_model
+
+from civitai_skill.tools.answers import Result
+from civitai_skill.tools.arguments import Arguments, IncludeImage
+from civitai_skill.tools.body import DESCRIPTION, NAME
+from civitai_skill.tools.outputs import OUTPUTS
+from civitai_skill.tools.registry import BY_NAME, Tool
+from civitai_skill.tools.toolbox import Toolbox
+
+SPELLING: Mapping[str, str] = {name: name.replace("_", "-") for name in BY_NAME}
+_BACK = {spelt: name for name, spelt in SPELLING.items()}
+#: What of an answer is our own words; the rest is data and stays as it is.
+_OUR_TEXTS = ("error", "message", "then")
+_SEES = "include_image"
+# Where a type is written by hand, pydantic leaves its own words for a bound in the schema.
+_BOUNDS = {"ge": "minimum", "le": "maximum"}
+
+
+def to_mcp_names(text: str) -> str:
+    """A text of ours with the tools named as they are here."""
+    for name, spelt in SPELLING.items():
+        text = text.replace(name, spelt)
+    return text.replace("civitai_*", "civitai-*")
+
+
+def registry_name(name: str) -> str:
+    """The registry's name of a tool; an unknown one stays as it is."""
+    return _BACK.get(name, name)
+
+
+def result_to_json(result: Result) -> dict[str, Any]:
+    """An answer in this spelling."""
+    data = dict(result.data)
+    for name in _OUR_TEXTS:
+        if isinstance(data.get(name), str):
+            data[name] = to_mcp_names(data[name])
+    if "next" in data:
+        data["next"] = {**data["next"], "tool": to_mcp_names(data["next"]["tool"])}
+    return data
+
+
+def extend_models(models: Mapping[str, type[Arguments]]) -> dict[str, type[Arguments]]:
+    """The argument models as they are here: pictures are shown, and generate takes a body."""
+    found = dict(models)
+    for name, model in models.items():
+        more: dict[str, Any] = {}
+        if _SEES in model.model_fields:
+            description = "thumbnail (the default here): also show it small. no: only its path."
+            more[_SEES] = (IncludeImage, Field(default="thumbnail", description=description))
+        if name == NAME:
+            more["body"] = (dict[str, Any] | None, Field(default=None, description=DESCRIPTION))
+        if more:
+            found[name] = create_model(model.__name__, __base__=model, **more)
+    return found
+
+
+def build_tools(box: Toolbox) -> list[McpTool]:
+    """The tools with their schemas and all four hints."""
+    return [_build_tool(tool, box.models[tool.name]) for tool in box.tools]
+
+
+def _build_tool(tool: Tool, model: type[Arguments]) -> McpTool:
+    input_schema = _build_schema(model)
+    if tool.name == NAME:
+        input_schema["required"] = []  # a body takes the prompt's place
+    return McpTool(
+        name=SPELLING[tool.name],
+        title=tool.title,
+        description=to_mcp_names(tool.description),
+        input_schema=input_schema,
+        output_schema=_build_schema(OUTPUTS[tool.name]),
+        annotations=ToolAnnotations(
+            title=tool.title,
+            read_only_hint=tool.hints.read_only,
+            destructive_hint=tool.hints.destructive,
+            idempotent_hint=tool.hints.idempotent,
+            open_world_hint=tool.hints.open_world,
+        ),
+    )
+
+
+def _build_schema(model: Any) -> dict[str, Any]:
+    text = to_mcp_names(json.dumps(model.model_json_schema()))
+    schema: dict[str, Any] = _drop_titles(json.loads(text))
+    return schema
+
+
+def _drop_titles(value: Any, inside: bool = False) -> Any:
+    """Without the titles that pydantic makes up; `inside` says that the keys are fields' names."""
+    if isinstance(value, list):
+        return [_drop_titles(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name if inside else _BOUNDS.get(name, name): _drop_titles(
+            item, name in ("properties", "$defs") and not inside
+        )
+        for name, item in value.items()
+        if inside or name != "title"
+    }

@@ -1,0 +1,150 @@
+"""Bring pictures home: fetched without the key, checked, written under a temporary name, renamed.
+
+A file under its final name is whole: length, type and decoding were checked before. The suffix
+follows the bytes, not the URL.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from urllib.parse import quote, urljoin, urlsplit
+
+import httpx
+
+from civitai_skill.api.models import Image
+from civitai_skill.api.replies import read_json
+from civitai_skill.api.service import Flow, Service, Work, send_with_retry
+from civitai_skill.errors import (
+    ApiError,
+    Forbidden,
+    NotFound,
+    TransportFailed,
+    Unauthorized,
+)
+from civitai_skill.images.decode import FetchedPicture, Unreadable, decode, kind_of
+
+BLOBS = "/v2/consumer/blobs"
+
+#: Bytes and pixels of one picture; the largest engine makes 8192 x 4320, an upscaler 16384 x 16384.
+MAX_BYTES = 256 * 1024 * 1024
+MAX_PIXELS = 300_000_000
+# 164 KB were seen to take 9 s (civitai-api facts, section 6).
+READ_TIMEOUT = 60.0
+_HOPS = 5
+#: How often one way is tried that brought something broken; `send_with_retry` has tries of its own.
+_TRIES = 3
+_SUFFIXES = {"JPEG": ".jpeg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif"}
+#: What a delivered picture may be, in Pillow's names.
+KINDS = list(_SUFFIXES)
+
+
+class _BrokenPicture(Exception):
+    """What came is no whole picture. `passing` says that the same way may lead to one yet."""
+
+    def __init__(self, why: str, *, passing: bool = True) -> None:
+        super().__init__(why)
+        self.passing = passing
+
+
+def fetch(service: Service, image: Image, workflow_id: str) -> Flow[FetchedPicture]:
+    """Fetch one picture: by its signed URL, after a refresh, at last by its id.
+
+    The key goes to the service only, never to where a URL or a redirect points. Raises
+    TransportFailed (the Buzz is spent, the picture still there) when nothing whole comes.
+    """
+    ways = (
+        [_fetch_by_url, _fetch_by_refresh, _fetch_by_id]
+        if image.url
+        else [_fetch_by_refresh, _fetch_by_id]
+    )
+    last = "it has no address"
+    for way in ways:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                response = yield from way(service, image)
+                checked = yield Work(partial(_check_picture, response))
+                assert isinstance(checked, FetchedPicture)
+                return checked
+            except (Unauthorized, Forbidden, NotFound) as error:
+                last = f"status {error.status}"
+                break
+            except _BrokenPicture as error:
+                last = str(error)
+                pause = service.retry.pause(attempt)
+                if not error.passing or attempt == _TRIES or pause is None:
+                    break
+                yield pause
+            except (TransportFailed, ApiError) as error:
+                last = error.message
+                break
+    raise TransportFailed(
+        f"Picture {image.id} of workflow {workflow_id} could not be fetched: {last}",
+        spent="yes",
+        workflow_id=workflow_id,
+        hint=f"It is paid for and kept for 30 days. Fetch it with: civitai-skill get {workflow_id}",
+    )
+
+
+def _fetch_by_url(service: Service, image: Image) -> Flow[httpx.Response]:
+    return (yield from _follow_redirects(service, image.url or ""))
+
+
+def _fetch_by_refresh(service: Service, image: Image) -> Flow[httpx.Response]:
+    request = service.request("POST", f"{BLOBS}/{quote(image.id, safe='')}/refresh")
+    response = yield from send_with_retry(service, request, about="a fresh address for a picture")
+    blob = read_json(response)
+    url = blob.get("url") if isinstance(blob, dict) else None
+    if not isinstance(url, str) or not url:
+        raise _BrokenPicture("the fresh address is missing")
+    return (yield from _follow_redirects(service, url))
+
+
+def _fetch_by_id(service: Service, image: Image) -> Flow[httpx.Response]:
+    request = service.request(
+        "GET", f"{BLOBS}/{quote(image.id, safe='')}", read=READ_TIMEOUT, limit=MAX_BYTES
+    )
+    response = yield from send_with_retry(service, request, about="a picture")
+    if response.is_redirect:
+        return (yield from _follow_redirects(service, _redirect_target(response)))
+    return response
+
+
+def _follow_redirects(service: Service, url: str) -> Flow[httpx.Response]:
+    for _ in range(_HOPS):
+        try:
+            if urlsplit(url).scheme not in ("https", "http"):
+                raise _BrokenPicture("its address is not http or https", passing=False)
+            request = service.anonymous("GET", url, read=READ_TIMEOUT, limit=MAX_BYTES)
+        except (ValueError, httpx.InvalidURL):
+            raise _BrokenPicture("its address can't be read", passing=False) from None
+        response = yield from send_with_retry(service, request, about="a picture")
+        if not response.is_redirect:
+            return response
+        url = _redirect_target(response)
+    raise _BrokenPicture("its address redirects without end", passing=False)
+
+
+def _redirect_target(response: httpx.Response) -> str:
+    location: str = response.headers.get("location", "")
+    if not location:
+        raise _BrokenPicture("a redirect leads nowhere")
+    try:
+        return str(urljoin(str(response.request.url), str(location)))
+    except ValueError:
+        raise _BrokenPicture(
+            "a redirect leads to an address that can't be read", passing=False
+        ) from None
+
+
+def _check_picture(response: httpx.Response) -> FetchedPicture:
+    data = response.content
+    told = response.headers.get("content-length", "")
+    if told.isdigit() and int(told) != len(data):
+        raise _BrokenPicture(f"only {len(data)} of {told} bytes came")
+    if not data:
+        raise _BrokenPicture("the answer was empty")
+    try:
+        with decode(data, KINDS, MAX_PIXELS) as picture:
+            return FetchedPicture(data, _SUFFIXES[kind_of(picture)], picture.size)
+    except Unreadable as error:
+        raise _BrokenPicture(f"what came is {error}", passing=error.broken) from None

@@ -1,0 +1,322 @@
+"""What both clients share: settings, the service, the ledger, and the flow behind each method."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakKeyDictionary
+
+from civitai_skill._version import __version__
+from civitai_skill.api import workflows
+from civitai_skill.api.models import Workflow
+from civitai_skill.api.service import Flow, Retry, Service
+from civitai_skill.api.workflows import Canceled, Health, Page, Quote
+from civitai_skill.client.options import (
+    Call,
+    PriceOptions,
+    PurchaseOptions,
+    PurchaseRules,
+    QueryFilters,
+    RequestLike,
+)
+from civitai_skill.config import Secret, Settings
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.images.sources import SourcePolicy
+from civitai_skill.ledger.budget import Budget
+from civitai_skill.ledger.ledger import Ledger, current_budget
+from civitai_skill.ledger.run import Run
+from civitai_skill.purchase import generate, price, raw_body, resume
+from civitai_skill.purchase.buy import (
+    Order,
+    buy,
+    check_account,
+    ignore_result,
+    preview_open_run,
+    write_quietly,
+)
+from civitai_skill.purchase.deliver import Generation, summarize_unsaved
+from civitai_skill.purchase.events import Tell, ignore_event
+from civitai_skill.purchase.generate import OnSubmitted, ignore_workflow
+from civitai_skill.purchase.release import Releasing, release
+
+if TYPE_CHECKING:
+    from civitai_skill.verify import Row
+
+#: Seconds that one answer may be held (the service's own limit for a request is 100).
+LONGEST_WAIT = 90.0
+
+#: Doors whose caller is a program: the same request twice at once means two. What a dead process
+#: left open is taken up here as everywhere.
+PROGRAMS = frozenset({"python", "rest"})
+
+Folder = str | os.PathLike[str]
+
+
+class BaseClient:
+    """What both clients share: settings, the service, and the flows behind the methods.
+
+    `key` falls back to CIVITAI_API_KEY and CIVITAI_API_TOKEN, `base_url` to CIVITAI_BASE_URL.
+    `sandbox` is True, or a Sandbox of one's own. `max_buzz` is the most one call may cost (Buzz);
+    CIVITAI_MAX_BUZZ, or 300, when left out. `ledger` names another file, or turns it off (False).
+    `settings` replaces all but the last.
+    """
+
+    def __init__(
+        self,
+        key: Any = None,
+        *,
+        base_url: str | None = None,
+        sandbox: Any = None,
+        max_buzz: int | None = None,
+        home: Folder | None = None,
+        retry: Retry | None = None,
+        ledger: Folder | bool | None = None,
+        settings: Settings | None = None,
+        transport: Any = None,
+    ) -> None:
+        own = None if sandbox is None or isinstance(sandbox, bool) else sandbox
+        self.settings = settings or Settings.load(
+            key,
+            base_url=base_url,
+            sandbox=sandbox if own is None else True,
+            home=home,
+            max_buzz=max_buzz,
+        )
+        #: What was bought, on disk; None when it was turned off.
+        self.ledger: Ledger | None = None
+        if ledger is not False:
+            named = ledger if isinstance(ledger, str | os.PathLike) else None
+            self.ledger = Ledger(Path(named) if named else self.settings.ledger)
+        self._retry = retry or Retry()
+        self._unsettled: dict[str, bytes] = {}
+        if transport is None and self.settings.sandbox:
+            from civitai_skill.sandbox import Sandbox, SandboxTransport
+
+            memory = self.settings.home / "sandbox.sqlite3"
+            own = Sandbox(memory) if own is None else own
+            transport = SandboxTransport(own)
+        self._transport = transport
+        #: Names the service and the account, so that no run of another one is ever joined.
+        self.account = _account_name(self.settings, own)
+
+    @classmethod
+    def like(cls, other: BaseClient) -> Self:
+        """A client of this kind with another's settings, ledger, way to the service and account."""
+        made = cls(
+            settings=other.settings, retry=other._retry, ledger=False, transport=other._transport
+        )
+        made.ledger, made.account, made._unsettled = other.ledger, other.account, other._unsettled
+        return made
+
+    def __repr__(self) -> str:
+        where = "the sandbox" if self.settings.sandbox else self.settings.base_url
+        return f"{type(self).__name__}({where})"
+
+    @property
+    def _service(self) -> Service:
+        agent = f"civitai-skill/{__version__}"
+        if not self.settings.sandbox:
+            return Service(self.settings.base_url, self.settings.require_key(), agent, self._retry)
+        from civitai_skill.sandbox import BASE_URL, KEY
+
+        return Service(BASE_URL, self.settings.key or Secret(KEY), agent, self._retry)
+
+    def _release(
+        self, workflow_id: str, max_buzz: int | None, tell: Callable[[Releasing], None] | None
+    ) -> Flow[Workflow]:
+        limit = self.settings.max_buzz if max_buzz is None else max_buzz
+        flow = release(
+            self._service,
+            workflow_id,
+            limit=limit,
+            ledger=self.ledger,
+            budget=self._budget(),
+            account=self.account,
+            tell=tell,
+        )
+        return (yield from generate.record_end(self.ledger, (yield from flow)))
+
+    def _budget(self) -> Budget | None:
+        return None if self.ledger is None else current_budget(self.settings.budget, self.ledger)
+
+    def _verify(self, only: str | None, tell: Callable[[Row], None] | None) -> Flow[list[Row]]:
+        from civitai_skill.verify import verify
+
+        return verify(self._service, only, tell)
+
+    def _health(self) -> Flow[Health]:
+        if self.settings.sandbox or self.settings.key:
+            return workflows.health(self._service)
+        return workflows.health(Service(self.settings.base_url, Secret(""), "civitai-skill"))
+
+    def _order(self, call: Call) -> Order:
+        return Order(
+            request=call.request,
+            terms=call.terms,
+            limit=self.settings.max_buzz if call.max_buzz is None else call.max_buzz,
+            ledger=self.ledger,
+            budget=self._budget(),
+            account=self.account,
+            purpose=call.purpose,
+            again=call.again,
+            notes=call.notes,
+            joins=call.purpose not in PROGRAMS,
+            sources=self._policy(call),
+            tell=call.tell,
+            keep=ignore_result if self.ledger is not None else self._unsettled.__setitem__,
+        )
+
+    def _body_order(self, given: PurchaseRules) -> Order:
+        """An order for a body, which says itself what it asks for."""
+        odd = next((name for name in given if name not in PurchaseRules.__annotations__), None)
+        if odd is not None:
+            raise RequestInvalid(Problem(odd, None, ", ".join(PurchaseRules.__annotations__)))
+        return self._order(Call("-", given))
+
+    def _policy(self, call: Call) -> SourcePolicy:
+        """The call's policy, which knows this client's service."""
+        return replace(call.sources, service=self.settings.base_url)
+
+    def _estimate(self, request: RequestLike, given: PriceOptions) -> Flow[Quote]:
+        call, service = Call(request, given), self._service
+        decided, opened = yield from price.decide(call.request, self._policy(call))
+        decided = yield from price.upload_sources(service, decided, opened)
+        return (yield from price.quote_plan(service, decided, call.terms))
+
+    def _submit(
+        self,
+        request: RequestLike,
+        told: OnSubmitted | None,
+        out: Folder | None,
+        given: PurchaseOptions,
+    ) -> Flow[Workflow]:
+        order = self._order(Call(request, given))
+        buying = buy(self._service, order, None if out is None else Path(out))
+        return (yield from generate.submit(order, buying, told or ignore_workflow)).workflow
+
+    def _submit_body(
+        self,
+        body: Mapping[str, Any],
+        told: OnSubmitted | None,
+        out: Folder | None,
+        given: PurchaseRules,
+    ) -> Flow[Workflow]:
+        order = self._body_order(given)
+        place = None if out is None else Path(out)
+        buying = raw_body.buy_body(self._service, order, body, place)
+        return (yield from generate.submit(order, buying, told or ignore_workflow)).workflow
+
+    def _generate_body(
+        self, body: Mapping[str, Any], out: Folder, timeout: float, given: PurchaseRules
+    ) -> Flow[Generation]:
+        order, place = self._body_order(given), Path(out)
+        buying = raw_body.buy_body(self._service, order, body, place)
+        return generate.generate(self._service, order, buying, out=place, timeout=timeout)
+
+    def _estimate_body(self, body: Mapping[str, Any]) -> Flow[Quote]:
+        return raw_body.quote_body(self._service, body)
+
+    def _generate(
+        self, request: RequestLike, out: Folder, timeout: float, given: PurchaseOptions
+    ) -> Flow[Generation]:
+        order, place = self._order(Call(request, given)), Path(out)
+        buying = buy(self._service, order, place)
+        return generate.generate(self._service, order, buying, out=place, timeout=timeout)
+
+    def _open_run(
+        self, request: RequestLike, out: Folder | None, given: PurchaseOptions
+    ) -> Flow[Run | None]:
+        order = self._order(Call(request, given))
+        return preview_open_run(order, None if out is None else Path(out))
+
+    def _open_body_run(
+        self, body: Mapping[str, Any], out: Folder | None, given: PurchaseRules
+    ) -> Flow[Run | None]:
+        return raw_body.preview_open_run(
+            self._body_order(given), body, None if out is None else Path(out)
+        )
+
+    def _get(self, workflow_id: str, wait: float) -> Flow[Workflow]:
+        paid = yield from generate.is_paid(self.ledger, workflow_id)
+        held = min(wait, LONGEST_WAIT)
+        look = workflows.get(self._service, workflow_id, wait=held, committed=paid)
+        return (yield from generate.record_end(self.ledger, (yield from look)))
+
+    def _wait(self, workflow: Workflow | str, timeout: float, tell: Tell | None) -> Flow[Workflow]:
+        end = workflows.wait(self._service, workflow, timeout=timeout, tell=tell)
+        return (yield from generate.record_end(self.ledger, (yield from end)))
+
+    def _page(self, cursor: str | None, filters: QueryFilters) -> Flow[Page]:
+        return workflows.query(self._service, cursor=cursor, **filters)
+
+    def _cancel(self, workflow_id: str) -> Flow[Canceled]:
+        paid = yield from generate.is_paid(self.ledger, workflow_id)
+        canceled = yield from workflows.cancel(self._service, workflow_id, committed=paid)
+        yield from generate.record_end(self.ledger, canceled.workflow)
+        return canceled
+
+    def _download(
+        self, workflow: Workflow | str, out: Folder, tell: Tell | None
+    ) -> Flow[Generation]:
+        service = self._service
+        if isinstance(workflow, str):
+            paid = yield from generate.is_paid(self.ledger, workflow)
+            workflow = yield from workflows.get(service, workflow, committed=paid)
+        workflow = yield from generate.record_end(self.ledger, workflow)
+        if not workflow.done:
+            error = workflows.still_running_error(workflow, 0)
+            error.result = summarize_unsaved(workflow)
+            raise error
+        told = tell or ignore_event
+        return (yield from generate.fetch(service, self.ledger, workflow, out=Path(out), tell=told))
+
+    def _settle(self, key: str) -> Flow[Workflow]:
+        content = self._unsettled.get(key)
+        run = self.ledger.run(key) if content is None and self.ledger is not None else None
+        if run is not None and run.state != "dropped":
+            check_account(self.account, run)
+            content = run.body
+        if content is None:
+            raise RequestInvalid(Problem("key", key, "the key of a submit whose fate is open here"))
+        workflow = yield from workflows.submit(self._service, content, key)
+        self._unsettled.pop(key, None)
+        if self.ledger is not None:
+            told = partial(self.ledger.record_submitted, key, workflow.id, workflow.cost.total)
+            yield from write_quietly(told)
+        return workflow
+
+    def _resume(
+        self,
+        run: Run,
+        timeout: float,
+        out: Folder | None,
+        tell: Tell | None,
+        max_buzz: int | None,
+    ) -> Flow[Generation]:
+        given: PurchaseOptions = {"tell": tell, "purpose": "resume", "max_buzz": max_buzz}
+        order = self._order(Call("-", given))
+        folder = None if out is None else Path(out)
+        return resume.resume(self._service, order, run, timeout=timeout, out=folder)
+
+
+#: Names for sandboxes that live in memory, for as long as they live.
+_UNWRITTEN: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+
+def _account_name(settings: Settings, sandbox: Any) -> str:
+    if not settings.sandbox:
+        place = settings.base_url
+    elif sandbox is None:
+        place = f"sandbox:{uuid.uuid4().hex}"  # behind a transport of the caller's own
+    elif sandbox.memory is None:
+        place = _UNWRITTEN.setdefault(sandbox, f"sandbox:{uuid.uuid4().hex}")
+    else:
+        place = f"sandbox:{sandbox.memory}"
+    mark = hashlib.sha256(settings.key.reveal().encode()).hexdigest()[:8]
+    return f"{place}#{mark}"

@@ -1,0 +1,387 @@
+"""Civitai and AsyncCivitai: the same methods over the same flows.
+
+    with Civitai() as client:
+        result = client.generate("a red fox in the snow", engine="z-image", out="pictures")
+        print(result.paths, result.workflow.cost.total)
+
+Whatever buys takes an ImageRequest, or a prompt with the request's fields as keywords. Errors are
+those of `civitai_skill.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+import httpx
+
+from civitai_skill.api.drivers import adrive, drive
+from civitai_skill.api.models import Workflow
+from civitai_skill.api.pool import UNLIMITED, make_transport
+from civitai_skill.api.workflows import Canceled, Health, Page, Quote
+from civitai_skill.client.base import BaseClient, Folder
+from civitai_skill.client.options import (
+    PriceOptions,
+    PurchaseOptions,
+    PurchaseRules,
+    QueryFilters,
+    RequestLike,
+)
+from civitai_skill.ledger.run import Run
+from civitai_skill.purchase.deliver import Generation
+from civitai_skill.purchase.events import Tell
+from civitai_skill.purchase.generate import OnSubmitted
+from civitai_skill.purchase.release import Releasing
+
+if TYPE_CHECKING:
+    from civitai_skill.verify import Row
+
+#: Seconds until waiting is given up. Steps time out after 20 minutes on the service.
+TIMEOUT = 1200.0
+
+
+class Civitai(BaseClient):
+    __doc__ = f"The synchronous client.\n\n{BaseClient.__doc__}"
+
+    def __init__(self, key: Any = None, **settings: Any) -> None:
+        super().__init__(key, **settings)
+        self._http = httpx.Client(transport=self._transport, limits=UNLIMITED)
+
+    def close(self) -> None:
+        """Close the connections. Work that was submitted goes on."""
+        self._http.close()
+        if self.ledger is not None:
+            self.ledger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def estimate(self, request: RequestLike, **given: Unpack[PriceOptions]) -> Quote:
+        """Ask the service for the price in Buzz. Spends nothing."""
+        return drive(self._estimate(request, given), self._http)
+
+    def submit(
+        self,
+        request: RequestLike,
+        *,
+        told: OnSubmitted | None = None,
+        out: Folder | None = None,
+        **given: Unpack[PurchaseOptions],
+    ) -> Workflow:
+        """Submit and come back at once; the price is checked first.
+
+        `told` gets the workflow before the ledger takes it for handed over: where it raises, the
+        same request goes on with this purchase. `out` is where its pictures will go: a `generate`
+        into that folder goes on with it, and so does `resume`. Raises OverBudget above `max_buzz`,
+        TransportFailed with the key when it is not known whether the service took it.
+        """
+        return drive(self._submit(request, told, out, given), self._http)
+
+    def submit_body(
+        self,
+        body: Mapping[str, Any],
+        *,
+        told: OnSubmitted | None = None,
+        out: Folder | None = None,
+        **given: Unpack[PurchaseRules],
+    ) -> Workflow:
+        """Submit a workflow body of the service's own form, under the same money rules.
+
+        The service is always asked for the price. A body without an `externalId` gets one. Raises
+        what `submit` raises.
+        """
+        return drive(self._submit_body(body, told, out, given), self._http)
+
+    def generate_body(
+        self,
+        body: Mapping[str, Any],
+        *,
+        out: Folder = ".",
+        timeout: float = TIMEOUT,
+        **given: Unpack[PurchaseRules],
+    ) -> Generation:
+        """Do with a workflow body what `generate` does with a request.
+
+        Steps that give words have them in `Generation.outputs`. Raises what `generate` raises.
+        """
+        return drive(self._generate_body(body, out, timeout, given), self._http)
+
+    def estimate_body(self, body: Mapping[str, Any]) -> Quote:
+        """Ask the service what a workflow body of its own form would cost. Spends nothing."""
+        return drive(self._estimate_body(body), self._http)
+
+    def generate(
+        self,
+        request: RequestLike,
+        *,
+        out: Folder = ".",
+        timeout: float = TIMEOUT,
+        **given: Unpack[PurchaseOptions],
+    ) -> Generation:
+        """Price, submit, wait up to `timeout` seconds, and save the pictures in the folder `out`.
+
+        Raises WorkflowFailed when fewer pictures came than were asked for (those that came are
+        saved and stand in `error.result`), StillRunning at the deadline; giving up never cancels.
+        """
+        return drive(self._generate(request, out, timeout, given), self._http)
+
+    def open_run(
+        self, request: RequestLike, *, out: Folder | None = None, **given: Unpack[PurchaseOptions]
+    ) -> Run | None:
+        """The open run that buying this would go on with; None where it would be bought anew.
+
+        `out` is the folder that `generate` would be given, None for `submit`. Sends nothing. Raises
+        StillRunning while another call is making the same.
+        """
+        return drive(self._open_run(request, out, given), self._http)
+
+    def open_body_run(
+        self, body: Mapping[str, Any], *, out: Folder | None = None, **given: Unpack[PurchaseRules]
+    ) -> Run | None:
+        """Do with a workflow body what `open_run` does with a request."""
+        return drive(self._open_body_run(body, out, given), self._http)
+
+    def get(self, workflow_id: str, *, wait: float = 0.0) -> Workflow:
+        """Read a workflow; with `wait` (seconds, at most 90) the service may hold the answer."""
+        return drive(self._get(workflow_id, wait), self._http)
+
+    def wait(
+        self, workflow: Workflow | str, *, timeout: float = TIMEOUT, tell: Tell | None = None
+    ) -> Workflow:
+        """Wait until a workflow ends. Raises StillRunning after `timeout` seconds."""
+        return drive(self._wait(workflow, timeout, tell), self._http)
+
+    def page(self, cursor: str | None = None, **filters: Unpack[QueryFilters]) -> Page:
+        """One page of past workflows, newest first; `Page.next` is the next one's cursor."""
+        return drive(self._page(cursor, filters), self._http)
+
+    def query(self, **filters: Unpack[QueryFilters]) -> Iterator[Workflow]:
+        """Every matching workflow; pages are read as they are wanted."""
+        cursor: str | None = None
+        while True:
+            page = self.page(cursor, **filters)
+            yield from page.items
+            if page.next is None or page.next == cursor:
+                return
+            cursor = page.next
+
+    def cancel(self, workflow_id: str) -> Canceled:
+        """Cancel a workflow; says what was refunded. One that has ended is left as it is."""
+        return drive(self._cancel(workflow_id), self._http)
+
+    def download(
+        self, workflow: Workflow | str, out: Folder = ".", *, tell: Tell | None = None
+    ) -> Generation:
+        """Save the pictures of a finished workflow in the folder `out`.
+
+        Raises StillRunning when it has not ended, WorkflowFailed when pictures are missing.
+        """
+        return drive(self._download(workflow, out, tell), self._http)
+
+    def settle(self, key: str) -> Workflow:
+        """Send a submit of unknown fate again, the same bytes and key: it can't pay twice."""
+        return drive(self._settle(key), self._http)
+
+    def resume(
+        self,
+        run: Run,
+        *,
+        timeout: float = TIMEOUT,
+        out: Folder | None = None,
+        tell: Tell | None = None,
+        max_buzz: int | None = None,
+    ) -> Generation:
+        """Finish an open run of the ledger (`ledger.unfinished()`), which is never bought anew; or
+        buy one of `ledger.failed()` once more."""
+        return drive(self._resume(run, timeout, out, tell, max_buzz), self._http)
+
+    def release(
+        self,
+        workflow_id: str,
+        *,
+        max_buzz: int | None = None,
+        tell: Callable[[Releasing], None] | None = None,
+    ) -> Workflow:
+        """Accept a mature result that is held back; `tell` hears the price (yellow Buzz) first."""
+        return drive(self._release(workflow_id, max_buzz, tell), self._http)
+
+    def verify(
+        self, only: str | None = None, *, tell: Callable[[Row], None] | None = None
+    ) -> list[Row]:
+        """Price one body of every wire form, and compare with our own rules. Spends nothing."""
+        return drive(self._verify(only, tell), self._http)
+
+    def health(self) -> Health:
+        """Does the service answer, and does it take the key? Spends nothing, raises nothing."""
+        return drive(self._health(), self._http)
+
+
+class AsyncCivitai(BaseClient):
+    __doc__ = f"The asynchronous client.\n\n{BaseClient.__doc__}"
+
+    def __init__(self, key: Any = None, **settings: Any) -> None:
+        super().__init__(key, **settings)
+        self._http = httpx.AsyncClient(
+            transport=self._transport or make_transport(), limits=UNLIMITED
+        )
+
+    async def close(self) -> None:
+        """Close the connections. Work that was submitted goes on."""
+        await self._http.aclose()
+        if self.ledger is not None:
+            self.ledger.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def estimate(self, request: RequestLike, **given: Unpack[PriceOptions]) -> Quote:
+        """See Civitai.estimate."""
+        return await adrive(self._estimate(request, given), self._http)
+
+    async def submit(
+        self,
+        request: RequestLike,
+        *,
+        told: OnSubmitted | None = None,
+        out: Folder | None = None,
+        **given: Unpack[PurchaseOptions],
+    ) -> Workflow:
+        """See Civitai.submit."""
+        return await adrive(self._submit(request, told, out, given), self._http)
+
+    async def submit_body(
+        self,
+        body: Mapping[str, Any],
+        *,
+        told: OnSubmitted | None = None,
+        out: Folder | None = None,
+        **given: Unpack[PurchaseRules],
+    ) -> Workflow:
+        """See Civitai.submit_body."""
+        return await adrive(self._submit_body(body, told, out, given), self._http)
+
+    async def generate_body(
+        self,
+        body: Mapping[str, Any],
+        *,
+        out: Folder = ".",
+        timeout: float = TIMEOUT,
+        **given: Unpack[PurchaseRules],
+    ) -> Generation:
+        """See Civitai.generate_body."""
+        return await adrive(self._generate_body(body, out, timeout, given), self._http)
+
+    async def estimate_body(self, body: Mapping[str, Any]) -> Quote:
+        """See Civitai.estimate_body."""
+        return await adrive(self._estimate_body(body), self._http)
+
+    async def generate(
+        self,
+        request: RequestLike,
+        *,
+        out: Folder = ".",
+        timeout: float = TIMEOUT,
+        **given: Unpack[PurchaseOptions],
+    ) -> Generation:
+        """See Civitai.generate."""
+        return await adrive(self._generate(request, out, timeout, given), self._http)
+
+    async def open_run(
+        self, request: RequestLike, *, out: Folder | None = None, **given: Unpack[PurchaseOptions]
+    ) -> Run | None:
+        """See Civitai.open_run."""
+        return await adrive(self._open_run(request, out, given), self._http)
+
+    async def open_body_run(
+        self, body: Mapping[str, Any], *, out: Folder | None = None, **given: Unpack[PurchaseRules]
+    ) -> Run | None:
+        """See Civitai.open_body_run."""
+        return await adrive(self._open_body_run(body, out, given), self._http)
+
+    async def get(self, workflow_id: str, *, wait: float = 0.0) -> Workflow:
+        """See Civitai.get."""
+        return await adrive(self._get(workflow_id, wait), self._http)
+
+    async def wait(
+        self, workflow: Workflow | str, *, timeout: float = TIMEOUT, tell: Tell | None = None
+    ) -> Workflow:
+        """See Civitai.wait."""
+        return await adrive(self._wait(workflow, timeout, tell), self._http)
+
+    async def page(self, cursor: str | None = None, **filters: Unpack[QueryFilters]) -> Page:
+        """See Civitai.page."""
+        return await adrive(self._page(cursor, filters), self._http)
+
+    async def query(self, **filters: Unpack[QueryFilters]) -> AsyncIterator[Workflow]:
+        """See Civitai.query."""
+        cursor: str | None = None
+        while True:
+            page = await self.page(cursor, **filters)
+            for workflow in page.items:
+                yield workflow
+            if page.next is None or page.next == cursor:
+                return
+            cursor = page.next
+
+    async def cancel(self, workflow_id: str) -> Canceled:
+        """See Civitai.cancel."""
+        return await adrive(self._cancel(workflow_id), self._http)
+
+    async def download(
+        self, workflow: Workflow | str, out: Folder = ".", *, tell: Tell | None = None
+    ) -> Generation:
+        """See Civitai.download."""
+        return await adrive(self._download(workflow, out, tell), self._http)
+
+    async def settle(self, key: str) -> Workflow:
+        """See Civitai.settle."""
+        return await adrive(self._settle(key), self._http)
+
+    async def resume(
+        self,
+        run: Run,
+        *,
+        timeout: float = TIMEOUT,
+        out: Folder | None = None,
+        tell: Tell | None = None,
+        max_buzz: int | None = None,
+    ) -> Generation:
+        """See Civitai.resume."""
+        return await adrive(self._resume(run, timeout, out, tell, max_buzz), self._http)
+
+    async def release(
+        self,
+        workflow_id: str,
+        *,
+        max_buzz: int | None = None,
+        tell: Callable[[Releasing], None] | None = None,
+    ) -> Workflow:
+        """See Civitai.release."""
+        return await adrive(self._release(workflow_id, max_buzz, tell), self._http)
+
+    async def verify(
+        self, only: str | None = None, *, tell: Callable[[Row], None] | None = None
+    ) -> list[Row]:
+        """See Civitai.verify."""
+        return await adrive(self._verify(only, tell), self._http)
+
+    async def health(self) -> Health:
+        """See Civitai.health."""
+        return await adrive(self._health(), self._http)

@@ -1,0 +1,53 @@
+"""Past workflows as compact rows, and the dates that people give."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from civitai_skill.api.models import Workflow
+from civitai_skill.engines.identify import identify
+from civitai_skill.errors import Problem, RequestInvalid
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_PROMPT = 80
+
+
+def history_row(workflow: Workflow) -> dict[str, Any]:
+    """A workflow in one line: what it was, what it cost (Buzz), how many pictures are there."""
+    engine, variant = identify(workflow.input)
+    prompt = workflow.input.get("prompt")
+    text = " ".join(prompt.split()) if isinstance(prompt, str) else ""
+    return {
+        "id": workflow.id,
+        "created": workflow.created_at,
+        "status": workflow.status,
+        "engine": engine,
+        "variant": variant,
+        "cost": workflow.cost.total,
+        "images": sum(image.deliverable for image in workflow.images),
+        "prompt": text if len(text) <= _PROMPT else text[: _PROMPT - 3] + "...",
+        "tags": list(workflow.tags),
+    }
+
+
+def parse_since(text: str | None, now: datetime | None = None) -> str | None:
+    """An ISO time from "7d", "12h", "30m", "2w" or an ISO date. Raises RequestInvalid."""
+    if text is None:
+        return None
+    moment = now or datetime.now(UTC)
+    short = re.fullmatch(r"(\d{1,4})([mhdw])", text.strip())
+    try:
+        if short:
+            when = moment - timedelta(**{_UNITS[short[2]]: int(short[1])})
+        else:
+            when = datetime.fromisoformat(text.strip())
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=UTC)
+        utc = when.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise RequestInvalid(
+            Problem("since", text, "7d, 12h, 30m, 2w, or an ISO date such as 2026-11-01")
+        ) from None
+    return utc.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,105 @@
+"""The keywords that client methods take, typed once for both clients and every method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from civitai_skill.images.sources import EVERY_SOURCE, SourcePolicy
+from civitai_skill.purchase.events import Tell, ignore_event
+from civitai_skill.purchase.price import Terms
+from civitai_skill.schema.request import ImageRequest, Quality
+
+RequestLike = ImageRequest | str | Mapping[str, Any]
+
+
+class RequestFields(TypedDict, total=False):
+    """The fields of an ImageRequest, as keywords beside a prompt."""
+
+    engine: str
+    variant: str | None
+    route: str | None
+    quality: Quality
+    negative_prompt: str | None
+    width: int | None
+    height: int | None
+    aspect_ratio: str | None
+    quantity: int
+    seed: int | None
+    steps: int | None
+    guidance: float | None
+    sampler: str | None
+    scheduler: str | None
+    model: str | None
+    loras: Sequence[Any]
+    images: Sequence[str]
+    strength: float | None
+    output_format: str | None
+    options: Mapping[str, Any]
+
+
+class PriceOptions(RequestFields, total=False):
+    """And what else changes a price. `sources` says which sources may be named."""
+
+    allow_mature_content: bool | None
+    currencies: Sequence[str] | None
+    priority: str | None
+    sources: SourcePolicy
+
+
+class PurchaseRules(TypedDict, total=False):
+    """The rules of a purchase.
+
+    `max_buzz` is the most it may cost; `tell` is called with every event on the way (see
+    events.Event). `again` buys anew although an earlier run of the same is open; `purpose` names
+    the door in the ledger, and a door whose caller is a person or a model refuses what it is making
+    already.
+    """
+
+    max_buzz: int | None
+    tell: Tell | None
+    again: bool
+    purpose: str
+
+
+class PurchaseOptions(PriceOptions, PurchaseRules, total=False):
+    """And what surrounds a purchase.
+
+    `external_id` is the idempotency key (a fresh one when left out); `notes` writes NAME.json
+    beside each picture, which tells how it was made.
+    """
+
+    tags: Sequence[str]
+    metadata: Mapping[str, Any] | None
+    external_id: str | None
+    notes: bool
+
+
+class QueryFilters(TypedDict, total=False):
+    """Which past workflows: tags are combined with AND, `text` searches the metadata, `since` and
+    `until` are ISO dates."""
+
+    tags: Sequence[str]
+    take: int
+    text: str | None
+    since: str | None
+    until: str | None
+    ascending: bool | None
+    exclude_failed: bool
+
+
+class Call:
+    """A call's keywords, sorted into what is asked for and what surrounds it."""
+
+    def __init__(self, asked: RequestLike, given: Mapping[str, Any]) -> None:
+        fields = dict(given)
+        self.tell: Tell = fields.pop("tell", None) or ignore_event
+        self.max_buzz: int | None = fields.pop("max_buzz", None)
+        self.again: bool = fields.pop("again", False)
+        self.notes: bool = fields.pop("notes", False)
+        self.purpose: str = fields.pop("purpose", "python")
+        self.sources: SourcePolicy = fields.pop("sources", EVERY_SOURCE)
+        self.terms = Terms(
+            **{name: fields.pop(name) for name in Terms.__dataclass_fields__ if name in fields}
+        )
+        self.request = ImageRequest.of(asked, **fields)

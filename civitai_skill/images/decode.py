@@ -1,0 +1,189 @@
+"""Pictures that somebody else made: opened without trust, and freed of what tells about people.
+
+A picture's own bytes are kept wherever they can be: what is taken out (EXIF with its location, XMP,
+IPTC, comments, thumbnails, whatever follows the picture) is cut out of the file, and nothing is
+encoded anew.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FetchedPicture:
+    """The checked bytes of one picture; `size` is pixels, `suffix` what the bytes are."""
+
+    data: bytes
+    suffix: str
+    size: tuple[int, int]
+
+
+# What Pillow keeps for the whole process is changed for a moment only, by one thread at a time.
+_LOCK = threading.Lock()
+
+
+@contextmanager
+def _without_pillow_limits() -> Iterator[None]:
+    """Without Pillow's own limit, which is not ours, and warnings that nobody here can heed."""
+    from PIL import Image
+
+    with _LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+class Unreadable(Exception):
+    """The bytes are no whole picture of an accepted kind. `broken` says that it was meant as one,
+    so that fetching it again may help."""
+
+    def __init__(self, why: str, *, broken: bool = False) -> None:
+        super().__init__(why)
+        self.broken = broken
+
+
+@contextmanager
+def decode(data: bytes, formats: list[str], most: int) -> Iterator[Any]:
+    """A decoded picture of at most `most` pixels. Raises Unreadable."""
+    picture = _read(data, formats)
+    with picture:
+        if picture.width * picture.height > most:
+            raise Unreadable(f"more than {most // 10**6} million pixels")
+        try:
+            picture.load()
+        except Exception:  # decoders raise whatever they stumble over
+            raise Unreadable("a broken picture", broken=True) from None
+        yield picture
+
+
+def _read(data: bytes, formats: list[str], again: bool = True) -> Any:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with _without_pillow_limits():
+            return Image.open(io.BytesIO(data), formats=formats)
+    except UnidentifiedImageError:
+        raise Unreadable("not a picture") from None
+    except Exception:
+        # Pillow gives up where the EXIF is broken, though the picture may be whole.
+        bare = _strip_jpeg(data) if again and data[:2] == b"\xff\xd8" else None
+        if bare is None:
+            raise Unreadable("a broken picture", broken=True) from None
+        return _read(bare, formats, again=False)
+
+
+def size_of(data: bytes, formats: list[str]) -> tuple[int, int]:
+    """The pixels of a picture, without decoding it. Raises Unreadable."""
+    with _read(data, formats) as picture:
+        return picture.width, picture.height
+
+
+def kind_of(picture: Any) -> str:
+    """JPEG, PNG, WEBP or GIF. A JPEG with more pictures behind it is a JPEG."""
+    return "JPEG" if picture.format == "MPO" else str(picture.format)
+
+
+def orient(picture: Any) -> Any:
+    """The picture as it is meant to be seen, by its EXIF orientation; itself where that is so."""
+    from PIL import Image
+
+    ways = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    try:
+        with _without_pillow_limits():
+            way = ways.get(picture.getexif().get(0x0112))
+    except Exception:  # EXIF that can't be read turns nothing
+        return picture
+    return picture if way is None else picture.transpose(way)
+
+
+def encode(picture: Any, kind: str) -> bytes:
+    """The picture as JPEG or PNG, with its colours' profile and nothing else about it."""
+    profile = picture.info.get("icc_profile")
+    bare = picture.copy()
+    bare.info = {n: v for n, v in picture.info.items() if n == "transparency"}
+    out = io.BytesIO()
+    more: dict[str, Any] = {"quality": 95} if kind == "JPEG" else {}
+    bare.save(out, kind, icc_profile=profile, **more)
+    return out.getvalue()
+
+
+def strip_metadata(data: bytes, kind: str) -> bytes | None:
+    """The same file without what tells about people; None where its structure is unusual."""
+    return _strip_jpeg(data) if kind == "JPEG" else _strip_png(data) if kind == "PNG" else None
+
+
+# A marker of a JPEG; in a scan, 0xff00 is a byte and 0xffd0 to 0xffd7 only part the data.
+_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
+_END, _SCAN, _COMMENT = 0xD9, 0xDA, 0xFE
+
+
+def _strip_jpeg(data: bytes) -> bytes | None:
+    kept, at, scanning = [data[:2]], 2, False
+    while (found := _MARKER.search(data, at)) is not None:
+        if found.start() != at and not scanning:
+            return None
+        kept.append(data[at : found.start()])
+        marker, begin = found[1][0], found.end()
+        if marker == _END:
+            return b"".join([*kept, b"\xff\xd9"])
+        length = int.from_bytes(data[begin : begin + 2], "big")
+        at = begin + length
+        if length < 2 or at > len(data):
+            return None
+        if _is_harmless(marker, data[begin + 2 : at]):
+            kept.append(b"\xff" + data[begin - 1 : at])
+        scanning = marker == _SCAN
+    return None
+
+
+def _is_harmless(marker: int, body: bytes) -> bool:
+    if marker == _COMMENT:
+        return False
+    if not 0xE0 <= marker <= 0xEF:
+        return True
+    # Density without a thumbnail, the colours' profile, the colours' transform.
+    return (
+        (marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) == 14)
+        or (marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"))
+        or (marker == 0xEE and body.startswith(b"Adobe") and len(body) == 12)
+    )
+
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_CHUNKS = frozenset(
+    b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB iCCP cICP mDCV cLLI sBIT bKGD hIST pHYs".split()
+)
+
+
+def _strip_png(data: bytes) -> bytes | None:
+    kept, at = [_PNG], len(_PNG)
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        name = data[at + 4 : at + 8]
+        if end > len(data):
+            return None
+        if name in _CHUNKS:
+            kept.append(data[at:end])
+        if name == b"IEND":
+            return b"".join(kept)
+        at = end
+    return None

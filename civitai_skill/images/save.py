@@ -1,0 +1,128 @@
+"""Pictures under names of their own, with the request that made each beside it (NAME.json).
+
+A batch decides the names before it buys. They are kept with the purchase, so that whoever brings
+the pictures home later (resume, get) puts them where the batch would have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.images import sidecar
+from civitai_skill.images.decode import FetchedPicture
+from civitai_skill.storage.files import write_temporary
+
+_TRIES = 10_000
+
+#: Saves picture number `n` and says where. Raises OSError.
+Place = Callable[[int, FetchedPicture], Path]
+
+
+def prepare_folder(out: Path) -> Path:
+    """Make the output folder and try it, before anything is paid. Raises RequestInvalid."""
+    try:
+        str(out.absolute()).encode()  # the ledger keeps it, and answers name it
+        out.mkdir(parents=True, exist_ok=True)
+        with write_temporary(out, b""):
+            pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a usable path"
+        raise RequestInvalid(
+            Problem("out", str(out), "a folder that can be written to", None, reason)
+        ) from None
+    return out
+
+
+def safe_stem(stem: str) -> str:
+    """A file's name from text that is not ours."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", stem).lstrip(".")
+
+
+def save_picture(fetched: FetchedPicture, out: Path, stem: str) -> Path:
+    """Write a picture under its final name, whole or not at all. Raises OSError."""
+    path = out / (safe_stem(stem) + fetched.suffix)
+    with write_temporary(out, fetched.data) as part:
+        part.replace(path)
+    return path
+
+
+@dataclass(frozen=True)
+class Label:
+    """The names of one purchase's pictures, without suffix, and what their notes say.
+
+    Without names of their own they are named after the workflow.
+    """
+
+    stems: tuple[str, ...]
+    facts: Mapping[str, Any]
+
+    def to_json(self) -> str:
+        """As the ledger keeps it."""
+        return json.dumps([self.stems, self.facts])
+
+    @staticmethod
+    def from_json(text: str) -> Label:
+        """What `text` wrote."""
+        stems, facts = json.loads(text)
+        return Label(tuple(stems), facts)
+
+    def places(self, key: str, workflow_id: str | None, out: Path) -> Place:
+        """Saves the pictures of a purchase in a folder. Raises OSError."""
+        note = {**self.facts, "key": key, "workflow": workflow_id}
+        return partial(save_with_sidecar, out, self.stems, note)
+
+
+def save_with_sidecar(
+    out: Path, stems: Sequence[str], note: Mapping[str, Any], n: int, fetched: FetchedPicture
+) -> Path:
+    """Save a picture and the request that made it beside it, over nothing that is not the same.
+
+    What an earlier run saved is taken as it is. Raises OSError.
+    """
+    if n < len(stems):
+        wanted = stems[n]
+    else:
+        wanted = f"{stems[-1]}-{n}" if stems else safe_stem(f"{note['workflow']}-{n}")
+    digest = hashlib.sha256(fetched.data).hexdigest()
+    text = sidecar.encode_sidecar({**note, "n": n, "sha256": digest})
+    with write_temporary(out, fetched.data) as part:
+        for number in range(1, _TRIES):
+            name = wanted if number == 1 else f"{wanted}-{number}"
+            path = out / f"{name}{fetched.suffix}"
+            beside = sidecar.sidecar_path(path)
+            if not sidecar.can_write_sidecar(beside, note["key"], n):
+                continue
+            if _link(part, path) or _is_same(path, fetched.data):
+                sidecar.write_sidecar(beside, text)
+                return path
+    raise FileExistsError(f"every name like {wanted} is taken")
+
+
+def _is_same(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except IsADirectoryError:
+        return False
+
+
+def _link(part: Path, path: Path) -> bool:
+    """Give the part its final name, unless that is taken; no other process can come between."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        return False
+    except OSError:
+        # A disk without links: the name is looked at first, and taken right after.
+        if path.exists():
+            return False
+        part.replace(path)
+    return True

@@ -1,0 +1,130 @@
+"""What made a picture: NAME.json beside it, so that it can be made once more or varied.
+
+The picture's own bytes stay as they were delivered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from civitai_skill._version import __version__
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.images.sources import guide_sources, is_control
+from civitai_skill.schema.request import ImageRequest
+from civitai_skill.storage.files import write_atomic
+
+#: What the file says it is.
+KIND = "civitai-skill picture"
+
+_MOST_BYTES = 128 * 1024 * 1024
+
+
+def sidecar_path(picture: Path) -> Path:
+    """The file that tells how a picture was made."""
+    return picture.with_suffix(".json")
+
+
+def request_fields(request: ImageRequest) -> dict[str, Any]:
+    """What a request said, as JSON; local sources by their full path."""
+    said = {name: getattr(request, name) for name in sorted(request.model_fields_set)}
+    fields = {n: v for n, v in said.items() if v not in (None, [], {})}
+    if "loras" in fields:
+        fields["loras"] = [lora.model_dump() for lora in request.loras]
+    if "images" in fields:
+        fields["images"] = [_absolute_source(text) for text in request.images]
+    for key, nets in request.options.items():
+        if is_control(key) and isinstance(nets, list):
+            lasting = [_absolute_net(net) for net in nets]
+            fields["options"] = {**fields["options"], key: lasting}
+    return fields
+
+
+def _absolute_net(net: Any) -> Any:
+    paths = {part: _absolute_source(text) for part, text in guide_sources(net)}
+    return {**net, **paths} if paths else net
+
+
+def _absolute_source(source: str) -> str:
+    if source[:8].lower().startswith(("https://", "http://", "data:")):
+        return source
+    return str(Path(source).expanduser().absolute())
+
+
+def encode_sidecar(facts: Mapping[str, Any]) -> bytes:
+    """The file's content. Foreign text is escaped, so that it can't move a terminal's cursor."""
+    told = {"kind": KIND, "version": __version__, **facts}
+    return (json.dumps(told, indent=2) + "\n").encode()
+
+
+def write_sidecar(path: Path, content: bytes) -> None:
+    """Write the note, if it does not stand there already. Raises OSError."""
+    if not path.exists():
+        write_atomic(path, content)
+
+
+def can_write_sidecar(path: Path, key: str, n: int) -> bool:
+    """Is the note's place free, or is it this very picture's?"""
+    if not path.exists():
+        return True
+    try:
+        told = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(told, dict) and (told.get("key"), told.get("n")) == (key, n)
+
+
+def read_request(picture: Path) -> dict[str, Any]:
+    """The fields of the request for this one picture again. Raises RequestInvalid."""
+    note = picture
+    accepted = "a picture of a batch, a sweep or again, with its NAME.json beside it"
+    try:
+        if picture.suffix != ".json":
+            note = sidecar_path(picture)
+        if note.stat().st_size > _MOST_BYTES:
+            raise ValueError
+        told = json.loads(note.read_bytes())
+        if told["kind"] != KIND:
+            raise ValueError
+        fields, n = dict(told["request"]), int(told["n"])
+        seed = told.get("seed")
+    except OSError as error:
+        why = f"{note.name}: {error.strerror or 'not readable'}"
+        raise RequestInvalid(Problem("PICTURE", str(picture), accepted, None, why)) from None
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        why = f"{note.name} was not written by civitai-skill" if note.name else "is no file"
+        raise RequestInvalid(Problem("PICTURE", str(picture), accepted, None, why)) from None
+    fields.pop("quantity", None)
+    for name in ("engine", "variant"):
+        if isinstance(told.get(name), str):
+            fields.setdefault(name, told[name])  # what was a default then may be another now
+    if isinstance(seed, int):
+        fields["seed"] = seed + n  # picture n of a workflow has its seed plus n
+    return fields
+
+
+def vary_request(picture: Path, said: Mapping[str, Any]) -> ImageRequest:
+    """The request for a picture once more, with what is said otherwise. Raises RequestInvalid.
+
+    Another engine or quality chooses its own variant.
+    """
+    fields = read_request(picture)
+    if "engine" in said or "quality" in said:
+        fields.pop("variant", None)
+    if "engine" in said:
+        for name in ("route", "model", "loras", "sampler", "scheduler", "options"):
+            fields.pop(name, None)
+    if "aspect_ratio" in said:
+        fields = {n: v for n, v in fields.items() if n not in ("width", "height")}
+    elif "width" in said or "height" in said:
+        fields.pop("aspect_ratio", None)
+    return ImageRequest(**{**fields, **said})
+
+
+def sidecar_facts(
+    request: ImageRequest, engine: str | None, variant: str | None, seed: int | None
+) -> dict[str, Any]:
+    """The part of a note that is known before the picture is."""
+    return {"engine": engine, "variant": variant, "seed": seed, "request": request_fields(request)}

@@ -1,0 +1,392 @@
+"""What was about to be paid for, and what became of it: one SQLite file, safe for many processes.
+
+A run is written before the first byte of its submit leaves: key, body, purpose, price. Then
+submitted (id), finished (status, cost, reason), each picture saved. A run that is not closed can
+always be taken up again: the same key and body can't pay twice.
+
+Two things are decided here in one transaction each, because two processes may ask at once: whether
+a run of the same identity is open already, and whether the budget has room for one more.
+
+    open      written, perhaps submitted; the answer, the end or the pictures are missing
+    closed    everything was brought home, or it ended and there is nothing to bring
+    dropped   it is certain that the service did not take it; its Buzz is free again
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from civitai_skill.errors import ConfigError, preview
+from civitai_skill.ledger.budget import Budget, read_budget
+from civitai_skill.ledger.run import MIGRATIONS, Run, read_run
+from civitai_skill.storage import locks
+from civitai_skill.storage.sqlite import Storage
+
+#: Seconds in which the same request goes on with an open run instead of buying anew.
+JOINABLE = 24 * 3600.0
+
+
+def current_budget(text: str | None, ledger: Ledger) -> Budget | None:
+    """The budget in force: the environment's, else the one kept in the ledger, else none."""
+    if text:
+        return read_budget(text, "CIVITAI_BUDGET")
+    kept = ledger.setting("budget")
+    return read_budget(kept) if kept else None
+
+
+@dataclass(frozen=True)
+class BeginResult:
+    """What asking for a run came to: a new one (`run` is the caller's own), or an earlier one."""
+
+    run: Run
+    fresh: bool
+
+
+class Ledger:
+    """One ledger file. Every method is one short transaction; raises ConfigError when it fails."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._clock = clock
+        self._storage = Storage(path, MIGRATIONS)
+
+    @property
+    def _owners(self) -> Path:
+        return self.path.parent / "owners"
+
+    # -- writing -----------------------------------------------------------------------------
+    def begin(self, run: Run, *, again: bool, budget: Budget | None) -> BeginResult:
+        """Write a run down before it is submitted, unless one of its identity is open already.
+
+        `again` buys anew whatever is open. A key that is known already stays what it is, unless it
+        was dropped. Raises OverBudget when the budget has no room.
+        """
+        me = self._process_name()
+        with self._transaction() as db:
+            known = _select_first(db, "key = ?", run.key)
+            if known is not None and known.state != "dropped":
+                return BeginResult(known, fresh=False)
+            earlier = None if again else self._find_open(db, run.identity)
+            if earlier is not None:
+                return BeginResult(earlier, fresh=False)
+            self._admit(db, run, budget)
+            new = replace(run, owner=me, created=self._clock(), state="open",
+                          workflow=None, status=None, cost=None, reason=None, taken=0)  # fmt: skip
+            _insert(db, new)
+            return BeginResult(new, fresh=True)
+
+    def open_run(self, identity: str) -> Run | None:
+        """The run of this identity that a new request should go on with, or None."""
+        with self._transaction() as db:
+            return self._find_open(db, identity)
+
+    def take_up(self, key: str, budget: Budget | None = None) -> Run:
+        """Make this process the owner of an open run.
+
+        One that was perhaps never sent is bought now: when its period is over, or when it was
+        dropped meanwhile, it is counted in this one. Raises OverBudget when the budget has no room.
+        """
+        me = self._process_name()
+        with self._transaction() as db:
+            run = _select_first(db, "key = ?", key)
+            if run is None:
+                raise self._file_error(LookupError(f"it does not hold the purchase {key} any more"))
+            if run.workflow is None:
+                self._readmit(db, run, budget)
+            db.execute("UPDATE runs SET owner = ?, taken = taken + 1 WHERE key = ?", (me, key))
+            return read_run(db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
+
+    def _admit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
+        """Count a new purchase. Raises BudgetUsedUp when there is no room for it."""
+        if budget is not None:
+            budget.check(self._used_buzz(db, budget), run.reserved)
+
+    def _readmit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
+        """Count one that was perhaps never sent and is sent now; raises as `_admit`."""
+        now = self._clock()
+        if run.state == "dropped":
+            self._admit(db, run, budget)
+        elif budget is not None and run.created < now - budget.period:
+            budget.check(self._used_buzz(db, budget), run.reserved)
+        else:
+            return
+        db.execute(
+            "UPDATE runs SET created = ?, cost = NULL,"
+            " state = iif(state = 'dropped', 'open', state) WHERE key = ?",
+            (now, run.key),
+        )
+
+    def renew(self, run: Run, budget: Budget | None) -> Run | None:
+        """Count a workflow now: what it cost when it was bought comes back, and is paid once more.
+
+        Gives the run that the workflow was bought under, as it was; where there is none, `run` is
+        written. Raises OverBudget when the budget has no room.
+        """
+        now = self._clock()
+        with self._transaction() as db:
+            earlier = _select_first(db, "workflow = ?", run.workflow)
+            price = run.reserved if earlier is None else max(run.reserved, earlier.buzz)
+            if budget is not None:
+                used = self._used_buzz(db, budget)
+                if earlier is not None and earlier.created >= now - budget.period:
+                    used -= earlier.buzz
+                budget.check(used, price)
+            if earlier is None:
+                _insert(db, replace(run, created=now, taken=1))
+            else:
+                db.execute(
+                    "UPDATE runs SET created = ?, cost = ?, taken = taken + 1 WHERE key = ?",
+                    (now, price, earlier.key),
+                )
+            return earlier
+
+    def put_back(self, run: Run, earlier: Run | None) -> None:
+        """Undo `renew`, which gave `earlier`: the service certainly did not take the change. Where
+        another call has renewed it since, that one's stays."""
+        with self._transaction() as db:
+            if earlier is None:
+                db.execute("DELETE FROM runs WHERE key = ? AND taken = 1", (run.key,))
+            else:
+                db.execute(
+                    "UPDATE runs SET created = ?, cost = ? WHERE key = ? AND taken = ?",
+                    (earlier.created, earlier.cost, earlier.key, earlier.taken + 1),
+                )
+
+    def release(self, *keys: str) -> None:
+        """The call that worked on open runs has ended; whoever asks next may go on with them."""
+        me = self._process_name()
+        with self._transaction() as db:
+            db.executemany(
+                "UPDATE runs SET owner = '' WHERE key = ? AND owner = ? AND state = 'open'",
+                [(key, me) for key in keys],
+            )
+
+    def record_submitted(self, key: str, workflow: str | None, cost: int | None) -> None:
+        """The service took it; the price it told, if it told one, replaces the reservation."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET workflow = ?,"
+                " cost = coalesce(?, iif(state = 'dropped', NULL, cost)),"
+                " state = iif(state = 'dropped', 'open', state) WHERE key = ?",
+                (workflow, cost, key),
+            )
+
+    def record_finished(self, key: str, status: str, cost: int | None, reason: str | None) -> None:
+        """It ended; the cost is what was kept in the end. Where the end tells no figure, what was
+        told before counts on: a refund that nobody told is not assumed."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET status = ?, cost = coalesce(?, cost), reason = ? WHERE key = ?",
+                (status, cost, reason, key),
+            )
+
+    def record_picture(self, key: str, n: int, path: Path, size: int, sha256: str) -> None:
+        """A picture is on disk."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?, ?)",
+                (key, n, str(path), size, sha256, self._clock()),
+            )
+
+    def record_missing(self, key: str) -> None:
+        """The service does not know its workflow. A young one stays open: it may be found yet.
+        What it cost counts on: it was taken once, and nothing tells that it came back."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET state = 'closed', status = 'gone'"
+                " WHERE key = ? AND state = 'open' AND created < ?",
+                (key, self._clock() - JOINABLE),
+            )
+
+    def close_run(self, key: str) -> None:
+        """Nothing is left to do."""
+        with self._transaction() as db:
+            db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
+
+    def reopen(self, workflow: str) -> None:
+        """Nobody heard how it went: the same request goes on with it."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET state = 'open', owner = ''"
+                " WHERE workflow = ? AND state = 'closed'",
+                (workflow,),
+            )
+
+    def drop(self, key: str, reason: str) -> bool:
+        """The service certainly did not take it. False where another call has taken it up since, or
+        has sent it: then it stays as it is."""
+        me = self._process_name()
+        with self._transaction() as db:
+            changed = db.execute(
+                "UPDATE runs SET state = 'dropped', cost = 0, reason = ?"
+                " WHERE key = ? AND owner = ? AND taken = 0 AND workflow IS NULL",
+                (reason, key, me),
+            )
+            return changed.rowcount > 0
+
+    # -- reading -----------------------------------------------------------------------------
+    def run(self, key: str) -> Run | None:
+        """One run by its key."""
+        with self._transaction() as db:
+            return _select_first(db, "key = ?", key)
+
+    def find_by_workflow(self, workflow: str) -> Run | None:
+        """The run that a workflow belongs to."""
+        with self._transaction() as db:
+            return _select_first(db, "workflow = ?", workflow)
+
+    def is_paid(self, workflow: str) -> bool:
+        """Is Buzz committed for a workflow, as far as this ledger knows?"""
+        run = self.find_by_workflow(workflow)
+        return run is not None and run.buzz > 0
+
+    def unfinished(self) -> list[Run]:
+        """Open runs that nobody works on any more, oldest first, whatever account they are of."""
+        with self._transaction() as db:
+            rows = db.execute("SELECT * FROM runs WHERE state = 'open' ORDER BY created").fetchall()
+        return [run for run in map(read_run, rows) if not self.is_worked_on(run)]
+
+    def failed(self) -> list[Run]:
+        """Runs of the last 24 hours that failed or expired and were not tried again since, whatever
+        account they are of."""
+        with self._transaction() as db:
+            # Rows are numbered as they come, whatever the clock says.
+            rows = db.execute(
+                "SELECT * FROM runs r WHERE state = 'closed' AND status IN ('failed', 'expired')"
+                " AND created >= ? AND NOT EXISTS (SELECT 1 FROM runs later WHERE"
+                " later.identity = r.identity AND later.rowid > r.rowid"
+                " AND later.state != 'dropped') ORDER BY created",
+                (self._clock() - JOINABLE,),
+            ).fetchall()
+        return [read_run(row) for row in rows]
+
+    def history(self, since: float = 0.0, limit: int = 100) -> list[dict[str, Any]]:
+        """Runs with the number of their saved pictures, newest first."""
+        with self._transaction() as db:
+            rows = db.execute(
+                "SELECT r.key, r.created, r.purpose, r.engine, r.variant, r.workflow, r.state,"
+                " r.status, r.reserved, r.cost, r.reason, r.wanted, r.out,"
+                " (SELECT count(*) FROM pictures p WHERE p.key = r.key) AS pictures"
+                " FROM runs r WHERE r.created >= ? ORDER BY r.created DESC LIMIT ?",
+                (since, limit),
+            ).fetchall()
+        return [dict(row) for row in rows]
+
+    def pictures(self, key: str) -> list[dict[str, Any]]:
+        """The saved pictures of a run."""
+        with self._transaction() as db:
+            rows = db.execute("SELECT * FROM pictures WHERE key = ? ORDER BY n", (key,)).fetchall()
+        return [dict(row) for row in rows]
+
+    def spend(self, since: float = 0.0, by: Literal["engine", "day"] | None = None) -> list[Any]:
+        """Buzz spent since a moment: (name, runs, Buzz) by engine or day (UTC), or one row in all.
+
+        Runs that are still open count at their reservation.
+        """
+        name = {"engine": "coalesce(engine, '?')", "day": "date(created, 'unixepoch')",
+                None: "'all'"}[by]  # fmt: skip
+        with self._transaction() as db:
+            rows = db.execute(
+                f"SELECT {name} AS name, count(*) AS runs, sum({_BUZZ}) AS buzz FROM runs"
+                " WHERE created >= ? AND state != 'dropped' GROUP BY 1 ORDER BY 3 DESC, 1",
+                (since,),
+            ).fetchall()
+        return [dict(row) for row in rows]
+
+    def is_worked_on(self, run: Run) -> bool:
+        """Does the process that works on this run still live, and not let go of it?"""
+        return bool(run.owner) and locks.is_alive(self._owners, run.owner)
+
+    # -- the budget --------------------------------------------------------------------------
+    def setting(self, name: str) -> str | None:
+        """A value kept in the ledger."""
+        with self._transaction() as db:
+            row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+            return None if row is None else str(row["value"])
+
+    def keep_setting(self, name: str, value: str | None) -> None:
+        """Keep a value in the ledger; None forgets it."""
+        with self._transaction() as db:
+            if value is None:
+                db.execute("DELETE FROM settings WHERE name = ?", (name,))
+            else:
+                db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+
+    def used_buzz(self, budget: Budget) -> int:
+        """Buzz reserved and spent in the budget's current period."""
+        with self._transaction() as db:
+            return self._used_buzz(db, budget)
+
+    def _used_buzz(self, db: sqlite3.Connection, budget: Budget) -> int:
+        # What a clock that was wrong then dated later than now counts too: that is the safe side.
+        row = db.execute(
+            f"SELECT coalesce(sum({_BUZZ}), 0) AS buzz FROM runs"
+            " WHERE state != 'dropped' AND created >= ?",
+            (self._clock() - budget.period,),
+        ).fetchone()
+        return int(row["buzz"])
+
+    # -- inside ------------------------------------------------------------------------------
+    def _find_open(self, db: sqlite3.Connection, identity: str) -> Run | None:
+        """The newest that nobody works on any more; else the newest."""
+        rows = db.execute(
+            "SELECT * FROM runs WHERE identity = ? AND state = 'open' AND created >= ?"
+            " ORDER BY created DESC",
+            (identity, self._clock() - JOINABLE),
+        ).fetchall()
+        found = [read_run(row) for row in rows]
+        return next(
+            (run for run in found if not self.is_worked_on(run)), found[0] if found else None
+        )
+
+    def _process_name(self) -> str:
+        try:
+            return locks.process_name(self._owners)
+        except _UNUSABLE as error:
+            raise self._file_error(error) from None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._storage.transaction() as db:
+                yield db
+        except _UNUSABLE as error:
+            raise self._file_error(error) from None
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        self._storage.close()
+
+    def _file_error(self, error: Exception) -> ConfigError:
+        reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, UnicodeEncodeError):
+            reason = f"it keeps text, and {preview(error.object)} is none"
+        return ConfigError(
+            f"The ledger {self.path} can't be used: {reason}.",
+            hint="Nothing is bought without it. Free the disk or the file, name another with "
+            "--ledger FILE, or move a broken one away.",
+        )
+
+
+# The last two: a name that is no text, a number that no file of SQLite's holds.
+_UNUSABLE = (sqlite3.Error, OSError, ValueError, OverflowError)
+
+#: What a run counts: its cost once known, else what was reserved for it.
+_BUZZ = "coalesce(cost, reserved)"
+
+
+def _select_first(db: sqlite3.Connection, where: str, *values: Any) -> Run | None:
+    row = db.execute(f"SELECT * FROM runs WHERE {where} LIMIT 1", values).fetchone()
+    return None if row is None else read_run(row)
+
+
+def _insert(db: sqlite3.Connection, run: Run) -> None:
+    names, values = zip(*vars(run).items(), strict=True)
+    marks = ", ".join("?" * len(names))
+    db.execute(f"INSERT OR REPLACE INTO runs ({', '.join(names)}) VALUES ({marks})", values)

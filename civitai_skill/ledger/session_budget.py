@@ -1,0 +1,119 @@
+"""What one server may spend in its life, counted over the ledger.
+
+A ledger's own budget is for everything that this user buys, in a period. A purse is for what goes
+through it, from its making on: a purchase is counted before its first byte leaves, so that calls at
+the same time can't pass together. What the service did not take is given back. When the server
+is about to end, nothing is bought any more.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from civitai_skill.errors import BudgetUsedUp, Stopping
+from civitai_skill.ledger.budget import Budget
+from civitai_skill.ledger.ledger import BeginResult, Ledger
+from civitai_skill.ledger.run import Run
+
+
+class SessionLedger(Ledger):
+    """A ledger that refuses what would take its purchases above `limit` (Buzz; None for no end)."""
+
+    def __init__(
+        self, path: Path, limit: int | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        super().__init__(path, clock)
+        self.limit = limit
+        self._gate = threading.Lock()
+        self._total = 0
+        self._counted: dict[str, int] = {}
+        #: Is its life over? Nothing is bought then, and what has begun comes to its end.
+        self.over: Callable[[], bool] = lambda: False
+
+    @property
+    def spent(self) -> int:
+        """Buzz reserved and spent through this purse."""
+        return self._total
+
+    # -- what costs --------------------------------------------------------------------------
+    def begin(self, run: Run, *, again: bool, budget: Budget | None) -> BeginResult:
+        """See Ledger.begin. Raises BudgetUsedUp when the purse has no room either, and Stopping
+        when its life is over."""
+        with self._counting(run.key):
+            return super().begin(run, again=again, budget=budget)
+
+    def take_up(self, key: str, budget: Budget | None = None) -> Run:
+        """See Ledger.take_up. A run that was perhaps never sent is bought here and now."""
+        with self._counting(key):
+            return super().take_up(key, budget)
+
+    def _admit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
+        if self.over():
+            raise Stopping
+        super()._admit(db, run, budget)
+        self._count(run)
+
+    def _readmit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
+        if run.key not in self._counted and self.over():
+            raise Stopping(spent="unknown")  # an earlier process may have sent it
+        super()._readmit(db, run, budget)
+        if run.key not in self._counted:
+            self._count(run)
+
+    def _count(self, run: Run) -> None:
+        more = run.reserved - self._counted.get(run.key, 0)
+        if self.limit is not None and self._total + more > self.limit:
+            left = max(0, self.limit - self._total)
+            raise BudgetUsedUp(
+                f"This server may spend {self.limit} Buzz in all; {self._total} are used or "
+                f"reserved, {left} are left, and this costs about {run.reserved}.",
+                price=run.reserved,
+                limit=left,
+                hint="Start the server with a higher --budget.",
+            )
+        self._total += more
+        self._counted[run.key] = run.reserved
+
+    @contextmanager
+    def _counting(self, key: str) -> Iterator[None]:
+        """One purchase at a time; what was counted for one that is not written down is given
+        back."""
+        with self._gate:
+            total, counted = self._total, self._counted.get(key)
+            try:
+                yield
+            except BaseException:
+                self._total = total
+                self._counted.pop(key, None)
+                if counted is not None:
+                    self._counted[key] = counted
+                raise
+
+    # -- what it came to ---------------------------------------------------------------------
+    def record_submitted(self, key: str, workflow: str | None, cost: int | None) -> None:
+        """See Ledger.record_submitted."""
+        self._settle(key, cost)
+        super().record_submitted(key, workflow, cost)
+
+    def record_finished(self, key: str, status: str, cost: int | None, reason: str | None) -> None:
+        """See Ledger.record_finished."""
+        self._settle(key, cost)
+        super().record_finished(key, status, cost, reason)
+
+    def drop(self, key: str, reason: str) -> bool:
+        """See Ledger.drop."""
+        dropped = super().drop(key, reason)
+        if dropped:
+            self._settle(key, 0)
+        return dropped
+
+    def _settle(self, key: str, cost: int | None) -> None:
+        with self._gate:
+            if cost is not None and key in self._counted:
+                self._total += cost - self._counted[key]
+                self._counted[key] = cost

@@ -1,0 +1,54 @@
+"""Field types that mean what JSON Schema means: 7.0 is an integer, true is not a number."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AllowInfNan, BeforeValidator, PlainSerializer, Strict
+
+from civitai_skill.schema.air import EXAMPLE, MODEL_EXAMPLE, is_air
+
+
+def _integral(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _short(value: float) -> float | int:
+    return int(value) if float(value).is_integer() else value
+
+
+def _unicode(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half a character (a lone surrogate); send valid Unicode") from None
+    return value
+
+
+def _air(value: str, example: str = EXAMPLE) -> str:
+    if not is_air(value):
+        raise ValueError(f"not an AIR; one looks like {example}")
+    return value
+
+
+def _model(value: str) -> str:
+    return _air(value, MODEL_EXAMPLE)
+
+
+def _clamp(value: Any) -> Any:
+    """A number beyond any float as the largest one, so that the field's own limit answers."""
+    most = sys.float_info.max
+    if isinstance(value, int | float) and abs(value) > most:
+        return most if value > 0 else -most
+    return value
+
+
+Whole = Annotated[int, Strict(), BeforeValidator(_integral)]
+Number = Annotated[float, Strict(), AllowInfNan(False), PlainSerializer(_short)]
+#: A number whose field has limits.
+Limited = Annotated[Number, BeforeValidator(_clamp)]
+Flag = Annotated[bool, Strict()]
+Text = Annotated[str, Strict(), AfterValidator(_unicode)]
+AirText = Annotated[Text, AfterValidator(_air)]
+ModelText = Annotated[Text, AfterValidator(_model)]

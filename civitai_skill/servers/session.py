@@ -1,0 +1,178 @@
+"""What a server stands on: one client, one purse, and purchases that outlive their callers.
+
+A caller may go away in the middle of anything. What only looks is dropped then; what buys goes on
+to its end, because it may be paid for already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from civitai_skill.api.models import Workflow
+from civitai_skill.client.clients import AsyncCivitai
+from civitai_skill.config import Settings
+from civitai_skill.errors import CivitaiError, ConfigError, Spent, Stopping, TransportFailed
+from civitai_skill.ledger.session_budget import SessionLedger
+from civitai_skill.purchase.events import Event, Submitting
+
+T = TypeVar("T")
+
+#: Seconds that the end of a server may take, for purchases that are being made right then: less
+#: than the 10 after which containers are commonly killed.
+GRACE = 8.0
+
+
+class WaitingCaller:
+    """Somebody who may leave while a purchase is made for them."""
+
+    def __init__(self, stopping: asyncio.Event, here: Callable[[], bool]) -> None:
+        self._stopping = stopping
+        self._here = here
+        #: May it have been sent?
+        self.sending = False
+
+    def refuse_if_gone(self, event: Event) -> None:
+        """Refuse what is about to be sent for nobody, or by a server that ends."""
+        if isinstance(event, Submitting):
+            if self._stopping.is_set():
+                raise Stopping
+            if not self._here():
+                raise TransportFailed("Whoever asked for it has gone; nothing was sent.")
+            self.sending = True
+
+    def stopped_error(self) -> CivitaiError:
+        """The error where the server's end comes before the purchase's."""
+        if not self.sending:
+            return Stopping()
+        error = _stopped_error(spent="unknown")
+        error.resumable = True
+        return error
+
+    def fail_if_gone(self, workflow: Workflow) -> None:
+        """Keep what nobody hears of open, so that the same request goes on with it."""
+        if not self._here():
+            raise TransportFailed(
+                "Whoever asked for it has gone.", spent="yes", workflow_id=workflow.id
+            )
+
+
+def _stopped_error(spent: Spent = "no") -> CivitaiError:
+    return TransportFailed(
+        "This server ended before the service had answered.",
+        hint="Look at it once the server runs again.",
+        spent=spent,
+    )
+
+
+class ServerSession:
+    """The client that a server works with, and the work that is under way.
+
+    `budget` is the most that it may spend in its life (Buzz; None for no end of its own). `grace`
+    are the seconds that its end may take.
+    """
+
+    def __init__(
+        self, client: AsyncCivitai, budget: int | None = None, grace: float = GRACE
+    ) -> None:
+        self.client = client
+        self.grace = grace
+        self.ledger = SessionLedger(client.settings.ledger, budget)
+        client.ledger = self.ledger
+        #: Set when the server is to end: whoever waits comes back with what is known.
+        self.stopping = asyncio.Event()
+        self.ledger.over = self.stopping.is_set
+        self._deadline = 0.0
+        self._work: set[asyncio.Task[Any]] = set()
+
+    @classmethod
+    def open(cls, settings: Settings, budget: int | None = None) -> ServerSession:
+        """A desk with a client of its own. Raises ConfigError."""
+        return cls(AsyncCivitai(settings=settings, ledger=False), budget)
+
+    async def run_to_end(
+        self,
+        work: Coroutine[Any, Any, T],
+        cut_short: Callable[[], CivitaiError] = _stopped_error,
+    ) -> T:
+        """Run something to its end, even if whoever waits for it goes away.
+
+        Raises what `cut_short` gives where the server's end comes first.
+        """
+        task = asyncio.ensure_future(work)
+        self._work.add(task)
+        task.add_done_callback(self._end_task)
+        over = asyncio.ensure_future(self._wait_for_deadline())
+        try:
+            await asyncio.wait([task, over], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            over.cancel()
+        if task.done() and not task.cancelled():
+            return task.result()
+        raise cut_short()
+
+    async def reopen(self, workflow: Workflow | None) -> None:
+        """Whoever asked for a purchase has gone without its end: the same request goes on with
+        it."""
+        if workflow is not None and workflow.id is not None:
+            with contextlib.suppress(ConfigError):
+                await asyncio.to_thread(self.ledger.reopen, workflow.id)
+
+    async def _wait_for_deadline(self) -> None:
+        await self.stopping.wait()
+        await asyncio.sleep(self._seconds_left())
+
+    def _seconds_left(self) -> float:
+        return max(0.0, self._deadline - asyncio.get_running_loop().time())
+
+    def _end_task(self, task: asyncio.Task[Any]) -> None:
+        self._work.discard(task)
+        # Asked for, so that an error nobody waits for any more is not reported as lost: what was
+        # bought stands in the ledger.
+        if not task.cancelled() and not isinstance(task.exception(), CivitaiError | None):
+            task.get_loop().call_exception_handler(
+                {"message": "A purchase broke off", "exception": task.exception()}
+            )
+
+    async def late_answer_error(self, workflow_id: str) -> TransportFailed:
+        """The error for a look at a workflow that nobody waits for any longer."""
+        paid = False
+        with contextlib.suppress(ConfigError):
+            paid = await asyncio.to_thread(self.ledger.is_paid, workflow_id)
+        return TransportFailed(
+            "The service did not answer in time.",
+            spent="yes" if paid else "no",
+            workflow_id=workflow_id,
+        )
+
+    async def run_until_stopped(
+        self, work: Coroutine[Any, Any, T], *ends: asyncio.Event
+    ) -> T | None:
+        """The outcome of something that may be dropped; None when an end comes first."""
+        task = asyncio.ensure_future(work)
+        signals = [asyncio.ensure_future(end.wait()) for end in (self.stopping, *ends)]
+        try:
+            await asyncio.wait([task, *signals], return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            for waiting in (task, *signals):
+                waiting.cancel()
+            await asyncio.gather(task, *signals, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Begin the end: nothing new is bought, and whoever waits comes back."""
+        if not self.stopping.is_set():
+            self._deadline = asyncio.get_running_loop().time() + self.grace
+            self.stopping.set()
+
+    async def close(self) -> None:
+        """End: let purchases come to their end within the grace, then close the client."""
+        self.stop()
+        if self._work:
+            _, late = await asyncio.wait(set(self._work), timeout=self._seconds_left())
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self.client.close()

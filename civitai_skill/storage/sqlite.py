@@ -1,0 +1,203 @@
+"""One SQLite file behind one connection: short transactions, which threads and processes share.
+
+The connection stays open between transactions: closing the last one makes SQLite write its log back
+to the file, which costs more than the transaction. It is opened anew after an error, after a fork,
+and where the file was replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+#: Seconds that one process waits for another's transaction.
+PATIENCE = 10.0
+
+
+def connect(path: Path, *, patience: float = PATIENCE) -> sqlite3.Connection:
+    """Open a file that several processes share, readable by its owner only; transactions are said.
+
+    Raises sqlite3.Error and OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    path.touch(mode=0o600)  # SQLite gives its other files the mode of this one
+    db = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
+    try:
+        _enable_wal(db, patience)
+        # Only now is it known for a database and not for a file that was named by mistake.
+        for name in ("", "-wal", "-shm"):
+            _restrict_access(Path(os.path.realpath(path) + name))
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _restrict_access(path: Path) -> None:
+    """Take the rights of others away from a file that was there before; one that is not ours stays
+    as its owner wants it."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+
+
+def _enable_wal(db: sqlite3.Connection, patience: float) -> None:
+    """Turn on the write-ahead log.
+
+    SQLite's own timeout does not hold for this one step: of two processes that open a new file at
+    once, one is refused on the spot. So it is tried again here.
+    """
+    give_up_at = time.monotonic() + patience
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() >= give_up_at:
+                raise
+            time.sleep(0.01)
+
+
+_STORAGES: weakref.WeakSet[Storage] = weakref.WeakSet()
+_LIST = threading.Lock()
+_RESTING: list[Storage] = []
+
+
+def _before_fork() -> None:
+    """Before a fork: close every file. A child inherits what SQLite notes about its locks, but not
+    the locks: it would write to a log that others take for nobody's and remove."""
+    _LIST.acquire()
+    for storage in list(_STORAGES):
+        if storage._turn.acquire(timeout=PATIENCE):
+            _RESTING.append(storage)
+            storage._drop()
+
+
+def _after_fork_in_parent() -> None:
+    """After a fork, in the parent."""
+    while _RESTING:
+        _RESTING.pop()._turn.release()
+    _LIST.release()
+
+
+def _after_fork_in_child() -> None:
+    """After a fork, in the child: the threads that held these locks are not there any more."""
+    global _LIST
+    _RESTING.clear()
+    for storage in _STORAGES:
+        storage._turn = threading.Lock()
+    _LIST = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
+
+
+class Storage:
+    """A file and its migrations. Raises sqlite3.Error and OSError as they come."""
+
+    def __init__(self, path: Path, migrations: Sequence[str]) -> None:
+        self.path = path
+        self._migrations = migrations
+        # SQLite lets waiting threads starve each other; here they take turns.
+        self._turn = threading.Lock()
+        self._open: tuple[sqlite3.Connection, int, int] | None = None
+        with _LIST:
+            _STORAGES.add(self)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; nothing of it stays when the body raises."""
+        with self._turn:
+            db = self._connection()
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                _check(db, self._migrations)  # a newer program may have come since it was opened
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                self._drop()
+                raise
+
+    def close(self) -> None:
+        """Close the connection; the next transaction opens another."""
+        with self._turn:
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._open is not None:
+            db, pid, _ = self._open
+            self._open = None
+            if pid == os.getpid():  # a parent's connection is the parent's to close
+                db.close()
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._open is not None:
+            db, pid, file = self._open
+            if pid == os.getpid() and self._file() == file:
+                return db
+            self._drop()
+        db = connect(self.path)
+        try:
+            db.row_factory = sqlite3.Row
+            # What is about to be paid for must be on the disk itself before it is paid for.
+            db.execute("PRAGMA synchronous = FULL")
+            _migrate(db, self._migrations)
+        except BaseException:
+            db.close()
+            raise
+        self._open = (db, os.getpid(), self._file())
+        return db
+
+    def _file(self) -> int:
+        try:
+            return self.path.stat().st_ino
+        except OSError:
+            return -1
+
+    def __del__(self) -> None:
+        self._drop()
+
+
+def _check(db: sqlite3.Connection, migrations: Sequence[str]) -> int:
+    """The version of a file. Raises sqlite3.Error for one of a newer program's."""
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(migrations):
+        raise sqlite3.DatabaseError("it was written by a newer version")
+    return version
+
+
+def _migrate(db: sqlite3.Connection, migrations: Sequence[str]) -> None:
+    """Apply what is missing, once, whichever process comes first."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        version = _check(db, migrations)
+        if version == 0 and db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise sqlite3.DatabaseError("it holds something else")
+        for statements in migrations[version:]:
+            for statement in statements.split(";"):
+                if statement.strip():
+                    db.execute(statement)
+        db.execute(f"PRAGMA user_version = {len(migrations)}")
+        db.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):  # a full disk has rolled it back already
+            db.execute("ROLLBACK")
+        raise

@@ -1,0 +1,157 @@
+"""What comes back is read leniently: shapes seen in real answers, and shapes nobody promised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from civitai_skill.api.models import NO_REASON, Workflow
+
+# The shape of a failed workflow as one was seen (civitai-api facts, 1.1), with values of our own.
+FAILED: dict[str, Any] = {
+    "id": "77-20260810223715659",
+    "createdAt": "2026-08-10T22:37:15.659Z",
+    "transactions": {
+        "list": [
+            {"type": "debit", "amount": 60, "id": "d", "accountType": "blue"},
+            {"type": "credit", "amount": 60, "id": "c", "accountType": "blue"},
+        ]
+    },
+    "metadata": {},
+    "status": "failed",
+    "tags": ["img"],
+    "steps": [
+        {
+            "$type": "imageGen",
+            "name": "$0",
+            "status": "failed",
+            "input": {"engine": "gemini", "prompt": "a fox", "quantity": 1, "seed": 5},
+            "output": {
+                "images": [
+                    {"id": "a-0.jpg", "available": False, "url": "https://blobs.test/a?sig=1",
+                     "width": 1024, "height": 1024}
+                ],
+                "errors": ["Could not make it."],
+            },
+            "jobs": [{"id": "j", "status": "failed", "cost": 60, "estimatedProgressRate": 0.0007}],
+            "metadata": {},
+        }
+    ],
+    "cost": {"base": 0, "factors": {"base": 60, "quantity": 1}, "total": 0},
+    "externalId": "77-key",
+}  # fmt: skip
+
+
+def changed(**changes: Any) -> Workflow:
+    return Workflow.read({**FAILED, **changes})
+
+
+def output(images: Any, errors: Any = ()) -> Workflow:
+    step = {**FAILED["steps"][0], "output": {"images": images, "errors": list(errors)}}
+    return changed(steps=[{**step, "status": "succeeded"}], status="succeeded")
+
+
+def test_a_failed_workflow_tells_its_reason_and_its_refund() -> None:
+    workflow = Workflow.read(FAILED)
+
+    assert workflow.done
+    assert workflow.reasons() == ("Could not make it.",)
+    assert workflow.cost.as_dict() == {"total": 0, "by_currency": {}, "refunded": 60}
+    assert (workflow.wanted, workflow.external_id) == (1, "77-key")
+
+
+def test_a_url_on_an_unavailable_picture_is_no_picture() -> None:
+    image = Workflow.read(FAILED).images[0]
+
+    assert (image.deliverable, image.reason, image.seed) == (False, "Could not make it.", 5)
+
+
+def test_a_failure_without_a_word_says_so() -> None:
+    image = output([{"id": "a", "available": False}]).images[0]
+
+    assert image.reason == NO_REASON
+
+
+def test_a_blocked_picture_in_a_succeeded_workflow_is_moderation() -> None:
+    workflow = output([{"id": "a", "available": True, "url": "u", "blockedReason": "NsfwLevel"}])
+
+    assert workflow.images[0].reason == "blocked: NsfwLevel"
+    assert workflow.moderated
+
+
+def test_the_word_none_is_not_a_reason_to_block() -> None:
+    workflow = output([{"id": "a", "available": True, "url": "u", "blockedReason": "none"}])
+
+    assert workflow.images[0].deliverable
+    assert not workflow.moderated
+
+
+@pytest.mark.parametrize("text", ["a photo of stones", "photos", "unblockedness"])
+def test_words_that_merely_look_like_moderation_are_not(text: str) -> None:
+    assert not output([{"id": "a"}], [text]).moderated
+
+
+def test_the_pictures_of_a_batch_have_growing_seeds() -> None:
+    blobs = [{"id": str(i), "available": True, "url": "u"} for i in range(3)]
+
+    assert [i.seed for i in output(blobs).images] == [5, 6, 7]
+
+
+def test_progress_keeps_numbers_that_come_with_support_unavailable() -> None:
+    job = {"status": "preparing", "estimatedProgressRate": 1,
+           "queuePosition": {"support": "unavailable", "precedingJobs": 4}}  # fmt: skip
+    step = {"status": "preparing", "jobs": [job], "estimatedProgressRate": None}
+    progress = changed(status="preparing", steps=[step]).progress
+
+    assert str(progress) == "preparing, 4 ahead, 100% of the model"
+
+
+def test_a_job_s_reason_and_a_provider_s_message_are_found() -> None:
+    job = {"reason": "timeout", "blockedReason": "none"}
+    step = {"status": "failed", "jobs": [job], "metadata": {"error": "it broke"},
+            "output": {"externalTOSViolation": True, "message": "against the terms"}}  # fmt: skip
+
+    assert changed(steps=[step]).reasons() == ("timeout", "against the terms", "it broke")
+
+
+def test_nothing_is_required() -> None:
+    workflow = Workflow.read({})
+
+    assert (workflow.id, workflow.status, workflow.done, workflow.images) == (
+        None,
+        "unknown",
+        False,
+        (),
+    )
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(
+            ["id", "status", "steps", "output", "images", "errors", "jobs", "cost", "total",
+             "transactions", "list", "type", "amount", "queuePosition", "precedingJobs", "input",
+             "quantity", "seed", "available", "url", "blockedReason", "metadata", "error", "tags",
+             "estimatedProgressRate", "preparation", "resource", "$type", "width", "name"]
+        ),
+        inner,
+        max_size=6,
+    ),
+    max_leaves=30,
+)  # fmt: skip
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.dictionaries(st.sampled_from(list(FAILED)), ANYTHING))
+def test_no_answer_that_is_an_object_breaks_the_reading(answer: dict[str, Any]) -> None:
+    workflow = Workflow.read(answer)
+
+    str(workflow.progress)
+    workflow.reasons()
+    workflow.cost.as_dict()
+    assert workflow.wanted >= 0 or answer
+    assert all(image.reason for image in workflow.images if not image.deliverable)

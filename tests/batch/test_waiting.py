@@ -1,0 +1,159 @@
+"""Waiting: few requests however many are in flight, nothing missed, nothing held up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from civitai_skill import AsyncCivitai, StillRunning, Workflow
+from civitai_skill.api.service import Retry
+from civitai_skill.batch.waiting import WorkflowWatcher
+from civitai_skill.errors import BadRequest, CivitaiError, NotFound, ServerError
+from civitai_skill.sandbox import Fault, Sandbox
+
+TAG = "batch:test"
+RETRY = Retry(first=0.005, cap=0.02, tries=3)
+
+
+@pytest.fixture
+def box() -> Sandbox:
+    return Sandbox(seconds_per_job=0.3)
+
+
+@pytest.fixture
+async def client(box: Sandbox, tmp_path: Path) -> AsyncIterator[AsyncCivitai]:
+    async with AsyncCivitai(sandbox=box, home=tmp_path, ledger=False, retry=RETRY) as made:
+        yield made
+
+
+async def bought(client: AsyncCivitai, number: int, tag: str = TAG) -> list[Workflow]:
+    return [
+        await client.submit(f"fox {i}", engine="sdxl", width=64, height=64, tags=(tag,))
+        for i in range(number)
+    ]
+
+
+async def watched(
+    watch: WorkflowWatcher, wait: Callable[[Workflow], Awaitable[Any]], workflows: list[Workflow]
+) -> None:
+    """Wait for all of them at once."""
+    async with anyio.create_task_group() as looking:
+        looking.start_soon(watch.run)
+        async with anyio.create_task_group() as group:
+            for workflow in workflows:
+                group.start_soon(wait, workflow)
+        watch.stop()
+
+
+@pytest.mark.parametrize(("few", "most"), [(100, 20), (0, 6)], ids=["long-polls", "tagged query"])
+async def test_every_end_is_noticed_with_few_requests(
+    client: AsyncCivitai, few: int, most: int
+) -> None:
+    found = await bought(client, 20)
+    watch, ends = WorkflowWatcher(client, TAG, few=few, shortest=0.2), []
+
+    async def one(workflow: Workflow) -> None:
+        ends.append(await watch.wait_for(workflow, 20.0))
+
+    await watched(watch, one, found)
+    assert sorted(w.id or "" for w in ends) == sorted(w.id or "" for w in found)
+    assert {w.status for w in ends} == {"succeeded"}
+    assert watch.requests <= most
+    assert watch.in_flight == 0
+
+
+async def test_one_that_the_list_does_not_show_is_asked_for_by_itself(
+    client: AsyncCivitai,
+) -> None:
+    found = await bought(client, 2) + await bought(client, 1, tag="another")
+    watch, ends = WorkflowWatcher(client, TAG, few=0, shortest=0.2), []
+
+    async def one(workflow: Workflow) -> None:
+        ends.append(await watch.wait_for(workflow, 20.0))
+
+    await watched(watch, one, found)
+    assert [w.status for w in ends] == ["succeeded"] * 3
+
+
+async def test_one_that_is_gone_is_told_and_the_others_go_on(client: AsyncCivitai) -> None:
+    found = [*await bought(client, 2), Workflow("1-20200101000000000", "unknown")]
+    watch = WorkflowWatcher(client, TAG, few=0, shortest=0.2)
+    ends: list[str] = []
+
+    async def one(workflow: Workflow) -> None:
+        try:
+            ends.append((await watch.wait_for(workflow, 20.0)).status)
+        except NotFound:
+            ends.append("gone")
+
+    await watched(watch, one, found)
+    assert sorted(ends) == ["gone", "succeeded", "succeeded"]
+
+
+@pytest.mark.parametrize("few", [100, 0], ids=["long-polls", "tagged query"])
+async def test_the_deadline_of_one_is_its_own(client: AsyncCivitai, box: Sandbox, few: int) -> None:
+    stuck = await client.submit("x [sandbox:stuck]", tags=(TAG,))
+    found = [stuck, *await bought(client, 2)]
+    watch = WorkflowWatcher(client, TAG, few=few, shortest=0.2)
+    ends: list[str] = []
+
+    async def one(workflow: Workflow) -> None:
+        try:
+            ends.append((await watch.wait_for(workflow, 1.5)).status)
+        except StillRunning as error:
+            ends.append(f"{error.workflow_id} runs on")
+
+    began = time.monotonic()
+    await watched(watch, one, found)
+    assert ends == ["succeeded", "succeeded", f"{stuck.id} runs on"]
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("few", [100, 0], ids=["long-polls", "tagged query"])
+async def test_a_service_that_fails_for_good_is_told(
+    client: AsyncCivitai, box: Sandbox, few: int
+) -> None:
+    found = await bought(client, 2)
+    for on in ("get", "query"):
+        box.script(Fault(on, "status", status=503, times=None))  # type: ignore[arg-type]
+    watch = WorkflowWatcher(client, TAG, few=few, shortest=0.2)
+    errors: list[CivitaiError] = []
+
+    async def one(workflow: Workflow) -> None:
+        try:
+            await watch.wait_for(workflow, 30.0)
+        except CivitaiError as error:
+            errors.append(error)
+
+    await watched(watch, one, found)
+    assert [type(error) for error in errors] == [ServerError, ServerError]
+
+
+async def test_a_service_that_takes_no_number_here_is_asked_without(
+    client: AsyncCivitai, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    real = client.get
+
+    async def get(workflow_id: str, *, wait: float = 0.0) -> Workflow:
+        asked.append(wait)
+        if wait:
+            raise BadRequest("no", status=400)
+        return await real(workflow_id)
+
+    monkeypatch.setattr(client, "get", get)
+    (workflow,) = await bought(client, 1)
+    watch = WorkflowWatcher(client, TAG, shortest=0.2)
+
+    async def one(workflow: Workflow) -> None:
+        assert (await watch.wait_for(workflow, 20.0)).done
+
+    await watched(watch, one, [workflow])
+    assert asked[0] == 60.0
+    assert set(asked[1:]) == {0.0}
+    assert len(asked) <= 4

@@ -1,0 +1,190 @@
+"""What each family says about itself holds together."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import get_args
+
+import pytest
+
+from civitai_skill.engines import catalog
+from civitai_skill.engines.choice import engines_for
+from civitai_skill.engines.family import Family, Retired
+from civitai_skill.engines.limits import limits
+from civitai_skill.engines.plan import plan
+from civitai_skill.errors import RequestInvalid
+from civitai_skill.schema.air import Air, fold
+from civitai_skill.schema.request import ImageRequest, Quality
+
+NAMES = (
+    "flux2", "z-image", "sdxl", "sd1", "flux1", "flux1-kontext", "qwen", "seedream", "grok",
+)  # fmt: skip
+QUALITIES: tuple[Quality, ...] = get_args(Quality)
+each = pytest.mark.parametrize("family", catalog.families(), ids=lambda family: family.name)
+
+
+def test_the_catalog_has_the_nine_names() -> None:
+    assert catalog.NAMES == NAMES
+    assert tuple(family.name for family in catalog.families()) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [
+        ("Flux 2", "flux2"), ("flux", "flux2"), ("FLUX.2", "flux2"), ("zimage", "z-image"),
+        ("Z_Image", "z-image"), ("SDXL 1.0", "sdxl"), ("SD 1.5", "sd1"), ("Flux.1", "flux1"),
+        ("flux1 kontext", "flux1-kontext"), ("Qwen-Image", "qwen"), ("Grok Imagine", "grok"),
+        ("SeeDream", "seedream"),
+    ],
+)  # fmt: skip
+def test_common_spellings_mean_the_engine(spelling: str, name: str) -> None:
+    assert catalog.find(spelling).name == name
+
+
+@pytest.mark.parametrize(
+    ("engine", "variant"),
+    [
+        ("pony", "pony"), ("NoobAI", "noobai"), ("flux2-klein", "klein-4b"), ("FLUX.1 dev", "dev"),
+        ("Seedream 4.5", "v4.5"), ("Grok 2", "v2.0"), ("SDXL 1.0", "base"), ("flux", "klein-9b"),
+    ],
+)  # fmt: skip
+def test_an_engines_spelling_that_names_a_variant_means_it(engine: str, variant: str) -> None:
+    request = ImageRequest(prompt="a fox", engine=engine, quality="high")
+    assert plan(request).variant == variant
+
+
+@each
+@pytest.mark.parametrize("quality", QUALITIES)
+@pytest.mark.parametrize("ratio", ["1:1", "16:9", "9:16"])
+def test_every_family_draws_square_wide_and_tall_at_every_quality(
+    family: Family, quality: Quality, ratio: str
+) -> None:
+    request = ImageRequest(prompt="a fox", engine=family.name, quality=quality, aspect_ratio=ratio)
+    decided = plan(request)
+    ratio_field = getattr(decided.form, "aspect_ratio", None)
+    assert (decided.size is None) == (ratio_field == ratio)
+    assert (decided.notes, decided.warnings) == ((), ())
+
+
+@each
+def test_no_quality_means_a_retired_variant(family: Family) -> None:
+    assert set(family.quality) == set(QUALITIES)
+    chosen = [family.variant(name) for name in family.quality.values()]
+    assert [v.retired for v in chosen if v is not None] == [None] * len(QUALITIES)
+
+
+@each
+def test_names_and_aliases_of_variants_are_clear(family: Family) -> None:
+    spelt = [fold(n) for v in family.variants for n in (v.name, *v.aliases)]
+    assert len(spelt) == len(set(spelt))
+    for variant in family.variants:
+        assert family.variant(variant.name.upper()) is variant
+
+
+@each
+def test_settings_and_fixed_values_fit_their_forms(family: Family) -> None:
+    for variant in family.variants:
+        for way in variant.ways:
+            known = limits(way.form)
+            for quality in QUALITIES:
+                values = {**way.settings(quality), **way.fixed}
+                assert set(values) <= set(known), (variant.name, way.form)
+                wire = {way.form.alias(n): v for n, v in values.items()}
+                needed = {"image": "x", "images": ["x"]} if "image" in known else {"images": ["x"]}
+                more = {way.form.alias(n): v for n, v in needed.items() if n in known}
+                assert way.form.read({"prompt": "a fox", **more, **wire})
+
+
+@each
+def test_recommended_sizes_divide_and_fit_a_form(family: Family) -> None:
+    tables = [family.sizes, *(t for v in family.variants for t in v.sizes_at.values())]
+    assert {tuple(table) for table in tables} == {tuple(family.sizes)}
+    for table in tables:
+        for ratio, (width, height) in table.items():
+            assert (width % family.multiple, height % family.multiple) == (0, 0)
+            wide, high = (float(part) for part in ratio.split(":"))
+            assert width / height == pytest.approx(wide / high, rel=0.05)
+
+
+@each
+def test_default_models_are_airs_of_the_familys_own_ecosystems(family: Family) -> None:
+    for variant in family.variants:
+        for way in variant.ways:
+            if "model" in way.default:
+                assert Air.parse(way.default["model"]).family in family.ecosystems
+            else:
+                assert not limits(way.form).get("model", _OPTIONAL).required
+
+
+class _Optional:
+    required = False
+
+
+_OPTIONAL = _Optional()
+
+
+@each
+def test_ecosystems_are_in_the_spelling_for_comparing(family: Family) -> None:
+    for name in family.ecosystems | family.embedding_ecosystems:
+        assert name == fold(name)
+
+
+@each
+def test_a_family_tells_what_a_reader_needs(family: Family) -> None:
+    assert all((family.title, family.maker, family.prompt, family.licence))
+    assert all((family.best_for, family.avoid_for, family.sources, family.conflicts))
+    assert family.mature in ("civitai", "provider")
+    assert all(variant.best_for for variant in family.variants)
+
+
+def test_an_ecosystem_belongs_to_one_family() -> None:
+    owned = [name for family in catalog.families() for name in family.ecosystems]
+    assert len(owned) == len(set(owned))
+
+
+def test_retirement_is_a_date_or_already_past() -> None:
+    coming = Retired(date(2026, 12, 1), "a table", "another")
+    assert [coming.passed(date(2026, 11, 30)), coming.passed(date(2026, 12, 1))] == [False, True]
+    assert Retired(None, "a table", "another").passed(date(2020, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("engine", "variant", "today", "said"),
+    [
+        ("grok", "v1.0", date(2026, 10, 29), "will be withdrawn on 2026-10-30"),
+        ("grok", "v1.0", date(2026, 10, 30), "is withdrawn since 2026-10-30"),
+        ("qwen", "plus", date(2026, 1, 1), "is withdrawn ("),
+    ],
+)
+def test_using_a_retired_variant_warns_with_the_source_and_what_to_use_instead(
+    engine: str, variant: str, today: date, said: str
+) -> None:
+    family = catalog.family(engine)
+    found = family.variant(variant)
+    assert found is not None
+    assert found.retired is not None
+    decided = plan(ImageRequest(prompt="a fox", engine=engine, variant=variant), today=today)
+    (warning,) = decided.warnings
+    assert warning.startswith(f"{engine} {variant} {said}")
+    assert found.retired.source in warning
+    assert found.retired.instead in warning
+
+
+def test_the_engines_for_an_operation_leave_retired_variants_out() -> None:
+    assert engines_for("edit") == [
+        "flux2", "flux1", "flux1-kontext", "qwen", "seedream", "grok",
+    ]  # fmt: skip
+    assert engines_for("variant") == [
+        "flux2 (klein-4b, klein-9b, klein-4b-base, klein-9b-base, dev)",
+        "sdxl", "sd1", "flux1", "qwen (20b)",
+    ]  # fmt: skip
+    assert engines_for("edit", 10) == [
+        "flux2 (dev, flex, pro, max)", "flux1-kontext", "qwen (20b)", "seedream",
+    ]  # fmt: skip
+
+
+def test_an_unknown_engine_is_refused_with_the_nearest() -> None:
+    with pytest.raises(RequestInvalid) as refused:
+        catalog.find("fulx 2")
+    assert (refused.value.field, refused.value.nearest) == ("engine", "flux2")
+    assert refused.value.accepted == "one of " + ", ".join(NAMES)

@@ -1,0 +1,61 @@
+"""A name that is no engine: the engine and variant that were meant, or the list of names."""
+
+from __future__ import annotations
+
+import pytest
+
+from civitai_skill.engines import catalog
+from civitai_skill.engines.plan import plan
+from civitai_skill.errors import RequestInvalid
+from civitai_skill.schema.request import ImageRequest
+
+
+def nearest(name: str) -> str | None:
+    with pytest.raises(RequestInvalid) as refused:
+        catalog.find(name)
+    assert refused.value.accepted == "one of " + ", ".join(catalog.NAMES)
+    found: str | None = refused.value.nearest
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "engine", "variant"),
+    [
+        ("flux.2 [dev]", "flux2", "dev"),
+        ("flux 2 pro", "flux2", "pro"),
+        ("flux2-max ultra", "flux2", "max"),
+        ("klein-9b", "flux2", "klein-9b"),
+        ("flux schnell", "flux1", "schnell"),
+        ("FLUX.1 [schnell]", "flux1", "schnell"),
+        ("krea", "flux1", "krea"),
+        ("kontext max", "flux1-kontext", "max"),
+        ("z image turbo", "z-image", "turbo"),
+        ("qwen 2.0", "qwen", "2.0"),
+        ("seedream v4.5", "seedream", "v4.5"),
+        ("Pony V6", "sdxl", "pony"),
+        ("pony diffusion", "sdxl", "pony"),
+        ("illustrius", "sdxl", "illustrious"),
+    ],
+)
+def test_a_variants_name_is_answered_with_its_engine_and_itself(
+    name: str, engine: str, variant: str
+) -> None:
+    assert nearest(name) == f"engine {engine} with variant {variant}"
+    assert plan(ImageRequest(prompt="a fox", engine=engine, variant=variant)).variant == variant
+
+
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [("fulx 2", "flux2"), ("sedream", "seedream"), ("sdxl turbo", "sdxl"), ("z-imge", "z-image")],
+)
+def test_a_family_that_was_meant_is_named(name: str, engine: str) -> None:
+    assert nearest(name) == engine
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["openai", "nano banana", "gpt-image-1", "imagen4", "midjourney", "hidream", "SD 3.5", "dev",
+     "x", ""],
+)  # fmt: skip
+def test_nothing_absurd_is_offered(name: str) -> None:
+    assert nearest(name) is None

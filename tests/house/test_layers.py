@@ -1,0 +1,217 @@
+"""The house's plan, held by reading the imports: nothing points up, heavy things load on use."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import civitai_skill
+from civitai_skill.engines.catalog import CATALOG, Entry
+from tests.support.paths import ROOT
+
+PACKAGE = ROOT / "civitai_skill"
+FAMILY_MODULES = frozenset(f"civitai_skill.engines.{entry.module}" for entry in CATALOG)
+
+#: The house, from the ground up. A room names only rooms on lower floors; a new room gets a place.
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("errors", "_version"),
+    ("config", "storage", "schema"),
+    ("engines", "images", "ledger"),
+    ("api", "choose", "evals", "verify"),
+    ("sandbox",),
+    ("purchase",),
+    ("client",),
+    ("batch",),
+    ("tools", "servers"),
+    ("skill",),
+    ("adapters",),
+)
+
+#: Rooms that may name even less than their floor allows.
+ONLY: dict[str, set[str]] = {
+    "errors": set(),
+    "config": {"errors"},
+    "engines": {"schema", "errors"},
+    "images": {"schema", "storage", "errors", "_version"},
+    "ledger": {"storage", "errors"},
+    "sandbox": {"engines", "schema", "storage", "errors"},
+}
+
+#: Names from outside that only these files, or the files of these folders, may speak.
+ONLY_IN: dict[str, set[str]] = {
+    "langchain_core": {"adapters/langchain.py"},
+    "mcp": {"adapters/mcp/"},
+    "fastapi": {"adapters/rest/"},
+    "starlette": {"adapters/rest/"},
+    "uvicorn": {"servers/", "adapters/mcp/", "adapters/rest/"},
+    "prometheus_client": {"adapters/rest/"},
+    "h11": {"sandbox/"},
+    "fsspec": {"adapters/ray.py"},
+    "pyarrow": {"adapters/ray.py"},
+    "ray": {"adapters/ray.py"},
+    "rich": {"adapters/cli/batch.py"},
+    "sqlite3": {"storage/", "ledger/", "sandbox/state/"},
+}
+
+MOST_LINES = 400
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported name: where it stands and what it names."""
+
+    file: str
+    line: int
+    module: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} imports {self.module}"
+
+
+def sources(top: Path = PACKAGE) -> list[Path]:
+    return sorted(p for p in top.rglob("*.py") if "__pycache__" not in p.parts)
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[Import]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(name_of(path), node.lineno, alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are written out in full"
+            for alias in node.names:
+                yield Import(name_of(path), node.lineno, f"{node.module}.{alias.name}")
+
+
+def is_within(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+ROOMS = sorted({room_of(p) for p in sources()} - {"__init__", "__main__"})
+
+
+# -- who may name whom -----------------------------------------------------------------------------
+def below(room: str) -> set[str]:
+    floor = next(i for i, rooms in enumerate(FLOORS) if room in rooms)
+    lower = {name for rooms in FLOORS[:floor] for name in rooms}
+    assert ONLY.get(room, set()) <= lower
+    return ONLY.get(room, lower)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_names_only_rooms_below_it(room: str) -> None:
+    assert any(room in rooms for rooms in FLOORS), f"{room} has no place in FLOORS yet"
+    inside = [p for p in sources() if room_of(p) == room]
+    ours = [i for p in inside for i in imports(p) if is_within(i.module, "civitai_skill")]
+    allowed = below(room) | {room}
+    wrong = [i for i in ours if i.module.split(".")[1] not in allowed | {"__version__"}]
+    assert [str(i) for i in wrong] == []
+
+
+def test_the_front_door_shows_type_checkers_what_it_hands_out() -> None:
+    for_checkers = {
+        i.module for i in imports(PACKAGE / "__init__.py") if is_within(i.module, "civitai_skill")
+    }
+    handed_out = {getattr(civitai_skill, n) for n in civitai_skill.__all__ if n != "__version__"}
+    assert for_checkers - {"civitai_skill._version.__version__"} == {
+        f"{thing.__module__}.{thing.__name__}" for thing in handed_out
+    }
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_an_outside_package_is_named_only_where_it_belongs(package: str) -> None:
+    found = [i for p in sources() for i in imports(p) if is_within(i.module, package)]
+    places = ONLY_IN[package]
+    wrong = [i for i in found if i.file not in places and f"{_folder(i.file)}/" not in places]
+    assert [str(i) for i in wrong] == []
+
+
+def _folder(file: str) -> str:
+    return file.rpartition("/")[0]
+
+
+def test_only_config_reads_the_environment() -> None:
+    reading = {
+        name_of(path)
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv"})
+        or (isinstance(node, ast.alias) and node.name in {"environ", "environb", "getenv"})
+    }
+    assert reading == {"config.py"}
+
+
+def test_no_family_is_named_outside_the_families() -> None:
+    outside = [p for p in sources() if f"civitai_skill.engines.{p.stem}" not in FAMILY_MODULES]
+    found = [i for p in outside for i in imports(p)]
+    assert [str(i) for i in found if any(is_within(i.module, m) for m in FAMILY_MODULES)] == []
+
+
+# -- what loads when -------------------------------------------------------------------------------
+HEAVY = ("httpx", "pydantic", "pydantic_core", "PIL", "asyncio", "sqlite3", "langchain_core", "mcp")
+
+
+def loaded(code: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded when the code has run."""
+    report = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); "
+    done = subprocess.run(
+        [sys.executable, "-c", report + code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    return set(done.stderr.split())
+
+
+def command(*words: str) -> str:
+    run = "import runpy; runpy.run_module('civitai_skill', run_name='__main__', alter_sys=True)"
+    return f"sys.argv = {['civitai-skill', *words]!r}; {run}"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import civitai_skill",
+        command("--help"),
+        command("--version"),
+        command("generate", "--help"),
+    ],
+    ids=["import", "--help", "--version", "generate --help"],
+)
+def test_asking_for_nothing_heavy_loads_nothing_heavy(code: str) -> None:
+    modules = loaded(code)
+    assert "civitai_skill" in modules
+    assert modules & FAMILY_MODULES == set()
+    assert {m for m in modules if m in HEAVY} == set()
+
+
+@pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.name)
+def test_asking_for_one_family_loads_no_other(entry: Entry) -> None:
+    code = f"from civitai_skill.engines import catalog; catalog.family({entry.name!r})"
+    assert loaded(code) & FAMILY_MODULES == {f"civitai_skill.engines.{entry.module}"}
+
+
+# -- size ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("folder", ["civitai_skill", "tests", "scripts"])
+def test_no_file_outgrows_its_subject(folder: str) -> None:
+    lengths = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in sources(ROOT / folder)
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
