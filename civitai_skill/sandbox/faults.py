@@ -8,12 +8,16 @@ the sandbox's memory and are tried in order; the first that matches a request ac
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from email.utils import formatdate
 from random import Random
 from typing import Any, Literal, get_args
 
-from civitai_skill.sandbox.memory import Memory
+import httpx
+
+from civitai_skill.sandbox.state.memory import Memory
+from civitai_skill.sandbox.wire import Record, problem, reply
 
 On = Literal["submit", "whatif", "get", "query", "cancel", "blob", "upload", "any"]
 Kind = Literal[
@@ -22,19 +26,13 @@ Kind = Literal[
 ]  # fmt: skip
 Body = Literal["problem", "empty", "html"]
 Fate = Literal[
-    "failed",
-    "failed-silent",
-    "blocked",
-    "expired",
-    "canceled",
-    "stuck",
-    "partial",
-    "mature",
+    "failed", "failed-silent", "blocked", "expired", "canceled", "stuck", "partial", "mature",
     "slow",
-]
+]  # fmt: skip
 
-#: Faults of a blob's bytes.
+#: Faults of a blob's bytes, and those that any request can show.
 OF_BYTES = frozenset({"truncated", "short", "wrong-type", "endless"})
+OF_ALL = frozenset({"status", "reset", "refuse", "stall"})
 
 
 @dataclass(frozen=True)
@@ -141,38 +139,25 @@ _RANGES: dict[str, tuple[Any, float, float, str]] = {
 _NULLABLE = frozenset({"retry_after", "times", "chance"})
 
 
+_PAGE = "<!DOCTYPE html><html><body><h1>{}</h1></body></html>"
+_CHUNK = b"\0" * 65536
+
+
+# -- scripting -----------------------------------------------------------------------------------
 def add(memory: Memory, fault: Fault) -> None:
     """Script one fault."""
     memory.add_fault({**asdict(fault), "seen": 0, "hit": 0})
 
 
-def listed(memory: Memory) -> list[dict[str, Any]]:
-    """The scripted faults with how many requests each has seen and hit."""
-    return [record for _, record in memory.faults()]
-
-
-def take(
-    memory: Memory, on: str, prompts: str, *, fates: bool, able: frozenset[str]
-) -> Fault | None:
-    """The fault that hits this request, counted; None when all is well.
-
-    `fates` picks between fates of workflows and everything else; `able` names further kinds that
-    this request can show (a redirect has no bytes to cut).
-    """
+def take(memory: Memory, on: str, prompts: str, kinds: frozenset[str]) -> Fault | None:
+    """The fault of these kinds that hits this request, counted; None when all is well."""
     for id, record in memory.faults():
-        kind = record["kind"]
-        if (kind == "fate") is not fates or record["on"] not in (on, "any"):
-            continue
-        if (kind in OF_BYTES or kind == "expired") and kind not in able:
+        if record["kind"] not in kinds or record["on"] not in (on, "any"):
             continue
         if record["prompt"] is not None and record["prompt"] not in prompts:
             continue
-        seen = record["seen"]
+        hit = record["seen"] >= record["skip"] and _draw(record)
         record["seen"] += 1
-        drawn = record["chance"]
-        hit = seen >= record["skip"] and (
-            drawn is None or Random(f"{record['seed']}:{seen}").random() < drawn
-        )
         record["hit"] += hit
         if hit and record["times"] is not None and record["hit"] >= record["times"]:
             memory.drop_fault(id)
@@ -181,3 +166,60 @@ def take(
         if hit:
             return Fault(**{f.name: record[f.name] for f in fields(Fault)})
     return None
+
+
+def _draw(record: Record) -> bool:
+    chance = record["chance"]
+    return chance is None or Random(f"{record['seed']}:{record['seen']}").random() < chance
+
+
+# -- answers that go wrong -----------------------------------------------------------------------
+def status_response(fault: Fault, now: float) -> httpx.Response:
+    """The answer of a fault of the kind `status`."""
+    headers = {}
+    if fault.retry_after is not None:
+        text = f"{fault.retry_after:.3f}".rstrip("0").rstrip(".")
+        date = formatdate(now + fault.retry_after, usegmt=True)
+        headers["Retry-After"] = date if fault.as_date else text
+    if fault.body == "empty":
+        return reply(fault.status, headers=headers)
+    if fault.body == "html":
+        page = _PAGE.format(f"{fault.status} from the gateway")
+        return httpx.Response(fault.status, headers=headers, html=page)
+    answer = problem(fault.status, fault.reason or "")
+    answer.headers.update(headers)
+    return answer
+
+
+def spoil(answer: httpx.Response, kind: str) -> httpx.Response:
+    """The answer with a blob's bytes cut, swapped or never ending, where that is the fault."""
+    if answer.status_code != 200 or kind not in OF_BYTES:
+        return answer
+    data, headers = answer.content, dict(answer.headers)
+    half = data[: max(1, len(data) // 2)]
+    if kind == "truncated":
+        return httpx.Response(200, headers=headers, stream=_Stream(half, endless=False))
+    del headers["content-length"]
+    if kind == "short":
+        return httpx.Response(200, headers=headers, content=half)
+    if kind == "wrong-type":
+        page = _PAGE.format("Not a picture.")
+        return httpx.Response(200, headers={"Content-Type": "text/html"}, text=page)
+    return httpx.Response(200, headers=headers, stream=_Stream(data, endless=True))
+
+
+class _Stream(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that starts well, and then breaks off or never ends."""
+
+    def __init__(self, start: bytes, *, endless: bool) -> None:
+        self._start, self._endless = start, endless
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._start
+        while self._endless:
+            yield _CHUNK
+        raise httpx.RemoteProtocolError("peer closed connection without sending complete body")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self:
+            yield chunk

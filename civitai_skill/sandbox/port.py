@@ -14,14 +14,14 @@ import struct
 import sys
 import traceback
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
 import h11
 import httpx
 
 from civitai_skill.errors import ConfigError, preview
-from civitai_skill.sandbox.answers import problem
 from civitai_skill.sandbox.service import Dropped, Sandbox
-from civitai_skill.sandbox.work import Work
+from civitai_skill.sandbox.wire import Abort, problem
 
 _CHUNK = 256 * 1024
 
@@ -43,19 +43,18 @@ def serve(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 8787) -> None:
 
     Raises ConfigError where the address can't be taken.
     """
-    asyncio.run(_until_stopped(sandbox, host, port))
 
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Where the platform has no handlers, the interrupt itself ends the run.
+            with contextlib.suppress(NotImplementedError):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with listening(sandbox, host, port) as address:
+            print(f"The sandbox is ready on {address} (stop it with Ctrl-C).", flush=True)
+            await stop.wait()
 
-async def _until_stopped(sandbox: Sandbox, host: str, port: int) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Where the platform has no handlers, the interrupt itself ends the run.
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop.set)
-    async with listening(sandbox, host, port) as address:
-        print(f"The sandbox is ready on {address} (stop it with Ctrl-C).", flush=True)
-        await stop.wait()
+    asyncio.run(run())
 
 
 @contextlib.asynccontextmanager
@@ -64,14 +63,13 @@ async def listening(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) ->
     tasks: set[asyncio.Task[None]] = set()
     turn = asyncio.Semaphore(_AT_ONCE)
 
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = _Connection(sandbox, turn, reader, writer)
-        task = asyncio.get_running_loop().create_task(connection.run())
+    def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(_Connection(sandbox, turn, reader, writer).run())
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
     try:
-        server = await asyncio.start_server(connected, host, port, backlog=_BACKLOG)
+        server = await asyncio.start_server(connect, host, port, backlog=_BACKLOG)
     except (OSError, OverflowError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a usable address"
         raise ConfigError(
@@ -89,148 +87,126 @@ async def listening(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) ->
         await server.wait_closed()
 
 
-class _Gone(Exception):
-    """The client hung up."""
-
-
-class _Refused(Exception):
-    """A request that is answered before it has been read to its end."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.response = problem(status, detail)
-
-
+@dataclass
 class _Connection:
-    """One connection: requests one after another."""
+    """One connection: requests one after another. `turn` is for works that take memory."""
 
-    def __init__(
-        self,
-        sandbox: Sandbox,
-        turn: asyncio.Semaphore,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self._sandbox = sandbox
-        self._turn = turn
-        self._reader = reader
-        self._writer = writer
-        self._http = h11.Connection(h11.SERVER)
-        self._method = ""
+    sandbox: Sandbox
+    turn: asyncio.Semaphore
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    http: h11.Connection = field(default_factory=lambda: h11.Connection(h11.SERVER))
+    method: str = ""
 
     async def run(self) -> None:
         """Answer until either side closes."""
         try:
-            while await self._one():
-                self._http.start_next_cycle()
-        except (OSError, _Gone, h11.ProtocolError):
+            while await self._answer_one():
+                self.http.start_next_cycle()
+        except (OSError, h11.ProtocolError):
             pass  # the client is gone, or does not speak HTTP
         finally:
-            self._writer.close()
+            self.writer.close()
             with contextlib.suppress(OSError):
-                await self._writer.wait_closed()
+                await self.writer.wait_closed()
 
-    async def _one(self) -> bool:
+    async def _answer_one(self) -> bool:
         """Answer one request; False when the connection is over."""
         try:
-            request = await self._request()
-        except _Refused as refused:
-            await self._refuse(refused.response)
+            request = await self._receive()
+            response = None if request is None else await self._handle(request)
+        except Abort as abort:
+            await self._refuse(abort.response)
             return False
-        if request is None:
-            return False
-        try:
-            response = await self._answer(request)
         except Dropped:
             self._reset()
             return False
-        except _Gone:
-            raise
-        except Exception:  # a defect of the sandbox: say so, and go on serving
-            traceback.print_exc(file=sys.stderr)
-            response = problem(500, "The sandbox failed; see its standard error.")
-        return await self._respond(response)
+        return response is not None and await self._send_response(response)
 
-    async def _answer(self, request: httpx.Request) -> httpx.Response:
-        answer = self._sandbox.handle(request)
-        try:
-            while True:
-                step = next(answer)
-                if isinstance(step, Work):
-                    async with self._turn:
-                        await asyncio.to_thread(step.run)
-                else:
-                    await asyncio.sleep(step)
-                if self._reader.at_eof():
-                    raise _Gone
-        except StopIteration as done:
-            response: httpx.Response = done.value
-            return response
-
-    async def _request(self) -> httpx.Request | None:
+    async def _receive(self) -> httpx.Request | None:
+        """The next request, None where the client has ended; raises Abort where it need not be read
+        to its end."""
         head: h11.Request | None = None
         body = bytearray()
         while True:
-            event = self._http.next_event()
+            event = self.http.next_event()
             if event is h11.NEED_DATA:
-                if self._http.they_are_waiting_for_100_continue:
+                if self.http.they_are_waiting_for_100_continue:
                     await self._send(h11.InformationalResponse(status_code=100, headers=[]))
-                self._http.receive_data(await self._reader.read(_CHUNK))
+                self.http.receive_data(await self.reader.read(_CHUNK))
             elif isinstance(event, h11.Request):
                 head = event
-                self._method = head.method.decode("ascii")
+                self.method = head.method.decode("ascii")
             elif isinstance(event, h11.Data):
                 body += event.data
-                if len(body) > self._sandbox.largest_body:
-                    raise _Refused(413, "The body is too large.")
+                if len(body) > self.sandbox.largest_body:
+                    raise Abort(problem(413, "The body is too large."))
             elif isinstance(event, h11.EndOfMessage) and head is not None:
                 return _as_httpx(head, bytes(body))
             else:
                 return None
 
+    async def _handle(self, request: httpx.Request) -> httpx.Response | None:
+        """The sandbox's response; None where the client hung up meanwhile. Raises Dropped."""
+        answer, result = self.sandbox.handle(request), None
+        try:
+            while True:
+                step, result = answer.send(result), None
+                if callable(step):
+                    async with self.turn:
+                        result = await asyncio.to_thread(step)
+                else:
+                    await asyncio.sleep(step)
+                if self.reader.at_eof():
+                    return None
+        except StopIteration as done:
+            response: httpx.Response = done.value
+            return response
+        except Dropped:
+            raise
+        except Exception:  # a defect of the sandbox: say so, and go on serving
+            traceback.print_exc(file=sys.stderr)
+            return problem(500, "The sandbox failed; see its standard error.")
+
     async def _refuse(self, response: httpx.Response) -> None:
         """Answer at once, and go on reading for a while: closing on what was not read would break
         the connection before the answer is."""
         response.headers["Connection"] = "close"
-        await self._respond(response)
-        if self._writer.can_write_eof():
-            self._writer.write_eof()
+        await self._send_response(response)
+        if self.writer.can_write_eof():
+            self.writer.write_eof()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LINGER):
-                while await self._reader.read(_CHUNK):
+                while await self.reader.read(_CHUNK):
                     pass
 
-    async def _respond(self, response: httpx.Response) -> bool:
-        headers = list(response.headers.raw)
-        whole = isinstance(response.stream, httpx.ByteStream)
-        no_body = self._method == "HEAD" or response.status_code in (204, 304)
-        if whole and not no_body and "content-length" not in response.headers:
-            headers.append((b"Content-Length", str(len(response.content)).encode()))
+    async def _send_response(self, response: httpx.Response) -> bool:
+        """Send it; False when the connection is over."""
+        headers, body = list(response.headers.raw), response.stream
+        has_body = self.method != "HEAD" and response.status_code not in (204, 304)
+        if has_body and isinstance(body, httpx.ByteStream) and not response.content:
+            headers.append((b"Content-Length", b"0"))
         await self._send(h11.Response(status_code=response.status_code, headers=headers))
-        if not no_body:
+        if has_body and isinstance(body, httpx.AsyncByteStream):
             try:
-                if whole:
-                    await self._send(h11.Data(data=response.content))
-                else:
-                    async for chunk in response.aiter_raw():
-                        await self._send(h11.Data(data=chunk))
+                async for chunk in body:
+                    await self._send(h11.Data(data=chunk))
             except httpx.RemoteProtocolError:
                 return False  # a body that breaks off: closed in the middle
         await self._send(h11.EndOfMessage())
-        return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+        return self.http.our_state is h11.DONE and self.http.their_state is h11.DONE
 
     async def _send(self, event: h11.Event) -> None:
-        data = self._http.send(event)
+        data = self.http.send(event)
         if data:
-            self._writer.write(data)
-            await self._writer.drain()
+            self.writer.write(data)
+            await self.writer.drain()
 
     def _reset(self) -> None:
         """Break the connection with a reset, not a farewell."""
-        plain = self._writer.get_extra_info("socket")
-        if plain is not None:
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._writer.transport.abort()
+        plain = self.writer.get_extra_info("socket")
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
 
 
 def _as_httpx(head: h11.Request, body: bytes) -> httpx.Request:
@@ -240,11 +216,12 @@ def _as_httpx(head: h11.Request, body: bytes) -> httpx.Request:
     host, path = absolute.groups() if absolute else (host, head.target)
     if not path.startswith(b"/"):
         if not absolute:
-            raise _Refused(400, "The request's target is neither a path nor an address.")
+            text = "The request's target is neither a path nor an address."
+            raise Abort(problem(400, text))
         path = b"/" + path
     try:
         url = httpx.URL(f"http://{host.decode('latin-1')}{path.decode('latin-1')}")
         url.netloc.decode("ascii")
         return httpx.Request(head.method.decode("ascii"), url, headers=headers, content=body)
     except (httpx.InvalidURL, UnicodeError):
-        raise _Refused(400, "The request's address can't be read.") from None
+        raise Abort(problem(400, "The request's address can't be read.")) from None

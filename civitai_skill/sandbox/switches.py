@@ -70,7 +70,7 @@ class Switches:
     ] = True
     foreign_air_hangs: Annotated[bool, "an AIR of another family makes the job hang (seen)"] = True
 
-    def changed(self, given: Any) -> Switches:
+    def with_values(self, given: Any) -> Switches:
         """A copy with the switches that a mapping names set.
 
         Raises ValueError, with what is accepted, for names and values that are not.
@@ -104,11 +104,11 @@ def read(name: str, given: Any) -> Any:
         ):
             values[word] = float(word) if kind is float else int(word)
     if word not in values:
-        raise ValueError(f"{name} must be {accepted(name)}, not {word[:80]}")
+        raise ValueError(f"{name} must be {accepted_values(name)}, not {word[:80]}")
     return values[word]
 
 
-def said(text: str) -> tuple[str, Any]:
+def parse(text: str) -> tuple[str, Any]:
     """Name and value of a switch in the form NAME=VALUE. Raises ValueError."""
     name, equals, word = text.partition("=")
     if not equals:
@@ -116,7 +116,7 @@ def said(text: str) -> tuple[str, Any]:
     return name, read(name, word)
 
 
-def accepted(name: str) -> str:
+def accepted_values(name: str) -> str:
     """The values that a switch takes, in words."""
     kind, _ = _hints()[name]
     if get_origin(kind) is Literal:
@@ -128,13 +128,13 @@ def accepted(name: str) -> str:
     return number if kind in (int, float) else f"none, or {number}"
 
 
-def described() -> str:
+def describe() -> str:
     """Every switch with its values, its default and what it means, for people."""
     lines = []
     for field in fields(Switches):
         default = field.default if isinstance(field.default, str) else json.dumps(field.default)
         default = "none" if default == "null" else default.removesuffix(".0")
-        lines.append(f"  {field.name}={accepted(field.name)} ({default})")
+        lines.append(f"  {field.name}={accepted_values(field.name)} ({default})")
         lines += textwrap.wrap(
             _hints()[field.name][1], 92, initial_indent="      ", subsequent_indent="      "
         )

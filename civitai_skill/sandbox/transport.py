@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx
 
 from civitai_skill.sandbox.service import Dropped, Sandbox
-from civitai_skill.sandbox.work import Step, Work
+from civitai_skill.sandbox.wire import Answer
 
 
 class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -38,50 +39,47 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request; a dropped connection and a read timeout raise as httpx would."""
         request.read()
-        steps = _Steps(self.sandbox, request)
-        for step in steps:
-            if isinstance(step, Work):
-                step.run()
-            else:
-                self._sleep(step)
-        return steps.response
+        answer, result = self._answer(request), None
+        try:
+            while True:
+                step = answer.send(result)
+                result = step() if callable(step) else self._sleep(step)
+        except StopIteration as done:
+            response: httpx.Response = done.value
+            return response
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The same, without blocking."""
         await request.aread()
-        steps = _Steps(self.sandbox, request)
-        for step in steps:
-            if isinstance(step, Work):
-                await asyncio.to_thread(step.run)
-            else:
-                await self._async_sleep(step)
-        return steps.response
-
-
-class _Steps:
-    """What is to be done before a response is there; ends as httpx would when it never comes."""
-
-    def __init__(self, sandbox: Sandbox, request: httpx.Request) -> None:
-        self._answer = sandbox.handle(request)
-        self._request = request
-        self._left: float | None = request.extensions.get("timeout", {}).get("read")
-        self.response: httpx.Response
-
-    def __iter__(self) -> Iterator[Step]:
+        answer, result = self._answer(request), None
         try:
             while True:
-                step = next(self._answer)
-                if self._left is not None and not isinstance(step, Work):
-                    if step > self._left:
-                        yield self._left
-                        raise httpx.ReadTimeout("the sandbox took too long", request=self._request)
-                    self._left -= step
-                yield step
+                step = answer.send(result)
+                waiting = asyncio.to_thread(step) if callable(step) else self._async_sleep(step)
+                result = await waiting
         except StopIteration as done:
-            self.response = done.value
+            response: httpx.Response = done.value
+            return response
+
+    def _answer(self, request: httpx.Request) -> Answer:
+        """The sandbox's steps; ends as httpx would when the answer never comes."""
+        left = request.extensions.get("timeout", {}).get("read")
+        answer = self.sandbox.handle(request)
+        result: Any = None
+        try:
+            while True:
+                step = answer.send(result)
+                if left is not None and not callable(step):
+                    if step > left:
+                        yield left
+                        raise httpx.ReadTimeout("the sandbox took too long", request=request)
+                    left -= step
+                result = yield step
+        except StopIteration as done:
+            response: httpx.Response = done.value
+            return response
         except Dropped as dropped:
             if dropped.refused:
                 text = "connection refused by the sandbox"
-                raise httpx.ConnectError(text, request=self._request) from None
-            text = "connection reset by the sandbox"
-            raise httpx.ReadError(text, request=self._request) from None
+                raise httpx.ConnectError(text, request=request) from None
+            raise httpx.ReadError("connection reset by the sandbox", request=request) from None

@@ -17,7 +17,8 @@ from civitai_skill.batch.report import Report
 from civitai_skill.batch.results import Result
 from civitai_skill.errors import BudgetUsedUp
 from civitai_skill.purchase.price import ASK_ABOVE
-from civitai_skill.sandbox import Fault, Sandbox, asks
+from civitai_skill.sandbox import Fault, Sandbox
+from civitai_skill.sandbox.steps import price
 from tests.support.ledger import charged, client, file_of
 
 SIZE = {"engine": "sdxl", "width": 64, "height": 64}
@@ -85,13 +86,13 @@ DEAR = [{"prompt": "a", "engine": "flux2", "variant": "dev", "quantity": 4}]
 
 def dearer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The service asks more than is documented."""
-    known = asks.price_of
+    known = price.price_of
 
     def more(*given: Any) -> Any:
         price = known(*given)
         return replace(price, buzz=price.buzz + 7)
 
-    monkeypatch.setattr(asks, "price_of", more)
+    monkeypatch.setattr(price, "price_of", more)
 
 
 def test_a_high_price_is_asked_of_the_service_before_the_plan_is_told(

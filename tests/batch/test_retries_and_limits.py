@@ -23,7 +23,8 @@ from civitai_skill.images.save import save_with_sidecar
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.purchase.events import Quoted, Submitted
 from civitai_skill.purchase.identity import attempt_of, first_attempt
-from civitai_skill.sandbox import Fault, Sandbox, asks
+from civitai_skill.sandbox import Fault, Sandbox
+from civitai_skill.sandbox.steps import price
 from civitai_skill.storage.files import remove_stale
 from tests.batch.test_units import fetched
 from tests.support.ledger import charged, client, left_by_a_dead_process
@@ -48,13 +49,13 @@ def rows(*prompts: str) -> list[dict[str, Any]]:
 
 def priced_otherwise(monkeypatch: pytest.MonkeyPatch, more: int) -> None:
     """The service asks so much more than is documented, or less."""
-    known = asks.price_of
+    known = price.price_of
 
     def other(*given: Any) -> Any:
         price = known(*given)
         return replace(price, buzz=price.buzz + more)
 
-    monkeypatch.setattr(asks, "price_of", other)
+    monkeypatch.setattr(price, "price_of", other)
 
 
 # -- the pace --------------------------------------------------------------------------------------

@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 from civitai_skill.engines import catalog
-from civitai_skill.sandbox import Switches, caption, check, fonts, pictures
+from civitai_skill.sandbox import Switches
+from civitai_skill.sandbox.pictures import caption, render
+from civitai_skill.sandbox.steps import check
 
 BLOBS = "/v2/consumer/blobs"
 FOX: dict[str, Any] = {
@@ -183,7 +185,7 @@ def drawn(**fields: Any) -> bytes:
         "kind": "draw", "prompt": "a fox", "engine": "flux2 klein", "seed": 1, "sources": 0,
         "width": 64, "height": 64, "format": "png",
     }  # fmt: skip
-    return pictures.render(recipe | fields, lambda source: None)
+    return render.render(recipe | fields, lambda source: None)
 
 
 @pytest.mark.parametrize(
@@ -232,16 +234,16 @@ def test_every_picture_is_marked_and_says_what_made_it(monkeypatch: pytest.Monke
 
 
 def test_a_long_prompt_is_wrapped_and_ends_in_an_ellipsis() -> None:
-    face = fonts.font(12)
-    assert caption.wrapped("red fox in snow", face, 50) == ["red fox", "in snow"]
-    assert "".join(caption.wrapped("x" * 100, face, 50)) == "x" * 100
+    face = caption.load_font(12)
+    assert caption.wrap("red fox in snow", face, 50) == ["red fox", "in snow"]
+    assert "".join(caption.wrap("x" * 100, face, 50)) == "x" * 100
     opened(drawn(prompt="a fox in the snow " * 500))
 
 
 def test_letters_that_no_font_has_are_spelt_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fonts, "_installed", lambda: ())
-    assert fonts.face_for("Füchse, 狐") is None
-    assert fonts.spelt("Füchse, 狐", None) == "Fuchse, <72D0>"
+    monkeypatch.setattr(caption, "_installed", lambda: ())
+    assert caption.find_face("Füchse, 狐") is None
+    assert caption.spell("Füchse, 狐", None) == "Fuchse, <72D0>"
     opened(drawn(prompt="Füchse, 狐"))
 
 

@@ -363,6 +363,18 @@ def test_tags_are_added_and_removed_one_by_one(play: Play) -> None:
     assert client.workflow(id)["tags"] == []
 
 
+def test_a_change_after_the_end_refunds_nothing_twice(play: Play) -> None:
+    client = play()
+    failing = {**FOX, "prompt": "[sandbox:failed]"}
+    value = client.submit(FOX, failing, wait=5).json()
+    refunds = [t for t in value["transactions"]["list"] if t["type"] == "credit"]
+    assert [t["amount"] for t in refunds] == [value["steps"][1]["jobs"][0]["cost"]]
+    balance = client.balance
+    assert client.put_changes(value["id"], tags=["late"]).status_code == 204
+    assert client.workflow(value["id"])["transactions"] == value["transactions"]
+    assert client.balance == balance
+
+
 def test_a_step_is_read_and_its_metadata_changed(play: Play) -> None:
     client = play()
     id = client.submit(FOX).json()["id"]

@@ -14,7 +14,8 @@ import pytest
 
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.wire import Wire
-from civitai_skill.sandbox import BASE_URL, KEY, Sandbox, SandboxTransport, Switches, check
+from civitai_skill.sandbox import BASE_URL, KEY, Sandbox, SandboxTransport, Switches
+from civitai_skill.sandbox.steps import check
 
 MUTATIONS = 45  # for each body; there are more than fifty bodies
 AIR = "urn:air:sdxl:lora:civitai:123@456"

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from civitai_skill.sandbox import BASE_URL, Sandbox, SandboxTransport, Switches, pictures
+from civitai_skill.sandbox import BASE_URL, Sandbox, SandboxTransport, Switches
+from civitai_skill.sandbox.pictures import render as rendering
 from civitai_skill.sandbox.port import listening
 
 WORKFLOWS = "/v2/consumer/workflows"
@@ -52,14 +53,14 @@ class Brush:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.taken, self.told, self.in_time = threading.Event(), threading.Event(), False
-        real = pictures.render
+        real = rendering.render
 
         def render(recipe: Any, load: Any) -> bytes:
             self.taken.set()
             self.in_time = self.told.wait(3)
             return real(recipe, load)
 
-        monkeypatch.setattr(pictures, "render", render)
+        monkeypatch.setattr(rendering, "render", render)
 
     async def check(self, client: httpx.AsyncClient, fetch: dict[str, Any]) -> None:
         """Another request is answered while this one's picture is being drawn."""

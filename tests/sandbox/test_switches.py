@@ -32,7 +32,7 @@ def test_help_lists_every_switch_with_values_default_and_words(
         parse(["sandbox", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     for field in fields(Switches):
-        assert f"{field.name}={switches.accepted(field.name)} (" in text
+        assert f"{field.name}={switches.accepted_values(field.name)} (" in text
     assert "cancel_after_end=400|409|204 (400) the status of canceling what is over" in text
     assert "unfinished_at_most=none, or a whole number from 1 to 1000000000 (none)" in text
 

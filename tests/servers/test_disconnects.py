@@ -20,7 +20,8 @@ from civitai_skill.errors import Stopping
 from civitai_skill.images.sources import SourcePolicy
 from civitai_skill.purchase.body_rules import check_body
 from civitai_skill.purchase.events import Submitting
-from civitai_skill.sandbox import Fault, Sandbox, asks
+from civitai_skill.sandbox import Fault, Sandbox
+from civitai_skill.sandbox.steps import price
 from civitai_skill.servers.http import AccessPolicy
 from civitai_skill.servers.session import ServerSession
 from tests.support.mcp_server import GENERATE, KLEIN, PRICE, TEMPLATE, Open, charged, error_of
@@ -78,12 +79,12 @@ async def test_waiting_or_not_it_is_the_same_purchase(open_client: Open, sandbox
 async def test_a_price_above_the_limit_is_not_bought_because_nobody_was_asked(
     open_client: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = asks.price_of
+    known = price.price_of
 
     def dearer(*given: Any) -> Any:
         return replace(known(*given), buzz=120)
 
-    monkeypatch.setattr(asks, "price_of", dearer)
+    monkeypatch.setattr(price, "price_of", dearer)
     arguments = {"prompt": "a fox", "engine": "seedream", "max_buzz": 100}
     async with open_client(answer="decline") as client:
         told = error_of(await client.call_tool(GENERATE, arguments))

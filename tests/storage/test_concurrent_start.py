@@ -18,7 +18,7 @@ _EACH = """
 import sys, time
 from pathlib import Path
 from civitai_skill.ledger.ledger import Ledger
-from civitai_skill.sandbox.memory import Memory
+from civitai_skill.sandbox.state.memory import Memory
 
 folder, start = Path(sys.argv[1]), float(sys.argv[2])
 ledger = Ledger(folder / "ledger.sqlite3")

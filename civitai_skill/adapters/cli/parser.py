@@ -286,7 +286,7 @@ def _build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argumen
         "  civitai-skill sandbox --port 8787\n"
         "  civitai-skill sandbox --seconds-per-job 3 --balance blue=500,yellow=200\n"
         "  civitai-skill sandbox --switch short_of_buzz=403 --switch unfinished_at_most=4\n\n"
-        f"switches, for what is disputed or unknown about the service:\n{switches.described()}",
+        f"switches, for what is disputed or unknown about the service:\n{switches.describe()}",
     )
     box.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     box.add_argument(

@@ -66,6 +66,6 @@ def parse_balance(text: str) -> dict[str, int]:
 def parse_switch(text: str) -> tuple[str, Any]:
     """A switch of the sandbox, `NAME=VALUE`."""
     try:
-        return switches.said(text)
+        return switches.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None

@@ -7,22 +7,20 @@ The wire forms are the engines' own classes, found by the values that select the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import httpx
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family
 from civitai_skill.engines.wire import Wire
-from civitai_skill.sandbox import shapes
-from civitai_skill.sandbox.answers import Answered, problem, refusal, validation
-from civitai_skill.sandbox.numbers import int32
-from civitai_skill.sandbox.refs import is_reference
+from civitai_skill.sandbox.steps import shapes
+from civitai_skill.sandbox.steps.refs import is_reference
+from civitai_skill.sandbox.wire import Abort, refusal, validation, walk
 
 Findings = dict[str, list[str]]
 
@@ -35,11 +33,9 @@ _MEANT: tuple[tuple[dict[str, str], str, str], ...] = (
 #: Properties that hold one object of their own schema.
 _OBJECTS = frozenset({"tips", "output", "input"})
 
-_DEEPEST = 64
-
 
 @dataclass(frozen=True)
-class StepAsked:
+class ValidStep:
     """A step that fits: its JSON, its `$type`, and the class that reads its input (None: a bare
     reference)."""
 
@@ -57,11 +53,11 @@ class StepAsked:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ValidTemplate:
     """A template that fits."""
 
     given: Mapping[str, Any]
-    steps: tuple[StepAsked, ...]
+    steps: tuple[ValidStep, ...]
 
     def literal(self, name: str, default: Any = None) -> Any:
         """A property's value; the default where it is absent, null or a reference."""
@@ -74,32 +70,32 @@ def _literal(given: Mapping[str, Any], name: str, default: Any) -> Any:
 
 
 # -- the verdict ---------------------------------------------------------------------------------
-def template(body: Any) -> Asked:
-    """A workflow template; raises Answered with a 400 when it does not fit."""
+def template(body: Any) -> ValidTemplate:
+    """A workflow template; raises Abort with a 400 when it does not fit."""
     found = misfits(shapes.Template, body, "")
-    steps: list[StepAsked] = []
+    steps: list[ValidStep] = []
     if not found and isinstance(body["steps"], list):
         for i, given in enumerate(body["steps"]):
             steps.append(_step(given, f"steps[{i}]", found))
     if found:
-        raise Answered(validation(found))
-    return Asked(body, tuple(steps))
+        raise Abort(validation(found))
+    return ValidTemplate(body, tuple(steps))
 
 
-def _step(given: Any, where: str, found: Findings) -> StepAsked:
+def _step(given: Any, where: str, found: Findings) -> ValidStep:
     kind = given.get("$type") if isinstance(given, dict) else None
     if isinstance(kind, str) and kind in shapes.OTHER_STEPS:
         emulated = ", ".join(("imageGen", *shapes.FINISHING))
-        raise Answered(
+        raise Abort(
             refusal(f"The sandbox does not emulate the step type {kind}; it has {emulated}.")
         )
     if kind != "imageGen" and not (isinstance(kind, str) and kind in shapes.FINISHING):
         found[where or "$"] = [_unrecognized("$type", kind, isinstance(given, dict))]
-        return StepAsked({}, "", None)
+        return ValidStep({}, "", None)
     found |= misfits(shapes.Step, given, where)
     value = given.get("input")
     if not isinstance(value, dict) or "$ref" in value:
-        return StepAsked(given, kind, None)
+        return ValidStep(given, kind, None)
     where += ".input"
     if kind == "imageGen":
         model: type[BaseModel] | None = _form(value, where, found)
@@ -107,7 +103,7 @@ def _step(given: Any, where: str, found: Findings) -> StepAsked:
         model = shapes.FINISHING[kind]
     if model is not None:
         found |= of_input(model, value, where)
-    return StepAsked(given, kind, model)
+    return ValidStep(given, kind, model)
 
 
 def of_input(model: type[BaseModel], value: Mapping[str, Any], where: str) -> Findings:
@@ -178,7 +174,7 @@ def _form(value: Mapping[str, Any], where: str, found: Findings) -> type[Wire] |
         given = value.get(tag)
         if isinstance(given, str) and given in shapes.OTHER_FORMS.get(tag, ()):
             known = ", ".join(sorted({f.tags()[tag] for f in having}))
-            raise Answered(
+            raise Abort(
                 refusal(f"The sandbox does not emulate {tag} {given}; here it has {known}.")
             )
         found[where] = [_unrecognized(tag, given, tag in value)]
@@ -263,88 +259,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-# -- bodies and parameters -----------------------------------------------------------------------
-def body_of(request: httpx.Request) -> Any:
-    """The JSON of a request; raises Answered with a 400 for what is not JSON, 415 for what is not
-    called so."""
-    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if not (kind in ("application/json", "text/json") or kind.endswith("+json")):
-        raise Answered(problem(415, "Content-Type must be application/json."))
-    try:
-        body = json.loads(request.read(), parse_constant=_no_constant)
-        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
-        raise Answered(validation({"$": ["The body is not valid JSON."]})) from None
-    if is_too_deep(body):
-        raise Answered(
-            validation({"$": [f"The maximum configured depth of {_DEEPEST} has been exceeded."]})
-        )
-    return body
-
-
-def is_too_deep(value: Any) -> bool:
-    """Is JSON nested deeper than .NET reads by default?"""
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [inner for node in level for inner in _inside(node)]
-    return any(isinstance(node, dict | list) for node in level)
-
-
-def _inside(node: Any) -> Iterable[Any]:
-    if isinstance(node, dict):
-        return node.values()
-    return node if isinstance(node, list) else ()
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(name)
-
-
-class Query:
-    """The query of a request, read as the service binds it."""
-
-    def __init__(self, request: httpx.Request) -> None:
-        self._values = request.url.params
-
-    def text(self, name: str) -> str | None:
-        value: str | None = self._values.get(name)
-        return value
-
-    def texts(self, name: str) -> list[str]:
-        return self._values.get_list(name)
-
-    def whole(self, name: str, default: int) -> int:
-        value = self._values.get(name)
-        if value is None:
-            return default
-        number = int32(value)
-        if number is None:
-            raise self.bad(name)
-        return number
-
-    def flag(self, name: str, default: bool) -> bool:
-        value = self._values.get(name)
-        if value is None:
-            return default
-        if value.lower() not in ("true", "false"):
-            raise self.bad(name)
-        return str(value).lower() == "true"
-
-    def bad(self, name: str) -> Answered:
-        """The 400 for a value that can't be bound."""
-        value = self._values.get(name)
-        return Answered(validation({name: [f"The value '{value}' is not valid."]}))
-
-
-def airs(value: Any) -> Iterator[str]:
+# -- AIRs ---------------------------------------------------------------------------------------
+def airs(value: Any) -> list[str]:
     """Every text in an input that names its ecosystem: AIRs of models and LoRAs."""
-    if isinstance(value, str):
-        if value.startswith("urn:air:"):
-            yield value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from airs(key)
-            yield from airs(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from airs(inner)
+    return [n for n in walk(value) if isinstance(n, str) and n.startswith("urn:air:")]

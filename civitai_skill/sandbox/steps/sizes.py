@@ -7,7 +7,7 @@ from typing import Any
 
 from civitai_skill.engines.family import ratio_value
 from civitai_skill.engines.wire import Wire
-from civitai_skill.sandbox.sources import Size
+from civitai_skill.sandbox.steps.sources import Size
 
 SQUARE: Size = (1024, 1024)
 

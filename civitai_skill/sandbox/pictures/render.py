@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from random import Random
 from threading import Lock
-from typing import Any
 
 from PIL import Image, ImageDraw, ImageFilter
 from PIL.PngImagePlugin import PngInfo
 
-from civitai_skill.sandbox import caption, scenery, sizes
+from civitai_skill.sandbox.pictures import caption
+from civitai_skill.sandbox.pictures.scene import draw_scene
+from civitai_skill.sandbox.steps import sizes
+from civitai_skill.sandbox.wire import Record
 
-Recipe = dict[str, Any]
 Load = Callable[[str], bytes | None]
 
 #: Bytes of finished pictures that are kept for the next fetch.
@@ -31,7 +33,7 @@ class Gallery:
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._lock = Lock()
 
-    def picture(self, id: str, recipe: Recipe, load: Load) -> bytes:
+    def picture(self, id: str, recipe: Record, load: Load) -> bytes:
         """The file that a recipe describes.
 
         `load` finds the bytes of a source picture, None where it lies elsewhere.
@@ -46,21 +48,24 @@ class Gallery:
         return data
 
 
-def render(recipe: Recipe, load: Load) -> bytes:
+def render(recipe: Record, load: Load) -> bytes:
     """Draw one picture as a file."""
-    kind = recipe["kind"]
+    kind, size = recipe["kind"], (recipe["width"], recipe["height"])
     if kind == "draw":
-        return _saved(_drawn(recipe), recipe, parameters(recipe))
-    source = _source(recipe, load)
-    size = recipe["width"], recipe["height"]
+        return _save(_draw(recipe), recipe, parameters(recipe))
+    picture = _open_source(recipe["source"], load)
     if kind == "imageUpscaler":
-        return _saved(source.convert("RGB").resize(size, Image.Resampling.BICUBIC), recipe, "")
-    if kind == "imageBackgroundRemoval":
-        return _saved(_cut_out(source), recipe, "")
-    return _saved(_converted(source, recipe), recipe, "")
+        picture = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    elif kind == "imageBackgroundRemoval":
+        picture = _cut_out(picture)
+    else:
+        picture = _convert(picture, recipe["transforms"])
+        # A source elsewhere has another size than was thought.
+        picture = picture if picture.size == size else picture.resize(size)
+    return _save(picture, recipe)
 
 
-def parameters(recipe: Recipe) -> str:
+def parameters(recipe: Record) -> str:
     """What the file says about itself, in the manner that picture tools read."""
     return (
         f"{recipe['prompt']}\nSeed: {recipe['seed']}, Size: {recipe['width']}x{recipe['height']}, "
@@ -68,11 +73,11 @@ def parameters(recipe: Recipe) -> str:
     )
 
 
-def _drawn(recipe: Recipe) -> Image.Image:
+def _draw(recipe: Record) -> Image.Image:
     size = recipe["width"], recipe["height"]
     words = f"{recipe['prompt']}\n{recipe['engine']}\n{recipe['seed']}"
     random = Random(hashlib.sha256(words.encode(errors="replace")).digest())
-    picture = scenery.scene(random, size)
+    picture = draw_scene(random, size)
     facts = f"{recipe['engine']} · seed {recipe['seed']} · {size[0]}x{size[1]}"
     if recipe["sources"]:
         facts += f" · from {recipe['sources']} source" + ("s" if recipe["sources"] > 1 else "")
@@ -80,52 +85,40 @@ def _drawn(recipe: Recipe) -> Image.Image:
     return picture
 
 
-def _source(recipe: Recipe, load: Load) -> Image.Image:
-    data = load(recipe["source"])
+def _open_source(text: str, load: Load) -> Image.Image:
+    data = load(text)
     if data is not None:
         with Image.open(io.BytesIO(data)) as picture:
             picture.load()
             return picture.copy()
-    name = recipe["source"].partition("?")[0]
-    shown = {
-        "kind": "draw",
-        "prompt": name if len(name) < 200 else name[:197] + "...",
-        "engine": "a picture elsewhere, not fetched",
-        "seed": 0,
-        "sources": 0,
-        "width": 1024,
-        "height": 1024,
-    }
-    return _drawn(shown)
+    name, engine = text.partition("?")[0], "a picture elsewhere, not fetched"
+    shown = {"prompt": name if len(name) < 200 else name[:197] + "...", "engine": engine}
+    return _draw(shown | {"seed": 0, "sources": 0, "width": 1024, "height": 1024})
 
 
 def _cut_out(source: Image.Image) -> Image.Image:
     """The middle of a picture on nothing."""
     picture = source.convert("RGBA")
-    width, height = picture.size
     mask = Image.new("L", (256, 256), 0)
     ImageDraw.Draw(mask).ellipse((28, 20, 228, 236), fill=255)
-    soft = mask.filter(ImageFilter.GaussianBlur(4)).resize((width, height))
-    picture.putalpha(soft)
-    caption.badge(picture)
+    picture.putalpha(mask.filter(ImageFilter.GaussianBlur(4)).resize(picture.size))
+    size = max(8, round(math.sqrt(picture.width * picture.height) / 36))
+    caption.write_badge(picture, size // 2, size // 2, size)
     return picture
 
 
-def _converted(source: Image.Image, recipe: Recipe) -> Image.Image:
+def _convert(source: Image.Image, transforms: list[Record]) -> Image.Image:
     picture = source.convert("RGBA" if "A" in source.getbands() else "RGB")
-    for change in recipe["transforms"]:
-        if change["type"] == "resize" and change.get("targetWidth"):
-            picture = picture.resize(
-                sizes.resized(picture.size, [change]), Image.Resampling.LANCZOS
-            )
-        elif change["type"] == "blur":
-            picture = _blurred(picture, change)
-    if picture.size != (recipe["width"], recipe["height"]):
-        picture = picture.resize((recipe["width"], recipe["height"]))
+    for change in transforms:
+        if change["type"] == "blur":
+            picture = _blur(picture, change)
+        elif change.get("targetWidth"):
+            size = sizes.resized(picture.size, [change])
+            picture = picture.resize(size, Image.Resampling.LANCZOS)
     return picture
 
 
-def _blurred(picture: Image.Image, change: Recipe) -> Image.Image:
+def _blur(picture: Image.Image, change: Record) -> Image.Image:
     """Blur inside the regions, or everywhere else."""
     soft = picture.filter(ImageFilter.GaussianBlur(change["blur"]))
     inside = change.get("mode") != "exclude"
@@ -143,7 +136,7 @@ def _edges(one: int, other: int, length: int) -> list[int]:
     return sorted(min(max(edge, -1), length) for edge in (one, other))
 
 
-def _saved(picture: Image.Image, recipe: Recipe, comment: str) -> bytes:
+def _save(picture: Image.Image, recipe: Record, comment: str = "") -> bytes:
     out = io.BytesIO()
     kind = recipe["format"]
     options = recipe.get("output", {})

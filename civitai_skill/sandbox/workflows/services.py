@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Variant, Way
-from civitai_skill.sandbox.answers import Answered, problem, reply
-from civitai_skill.sandbox.check import Query
-
-Json = dict[str, Any]
+from civitai_skill.sandbox.wire import Query, Record, problem, reply
 
 _SUBMIT = "/v2/consumer/workflows"
 _STATES = ("unknown", "available", "degraded", "unavailable")
 
 
-def every() -> list[Json]:
+def _every() -> list[Record]:
     """A service for each way of each variant of each engine."""
-    found: dict[str, Json] = {}
+    found: dict[str, Record] = {}
     for family in catalog.families():
         for variant in family.variants:
             for way in variant.ways:
@@ -28,7 +23,7 @@ def every() -> list[Json]:
     return list(found.values())
 
 
-def _service(family: Family, variant: Variant, way: Way) -> Json:
+def _service(family: Family, variant: Variant, way: Way) -> Record:
     fixed = {way.form.alias(name): str(value) for name, value in way.fixed.items()}
     parameters = {**way.form.tags(), **fixed}
     source = "images" in way.form.model_fields or "image" in way.form.model_fields
@@ -49,20 +44,23 @@ def _service(family: Family, variant: Variant, way: Way) -> Json:
     }
 
 
-def listed(request: httpx.Request) -> httpx.Response:
-    """A page of services."""
-    query = Query(request)
+def answer(request: httpx.Request, parts: tuple[str, ...]) -> httpx.Response:
+    """One service by its id, or a page of them."""
+    services, query = _every(), Query(request)
+    if parts:
+        found = [service for service in services if service["id"] == "/".join(parts)]
+        return reply(200, found[0]) if found else problem(404)
     limit, offset = query.whole("limit", 50), query.whole("offset", 0)
     if limit < 1 or offset < 0:
-        raise query.bad("limit" if limit < 1 else "offset")
+        raise query.refuse("limit" if limit < 1 else "offset")
     if query.text("status") not in (None, *_STATES):
-        raise query.bad("status")
-    found = [service for service in every() if _fits(service, query)]
+        raise query.refuse("status")
+    found = [service for service in services if _fits(service, query)]
     page = found[offset : offset + limit]
     return reply(200, {"items": page, "totalCount": len(found), "limit": limit, "offset": offset})
 
 
-def _fits(service: Json, query: Query) -> bool:
+def _fits(service: Record, query: Query) -> bool:
     words = (query.text("query") or "").lower()
     text = " ".join((service["id"], service["name"], service["description"], *service["tags"]))
     return (
@@ -72,11 +70,3 @@ def _fits(service: Json, query: Query) -> bool:
         and words in text.lower()
         and query.text("status") in (None, service["status"])
     )
-
-
-def one(id: str) -> httpx.Response:
-    """One service by its id."""
-    for service in every():
-        if service["id"] == id:
-            return reply(200, service)
-    raise Answered(problem(404))

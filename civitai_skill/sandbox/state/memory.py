@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill.errors import ConfigError
+from civitai_skill.sandbox.wire import Record
 from civitai_skill.storage.sqlite import connect
-
-Record = dict[str, Any]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS secret(value TEXT NOT NULL);
@@ -67,9 +66,11 @@ class Memory:
         with self.change():
             for statement in _SCHEMA.split(";"):
                 self._db.execute(statement)
-            if self._one("SELECT value FROM secret") is None:
-                self._db.execute("INSERT INTO secret VALUES (?)", (secrets.token_hex(32),))
-            self.secret: bytes = bytes.fromhex(self._one("SELECT value FROM secret")[0])
+            self._db.execute(
+                "INSERT INTO secret SELECT ? WHERE NOT EXISTS (SELECT * FROM secret)",
+                (secrets.token_hex(32),),
+            )
+            self.secret = bytes.fromhex(self._one("SELECT value FROM secret"))
 
     @contextmanager
     def change(self) -> Iterator[None]:
@@ -87,13 +88,11 @@ class Memory:
     # -- accounts --------------------------------------------------------------------------------
     def account(self, key: str) -> Record | None:
         """The account of a key's digest."""
-        row = self._one("SELECT record FROM accounts WHERE key = ?", key)
-        return None if row is None else json.loads(row[0])
+        return _read(self._one("SELECT record FROM accounts WHERE key = ?", key))
 
     def accounts(self) -> list[Record]:
         """Every account, in the order in which they came."""
-        rows = self._db.execute("SELECT record FROM accounts ORDER BY rowid")
-        return [json.loads(row[0]) for row in rows]
+        return list(self._records("SELECT record FROM accounts ORDER BY rowid"))
 
     def keep_account(self, account: Record) -> None:
         """Write an account."""
@@ -106,54 +105,39 @@ class Memory:
     # -- workflows -------------------------------------------------------------------------------
     def workflow(self, user: int, id: str, *, deleted: bool = False) -> Record | None:
         """A workflow of this account; one that was deleted only when that is asked for."""
-        row = self._one("SELECT record FROM workflows WHERE id = ? AND user = ?", id, user)
-        record = None if row is None else json.loads(row[0])
+        query = "SELECT record FROM workflows WHERE id = ? AND user = ?"
+        record = _read(self._one(query, id, user))
         return None if record is None or (record["deleted"] and not deleted) else record
 
     def by_external(self, user: int, external: str) -> Record | None:
         """The workflow that an idempotency key belongs to, deleted or not."""
-        row = self._one(
-            "SELECT record FROM workflows WHERE user = ? AND external = ?", user, external
-        )
-        return None if row is None else json.loads(row[0])
+        query = "SELECT record FROM workflows WHERE user = ? AND external = ?"
+        return _read(self._one(query, user, external))
 
     def keep_workflow(self, record: Record, due: float | None) -> None:
         """Write a workflow; `due` is when its money must be settled, None when it is."""
+        columns = (record[name] for name in ("id", "user", "created", "external"))
         self._db.execute(
             "INSERT INTO workflows VALUES (?, ?, ?, ?, ?, ?) "
             "ON CONFLICT(id) DO UPDATE SET due = excluded.due, record = excluded.record",
-            (
-                record["id"],
-                record["user"],
-                record["created"],
-                record["external"],
-                due,
-                json.dumps(record),
-            ),
+            (*columns, due, json.dumps(record)),
         )
 
     def due(self, user: int, now: float) -> list[Record]:
         """The workflows that ended since and are not settled yet."""
-        rows = self._db.execute(
-            "SELECT record FROM workflows WHERE user = ? AND due <= ? ORDER BY due", (user, now)
-        ).fetchall()
-        return [json.loads(row[0]) for row in rows]
+        query = "SELECT record FROM workflows WHERE user = ? AND due <= ? ORDER BY due"
+        return list(self._records(query, user, now))
 
     def unfinished(self, user: int) -> int:
         """How many workflows of an account have money that is not settled yet."""
         query = "SELECT COUNT(*) FROM workflows WHERE user = ? AND due IS NOT NULL"
-        return int(self._one(query, user)[0])
+        return int(self._one(query, user))
 
     def workflows(self, user: int, ascending: bool) -> Iterator[Record]:
         """Every workflow of an account that was not deleted, by age."""
         order = "ASC" if ascending else "DESC"
-        rows = self._db.execute(
-            f"SELECT record FROM workflows WHERE user = ? ORDER BY created {order}", (user,)
-        )
-        for row in rows:
-            record = json.loads(row[0])
-            if not record["deleted"]:
-                yield record
+        query = f"SELECT record FROM workflows WHERE user = ? ORDER BY created {order}"
+        return (record for record in self._records(query, user) if not record["deleted"])
 
     def externals(self, user: int) -> list[str]:
         """The idempotency keys of an account, oldest first."""
@@ -167,28 +151,23 @@ class Memory:
     # -- blobs -----------------------------------------------------------------------------------
     def blob(self, id: str) -> Record | None:
         """A blob's record, whoever owns it."""
-        row = self._one("SELECT record FROM blobs WHERE id = ?", id)
-        return None if row is None else json.loads(row[0])
+        return _read(self._one("SELECT record FROM blobs WHERE id = ?", id))
 
     def blob_data(self, id: str) -> bytes | None:
         """The bytes of an uploaded blob; None for one that is drawn on demand."""
-        row = self._one("SELECT data FROM blobs WHERE id = ?", id)
-        return None if row is None or row[0] is None else bytes(row[0])
+        data: bytes | None = self._one("SELECT data FROM blobs WHERE id = ?", id)
+        return data
 
     def add_blob(self, record: Record, data: bytes | None = None) -> None:
         """Write a new blob."""
-        self._db.execute(
-            "INSERT INTO blobs VALUES (?, ?, ?, ?)",
-            (record["id"], record["user"], json.dumps(record), data),
-        )
+        row = (record["id"], record["user"], json.dumps(record), data)
+        self._db.execute("INSERT INTO blobs VALUES (?, ?, ?, ?)", row)
 
     # -- reusable outputs ------------------------------------------------------------------------
     def reusable(self, user: int, digest: str) -> list[tuple[str, int]]:
         """Workflow and place of every identical step, oldest first."""
-        return self._db.execute(
-            "SELECT workflow, step FROM reusable WHERE user = ? AND digest = ? ORDER BY rowid",
-            (user, digest),
-        ).fetchall()
+        query = "SELECT workflow, step FROM reusable WHERE user = ? AND digest = ? ORDER BY rowid"
+        return self._db.execute(query, (user, digest)).fetchall()
 
     def add_reusable(self, user: int, digest: str, workflow: str, step: int) -> None:
         """Remember a step whose outputs an identical one may have."""
@@ -198,7 +177,7 @@ class Memory:
     def faults(self) -> list[tuple[int, Record]]:
         """The scripted faults, oldest first."""
         rows = self._db.execute("SELECT id, record FROM faults ORDER BY id").fetchall()
-        return [(row[0], json.loads(row[1])) for row in rows]
+        return [(id, json.loads(text)) for id, text in rows]
 
     def add_fault(self, record: Record) -> None:
         """Script one more."""
@@ -208,12 +187,23 @@ class Memory:
         """Write a fault's counters."""
         self._db.execute("UPDATE faults SET record = ? WHERE id = ?", (json.dumps(record), id))
 
-    def drop_fault(self, id: int | None = None) -> None:
-        """Forget one fault, or all of them."""
-        if id is None:
-            self._db.execute("DELETE FROM faults")
-        else:
-            self._db.execute("DELETE FROM faults WHERE id = ?", (id,))
+    def drop_fault(self, id: int) -> None:
+        """Forget one fault."""
+        self._db.execute("DELETE FROM faults WHERE id = ?", (id,))
 
+    def drop_faults(self) -> None:
+        """Forget every fault."""
+        self._db.execute("DELETE FROM faults")
+
+    # -- rows ------------------------------------------------------------------------------------
     def _one(self, query: str, *values: Any) -> Any:
-        return self._db.execute(query, values).fetchone()
+        """The only column of the first row, None where there is none."""
+        row = self._db.execute(query, values).fetchone()
+        return None if row is None else row[0]
+
+    def _records(self, query: str, *values: Any) -> Iterator[Record]:
+        return (json.loads(row[0]) for row in self._db.execute(query, values))
+
+
+def _read(text: str | None) -> Record | None:
+    return None if text is None else json.loads(text)

@@ -7,7 +7,6 @@ be null wherever it stands.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -18,13 +17,13 @@ from civitai_skill.schema.types import Flag, Number, Text, Whole
 #: May be left out, but not be null.
 ABSENT: Any = None
 
-_EXTERNAL = re.compile(r"^[A-Za-z0-9_-]+$")
-
 
 class Shape(BaseModel):
     """A closed object with camel-case names."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, regex_engine="python-re"
+    )
 
 
 def _unlike(values: list[str]) -> list[str]:
@@ -33,30 +32,18 @@ def _unlike(values: list[str]) -> list[str]:
     return values
 
 
-def _external(value: str) -> str:
-    if _EXTERNAL.search(value) is None:
-        raise ValueError("must match ^[A-Za-z0-9_-]+$")
-    return value
-
-
 Currency = Literal["yellow", "blue", "green", "fakeRed"]
 Level = Literal["pg", "pg13", "r", "x", "xxx", "na"]
 Metadata = dict[str, Any]
-_EVENT_STATES = ("*", "unassigned", "processing", "succeeded", "failed", "expired", "canceled")
-_EVENTS = frozenset(f"{what}:{s}" for what in ("workflow", "step", "job") for s in _EVENT_STATES)
-
-
-def _event(value: str) -> str:
-    if value not in _EVENTS:
-        raise ValueError("is not an event")
-    return value
+_KEY = "^[A-Za-z0-9_-]+$"
+_EVENT = r"(workflow|step|job):(\*|unassigned|processing|succeeded|failed|expired|canceled)\Z"
 
 
 class Callback(Shape):
     """Schema WorkflowCallback."""
 
     url: Text
-    type: list[Annotated[Text, AfterValidator(_event)]]
+    type: list[Annotated[str, Field(strict=True, pattern=_EVENT)]]
     detailed: Flag | None = None
 
 
@@ -82,9 +69,7 @@ class Template(Shape):
     upgrade_mode: Literal["manual", "automatic"] | None = None
     currencies: list[Currency | None] = []
     ephemeral: Flag | None = None
-    external_id: (
-        Annotated[Text, Field(min_length=1, max_length=128), AfterValidator(_external)] | None
-    ) = None
+    external_id: Annotated[str, Field(strict=True, max_length=128, pattern=_KEY)] | None = None
 
 
 class Step(Shape):

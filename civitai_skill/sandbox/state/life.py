@@ -6,9 +6,9 @@ last is when its `fate` comes true. A canceled workflow holds the moment of that
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import accumulate
 
-Record = dict[str, Any]
+from civitai_skill.sandbox.wire import Record
 
 TERMINAL = frozenset({"succeeded", "failed", "expired", "canceled"})
 RUNNING = ("unassigned", "preparing", "scheduled", "processing")
@@ -27,16 +27,15 @@ TIMEOUT = 1200.0
 _WEDGED = 3e-5
 
 
-def moments(
+def schedule(
     begin: float, seconds: float, timeout: float = TIMEOUT, *, stuck: bool = False
 ) -> list[float]:
     """The five moments of a step, cut short by its time-out; where it is stuck, it hangs in
     processing until then."""
-    at = [begin]
-    for share in _SHARES:
-        at.append(at[-1] + share * seconds)
     end = begin + timeout
-    return [min(moment, end) for moment in at[:-1]] + [end if stuck else min(at[-1], end)]
+    at = accumulate((share * seconds for share in _SHARES), initial=begin)
+    *before, last = (min(moment, end) for moment in at)
+    return [*before, end if stuck else last]
 
 
 def step_status(record: Record, step: Record, now: float) -> str:
@@ -56,9 +55,7 @@ def status(record: Record, now: float) -> str:
     found = [step_status(record, step, now) for step in record["steps"]]
     running = [s for s in found if s not in TERMINAL]
     if running:
-        if len(running) < len(found):
-            return "processing"
-        return max(running, key=RUNNING.index)
+        return max(running, key=RUNNING.index) if len(running) == len(found) else "processing"
     return next((s for s in ("failed", "expired", "canceled") if s in found), "succeeded")
 
 
@@ -69,9 +66,13 @@ def is_over(record: Record, now: float) -> bool:
 
 def ends(record: Record) -> float:
     """When the workflow is over, as things stand."""
-    end = max((step["at"][4] for step in record["steps"]), default=record["created"])
-    canceled = record["canceled"]
-    return float(end if canceled is None else min(end, canceled))
+    ends = (_end(record, step) for step in record["steps"])
+    return max(ends, default=float(record["created"]))
+
+
+def _end(record: Record, step: Record) -> float:
+    end, canceled = float(step["at"][4]), record["canceled"]
+    return end if canceled is None else min(end, canceled)
 
 
 def next_change(record: Record, now: float) -> float | None:
@@ -82,18 +83,14 @@ def next_change(record: Record, now: float) -> float | None:
 
 def started(record: Record, step: Record, now: float) -> float | None:
     """When a step left the queue, if it has."""
-    began = step["at"][1]
-    if record["whatif"] or began > now or (record["canceled"] or now) < began:
-        return None
-    return float(began)
+    began = float(step["at"][1])
+    is_waiting = record["whatif"] or began > now or (record["canceled"] or now) < began
+    return None if is_waiting else began
 
 
 def completed(record: Record, step: Record, now: float) -> float | None:
     """When a step was over, if it is."""
-    if step_status(record, step, now) not in TERMINAL:
-        return None
-    end = step["at"][4]
-    return float(end if record["canceled"] is None else min(end, record["canceled"]))
+    return _end(record, step) if step_status(record, step, now) in TERMINAL else None
 
 
 def progress(record: Record, step: Record, now: float) -> float | None:
@@ -101,17 +98,25 @@ def progress(record: Record, step: Record, now: float) -> float | None:
     processing, else None."""
     at = step["at"]
     state = step_status(record, step, now)
-    if state == "preparing":
-        return _share(at[1], at[2], now)
-    if state == "processing":
-        return _WEDGED if step["stuck"] else _share(at[3], at[4], now)
-    return None
+    if state == "processing" and step["stuck"]:
+        return _WEDGED
+    if state not in ("preparing", "processing"):
+        return None
+    begin, end = at[1:3] if state == "preparing" else at[3:5]
+    return float(round((now - begin) / (end - begin), 4))
 
 
+# -- outputs -------------------------------------------------------------------------------------
 def delivered(record: Record, step: Record, now: float) -> bool:
-    """Has the step brought something home?"""
+    """Has the step succeeded?"""
     return step_status(record, step, now) == "succeeded"
 
 
-def _share(begin: float, end: float, now: float) -> float:
-    return 1.0 if end <= begin else round(min(max((now - begin) / (end - begin), 0.0), 1.0), 4)
+def delivers(step: Record, index: int) -> bool:
+    """Does a step that succeeds bring this picture?"""
+    return index < len(step["outputs"]) - int(step["missing"]) and step["blocked"] is None
+
+
+def is_available(record: Record, step: Record, index: int, now: float) -> bool:
+    """Is there a picture behind the address?"""
+    return delivered(record, step, now) and delivers(step, index)

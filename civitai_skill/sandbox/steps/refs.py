@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from civitai_skill.sandbox.numbers import index
+from civitai_skill.sandbox.wire import parse_index
 
 ARGUMENTS = "$arguments"
 
@@ -37,17 +37,12 @@ def references(value: Any) -> Iterator[dict[str, Any]]:
 def resolve(value: Any, scope: Mapping[str, Any]) -> Any:
     """The value with every reference replaced; what cannot be found becomes MISSING."""
     if is_reference(value):
-        return look_up(value, scope)
+        return trail(value, scope)[-1]
     if isinstance(value, dict):
         return {key: resolve(inner, scope) for key, inner in value.items()}
     if isinstance(value, list):
         return [resolve(inner, scope) for inner in value]
     return value
-
-
-def look_up(reference: Mapping[str, Any], scope: Mapping[str, Any]) -> Any:
-    """What one reference names, or MISSING."""
-    return trail(reference, scope)[-1]
 
 
 def trail(reference: Mapping[str, Any], scope: Mapping[str, Any]) -> list[Any]:
@@ -63,5 +58,5 @@ def trail(reference: Mapping[str, Any], scope: Mapping[str, Any]) -> list[Any]:
 def _inside(value: Any, part: str) -> Any:
     if isinstance(value, dict):
         return value.get(part, MISSING)
-    place = index(part, len(value)) if isinstance(value, list) else None
+    place = parse_index(part, len(value)) if isinstance(value, list) else None
     return MISSING if place is None else value[place]

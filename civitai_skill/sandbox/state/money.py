@@ -10,9 +10,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from civitai_skill.sandbox import life
-
-Record = dict[str, Any]
+from civitai_skill.sandbox.state import life
+from civitai_skill.sandbox.wire import Record
 
 #: What a new account holds.
 BALANCE: Mapping[str, int] = {"blue": 10_000, "green": 1_000, "yellow": 10_000}
@@ -24,10 +23,9 @@ UNDOCUMENTED = 50
 _DRAWN = ("blue", "green", "yellow")
 
 
-def allowed(currencies: list[Any], allow_mature: bool | None) -> list[str]:
+def usable_currencies(named: list[str], allow_mature: bool | None) -> list[str]:
     """The currencies that may pay, in the order in which they are drawn."""
-    named = [c for c in currencies if isinstance(c, str)]
-    able = ["yellow"] if allow_mature else list(_DRAWN)
+    able = ["yellow"] if allow_mature else _DRAWN
     return [c for c in able if not named or c in named]
 
 
@@ -41,9 +39,8 @@ def draw(balance: Mapping[str, int], price: int, currencies: list[str]) -> dict[
     return paid if sum(paid.values()) == price else None
 
 
-def tip(price: int, tips: Any) -> dict[str, int]:
-    """Tips in Buzz: rates on the price, rounded up."""
-    rates = tips if isinstance(tips, dict) else {}
+def compute_tips(price: int, rates: Mapping[str, Any]) -> dict[str, int]:
+    """Tips in Buzz: rates on the price, rounded up; a rate that is a reference counts nothing."""
     return {
         who: math.ceil(round(price * rate, 6)) if isinstance(rate, int | float) else 0
         for who in ("civitai", "creators")
@@ -56,52 +53,38 @@ def price(record: Record) -> int:
     return int(sum(step["price"] for step in record["steps"]))
 
 
-def charge(account: Record, record: Record, paid: Mapping[str, int]) -> None:
-    """Take Buzz from an account for a workflow."""
-    for currency, amount in paid.items():
-        account["balance"][currency] = account["balance"].get(currency, 0) - amount
-        account["charged"] += amount
-        record["transactions"].append(_transaction(record, "debit", currency, amount))
-
-
-def refund(account: Record, record: Record, amount: int) -> None:
-    """Give Buzz back, the currency that was drawn last first."""
-    for currency in reversed(_DRAWN):
-        part = min(amount, net(record).get(currency, 0))
-        if part > 0:
-            amount -= part
-            _credit(account, record, currency, part)
-
-
-def _credit(account: Record, record: Record, currency: str, amount: int) -> None:
-    account["balance"][currency] = account["balance"].get(currency, 0) + amount
-    account["refunded"] += amount
-    record["transactions"].append(_transaction(record, "credit", currency, amount))
-
-
 def net(record: Record) -> dict[str, int]:
     """What a workflow holds of each currency now; an estimate holds nothing."""
     kept: dict[str, int] = {}
-    if record["whatif"]:
-        return kept
-    for entry in record["transactions"]:
+    for entry in () if record["whatif"] else record["transactions"]:
         sign = 1 if entry["type"] == "debit" else -1
         kept[entry["accountType"]] = kept.get(entry["accountType"], 0) + sign * entry["amount"]
     return {currency: amount for currency, amount in kept.items() if amount}
 
 
+def charge(account: Record, record: Record, paid: Mapping[str, int]) -> None:
+    """Take Buzz from an account for a workflow."""
+    for currency, amount in paid.items():
+        _book(account, record, "debit", currency, amount)
+
+
 def settle(account: Record, record: Record, now: float) -> None:
     """Refund what a finished workflow did not deliver, and upgrade a mature one that asked for it.
 
-    Nothing delivered: everything back, tips too. Something delivered: the other steps' prices.
+    Nothing delivered: everything back, tips too. Something delivered: the other steps' prices. The
+    currency that was drawn last comes back first.
     """
-    undelivered = sum(s["price"] for s in record["steps"] if not life.delivered(record, s, now))
-    paid = sum(net(record).values())
-    anything = any(life.delivered(record, step, now) for step in record["steps"])
-    if undelivered or not anything:
-        refund(account, record, undelivered if anything else paid)
+    lost = [step["price"] for step in record["steps"] if not life.delivered(record, step, now)]
+    paid = net(record)
+    owed = sum(lost) if len(lost) < len(record["steps"]) else sum(paid.values())
+    for currency in reversed(_DRAWN):
+        part = min(owed, paid.get(currency, 0))
+        if part > 0:
+            owed -= part
+            _book(account, record, "credit", currency, part)
     if record["upgradeMode"] == "automatic" and is_held(record):
         upgrade(account, record)
+    record["settled"] = True
 
 
 def is_held(record: Record) -> bool:
@@ -116,19 +99,25 @@ def upgrade(account: Record, record: Record) -> bool:
     if account["balance"].get("yellow", 0) < owed:
         return False
     for currency, amount in others.items():
-        _credit(account, record, currency, amount)
+        _book(account, record, "credit", currency, amount)
     if owed:
-        charge(account, record, {"yellow": owed})
+        _book(account, record, "debit", "yellow", owed)
     record["allowMature"] = True
     return True
 
 
-def _transaction(record: Record, kind: str, currency: str, amount: int) -> Record:
-    number = sum(1 for entry in record["transactions"] if entry["type"] == kind)
+def _book(account: Record, record: Record, kind: str, currency: str, amount: int) -> None:
+    """Move Buzz between an account and a workflow, and note the transaction."""
+    balance = account["balance"]
+    balance[currency] = balance.get(currency, 0) + (amount if kind == "credit" else -amount)
+    account["charged" if kind == "debit" else "refunded"] += amount
+    number = sum(entry["type"] == kind for entry in record["transactions"])
     suffix = kind if number == 0 else f"{kind}-{number}"
-    return {
-        "type": kind,
-        "amount": amount,
-        "id": f"{record['id']}-{suffix}",
-        "accountType": currency,
-    }
+    record["transactions"].append(
+        {
+            "type": kind,
+            "amount": amount,
+            "id": f"{record['id']}-{suffix}",
+            "accountType": currency,
+        }
+    )

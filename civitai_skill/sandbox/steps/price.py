@@ -19,19 +19,19 @@ from pydantic import BaseModel, ValidationError
 from civitai_skill.engines.plan import price_of
 from civitai_skill.engines.sizes import deciding, within
 from civitai_skill.engines.wire import Wire
-from civitai_skill.sandbox import refs, sizes, sources
-from civitai_skill.sandbox.check import StepAsked, airs, ecosystems, home_of, of_input
-from civitai_skill.sandbox.money import UNDOCUMENTED
+from civitai_skill.sandbox.state.money import UNDOCUMENTED
+from civitai_skill.sandbox.steps import refs, sizes, sources
+from civitai_skill.sandbox.steps.check import ValidStep, airs, ecosystems, home_of, of_input
+from civitai_skill.sandbox.wire import Record, walk
 from civitai_skill.schema.air import Air, is_air
 
-Json = dict[str, Any]
-Lookup = Callable[[str], Json | None]
+Lookup = Callable[[str], Record | None]
 
 _ENHANCED = "{prompt} Soft directional light, clear composition, natural colours, fine detail."
 
 
 @dataclass
-class Ask:
+class PricedStep:
     """A step, worked out.
 
     `recipes` say how each picture is drawn; `trouble` is why the step fails when its turn comes
@@ -41,11 +41,11 @@ class Ask:
     """
 
     type: str
-    echo: Json
+    echo: Record
     price: int = 0
     quantity: int = 1
-    recipes: list[Json] = field(default_factory=list)
-    text: Json | None = None
+    recipes: list[Record] = field(default_factory=list)
+    text: Record | None = None
     digest: str | None = None
     trouble: str | None = None
     hangs: bool = False
@@ -53,51 +53,43 @@ class Ask:
     pictures: list[str] = field(default_factory=list)
 
 
-def work_out(step: StepAsked, scope: Mapping[str, Any], lookup: Lookup) -> Ask:
-    """Work out one step; `scope` is what references may name, `lookup` finds a blob's record."""
+def price_step(step: ValidStep, scope: Mapping[str, Any], lookup: Lookup) -> PricedStep:
+    """Price one step; `scope` is what references may name, `lookup` finds a blob's record."""
     given = step.input
     value = refs.resolve(given, scope)
     if step.model is None:
-        return Ask(step.kind, given, UNDOCUMENTED, trouble="The input could not be resolved.")
-    lost = [key for key, inner in value.items() if _holds_missing(inner)]
+        why = "The input could not be resolved."
+        return PricedStep(step.kind, given, UNDOCUMENTED, trouble=why)
+    lost = [key for key, inner in value.items() if refs.MISSING in walk(inner)]
     known = {key: inner for key, inner in value.items() if key not in lost}
     model, trouble = _read(step.model, known)
     if lost:
         trouble = f"A reference could not be resolved: {', '.join(sorted(lost))}."
     if model is None:
-        return Ask(step.kind, given, UNDOCUMENTED, trouble=trouble)
+        return PricedStep(step.kind, given, UNDOCUMENTED, trouble=trouble)
     pictures = _pictures(model)
     if isinstance(model, Wire):
-        ask = _imagegen(model, pictures, lookup)
+        priced = _imagegen(model, pictures, lookup)
     else:
-        ask = _finishing(step.kind, model, pictures, lookup)
-    ask.echo |= {key: inner for key, inner in given.items() if any(refs.references(inner))}
+        priced = _finishing(step.kind, model, pictures, lookup)
+    priced.echo |= {key: inner for key, inner in given.items() if any(refs.references(inner))}
     if trouble is None and any(sources.is_webp(text) for text in pictures):
         trouble = ""
-    ask.trouble, ask.pictures = trouble, pictures
-    return ask
+    priced.trouble, priced.pictures = trouble, pictures
+    return priced
 
 
-def _read(model: type[BaseModel], value: Json) -> tuple[BaseModel | None, str | None]:
+def _read(model: type[BaseModel], value: Record) -> tuple[BaseModel | None, str | None]:
     """The input as an object; without what does not fit, where a reference brought that."""
     found = of_input(model, value, "input")
     bad = {re.split(r"[.\[]", path)[1] for path in found if "." in path}
     left = {key: inner for key, inner in value.items() if key not in bad}
     trouble = "; ".join(text for texts in found.values() for text in texts) or None
+    read = model.read if issubclass(model, Wire) else model.model_validate
     try:
-        return (
-            model.read(left) if issubclass(model, Wire) else model.model_validate(left)
-        ), trouble
+        return read(left), trouble
     except ValidationError:
         return None, trouble
-
-
-def _holds_missing(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(_holds_missing(inner) for inner in value.values())
-    if isinstance(value, list):
-        return any(_holds_missing(inner) for inner in value)
-    return value is refs.MISSING
 
 
 def _pictures(model: BaseModel) -> list[str]:
@@ -107,7 +99,7 @@ def _pictures(model: BaseModel) -> list[str]:
 
 
 # -- imageGen ------------------------------------------------------------------------------------
-def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> Ask:
+def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> PricedStep:
     known = tuple(sources.size_of(text, lookup) for text in pictures)
     source = deciding(known)
     quantity = int(getattr(form, "quantity", 1))
@@ -130,7 +122,7 @@ def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> Ask:
         }
         for i in range(quantity)
     ]
-    return Ask(
+    return PricedStep(
         "imageGen",
         echo,
         UNDOCUMENTED * quantity if price is None else price,
@@ -142,49 +134,47 @@ def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> Ask:
     )
 
 
-def _is_foreign(form: Wire, echo: Json) -> bool:
+def _is_foreign(form: Wire, echo: Record) -> bool:
     """Does it load an AIR that belongs to another family? The service hangs on that."""
     foreign = ecosystems() - home_of(type(form)).ecosystems
     return any(Air.parse(text).family in foreign for text in airs(echo) if is_air(text))
 
 
 # -- the finishing steps -------------------------------------------------------------------------
-def _finishing(kind: str, model: BaseModel, pictures: list[str], lookup: Lookup) -> Ask:
+def _finishing(kind: str, model: BaseModel, pictures: list[str], lookup: Lookup) -> PricedStep:
     echo = model.model_dump(mode="json", by_alias=True, exclude_none=True)
     if kind == "promptEnhancement":
         return _enhancement(echo)
     text = pictures[0] if pictures else ""
     source = sources.size_of(text, lookup) or sizes.SQUARE
     million = source[0] * source[1] / 1_000_000
-    recipe: Json = {"kind": kind, "source": text}
+    recipe: Record = {"kind": kind, "source": text}
     if kind == "imageUpscaler":
         repeats = int(echo.get("numberOfRepeats", 1))
         price = max(1, math.ceil(million)) * 2**repeats
-        size, suffix = sizes.upscaled(source, repeats), "jpeg"
+        size, recipe["format"] = sizes.upscaled(source, repeats), "jpeg"
     elif kind == "imageBackgroundRemoval":
         price = max(1, round((4.7 + 0.6 * million) * 10 / 8))
-        size, suffix = source, str(echo.get("format", "png"))
+        size, recipe["format"] = source, echo.get("format", "png")
     else:
-        price = 1
-        changes = echo.get("transforms", [])
-        output = echo["output"]
-        size, suffix = sizes.resized(source, changes), str(output.get("format", "jpeg"))
-        recipe |= {"transforms": changes, "output": output}
-    recipe |= {"width": size[0], "height": size[1], "format": suffix}
-    return Ask(kind, echo, price, 1, [recipe], digest=_digest(kind, echo))
+        price, output = 1, echo["output"]
+        recipe |= {"transforms": echo.get("transforms", []), "output": output}
+        size, recipe["format"] = sizes.resized(source, recipe["transforms"]), output["format"]
+    recipe |= {"width": size[0], "height": size[1]}
+    return PricedStep(kind, echo, price, 1, [recipe], digest=_digest(kind, echo))
 
 
-def _enhancement(echo: Json) -> Ask:
+def _enhancement(echo: Record) -> PricedStep:
     prompt = echo.get("prompt", "")
-    text: Json = {
+    text: Record = {
         "issues": [],
         "recommendations": ["Name the light, the place and the style."],
         "enhancedPrompt": _ENHANCED.format(prompt=prompt.rstrip(". ") + "."),
     }
     if echo.get("negativePrompt"):
         text["enhancedNegativePrompt"] = echo["negativePrompt"]
-    return Ask("promptEnhancement", echo, 1, 1, text=text, prompt=prompt)
+    return PricedStep("promptEnhancement", echo, 1, 1, text=text, prompt=prompt)
 
 
-def _digest(kind: str, echo: Json) -> str:
+def _digest(kind: str, echo: Record) -> str:
     return hashlib.sha256(json.dumps([kind, echo], sort_keys=True).encode()).hexdigest()

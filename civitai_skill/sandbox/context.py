@@ -1,0 +1,136 @@
+"""What every request of a sandbox works with: memory, clock, switches, accounts, addresses."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+
+from civitai_skill.sandbox.pictures.render import Gallery
+from civitai_skill.sandbox.pictures.signing import Sign, Signer
+from civitai_skill.sandbox.state import life, money
+from civitai_skill.sandbox.state.memory import Memory
+from civitai_skill.sandbox.switches import Switches
+from civitai_skill.sandbox.wire import (
+    Abort,
+    Record,
+    format_ticks,
+    problem,
+    refusal,
+    reply,
+    validation,
+)
+
+# Characters of a tag, as the published document says in prose.
+_LONGEST_TAG = 200
+
+_MOST_TAGS = 10
+
+
+@dataclass
+class Context:
+    """Shared by all requests of one sandbox; `seconds` is how long a step takes."""
+
+    memory: Memory
+    clock: Callable[[], float]
+    switches: Switches
+    seconds: float
+    balance: Mapping[str, int]
+    gallery: Gallery = field(default_factory=Gallery)
+
+    def __post_init__(self) -> None:
+        self.signer = Signer(self.memory.secret)
+
+    def sign(self, request: httpx.Request) -> Sign:
+        """Make addresses on the host that the request came to."""
+        base, until = base_of(request), format_ticks(self.clock() + self.switches.url_lifetime)
+        return lambda id: (self.signer.address(base, id, until), until)
+
+    @contextmanager
+    def account(self, request: httpx.Request) -> Iterator[Record]:
+        """A transaction with the account of the request's key, what is due settled.
+
+        Raises Abort with 401.
+        """
+        digest = key_digest(request)
+        if digest is None:
+            raise Abort(problem(401))
+        with self.memory.change():
+            account = self.memory.account(digest)
+            if account is None:
+                account = {
+                    "key": digest,
+                    "user": 1_000_000 + int(digest, 16) % 1_000_000_000,
+                    "balance": dict(self.balance),
+                    **dict.fromkeys(("submits", "workflows", "workflowsCharged"), 0),
+                    **dict.fromkeys(("charged", "refunded", "last"), 0),
+                }
+                self.memory.keep_account(account)
+            self.settle(account)
+            yield account
+
+    # -- inside a transaction ----------------------------------------------------------------------
+    def settle(self, account: Record) -> None:
+        """Refund what ended without delivering since the last look."""
+        now = self.clock()
+        due = self.memory.due(account["user"], now)
+        for record in due:
+            money.settle(account, record, now)
+            self.memory.keep_workflow(record, None)
+        if due:
+            self.memory.keep_account(account)
+
+    def find(self, account: Record, id: str) -> Record:
+        """A workflow of this account; raises Abort with 404."""
+        record = self.memory.workflow(account["user"], id)
+        if record is None or (record["whatif"] and not self.switches.whatif_persists):
+            raise Abort(problem(404))
+        return record
+
+    def keep(self, record: Record) -> None:
+        """Write a workflow, with the moment at which it must be settled."""
+        is_open = not record["whatif"] and not record["settled"]
+        self.memory.keep_workflow(record, life.ends(record) if is_open else None)
+
+    def is_there(self, blob: Record, moment: float) -> bool:
+        """Is there a picture behind a blob's record at this moment?"""
+        if "workflow" not in blob:
+            return True
+        workflow = self.memory.workflow(blob["user"], blob["workflow"], deleted=True)
+        return workflow is not None and life.is_available(
+            workflow, workflow["steps"][blob["step"]], blob["index"], moment
+        )
+
+    # -- refusals ----------------------------------------------------------------------------------
+    def check_tags(self, tags: list[str]) -> list[str]:
+        """The tags, each once. Refuses too many, and too long ones where a switch says so."""
+        if self.switches.long_tags_refused and any(len(tag) > _LONGEST_TAG for tag in tags):
+            raise Abort(refusal(f"A tag can be at most {_LONGEST_TAG} characters long."))
+        if len(tags) > _MOST_TAGS:
+            raise Abort(validation({"tags": [f"At most {_MOST_TAGS} tags."]}))
+        return list(dict.fromkeys(tags))
+
+    def refuse_short(self) -> httpx.Response:
+        """The answer to a submit that can't be paid."""
+        form = self.switches.short_of_buzz
+        if form == "400":
+            return refusal("insufficientBuzz")
+        if form == "403":
+            return reply(403, "Insufficient Buzz")
+        return problem(402 if form == "402" else 400, "The account has insufficient Buzz.")
+
+
+def key_digest(request: httpx.Request) -> str | None:
+    """What an account is known by: a digest of the bearer's key, None where none was sent."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not key.strip():
+        return None
+    return hashlib.sha256(key.strip().encode()).hexdigest()[:16]
+
+
+def base_of(request: httpx.Request) -> str:
+    """The address that the request came to."""
+    return f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"

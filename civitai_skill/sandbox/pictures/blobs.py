@@ -1,0 +1,200 @@
+"""The endpoints of blobs: fetch, refresh, upload.
+
+A signed address works without a key until it expires; both it and the blob's id redirect to
+`/v2/consumer/blobs/content/<token>`, relative, where the bytes are (civitai-api facts, section 6).
+"""
+
+from __future__ import annotations
+
+import httpx
+
+from civitai_skill.sandbox import wire
+from civitai_skill.sandbox.context import Context, base_of
+from civitai_skill.sandbox.pictures.signing import ROOT, new_id
+from civitai_skill.sandbox.state import money
+from civitai_skill.sandbox.steps import sources
+from civitai_skill.sandbox.steps.sources import KINDS
+from civitai_skill.sandbox.wire import Abort, Answer, Record, problem, reply, validation
+
+# Seconds that a presigned address for an upload lives, and a content token after the redirect.
+_UPLOAD_LIFE, _TOKEN_LIFE = 3600.0, 300.0
+
+# From tame to mature, in the document's order; `na` as the highest to be shown leaves nothing out.
+_LEVELS = ("pg", "pg13", "r", "x", "xxx", "na")
+
+
+# -- fetch ---------------------------------------------------------------------------------------
+def fetch(context: Context, request: httpx.Request, id: str, *, expired: bool) -> httpx.Response:
+    """GET /blobs/{id}: by a signed address without a key, or by the id with one."""
+    now, query, switches = context.clock(), request.url.params, context.switches
+    if "sig" not in query:
+        record, held = _find_own(context, request, id)
+    else:
+        if not context.signer.is_signed(id, query["sig"], query.get("exp", "")):
+            raise Abort(problem(403))
+        until = wire.parse_date(query.get("exp", ""))
+        if expired or until is None or until <= now:
+            raise Abort(problem(switches.expired_url))
+        with context.memory.change():
+            record, held = _find(context, id)
+    _check_level(record, query.get("nsfwLevel"))
+    if held or (record["level"] == "x" and switches.mature_url_blocked and "sig" in query):
+        where = f"blocked/{context.signer.token('blocked', id=id)}"
+    else:
+        facts = {"id": id, "until": now + _TOKEN_LIFE}
+        if query.get("filename"):
+            facts["name"] = query["filename"].replace("\\", "/").rpartition("/")[2]
+        if query.get("download", "").lower() == "true":
+            facts["download"] = True
+        where = f"content/{context.signer.token('fetch', **facts)}"
+    return reply(switches.blob_redirect, headers={"Location": f"{ROOT}/{where}"})
+
+
+def _find(context: Context, id: str, user: int | None = None) -> tuple[Record, bool]:
+    """A blob whose picture is there, and whether it is held back as mature. Raises Abort (404)."""
+    memory = context.memory
+    record = memory.blob(id)
+    if record is None or user not in (None, record["user"]):
+        raise Abort(problem(404))
+    if not context.is_there(record, context.clock()):
+        raise Abort(problem(404))
+    if record["level"] != "x":
+        return record, False
+    workflow = memory.workflow(record["user"], record["workflow"], deleted=True)
+    return record, workflow is not None and money.is_held(workflow)
+
+
+def _find_own(context: Context, request: httpx.Request, id: str) -> tuple[Record, bool]:
+    with context.account(request) as account:
+        return _find(context, id, account["user"])
+
+
+def _check_level(record: Record, wanted: str | None) -> None:
+    """Refuse a blob above the highest level that the caller will see."""
+    if wanted is None:
+        return
+    if wanted not in _LEVELS:
+        raise Abort(validation({"nsfwLevel": [f"The value '{wanted}' is not valid."]}))
+    if _LEVELS.index(record["level"]) > _LEVELS.index(wanted):
+        raise Abort(problem(403))
+
+
+def content(context: Context, token: str) -> Answer:
+    """GET /blobs/content/{token}: the bytes, without a key."""
+    facts = context.signer.facts("fetch", token)
+    if facts is None:
+        raise Abort(problem(400))
+    if facts["until"] < context.clock():
+        raise Abort(problem(context.switches.expired_url))
+    with context.memory.change():
+        record = context.memory.blob(facts["id"])
+    data: bytes | None = yield lambda: load(context, facts["id"])
+    if record is None or data is None:
+        raise Abort(problem(404))
+    headers = {
+        "Content-Type": record["kind"],
+        "Cache-Control": "private, max-age=300",
+        "x-nsfw-level": record["level"],
+    }
+    name = "".join(c for c in facts.get("name", "") if c.isascii() and c.isprintable())
+    if name or facts.get("download"):
+        way = "attachment" if facts.get("download") else "inline"
+        quoted = (name or record["id"]).replace('"', "")
+        headers["Content-Disposition"] = f'{way}; filename="{quoted}"'
+    return httpx.Response(200, headers=headers, content=data)
+
+
+def head(context: Context, request: httpx.Request, id: str) -> httpx.Response:
+    """HEAD /blobs/{id}: is it there, and how mature?"""
+    record, _ = _find_own(context, request, id)
+    return reply(204, headers={"x-nsfw-level": record["level"]})
+
+
+def refresh(context: Context, request: httpx.Request, id: str) -> httpx.Response:
+    """POST /blobs/{id}/refresh: the blob with a fresh address."""
+    record, held = _find_own(context, request, id)
+    return reply(200, _render(context, request, record, available=not held))
+
+
+def _render(context: Context, request: httpx.Request, record: Record, *, available: bool) -> Record:
+    url, until = context.sign(request)(record["id"])
+    return {
+        "type": "image",
+        "width": record["width"],
+        "height": record["height"],
+        "id": record["id"],
+        "available": available,
+        "url": url,
+        "urlExpiresAt": until,
+        "nsfwLevel": record["level"],
+    }
+
+
+# -- upload --------------------------------------------------------------------------------------
+def upload(context: Context, request: httpx.Request) -> httpx.Response:
+    """POST /blobs: raw bytes, with a key or to a presigned address."""
+    token = request.url.params.get("upload")
+    if token is None:
+        with context.account(request) as account:
+            user = account["user"]
+    else:
+        facts = context.signer.facts("upload", token)
+        if facts is None or facts["until"] < context.clock():
+            raise Abort(problem(403))
+        user = facts["user"]
+    data, kind, size = _read_picture(request, context.switches.largest_blob)
+    record = {
+        "id": new_id(KINDS[kind]),
+        "user": user,
+        "kind": kind,
+        "level": "pg",
+        "width": size[0],
+        "height": size[1],
+        "created": context.clock(),
+    }
+    with context.memory.change():
+        context.memory.add_blob(record, data)
+    return reply(201, _render(context, request, record, available=True))
+
+
+def _read_picture(request: httpx.Request, largest: int) -> tuple[bytes, str, sources.Size]:
+    """The bytes, type and pixels of an upload, or Abort: 400, 413, 415, 422."""
+    kind, data = request.headers.get("Content-Type", "").partition(";")[0], request.read()
+    kind = kind.strip().lower()
+    if kind not in KINDS:
+        raise Abort(problem(415, f"Content-Type must be one of {', '.join(KINDS)}."))
+    if not data:
+        raise Abort(problem(400, "The body is empty."))
+    if len(data) > largest:
+        raise Abort(problem(413, f"The body is larger than {largest} bytes."))
+    found = sources.measure(data)
+    if found is None or found[0] != kind:
+        raise Abort(problem(422, f"The body is not a picture of type {kind}."))
+    return data, *found
+
+
+def presign(context: Context, request: httpx.Request) -> httpx.Response:
+    """GET /blobs/upload: an address that takes one upload without a key."""
+    until = context.clock() + _UPLOAD_LIFE
+    with context.account(request) as account:
+        token = context.signer.token("upload", user=account["user"], until=until)
+    url = f"{base_of(request)}{ROOT}?upload={token}"
+    return reply(200, {"uploadUrl": url, "expiresAt": wire.format_ticks(until)})
+
+
+# -- bytes ---------------------------------------------------------------------------------------
+def load(context: Context, id: str) -> bytes | None:
+    """The bytes of a blob: an upload as it came, else drawn, which holds no lock. None when there
+    is no such blob."""
+    with context.memory.change():
+        record, data = context.memory.blob(id), context.memory.blob_data(id)
+    if data is not None or record is None:
+        return data
+    return context.gallery.picture(id, record["recipe"], lambda text: _load_source(context, text))
+
+
+def _load_source(context: Context, text: str) -> bytes | None:
+    """The bytes of a source picture; None for one that lies elsewhere."""
+    id = sources.blob_id(text)
+    data = sources.data_of(text) if id is None else load(context, id)
+    return data if data is not None and sources.measure(data) is not None else None

@@ -1,0 +1,206 @@
+"""How the service reads and writes: bodies and parameters, JSON answers, every form of its
+refusals, times and whole numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+Record = dict[str, Any]
+
+#: What handling a request yields until its response is there: seconds to sleep, or work to run
+#: where it holds nobody up, whose result is sent back.
+Step = float | Callable[[], Any]
+Answer = Generator[Step, Any, httpx.Response]
+
+_SECTION = "https://tools.ietf.org/html/rfc9110#section-15."
+_TOO_MANY = "https://tools.ietf.org/html/rfc6585#section-4"
+_TYPES = {400: "5.1", 401: "5.2", 403: "5.4", 404: "5.5", 409: "5.10", 413: "5.14", 415: "5.16"}
+
+_INT32 = re.compile(r"[+-]?[0-9]{1,10}")
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
+_SPAN = re.compile(r"(?:([0-9]{1,8})\.)?([0-9]{1,2}):([0-9]{2}):([0-9]{2}(?:\.[0-9]{1,7})?)")
+
+# How deep .NET reads JSON by default.
+_DEEPEST = 64
+
+# The last second that a date can say, and .NET's too.
+_LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+
+
+class Abort(Exception):
+    """Ends the handling of a request with this response."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+
+
+# -- requests ------------------------------------------------------------------------------------
+def body_of(request: httpx.Request) -> Any:
+    """The JSON of a request; raises Abort with a 400 for what is not JSON, 415 for what is not
+    called so."""
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if not (kind in ("application/json", "text/json") or kind.endswith("+json")):
+        raise Abort(problem(415, "Content-Type must be application/json."))
+    try:
+        body = json.loads(request.read())
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        raise Abort(validation({"$": ["The body is not valid JSON."]})) from None
+    if is_too_deep(body):
+        text = f"The maximum configured depth of {_DEEPEST} has been exceeded."
+        raise Abort(validation({"$": [text]}))
+    return body
+
+
+def is_too_deep(value: Any) -> bool:
+    """Is JSON nested deeper than .NET reads by default?"""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for node in level for inner in _inside(node)]
+    return any(isinstance(node, dict | list) for node in level)
+
+
+def walk(value: Any) -> Iterator[Any]:
+    """JSON, and every key and value inside."""
+    yield value
+    for inner in (*(value if isinstance(value, dict) else ()), *_inside(value)):
+        yield from walk(inner)
+
+
+def _inside(node: Any) -> Iterable[Any]:
+    return node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+
+
+class Query:
+    """The query of a request, read as the service binds it."""
+
+    def __init__(self, request: httpx.Request) -> None:
+        self._values = request.url.params
+
+    def text(self, name: str) -> str | None:
+        value: str | None = self._values.get(name)
+        return value
+
+    def texts(self, name: str) -> list[str]:
+        return self._values.get_list(name)
+
+    def whole(self, name: str, default: int) -> int:
+        value = self._values.get(name)
+        number = default if value is None else parse_int32(value)
+        if number is None:
+            raise self.refuse(name)
+        return number
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = str(self._values.get(name, default)).lower()
+        if value not in ("true", "false"):
+            raise self.refuse(name)
+        return value == "true"
+
+    def refuse(self, name: str) -> Abort:
+        """The 400 for a value that can't be bound."""
+        value = self._values.get(name)
+        return Abort(validation({name: [f"The value '{value}' is not valid."]}))
+
+
+# -- answers -------------------------------------------------------------------------------------
+def reply(
+    status: int, body: Any = None, headers: Mapping[str, str] | None = None
+) -> httpx.Response:
+    """JSON, or nothing at all when there is no body."""
+    if body is None:
+        return httpx.Response(status, headers=headers)
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    is_problem = status >= 400 and isinstance(body, dict) and "title" in body
+    kind = f"application/{'problem+' if is_problem else ''}json; charset=utf-8"
+    return httpx.Response(
+        status, headers={"Content-Type": kind, **(headers or {})}, content=text.encode()
+    )
+
+
+def problem(status: int, detail: str = "", title: str = "", **more: Any) -> httpx.Response:
+    """ProblemDetails with a trace id."""
+    if not title:
+        title = HTTPStatus(status).phrase if status in list(HTTPStatus) else "Error"
+    body = {
+        "type": _TOO_MANY if status == 429 else _SECTION + _TYPES.get(status, "6.1"),
+        "title": title,
+        "status": status,
+        **({"detail": detail} if detail else {}),
+        **more,
+        "traceId": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00",
+    }
+    return reply(status, body)
+
+
+def validation(errors: Mapping[str, Sequence[str]]) -> httpx.Response:
+    """400 of model binding: messages by dotted and indexed path."""
+    return problem(400, title="One or more validation errors occurred.", errors=errors)
+
+
+def refusal(message: str) -> httpx.Response:
+    """400 of a business rule: the key is the literal `messages`, not a path."""
+    return reply(400, {"errors": {"messages": [message]}})
+
+
+# -- times: moments are seconds since 1970, UTC --------------------------------------------------
+def format_millis(moment: float) -> str:
+    """ISO 8601 with milliseconds: createdAt, startedAt, completedAt."""
+    return _date(moment).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def format_ticks(moment: float) -> str:
+    """ISO 8601 as .NET writes it: seven digits, trailing zeros trimmed (urlExpiresAt)."""
+    moment = min(moment, _LAST)
+    whole = int(moment // 1)
+    fraction = f"{round((moment - whole) * 1e7) % 10_000_000:07d}".rstrip("0")
+    text = _date(whole).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{fraction}Z" if fraction else f"{text}Z"
+
+
+def format_digits(moment: float) -> str:
+    """yyyyMMddHHmmssfff, the second half of a workflow id."""
+    return _date(moment).strftime("%Y%m%d%H%M%S%f")[:-3]
+
+
+def _date(moment: float) -> datetime:
+    return datetime.fromtimestamp(min(moment, _LAST), UTC)
+
+
+def parse_date(text: str) -> float | None:
+    """The moment that an ISO 8601 text names, or None. Without a zone it is UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def parse_span(text: str) -> float | None:
+    """Seconds of a .NET time span such as 00:20:00, or None."""
+    match = _SPAN.fullmatch(text)
+    if match is None:
+        return None
+    days, hours, minutes = (int(part or 0) for part in match.groups()[:3])
+    return ((days * 24 + hours) * 60 + minutes) * 60 + float(match[4])
+
+
+# -- whole numbers: few ASCII digits, nothing else that Python would take for one ------------------
+def parse_int32(text: str) -> int | None:
+    """The 32-bit number that a text says, or None."""
+    number = int(text) if _INT32.fullmatch(text) else 2**31
+    return number if -(2**31) <= number < 2**31 else None
+
+
+def parse_index(text: str, length: int) -> int | None:
+    """The place below `length` that a text says, or None."""
+    return int(text) if _INDEX.fullmatch(text) and int(text) < length else None

@@ -1,0 +1,228 @@
+"""Building the steps of a workflow's record: what each asks for, when it begins, how it will end,
+and which outputs identical steps share."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from civitai_skill.sandbox.context import Context
+from civitai_skill.sandbox.faults import Fate, Fault
+from civitai_skill.sandbox.pictures.signing import ROOT, new_id
+from civitai_skill.sandbox.state import life
+from civitai_skill.sandbox.state.memory import Memory
+from civitai_skill.sandbox.steps import refs, sources
+from civitai_skill.sandbox.steps.check import ValidStep, ValidTemplate, airs
+from civitai_skill.sandbox.steps.price import PricedStep, price_step
+from civitai_skill.sandbox.wire import Abort, Record, parse_span, refusal
+from civitai_skill.schema.air import is_air
+
+Marks = Mapping[str, float | None]
+
+_MARK = re.compile(r"\[sandbox:([a-z-]+)(?:=([0-9]+(?:\.[0-9]+)?))?\]")
+
+#: Markers of a prompt that are answered at once; the other markers are the fates. The messages are
+#: the service's own, to be compared exactly (civitai-api facts, section 3).
+_REFUSING = {
+    "refused": "Prompt blocked as it may violate TOS",
+    "needs-mature": "Prompt requires mature content but workflow does not allow it",
+}
+_MARKS = (*get_args(Fate), *_REFUSING)
+
+_NO_PICTURE = "The provider could not make a picture from this prompt."
+_DEPENDENCY = "A step that this one refers to did not succeed."
+_NO_SOURCE = "A picture that this step needs was not delivered."
+_TIMEOUT = "00:20:00"
+_KINDS = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "gif": "image/gif"}
+
+
+class _Missing(dict[str, Any]):
+    """A picture that its step announces and does not deliver."""
+
+
+class Builder:
+    """Gives a record its steps, one after another.
+
+    `scope` is what references may name; `fresh` are the blobs that the steps so far will make.
+    """
+
+    def __init__(
+        self, context: Context, template: ValidTemplate, record: Record, fault: Fault | None
+    ) -> None:
+        self._context = context
+        self._template = template
+        self._record = record
+        self._fault = fault
+        self._scope: Record = {refs.ARGUMENTS: record["arguments"]}
+        self._fresh: dict[str, Record] = {}
+
+    def add_steps(self) -> None:
+        """Add every step. Raises Abort where a prompt's marker says so."""
+        for index, step in enumerate(self._template.steps):
+            self._add(index, step)
+
+    def _add(self, index: int, step: ValidStep) -> None:
+        priced = price_step(step, self._scope, self._find_blob)
+        marks = self._read_marks(priced.prompt)
+        name = step.literal("name", f"${index}")
+        named = {reference["$ref"] for reference in refs.references(step.input)}
+        needed = [
+            one
+            for i, one in enumerate(self._record["steps"])
+            if one["name"] in named or f"${i}" in named
+        ]
+        begin = max((one["at"][4] for one in needed), default=self._record["created"])
+        one = _blank(step, name, priced)
+        if any(other["fate"] != "succeeded" for other in needed):
+            one |= {"fate": "failed", "reasons": [_DEPENDENCY], "at": life.schedule(begin, 0.0)}
+        elif self._lacks_source(step, priced, begin):
+            one |= {"fate": "failed", "reasons": [_NO_SOURCE], "at": life.schedule(begin, 0.0)}
+        else:
+            self._decide(one, priced, marks)
+            if not self._reuse(one, begin):
+                self._set_time(one, marks, begin)
+        self._record["steps"].append(one)
+        for id, (width, height) in zip(one["outputs"], one["sizes"], strict=True):
+            self._fresh[id] = {"width": width, "height": height}
+        self._scope[f"${index}"] = self._scope[name] = _as_scope(one)
+
+    def _find_blob(self, id: str) -> Record | None:
+        return self._fresh.get(id) or self._context.memory.blob(id)
+
+    def _lacks_source(self, step: ValidStep, priced: PricedStep, begin: float) -> bool:
+        """Does it need one of our own pictures that will not be there?"""
+        for reference in refs.references(step.input):
+            if any(isinstance(node, _Missing) for node in refs.trail(reference, self._scope)):
+                return True
+        context, moment = self._context, max(begin, self._context.clock())
+        known = [context.memory.blob(sources.blob_id(text) or "") for text in priced.pictures]
+        return any(blob and not context.is_there(blob, moment) for blob in known)
+
+    # -- fate ------------------------------------------------------------------------------------
+    def _read_marks(self, prompt: str) -> Marks:
+        marks = {m[1]: float(m[2]) if m[2] else None for m in _MARK.finditer(prompt)}
+        unknown = [name for name in marks if name not in _MARKS]
+        if unknown:
+            known = ", ".join(_MARKS)
+            text = f"[sandbox:{unknown[0]}] is no marker of the sandbox; it has {known}."
+            raise Abort(refusal(text))
+        if "refused" in marks:
+            raise Abort(refusal(_REFUSING["refused"]))
+        if "needs-mature" in marks and self._template.literal("allowMatureContent") is False:
+            raise Abort(refusal(_REFUSING["needs-mature"]))
+        if self._fault is not None:
+            marks[self._fault.fate] = self._fault.seconds or None
+        return marks
+
+    def _decide(self, one: Record, priced: PricedStep, marks: Marks) -> None:
+        """The fate of a step that is in time."""
+        reason = None if self._fault is None else self._fault.reason
+        if "stuck" in marks or (priced.hangs and self._context.switches.foreign_air_hangs):
+            one |= {"stuck": True, "fate": "expired"}
+        elif priced.trouble is not None or "failed-silent" in marks:
+            one |= {"fate": "failed", "reasons": [priced.trouble] if priced.trouble else []}
+        elif "failed" in marks:
+            one |= {"fate": "failed", "reasons": [reason or _NO_PICTURE]}
+        elif "expired" in marks or "canceled" in marks:
+            one["fate"] = "expired" if "expired" in marks else "canceled"
+        one["blocked"] = (reason or "NSFWLevel") if "blocked" in marks else None
+        one["missing"] = int("partial" in marks)
+        one["mature"] = "mature" in marks or "needs-mature" in marks
+
+    def _reuse(self, one: Record, begin: float) -> bool:
+        """Deterministic steps that delivered cost nothing the second time."""
+        if one["digest"] is None or one["fate"] != "succeeded":
+            return False
+        memory, user, now = self._context.memory, self._record["user"], self._context.clock()
+        for id, place in memory.reusable(user, one["digest"]):
+            record = memory.workflow(user, id, deleted=True)
+            if record is not None and life.delivered(record, record["steps"][place], now):
+                step = record["steps"][place]
+                one |= {"outputs": step["outputs"], "sizes": step["sizes"], "recipes": []}
+                one |= {"price": 0, "cached": True, "at": life.schedule(begin, 0.0)}
+                return True
+        return False
+
+    def _set_time(self, one: Record, marks: Marks, begin: float) -> None:
+        """When the fate comes true; a step that takes longer than its time-out expires."""
+        seconds, most = marks.get("slow") or self._context.seconds, parse_span(one["timeout"])
+        most = life.TIMEOUT if most is None else most
+        one["at"] = life.schedule(begin, seconds, most, stuck=one["stuck"])
+        if seconds > most:
+            one |= {"fate": "expired", "reasons": []}
+
+
+def _blank(step: ValidStep, name: str, priced: PricedStep) -> Record:
+    return {
+        "type": priced.type,
+        "name": name,
+        "input": priced.echo,
+        "priority": step.literal("priority", "low"),
+        "timeout": step.literal("timeout", _TIMEOUT),
+        "retries": step.literal("retries"),
+        "metadata": step.given.get("metadata") or {},
+        "price": priced.price,
+        "quantity": priced.quantity,
+        "job": str(uuid.uuid4()),
+        "text": priced.text,
+        "recipes": priced.recipes,
+        "outputs": [new_id(recipe["format"]) for recipe in priced.recipes],
+        "sizes": [[recipe["width"], recipe["height"]] for recipe in priced.recipes],
+        "digest": priced.digest,
+        "resource": next((text for text in airs(priced.echo) if is_air(text)), None),
+        "cached": False,
+        "fate": "succeeded",
+        "reasons": [],
+        "blocked": None,
+        "missing": 0,
+        "mature": False,
+        "stuck": False,
+    }
+
+
+def _as_scope(one: Record) -> Record:
+    """What later steps may refer to. Addresses lack a host: nothing is fetched from them."""
+    pictures = [
+        (dict if life.delivers(one, i) else _Missing)(
+            type="image",
+            id=id,
+            available=life.delivers(one, i),
+            url=f"sandbox:{ROOT}/{id}",
+            width=size[0],
+            height=size[1],
+        )
+        for i, (id, size) in enumerate(zip(one["outputs"], one["sizes"], strict=True))
+    ]
+    output: Record = {"images": pictures, "errors": []}
+    if one["text"] is not None:
+        output = one["text"]
+    elif one["type"] != "imageGen":
+        key = "image" if one["type"] == "imageBackgroundRemoval" else "blob"
+        output = {key: pictures[0]} if pictures else {}
+    return {name: one[name] for name in ("input", "name", "metadata")} | {"output": output}
+
+
+def keep_outputs(memory: Memory, record: Record) -> None:
+    """Write the blobs of every step, and where an identical step may find them."""
+    for place, one in enumerate(record["steps"]):
+        for i, recipe in enumerate(one.pop("recipes")):
+            memory.add_blob(
+                {
+                    "id": one["outputs"][i],
+                    "user": record["user"],
+                    "kind": _KINDS[recipe["format"]],
+                    "level": "x" if one["mature"] else "pg",
+                    "width": recipe["width"],
+                    "height": recipe["height"],
+                    "created": record["created"],
+                    "workflow": record["id"],
+                    "step": place,
+                    "index": i,
+                    "recipe": recipe,
+                }
+            )
+        is_whole = not (one["missing"] or one["blocked"] or one["mature"] or one["cached"])
+        if one["digest"] and one["fate"] == "succeeded" and is_whole:
+            memory.add_reusable(record["user"], one["digest"], record["id"], place)

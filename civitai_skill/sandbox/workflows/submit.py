@@ -1,0 +1,159 @@
+"""POST /workflows: a template becomes a record with a price, outputs and a fate, or an estimate."""
+
+from __future__ import annotations
+
+import httpx
+
+from civitai_skill.sandbox import faults, wire
+from civitai_skill.sandbox.context import Context
+from civitai_skill.sandbox.faults import Fault
+from civitai_skill.sandbox.state import life, money
+from civitai_skill.sandbox.steps import check
+from civitai_skill.sandbox.steps.check import ValidTemplate
+from civitai_skill.sandbox.wire import Abort, Answer, Query, Record, problem, refusal, reply
+from civitai_skill.sandbox.workflows import responses, routes
+from civitai_skill.sandbox.workflows.build import Builder, keep_outputs
+
+_FATES = frozenset({"fate"})
+
+
+def receive(
+    context: Context, request: httpx.Request, *, counts: bool
+) -> ValidTemplate | httpx.Response:
+    """Count a submit, and read its template or why there is none."""
+    with context.account(request) as account:
+        if counts:
+            account["submits"] += 1
+            context.memory.keep_account(account)
+    try:
+        return check.template(wire.body_of(request))
+    except Abort as abort:
+        return abort.response
+
+
+def prompts_of(template: ValidTemplate) -> str:
+    """Every prompt of a template, for faults that look for words."""
+    return "\n".join(str(step.input.get("prompt", "")) for step in template.steps)
+
+
+def submit(
+    context: Context, request: httpx.Request, template: ValidTemplate, *, whatif: bool
+) -> Answer:
+    """Charge and keep a workflow, or answer with the one that has its externalId, or only estimate;
+    then wait as long as is asked."""
+    query = Query(request)
+    seconds, hide = query.whole("wait", 0), query.flag("hideMatureContent", False)
+    with context.account(request) as account:
+        external = template.literal("externalId")
+        if external is not None:
+            external = f"{account['user']}-{external}"
+        old = None if external is None else context.memory.by_external(account["user"], external)
+        if old is None:
+            alone = not template.literal("callbacks") and seconds <= 0 and not whatif
+            if template.literal("ephemeral") and alone:
+                raise Abort(refusal("An ephemeral workflow needs a callback, or wait above 0."))
+            fault = None if whatif else _take_fate(context, account, template)
+            record = _create(context, account, template, external, whatif=whatif, fault=fault)
+        else:
+            record = old
+    if not whatif:
+        record, _ = yield from routes.wait(context, request, record, seconds)
+    now = context.clock()
+    body = responses.render_workflow(record, now, context.sign(request), hide_mature=hide)
+    headers = _cost_headers(body["cost"]["total"], record) if whatif else {}
+    is_done = old is not None or whatif or life.is_over(record, now)
+    return reply(200 if is_done else 202, body, headers)
+
+
+def _take_fate(context: Context, account: Record, template: ValidTemplate) -> Fault | None:
+    """The scripted fate of a workflow that there is room for."""
+    most = context.switches.unfinished_at_most
+    if most is not None and context.memory.unfinished(account["user"]) >= most:
+        raise Abort(problem(429, f"At most {most} unfinished workflows at a time."))
+    return faults.take(context.memory, "submit", prompts_of(template), _FATES)
+
+
+def _create(
+    context: Context, account: Record, template: ValidTemplate, external: str | None, *,
+    whatif: bool, fault: Fault | None,
+) -> Record:  # fmt: skip
+    """A new record: charged and kept, or only an estimate. Raises Abort when refused."""
+    record = _blank(context, account, template, external, whatif)
+    Builder(context, template, record, fault).add_steps()
+    _pay(context, account, record, template)
+    account["last"] = round(record["created"] * 1000)
+    account["workflows"] += not whatif
+    account["workflowsCharged"] += not whatif and bool(record["transactions"])
+    context.memory.keep_account(account)
+    if not whatif:
+        keep_outputs(context.memory, record)
+        context.keep(record)
+    elif context.switches.whatif_claims_key and external is not None:
+        context.keep(record)
+    elif context.switches.whatif_persists:
+        context.keep({**record, "external": None})
+    return record
+
+
+def _blank(
+    context: Context, account: Record, template: ValidTemplate, external: str | None, whatif: bool
+) -> Record:
+    created = max(int(context.clock() * 1000), account["last"] + 1) / 1000
+    no_tips = {"civitai": 0, "creators": 0}
+    tips = template.literal("tips", no_tips)
+    return {
+        "id": f"{account['user']}-{wire.format_digits(created)}",
+        "user": account["user"],
+        "created": created,
+        "external": external,
+        "metadata": template.given.get("metadata") or {},
+        "tags": context.check_tags(template.literal("tags", [])),
+        "arguments": template.given.get("arguments") or {},
+        "callbacks": template.literal("callbacks", []),
+        "tips": no_tips if "$ref" in tips else tips,
+        "nsfwLevel": template.literal("nsfwLevel"),
+        "experimental": template.literal("experimental"),
+        "allowMature": template.literal("allowMatureContent"),
+        "upgradeMode": template.literal("upgradeMode", "manual"),
+        "currencies": [c for c in template.literal("currencies", []) if c is not None],
+        "ephemeral": template.literal("ephemeral"),
+        "whatif": whatif,
+        "steps": [],
+        "transactions": [],
+        "short": False,
+        "settled": False,
+        "canceled": None,
+        "deleted": None,
+    }
+
+
+# -- money ---------------------------------------------------------------------------------------
+def _pay(context: Context, account: Record, record: Record, template: ValidTemplate) -> None:
+    price = money.price(record)
+    total = price + sum(money.compute_tips(price, record["tips"]).values())
+    able = money.usable_currencies(record["currencies"], record["allowMature"])
+    paid = money.draw(account["balance"], total, able)
+    if paid is None and not record["whatif"]:
+        raise Abort(context.refuse_short())
+    record["short"] = paid is None
+    paid = paid or {}
+    if record["allowMature"] is None:
+        record["allowMature"] = set(paid) == {"yellow"}
+    record["currencies"] = record["currencies"] or able
+    if record["whatif"]:
+        record["transactions"] = [
+            {"type": "debit", "amount": amount, "accountType": currency}
+            for currency, amount in paid.items()
+        ]
+    else:
+        money.charge(account, record, paid)
+
+
+def _cost_headers(total: int, record: Record) -> dict[str, str]:
+    """What an estimate says in its headers."""
+    split = ";".join(f"{t['accountType']}={t['amount']}" for t in record["transactions"])
+    return {
+        "X-Civitai-Cost-Total": str(total),
+        "X-Civitai-Cost-By-Currency": split,
+        "X-Civitai-Insufficient-Buzz": str(record["short"]).lower(),
+    }
