@@ -281,4 +281,4 @@ def _no_engine_error(
         hint = f"One of them says: {refusals[0].problems[0].sentence()}"
     why = f"no engine here serves all of this with {said}"
     accepted = "fewer needs or looser limits"
-    return RequestInvalid(Problem("needs", ", ".join(asked), accepted, None, why), hint=hint)
+    return RequestInvalid(Problem("needs", ", ".join(asked), accepted, None, why), advice=hint)

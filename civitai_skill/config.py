@@ -112,7 +112,7 @@ class Settings:
             return self.key
         raise ConfigError(
             "No Civitai key is set.",
-            hint="Set CIVITAI_API_KEY (made on civitai.com under account settings, API keys), "
+            advice="Set CIVITAI_API_KEY (made on civitai.com under account settings, API keys), "
             "or use --sandbox / CIVITAI_SANDBOX=1 to try everything without one.",
         )
 
@@ -130,7 +130,7 @@ def read_caller_token(name: str, environ: Mapping[str, str] | None = None) -> Se
     if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
         raise ConfigError(
             f"The variable {preview(name)} holds no token of at least {SHORTEST_TOKEN} characters.",
-            hint='Make one with: python3 -c "import secrets; print(secrets.token_urlsafe())"',
+            advice='Make one with: python3 -c "import secrets; print(secrets.token_urlsafe())"',
         )
     return Secret(token)
 
@@ -153,7 +153,7 @@ def _check_key(text: str, where: str) -> str:
     if any(ord(c) < 33 or ord(c) > 126 for c in key):
         raise ConfigError(
             f"The key in {where} has characters that no key has (spaces, line breaks, accents).",
-            hint="Copy it again; it is one word of letters and digits.",
+            advice="Copy it again; it is one word of letters and digits.",
         )
     return key
 
@@ -167,13 +167,13 @@ def _check_url(url: str) -> str:
     if not usable or parts.query or parts.fragment or parts.username or parts.password:
         raise ConfigError(
             f"{preview(_strip_user(url))} is not a base URL.",
-            hint=f"CIVITAI_BASE_URL looks like {SERVICE_URL}: a scheme, a host, nothing secret.",
+            advice=f"CIVITAI_BASE_URL looks like {SERVICE_URL}: a scheme, a host, nothing secret.",
         )
     loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
     if parts.scheme == "http" and not loopback:
         raise ConfigError(
             f"{preview(url)} would send the key unencrypted.",
-            hint="Use https; plain http is only for this machine (127.0.0.1).",
+            advice="Use https; plain http is only for this machine (127.0.0.1).",
         )
     return url.rstrip("/")
 
@@ -189,7 +189,7 @@ def _read_flag(env: Mapping[str, str], name: str) -> bool:
         return True
     if text in _FALSE:
         return False
-    raise ConfigError(f"{name} is {preview(text)}.", hint=f"Set {name} to 1 or 0.")
+    raise ConfigError(f"{name} is {preview(text)}.", advice=f"Set {name} to 1 or 0.")
 
 
 def _read_limit(env: Mapping[str, str]) -> int:
@@ -200,7 +200,7 @@ def _read_limit(env: Mapping[str, str]) -> int:
         return int(text)
     raise ConfigError(
         f"CIVITAI_MAX_BUZZ is {preview(text)}.",
-        hint="Set it to a whole number of Buzz, such as 300.",
+        advice="Set it to a whole number of Buzz, such as 300.",
     )
 
 

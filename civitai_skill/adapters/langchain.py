@@ -21,7 +21,9 @@ try:
 except ModuleNotFoundError as missing:
     from civitai_skill.errors import ConfigError, from_clone
 
-    raise ConfigError("langchain-core is not installed.", hint=from_clone("langchain")) from missing
+    raise ConfigError(
+        "langchain-core is not installed.", advice=from_clone("langchain")
+    ) from missing
 
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 

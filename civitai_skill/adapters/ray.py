@@ -78,7 +78,7 @@ def make_images(
     except ImportError:
         raise ConfigError(
             "Ray is not installed.",
-            hint=f"It comes with an extra of its own. {from_clone('ray')}",
+            advice=f"It comes with an extra of its own. {from_clone('ray')}",
         ) from None
     PictureNames(template)
     if "key" not in template_fields(template):
@@ -123,13 +123,13 @@ def _check_rows(rows: Any, name: str, limit: int, block: int, workers: int) -> N
             known.update(names)
     if bad:
         problems = [Problem(**problem) for problem in bad[:_MOST_PROBLEMS]]
-        raise RequestInvalid(*problems, hint=f"{len(bad)} problems; nothing was bought.")
+        raise RequestInvalid(*problems, advice=f"{len(bad)} problems; nothing was bought.")
     if price > limit:
         raise OverBudget(
             f"The rows cost up to {price} Buzz together; the limit is {limit}. Nothing was bought.",
             price=price,
             limit=limit,
-            hint=f"Allow more: max_buzz={price}.",
+            advice=f"Allow more: max_buzz={price}.",
         )
 
 

@@ -81,7 +81,8 @@ def fetch(service: Service, image: Image, workflow_id: str) -> Flow[FetchedPictu
         f"Picture {image.id} of workflow {workflow_id} could not be fetched: {last}",
         spent="yes",
         workflow_id=workflow_id,
-        hint=f"It is paid for and kept for 30 days. Fetch it with: civitai-skill get {workflow_id}",
+        advice="It is paid for and kept for 30 days. "
+        f"Fetch it with: civitai-skill get {workflow_id}",
     )
 
 

@@ -125,7 +125,7 @@ def api_error(
         status=status,
         reasons=reasons,
         trace_id=trace if isinstance(trace, str) else None,
-        hint=hint,
+        advice=hint,
         spent=spent,
         key=key,
         workflow_id=workflow_id,

@@ -236,7 +236,7 @@ def transport_failed(
         hint = "Check the connection and the base URL, then try again."
     return TransportFailed(
         f"No usable answer to {about} after {times}: {what}.",
-        hint=hint,
+        advice=hint,
         spent=spent,
         key=key,
         workflow_id=workflow_id,

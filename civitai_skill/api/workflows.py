@@ -226,7 +226,7 @@ def still_running_error(workflow: Workflow, timeout: float) -> StillRunning:
     return StillRunning(
         f"Workflow {workflow.id} is still running after {timeout:g} s ({workflow.progress}).",
         workflow=workflow,
-        hint=f"It goes on, and nothing was canceled. Go on with: "
+        advice=f"It goes on, and nothing was canceled. Go on with: "
         f"civitai-skill get {workflow.id} --wait",
     )
 
@@ -343,7 +343,7 @@ def cancel(service: Service, workflow_id: str, *, committed: bool = False) -> Fl
         after = yield from get(service, workflow_id)
     except (TransportFailed, ApiError) as error:
         error.message = f"The cancel was taken, but what came back is not known. {error.message}"
-        error.hint = f"Look at it with: civitai-skill get {workflow_id}"
+        error.advice = f"Look at it with: civitai-skill get {workflow_id}"
         error.spent, error.workflow_id = "unknown", workflow_id
         raise
     refunded = sum(after.cost.refunded.values()) - sum(before.cost.refunded.values())

@@ -182,7 +182,7 @@ class RowRunner:
             self._stop(
                 TransportFailed(
                     f"Pictures can't be written to {self.out}: {error.strerror or 'no room'}",
-                    hint="Make room, then run the same command again: it goes on from here.",
+                    advice="Make room, then run the same command again: it goes on from here.",
                 )
             )
             raise
@@ -211,7 +211,7 @@ class RowRunner:
                 await self.worker.record_gone(state.key)
             if state.before is not None and state.before.status in FINAL:
                 return self._restore_result(state.before, error)
-        error.hint = _hint_for(status, error)
+        error.advice = _hint_for(status, error)
         workflow = getattr(error, "workflow", None) or (purchase.workflow if purchase else None)
         return await self._build_result(
             row, state.key, status, error.result, error, workflow, reason
@@ -221,7 +221,7 @@ class RowRunner:
         """How a row ended before the service forgot it: its pictures and its price are known."""
         if before.status != "gone":
             return before
-        error.hint = _hint_for("gone", error)
+        error.advice = _hint_for("gone", error)
         return replace(before, reason=error.message, error=error_to_json(error))
 
     def _stop(self, error: CivitaiError) -> None:

@@ -123,7 +123,7 @@ def _run_in_own_loop(run: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
         return anyio.run(run)
     raise ConfigError(
         "An event loop runs here already, as in a notebook, and a batch can't wait inside of it.",
-        hint="Await arun_batch or arun_sweep instead.",
+        advice="Await arun_batch or arun_sweep instead.",
     )
 
 
@@ -214,7 +214,7 @@ class BatchSession:
             if (self.out / name).is_dir():
                 raise ConfigError(
                     f"{self.out / name} is a folder, and the results are to be written there.",
-                    hint="Move it away, or give another folder (--out).",
+                    advice="Move it away, or give another folder (--out).",
                 )
         files.remove_stale(self.out)
 
@@ -243,7 +243,7 @@ class BatchSession:
                 raise NotEnoughBuzz(
                     f"The account has not enough Buzz for row {row.number} ({quote.total} needed).",
                     status=200,
-                    hint="Buy Buzz, or lower the price.",
+                    advice="Buy Buzz, or lower the price.",
                 )
             quotes[row.shape] = quote.total
         return [
@@ -276,7 +276,7 @@ class BatchSession:
                 "service did not tell it either. Nothing was bought.",
                 price=None,
                 limit=limit,
-                hint="Choose other engines, or let them through with allow_unpriced "
+                advice="Choose other engines, or let them through with allow_unpriced "
                 "(--allow-unpriced).",
             )
         if plan.price > limit:
@@ -285,7 +285,7 @@ class BatchSession:
                 "Nothing was bought.",
                 price=plan.price,
                 limit=limit,
-                hint=f"Allow more: max_buzz={plan.price} (--max-buzz {plan.price}).",
+                advice=f"Allow more: max_buzz={plan.price} (--max-buzz {plan.price}).",
             )
 
     # -- the rows ----------------------------------------------------------------------------------
@@ -346,7 +346,7 @@ class BatchSession:
         except OSError as error:
             raise ConfigError(
                 f"The results can't be written to {self.out}: {error.strerror or 'no room'}.",
-                hint="Make room, then run the same command again: it goes on from here, and "
+                advice="Make room, then run the same command again: it goes on from here, and "
                 "nothing is bought twice.",
                 spent=_summarize_spent(
                     [result for _, state, result in ended if state.result is None]

@@ -58,7 +58,7 @@ def find(name: str) -> Entry:
     accepted = "one of " + ", ".join(NAMES)
     raise RequestInvalid(
         Problem("engine", name, accepted, meant(wanted), "there is no such engine"),
-        hint="See `civitai-skill engines` for what each one is good at.",
+        advice="See `civitai-skill engines` for what each one is good at.",
     )
 
 

@@ -32,7 +32,7 @@ def check_seed(form: Wire, known: Mapping[str, Limit], owner: str) -> None:
         raise RequestInvalid(
             Problem("seed", seed, f"1 to {top}{several}", min(max(seed, 1), top), why),
             engine=owner,
-            hint="Leave seed out for a random one; it is reported with the picture.",
+            advice="Leave seed out for a random one; it is reported with the picture.",
         )
 
 

@@ -23,7 +23,7 @@ def operation_of(request: ImageRequest) -> Operation:
         given, why = len(request.images), "a variant has one source"
         raise RequestInvalid(
             Problem("images", given, "exactly one with strength", None, why),
-            hint="Leave strength out to edit with several sources.",
+            advice="Leave strength out to edit with several sources.",
         )
     return "variant"
 
@@ -81,7 +81,7 @@ def ways_of(
             raise RequestInvalid(
                 Problem("route", request.route, accepted, None, "there is no such route"),
                 engine=owner,
-                hint="Leave route out; the best one is taken.",
+                advice="Leave route out; the best one is taken.",
             )
     fitting = [w for w in ways if operation in w.form.operations()]
     if fitting:
@@ -99,7 +99,7 @@ def ways_of(
         problem = Problem("images", len(request.images), "one picture", None, why)
     else:
         problem = _cannot(variant, request, operation)
-    raise RequestInvalid(problem, engine=owner, hint=elsewhere(operation, len(request.images)))
+    raise RequestInvalid(problem, engine=owner, advice=elsewhere(operation, len(request.images)))
 
 
 _SPOKEN: Mapping[Operation, str] = {

@@ -145,7 +145,7 @@ def plan(
         noted, names = (*notes, *sized), (family.name, variant.name)
         return Plan(*names, operation, form, price, noted, tuple(warned), sources)
     hint = _other_route(family, variant, request, operation) if request.route else ""
-    raise RequestInvalid(*best_of(refused), engine=f"{family.name} {variant.name}", hint=hint)
+    raise RequestInvalid(*best_of(refused), engine=f"{family.name} {variant.name}", advice=hint)
 
 
 def price_of(form: Wire, sources: tuple[Size | None, ...] = ()) -> Price:
@@ -279,7 +279,7 @@ def _said(
 def _check_count(sources: int, limit: Limit, owner: str) -> None:
     if limit.most is not None and sources > limit.most:
         problem = Problem("images", sources, limit.accepted(), limit.most, "too many")
-        raise RequestInvalid(problem, engine=owner, hint=elsewhere("edit", sources))
+        raise RequestInvalid(problem, engine=owner, advice=elsewhere("edit", sources))
 
 
 def _on_the_wire(name: str, value: Any, known: Mapping[str, Limit]) -> Any:

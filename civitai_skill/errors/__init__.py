@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as one tree.
+"""Everything that can go wrong, as one tree; what to do next, as values.
 
     CivitaiError                    what happened, what to do next, was Buzz spent      exit
     ├─ ConfigError                  no key, bad base URL, missing extra                  3
@@ -7,24 +7,27 @@
     │   └─ BudgetUsedUp             and this time above what all calls may cost          4
     ├─ TransportFailed              no usable answer came back                           7
     ├─ ApiError                     the service answered with 4xx or 5xx                 7
-    │   ├─ Unauthorized 3   NotEnoughBuzz 4   Forbidden 3   NotFound 2
+    │   ├─ Unauthorized 3   NotEnoughBuzz 4   Forbidden 3   NotFound 2   BadRequest 2
     │   └─ RateLimited 7    ServerError 7
     ├─ WorkflowFailed               failed, expired, canceled, blocked, or incomplete    5
     ├─ StillRunning (TimeoutError)  the caller's deadline passed; the work goes on       6
     ├─ Stopping                     a server of ours is about to end                     7
     └─ AnswerLost                   done, but the answer could not be written            8
 
-Every error carries three things a person or a model needs: `message` (what happened), `hint`
-(what to do next) and `spent` (whether Buzz was charged: "no", "yes" or "unknown"). An outside
-interface renders `explanation.explain(error)` and adds nothing of its own.
+An error is made whole where it arises and is never edited: whoever knows more on its way raises
+`error.replace(...)`. `message` says what happened, `advice` what is good to know, `next` what to
+do, as values; each outside interface renders those in its own words (a command, a tool call, a
+method, a link) and hands its renderer to `explain`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from reprlib import Repr
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
+
+from civitai_skill.errors.next_steps import Fix, Next, Render, Resume, in_python
+from civitai_skill.errors.problem import Problem as Problem
+from civitai_skill.errors.problem import preview as preview
 
 Spent = Literal["no", "yes", "unknown"]
 
@@ -32,22 +35,50 @@ Spent = Literal["no", "yes", "unknown"]
 class CivitaiError(Exception):
     """The root: everything this package raises on purpose.
 
-    Attributes: `message`, `hint` (may be empty), `spent`, and on the class `code` (a stable slug)
-    and `exit_code` (of the command line).
+    Attributes: `message`, `advice` (may be empty), `next` (see Next), `spent`, and `result`, the
+    generation as far as it came, where pictures had been asked for. On the class: `code` (a stable
+    slug) and `exit_code` (of the command line).
     """
 
     code: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, *, hint: str = "", spent: Spent = "no") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        advice: str = "",
+        next: Sequence[Next] = (),
+        spent: Spent = "no",
+        result: Any = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.advice = advice
+        self.next: tuple[Next, ...] = tuple(next)
         self.spent: Spent = spent
-        #: Does the same request, made again, go on with this purchase instead of buying anew?
-        self.resumable = False
-        #: The generation as far as it came, where pictures had been asked for.
-        self.result: Any = None
+        self.result: Any = result
+
+    def replace(self, **changes: Any) -> Self:
+        """This error with other values of its attributes; raise it `from None`."""
+        other = type(self).__new__(type(self))
+        vars(other).update(vars(self), **changes)
+        other.args = (other.message,)
+        return other.with_traceback(self.__traceback__)
+
+    @property
+    def resumable(self) -> bool:
+        """Does the same request, made again, go on with this purchase instead of buying anew?"""
+        return any(isinstance(step, Resume) for step in self.next)
+
+    @property
+    def hint(self) -> str:
+        """What is good to know and to do next, in the words of a Python program; may be empty."""
+        return self.hint_by(in_python)
+
+    def hint_by(self, render: Render) -> str:
+        """The hint in the words of one interface."""
+        return " ".join(filter(None, (self.advice, *map(render, self.next))))
 
     def details(self) -> dict[str, Any]:
         """The facts beside the words, ready for JSON; each class adds its own."""
@@ -69,36 +100,6 @@ def from_clone(extra: str) -> str:
     return f"In your clone of civitai-skill: pip install '.[{extra}]'"
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One refused value: which field, what was given, what is accepted, the nearest that works."""
-
-    field: str
-    given: Any
-    accepted: str
-    nearest: Any = None
-    why: str = ""
-
-    def sentence(self) -> str:
-        given = "" if self.given is None else f" (given {preview(self.given)})"
-        parts = [f"{self.field}: {self.why or 'not accepted'}{given}."]
-        if self.accepted:
-            parts.append(f"Accepted: {self.accepted}.")
-        if self.nearest is not None:
-            parts.append(f"Nearest that works: {preview(self.nearest)}.")
-        return " ".join(parts)
-
-    def as_dict(self) -> dict[str, Any]:
-        out: dict[str, Any] = {
-            "field": self.field,
-            "given": None if self.given is None else preview(self.given),
-            "accepted": self.accepted,
-        }
-        if self.nearest is not None:
-            out["nearest"] = self.nearest
-        return out
-
-
 class RequestInvalid(CivitaiError, ValueError):
     """Refused before anything was sent.
 
@@ -109,11 +110,21 @@ class RequestInvalid(CivitaiError, ValueError):
     code = "request_invalid"
     exit_code = 2
 
-    def __init__(self, *problems: Problem, engine: str = "", hint: str = "") -> None:
+    def __init__(
+        self, *problems: Problem, engine: str = "", advice: str = "", next: Sequence[Next] = ()
+    ) -> None:
         self.problems: Sequence[Problem] = problems
         self.engine = engine
         lead = f"{engine} does not take this request. " if engine else ""
-        super().__init__(lead + " ".join(p.sentence() for p in problems), hint=hint)
+        fixes = [Fix(p.field, p.nearest) for p in problems if p.nearest is not None]
+        super().__init__(
+            lead + " ".join(p.sentence() for p in problems), advice=advice, next=(*fixes, *next)
+        )
+
+    def about(self, *problems: Problem) -> RequestInvalid:
+        """The same refusal, its problems said in other words."""
+        rest = [step for step in self.next if not isinstance(step, Fix)]
+        return type(self)(*problems, engine=self.engine, advice=self.advice, next=rest)
 
     @property
     def field(self) -> str:
@@ -137,15 +148,15 @@ class RequestInvalid(CivitaiError, ValueError):
 
 class OverBudget(CivitaiError):
     """The price is above what the caller allows. Attributes: `price` (Buzz; None: unknown), `limit`
-    (Buzz), `fits` (what would fit)."""
+    (Buzz), `fits` (what would fit, as a sentence)."""
 
     code = "over_budget"
     exit_code = 4
 
     def __init__(
-        self, message: str, *, price: int | None, limit: int, fits: str = "", hint: str = ""
+        self, message: str, *, price: int | None, limit: int, fits: str = "", **more: Any
     ) -> None:
-        super().__init__(message, hint=hint or fits)
+        super().__init__(message, **{"advice": fits, **more})
         self.price = price
         self.limit = limit
         self.fits = fits
@@ -173,28 +184,22 @@ class TransportFailed(CivitaiError):
     exit_code = 7
 
     def __init__(
-        self,
-        message: str,
-        *,
-        hint: str = "",
-        spent: Spent = "no",
-        key: str | None = None,
-        workflow_id: str | None = None,
+        self, message: str, *, key: str | None = None, workflow_id: str | None = None, **more: Any
     ) -> None:
-        super().__init__(message, hint=hint, spent=spent)
+        super().__init__(message, **more)
         self.key = key
         self.workflow_id = workflow_id
 
     def details(self) -> dict[str, Any]:
-        return _drop_empty(key=self.key, id=self.workflow_id)
+        return _present(key=self.key, id=self.workflow_id)
 
 
 class ApiError(CivitaiError):
     """The service answered, and the answer was an error.
 
     Attributes: `status` (HTTP), `reasons` (the service's own words), `fields` (those about a field,
-    by its place, such as steps.0.input), `trace_id`, `key`; `workflow_id` where the failed call was
-    about a known workflow.
+    by its place, such as steps.0.input), `trace_id`, `key`, `retry_after` (seconds); `workflow_id`
+    where the failed call was about a known workflow.
     """
 
     code = "api"
@@ -207,14 +212,13 @@ class ApiError(CivitaiError):
         status: int,
         reasons: Sequence[str] = (),
         trace_id: str | None = None,
-        hint: str = "",
-        spent: Spent = "no",
         key: str | None = None,
         workflow_id: str | None = None,
         retry_after: float | None = None,
         fields: Mapping[str, Sequence[str]] | None = None,
+        **more: Any,
     ) -> None:
-        super().__init__(message, hint=hint, spent=spent)
+        super().__init__(message, **more)
         self.status = status
         self.fields = dict(fields or {})
         self.retry_after = retry_after
@@ -224,7 +228,7 @@ class ApiError(CivitaiError):
         self.workflow_id = workflow_id
 
     def details(self) -> dict[str, Any]:
-        return _drop_empty(
+        return _present(
             status=self.status, reasons=list(self.reasons), trace_id=self.trace_id, key=self.key,
             id=self.workflow_id, retry_after=self.retry_after,
         )  # fmt: skip
@@ -269,43 +273,32 @@ class RateLimited(ApiError):
     """429, after every retry was used up."""
 
     code = "rate_limited"
-    exit_code = 7
 
 
 class ServerError(ApiError):
     """5xx, after every retry was used up."""
 
     code = "server"
-    exit_code = 7
 
 
 class WorkflowFailed(CivitaiError):
     """The workflow ended without all the pictures that were asked for.
 
-    Attributes: `workflow` (the read answer), `result` (the generation result when pictures were
-    fetched), `reasons` (why, in the service's words or ours).
+    Attributes: `workflow` (the read answer), `reasons` (why, in the service's words or ours).
     """
 
     code = "workflow_failed"
     exit_code = 5
 
     def __init__(
-        self,
-        message: str,
-        *,
-        workflow: Any = None,
-        result: Any = None,
-        reasons: Sequence[str] = (),
-        hint: str = "",
-        spent: Spent = "no",
+        self, message: str, *, workflow: Any = None, reasons: Sequence[str] = (), **more: Any
     ) -> None:
-        super().__init__(message, hint=hint, spent=spent)
+        super().__init__(message, **more)
         self.workflow = workflow
-        self.result = result
         self.reasons = tuple(reasons)
 
     def details(self) -> dict[str, Any]:
-        return _drop_empty(id=getattr(self.workflow, "id", None), reasons=list(self.reasons))
+        return _present(id=getattr(self.workflow, "id", None), reasons=list(self.reasons))
 
 
 class StillRunning(CivitaiError, TimeoutError):
@@ -314,8 +307,8 @@ class StillRunning(CivitaiError, TimeoutError):
     code = "still_running"
     exit_code = 6
 
-    def __init__(self, message: str, *, workflow: Any = None, hint: str = "") -> None:
-        super().__init__(message, hint=hint, spent="yes")
+    def __init__(self, message: str, *, workflow: Any = None, **more: Any) -> None:
+        super().__init__(message, **{"spent": "yes", **more})
         self.workflow = workflow
 
     @property
@@ -323,7 +316,7 @@ class StillRunning(CivitaiError, TimeoutError):
         return getattr(self.workflow, "id", None)
 
     def details(self) -> dict[str, Any]:
-        return _drop_empty(id=self.workflow_id)
+        return _present(id=self.workflow_id)
 
 
 class Stopping(CivitaiError):
@@ -332,40 +325,20 @@ class Stopping(CivitaiError):
     code = "stopping"
     exit_code = 7
 
-    def __init__(self, *, spent: Spent = "no") -> None:
+    def __init__(self, **more: Any) -> None:
         message = "This server is about to end, and begins nothing new."
-        super().__init__(message, hint="Ask again once it runs again.", spent=spent)
+        super().__init__(message, **{"advice": "Ask again once it runs again.", **more})
 
 
 class AnswerLost(CivitaiError):
-    """A command did its work, and its answer could not be written."""
+    """A command did its work, and its answer could not be written to `where`."""
 
     code = "answer_lost"
     exit_code = 8
 
-    def __init__(self, why: str, where: str = "standard output") -> None:
-        super().__init__(f"The answer could not be written to {where}: {why}.")
+    def __init__(self, why: str, where: str = "standard output", **more: Any) -> None:
+        super().__init__(f"The answer could not be written to {where}: {why}.", **more)
 
 
-_BRIEF = Repr()
-_BRIEF.maxlist = _BRIEF.maxtuple = _BRIEF.maxdict = 20
-_BRIEF.maxstring = _BRIEF.maxlong = _BRIEF.maxother = 200
-
-
-def preview(value: Any, limit: int = 80) -> str:
-    """`value` as it may stand in a message: quoted, one line, about `limit` characters."""
-    if isinstance(value, str):
-        text = (
-            value if len(value) <= limit else f"{value[: limit - 20]}... ({len(value)} characters)"
-        )
-    else:
-        text = value
-    try:
-        out = repr(text) if isinstance(text, str) else _BRIEF.repr(text)
-    except ValueError:
-        out = "a number without end"  # Python writes no more than 4300 digits
-    return out if len(out) <= limit + 30 else out[:limit] + "..."
-
-
-def _drop_empty(**values: Any) -> dict[str, Any]:
+def _present(**values: Any) -> dict[str, Any]:
     return {k: v for k, v in values.items() if v not in (None, [], ())}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from civitai_skill.errors import CivitaiError, Spent
+from civitai_skill.errors.next_steps import Render, in_python
 
 _SPENT_WORDS: Mapping[Spent, str] = {
     "no": "No Buzz was spent.",
@@ -28,8 +29,9 @@ class Explanation:
 
     def text(self) -> str:
         # The hint comes last and keeps its end, because it may be a command to copy.
-        told = f"{_end_sentence(self.message.strip())} {_SPENT_WORDS[self.spent]}"
-        return f"{told} {self.hint}" if self.hint else told
+        message = self.message.strip()
+        end = "" if message[-1] in ".!?:" else "."
+        return f"{message}{end} {_SPENT_WORDS[self.spent]} {self.hint}".strip()
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -41,12 +43,16 @@ class Explanation:
         }
 
 
-def _end_sentence(sentence: str) -> str:
-    return sentence if sentence[-1] in ".!?:" else f"{sentence}."
+def explain(error: CivitaiError, render: Render = in_python) -> Explanation:
+    """Turn an error into the one value that every outside interface tells.
 
-
-def explain(error: CivitaiError) -> Explanation:
-    """Turn an error of the tree into the one value that every outside interface renders."""
+    `render` says a next step in the words of that interface.
+    """
     return Explanation(
-        error.code, error.message, error.hint, error.spent, error.exit_code, error.details()
+        error.code,
+        error.message,
+        error.hint_by(render),
+        error.spent,
+        error.exit_code,
+        error.details(),
     )

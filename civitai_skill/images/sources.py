@@ -91,7 +91,7 @@ class SourcePolicy:
             if self.local:
                 raise
             told = (replace(one, accepted=_FROM_AFAR) for one in error.problems)
-            raise RequestInvalid(*told, hint=error.hint) from None
+            raise RequestInvalid(*told, advice=error.advice) from None
 
     def is_own(self, text: str) -> bool:
         """Is it on the service's own host?"""

@@ -28,7 +28,7 @@ class Budget:
                 f"and this costs about {price}.",
                 price=price,
                 limit=left,
-                hint="Wait, or raise it: in CIVITAI_BUDGET where that is set, else with: "
+                advice="Wait, or raise it: in CIVITAI_BUDGET where that is set, else with: "
                 f"civitai-skill budget set N --per {self.name}",
             )
 
@@ -44,7 +44,7 @@ def read_budget(text: str, where: str = "") -> Budget:
     if not re.fullmatch(r"[0-9]{1,9}", amount.strip()) or period not in PERIODS:
         raise ConfigError(
             f"{where + ': ' if where else ''}{preview(text)} is not a budget.",
-            hint="Give Buzz (at most 9 digits) and a period, such as 500/day; periods: "
+            advice="Give Buzz (at most 9 digits) and a period, such as 500/day; periods: "
             f"{', '.join(PERIODS)}.",
         )
     return Budget(int(amount), PERIODS[period], period)

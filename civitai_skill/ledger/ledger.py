@@ -369,7 +369,7 @@ class Ledger:
             reason = f"it keeps text, and {preview(error.object)} is none"
         return ConfigError(
             f"The ledger {self.path} can't be used: {reason}.",
-            hint="Nothing is bought without it. Free the disk or the file, name another with "
+            advice="Nothing is bought without it. Free the disk or the file, name another with "
             "--ledger FILE, or move a broken one away.",
         )
 

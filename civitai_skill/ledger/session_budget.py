@@ -74,7 +74,7 @@ class SessionLedger(Ledger):
                 f"reserved, {left} are left, and this costs about {run.reserved}.",
                 price=run.reserved,
                 limit=left,
-                hint="Start the server with a higher --budget.",
+                advice="Start the server with a higher --budget.",
             )
         self._total += more
         self._counted[run.key] = run.reserved

@@ -28,6 +28,7 @@ from civitai_skill.errors import (
     StillRunning,
     TransportFailed,
 )
+from civitai_skill.errors.next_steps import Resume
 from civitai_skill.images.save import Label
 from civitai_skill.images.sidecar import sidecar_facts
 from civitai_skill.images.sources import EVERY_SOURCE, Source, SourcePolicy
@@ -224,7 +225,9 @@ def _may_join(ledger: Ledger, order: Order, run: Run) -> bool:
     raise StillRunning(
         f"The same request is being made right now ({name}); nothing was bought.",
         workflow=Workflow(run.workflow, "unknown"),
-        hint=(f"Look at it with: civitai-skill get {run.workflow} --wait. " if run.workflow else "")
+        advice=(
+            f"Look at it with: civitai-skill get {run.workflow} --wait. " if run.workflow else ""
+        )
         + "To buy it anew as well, say so (again=True, --again).",
     )
 
@@ -275,7 +278,7 @@ def _check_open(order: Order, run: Run) -> None:
                 f"{order.limit}. Nothing was sent now.",
                 price=run.reserved,
                 limit=order.limit,
-                hint=f"Allow more: max_buzz={run.reserved} (--max-buzz {run.reserved}).",
+                advice=f"Allow more: max_buzz={run.reserved} (--max-buzz {run.reserved}).",
             )
 
 
@@ -286,7 +289,7 @@ def check_account(account: str, run: Run) -> None:
         accepted = "the key and service that it was begun with"
         raise RequestInvalid(
             Problem("key", None, accepted, None, why),
-            hint="To buy it with this key as well: again=True (--again).",
+            advice="To buy it with this key as well: again=True (--again).",
         )
 
 
@@ -300,7 +303,7 @@ def _look_or_send(service: Service, order: Order, run: Run) -> Flow[Workflow]:
         if order.ledger is not None:
             yield from write_quietly(partial(order.ledger.record_missing, run.key))
         error.message = f"The service does not know workflow {run.workflow} for this key."
-        error.hint = (
+        error.advice = (
             "It was bought before; workflows are kept for 30 days, and only their owner sees them. "
             "Nothing was bought now. To buy it anew: again=True (--again)."
         )
@@ -367,8 +370,8 @@ def _record_failure(ledger: Ledger, key: str, error: TransportFailed | ApiError)
         )
         yield from write_quietly(partial(ledger.close_run, key))
     else:
-        error.resumable = True
-        error.hint += " The same request again does so, and so does: civitai-skill resume"
+        error.next = (*error.next, Resume())
+        error.advice += " The same request again does so, and so does: civitai-skill resume"
 
 
 def write_quietly(write: Callable[[], object]) -> Flow[None]:

@@ -227,7 +227,7 @@ def workflow_failed_error(result: Generation, wanted: int) -> WorkflowFailed:
         workflow=workflow,
         result=result,
         reasons=reasons,
-        hint=_next_steps(workflow, got, wanted),
+        advice=_next_steps(workflow, got, wanted),
         spent="yes" if kept or (workflow.cost.total or 0) > 0 else "no",
     )
 
@@ -258,7 +258,7 @@ def _not_saved_error(workflow: Workflow, out: Path, why: str) -> TransportFailed
         f"A picture of workflow {workflow.id} could not be written to {out}: {why}",
         spent="yes",
         workflow_id=workflow.id,
-        hint=f"It is paid for and kept for 30 days. Fetch it with: "
+        advice=f"It is paid for and kept for 30 days. Fetch it with: "
         f"civitai-skill get {workflow.id} --out FOLDER",
     )
 

@@ -148,7 +148,7 @@ def above_limit_error(price: int, limit: int) -> OverBudget:
         f"This costs {price} Buzz; the limit is {limit}. Nothing was sent to be made.",
         price=price,
         limit=limit,
-        hint=_allow_hint(price),
+        advice=_allow_hint(price),
     )
 
 
@@ -157,7 +157,7 @@ def _check_balance(quote: workflows.Quote) -> None:
         raise NotEnoughBuzz(
             f"The account has not enough Buzz for this ({quote.total} needed).",
             status=200,
-            hint="Buy Buzz, or lower the price. Mature content is paid in yellow Buzz only.",
+            advice="Buy Buzz, or lower the price. Mature content is paid in yellow Buzz only.",
         )
 
 
@@ -166,7 +166,7 @@ def _no_price_error(limit: int) -> OverBudget:
         "The price is not documented, and the service did not tell it either.",
         price=None,
         limit=limit,
-        hint="Choose another engine or variant.",
+        advice="Choose another engine or variant.",
     )
 
 
@@ -183,7 +183,7 @@ def over_budget_error(decided: Plan, price: int, limit: int, request: ImageReque
         price=price,
         limit=limit,
         fits=fits,
-        hint=f"{fits} {_allow_hint(price)}".strip(),
+        advice=f"{fits} {_allow_hint(price)}".strip(),
     )
 
 

@@ -98,7 +98,7 @@ def _check(body: Mapping[str, Any]) -> dict[str, Any]:
         why = "this takes the service's own body"
         hint = "" if "prompt" not in body else "For a prompt and its settings: generate_image."
         given = ", ".join(str(name)[:40] for name in list(body)[:10])
-        raise RequestInvalid(Problem("body", given, accepted, None, why), hint=hint)
+        raise RequestInvalid(Problem("body", given, accepted, None, why), advice=hint)
     key = body.get("externalId")
     if key is not None:
         check_key(key)

@@ -54,7 +54,7 @@ def release(
             f"yellow Buzz; the limit is {limit}.",
             price=price,
             limit=limit,
-            hint=f"Allow more with max_buzz (--max-buzz {price or 'N'}).",
+            advice=f"Allow more with max_buzz (--max-buzz {price or 'N'}).",
         )
     changed = workflows.update(service, workflow_id, {"allowMatureContent": True}, pays=True)
     try:
@@ -66,7 +66,7 @@ def release(
             )
     except (TransportFailed, ApiError) as error:
         if error.spent == "unknown":
-            error.hint = (
+            error.advice = (
                 "It may be released. The same call again can't pay twice; look first with: "
                 f"civitai-skill get {workflow_id}"
             )
@@ -81,7 +81,7 @@ def _price(before: Workflow, workflow_id: str) -> int | None:
         accepted = "a finished workflow whose mature pictures are held back"
         raise RequestInvalid(
             Problem("id", workflow_id, accepted, None, "nothing is held here"),
-            hint=f"See where it stands with: civitai-skill get {workflow_id}",
+            advice=f"See where it stands with: civitai-skill get {workflow_id}",
         )
     # What was paid in yellow Buzz already stays.
     paid = before.cost.by_currency

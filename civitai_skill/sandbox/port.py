@@ -74,7 +74,7 @@ async def listening(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) ->
         why = getattr(error, "strerror", None) or "not a usable address"
         raise ConfigError(
             f"The address {preview(f'{host}:{port}')} can't be taken: {why}.",
-            hint="Choose another with --port N (0 takes a free one).",
+            advice="Choose another with --port N (0 takes a free one).",
         ) from None
     try:
         name, number = server.sockets[0].getsockname()[:2]

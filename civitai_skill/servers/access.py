@@ -48,7 +48,8 @@ class AccessPolicy:
         if self.token is None and not _is_loopback(self.host):
             raise ConfigError(
                 f"A server on {self.host} can be reached from other machines and needs a token.",
-                hint="Name the variable that holds it with --token-env NAME, or leave --host out.",
+                advice="Name the variable that holds it with --token-env NAME, or leave "
+                "--host out.",
             )
 
     @classmethod

@@ -249,7 +249,7 @@ def _open_listener(policy: AccessPolicy) -> socket.socket:
         reason = getattr(error, "strerror", None) or "not a usable address"
         raise ConfigError(
             f"The address {policy.host}:{policy.port} can't be taken: {reason}.",
-            hint="Choose another with --port N (0 takes a free one).",
+            advice="Choose another with --port N (0 takes a free one).",
         ) from None
 
 

@@ -15,6 +15,7 @@ from civitai_skill.api.models import Workflow
 from civitai_skill.client.clients import AsyncCivitai
 from civitai_skill.config import Settings
 from civitai_skill.errors import CivitaiError, ConfigError, Spent, Stopping, TransportFailed
+from civitai_skill.errors.next_steps import Resume
 from civitai_skill.ledger.session_budget import SessionLedger
 from civitai_skill.purchase.events import Event, Submitting
 
@@ -48,7 +49,7 @@ class WaitingCaller:
         if not self.sending:
             return Stopping()
         error = _stopped_error(spent="unknown")
-        error.resumable = True
+        error.next = (*error.next, Resume())
         return error
 
     def fail_if_gone(self, workflow: Workflow) -> None:
@@ -62,7 +63,7 @@ class WaitingCaller:
 def _stopped_error(spent: Spent = "no") -> CivitaiError:
     return TransportFailed(
         "This server ended before the service had answered.",
-        hint="Look at it once the server runs again.",
+        advice="Look at it once the server runs again.",
         spent=spent,
     )
 

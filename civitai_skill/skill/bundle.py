@@ -16,5 +16,5 @@ def find_bundle() -> Path:
             return folder
     raise ConfigError(
         "The skill files are not beside this package.",
-        hint="Install civitai-skill from its clone: pip install /path/to/your/clone",
+        advice="Install civitai-skill from its clone: pip install /path/to/your/clone",
     )

@@ -103,7 +103,7 @@ def restate_error(error: RequestInvalid, given: Arguments) -> RequestInvalid:
     problems = [
         replace(p, field="folder", given=folder) if p.field == "out" else p for p in error.problems
     ]
-    return RequestInvalid(*problems, engine=error.engine, hint=error.hint)
+    return RequestInvalid(*problems, engine=error.engine, advice=error.advice)
 
 
 def arguments_error(

@@ -50,7 +50,7 @@ class Toolbox:
         if client is not None and (key is not None or sandbox is not None):
             raise ConfigError(
                 "A client was given, and a key or a sandbox beside it.",
-                hint="Say key and sandbox to the client, or leave the client out.",
+                advice="Say key and sandbox to the client, or leave the client out.",
             )
         self._given = client or Civitai(key, sandbox=sandbox)
         self._owned = client is None

@@ -231,7 +231,7 @@ def test_a_form_sends_what_was_set_and_resolves_the_rest() -> None:
 
 
 def test_the_digest_is_what_the_document_says(document: Path) -> None:
-    script = HERE.parent / "scripts" / "wire_digest.py"
+    script = HERE.parents[1] / "scripts" / "wire_digest.py"
     done = subprocess.run(
         [sys.executable, str(script), "--check"], capture_output=True, text=True, check=False
     )

@@ -308,19 +308,18 @@ def test_state_is_for_its_owner_only(tmp_path: Path) -> None:
 
 # -- the document itself -----------------------------------------------------------------
 def test_every_line_of_the_threat_model_names_a_test_that_exists() -> None:
-    root = ROOT
-    told = [word for word in (root / "SECURITY.md").read_text().split("`") if "::" in word]
+    told = [word for word in (ROOT / "SECURITY.md").read_text().split("`") if "::" in word]
     assert len(told) >= 15
     for name in told:
         file, _, function = name.partition("::")
-        assert f"def {function}(" in (root / "tests" / file).read_text(), name
+        assert f"def {function}(" in (ROOT / "tests" / file).read_text(), name
 
 
 def test_every_test_here_stands_in_the_threat_model() -> None:
     here = Path(__file__)
-    text = (here.parents[1] / "SECURITY.md").read_text()
+    text = (ROOT / "SECURITY.md").read_text()
     mine = [
-        f"{file.name}::{line.partition('def ')[2].partition('(')[0]}"
+        f"{here.parent.name}/{file.name}::{line.partition('def ')[2].partition('(')[0]}"
         for file in here.parent.glob("test_security*.py")
         for line in file.read_text().splitlines()
         if line.startswith("def test_") and "threat_model" not in line

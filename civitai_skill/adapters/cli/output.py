@@ -81,9 +81,9 @@ class Output:
         """What became of the work whose answer is lost."""
         lost.spent = self.spent
         if self.workflow_id is not None:
-            lost.hint = f"Look at it with: civitai-skill get {self.workflow_id}"
+            lost.advice = f"Look at it with: civitai-skill get {self.workflow_id}"
         elif self.spent != "no":
-            lost.hint = "The same command again tells how it stands; nothing is bought twice."
+            lost.advice = "The same command again tells how it stands; nothing is bought twice."
 
     def check_folder(self, out: str | None) -> None:
         """Try the answer's folder before anything is done. Raises RequestInvalid."""

@@ -34,7 +34,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise RequestInvalid(
-            Problem("command line", None, "", None, message), hint=f"See: {self.prog} --help"
+            Problem("command line", None, "", None, message), advice=f"See: {self.prog} --help"
         )
 
 
@@ -54,7 +54,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
             what, accepted = "one word too many", "the prompt as one word: put it in quotes"
         raise RequestInvalid(
             Problem(flag, None, accepted, near, what),
-            hint=f"See: civitai-skill {given.command} --help",
+            advice=f"See: civitai-skill {given.command} --help",
         )
     return given
 

@@ -93,7 +93,7 @@ def mcp(given: argparse.Namespace, output: Output) -> int:
             raise
         lost = AnswerLost("its reader has gone")
         lost.spent = "unknown"
-        lost.hint = "What was bought is told by: civitai-skill history"
+        lost.advice = "What was bought is told by: civitai-skill history"
         raise lost from None
     return 0
 

@@ -12,4 +12,6 @@ try:
 except ModuleNotFoundError as missing:
     from civitai_skill.errors import ConfigError, from_clone
 
-    raise ConfigError("The MCP SDK (mcp 2) is not installed.", hint=from_clone("mcp")) from missing
+    raise ConfigError(
+        "The MCP SDK (mcp 2) is not installed.", advice=from_clone("mcp")
+    ) from missing

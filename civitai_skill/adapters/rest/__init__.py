@@ -13,4 +13,4 @@ try:
 except ModuleNotFoundError as missing:
     from civitai_skill.errors import ConfigError, from_clone
 
-    raise ConfigError(f"{missing.name} is not installed.", hint=from_clone("rest")) from missing
+    raise ConfigError(f"{missing.name} is not installed.", advice=from_clone("rest")) from missing

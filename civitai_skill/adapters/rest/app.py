@@ -334,7 +334,7 @@ def _name_key_header() -> Iterator[None]:
             replace(one, field=KEY_HEADER) if one.field == "external_id" else one
             for one in error.problems
         )
-        raise RequestInvalid(*problems, engine=error.engine, hint=error.hint) from None
+        raise RequestInvalid(*problems, engine=error.engine, advice=error.advice) from None
 
 
 @contextlib.asynccontextmanager

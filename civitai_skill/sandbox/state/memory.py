@@ -49,8 +49,8 @@ class Memory:
             reason = getattr(error, "strerror", None) or str(error)
             raise ConfigError(
                 f"The sandbox's state in {path} can't be used: {reason}.",
-                hint="Set CIVITAI_SKILL_HOME to a folder that can be written to, or move the file "
-                "away.",
+                advice="Set CIVITAI_SKILL_HOME to a folder that can be written to, or move the "
+                "file away.",
             ) from None
 
     def _open(self, path: Path | None) -> None:

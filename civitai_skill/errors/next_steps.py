@@ -1,0 +1,99 @@
+"""What to do next after an error, as values that each interface renders in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Look:
+    """Look at workflow `id`, with `save` to fetch its pictures; None: look at the latest ones."""
+
+    id: str | None = None
+    save: bool = False
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Make the same request again: it goes on with this purchase (`key`) and can't pay twice."""
+
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class BuyAgain:
+    """Ask for the same once more and say that it is to be bought anew."""
+
+
+@dataclass(frozen=True)
+class Allow:
+    """Allow this call to cost `price` Buzz; None: more than now."""
+
+    price: int | None = None
+
+
+@dataclass(frozen=True)
+class RaiseBudget:
+    """Allow all calls together more: `per` day, week, month or all time; None: for this server."""
+
+    per: str | None = None
+
+
+@dataclass(frozen=True)
+class Choose:
+    """Choose another engine."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """Release the mature result of workflow `id` that is held back, for yellow Buzz."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Fix:
+    """Say `field` in another way; `nearest` is the nearest value that works."""
+
+    field: str
+    nearest: Any
+
+
+@dataclass(frozen=True)
+class UseSandbox:
+    """Do the same over the sandbox, without a key and at no cost."""
+
+
+Next = Look | Resume | BuyAgain | Allow | RaiseBudget | Choose | Release | Fix | UseSandbox
+
+#: Tells a next step in one interface's words; "" where that interface has none for it.
+Render = Callable[[Next], str]
+
+
+def in_python(step: Next) -> str:
+    """A next step in the words of a Python program."""
+    match step:
+        case Look(None):
+            return "See the latest workflows: client.query()."
+        case Look(id, save=True):
+            return f"Fetch its pictures: client.download({id!r}, out)."
+        case Look(id):
+            return f"Look at it again: client.wait({id!r})."
+        case Resume():
+            return "The same call again goes on with it and can't pay twice; so does client.resume."
+        case BuyAgain():
+            return "To buy it anew: again=True."
+        case Allow(price):
+            return f"To allow more: max_buzz={'N' if price is None else price}."
+        case RaiseBudget():
+            return "To allow all calls together more: client.ledger.set_budget."
+        case Choose():
+            return "choose_engine() ranks the engines, list_engines() lists them."
+        case Release(id):
+            return f"The account's owner may release it, for yellow Buzz: client.release({id!r})."
+        case UseSandbox():
+            return "To try without a key: sandbox=True."
+        case Fix():
+            return ""  # the message says it
