@@ -8,7 +8,6 @@ marked `needs_document` must run: skipping one is then a failure. Without the va
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -25,7 +24,7 @@ import httpx
 import pytest
 
 from civitai_skill.sandbox import BASE_URL, Sandbox, SandboxTransport
-from tests.support.paths import ROOT
+from tests.scripts import load
 
 if TYPE_CHECKING:
     from tests.support.mcp_server import Open
@@ -121,13 +120,7 @@ def sample_bodies(document: Path) -> Any:
 @pytest.fixture(scope="session")
 def referee(document: Path) -> Any:
     """The independent judge of bodies and answers."""
-    path = document.parent.parent / "tools" / "spec_check.py"
-    spec = importlib.util.spec_from_file_location("spec_check", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module: ModuleType = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Referee(document)
+    return load(document.parent.parent / "tools" / "spec_check.py").Referee(document)
 
 
 # -- the sandbox, watched --------------------------------------------------------------------------
@@ -301,28 +294,10 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., St
 
 
 # -- cassettes -------------------------------------------------------------------------------------
-def _recorder() -> ModuleType:
-    """scripts/record_cassettes.py, which knows how cassettes are written and replayed."""
-    path = ROOT / "scripts" / "record_cassettes.py"
-    spec = importlib.util.spec_from_file_location("record_cassettes", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module: ModuleType = importlib.util.module_from_spec(spec)
-    # A dataclass looks its own module up.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def recorder() -> ModuleType:
-    """The script that records the cassettes."""
-    return _recorder()
-
-
-def pytest_recording_configure(config: pytest.Config, vcr: Any) -> None:
-    """Let pytest-recording read our cassettes, whose JSON bodies are written as YAML."""
-    vcr.register_serializer("yaml", _recorder().Readable())
+    """scripts/record_cassettes.py, which knows how cassettes are written and replayed."""
+    return load("scripts/record_cassettes.py")
 
 
 # -- the servers, whose packages are loaded by the tests that open one -----------------------------

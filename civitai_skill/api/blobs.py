@@ -12,7 +12,7 @@ from urllib.parse import quote, urljoin, urlsplit
 import httpx
 
 from civitai_skill.api.models import Image
-from civitai_skill.api.replies import read_json
+from civitai_skill.api.replies import json_of
 from civitai_skill.api.service import Flow, Service, Work, send_with_retry
 from civitai_skill.errors import (
     ApiError,
@@ -93,7 +93,7 @@ def _fetch_by_url(service: Service, image: Image) -> Flow[httpx.Response]:
 def _fetch_by_refresh(service: Service, image: Image) -> Flow[httpx.Response]:
     request = service.request("POST", f"{BLOBS}/{quote(image.id, safe='')}/refresh")
     response = yield from send_with_retry(service, request, about="a fresh address for a picture")
-    blob = read_json(response)
+    blob = json_of(response)
     url = blob.get("url") if isinstance(blob, dict) else None
     if not isinstance(url, str) or not url:
         raise _BrokenPicture("the fresh address is missing")

@@ -23,33 +23,35 @@ from civitai_skill.errors import (
     Unauthorized,
     preview,
 )
+from civitai_skill.schema.types import read_json
 
 
 def is_object(response: httpx.Response) -> bool:
     """Is the body a JSON object?"""
-    return isinstance(read_json(response), dict)
+    return isinstance(json_of(response), dict)
 
 
 def is_json(response: httpx.Response) -> bool:
     """Is the body JSON at all?"""
-    return read_json(response) is not None
+    return json_of(response) is not None
 
 
-def read_json(response: httpx.Response) -> Any:
+def json_of(response: httpx.Response) -> Any:
     """The body as JSON, or None when it is not JSON.
 
     Half a character (a lone surrogate) can be written in JSON and nowhere else, so it becomes "?".
     """
     try:
-        found = json.loads(response.content)
+        found = read_json(response.content)
         if _HALF.search(response.content):
             found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
     return found
 
 
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+#: Its escape, and the bytes that would be its UTF-8.
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
 
 
 def retry_after(response: httpx.Response, now: datetime | None = None) -> float | None:
@@ -81,7 +83,7 @@ def api_error(
     The status for lack of Buzz is disputed between sources (400, 402, 403), so the words count.
     """
     status = response.status_code
-    body = read_json(response)
+    body = json_of(response)
     reasons = tuple(clean_reason(text) for text in read_reasons(body))
     trace = body.get("traceId") if isinstance(body, dict) else None
     said = "; ".join(reasons)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from civitai_skill.api.blobs import BLOBS
-from civitai_skill.api.replies import is_object, read_json
+from civitai_skill.api.replies import is_object, json_of
 from civitai_skill.api.service import Flow, Service, send_with_retry
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import Source
@@ -18,7 +18,7 @@ def upload(service: Service, source: Source) -> Flow[str]:
     response = yield from send_with_retry(
         service, request, usable=is_object, about="the upload of a source picture"
     )
-    blob = read_json(response)
+    blob = json_of(response)
     blocked, url = blob.get("blockedReason"), blob.get("url")
     refused = isinstance(blocked, str) and blocked.lower() != "none"
     if refused or not isinstance(url, str) or not url or blob.get("available") is False:

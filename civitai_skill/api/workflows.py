@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from civitai_skill.api.models import Cost, Progress, Workflow
-from civitai_skill.api.replies import is_json, is_object, read_json
+from civitai_skill.api.replies import is_json, is_object, json_of
 from civitai_skill.api.service import (
     MAX_JSON,
     POLL_MARGIN,
@@ -116,7 +116,7 @@ def estimate(service: Service, body: Mapping[str, Any]) -> Flow[Quote]:
     response = yield from send_with_retry(
         service, request, usable=is_object, about="the price request"
     )
-    workflow = Workflow.read(read_json(response))
+    workflow = Workflow.read(json_of(response))
     return Quote(workflow.cost, workflow.insufficient_buzz, workflow.raw)
 
 
@@ -130,11 +130,11 @@ def submit(service: Service, content: bytes, key: str) -> Flow[Workflow]:
     response = yield from send_with_retry(
         service, request, usable=_has_workflow_id, key=key, about="the submit"
     )
-    return replace(Workflow.read(read_json(response)), http_status=response.status_code)
+    return replace(Workflow.read(json_of(response)), http_status=response.status_code)
 
 
 def _has_workflow_id(response: Any) -> bool:
-    body = read_json(response)
+    body = json_of(response)
     return isinstance(body, dict) and isinstance(body.get("id"), str) and bool(body["id"])
 
 
@@ -166,7 +166,7 @@ def get(
         workflow_id=workflow_id if committed else None,
         about=f"reading workflow {workflow_id}",
     )
-    read = Workflow.read({**read_json(response), "id": workflow_id})
+    read = Workflow.read({**json_of(response), "id": workflow_id})
     return replace(read, http_status=response.status_code)
 
 
@@ -259,7 +259,7 @@ def query(
             params[name] = value
     request = service.request("GET", WORKFLOWS, params=params)
     response = yield from send_with_retry(service, request, usable=is_object, about="the query")
-    body = read_json(response)
+    body = json_of(response)
     items = body.get("items")
     following = body.get("next")
     return Page(

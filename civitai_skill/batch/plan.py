@@ -17,6 +17,7 @@ from civitai_skill.purchase.identity import hash_json, identify
 from civitai_skill.purchase.prepare import source_sizes
 from civitai_skill.purchase.price import ASK_ABOVE, Terms
 from civitai_skill.schema.request import ImageRequest
+from civitai_skill.schema.types import is_unicode
 
 #: Problems that a message spells out; all of them stand in the error's details.
 _MOST_PROBLEMS = 200
@@ -135,7 +136,7 @@ def _check_id(given: object, line: int, ids: dict[str, int]) -> str | None:
     text = str(given)
     if not isinstance(given, str | int) or isinstance(given, bool) or not 1 <= len(text) <= 200:
         raise RequestInvalid(Problem("id", given, "a text of 1 to 200 characters"))
-    if text.encode("utf-8", "replace").decode() != text:
+    if not is_unicode(text):
         raise RequestInvalid(Problem("id", None, "text", None, "it holds half a character"))
     if text in ids:
         why = f"line {ids[text]} has it too"

@@ -34,6 +34,7 @@ from pydantic import TypeAdapter
 from civitai_skill.errors import CivitaiError
 from civitai_skill.errors.explain import explain
 from civitai_skill.purchase.identity import attempt_of, first_attempt
+from civitai_skill.schema.types import read_json
 from civitai_skill.storage import locks
 from civitai_skill.storage.files import write_atomic
 
@@ -157,8 +158,8 @@ def _read_lines(path: Path) -> Iterator[Result | None]:
     for line in text.split("\n"):
         if line.strip():
             try:
-                yield parse_result(json.loads(line))
-            except (ValueError, RecursionError):
+                yield parse_result(read_json(line))
+            except ValueError:
                 yield None
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.request import ImageRequest
+from civitai_skill.schema.types import read_json
 
 Given = Mapping[str, Any] | ImageRequest | str
 
@@ -98,8 +98,8 @@ def read_file(path: Path) -> list[RawRow]:
 
 def _is_json_list(text: str) -> bool:
     try:
-        return text.lstrip().startswith("[") and isinstance(json.loads(text), list)
-    except (ValueError, RecursionError):
+        return text.lstrip().startswith("[") and isinstance(read_json(text), list)
+    except ValueError:
         return False
 
 
@@ -131,13 +131,12 @@ def _parse_json_lines(text: str) -> list[RawRow]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line, object_pairs_hook=_reject_duplicates)
+            value = read_json(line, object_pairs_hook=_reject_duplicates)
         except RequestInvalid as error:
             rows.append(RawRow(number, {}, error.problems[0]))
             continue
-        except (ValueError, RecursionError) as error:
-            odd = "a number of too many digits" if isinstance(error, ValueError) else "too deep"
-            why = f"not JSON ({getattr(error, 'msg', odd)})"
+        except ValueError as error:
+            why = f"not JSON ({getattr(error, 'msg', 'a number of too many digits')})"
             rows.append(RawRow(number, {}, Problem("row", line, "a JSON object", None, why)))
             continue
         if isinstance(value, dict):
@@ -223,9 +222,9 @@ def _parse_cell(name: str, cell: str) -> Any:
     if name == "images" and not text.startswith("["):
         return [text]
     if name in ("loras", "options", "images"):
-        return json.loads(text)
+        return read_json(text)
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError:
         return cell  # left for the request to refuse by name
 

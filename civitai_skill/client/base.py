@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 from civitai_skill._version import __version__
@@ -44,9 +44,6 @@ from civitai_skill.purchase.deliver import Generation, summarize_unsaved
 from civitai_skill.purchase.events import Tell, ignore_event
 from civitai_skill.purchase.generate import OnSubmitted, ignore_workflow
 from civitai_skill.purchase.release import Releasing, release
-
-if TYPE_CHECKING:
-    from civitai_skill.verify import Row
 
 #: Seconds that one answer may be held (the service's own limit for a request is 100).
 LONGEST_WAIT = 90.0
@@ -144,11 +141,6 @@ class BaseClient:
 
     def _budget(self) -> Budget | None:
         return None if self.ledger is None else current_budget(self.settings.budget, self.ledger)
-
-    def _verify(self, only: str | None, tell: Callable[[Row], None] | None) -> Flow[list[Row]]:
-        from civitai_skill.verify import verify
-
-        return verify(self._service, only, tell)
 
     def _health(self) -> Flow[Health]:
         if self.settings.sandbox or self.settings.key:

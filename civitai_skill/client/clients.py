@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import Any, Self, Unpack
 
 import httpx
 
@@ -33,9 +33,6 @@ from civitai_skill.purchase.deliver import Generation
 from civitai_skill.purchase.events import Tell
 from civitai_skill.purchase.generate import OnSubmitted
 from civitai_skill.purchase.release import Releasing
-
-if TYPE_CHECKING:
-    from civitai_skill.verify import Row
 
 #: Seconds until waiting is given up. Steps time out after 20 minutes on the service.
 TIMEOUT = 1200.0
@@ -214,12 +211,6 @@ class Civitai(BaseClient):
         """Accept a mature result that is held back; `tell` hears the price (yellow Buzz) first."""
         return drive(self._release(workflow_id, max_buzz, tell), self._http)
 
-    def verify(
-        self, only: str | None = None, *, tell: Callable[[Row], None] | None = None
-    ) -> list[Row]:
-        """Price one body of every wire form, and compare with our own rules. Spends nothing."""
-        return drive(self._verify(only, tell), self._http)
-
     def health(self) -> Health:
         """Does the service answer, and does it take the key? Spends nothing, raises nothing."""
         return drive(self._health(), self._http)
@@ -375,12 +366,6 @@ class AsyncCivitai(BaseClient):
     ) -> Workflow:
         """See Civitai.release."""
         return await adrive(self._release(workflow_id, max_buzz, tell), self._http)
-
-    async def verify(
-        self, only: str | None = None, *, tell: Callable[[Row], None] | None = None
-    ) -> list[Row]:
-        """See Civitai.verify."""
-        return await adrive(self._verify(only, tell), self._http)
 
     async def health(self) -> Health:
         """See Civitai.health."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import fold
 from civitai_skill.schema.request import ImageRequest, nearest_name
+from civitai_skill.schema.types import read_json
 
 # Ours, not the service's: an AIR of an unknown ecosystem may pass.
 _UNLISTED = "allowunlistedair"
@@ -105,6 +105,6 @@ def _is_text(key: str) -> bool:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return read_json(text)
+    except ValueError:
         return text

@@ -14,6 +14,7 @@ from civitai_skill._version import __version__
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import guide_sources, is_control
 from civitai_skill.schema.request import ImageRequest
+from civitai_skill.schema.types import read_json
 from civitai_skill.storage.files import write_atomic
 
 #: What the file says it is.
@@ -70,8 +71,8 @@ def can_write_sidecar(path: Path, key: str, n: int) -> bool:
     if not path.exists():
         return True
     try:
-        told = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        told = read_json(path.read_bytes())
+    except (OSError, ValueError):
         return False
     return isinstance(told, dict) and (told.get("key"), told.get("n")) == (key, n)
 
@@ -85,15 +86,15 @@ def read_request(picture: Path) -> dict[str, Any]:
             note = sidecar_path(picture)
         if note.stat().st_size > _MOST_BYTES:
             raise ValueError
-        told = json.loads(note.read_bytes())
-        if told["kind"] != KIND:
+        told = read_json(note.read_bytes())
+        fields, n = dict(told["request"]), told["n"]
+        if told["kind"] != KIND or not isinstance(n, int):
             raise ValueError
-        fields, n = dict(told["request"]), int(told["n"])
         seed = told.get("seed")
     except OSError as error:
         why = f"{note.name}: {error.strerror or 'not readable'}"
         raise RequestInvalid(Problem("PICTURE", str(picture), accepted, None, why)) from None
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         why = f"{note.name} was not written by civitai-skill" if note.name else "is no file"
         raise RequestInvalid(Problem("PICTURE", str(picture), accepted, None, why)) from None
     fields.pop("quantity", None)

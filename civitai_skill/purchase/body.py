@@ -14,6 +14,7 @@ from typing import Any
 from civitai_skill.engines.plan import Plan
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.request import ImageRequest
+from civitai_skill.schema.types import is_unicode
 
 CURRENCIES = ("blue", "green", "yellow")
 PRIORITIES = ("high", "normal", "low")
@@ -21,8 +22,6 @@ PRIORITIES = ("high", "normal", "low")
 # The document allows 128, but the service stores `<user id>-<key>` (civitai-api facts, section 4).
 MAX_KEY = 100
 KEY = re.compile(r"[A-Za-z0-9_-]+")
-# Half a character can't be sent.
-_HALF = re.compile(r"[\ud800-\udfff]")
 
 
 def build_workflow(
@@ -101,7 +100,7 @@ def _check_tags(tags: Sequence[str]) -> list[Problem]:
     if len(set(tags)) < len(tags):
         problems.append(Problem("tags", list(tags), "each tag once", list(dict.fromkeys(tags))))
     for tag in tags:
-        if not isinstance(tag, str) or not 1 <= len(tag) <= 200 or _HALF.search(tag):
+        if not isinstance(tag, str) or not 1 <= len(tag) <= 200 or not is_unicode(tag):
             problems.append(Problem("tags", tag, "texts of 1 to 200 characters"))
     return problems
 

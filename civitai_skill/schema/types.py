@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Annotated, Any
 
@@ -18,11 +19,26 @@ def _short(value: float) -> float | int:
     return int(value) if float(value).is_integer() else value
 
 
-def _unicode(value: str) -> str:
+def read_json(data: str | bytes | bytearray, **hooks: Any) -> Any:
+    """JSON from outside as its value. Raises ValueError, also for what is nested too deep."""
+    try:
+        return json.loads(data, **hooks)
+    except RecursionError:
+        raise json.JSONDecodeError("too deep", "", 0) from None
+
+
+def is_unicode(value: str) -> bool:
+    """Can the text be sent? Half a character (a lone surrogate) can't."""
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError("holds half a character (a lone surrogate); send valid Unicode") from None
+        return False
+    return True
+
+
+def _unicode(value: str) -> str:
+    if not is_unicode(value):
+        raise ValueError("holds half a character (a lone surrogate); send valid Unicode")
     return value
 
 

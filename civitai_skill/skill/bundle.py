@@ -10,7 +10,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def find_bundle() -> Path:
-    """The folder with SKILL.md, skills/ and evals/. Raises ConfigError where there is none."""
+    """The folder with SKILL.md and skills/. Raises ConfigError where there is none."""
     for folder in (_PACKAGE / "_bundle", _PACKAGE.parent):
         if (folder / "SKILL.md").is_file() and (folder / "skills").is_dir():
             return folder

@@ -61,8 +61,7 @@ class Result:
 
     @property
     def text(self) -> str:
-        said = json.dumps(self.data, ensure_ascii=False)
-        return said.encode("utf-8", "replace").decode()  # half a character would travel no further
+        return json.dumps(self.data, ensure_ascii=False)
 
     def plain(self) -> Any:
         """The artifact as JSON data."""

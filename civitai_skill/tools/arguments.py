@@ -6,7 +6,6 @@ nothing else. Nulls and the placeholders that models fill in for "nothing" count
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -24,7 +23,7 @@ from pydantic import (
 from civitai_skill.engines import catalog
 from civitai_skill.engines.needs import Need
 from civitai_skill.schema.request import Lora, Quality, StrictModel
-from civitai_skill.schema.types import Number, Text, Whole
+from civitai_skill.schema.types import Number, Text, Whole, read_json
 from civitai_skill.tools import words
 
 #: Seconds that a tool waits when nothing is said: most pictures are ready by then, and many hosts
@@ -58,8 +57,8 @@ def unpack_json(value: Any) -> Any:
     if not isinstance(value, str) or value.strip()[:1] not in ("[", "{"):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return read_json(value)
+    except ValueError:
         return value
 
 

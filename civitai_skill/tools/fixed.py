@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from civitai_skill.purchase.events import Tell
 from civitai_skill.purchase.generate import OnSubmitted
 from civitai_skill.schema.air import fold
 from civitai_skill.schema.request import ImageRequest
-from civitai_skill.schema.types import Text
+from civitai_skill.schema.types import Text, read_json
 from civitai_skill.tools import words
 from civitai_skill.tools.arguments import (
     IN_OPTIONS,
@@ -180,8 +179,8 @@ def _option_value(option: Option, engine: str) -> Any:
     if not isinstance(option.value, str):
         return option.value
     try:
-        value = json.loads(option.value)
-    except (ValueError, RecursionError):
+        value = read_json(option.value)
+    except ValueError:
         return option.value
     return value if isinstance(value, str) or not _wants_text(option.name, engine) else option.value
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,6 +13,7 @@ from civitai_skill.engines.limits import limits
 from civitai_skill.errors import Problem, RequestInvalid, preview
 from civitai_skill.schema.air import fold
 from civitai_skill.schema.request import ImageRequest, nearest_name, to_problems
+from civitai_skill.schema.types import read_json
 from civitai_skill.tools.arguments import IN_OPTIONS, LONGEST_NAME, Arguments
 
 # Words that models use, in `air.fold` spelling, beyond those of the request itself.
@@ -77,8 +77,8 @@ def to_object(arguments: Any) -> Mapping[str, Any]:
     found = arguments
     if isinstance(arguments, bytes | bytearray | str):
         try:
-            found = json.loads(arguments) if arguments.strip() else {}
-        except (ValueError, RecursionError):
+            found = read_json(arguments) if arguments.strip() else {}
+        except ValueError:
             why = "not JSON"
             raise RequestInvalid(
                 Problem("arguments", _head(arguments), "a JSON object", None, why)

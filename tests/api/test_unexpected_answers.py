@@ -147,11 +147,17 @@ def test_no_body_is_bought_above_the_limit_by_a_fraction_or_without_a_price(
         buyer.submit_body(body, max_buzz=300)
 
 
-def test_half_a_character_is_told_as_a_question_mark(tmp_path: Path) -> None:
-    output = b'{"errors": ["bad \\ud83d word"]}'
+@pytest.mark.parametrize(
+    ("half", "told"),
+    [(rb"\ud83d", "?"), (b"\xed\xa0\xbd", "?"), ("\U0001f98a".encode(), "\U0001f98a")],
+)
+def test_half_a_character_is_told_as_a_question_mark(
+    half: bytes, told: str, tmp_path: Path
+) -> None:
+    output = b'{"errors": ["bad ' + half + b' word"]}'
     text = b'{"id": "7-1", "status": "failed", "steps": [{"output": ' + output + b"}]}"
     with client(lambda request: httpx.Response(200, content=text), tmp_path) as buyer:
-        assert buyer.get("7-1").reasons() == ("bad ? word",)
+        assert buyer.get("7-1").reasons() == (f"bad {told} word",)
 
 
 @pytest.mark.parametrize("rate", [10**400, float("nan"), True, "1"])

@@ -91,6 +91,15 @@ def test_a_line_that_is_no_json_is_one_bad_row(line: str, why: str) -> None:
     assert [None if raw.problem is None else raw.problem.why for raw in raws] == [None, why]
 
 
+@pytest.mark.parametrize("name", ["loras", "options", "images"])
+def test_a_cell_that_is_nested_too_deep_is_one_bad_row(name: str) -> None:
+    raws = read_text(f"prompt,{name}\na,{'[' * 100_000}\nb,\n", is_csv=True)
+    assert [raw.problem and (raw.problem.field, raw.problem.why) for raw in raws] == [
+        (name, "not JSON"),
+        None,
+    ]
+
+
 def test_rows_of_a_program_may_be_prompts_fields_or_requests() -> None:
     found = read_values(["a", {"prompt": "b"}, ImageRequest(prompt="c", seed=7)])
     assert [(raw.line, raw.fields) for raw in found] == [

@@ -375,20 +375,6 @@ def test_health_tells_reachable_and_key_apart(call: Callable[..., Any], box: San
     assert call("health").reachable is False
 
 
-def test_verify_agrees_with_the_sandbox_on_every_form(call: Callable[..., Any]) -> None:
-    rows = call("verify")
-
-    assert [r for r in rows if not r.agrees] == []
-    assert len({(r.engine, r.form) for r in rows}) == 50
-
-
-def test_verify_shows_what_differs(call: Callable[..., Any], box: Sandbox) -> None:
-    box.script(Fault("whatif", "status", status=400))
-    rows = call("verify", "z-image")
-
-    assert [(r.accepted, r.agrees) for r in rows] == [(False, False), (True, True)]
-
-
 def test_any_error_of_the_clients_is_of_the_one_tree(call: Callable[..., Any]) -> None:
     with pytest.raises(CivitaiError):
         call("get", "9-20200101000000000")

@@ -1,10 +1,13 @@
-"""The evals: the files are what their README says, and eval-check tells a good task from a bad."""
+"""The evals: the files are what their README says, and check.py tells a good task from a bad."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 from PIL import Image
 
 from civitai_skill.adapters.cli import main
+from tests.scripts import load
 from tests.support.paths import ROOT
 
 TASKS = {
@@ -76,6 +80,9 @@ BAD: Mapping[str, tuple[str, str]] = {
 }
 
 
+CHECK = load("evals/check.py")
+
+
 @pytest.fixture
 def attempt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -116,7 +123,7 @@ def answer(result: dict[str, Any]) -> str:
 
 def checked(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, Any]:
     capsys.readouterr()
-    code = main(["eval-check", str(path), "--json"])
+    code = CHECK.main([str(path), "--json"])
     return code, json.loads(capsys.readouterr().out)
 
 
@@ -208,6 +215,7 @@ def test_calls_by_tools_and_through_the_shell_are_understood(
     [
         ("not json", "not JSON"),
         ("[]", "something is missing"),
+        ("[" * 200_000, "not JSON"),
         ('{"task": "sketch", "calls": [], "result": {}}', "something is missing"),
         ('{"task": "nothing", "calls": [], "result": {}, "answer": ""}', "sketch"),
         ('{"task": "sketch", "calls": [7], "result": {}, "answer": ""}', r"calls\[1\]"),
@@ -228,11 +236,44 @@ def test_a_result_that_is_none_is_refused(
     assert checked(tmp_path / "missing.json", capsys)[0] == 2
 
 
+def test_several_files_end_with_the_worst_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = [{"command": f"civitai-skill {GOOD['advice'][0]}"}]
+    good = {"task": "advice", "calls": calls, "result": {}, "answer": "qwen"}
+    (tmp_path / "good.json").write_text(json.dumps(good))
+    (tmp_path / "bad.json").write_text(json.dumps({**good, "calls": []}))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    files = [str(tmp_path / f"{name}.json") for name in ("good", "bad", "good", "missing")]
+
+    assert CHECK.main(files[2:3]) == 0
+    assert CHECK.main(files[3:]) == 2
+    capsys.readouterr()
+    assert CHECK.main(files) == 5
+    told = capsys.readouterr()
+    assert [line for line in told.out.splitlines() if not line.startswith("  ")] == [
+        "advice: pass", "advice: fail", "advice: pass",
+    ]  # fmt: skip
+    assert "missing.json" in told.err
+
+
+def test_it_runs_as_its_readme_says(tmp_path: Path) -> None:
+    line = "    python evals/check.py RESULT.json"
+    assert line in (ROOT / "evals" / "README.md").read_text(encoding="utf-8").splitlines()
+    done = subprocess.run(
+        [sys.executable, "evals/check.py", str(tmp_path / "RESULT.json")],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        timeout=60, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == "request_invalid"
+
+
 # -- what is easily taken for something else -------------------------------------------------------
 def wrong_with(
     capsys: pytest.CaptureFixture[str], folder: Path, task: str, *calls: dict[str, Any], **told: Any
 ) -> list[str]:
-    """What eval-check finds in the calls of a task."""
+    """What check.py finds in the calls of a task."""
     whole = {"task": task, "calls": calls, "result": {}, "answer": "", **told}
     (folder / "RESULT.json").write_text(json.dumps(whole))
     _, verdict = checked(folder / "RESULT.json", capsys)

@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "_version"),
     ("config", "storage", "schema"),
     ("engines", "images", "ledger"),
-    ("api", "choose", "evals", "verify"),
+    ("api", "choose"),
     ("sandbox",),
     ("purchase",),
     ("client",),

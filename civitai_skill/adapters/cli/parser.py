@@ -271,14 +271,6 @@ def _build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argumen
         "  civitai-skill doctor\n  civitai-skill doctor --sandbox --json",
     )
 
-    prove = command(
-        "verify-live",
-        "verify_live",
-        "price one body of every wire form and compare with our own rules; spends nothing",
-        "  civitai-skill verify-live\n  civitai-skill verify-live --engine flux2 --out report",
-    )
-    prove.add_argument("--engine", metavar="NAME", help="only this engine")
-
     box = command(
         "sandbox",
         "sandbox",

@@ -12,7 +12,7 @@ from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.parser import REQUEST_FIELDS
 from civitai_skill.adapters.cli.streams import ignore_lost_answers
 from civitai_skill.config import Settings
-from civitai_skill.errors import Problem, RequestInvalid, WorkflowFailed
+from civitai_skill.errors import Problem, RequestInvalid
 
 if TYPE_CHECKING:
     from civitai_skill.api.models import Workflow
@@ -174,21 +174,6 @@ def doctor(given: argparse.Namespace, output: Output) -> int:
     return report.exit_code
 
 
-def verify_live(given: argparse.Namespace, output: Output) -> int:
-    """Compare every wire form's price and echo with our own."""
-    from civitai_skill.client.clients import Civitai
-    from civitai_skill.verify import table
-
-    with Civitai(settings=load_settings(given)) as client:
-        rows = client.verify(given.engine, tell=lambda row: output.progress(row.form))
-    where = "the sandbox" if client.settings.sandbox else client.settings.base_url
-    data = {"service": where, "rows": [row.as_dict() for row in rows]}
-    if given.out is not None:
-        output.write(f"# verify-live, against {where}\n\n{table(rows)}\n", given.out, "md")
-    output.answer(data, table(rows), given.out)
-    return 0 if all(row.agrees for row in rows) else WorkflowFailed.exit_code
-
-
 def sandbox(given: argparse.Namespace, output: Output) -> int:
     """Serve the sandbox until interrupted."""
     from civitai_skill.sandbox import Sandbox, Switches
@@ -222,7 +207,6 @@ def _read_prompt() -> str:
     """The prompt from standard input. Raises RequestInvalid."""
     try:
         text = sys.stdin.read(_LONGEST + 1)
-        text.encode()
         why = "" if len(text) <= _LONGEST else f"longer than {_LONGEST} characters"
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not UTF-8 text"

@@ -1,19 +1,17 @@
-"""The commands around the skill bundle: install-skill, uninstall-skill, eval-check."""
+"""The commands around the skill bundle: install-skill, uninstall-skill."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.errors import WorkflowFailed
 
 AGENTS = ("claude", "codex", "cursor", "gemini", "openclaw")
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the three commands to the parser."""
+    """Add the two commands to the parser."""
     copy = command(
         "install-skill",
         f"{__name__}:install",
@@ -34,13 +32,6 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     _add_target_flags(back)
     back.add_argument("--force", action="store_true", help="remove files that were changed, too")
-    check = command(
-        "eval-check",
-        f"{__name__}:eval_check",
-        "say whether an agent did a task of evals/tasks.json well",
-        "  civitai-skill eval-check run-7/RESULT.json",
-    )
-    check.add_argument("result", metavar="RESULT.json", help="what the agent did; evals/README.md")
 
 
 def _add_target_flags(parser: argparse.ArgumentParser) -> None:
@@ -73,15 +64,3 @@ def uninstall(given: argparse.Namespace, output: Output) -> int:
     nothing = f"nothing in {target} was installed by civitai-skill"
     output.answer(data, "\n".join(map(str, done)) or nothing, given.out)
     return 0
-
-
-def eval_check(given: argparse.Namespace, output: Output) -> int:
-    """Say whether a finished task passes."""
-    from civitai_skill.adapters.cli.transcript import outcome
-    from civitai_skill.evals import judge
-
-    verdict = judge(outcome(Path(given.result)))
-    lines = [f"{verdict.task}: {'pass' if verdict.passed else 'fail'}"]
-    text = "\n".join([*lines, *(f"  {line}" for line in verdict.wrong)])
-    output.answer(verdict.as_dict(), text, given.out)
-    return 0 if verdict.passed else WorkflowFailed.exit_code

@@ -8,16 +8,12 @@ from typing import Any
 from civitai_skill.errors import preview
 from civitai_skill.sandbox import switches
 
-_DIGITS = 4000
-
 
 def parse_number(text: str) -> Any:
     """A number where it is one; anything else is left for the request to refuse by name."""
-    if len(text) > _DIGITS and text.lstrip("+-").isdecimal():
-        text = text[:_DIGITS]  # Python reads no more than 4300; every limit is far below either
     for kind in (int, float):
         try:
-            return kind(text)
+            return kind(text[:4000])  # Python reads no more than 4300; every limit is far below
         except ValueError:
             continue
     return text

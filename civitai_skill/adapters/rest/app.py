@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
@@ -42,6 +41,7 @@ from civitai_skill.purchase.body import KEY, MAX_KEY
 from civitai_skill.purchase.body_rules import check_body, is_template, set_key
 from civitai_skill.purchase.price import above_limit_error
 from civitai_skill.schema.request import ImageRequest
+from civitai_skill.schema.types import read_json
 from civitai_skill.servers.access import AccessPolicy
 from civitai_skill.servers.http import AccessMiddleware, App, Message, Receive, Send
 from civitai_skill.servers.session import ServerSession, WaitingCaller
@@ -312,8 +312,8 @@ def _parse_body(headers: Mapping[str, str], content: bytes) -> dict[str, Any]:
     if kind != "application/json":
         raise HTTPException(415, "Send the body as application/json.")
     try:
-        found = json.loads(content, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        found = read_json(content, parse_constant=_refuse_constant)
+    except ValueError:
         raise RequestInvalid(Problem("body", None, "a JSON object", None, "not JSON")) from None
     if not isinstance(found, dict):
         raise RequestInvalid(Problem("body", found, "a JSON object"))

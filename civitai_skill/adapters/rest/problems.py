@@ -77,7 +77,7 @@ def _group_by_field(error: RequestInvalid) -> dict[str, list[str]]:
 
 
 def json_response(value: Any, status: int = 200, media: str = "application/json") -> Response:
-    """Any value as JSON; half a character travels as its escape."""
+    """Any value as JSON."""
     return Response(json.dumps(value), status, media_type=media)
 
 

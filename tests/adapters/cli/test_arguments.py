@@ -206,10 +206,3 @@ def test_a_folder_whose_name_is_no_text_is_refused(
         pytest.skip("no such folder can be made here")
     monkeypatch.chdir(folder)
     assert problem(run("generate", "a fox"))["field"] == "out"
-
-
-def test_an_eval_without_end_is_refused(
-    run: Callable[..., tuple[int, Any]], tmp_path: Path
-) -> None:
-    (tmp_path / "RESULT.json").write_text("[" * 200_000)
-    assert problem(run("eval-check", str(tmp_path / "RESULT.json")))["field"] == "RESULT.json"

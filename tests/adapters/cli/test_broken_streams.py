@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from civitai_skill.adapters.cli import main
-from civitai_skill.adapters.cli.streams import AnswerStream
+from civitai_skill.adapters.cli.streams import Stream
 from civitai_skill.adapters.mcp import server
 from civitai_skill.config import Settings
 from civitai_skill.errors import AnswerLost
@@ -228,7 +228,7 @@ def test_a_closed_standard_input_is_an_empty_one(
 
 def test_what_broke_stays_broken() -> None:
     with unread() as stream:
-        answers = AnswerStream(stream)
+        answers = Stream(stream, answers=True)
         for _ in range(2):
             with pytest.raises(AnswerLost):
                 print("x", file=answers, flush=True)

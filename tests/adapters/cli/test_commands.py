@@ -385,13 +385,3 @@ def test_another_ledger_can_be_named(run: Callable[..., Ran]) -> None:
 
     assert len(run("history", "--ledger", "mine.sqlite3").json["runs"]) == 1
     assert run("history").json["runs"] == []
-
-
-def test_verify_live_passes_against_the_sandbox_and_writes_its_table(
-    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    ran = run("verify-live", "--engine", "z-image")
-
-    assert ran.code == 0
-    assert "2 of 2 agree." in ran.out

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from civitai_skill.adapters.cli.parser import parse
 from civitai_skill.errors import CivitaiError, Problem, RequestInvalid
-from civitai_skill.evals import REFUSED, UNREADABLE, Call, Outcome
+from civitai_skill.schema.types import read_json
 from civitai_skill.tools.reading import read_arguments, to_object
 from civitai_skill.tools.registry import BY_NAME, MODELS
 
@@ -38,11 +38,39 @@ _PART = re.compile(
 _REDIRECTION = re.compile(r"\d*(&?>>?|<|[<>]&)(?P<to>.*)")
 
 
+@dataclass(frozen=True)
+class Call:
+    """One call of the agent, whichever door it took: what it did, the fields it set, and whether
+    that may have cost Buzz."""
+
+    action: str
+    fields: Mapping[str, Any]
+    buys: bool = False
+
+
+#: The action of a call that can't be understood.
+UNREADABLE = "unreadable"
+#: A call that did nothing.
+REFUSED = Call("refused", {})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished task: its calls, the JSON of the last answer, the words to the user, and the
+    folder that relative picture paths start from."""
+
+    task: str
+    calls: Sequence[Call]
+    result: Mapping[str, Any]
+    answer: str
+    folder: Path
+
+
 def outcome(path: Path) -> Outcome:
     """Read a RESULT.json. Raises RequestInvalid."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        told = read_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not JSON"
         raise RequestInvalid(Problem("RESULT.json", str(path), _FORM, None, why)) from None
     right = {"task": str, "calls": list, "result": dict, "answer": str}

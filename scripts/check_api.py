@@ -1,4 +1,6 @@
-"""For the day a key exists: price one body of every wire form, and compare with what we expect.
+"""Price one body of every wire form at the service, and compare with what we expect.
+
+    CIVITAI_API_KEY=... python scripts/check_api.py --live [--engine NAME] [--out DIR]
 
 A price request (`whatif`) spends nothing. For each form it is told whether the service took the
 body, whether its echo agrees with what was sent, and whether its price is the documented one.
@@ -6,18 +8,25 @@ body, whether its echo agrees with what was sent, and whether its price is the d
 
 from __future__ import annotations
 
+import argparse
 import base64
 import io
-from collections.abc import Callable, Iterator, Mapping
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from civitai_skill.api import workflows
+from PIL import Image
+
+from civitai_skill import Civitai, CivitaiError
 from civitai_skill.api.models import Workflow
-from civitai_skill.api.service import Flow, Service
+from civitai_skill.config import Settings
 from civitai_skill.engines import catalog
 from civitai_skill.engines.plan import Plan, plan
-from civitai_skill.errors import ApiError, TransportFailed
+from civitai_skill.errors import ApiError, TransportFailed, WorkflowFailed
+from civitai_skill.errors.explain import explain
 from civitai_skill.purchase.body import build_body
 from civitai_skill.schema.request import ImageRequest
 
@@ -57,7 +66,7 @@ class Row:
         }
 
 
-def bodies(only: str | None = None) -> Iterator[tuple[str, Plan]]:
+def bodies(only: str | None) -> Iterator[tuple[str, Plan]]:
     """One decided request for each wire form of every family, or of one."""
     names = catalog.NAMES if only is None else (catalog.find(only).name,)
     for name in names:
@@ -83,28 +92,21 @@ def bodies(only: str | None = None) -> Iterator[tuple[str, Plan]]:
                     yield way.form.__name__, plan(request, sources=((512, 512),))
 
 
-def verify(
-    service: Service, only: str | None = None, tell: Callable[[Row], None] | None = None
-) -> Flow[list[Row]]:
+def compare(client: Civitai, only: str | None, tell: Callable[[str], None]) -> list[Row]:
     """Price every form and compare. Spends nothing; a refused body is a row, not an error."""
     rows = []
     for form, decided in bodies(only):
-        row = yield from _compared(service, form, decided)
-        rows.append(row)
-        if tell is not None:
-            tell(row)
+        tell(form)
+        ours = decided.price.buzz
+        who = (form, decided.family, decided.variant, decided.route, decided.operation)
+        try:
+            quote = client.estimate_body(build_body(decided))
+        except (ApiError, TransportFailed) as error:
+            rows.append(Row(*who, False, ours, None, trouble=error.message))
+            continue
+        differs = tuple(_differences(decided.form.sent(), Workflow.read(quote.raw).input))
+        rows.append(Row(*who, True, ours, quote.total, differs))
     return rows
-
-
-def _compared(service: Service, form: str, decided: Plan) -> Flow[Row]:
-    ours = decided.price.buzz
-    who = (form, decided.family, decided.variant, decided.route, decided.operation)
-    try:
-        quote = yield from workflows.estimate(service, build_body(decided))
-    except (ApiError, TransportFailed) as error:
-        return Row(*who, False, ours, None, trouble=error.message)
-    echo = Workflow.read(quote.raw).input
-    return Row(*who, True, ours, quote.total, tuple(_differences(decided.form.sent(), echo)))
 
 
 def _differences(sent: Mapping[str, Any], echo: Mapping[str, Any]) -> Iterator[str]:
@@ -120,8 +122,6 @@ def _differences(sent: Mapping[str, Any], echo: Mapping[str, Any]) -> Iterator[s
 
 
 def _source() -> str:
-    from PIL import Image
-
     out = io.BytesIO()
     Image.new("RGB", (512, 512), (190, 120, 60)).save(out, "PNG")
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode("ascii")
@@ -149,3 +149,44 @@ def table(rows: list[Row]) -> str:
 
 def _buzz(price: int | None) -> str:
     return "?" if price is None else str(price)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Print the comparison; 0 where everything agrees, 5 where not."""
+    parser = argparse.ArgumentParser(description="Hold our rules against the service.")
+    parser.add_argument("--live", action="store_true", help="price one body of every wire form")
+    parser.add_argument("--engine", metavar="NAME", help="only this engine")
+    parser.add_argument("--sandbox", action="store_true", help="ask the sandbox: no key needed")
+    parser.add_argument("--json", action="store_true", help="JSON, also on a terminal")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="write the table and JSON there")
+    given = parser.parse_args(words)
+    if not given.live:
+        parser.error("say what to check: --live")
+    as_json = given.json or not sys.stdout.isatty()
+    try:
+        return _live(given, as_json)
+    except CivitaiError as error:
+        told = explain(error)
+        print(f"check_api.py: {told.text()}", file=sys.stderr)
+        if as_json:
+            print(json.dumps({"error": told.as_dict()}, indent=2))
+        return told.exit_code
+
+
+def _live(given: argparse.Namespace, as_json: bool) -> int:
+    settings = Settings.load(sandbox=True if given.sandbox else None)
+    where = "the sandbox" if settings.sandbox else settings.base_url
+    with Civitai(settings=settings) as client:
+        rows = compare(client, given.engine, lambda form: print(form, file=sys.stderr))
+    data = json.dumps({"service": where, "rows": [row.as_dict() for row in rows]}, indent=2)
+    if given.out is not None:
+        given.out.mkdir(parents=True, exist_ok=True)
+        (given.out / "check_api.json").write_text(f"{data}\n", encoding="utf-8")
+        report = f"# check_api.py --live, against {where}\n\n{table(rows)}\n"
+        (given.out / "check_api.md").write_text(report, encoding="utf-8")
+    print(data if as_json else table(rows))
+    return 0 if all(row.agrees for row in rows) else WorkflowFailed.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Did an agent do a task of evals/tasks.json well? A verdict for a finished task.
+"""Say whether an agent did a task of tasks.json well: python evals/check.py RESULT.json [...]
 
 A task says what the user asks, and what must be true afterwards: of the calls the agent made, of
 the pictures, and of what it told the user. How the agent came there is its own affair.
@@ -6,47 +6,25 @@ the pictures, and of what it told the user. How the agent came there is its own 
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transcript import UNREADABLE, Call, Outcome, outcome
+
 from civitai_skill.engines.family import ratio_value
-from civitai_skill.errors import Problem, RequestInvalid, preview
-from civitai_skill.skill.bundle import find_bundle
+from civitai_skill.errors import CivitaiError, Problem, RequestInvalid, WorkflowFailed, preview
+from civitai_skill.errors.explain import explain
+
+TASKS = Path(__file__).resolve().parent / "tasks.json"
 
 #: How far a picture's ratio may be from the one that was asked for; sizes keep to multiples of 16.
 _RATIO_SLACK = 0.05
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of the agent, whichever door it took: what it did, the fields it set, and whether
-    that may have cost Buzz."""
-
-    action: str
-    fields: Mapping[str, Any]
-    buys: bool = False
-
-
-#: The action of a call that can't be understood.
-UNREADABLE = "unreadable"
-#: A call that did nothing.
-REFUSED = Call("refused", {})
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished task: its calls, the JSON of the last answer, the words to the user, and the
-    folder that relative picture paths start from."""
-
-    task: str
-    calls: Sequence[Call]
-    result: Mapping[str, Any]
-    answer: str
-    folder: Path
 
 
 @dataclass(frozen=True)
@@ -65,31 +43,31 @@ class Verdict:
 
 
 def tasks() -> dict[str, dict[str, Any]]:
-    """The tasks by id. Raises ConfigError where the bundle is missing."""
-    text = (find_bundle() / "evals" / "tasks.json").read_text(encoding="utf-8")
-    return {task["id"]: task for task in json.loads(text)["tasks"]}
+    """The tasks by id."""
+    found = json.loads(TASKS.read_text(encoding="utf-8"))["tasks"]
+    return {task["id"]: task for task in found}
 
 
-def judge(outcome: Outcome) -> Verdict:
+def judge(done: Outcome) -> Verdict:
     """Hold a finished task against what its task expects. Raises RequestInvalid for an unknown."""
     known = tasks()
-    if outcome.task not in known:
-        raise RequestInvalid(Problem("task", outcome.task, "one of " + ", ".join(known)))
-    expected = known[outcome.task]["expect"]
+    if done.task not in known:
+        raise RequestInvalid(Problem("task", done.task, "one of " + ", ".join(known)))
+    expected = known[done.task]["expect"]
     wrong = [
-        *_calls(expected, outcome),
-        *_flags(expected.get("flags", {}), outcome),
-        *_result(expected.get("result", {}), outcome),
-        *_answer(expected, outcome),
+        *_calls(expected, done),
+        *_flags(expected.get("flags", {}), done),
+        *_result(expected.get("result", {}), done),
+        *_answer(expected, done),
     ]
-    return Verdict(outcome.task, tuple(wrong))
+    return Verdict(done.task, tuple(wrong))
 
 
 # -- the calls -------------------------------------------------------------------------------------
-def _calls(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
-    made = [call.action for call in outcome.calls]
-    bought = [call.action for call in outcome.calls if call.buys]
-    for call in outcome.calls:
+def _calls(expected: Mapping[str, Any], done: Outcome) -> Iterator[str]:
+    made = [call.action for call in done.calls]
+    bought = [call.action for call in done.calls if call.buys]
+    for call in done.calls:
         if call.action == UNREADABLE:
             yield f"calls: can't be understood: {preview(call.fields['line'])}"
     for action in expected.get("calls", []):
@@ -104,29 +82,29 @@ def _calls(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
     most = expected.get("most_purchases", 1)
     if len(bought) > most:
         yield f"calls: {len(bought)} purchases, where {most} are enough"
-    chosen = _deciding(outcome)
+    chosen = _deciding(done)
     if chosen is None:
         return
     # What ran says it better than what was asked, because a name has many spellings.
-    engine = str(outcome.result.get("engine") or chosen.fields.get("engine", "flux2"))
+    engine = str(done.result.get("engine") or chosen.fields.get("engine", "flux2"))
     name, _, variant = engine.partition(" ")
-    variant = str(outcome.result.get("variant") or variant)
+    variant = str(done.result.get("variant") or variant)
     wanted = [choice.partition(" ") for choice in expected.get("engines", [])]
     if wanted and not any(name == e and v in ("", variant) for e, _, v in wanted):
         yield f"engine: {name} {variant}, wanted {' or '.join(expected['engines'])}"
 
 
-def _deciding(outcome: Outcome) -> Call | None:
+def _deciding(done: Outcome) -> Call | None:
     """The call that the flags are read from: the last purchase, else the last estimate."""
     for action in ("generate", "estimate"):
-        found = [call for call in outcome.calls if call.action == action]
+        found = [call for call in done.calls if call.action == action]
         if found:
             return found[-1]
-    return outcome.calls[-1] if outcome.calls else None
+    return done.calls[-1] if done.calls else None
 
 
-def _flags(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
-    call = _deciding(outcome)
+def _flags(expected: Mapping[str, Any], done: Outcome) -> Iterator[str]:
+    call = _deciding(done)
     fields = {} if call is None else call.fields
     for name, rule in expected.items():
         given = fields.get(name)
@@ -156,8 +134,8 @@ def _broken(rule: Any, given: Any) -> str | None:
 
 
 # -- what came of it -------------------------------------------------------------------------------
-def _result(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
-    result = outcome.result
+def _result(expected: Mapping[str, Any], done: Outcome) -> Iterator[str]:
+    result = done.result
     if "status" in expected and result.get("status") != expected["status"]:
         yield f"result: status {preview(result.get('status'))}, wanted {expected['status']}"
     if "most_buzz" in expected:
@@ -169,7 +147,7 @@ def _result(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
         if len(paths) != expected["pictures"]:
             yield f"result: {len(paths)} pictures, wanted {expected['pictures']}"
         for path in paths:
-            yield from _picture(expected, outcome.folder / path, path)
+            yield from _picture(expected, done.folder / path, path)
 
 
 def _picture(expected: Mapping[str, Any], file: Path, name: str) -> Iterator[str]:
@@ -191,14 +169,14 @@ def _picture(expected: Mapping[str, Any], file: Path, name: str) -> Iterator[str
         yield f"result: {name} is {kind}, wanted {expected['format']}"
 
 
-def _answer(expected: Mapping[str, Any], outcome: Outcome) -> Iterator[str]:
+def _answer(expected: Mapping[str, Any], done: Outcome) -> Iterator[str]:
     for what in expected.get("answer", []):
-        facts = _facts(what, outcome.result)
-        missing = [fact for fact in facts if not _tells(outcome.answer, fact)]
+        facts = _facts(what, done.result)
+        missing = [fact for fact in facts if not _tells(done.answer, fact)]
         if missing or not facts:
             yield f"answer: does not tell the {what} ({', '.join(missing) or 'there is none'})"
     for word in expected.get("says", []):
-        if word.lower() not in outcome.answer.lower():
+        if word.lower() not in done.answer.lower():
             yield f"answer: does not say {word}"
 
 
@@ -232,3 +210,37 @@ def _buzz(result: Mapping[str, Any]) -> int | None:
             return int(inner[name])
     buzz = result.get("buzz")
     return int(buzz) if isinstance(buzz, int) else None
+
+
+# -- the command -----------------------------------------------------------------------------------
+def main(words: Sequence[str] | None = None) -> int:
+    """Print a verdict for each file; the worst exit code of them is the command's."""
+    parser = argparse.ArgumentParser(description="Say whether an agent did its task well.")
+    parser.add_argument("results", nargs="+", metavar="RESULT.json", help="see evals/README.md")
+    parser.add_argument("--json", action="store_true", help="JSON, also on a terminal")
+    given = parser.parse_args(words)
+    as_json = given.json or not sys.stdout.isatty()
+    return max(_check(Path(path), as_json) for path in given.results)
+
+
+def _check(path: Path, as_json: bool) -> int:
+    try:
+        verdict = judge(outcome(path))
+    except CivitaiError as error:
+        told = explain(error)
+        print(f"{path}: {told.text()}", file=sys.stderr)
+        if as_json:
+            print(json.dumps({"error": told.as_dict()}, indent=2))
+        return told.exit_code
+    if as_json:
+        print(json.dumps(verdict.as_dict(), indent=2))
+    else:
+        lines = [f"{verdict.task}: {'pass' if verdict.passed else 'fail'}"]
+        lines += [f"  {line}" for line in verdict.wrong]
+        for line in lines:  # a name that the agent wrote must not move the cursor
+            print("".join(c if c.isprintable() else "?" for c in line))
+    return 0 if verdict.passed else WorkflowFailed.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""scripts/check_api.py: our rules against the service's, shown over the sandbox."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from civitai_skill import Civitai, Retry
+from civitai_skill.sandbox import Fault, Sandbox
+from tests.scripts import load
+
+CHECK = load("scripts/check_api.py")
+
+
+def test_every_form_agrees_with_the_sandbox(tmp_path: Path) -> None:
+    with Civitai(sandbox=Sandbox(), home=tmp_path) as client:
+        rows = CHECK.compare(client, None, lambda form: None)
+
+    assert [r for r in rows if not r.agrees] == []
+    assert len({(r.engine, r.form) for r in rows}) == 50
+
+
+def test_what_differs_is_shown(tmp_path: Path) -> None:
+    box = Sandbox()
+    box.script(Fault("whatif", "status", status=400))
+    with Civitai(sandbox=box, retry=Retry(first=0.01, cap=0.02), home=tmp_path) as client:
+        rows = CHECK.compare(client, "z-image", lambda form: None)
+
+    assert [(r.accepted, r.agrees) for r in rows] == [(False, False), (True, True)]
+
+
+def test_it_prints_its_table_and_writes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    out = tmp_path / "report"
+    code = CHECK.main(["--live", "--sandbox", "--engine", "z-image", "--out", str(out)])
+
+    assert code == 0
+    told = capsys.readouterr().out
+    assert "2 of 2 agree." in told
+    assert told.strip() in (out / "check_api.md").read_text()
+    data = json.loads((out / "check_api.json").read_text())
+    assert data["service"] == "the sandbox"
+    assert [row["agrees"] for row in data["rows"]] == [True, True]
+
+
+def test_a_disagreement_ends_with_5(
+    clean_environment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box = Sandbox(clean_environment / "sandbox.sqlite3")
+    box.script(Fault("whatif", "status", status=400))
+
+    assert CHECK.main(["--live", "--sandbox", "--engine", "z-image"]) == 5
+    assert [row["agrees"] for row in json.loads(capsys.readouterr().out)["rows"]] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "exit_code"),
+    [(["--live"], "config", 3), (["--live", "--sandbox", "--engine", "no"], "request_invalid", 2)],
+)
+def test_what_can_not_be_asked_is_said(
+    words: list[str], code: str, exit_code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert CHECK.main(words) == exit_code
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == code
+
+
+def test_nothing_is_asked_without_being_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        CHECK.main([])
+    assert "--live" in capsys.readouterr().err
