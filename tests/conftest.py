@@ -24,7 +24,7 @@ import httpx
 import pytest
 
 from civitai_skill.sandbox import BASE_URL, Sandbox, SandboxTransport
-from tests.scripts import load
+from tests.support.scripts import load
 
 if TYPE_CHECKING:
     from tests.support.mcp_server import Open

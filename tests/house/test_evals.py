@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from civitai_skill.adapters.cli import main
-from tests.scripts import load
 from tests.support.paths import ROOT
+from tests.support.scripts import load
 
 TASKS = {
     task["id"]: task

@@ -10,7 +10,7 @@ import pytest
 
 from civitai_skill import Civitai, Retry
 from civitai_skill.sandbox import Fault, Sandbox
-from tests.scripts import load
+from tests.support.scripts import load
 
 CHECK = load("scripts/check_api.py")
 
