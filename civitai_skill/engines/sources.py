@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType, UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -17,7 +17,6 @@ from civitai_skill.schema.types import Source
 Path = tuple[str | int, ...]
 #: Is shown the place of a source, its mark and its text; what it gives stands there instead.
 See = Callable[[Path, Source, str], str]
-Model = TypeVar("Model", bound=BaseModel)
 
 
 @cache
@@ -60,15 +59,14 @@ def sources_of(model: BaseModel) -> list[tuple[Path, Source, str]]:
     return found
 
 
-def placed(model: Model, places: Iterable[str]) -> Model:
-    """The same with other texts for its sources, in the order of `sources_of`."""
-    left = iter(places)
-    update = {
-        name: visit(type(model), name, getattr(model, name), (), lambda *_: next(left))
-        for name in holders(type(model))
-        if name in model.model_fields_set
-    }
-    return model.model_copy(update=update) if update else model
+def fill(form: type[BaseModel], sent: Mapping[str, Any], places: Iterable[str]) -> dict[str, Any]:
+    """The JSON of a form with other texts for its sources, in the order of `sources_of`."""
+    left, filled = iter(places), dict(sent)
+    for name in holders(form):
+        key = form.model_fields[name].alias or name
+        if key in sent:
+            filled[key] = visit(form, name, sent[key], (), lambda *_: next(left))
+    return filled
 
 
 def _marks(annotation: Any, metadata: Iterable[Any] = ()) -> Sequence[Source]:

@@ -28,7 +28,7 @@ from civitai_skill.errors import (
     TransportFailed,
 )
 from civitai_skill.errors.explain import explain
-from civitai_skill.purchase.deliver import Generation, Picture, summarize_unsaved
+from civitai_skill.purchase.result import Generation, Picture, summarize_unsaved
 from civitai_skill.tools.arguments import WAIT
 
 #: The tool that looks at a workflow and saves its pictures.

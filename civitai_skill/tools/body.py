@@ -10,7 +10,8 @@ from pydantic import BeforeValidator, Field
 
 from civitai_skill.errors import Problem, RequestInvalid, StillRunning
 from civitai_skill.purchase.body_rules import check_body
-from civitai_skill.purchase.deliver import summarize_unsaved
+from civitai_skill.purchase.order import WorkflowBody
+from civitai_skill.purchase.result import summarize_unsaved
 from civitai_skill.schema.types import Text, Whole
 from civitai_skill.tools.answers import (
     Result,
@@ -91,12 +92,12 @@ def run_body(fixed: ToolSettings, given: GenerateBody) -> Steps:
         return (yield from _estimate(body, rules["max_buzz"]))
     try:
         if given.wait_seconds == 0:
-            workflow = yield lambda client: client.submit_body(
-                body, told=fixed.told, out=out, **rules
+            workflow = yield lambda client: client.submit(
+                WorkflowBody(body), told=fixed.told, out=out, **rules
             )
             return running_result(summarize_unsaved(workflow))
-        generation = yield lambda client: client.generate_body(
-            body, out=out, timeout=given.wait_seconds, **rules
+        generation = yield lambda client: client.generate(
+            WorkflowBody(body), out=out, timeout=given.wait_seconds, **rules
         )
     except StillRunning as error:
         return still_running_result(error)
@@ -105,7 +106,7 @@ def run_body(fixed: ToolSettings, given: GenerateBody) -> Steps:
 
 
 def _estimate(body: Mapping[str, Any], limit: int) -> Steps:
-    quote = yield lambda client: client.estimate_body(body)
+    quote = yield lambda client: client.estimate(WorkflowBody(body))
     within = quote.total is not None and quote.total <= limit
     data = {"buzz": quote.total, "enough_buzz": not quote.insufficient_buzz}
     return Result({**data, "within_limit": within, "limit": limit}, quote)

@@ -14,11 +14,8 @@ from typing import Any
 from civitai_skill.client.history import history_row as history_row
 from civitai_skill.client.history import parse_since
 from civitai_skill.engines.choose import choose_engine
-from civitai_skill.engines.planning.plan import Plan, plan
 from civitai_skill.errors import RequestInvalid, StillRunning
-from civitai_skill.purchase.deliver import summarize_unsaved, workflow_failed_error
-from civitai_skill.purchase.prepare import open_sources
-from civitai_skill.schema.request import ImageRequest
+from civitai_skill.purchase.result import summarize_unsaved, workflow_failed_error
 from civitai_skill.tools.answers import (
     LOOK,
     Result,
@@ -121,7 +118,7 @@ def _estimate(fixed: ToolSettings, given: EstimateImage) -> Steps:
 def _estimate_price(fixed: ToolSettings, given: EstimateImage, limit: int) -> Steps:
     request = fixed.request(given)
     quote = yield lambda client: client.estimate(request, **fixed.price_options())
-    decided = yield Local(partial(plan_purchase, request))
+    decided = quote.plan
     cap = decided.price.cap
     # What buying holds against the limit: the documented price comes first, at its highest.
     counted = [n for n in (cap or decided.price.buzz, quote.total) if n is not None]
@@ -144,12 +141,6 @@ def _estimate_price(fixed: ToolSettings, given: EstimateImage, limit: int) -> St
         if getattr(decided, name):
             data[name] = list(getattr(decided, name))
     return Result(data, quote)
-
-
-def plan_purchase(request: ImageRequest) -> Plan:
-    """The plan as buying makes it: it knows the sizes of the sources that can be opened."""
-    sizes = tuple(None if isinstance(s, str) else s.size for s in open_sources(request))
-    return plan(request, sources=sizes)
 
 
 def _get(fixed: ToolSettings, given: GetImage) -> Steps:

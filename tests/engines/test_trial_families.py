@@ -142,9 +142,8 @@ from civitai_skill.engines.cards import card, table
 from civitai_skill.engines.describe import describe_engine
 from civitai_skill.engines.index import list_engines
 from civitai_skill.engines.planning.plan import plan
-from civitai_skill.purchase.identity import identify
-from civitai_skill.purchase.prepare import plan_request
-from civitai_skill.purchase.price import Terms
+from civitai_skill.purchase.order import Order
+from civitai_skill.purchase.prepare import prepare
 from civitai_skill.images.sidecar import request_fields
 from civitai_skill.sandbox import Sandbox
 
@@ -202,7 +201,7 @@ with Civitai(sandbox=Sandbox(balance={"blue": 900}), home="home") as client:
 masks = [ImageRequest(prompt="a fox", options={"mask_image": f"{name}.png"}, **edit)
          for name in ("mask", "same", "other")]
 said["noted"] = request_fields(masks[0])
-said["identities"] = [identify(r, *plan_request(r), Terms(), "", None) for r in masks]
+said["identities"] = [prepare(Order(r)).identity(Order(r)) for r in masks]
 json.dump(said, sys.stdout)
 """
 

@@ -15,8 +15,8 @@ from civitai_skill.adapters.mcp import asking, consent, resources
 from civitai_skill.adapters.mcp.schema import result_to_json
 from civitai_skill.api.models import Progress, Workflow
 from civitai_skill.errors import CivitaiError, Stopping, TransportFailed
-from civitai_skill.purchase.deliver import Generation, Picture, summarize_unsaved
 from civitai_skill.purchase.events import Event, Resumed, Submitted, Submitting, Tell
+from civitai_skill.purchase.result import Generation, Picture, summarize_unsaved
 from civitai_skill.servers.session import ServerSession, WaitingCaller
 from civitai_skill.tools.answers import LOOK, Result, failure_result, keep_folder, running_result
 from civitai_skill.tools.arguments import LONGEST_WAIT, WAIT

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import anyio.to_thread
-
 from civitai_skill.client.clients import AsyncCivitai
 from civitai_skill.errors import (
     ApiError,
@@ -17,6 +15,7 @@ from civitai_skill.errors import (
     StillRunning,
     TransportFailed,
 )
+from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.purchase.price import above_limit_error
 from civitai_skill.tools.answers import Result
 from civitai_skill.tools.arguments import GenerateImage, SubmitImage
@@ -27,7 +26,6 @@ from civitai_skill.tools.body import (
     read_body_arguments,
 )
 from civitai_skill.tools.reading import read_arguments, to_object
-from civitai_skill.tools.registry import plan_purchase
 from civitai_skill.tools.toolbox import Toolbox
 
 #: Buzz above which the user is asked.
@@ -78,9 +76,10 @@ async def find_needed_consent(
 
 async def _find_price(box: Toolbox, client: AsyncCivitai, given: _Buys, above: int) -> int | None:
     if isinstance(given, GenerateBody):
-        return (await client.estimate_body(check_allowed(box.fixed, given))).total
+        return (await client.estimate(WorkflowBody(check_allowed(box.fixed, given)))).total
     request = box.fixed.request(given)
-    most = (await anyio.to_thread.run_sync(plan_purchase, request)).price.most
+    decided = (await client.preview(request, again=True, **box.fixed.price_options())).plan
+    most = None if decided is None else decided.price.most
     if most is not None and most <= above:
         return most
     try:
@@ -100,13 +99,13 @@ async def _price_to_go_on(box: Toolbox, client: AsyncCivitai, given: _Buys) -> i
     out = fixed.folder(getattr(given, "folder", None))
     try:
         if isinstance(given, GenerateBody):
-            run = await client.open_body_run(
-                check_allowed(fixed, given), out=out, **purchase_options(fixed, given)
-            )
+            asked = WorkflowBody(check_allowed(fixed, given))
+            preview = await client.preview(asked, out=out, **purchase_options(fixed, given))
         else:
-            run = await client.open_run(
+            preview = await client.preview(
                 fixed.request(given), out=out, **fixed.purchase_options(given)
             )
+        run = preview.run
     except StillRunning:
         return 0
     if run is None:

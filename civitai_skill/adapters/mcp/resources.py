@@ -17,7 +17,7 @@ from mcp.types import ResourceLink
 from civitai_skill.client.clients import AsyncCivitai
 from civitai_skill.errors import CivitaiError, ConfigError, NotFound, WorkflowFailed
 from civitai_skill.errors.explain import explain
-from civitai_skill.purchase.deliver import Generation, Picture
+from civitai_skill.purchase.result import Generation, Picture
 from civitai_skill.servers.session import ServerSession
 from civitai_skill.skill.bundle import find_bundle
 from civitai_skill.tools.answers import strip_commands

@@ -40,6 +40,7 @@ from civitai_skill.errors import (
 from civitai_skill.images.sources import SourcePolicy
 from civitai_skill.purchase.body import KEY, MAX_KEY
 from civitai_skill.purchase.body_rules import check_body, is_template, set_key
+from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.purchase.price import above_limit_error
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import read_json
@@ -125,8 +126,8 @@ async def submit(
     if is_template(body):
         template = set_key(check_body(body, sources), key)
         quote, buy = (
-            partial(client.estimate_body, template),
-            partial(client.submit_body, template, max_buzz=limit, purpose=PURPOSE),
+            partial(client.estimate, WorkflowBody(template)),
+            partial(client.submit, WorkflowBody(template), max_buzz=limit, purpose=PURPOSE),
         )
     else:
         image_request = ImageRequest(**body)
