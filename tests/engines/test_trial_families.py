@@ -49,8 +49,7 @@ class Retouch(forms.Wire):
     prompt: Text
     quantity: forms.Quantity4 = 1
 
-    def buzz(self) -> float | None:
-        return self.flat(7)
+    buzz = forms.flat(7)
 
 
 class RetouchCreate(Retouch, forms.Create):
@@ -84,8 +83,7 @@ class Posterize(forms.Create):
     negative_prompt: Text | None = None
     size: Literal["1024x1024", "1536x1024", "1024x1536", "auto"] = "1024x1024"
 
-    def buzz(self) -> float | None:
-        return self.flat(11)
+    buzz = forms.flat(11)
 
 
 FAMILY = Family(
@@ -108,16 +106,14 @@ class Standard(Ernie):
     model_name: Literal["ernie"] = Field("ernie", alias="model")
     steps: forms.Steps150 = 20
 
-    def buzz(self) -> float | None:
-        return self.rate(20)
+    buzz = forms.rate(20)
 
 
 class Turbo(Ernie):
     model_name: Literal["turbo"] = Field("turbo", alias="model")
     steps: forms.Steps150 = 8
 
-    def buzz(self) -> float | None:
-        return self.rate(8, steps=8)
+    buzz = forms.rate(8, steps=8)
 
 
 FAMILY = Family(
