@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from civitai_skill import Civitai, CivitaiError
 from civitai_skill.api.service import Retry
@@ -113,6 +114,7 @@ def names(error: CivitaiError, *words: str) -> bool:
     return any(word in told for word in words)
 
 
+@pytest.mark.slow
 def test_ten_thousand_malformed_answers_lose_nothing_and_break_nothing(tmp_path: Path) -> None:
     spoil = Spoiler(recorded(tmp_path), 20261123)
     began = time.monotonic()

@@ -144,6 +144,7 @@ def submit() -> Iterator[Any]:
     sandbox.close()
 
 
+@pytest.mark.slow
 def test_the_verdict_on_mutated_bodies_is_the_documents(submit: Any, referee: Any) -> None:
     random = Random(20260810)
     judged, refused, wrong = 0, 0, []

@@ -291,6 +291,7 @@ def judge(text: str) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_whatever_is_dispatched_ends_in_a_result_or_a_taught_error(shared: Bench) -> None:
     outcomes = []
 
@@ -307,6 +308,7 @@ def test_whatever_is_dispatched_ends_in_a_result_or_a_taught_error(shared: Bench
     assert sum(not result for result in outcomes) > CALLS // 20
 
 
+@pytest.mark.slow
 def test_whatever_langchain_passes_ends_in_a_result_or_a_taught_error(shared: Bench) -> None:
     outcomes = []
 

@@ -104,6 +104,7 @@ async def test_a_body_names_no_private_address(
 
 
 # -- money -----------------------------------------------------------------------------------------
+@pytest.mark.slow
 async def test_200_calls_at_once_all_get_their_own_picture(
     open_client: Open, sandbox: Sandbox
 ) -> None:
