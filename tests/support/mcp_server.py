@@ -17,11 +17,6 @@ from civitai_skill.adapters.mcp import server
 from civitai_skill.api.service import Retry
 from civitai_skill.sandbox import Sandbox
 from civitai_skill.servers.session import ServerSession
-from tests.support.rest_server import KLEIN as KLEIN
-from tests.support.rest_server import PRICE as PRICE
-from tests.support.rest_server import TEMPLATE as TEMPLATE
-from tests.support.rest_server import charged as charged
-from tests.support.rest_server import fresh_sandbox as fresh_sandbox
 
 GENERATE = "civitai-generate-image"
 GET = "civitai-get-image"

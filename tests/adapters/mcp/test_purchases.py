@@ -12,17 +12,8 @@ from mcp.types import ElicitResult
 from civitai_skill.adapters.mcp.asking import ConsentAnswers
 from civitai_skill.adapters.mcp.consent import Consent
 from civitai_skill.sandbox import Fault, Sandbox
-from tests.support.mcp_server import (
-    ERAS,
-    GENERATE,
-    GET,
-    KLEIN,
-    PRICE,
-    TEMPLATE,
-    Open,
-    charged,
-    error_of,
-)
+from tests.support.mcp_server import ERAS, GENERATE, GET, Open, error_of
+from tests.support.sandbox import KLEIN, PRICE, TEMPLATE, charged
 
 PRIVATE = "http://169.254.169.254/latest/meta-data"
 KONTEXT: dict[str, Any] = {

@@ -20,9 +20,9 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.sandbox import Sandbox
+from tests.support.sandbox import PRICE, charged
 
 GENERATE = "civitai-generate-image"
-PRICE = 3
 TOKEN = "a-token-that-nobody-guesses"
 SLOW = {"prompt": "a red fox [sandbox:slow=60]"}
 Start = Callable[..., Any]
@@ -31,10 +31,9 @@ PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 HEADERS = {"Accept": "application/json, text/event-stream"}
 
 
-def charged(home: Path) -> int:
+def charged_at(home: Path) -> int:
     """What the sandbox of a server with this home has charged."""
-    accounts = Sandbox(home / "sandbox.sqlite3").accounts()
-    return sum(int(account["charged"]) for account in accounts)
+    return charged(Sandbox(home / "sandbox.sqlite3"))
 
 
 # -- HTTP ------------------------------------------------------------------------------------------
@@ -68,7 +67,7 @@ async def test_50_calls_at_once_over_http_hold_the_budget(start: Start, tmp_path
               for n in range(50))
         )  # fmt: skip
     assert sum(not result.is_error for result in results) == 20
-    assert charged(tmp_path / "home") == 20 * PRICE
+    assert charged_at(tmp_path / "home") == 20 * PRICE
     assert server.ended() == (0, "")
 
 
@@ -139,7 +138,7 @@ async def test_the_end_over_http_gives_the_handle_and_keeps_what_is_paid(
         if knows:
             await client.list_tools()  # else it asks for the schemas when the answer comes
         call = asyncio.ensure_future(client.call_tool(GENERATE, SLOW))
-        while not charged(tmp_path / "home"):
+        while not charged_at(tmp_path / "home"):
             await asyncio.sleep(0.05)
         began = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
@@ -227,7 +226,7 @@ def test_the_end_over_stdio_keeps_what_is_paid(tmp_path: Path, how: str) -> None
         ):  # fmt: skip
             process.stdin.write(json.dumps(message) + "\n")
             process.stdin.flush()
-        while not charged(tmp_path):
+        while not charged_at(tmp_path):
             assert process.poll() is None
             time.sleep(0.05)
         if how == "close":
