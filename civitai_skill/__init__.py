@@ -30,7 +30,7 @@ _HOMES = {
     "Page": "api.workflows",
     "Picture": "purchase.deliver",
     "Price": "engines.plan",
-    "Problem": "errors",
+    "Problem": "errors.problem",
     "Progress": "api.models",
     "Quote": "api.workflows",
     "RateLimited": "errors",
@@ -120,7 +120,6 @@ if TYPE_CHECKING:
     from civitai_skill.errors import NotEnoughBuzz as NotEnoughBuzz
     from civitai_skill.errors import NotFound as NotFound
     from civitai_skill.errors import OverBudget as OverBudget
-    from civitai_skill.errors import Problem as Problem
     from civitai_skill.errors import RateLimited as RateLimited
     from civitai_skill.errors import RequestInvalid as RequestInvalid
     from civitai_skill.errors import ServerError as ServerError
@@ -129,6 +128,7 @@ if TYPE_CHECKING:
     from civitai_skill.errors import Unauthorized as Unauthorized
     from civitai_skill.errors import WorkflowFailed as WorkflowFailed
     from civitai_skill.errors.explain import explain as explain
+    from civitai_skill.errors.problem import Problem as Problem
     from civitai_skill.purchase.body import build_workflow as build_workflow
     from civitai_skill.purchase.deliver import Generation as Generation
     from civitai_skill.purchase.deliver import Picture as Picture
