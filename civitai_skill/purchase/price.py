@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from civitai_skill.api import workflows
+from civitai_skill.api.blobs import upload
 from civitai_skill.api.service import Flow, Service, Work
-from civitai_skill.api.upload import upload
 from civitai_skill.engines.planning.plan import Plan, Price, plan
 from civitai_skill.errors import NotEnoughBuzz, OverBudget, RequestInvalid
 from civitai_skill.images.sources import EVERY_SOURCE, INLINE_BYTES, Source, SourcePolicy

@@ -113,7 +113,7 @@ def test_a_broken_ledger_stops_the_purchase_and_says_what_to_do(
     with client(box, tmp_path, ledger=broken) as buyer, pytest.raises(ConfigError) as caught:
         buyer.generate("a fox", out=tmp_path)
 
-    assert "--ledger FILE" in caught.value.hint
+    assert "name another ledger" in caught.value.hint
     assert net_charged(box) == 0
 
 

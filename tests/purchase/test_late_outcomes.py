@@ -20,6 +20,7 @@ from civitai_skill import (
 )
 from civitai_skill.client.functions import get_image
 from civitai_skill.errors import BudgetUsedUp, ConfigError, WorkflowFailed
+from civitai_skill.errors.next_steps import Look
 from civitai_skill.ledger.budget import Budget
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.session_budget import SessionLedger
@@ -124,7 +125,7 @@ def test_a_cancel_that_was_taken_says_so_though_nobody_tells_what_came_back(
         with pytest.raises(CivitaiError, match="The cancel was taken") as told:
             buyer.cancel(bought)
     assert (told.value.spent, net_charged(box)) == ("unknown", 0)
-    assert told.value.hint == f"Look at it with: civitai-skill get {bought}"
+    assert told.value.next == (Look(bought),)
 
 
 def test_pictures_of_a_finishing_step_do_not_stand_in_for_missing_ones(
