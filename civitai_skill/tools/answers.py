@@ -28,6 +28,7 @@ from civitai_skill.errors.next_steps import (
     RaiseBudget,
     Release,
     Resume,
+    Settle,
     UseSandbox,
     in_python,
 )
@@ -90,6 +91,10 @@ def look_again(workflow_id: str | None) -> dict[str, Any]:
     if workflow_id is None:
         return next_call("civitai_query_images", since="1h", take=5)
     return next_call(LOOK, id=workflow_id, wait_seconds=WAIT)
+
+
+def _call_of(step: Look | Settle) -> dict[str, Any]:
+    return look_again(step.id if isinstance(step, Look) else None)
 
 
 def in_tools(step: Next, ceiling: int | None = None, tools: Sequence[str] | None = None) -> str:
@@ -211,7 +216,7 @@ def failure_result(error: CivitaiError, ceiling: int, tools: Sequence[str] | Non
     if isinstance(error.result, Generation):
         came = generation_data(error.result)
         data |= {name: came[name] for name in ("images", "outputs") if name in came}
-    calls = [look_again(step.id) for step in error.next if isinstance(step, Look)]
+    calls = [_call_of(step) for step in error.next if isinstance(step, Look | Settle)]
     if calls and (tools is None or calls[0]["tool"] in tools):
         data["next"] = calls[0]
     return Result(data, error.result or explained.as_dict(), failed=True)
