@@ -34,6 +34,7 @@ _HOMES = {
     "aqueryimagegens": "client.functions",
     "check_body": "purchase.body_rules",
     "describe_engine": "engines.describe",
+    "find": "engines.catalog",
     "is_template": "purchase.body_rules",
     "list_engines": "engines.describe",
     "set_key": "purchase.body_rules",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from civitai_skill.client.clients import AsyncCivitai as AsyncCivitai
     from civitai_skill.client.clients import Civitai as Civitai
     from civitai_skill.client.functions import aqueryimagegens as aqueryimagegens
+    from civitai_skill.engines.catalog import find as find
     from civitai_skill.engines.describe import describe_engine as describe_engine
     from civitai_skill.engines.describe import list_engines as list_engines
     from civitai_skill.images.sources import SourcePolicy as SourcePolicy

@@ -15,7 +15,7 @@ from civitai_skill.ledger.run import Run
 from civitai_skill.ledger.session_budget import SessionLedger
 from civitai_skill.purchase.events import Submitting
 from civitai_skill.sandbox import Sandbox
-from civitai_skill.servers.session import ServerSession, WaitingCaller
+from civitai_skill.servers.session import Caller, ServerSession
 from tests.support.rest_server import fresh_sandbox
 
 
@@ -167,9 +167,9 @@ async def test_the_end_waits_for_kept_work_only_so_long(desk: ServerSession) -> 
 
 
 async def test_the_end_tells_what_may_have_been_sent(desk: ServerSession) -> None:
-    customer = WaitingCaller(desk.stopping, lambda: True)
+    customer = Caller(desk)
     assert customer.stopped_error().spent == "no"
-    customer.refuse_if_gone(Submitting("key"))
+    customer(Submitting("key"))
     cut_short = customer.stopped_error()
     assert (cut_short.spent, cut_short.resumable) == ("unknown", True)
     desk.grace = 0.05
