@@ -36,7 +36,7 @@ _HOMES = {
     "describe_engine": "engines.describe",
     "find": "engines.catalog",
     "is_template": "purchase.body_rules",
-    "list_engines": "engines.describe",
+    "list_engines": "engines.index",
     "set_key": "purchase.body_rules",
     "summarize_unsaved": "purchase.deliver",
 }
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from civitai_skill.client.functions import aqueryimagegens as aqueryimagegens
     from civitai_skill.engines.catalog import find as find
     from civitai_skill.engines.describe import describe_engine as describe_engine
-    from civitai_skill.engines.describe import list_engines as list_engines
+    from civitai_skill.engines.index import list_engines as list_engines
     from civitai_skill.images.sources import SourcePolicy as SourcePolicy
     from civitai_skill.purchase.body import CURRENCIES as CURRENCIES
     from civitai_skill.purchase.body import KEY as KEY
