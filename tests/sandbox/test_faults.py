@@ -317,7 +317,9 @@ import sys
 from pathlib import Path
 from civitai_skill.sandbox import Sandbox
 from civitai_skill.sandbox.port import serve
-serve(Sandbox(Path(sys.argv[1]), seconds_per_job=0.2), "127.0.0.1", 0)
+from civitai_skill.servers.access import open_listener, ready_line
+listener = open_listener("127.0.0.1", 0)
+serve(Sandbox(Path(sys.argv[1]), seconds_per_job=0.2), listener, ready_line("sandbox", listener))
 """
 
 

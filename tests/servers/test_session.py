@@ -10,7 +10,7 @@ import pytest
 from civitai_skill import AsyncCivitai, CivitaiError, TransportFailed
 from civitai_skill.purchase.events import Submitting
 from civitai_skill.sandbox import Sandbox
-from civitai_skill.servers.session import ServerSession, WaitingCaller
+from civitai_skill.servers.session import Caller, ServerSession
 
 
 @pytest.fixture
@@ -71,13 +71,13 @@ async def test_the_end_waits_for_kept_work_only_so_long(session: ServerSession) 
 
 
 async def test_the_end_tells_what_may_have_been_sent(session: ServerSession) -> None:
-    customer = WaitingCaller(session.stopping, lambda: True)
-    assert customer.stopped_error().spent == "no"
-    customer.refuse_if_gone(Submitting("key"))
-    cut_short = customer.stopped_error()
+    waiting = Caller(session)
+    assert waiting.stopped_error().spent == "no"
+    waiting(Submitting("key"))
+    cut_short = waiting.stopped_error()
     assert (cut_short.spent, cut_short.resumable) == ("unknown", True)
     session.grace = 0.05
-    caller = asyncio.ensure_future(session.run_to_end(asyncio.sleep(60), customer.stopped_error))
+    caller = asyncio.ensure_future(session.run_to_end(asyncio.sleep(60), waiting.stopped_error))
     await asyncio.sleep(0.01)
     await asyncio.wait_for(session.close(), 5)
     with pytest.raises(TransportFailed, match="ended before") as caught:

@@ -95,7 +95,7 @@ def test_an_origin_is_kept_as_browsers_say_it(given: str, meant: str) -> None:
 def test_what_can_be_no_origin_is_refused_at_the_start(given: str) -> None:
     with pytest.raises(RequestInvalid, match="each origin by itself") as caught:
         AccessPolicy.from_flags("localhost", 1, origins=[given])
-    assert caught.value.field == "--cors-origin"
+    assert caught.value.field == "cors_origin"
     assert caught.value.nearest == (
         "https://a.example" if "/page" in given or "?" in given else None
     )
