@@ -20,9 +20,7 @@ from civitai_skill.errors import CivitaiError, StillRunning
 from civitai_skill.errors.explain import explain
 from civitai_skill.errors.next_steps import (
     Allow,
-    BuyAgain,
     Choose,
-    Fix,
     Look,
     Next,
     RaiseBudget,
@@ -129,8 +127,7 @@ def in_tools(step: Next, ceiling: int | None = None, tools: Sequence[str] | None
             return "Only the user can release it, for yellow Buzz: ask them."
         case UseSandbox():
             return in_python(step)  # the developer's
-        case BuyAgain() | Fix():
-            return ""  # no argument says the one; the message says the other
+    return ""  # no argument says BuyAgain, and the message says Fix
 
 
 def keep_folder(result: Result, folder: str | None) -> Result:
