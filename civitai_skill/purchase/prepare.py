@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from civitai_skill.api.blobs import upload
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Service
-from civitai_skill.api.upload import upload
 from civitai_skill.api.workflows import encode_body
 from civitai_skill.engines.catalog import identify
 from civitai_skill.engines.planning.plan import Plan, plan, with_seed

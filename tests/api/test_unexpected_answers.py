@@ -55,7 +55,7 @@ def test_a_look_that_fails_names_the_workflow_and_the_next_command(
         buyer.wait(ID, timeout=5)
     told = explain(failed.value)
     assert told.details["id"] == ID
-    assert f"civitai-skill get {ID} --wait" in told.hint
+    assert f"client.wait({ID!r})" in told.hint
     assert told.spent == "yes"
 
 

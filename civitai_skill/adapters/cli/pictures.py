@@ -182,6 +182,7 @@ def sandbox(given: argparse.Namespace, output: Output) -> int:
     """Serve the sandbox until interrupted."""
     from civitai_skill.sandbox import Sandbox, Switches
     from civitai_skill.sandbox.port import serve
+    from civitai_skill.servers.access import open_listener, ready_line
 
     settings = load_settings(given)
     ignore_lost_answers()
@@ -191,7 +192,8 @@ def sandbox(given: argparse.Namespace, output: Output) -> int:
         balance=given.balance,
         switches=Switches(**dict(given.switches)),
     )
-    serve(box, given.host, given.port)
+    with open_listener(given.host, given.port) as listener:
+        serve(box, listener, ready_line("sandbox", listener))
     return 0
 
 

@@ -14,16 +14,8 @@ from civitai_skill.api.service import Retry
 from civitai_skill.errors import RequestInvalid, WorkflowFailed
 from civitai_skill.purchase.body_rules import FIELDS
 from civitai_skill.sandbox import Fault, Sandbox
-from tests.support.mcp_server import (
-    GENERATE,
-    GET,
-    KLEIN,
-    PRICE,
-    TEMPLATE,
-    Open,
-    charged,
-    error_of,
-)
+from tests.support.mcp_server import GENERATE, GET, Open, error_of
+from tests.support.sandbox import KLEIN, PRICE, TEMPLATE, charged
 
 WORDS: dict[str, Any] = {
     "$type": "promptEnhancement",
