@@ -150,7 +150,7 @@ def _check_id(given: object, line: int, ids: dict[str, int]) -> str | None:
 
 def _price_group(prepared: Prepared) -> str:
     """What a price depends on: everything but the words, the seed and the sources' content."""
-    form = dict(prepared.filled("" for _ in prepared.sources)["steps"][0]["input"])
+    form = dict(prepared.body("" for _ in prepared.sources)["steps"][0]["input"])
     for field in ("prompt", "negativePrompt", "seed"):
         form.pop(field, None)
     return hash_json(form)
