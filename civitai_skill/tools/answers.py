@@ -30,7 +30,7 @@ from civitai_skill.errors.next_steps import (
     UseSandbox,
     in_python,
 )
-from civitai_skill.purchase.deliver import Generation, Picture, summarize_unsaved
+from civitai_skill.purchase.result import Generation, Picture, summarize_unsaved
 from civitai_skill.tools.arguments import WAIT
 
 #: The tool that looks at a workflow and saves its pictures.

@@ -27,7 +27,7 @@ from civitai_skill import (
     WorkflowFailed,
 )
 from civitai_skill.api.service import Retry
-from civitai_skill.purchase.price import Priced
+from civitai_skill.purchase.events import Priced
 from civitai_skill.sandbox import Fault, Sandbox, SandboxTransport
 from tests.support.sandbox import net_charged
 
@@ -134,12 +134,12 @@ def test_an_open_run_is_told_before_anything_is_bought(
     call: Callable[..., Any], box: Sandbox, tmp_path: Path
 ) -> None:
     slow = "a fox [sandbox:slow=60]"
-    assert call("open_run", slow, out=tmp_path) is None
+    assert call("preview", slow, out=tmp_path).run is None
     with pytest.raises(StillRunning) as caught:
         call("generate", slow, out=tmp_path, timeout=0.05)
     paid = net_charged(box)
-    assert call("open_run", slow, out=tmp_path).workflow == caught.value.workflow_id
-    assert call("open_run", slow) is None, "its pictures go elsewhere"
+    assert call("preview", slow, out=tmp_path).run.workflow == caught.value.workflow_id
+    assert call("preview", slow).run is None, "its pictures go elsewhere"
     assert net_charged(box) == paid > 0
 
 

@@ -15,8 +15,8 @@ from PIL import Image, ImageFile
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.images import sources
 from civitai_skill.images.sources import Source, SourcePolicy, open_source
-from civitai_skill.purchase.body import build_workflow
-from civitai_skill.purchase.prepare import open_sources
+from civitai_skill.purchase.order import Order
+from civitai_skill.purchase.prepare import build_workflow, prepare
 from civitai_skill.schema.request import ImageRequest
 from tests.support.pictures import claiming, picture
 
@@ -237,6 +237,6 @@ def test_the_refusal_names_which_source(tmp_path: Path) -> None:
     request = ImageRequest(prompt="winter", images=[path, "gone.png"])
 
     with pytest.raises(RequestInvalid) as caught:
-        open_sources(request)
+        prepare(Order(request))
 
     assert caught.value.field == "images.1"

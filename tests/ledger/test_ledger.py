@@ -18,10 +18,10 @@ import pytest
 
 from civitai_skill import Civitai, OverBudget, StillRunning, TransportFailed
 from civitai_skill.errors import ConfigError
+from civitai_skill.errors.next_steps import BuyAgain
 from civitai_skill.ledger.budget import Budget, read_budget
 from civitai_skill.ledger.ledger import Ledger
-from civitai_skill.purchase.events import Submitted
-from civitai_skill.purchase.price import Priced
+from civitai_skill.purchase.events import Priced, Submitted
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.storage.locks import is_alive, process_name
 from tests.support.ledger import (
@@ -157,7 +157,7 @@ def test_the_same_request_while_another_process_makes_it_is_reported_and_not_bou
 
     assert first.value.workflow_id in str(second.value)
     assert "nothing was bought" in str(second.value)
-    assert "--again" in second.value.hint
+    assert BuyAgain() in second.value.next
     assert net_charged(box) == 3
 
 

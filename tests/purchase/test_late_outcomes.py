@@ -25,6 +25,7 @@ from civitai_skill.ledger.budget import Budget
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.session_budget import SessionLedger
 from civitai_skill.purchase.events import Submitting
+from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.sandbox import Fault, Sandbox
 from tests.support.ledger import client, file_of, left_by_a_dead_process, run
 from tests.support.sandbox import KLEIN, net_charged
@@ -139,7 +140,7 @@ def test_pictures_of_a_finishing_step_do_not_stand_in_for_missing_ones(
         {"$type": "convertImage", "input": converted},
     ]
     with client(box, tmp_path) as buyer, pytest.raises(WorkflowFailed, match="2 of 3") as short:
-        buyer.generate_body({"steps": steps}, out=tmp_path / "out")
+        buyer.generate(WorkflowBody({"steps": steps}), out=tmp_path / "out")
     assert len(short.value.result.paths) == 2
 
 

@@ -28,6 +28,7 @@ from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.run import MIGRATIONS
 from civitai_skill.purchase.events import Resumed, Submitted, Submitting
 from civitai_skill.purchase.identity import next_attempt
+from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.storage.sqlite import Storage
 from tests.support.ledger import RETRY, client, left_by_a_dead_process, run
@@ -150,11 +151,11 @@ def test_a_body_of_ones_own_whose_answer_was_lost_is_taken_up(
     box.script(Fault("submit", "reset", committed=True, times=3))
     with client(box, tmp_path) as buyer:
         with pytest.raises(TransportFailed) as lost:
-            buyer.submit_body(body)
+            buyer.submit(WorkflowBody(body))
         over(buyer)
-        assert buyer.submit_body(body).id
+        assert buyer.submit(WorkflowBody(body)).id
 
-    assert "civitai-skill resume" in lost.value.hint
+    assert lost.value.resumable
     assert (box.accounts()[0]["workflows"], net_charged(box)) == (1, 3)
 
 

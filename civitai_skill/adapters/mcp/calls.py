@@ -157,9 +157,8 @@ class ToolRunner:
 
 def _call_timeout(wait: Any) -> float:
     """Seconds after which a call that waits for so long comes back with what is known."""
-    if not isinstance(wait, int | float) or not 0 <= wait <= LONGEST_WAIT:
-        wait = WAIT
-    return max(_AT_LEAST, wait + _BEYOND)
+    usable = isinstance(wait, int | float) and 0 <= wait <= LONGEST_WAIT
+    return max(_AT_LEAST, (float(wait) if usable else WAIT) + _BEYOND)
 
 
 def _build_call_result(result: Result) -> CallToolResult:
