@@ -10,7 +10,8 @@ from civitai_skill.engines.family import Family, Way
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import fold
-from civitai_skill.schema.request import ImageRequest, nearest_name
+from civitai_skill.schema.problems import nearest_name
+from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import read_json
 
 # Ours, not the service's: an AIR of an unknown ecosystem may pass.

@@ -12,7 +12,8 @@ from civitai_skill.engines.family import Family, Variant, Way
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.wire import Wire
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.schema.request import ImageRequest, describe_expected, nearest_bound
+from civitai_skill.schema.problems import describe_expected, nearest_bound
+from civitai_skill.schema.request import ImageRequest
 
 # What a refusal calls a field that only some forms have.
 _SAID = {"image": "images"}

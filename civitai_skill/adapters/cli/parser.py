@@ -93,7 +93,7 @@ def _list_flags(parser: argparse.ArgumentParser) -> list[str]:
 
 def _nearest_flag(flag: str, known: list[str]) -> str | None:
     """The flag that was probably meant. The dashes are no likeness."""
-    from civitai_skill.schema.request import nearest_name
+    from civitai_skill.schema.problems import nearest_name
 
     bare = [name.removeprefix("--").replace("-", "_") for name in known]
     near = nearest_name(flag.lstrip("-").replace("-", "_"), bare)
