@@ -15,7 +15,7 @@ from civitai_skill.purchase.identity import next_attempt
 #: Names the way of hashing, so that a change of it shows.
 TAG = "b1"
 
-# Every form and every offset within a workflow is safe up to here (see engines.plan).
+# Every form and every offset within a workflow is safe up to here (see engines.planning.plan).
 _SEEDS = 2**31 - 65
 
 

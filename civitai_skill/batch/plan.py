@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from civitai_skill.batch.keys import key_of, seed_of
 from civitai_skill.batch.names import PictureNames
 from civitai_skill.batch.rows import RawRow, with_line
-from civitai_skill.engines.plan import Plan, plan
+from civitai_skill.engines.planning.plan import Plan, plan
+from civitai_skill.engines.planning.sources import named
+from civitai_skill.engines.sources import placed, sources_of
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.images.sources import Source, SourcePolicy, named_sources, open_source
+from civitai_skill.images.sources import Source, SourcePolicy, open_source
 from civitai_skill.purchase.identity import hash_json, identify
 from civitai_skill.purchase.prepare import source_sizes
 from civitai_skill.purchase.price import ASK_ABOVE, Terms
@@ -147,11 +149,10 @@ def _check_id(given: object, line: int, ids: dict[str, int]) -> str | None:
 
 def _price_group(decided: Plan) -> str:
     """What a price depends on: everything but the words, the seed and the sources' content."""
-    form = decided.form.sent()
+    form = placed(decided.form, ["" for _ in sources_of(decided.form)]).sent()
     for field in ("prompt", "negativePrompt", "seed"):
         form.pop(field, None)
-    images = form.pop("images", None) or [form.pop("image", None)]
-    return hash_json([form, len([i for i in images if i])])
+    return hash_json(form)
 
 
 class _SourceCache:
@@ -162,7 +163,7 @@ class _SourceCache:
         self._kept: dict[str, Source | str] = {}
 
     def open_all(self, request: ImageRequest) -> list[Source | str]:
-        return [self._open(text, field) for field, text in named_sources(request)]
+        return [self._open(text, field) for field, text in named(request)]
 
     def _open(self, text: str, field: str) -> Source | str:
         mark = hashlib.sha256(text.encode()).hexdigest()

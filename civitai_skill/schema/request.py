@@ -28,6 +28,7 @@ from civitai_skill.schema.types import (
     Limited,
     LoraStrength,
     ModelText,
+    Picture,
     Positive,
     Share,
     Side,
@@ -167,9 +168,7 @@ class ImageRequest(StrictModel):
             "aspect_ratio.",
         ),
     ] = None
-    height: Annotated[Side | None, FieldWords("Pixels.", "PX", tool="Pixels, with width.")] = (
-        None
-    )
+    height: Annotated[Side | None, FieldWords("Pixels.", "PX", tool="Pixels, with width.")] = None
     aspect_ratio: Annotated[
         Annotated[Text, Field(pattern=_RATIO), AfterValidator(_check_ratio)] | None,
         FieldWords("Such as 16:9, instead of width and height.", "W:H", tool="", planned=True),
@@ -222,7 +221,7 @@ class ImageRequest(StrictModel):
         ),
     ] = []
     images: Annotated[
-        list[Text],
+        list[Picture],
         FieldWords(
             "Source pictures: https URL, data URL or local file. They make it an edit.",
             "SRC",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 from pydantic import (
@@ -87,6 +87,23 @@ Share = Annotated[Number, Ge(0), Le(1), BeforeValidator(_clamp)]
 LoraStrength = Annotated[Number, Ge(0), Le(4), BeforeValidator(_clamp)]
 Flag = Annotated[bool, Strict()]
 Text = Annotated[str, Strict(), AfterValidator(_unicode)]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Marks a text that names a picture (https URL, data URL, file) with what the picture is for.
+
+    What is marked is opened, checked, hashed, uploaded and remembered like every source.
+    """
+
+    kind: Literal["picture", "mask", "style", "guide"]
+
+
+Picture = Annotated[Text, Source("picture")]
+Mask = Annotated[Text, Source("mask")]
+Style = Annotated[Text, Source("style")]
+Guide = Annotated[Text, Source("guide")]
+
 AirText = Annotated[Text, AfterValidator(_air)]
 ModelText = Annotated[Text, AfterValidator(_model)]
 

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.needs import Need
+from civitai_skill.engines.family import Need
 from civitai_skill.schema.fields import FIELDS, RequestField
 from civitai_skill.schema.request import ImageRequest, Lora, StrictModel
 from civitai_skill.schema.types import FieldWords, Number, Side, Text, Whole, read_json
