@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from civitai_skill.adapters.cli.parser import parse
-from civitai_skill.adapters.cli.pictures import request_fields
+from civitai_skill.adapters.cli.request import request_fields
 from civitai_skill.batch.rows import read_text
 from civitai_skill.client.options import RequestFields
 from civitai_skill.schema.fields import FIELDS, RequestField
