@@ -25,6 +25,7 @@ from civitai_skill.errors.next_steps import (
     RaiseBudget,
     Release,
     Resume,
+    Settle,
     UseSandbox,
 )
 
@@ -91,6 +92,8 @@ class Output:
             case Resume():
                 again = "The same command again goes on with it and can't pay twice"
                 return f"{again}; so does {self.command_line('resume')}."
+            case Settle(key):
+                return f"To learn what became of it: {self.command_line('resume', key)}."
             case BuyAgain():
                 return "To buy it anew as well: --again."
             case Allow(price):

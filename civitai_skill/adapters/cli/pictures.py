@@ -124,11 +124,11 @@ def add_estimate(parser: argparse.ArgumentParser) -> None:
 
 def estimate(given: argparse.Namespace, output: Output) -> int:
     """The documented price, and the service's own unless --offline."""
-    from civitai_skill.client import Civitai, Terms, plan_request
+    from civitai_skill.client import Civitai, Order, Terms, prepare
 
     request, terms = build_request(given), request_terms(given)
-    decided, _ = plan_request(request)
-    Terms(**terms).body(decided, None)  # refuse what generate would refuse
+    decided = prepare(Order(request, Terms(**terms))).plan
+    assert decided is not None, "a request is planned"
     data: dict[str, Any] = {
         "engine": decided.family,
         "variant": decided.variant,

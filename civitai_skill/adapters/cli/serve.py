@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from typing import Any
 
 from civitai_skill.adapters.cli import values
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.request import load_settings
 from civitai_skill.adapters.cli.streams import ignore_lost_answers
-from civitai_skill.errors import AnswerLost, Problem, RequestInvalid
+from civitai_skill.errors import AnswerLost, ConfigError, Problem, RequestInvalid
 
 HOST = "127.0.0.1"
 MCP_PORT = 9090
@@ -33,15 +34,20 @@ def add_mcp(parser: argparse.ArgumentParser) -> None:
 def mcp(given: argparse.Namespace, output: Output) -> int:
     """Serve MCP until the client or the user ends it."""
     from civitai_skill.adapters.mcp import server
+    from civitai_skill.skill.bundle import find_bundle
 
     flags = [name for name in ("host", "port", "token_env", "allow_host") if getattr(given, name)]
     if flags and not given.http:
         raise RequestInvalid(Problem(flags[0], None, "--http with it", None, "is for HTTP only"))
+    bundle = None
+    with suppress(ConfigError):  # a server without the skill's pages is still a server
+        bundle = find_bundle()
     mcp_server = server.create_server(
         _open_session(given),
         out=given.out or "pictures",
         local_files=given.local_files,
         ask_above=given.ask_above,
+        bundle=bundle,
     )
     ignore_lost_answers()
     if given.http:
@@ -137,6 +143,7 @@ def sandbox(given: argparse.Namespace, output: Output) -> int:
     """Serve the sandbox until interrupted."""
     from civitai_skill.sandbox import Sandbox, Switches
     from civitai_skill.sandbox.port import serve
+    from civitai_skill.servers.access import open_listener, ready_line
 
     settings = load_settings(given)
     ignore_lost_answers()
@@ -146,5 +153,6 @@ def sandbox(given: argparse.Namespace, output: Output) -> int:
         balance=given.balance,
         switches=Switches(**dict(given.switches)),
     )
-    serve(box, given.host, given.port)
+    with open_listener(given.host, given.port) as listener:
+        serve(box, listener, ready_line("sandbox", listener))
     return 0
