@@ -36,8 +36,8 @@ _FOR_PICTURES = _SAVING | {"resume", "batch", "sweep", "mcp", "rest"}
 #: Commands that buy, and do not tell which workflow they are at.
 _MANY = frozenset({"batch", "sweep"})
 
-#: Commands whose refusals are about their flags.
-_SERVERS = frozenset({"mcp", "rest", "sandbox"})
+#: Commands whose refusals name their flags; others name the fields of a request.
+_NAMING_FLAGS = frozenset({"mcp", "rest", "sandbox", "install-skill", "uninstall-skill"})
 
 
 class Output:
@@ -115,7 +115,7 @@ class Output:
 
     def explain(self, error: CivitaiError) -> Explanation:
         """An error in the words of the command line."""
-        if isinstance(error, RequestInvalid) and self.command in _SERVERS:
+        if isinstance(error, RequestInvalid) and self.command in _NAMING_FLAGS:
             named = [
                 p if p.field.startswith("-") else replace(p, field=_flag(p.field))
                 for p in error.problems
