@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.schema.fields import FIELDS
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import read_json
 
@@ -29,10 +30,7 @@ _TABLES = (".csv", ".tsv")
 _KINDS = {**dict.fromkeys(_TABLES, True), ".jsonl": False, ".ndjson": False}
 
 #: Columns whose cells are texts, whatever they look like.
-TEXTS = frozenset(
-    {"id", "prompt", "negative_prompt", "engine", "variant", "route", "quality", "aspect_ratio",
-     "sampler", "scheduler", "model", "output_format"}
-)  # fmt: skip
+TEXTS = frozenset({"id", *(f.name for f in FIELDS if f.kind in ("text", "choice"))})
 
 
 @dataclass(frozen=True)

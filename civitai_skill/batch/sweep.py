@@ -12,7 +12,8 @@ from typing import Any, Literal
 from civitai_skill.batch.keys import short_digest
 from civitai_skill.batch.rows import TEXTS
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.schema.request import ImageRequest, nearest_name
+from civitai_skill.schema.problems import nearest_name
+from civitai_skill.schema.request import ImageRequest
 
 Mode = Literal["product", "zip", "random"]
 MODES: tuple[Mode, ...] = ("product", "zip", "random")

@@ -219,5 +219,5 @@ def _record_failure(
         )
         yield from write_quietly(partial(ledger.close_run, key))
     else:
-        return error.replace(next=(*error.next, Resume(key)))
+        return error.replace(next=(Resume(key),))  # the ledger keeps it: nothing is left to settle
     return error
