@@ -11,6 +11,7 @@ CIVITAI_BUDGET                       the most Buzz all calls together may cost, 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,6 +137,18 @@ def read_caller_token(name: str, environ: Mapping[str, str] | None = None) -> Se
     return Secret(token)
 
 
+_NETWORK = re.compile("(https?|all|no)_proxy|SSL_CERT_(FILE|DIR)|SSLKEYLOGFILE", re.IGNORECASE)
+
+
+def read_network_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables that are set about proxies and certificates (see api/proxies.py)."""
+    env = os.environ if environ is None else environ
+    found = {name: value for name, value in env.items() if _NETWORK.fullmatch(name) and value}
+    if "REQUEST_METHOD" in env:  # in a CGI program a visitor sets it, with a header "Proxy"
+        found.pop("HTTP_PROXY", None)
+    return found
+
+
 def _find_key(key: Any, env: Mapping[str, str]) -> tuple[Secret, str]:
     if key is not None:
         for reader in ("get_secret_value", "reveal"):
@@ -167,7 +180,7 @@ def _check_url(url: str) -> str:
         parts, usable = urlsplit(""), False
     if not usable or parts.query or parts.fragment or parts.username or parts.password:
         raise ConfigError(
-            f"{preview(_strip_user(url))} is not a base URL.",
+            f"{preview(hide_user(url))} is not a base URL.",
             advice=f"CIVITAI_BASE_URL looks like {SERVICE_URL}: a scheme, a host, nothing secret.",
         )
     loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
@@ -179,7 +192,8 @@ def _check_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _strip_user(url: str) -> str:
+def hide_user(url: str) -> str:
+    """An address without the user and password in it."""
     scheme, sep, rest = url.partition("://")
     return f"{scheme}{sep}{rest.rpartition('@')[2]}" if sep else url
 
