@@ -72,6 +72,8 @@ class Settings:
     home: Path = Path()
     max_buzz: int = DEFAULT_MAX_BUZZ
     budget: str | None = None
+    #: Where a placeholder stands for the key, which one.
+    placeholder: str = ""
     ledger: Path = Path("ledger.sqlite3")
 
     @classmethod
@@ -94,7 +96,7 @@ class Settings:
         """
         env = os.environ if environ is None else environ
         use_sandbox = _read_flag(env, "CIVITAI_SANDBOX") if sandbox is None else sandbox
-        found, source = _find_key(key, env)
+        found, source, placeholder = _find_key(key, env)
         folder = _find_home(home, env)
         url = base_url or env.get("CIVITAI_BASE_URL") or SERVICE_URL
         return cls(
@@ -105,15 +107,17 @@ class Settings:
             home=folder,
             max_buzz=_read_limit(env) if max_buzz is None else max_buzz,
             budget=env.get("CIVITAI_BUDGET", "").strip() or None,
-            ledger=Path(ledger) if ledger else folder / _LEDGER_FILES[use_sandbox],
+            placeholder=placeholder,
+            ledger=expand_home(ledger, env) if ledger else folder / _LEDGER_FILES[use_sandbox],
         )
 
     def require_key(self) -> Secret:
         """The key. Raises ConfigError when there is none."""
         if self.key:
             return self.key
+        stands = f" {self.placeholder} is a placeholder, not a key." if self.placeholder else ""
         raise ConfigError(
-            "No Civitai key is set.",
+            f"No Civitai key is set.{stands}",
             advice="Set CIVITAI_API_KEY (made on civitai.com under account settings, API keys).",
             next=[UseSandbox()],
         )
@@ -149,22 +153,34 @@ def read_network_variables(environ: Mapping[str, str] | None = None) -> dict[str
     return found
 
 
-def _find_key(key: Any, env: Mapping[str, str]) -> tuple[Secret, str]:
+#: What examples and manifests show where the key belongs.
+_PLACEHOLDER = re.compile(
+    r"\$\{.*\}|\$\w+|%\w+%|\{\{.*\}\}|<.*>|your[\W_].*|civitai_api_(key|token)", re.IGNORECASE
+)
+
+
+def _find_key(key: Any, env: Mapping[str, str]) -> tuple[Secret, str, str]:
+    """The key, where it was found, and the placeholder that was found in place of one."""
+    given = {name: env.get(name, "") for name in ("CIVITAI_API_KEY", "CIVITAI_API_TOKEN")}
     if key is not None:
         for reader in ("get_secret_value", "reveal"):
             if hasattr(key, reader):
                 key = getattr(key, reader)()
                 break
-        return Secret(_check_key(str(key), "the key argument")), "argument"
-    for name in ("CIVITAI_API_KEY", "CIVITAI_API_TOKEN"):
-        if env.get(name, "").strip():
-            return Secret(_check_key(env[name], name)), name
-    return Secret(""), ""
+        given = {"argument": str(key)}
+    placeholder = ""
+    for name, value in given.items():
+        text = value.strip()
+        if _PLACEHOLDER.fullmatch(text):
+            placeholder = text
+        elif text or name == "argument":
+            return Secret(_check_key(text, name)), name, ""
+    return Secret(""), "", placeholder
 
 
-def _check_key(text: str, where: str) -> str:
-    key = text.strip()
+def _check_key(key: str, where: str) -> str:
     if any(ord(c) < 33 or ord(c) > 126 for c in key):
+        where = "the key argument" if where == "argument" else where
         raise ConfigError(
             f"The key in {where} has characters that no key has (spaces, line breaks, accents).",
             advice="Copy it again; it is one word of letters and digits.",
@@ -219,13 +235,33 @@ def _read_limit(env: Mapping[str, str]) -> int:
     )
 
 
+def expand_home(path: str | os.PathLike[str], environ: Mapping[str, str] | None = None) -> Path:
+    """A path whose `~` is the user's home. Raises ConfigError where no home is known."""
+    first, *rest = Path(path).parts or ("",)
+    return find_user_home(environ).joinpath(*rest) if first == "~" else Path(path)
+
+
+def find_user_home(environ: Mapping[str, str] | None = None) -> Path:
+    """The user's home folder. Raises ConfigError where none is known, as in some containers."""
+    try:
+        return Path((environ or {}).get("HOME") or Path.home())
+    except RuntimeError:
+        raise ConfigError(
+            "No home folder is known for this user.",
+            advice="Set CIVITAI_SKILL_HOME to a folder that can be written to, or set HOME.",
+        ) from None
+
+
+def find_claude_folder() -> Path:
+    """Where Claude Code keeps what is the user's."""
+    own = os.environ.get("CLAUDE_CONFIG_DIR")
+    return expand_home(own) if own else find_user_home() / ".claude"
+
+
 def _find_home(home: str | os.PathLike[str] | None, env: Mapping[str, str]) -> Path:
-    if home:
-        return Path(home)
-    if env.get("CIVITAI_SKILL_HOME"):
-        return Path(env["CIVITAI_SKILL_HOME"])
-    if env.get("XDG_STATE_HOME"):
-        return Path(env["XDG_STATE_HOME"]) / "civitai-skill"
-    if env.get("LOCALAPPDATA"):
-        return Path(env["LOCALAPPDATA"]) / "civitai-skill"
-    return Path(env.get("HOME") or Path.home()) / ".local" / "state" / "civitai-skill"
+    own = home or env.get("CIVITAI_SKILL_HOME")
+    if own:
+        return expand_home(own, env)
+    state = env.get("XDG_STATE_HOME") or env.get("LOCALAPPDATA")
+    above = expand_home(state, env) if state else find_user_home(env) / ".local" / "state"
+    return above / "civitai-skill"
