@@ -14,9 +14,9 @@ from typing import Any
 import anyio
 import httpx
 
-from civitai_skill.api.drivers import CLOCK
 from civitai_skill.api.replies import retry_after
 from civitai_skill.api.retry import is_transient
+from civitai_skill.api.send import CLOCK
 
 #: Requests at once in the beginning.
 FIRST = 4

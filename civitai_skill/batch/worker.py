@@ -10,8 +10,8 @@ from typing import Any
 import anyio.to_thread
 import httpx
 
+from civitai_skill.api.connections import AsyncTransport
 from civitai_skill.api.drivers import adrive
-from civitai_skill.api.pool import UNLIMITED, make_transport
 from civitai_skill.batch.tempo import AdaptiveLimiter, ThrottledClient
 from civitai_skill.client.clients import AsyncCivitai
 from civitai_skill.client.options import Call
@@ -34,7 +34,7 @@ class BatchClient(AsyncCivitai):
         super().__init__(key, **settings)
         self.limiter = AdaptiveLimiter(CONCURRENCY)
         self._http: httpx.AsyncClient = ThrottledClient(
-            self.limiter, transport=self._transport or make_transport(), limits=UNLIMITED
+            self.limiter, transport=self._transport or AsyncTransport()
         )
 
     def build_order(self, call: Call) -> Order:
