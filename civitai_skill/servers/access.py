@@ -137,6 +137,8 @@ def _strip_port(text: str) -> str:
 def open_listener(host: str, port: int) -> socket.socket:
     """Listen on an address; port 0 takes a free one. Raises ConfigError."""
     try:
+        if port > 65535:
+            raise OverflowError
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError, ValueError) as error:

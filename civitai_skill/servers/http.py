@@ -88,6 +88,7 @@ class AccessMiddleware:
         if (
             scope["path"] not in self._policy.open_paths
             and scope["method"] != "OPTIONS"
+            and self._policy.token is not None
             and not self._policy.accepts_token(headers.get("authorization", ""))
         ):
             raise _RequestRefused(401, "token_refused", "Send `Authorization: Bearer TOKEN`.")

@@ -14,7 +14,7 @@ from mcp.types import CallToolResult, ContentBlock, ImageContent, InputRequiredR
 
 from civitai_skill.adapters.mcp import resources
 from civitai_skill.adapters.mcp.consent import Consent, can_ask
-from civitai_skill.adapters.mcp.schema import result_to_json
+from civitai_skill.adapters.mcp.schema import spell_result
 from civitai_skill.client import (
     Event,
     Generation,
@@ -157,14 +157,13 @@ class ToolRunner:
 
 def _call_timeout(wait: Any) -> float:
     """Seconds after which a call that waits for so long comes back with what is known."""
-    if not isinstance(wait, int | float) or not 0 <= wait <= LONGEST_WAIT:
-        wait = WAIT
-    return max(_AT_LEAST, wait + _BEYOND)
+    usable = isinstance(wait, int | float) and 0 <= wait <= LONGEST_WAIT
+    return max(_AT_LEAST, (float(wait) if usable else WAIT) + _BEYOND)
 
 
 def _build_call_result(result: Result) -> CallToolResult:
     """A tool's answer as content. Raises ToolError for an explained error."""
-    data = result_to_json(result)
+    data = spell_result(result)
     text = json.dumps(data, ensure_ascii=False)
     if result.failed:
         raise ToolError(text)
