@@ -16,7 +16,7 @@ import httpx
 
 from civitai_skill.api.drivers import CLOCK
 from civitai_skill.api.replies import retry_after
-from civitai_skill.api.service import is_transient
+from civitai_skill.api.retry import is_transient
 
 #: Requests at once in the beginning.
 FIRST = 4

@@ -14,14 +14,14 @@ _HOMES = {
     "CURRENCIES": "purchase.body",
     "Civitai": "client.clients",
     "Event": "purchase.events",
-    "Generation": "purchase.deliver",
+    "Generation": "purchase.result",
     "FIELDS": "purchase.body_rules",
     "Health": "api.workflows",
     "KEY": "purchase.body",
     "LONGEST_WAIT": "client.base",
     "MAX_KEY": "purchase.body",
     "MOST_STEPS": "purchase.body_rules",
-    "Picture": "purchase.deliver",
+    "Picture": "purchase.result",
     "Progress": "api.models",
     "Resumed": "purchase.events",
     "STEPS": "purchase.body_rules",
@@ -30,6 +30,7 @@ _HOMES = {
     "Submitting": "purchase.events",
     "Tell": "purchase.events",
     "Workflow": "api.models",
+    "WorkflowBody": "purchase.order",
     "above_limit_error": "purchase.price",
     "aqueryimagegens": "client.functions",
     "check_body": "purchase.body_rules",
@@ -38,7 +39,7 @@ _HOMES = {
     "is_template": "purchase.body_rules",
     "list_engines": "engines.index",
     "set_key": "purchase.body_rules",
-    "summarize_unsaved": "purchase.deliver",
+    "summarize_unsaved": "purchase.result",
 }
 
 if TYPE_CHECKING:
@@ -62,15 +63,16 @@ if TYPE_CHECKING:
     from civitai_skill.purchase.body_rules import check_body as check_body
     from civitai_skill.purchase.body_rules import is_template as is_template
     from civitai_skill.purchase.body_rules import set_key as set_key
-    from civitai_skill.purchase.deliver import Generation as Generation
-    from civitai_skill.purchase.deliver import Picture as Picture
-    from civitai_skill.purchase.deliver import summarize_unsaved as summarize_unsaved
     from civitai_skill.purchase.events import Event as Event
     from civitai_skill.purchase.events import Resumed as Resumed
     from civitai_skill.purchase.events import Submitted as Submitted
     from civitai_skill.purchase.events import Submitting as Submitting
     from civitai_skill.purchase.events import Tell as Tell
+    from civitai_skill.purchase.order import WorkflowBody as WorkflowBody
     from civitai_skill.purchase.price import above_limit_error as above_limit_error
+    from civitai_skill.purchase.result import Generation as Generation
+    from civitai_skill.purchase.result import Picture as Picture
+    from civitai_skill.purchase.result import summarize_unsaved as summarize_unsaved
 
 
 def __getattr__(name: str) -> Any:

@@ -16,8 +16,7 @@ from civitai_skill.purchase.events import Tell
 from civitai_skill.purchase.generate import OnSubmitted
 from civitai_skill.tools.answers import LOOK, Result, failure_result, keep_folder
 from civitai_skill.tools.arguments import Arguments
-from civitai_skill.tools.body import GenerateBody, read_body_arguments
-from civitai_skill.tools.body import run_body as body_steps
+from civitai_skill.tools.body import read_body_arguments
 from civitai_skill.tools.fixed import ToolSettings, make_settings
 from civitai_skill.tools.reading import read_arguments, restate_error, to_object
 from civitai_skill.tools.registry import BY_NAME, DEFAULT, Local, Steps, Tool
@@ -122,10 +121,8 @@ class Toolbox:
         tool = find_tool(name, self.tools)
         fixed = replace(self.fixed, tell=tell, told=told)
         given = arguments if isinstance(arguments, Arguments) else self.read(tool.name, arguments)
-        body = given if isinstance(given, GenerateBody) else None
-        doing = tool.steps(fixed, given) if body is None else body_steps(fixed, body)
         try:
-            result = yield from doing
+            result = yield from tool.steps(fixed, given)
         except RequestInvalid as error:
             raise restate_error(error, given) from None
         except CivitaiError as error:

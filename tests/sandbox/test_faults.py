@@ -271,6 +271,7 @@ async def test_faults_are_real_on_the_wire(wire: httpx.AsyncClient) -> None:
     assert (await wire.get(f"{WORKFLOWS}/x")).status_code == 404
 
 
+@pytest.mark.slow
 async def test_three_hundred_waiting_requests_hold_nobody_up() -> None:
     sandbox = Sandbox(seconds_per_job=3)
     content = json.dumps({"steps": BODY["steps"]})

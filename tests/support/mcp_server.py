@@ -18,11 +18,6 @@ from civitai_skill.api.service import Retry
 from civitai_skill.sandbox import Sandbox
 from civitai_skill.servers.session import ServerSession
 from civitai_skill.skill.bundle import find_bundle
-from tests.support.rest_server import KLEIN as KLEIN
-from tests.support.rest_server import PRICE as PRICE
-from tests.support.rest_server import TEMPLATE as TEMPLATE
-from tests.support.rest_server import charged as charged
-from tests.support.rest_server import fresh_sandbox as fresh_sandbox
 
 GENERATE = "civitai-generate-image"
 GET = "civitai-get-image"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-import anyio.to_thread
 from mcp.server.mcpserver import Context
 from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 
@@ -25,8 +24,7 @@ from civitai_skill.errors import (
 )
 from civitai_skill.tools.answers import Result
 from civitai_skill.tools.arguments import Arguments, GenerateImage, SubmitImage
-from civitai_skill.tools.body import GenerateBody, check_allowed, purchase_options
-from civitai_skill.tools.registry import plan_purchase
+from civitai_skill.tools.body import GenerateBody
 from civitai_skill.tools.toolbox import Toolbox
 
 #: Buzz above which the user is asked.
@@ -104,24 +102,19 @@ class Consent:
         if isinstance(given, GenerateBody | GenerateImage) and given.estimate_only:
             return limit, None, None
         out = fixed.folder(getattr(given, "folder", None))
+        asked, options = fixed.asked(given), fixed.purchase_options(given)
         try:
-            if isinstance(given, GenerateBody):
-                body = check_allowed(fixed, given)
-                run = await client.open_body_run(body, out=out, **purchase_options(fixed, given))
-            else:
-                request = fixed.request(given)
-                run = await client.open_run(request, out=out, **fixed.purchase_options(given))
+            preview = await client.preview(asked, out=out, **options)
         except StillRunning:
             return limit, 0, None
-        if run is not None:
+        if preview.run is not None:
+            run = preview.run
             return limit, run.reserved if run.workflow is None else 0, None
-        if isinstance(given, GenerateBody):
-            return limit, None, (await client.estimate_body(body)).total
-        documented = (await anyio.to_thread.run_sync(plan_purchase, request)).price.most
+        documented = None if preview.plan is None else preview.plan.price.most
         if documented is not None and documented <= self._above:
             return limit, None, documented
         try:
-            told = (await client.estimate(request, **fixed.price_options())).total
+            told = (await client.estimate(asked, **fixed.price_options(given))).total
         except (TransportFailed, ApiError):
             if documented is None:
                 raise

@@ -29,6 +29,7 @@ from civitai_skill.client import (
     MAX_KEY,
     SourcePolicy,
     Workflow,
+    WorkflowBody,
     above_limit_error,
     aqueryimagegens,
     check_body,
@@ -119,8 +120,8 @@ async def submit(
     sources = SourcePolicy(local=False, private=False, service=client.settings.base_url)
     if is_template(body):
         template = set_key(check_body(body, sources), key)
-        quote = partial(client.estimate_body, template)
-        buy = partial(client.submit_body, template)
+        quote = partial(client.estimate, WorkflowBody(template))
+        buy = partial(client.submit, WorkflowBody(template))
     else:
         image_request = ImageRequest(**body)
         quote = partial(client.estimate, image_request, sources=sources)

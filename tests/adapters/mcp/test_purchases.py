@@ -12,17 +12,8 @@ from mcp.types import ElicitResult, InputRequiredResult
 from civitai_skill.adapters.mcp.consent import Consent
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.tools.toolbox import Toolbox
-from tests.support.mcp_server import (
-    ERAS,
-    GENERATE,
-    GET,
-    KLEIN,
-    PRICE,
-    TEMPLATE,
-    Open,
-    charged,
-    error_of,
-)
+from tests.support.mcp_server import ERAS, GENERATE, GET, Open, error_of
+from tests.support.sandbox import KLEIN, PRICE, TEMPLATE, charged
 
 PRIVATE = "http://169.254.169.254/latest/meta-data"
 KONTEXT: dict[str, Any] = {
@@ -104,6 +95,7 @@ async def test_a_body_names_no_private_address(
 
 
 # -- money -----------------------------------------------------------------------------------------
+@pytest.mark.slow
 async def test_200_calls_at_once_all_get_their_own_picture(
     open_client: Open, sandbox: Sandbox
 ) -> None:

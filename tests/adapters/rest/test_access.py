@@ -13,12 +13,8 @@ from civitai_skill.config import Secret
 from civitai_skill.sandbox import Sandbox
 from civitai_skill.servers.access import AccessPolicy
 from civitai_skill.servers.http import MOST_BODY
-from tests.support.rest_server import (
-    FOX,
-    Rest,
-    problem,
-    submits,
-)
+from tests.support.rest_server import FOX, Rest, problem
+from tests.support.sandbox import submits
 
 TOKEN = "a-token-that-nobody-guesses"
 
