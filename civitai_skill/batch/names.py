@@ -20,26 +20,6 @@ _DIGEST = 16
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def check_template(template: str) -> None:
-    """Raises RequestInvalid for a template that names no file."""
-    accepted = "text with " + ", ".join(f"{{{name}}}" for name in FIELDS)
-    why = ""
-    try:
-        for _, field, spec, conversion in string.Formatter().parse(template):
-            if field is not None and (field not in FIELDS or conversion is not None):
-                why = f"{{{field}}} is not known"
-            elif spec and not re.fullmatch(r"0?\d{1,2}", spec):
-                why = f"{{{field}:{spec}}} is not a width such as {{row:04}}"
-    except ValueError as error:
-        why = str(error)
-    if not why and ("/" in template or "\\" in template):
-        why = "it names a folder"
-    if not why and not template.strip():
-        why = "it is empty"
-    if why:
-        raise RequestInvalid(Problem("name template", template, accepted, TEMPLATE, why))
-
-
 def format_stem(template: str, facts: Mapping[str, Any]) -> str:
     """One file's name without its suffix; what a path can't hold becomes an underscore."""
     parts = []
@@ -59,40 +39,45 @@ def format_stem(template: str, facts: Mapping[str, Any]) -> str:
     return f"{name[: _LONGEST - _DIGEST - 1]}-{digest}"
 
 
-def template_fields(template: str) -> set[str]:
-    """What a template names."""
-    return {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
-
-
 class PictureNames:
-    """Gives each picture of a batch a name of its own, the same on every run."""
+    """Gives each picture of a batch a name of its own, the same on every run.
+
+    `fields` is what the template names. Raises RequestInvalid for one that names no file.
+    """
 
     def __init__(self, template: str) -> None:
-        check_template(template)
+        self.fields: set[str] = set()
         self._template = template
         self._taken: set[str] = set()
+        why = "" if template.strip() else "it is empty"
+        if "/" in template or "\\" in template:
+            why = "it names a folder"
+        try:
+            for _, field, spec, conversion in string.Formatter().parse(template):
+                if field is not None:
+                    self.fields.add(field)
+                if field is not None and (field not in FIELDS or conversion is not None):
+                    why = f"{{{field}}} is not known"
+                elif spec and not re.fullmatch(r"0?\d{1,2}", spec):
+                    why = f"{{{field}:{spec}}} is not a width such as {{row:04}}"
+        except ValueError as error:
+            why = str(error)
+        if why:
+            accepted = "text with " + ", ".join(f"{{{name}}}" for name in FIELDS)
+            raise RequestInvalid(Problem("template", template, accepted, TEMPLATE, why))
 
     def reserve(self, quantity: int, facts: Mapping[str, Any]) -> tuple[str, ...]:
         """The stems of one row's pictures; call it for the rows in order."""
-        return tuple(
-            self._reserve_one(
-                format_stem(
-                    self._template, {**facts, "n": n, "seed": _picture_seed(facts["seed"], n)}
-                )
-            )
-            for n in range(quantity)
-        )
-
-    def _reserve_one(self, wanted: str) -> str:
-        found, number = wanted, 1
-        # Without regard to case: some disks know none.
-        while found.lower() in self._taken:
-            number += 1
-            found = f"{wanted}-{number}"
-        self._taken.add(found.lower())
-        return found
-
-
-def _picture_seed(first: int | None, n: int) -> int | str:
-    """Picture `n` of a workflow has its seed plus n."""
-    return "noseed" if first is None else first + n
+        stems = []
+        for n in range(quantity):
+            # Picture `n` of a workflow has its seed plus n.
+            seed = "noseed" if facts["seed"] is None else facts["seed"] + n
+            wanted = stem = format_stem(self._template, {**facts, "n": n, "seed": seed})
+            number = 1
+            # Without regard to case: some disks know none.
+            while stem.lower() in self._taken:
+                number += 1
+                stem = f"{wanted}-{number}"
+            self._taken.add(stem.lower())
+            stems.append(stem)
+        return tuple(stems)

@@ -46,27 +46,22 @@ class RawRow:
 
 def read_values(values: Iterable[Given]) -> list[RawRow]:
     """Rows from a program; the line is the place in its list, from 1."""
-    return [RawRow(i, _fields(value), _check_value(value)) for i, value in enumerate(values, 1)]
-
-
-def _fields(value: Given) -> Mapping[str, Any]:
-    if isinstance(value, str):
-        return {"prompt": value}
-    if isinstance(value, ImageRequest):
-        return {name: getattr(value, name) for name in value.model_fields_set}
-    return value if isinstance(value, Mapping) else {}
-
-
-def _check_value(value: object) -> Problem | None:
+    rows = []
     accepted = "a prompt, an ImageRequest, or its fields by name"
-    if not isinstance(value, Mapping | ImageRequest | str):
-        return Problem("row", value, accepted)
-    odd = None if isinstance(value, ImageRequest | str) else _find_nontext_name(value)
-    return None if odd is None else Problem("row", odd[0], accepted, None, "a name is a text")
-
-
-def _find_nontext_name(fields: Mapping[Any, Any]) -> tuple[Any] | None:
-    return next(((name,) for name in fields if not isinstance(name, str)), None)
+    for line, value in enumerate(values, 1):
+        if isinstance(value, str):
+            rows.append(RawRow(line, {"prompt": value}))
+        elif isinstance(value, ImageRequest):
+            said = {name: getattr(value, name) for name in value.model_fields_set}
+            rows.append(RawRow(line, said))
+        elif not isinstance(value, Mapping):
+            rows.append(RawRow(line, {}, Problem("row", value, accepted)))
+        elif odd := [name for name in value if not isinstance(name, str)]:
+            problem = Problem("row", odd[0], accepted, None, "a name is a text")
+            rows.append(RawRow(line, {}, problem))
+        else:
+            rows.append(RawRow(line, value))
+    return rows
 
 
 def read_file(path: Path) -> list[RawRow]:
@@ -104,7 +99,7 @@ def _is_json_list(text: str) -> bool:
 
 
 def _refuse_file(path: Path, why: str) -> RequestInvalid:
-    return RequestInvalid(Problem("FILE", str(path), "JSON lines or CSV with rows", None, why))
+    return RequestInvalid(Problem("file", str(path), "JSON lines or CSV with rows", None, why))
 
 
 def read_text(text: str, *, is_csv: bool | None = None) -> list[RawRow]:
@@ -227,14 +222,3 @@ def _parse_cell(name: str, cell: str) -> Any:
         return read_json(text)
     except ValueError:
         return cell  # left for the request to refuse by name
-
-
-def with_line(line: int, problem: Problem) -> Problem:
-    """The problem with its line in front of the field."""
-    return Problem(
-        f"line {line}, {problem.field}",
-        problem.given,
-        problem.accepted,
-        problem.nearest,
-        problem.why,
-    )

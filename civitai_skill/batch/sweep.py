@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from civitai_skill.batch.keys import short_digest
+from civitai_skill.batch.plan import digest
 from civitai_skill.batch.rows import TEXTS
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.request import ImageRequest, nearest_name
@@ -94,9 +94,9 @@ def _check_sweep(
     if mode not in MODES:
         problems.append(Problem("mode", mode, "one of " + ", ".join(MODES)))
     for name in sorted(wanted - set(sets)):
-        accepted = f"values for it: --set {name}=..."
         why = f"{{{name}}} has no values"
-        problems.append(Problem("prompt", None, accepted, nearest_name(name, list(sets)), why))
+        near = nearest_name(name, list(sets))
+        problems.append(Problem("prompt", None, "a set of values for each {name}", near, why))
     for name, values in sets.items():
         if name not in wanted and name not in ImageRequest.model_fields:
             near = nearest_name(name, [*wanted, *ImageRequest.model_fields])
@@ -146,7 +146,7 @@ def _combinations(
             yield tuple(values[i if len(values) > 1 else 0] for values in lists)
     else:
         # Drawn from what is swept, so that the same command draws the same again.
-        drawn = random.Random(short_digest([list(sets), [[str(v) for v in vs] for vs in lists]]))
+        drawn = random.Random(digest([list(sets), [[str(v) for v in vs] for vs in lists]])[:8])
         for _ in range(count or 0):
             yield tuple(drawn.choice(values) for values in lists)
 

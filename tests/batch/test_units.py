@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 
 from civitai_skill import ImageRequest, RequestInvalid
 from civitai_skill.batch import names, results
-from civitai_skill.batch.keys import attempt_keys, key_of, seed_of
+from civitai_skill.batch.limiter import FIRST, AdaptiveLimiter
 from civitai_skill.batch.names import PictureNames, format_stem
+from civitai_skill.batch.plan import key_of, seed_of
 from civitai_skill.batch.results import Result, SavedPicture, escape_cell
 from civitai_skill.batch.rows import read_file, read_text, read_values
-from civitai_skill.batch.tempo import FIRST, AdaptiveLimiter
 from civitai_skill.images import save
 from civitai_skill.images.decode import FetchedPicture
 from civitai_skill.images.save import save_with_sidecar
+from civitai_skill.purchase.identity import next_attempt
 
 
 # -- rows --------------------------------------------------------------------------------
@@ -153,8 +154,8 @@ def test_the_seed_of_a_row_follows_from_its_key() -> None:
 
 
 def test_attempts_are_numbered_in_the_key() -> None:
-    following = attempt_keys("b1-kabc")
-    assert [next(following) for _ in range(3)] == ["b1-kabc", "b1-kabc-a2", "b1-kabc-a3"]
+    assert next_attempt("b1-kabc") == "b1-kabc-a2"
+    assert next_attempt("b1-kabc-a2") == "b1-kabc-a3"
 
 
 # -- names -------------------------------------------------------------------------------
@@ -183,7 +184,7 @@ def test_a_template_names_a_file(template: str, name: str) -> None:
 def test_a_template_that_leads_elsewhere_is_refused(template: str) -> None:
     with pytest.raises(RequestInvalid) as refused:
         PictureNames(template)
-    assert refused.value.field == "name template"
+    assert refused.value.field == "template"
     assert refused.value.nearest == names.TEMPLATE
 
 
