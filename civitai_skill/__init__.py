@@ -16,7 +16,7 @@ _HOMES = {
     "AsyncCivitai": "client.clients",
     "BadRequest": "errors",
     "Canceled": "api.workflows",
-    "Choice": "choose",
+    "Choice": "engines.choose",
     "Civitai": "client.clients",
     "CivitaiError": "errors",
     "ConfigError": "errors",
@@ -29,8 +29,8 @@ _HOMES = {
     "OverBudget": "errors",
     "Page": "api.workflows",
     "Picture": "purchase.deliver",
-    "Price": "engines.plan",
-    "Problem": "errors",
+    "Price": "engines.planning.plan",
+    "Problem": "errors.problem",
     "Progress": "api.models",
     "Quote": "api.workflows",
     "RateLimited": "errors",
@@ -55,14 +55,14 @@ _HOMES = {
     "asubmitimagegen": "client.functions",
     "build_workflow": "purchase.body",
     "cancel_image": "client.functions",
-    "choose_engine": "choose",
+    "choose_engine": "engines.choose",
     "describe_engine": "engines.describe",
     "estimate_image": "client.functions",
     "estimate_offline": "engines.describe",
     "explain": "errors.explain",
     "generate_image": "client.functions",
     "get_image": "client.functions",
-    "list_engines": "engines.describe",
+    "list_engines": "engines.index",
     "arun_batch": "batch.run",
     "arun_sweep": "batch.run",
     "run_batch": "batch.run",
@@ -86,8 +86,6 @@ if TYPE_CHECKING:
     from civitai_skill.batch.run import arun_sweep as arun_sweep
     from civitai_skill.batch.run import run_batch as run_batch
     from civitai_skill.batch.run import run_sweep as run_sweep
-    from civitai_skill.choose import Choice as Choice
-    from civitai_skill.choose import choose_engine as choose_engine
     from civitai_skill.client.clients import AsyncCivitai as AsyncCivitai
     from civitai_skill.client.clients import Civitai as Civitai
     from civitai_skill.client.functions import acancel_image as acancel_image
@@ -108,10 +106,12 @@ if TYPE_CHECKING:
     from civitai_skill.client.functions import submit_image as submit_image
     from civitai_skill.client.functions import submitimagegen as submitimagegen
     from civitai_skill.config import Settings as Settings
+    from civitai_skill.engines.choose import Choice as Choice
+    from civitai_skill.engines.choose import choose_engine as choose_engine
     from civitai_skill.engines.describe import describe_engine as describe_engine
     from civitai_skill.engines.describe import estimate_offline as estimate_offline
-    from civitai_skill.engines.describe import list_engines as list_engines
-    from civitai_skill.engines.plan import Price as Price
+    from civitai_skill.engines.index import list_engines as list_engines
+    from civitai_skill.engines.planning.plan import Price as Price
     from civitai_skill.errors import ApiError as ApiError
     from civitai_skill.errors import BadRequest as BadRequest
     from civitai_skill.errors import CivitaiError as CivitaiError
@@ -120,7 +120,6 @@ if TYPE_CHECKING:
     from civitai_skill.errors import NotEnoughBuzz as NotEnoughBuzz
     from civitai_skill.errors import NotFound as NotFound
     from civitai_skill.errors import OverBudget as OverBudget
-    from civitai_skill.errors import Problem as Problem
     from civitai_skill.errors import RateLimited as RateLimited
     from civitai_skill.errors import RequestInvalid as RequestInvalid
     from civitai_skill.errors import ServerError as ServerError
@@ -129,6 +128,7 @@ if TYPE_CHECKING:
     from civitai_skill.errors import Unauthorized as Unauthorized
     from civitai_skill.errors import WorkflowFailed as WorkflowFailed
     from civitai_skill.errors.explain import explain as explain
+    from civitai_skill.errors.problem import Problem as Problem
     from civitai_skill.purchase.body import build_workflow as build_workflow
     from civitai_skill.purchase.deliver import Generation as Generation
     from civitai_skill.purchase.deliver import Picture as Picture

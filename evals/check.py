@@ -17,7 +17,7 @@ from typing import Any
 
 from transcript import UNREADABLE, Call, Outcome, outcome
 
-from civitai_skill.engines.family import ratio_value
+from civitai_skill.engines.sizing import ratio_value
 from civitai_skill.errors import CivitaiError, Problem, RequestInvalid, WorkflowFailed, preview
 from civitai_skill.errors.explain import explain
 

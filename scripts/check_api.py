@@ -24,7 +24,7 @@ from civitai_skill import Civitai, CivitaiError
 from civitai_skill.api.models import Workflow
 from civitai_skill.config import Settings
 from civitai_skill.engines import catalog
-from civitai_skill.engines.plan import Plan, plan
+from civitai_skill.engines.planning.plan import Plan, plan
 from civitai_skill.errors import ApiError, TransportFailed, WorkflowFailed
 from civitai_skill.errors.explain import explain
 from civitai_skill.purchase.body import build_body

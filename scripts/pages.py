@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from civitai_skill.adapters.cli.engines import to_flags
-from civitai_skill.choose import Choice, choose_engine
-from civitai_skill.engines import catalog, describe
-from civitai_skill.engines.needs import NEEDS
+from civitai_skill.engines import cards, catalog, describe, index
+from civitai_skill.engines.choose import Choice, choose_engine
+from civitai_skill.engines.family import NEEDS
 from civitai_skill.errors import RequestInvalid
 
 RENDERED = "<!-- Rendered by scripts/render.py from the engines' data. Do not edit. -->\n"
@@ -29,16 +29,25 @@ def guide(name: str) -> str:
     return _page(
         f"{name}: {engine['title']}",
         [engine["prompt"]],
-        ("Its variants", map(describe.variant_line, _current(engine))),
+        ("Its variants", map(cards.variant_line, _current(engine))),
         (
-            f"What each quality means, and costs for one picture ({describe.PRICES_READ})",
-            (describe.quality_line(*item) for item in engine["qualities"].items()),
+            f"What each quality means, and costs for one picture ({index.PRICES_READ})",
+            (cards.quality_line(*item) for item in engine["qualities"].items()),
         ),
         ("Sizes", _sizes(engine)),
-        ("Limits", (describe.field_line(*item) for item in fields.items())),
+        ("Limits", (cards.field_line(*item) for item in fields.items())),
         ("Good for, bad for", _uses(engine)),
-        ("Good to know", [*engine["notes"], describe.moderation(engine["mature"])]),
+        ("Good to know", [*engine["notes"], cards.moderation(engine["mature"])]),
         (None, [more]),
+    )
+
+
+def named() -> str:
+    """The line of the skill that names each engine's page."""
+    *some, last = catalog.NAMES
+    return (
+        f"- `references/NAME.md`, one each for {', '.join(some)} and {last}: read it before you "
+        "write a prompt for that engine.\n"
     )
 
 
@@ -52,9 +61,9 @@ def overview() -> str:
     ]
     lead = [
         f"Prices are Buzz for one picture at the default size, as documented in "
-        f"{describe.PRICES_READ}; `?` means that none is documented. `{COMMAND} engines NAME` "
+        f"{index.PRICES_READ}; `?` means that none is documented. `{COMMAND} engines NAME` "
         "prints everything about one.",
-        describe.table().rstrip("\n"),
+        cards.table().rstrip("\n"),
     ]
     return _page("The engines", lead, ("Withdrawn by their makers", gone))
 
@@ -67,7 +76,7 @@ def editing() -> str:
         if not {"edit", "variant"} & set(engine["operations"]):
             continue
         lines = [_edit_line(variant) for variant in _current(engine) if _takes_sources(variant)]
-        field = describe.field_line(_EDITING, engine["fields"][_EDITING])
+        field = cards.field_line(_EDITING, engine["fields"][_EDITING])
         prices = [
             f"{quality}: an edit of one picture costs {facts['edit_buzz']} Buzz"
             for quality, facts in engine["qualities"].items()
@@ -76,7 +85,7 @@ def editing() -> str:
         sections.append((f"{name}: {engine['title']}", [*lines, field, *prices, engine["prompt"]]))
     lead = [
         "An edit follows an instruction; a variant redraws the source by `--strength`. Prices are "
-        f"Buzz, as documented in {describe.PRICES_READ}.",
+        f"Buzz, as documented in {index.PRICES_READ}.",
         _table(("for", "best", "then", "then"), map(_need_row, _SOURCES)),
     ]
     return _page("Editing engines", lead, *sections)
@@ -102,11 +111,11 @@ def compared() -> str:
         for licence in [describe.describe_engine(name)["licence"]]
     ]
     filters = [
-        f"{name}: {describe.moderation(describe.describe_engine(name)['mature'])}"
+        f"{name}: {cards.moderation(describe.describe_engine(name)['mature'])}"
         for name in catalog.NAMES
     ]
     lead = [
-        f"Buzz is the documented price of one picture at quality standard ({describe.PRICES_READ}; "
+        f"Buzz is the documented price of one picture at quality standard ({index.PRICES_READ}; "
         "`?`: none is documented). Seconds and judgements come from the makers' pages and guides.",
         _table(("engine and variant", "can", "Buzz", "seconds", "square", "best for"), rows),
     ]
@@ -172,7 +181,7 @@ def _largest(variant: dict[str, Any]) -> str:
 
 def _sizes(engine: dict[str, Any]) -> Iterator[str]:
     """The sizes of the variants that are still to be had."""
-    yield from describe.size_lines({**engine, "variants": _current(engine)})
+    yield from cards.size_lines({**engine, "variants": _current(engine)})
 
 
 def _uses(engine: dict[str, Any]) -> Iterator[str]:

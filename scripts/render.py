@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import manifests  # noqa: E402
 import pages  # noqa: E402
 
-from civitai_skill.engines import catalog, describe  # noqa: E402
+from civitai_skill.engines import cards, catalog, index, summary  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,9 @@ def documents() -> tuple[Document, ...]:
     make, edit, choose = (f"skills/civitai-{n}" for n in _WITH_PAGES)
     skills = sorted(path.parent.name for path in ROOT.glob("skills/*/SKILL.md"))
     return (
-        Document("README.md", between("engines", describe.table)),
+        Document(_INDEX, whole(summary.rendered)),
+        Document("README.md", between("engines", cards.table)),
+        Document(f"{make}/SKILL.md", between("pages", pages.named)),
         Document(f"{choose}/SKILL.md", between("needs", pages.needs)),
         Document(f"{make}/references/engines.md", whole(pages.overview)),
         Document(f"{edit}/references/engines.md", whole(pages.editing)),
@@ -85,27 +87,35 @@ def documents() -> tuple[Document, ...]:
     )
 
 
+_INDEX = index.FILE.relative_to(ROOT).as_posix()
 _WITH_PAGES = ("generate-image", "edit-image", "choose-engine")
 DOCUMENTS = documents()
 
 
-def outdated() -> dict[Path, str]:
-    """The files that do not say what they should, each with the text it should have."""
-    found = {}
+def changes() -> Iterator[tuple[Path, str]]:
+    """The files that do not say what they should, each with the text it should have.
+
+    A document may be made with one that is named before it: write each before asking on.
+    """
     for document in DOCUMENTS:
         current = document.current(ROOT)
         wanted = document.render(current)
         if wanted != current:
-            found[ROOT / document.path] = wanted
-    return found
+            yield ROOT / document.path, wanted
+
+
+def outdated() -> dict[Path, str]:
+    """All of them, with nothing written."""
+    return dict(changes())
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Render the documents from the engines' data.")
     parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if outdated")
     check = parser.parse_args(arguments).check
-    found = outdated()
-    for path, wanted in found.items():
+    found = False
+    for path, wanted in changes():
+        found = True
         if not check:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(wanted, encoding="utf-8")

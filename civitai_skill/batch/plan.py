@@ -14,15 +14,11 @@ from dataclasses import dataclass, field, replace
 
 from civitai_skill.batch.names import TEMPLATE, PictureNames
 from civitai_skill.batch.rows import RawRow
-from civitai_skill.engines.plan import Plan, plan, with_seed
+from civitai_skill.engines.planning.plan import Plan, plan, with_seed
+from civitai_skill.engines.planning.sources import named
+from civitai_skill.engines.sources import placed, sources_of
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.images.sources import (
-    EVERY_SOURCE,
-    Source,
-    SourcePolicy,
-    named_sources,
-    open_source,
-)
+from civitai_skill.images.sources import EVERY_SOURCE, Source, SourcePolicy, open_source
 from civitai_skill.purchase.identity import identify
 from civitai_skill.purchase.prepare import source_sizes
 from civitai_skill.purchase.price import Terms
@@ -32,7 +28,7 @@ from civitai_skill.schema.types import is_unicode
 #: Names the way of hashing, so that a change of it shows.
 TAG = "b1"
 
-# Every form and every offset within a workflow is safe up to here (see engines.plan).
+# Every form and every offset within a workflow is safe up to here (see engines.planning.plan).
 _SEEDS = 2**31 - 65
 
 #: Problems that a message spells out; all of them stand in the error's details.
@@ -106,7 +102,7 @@ class _Planner:
         if id is not None:
             id = self._check_id(id, raw.line)
         request = ImageRequest(**fields)
-        opened = [self._open(text, field) for field, text in named_sources(request)]
+        opened = [self._open(text, field) for field, text in named(request)]
         decided = plan(request, sources=source_sizes(request, opened))
         content = identify(request, decided, opened, self.terms, "", None)
         self.alike[content] += 1
@@ -159,8 +155,7 @@ def digest(value: object) -> str:
 
 def price_group(decided: Plan) -> str:
     """What a price depends on: everything but the words, the seed and the sources' content."""
-    form = decided.form.sent()
+    form = placed(decided.form, ["" for _ in sources_of(decided.form)]).sent()
     for name in ("prompt", "negativePrompt", "seed"):
         form.pop(name, None)
-    images = form.pop("images", None) or [form.pop("image", None)]
-    return digest([form, len([i for i in images if i])])
+    return digest(form)

@@ -15,11 +15,11 @@ from typing import Any, Unpack
 
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.workflows import Canceled, Page, Quote
-from civitai_skill.choose import Choice, choose_engine
 from civitai_skill.client.base import Folder
 from civitai_skill.client.clients import TIMEOUT, AsyncCivitai, Civitai
 from civitai_skill.client.history import parse_since as moment
 from civitai_skill.client.options import PriceOptions, PurchaseOptions, QueryFilters, RequestLike
+from civitai_skill.engines.choose import Choice, choose_engine
 from civitai_skill.purchase.deliver import Generation, summarize_unsaved, workflow_failed_error
 
 

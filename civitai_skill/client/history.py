@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from civitai_skill.api.models import Workflow
-from civitai_skill.engines.identify import identify
+from civitai_skill.engines.catalog import identify
 from civitai_skill.errors import Problem, RequestInvalid
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

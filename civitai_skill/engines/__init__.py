@@ -1,1 +1,4 @@
-"""One file for each engine family, one catalog, and the plan that turns a request into JSON."""
+"""The image engines: what each takes, costs and is good for, and how a request becomes its JSON.
+
+No engine's fact stands outside its file in `families/`; nothing here sends anything.
+"""

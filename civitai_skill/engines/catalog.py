@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from civitai_skill.engines import spelling
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import fold
 
@@ -53,11 +55,10 @@ def find(name: str) -> Entry:
     known = {fold(n): entry for entry in CATALOG for n in (entry.name, *entry.aliases)}
     if wanted in known:
         return known[wanted]
-    from civitai_skill.engines.spelling import meant
-
+    near = spelling.meant(wanted, [(family(entry.name), entry.aliases) for entry in CATALOG])
     accepted = "one of " + ", ".join(NAMES)
     raise RequestInvalid(
-        Problem("engine", name, accepted, meant(wanted), "there is no such engine"),
+        Problem("engine", name, accepted, near, "there is no such engine"),
         advice="See `civitai-skill engines` for what each one is good at.",
     )
 
@@ -65,10 +66,34 @@ def find(name: str) -> Entry:
 def family(name: str) -> Family:
     """Load one family; the others stay unread. Raises RequestInvalid for an unknown name."""
     entry = find(name)
-    loaded: Family = import_module(f"civitai_skill.engines.{entry.module}").FAMILY
+    loaded: Family = import_module(f"civitai_skill.engines.families.{entry.module}").FAMILY
     return loaded
 
 
 def families() -> tuple[Family, ...]:
     """Every family, in the catalog's order."""
     return tuple(family(name) for name in NAMES)
+
+
+def identify(given: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """(engine, variant) of an input, (None, None) where no family knows it.
+
+    Of several variants with the same form, the one with the most matching fixed values wins; a
+    default model counts, so that a checkpoint names its variant.
+    """
+    if not isinstance(given.get("engine"), str):
+        return None, None  # every form names its engine; a default must not stand in for it
+    best: tuple[int, str, str] | None = None
+    for family in families():
+        for variant in family.variants:
+            for way in variant.ways:
+                form = way.form
+                tags = {**form.tags(), **{form.alias(k): v for k, v in way.fixed.items()}}
+                defaults = {f.alias or n: f.default for n, f in form.model_fields.items()}
+                if any(given.get(k, defaults.get(k)) != v for k, v in tags.items()):
+                    continue
+                likely = {form.alias(k): v for k, v in way.default.items()}
+                score = len(tags) * 10 + sum(given.get(k) == v for k, v in likely.items())
+                if best is None or score > best[0]:
+                    best = (score, family.name, variant.name)
+    return (best[1], best[2]) if best else (None, None)

@@ -1,4 +1,4 @@
-"""What the engines say about themselves: dicts for programs, a table and pages for people.
+"""What the engines say about themselves, as dicts ready for JSON.
 
 Nothing about a family stands here. Words come from its file, limits from its wire forms, prices and
 sizes from the plan that a real request would get, so that a description and a request never
@@ -8,54 +8,33 @@ disagree.
 from __future__ import annotations
 
 import math
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
-from civitai_skill.engines import catalog, cautions
-from civitai_skill.engines.family import Family, Variant, ratio_value
-from civitai_skill.engines.fields import EVERYWHERE, fields, label
-from civitai_skill.engines.limits import limits
-from civitai_skill.engines.plan import Plan, Price, plan
-from civitai_skill.engines.wire import FAL_SIZES, Operation
+from civitai_skill.engines import catalog
+from civitai_skill.engines.family import Family, Variant, Way, caution_notes
+from civitai_skill.engines.forms import Operation
+from civitai_skill.engines.index import EVERYWHERE
+from civitai_skill.engines.limits import Limit, limits
+from civitai_skill.engines.planning.candidate import Candidate
+from civitai_skill.engines.planning.plan import Plan, Price, plan
+from civitai_skill.engines.planning.sizes import offered
+from civitai_skill.engines.sizing import FollowsSource, ratio_value
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.schema.request import ImageRequest, Quality
 
 QUALITIES: tuple[Quality, ...] = get_args(Quality)
-NOT_DOCUMENTED = "not documented"
-
-#: When the documented prices were read; the families name their sources.
-PRICES_READ = "August 2026"
-
-_OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 _SOURCE = "https://example.com/source.png"
 _SOURCE_SIZE = (1024, 1024)
 
 
-# -- facts, ready for JSON -------------------------------------------------------------------------
 def estimate_offline(request: ImageRequest | Mapping[str, Any]) -> Price:
     """Price a request, or its fields, from the documented rules, without asking the service.
 
     Raises RequestInvalid when the engine does not take the request.
     """
     return plan(ImageRequest.of(request)).price
-
-
-def list_engines() -> list[dict[str, Any]]:
-    """Sum up every engine: enough to choose one. Prices are Buzz for one picture, None unknown."""
-    return [
-        {
-            "name": family.name,
-            "title": family.title,
-            "best_for": list(family.best_for),
-            "avoid_for": list(family.avoid_for),
-            "operations": list(_operations(family)),
-            "variants": [v.name for v in family.variants if v.retired is None],
-            "buzz": {q: _quality_plan(family, q).price.buzz for q in QUALITIES},
-            "takes": [n for n in ImageRequest.model_fields if n in _taken(family)],
-        }
-        for family in catalog.families()
-    ]
 
 
 def describe_engine(name: str) -> dict[str, Any]:
@@ -73,7 +52,7 @@ def describe_engine(name: str) -> dict[str, Any]:
         "best_for": list(family.best_for),
         "avoid_for": list(family.avoid_for),
         "prompt": family.prompt,
-        "operations": list(_operations(family)),
+        "operations": list(operations(family)),
         "routes": list(dict.fromkeys(r for v in family.variants for r in v.routes())),
         "qualities": {q: _quality(family, q) for q in QUALITIES},
         "variants": [_variant(family, v) for v in family.variants],
@@ -90,24 +69,16 @@ def describe_engine(name: str) -> dict[str, Any]:
 
 def _notes(family: Family) -> list[str]:
     names = tuple(variant.name for variant in family.variants if variant.retired is None)
-    return [*family.notes, *cautions.notes(family.cautions, names)]
+    return [*family.notes, *caution_notes(family.cautions, names)]
 
 
-def _operations(family: Family) -> tuple[Operation, ...]:
+def operations(family: Family) -> tuple[Operation, ...]:
+    """What some variant of it does."""
     found = {op for v in family.variants for op in v.operations()}
-    return tuple(op for op in _OPERATIONS if op in found)
+    return tuple(op for op in get_args(Operation) if op in found)
 
 
-def _taken(family: Family) -> set[str]:
-    taken = {name for form in family.forms() for name in limits(form)}
-    if taken & {"width", "image_size"}:
-        taken.add("aspect_ratio")
-    if "image" in taken:
-        taken.add("images")
-    return taken
-
-
-def _probe(
+def probe(
     family: Family,
     operation: Operation,
     *,
@@ -130,19 +101,9 @@ def _probe(
     )
 
 
-def _chosen(family: Family, quality: Quality) -> Variant:
-    found = family.variant(family.quality[quality])
-    assert found is not None, "a family's quality names its own variants"
-    return found
-
-
-def _quality_plan(family: Family, quality: Quality) -> Plan:
-    return _probe(family, _chosen(family, quality).operations()[0], quality=quality)
-
-
 def _quality(family: Family, quality: Quality) -> dict[str, Any]:
-    variant = _chosen(family, quality)
-    decided = _quality_plan(family, quality)
+    variant = family.at(quality)
+    decided = probe(family, variant.operations()[0], quality=quality)
     out: dict[str, Any] = {
         "variant": variant.name,
         "route": decided.route,
@@ -151,7 +112,7 @@ def _quality(family: Family, quality: Quality) -> dict[str, Any]:
         "buzz": decided.price.buzz,
     }
     if decided.operation == "create" and "edit" in variant.operations():
-        out["edit_buzz"] = _probe(family, "edit", quality=quality).price.buzz
+        out["edit_buzz"] = probe(family, "edit", quality=quality).price.buzz
     return out
 
 
@@ -161,12 +122,13 @@ def _settings(variant: Variant, decided: Plan, quality: Quality) -> dict[str, An
     named = {n for n in ("steps", "guidance") if getattr(form, n, None) is not None}
     way = next(w for w in variant.ways if type(form) is w.form)
     known = limits(way.form)
-    named |= set(way.settings(quality)) - {"width", "height"}
-    return {label(k): getattr(form, n) for n, k in known.items() if n in named}
+    named |= set(way.settings(quality)) - set(form.sizing.fields)
+    said = {k.label: getattr(form, n) for n, k in known.items() if n in named}
+    return {label: said[label] for label in sorted(said, key=_in_order)}
 
 
 def _variant(family: Family, variant: Variant) -> dict[str, Any]:
-    decided = _probe(family, variant.operations()[0], variant=variant.name)
+    decided = probe(family, variant.operations()[0], variant=variant.name)
     out: dict[str, Any] = {
         "name": variant.name,
         "aliases": list(variant.aliases),
@@ -190,17 +152,13 @@ def _variant(family: Family, variant: Variant) -> dict[str, Any]:
 
 def _sizes(family: Family, variant: Variant) -> dict[str, list[int] | None]:
     """The ratios the variant can be asked for, and the pixels each one means."""
-    named = set(family.ratios())
-    for way in variant.ways:
-        known = limits(way.form)
-        if "aspect_ratio" in known:
-            named |= {str(c) for c in known["aspect_ratio"].choices}
-        if "image_size" in known:
-            named |= set(FAL_SIZES)
+    asked = ImageRequest(prompt="a fox", engine=family.name)
+    ways = [Candidate(asked, family, variant, way) for way in variant.ways]
+    named = {ratio for candidate in ways for ratio in offered(candidate)}
     found: dict[str, list[int] | None] = {}
     for ratio in sorted(named, key=_square_first):
         try:
-            size = _probe(family, variant.operations()[0], variant=variant.name, ratio=ratio).size
+            size = probe(family, variant.operations()[0], variant=variant.name, ratio=ratio).size
         except RequestInvalid:
             continue
         found[ratio] = list(size) if size else None
@@ -212,132 +170,110 @@ def _square_first(ratio: str) -> tuple[float, bool, str]:
     return abs(value), value < 0, ratio
 
 
-# -- words, for people -----------------------------------------------------------------------------
-def table() -> str:
-    """Render the engines as a Markdown table."""
-    head = ("engine", "variants", "can", "Buzz: draft, standard, high", "best for", "avoid for")
-    rows = [
-        (
-            f"`{engine['name']}`",
-            ", ".join(engine["variants"]),
-            ", ".join(engine["operations"]),
-            ", ".join(_buzz(engine["buzz"][q], unknown="?") for q in QUALITIES),
-            "; ".join(engine["best_for"]),
-            "; ".join(engine["avoid_for"]),
-        )
-        for engine in list_engines()
-    ]
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "".join("| " + " | ".join(c.replace("|", "/") for c in line) + " |\n" for line in lines)
+# -- fields --------------------------------------------------------------------------------------
+_DOING: dict[Operation, str] = {
+    "create": "creating",
+    "edit": "editing",
+    "variant": "making variants",
+}
+_NOTHING: tuple[Any, ...] = (None, {}, [], "")
 
 
-def card(name: str) -> str:
-    """Render one engine as a page of text. Raises RequestInvalid for an unknown name."""
-    return "\n".join(_card(describe_engine(name))) + "\n"
+def fields(family: Family) -> dict[str, list[dict[str, Any]]]:
+    """Map each field to entries of {accepts, required, where, defaults}, in the request's order.
+
+    `defaults` are the values that hold at standard quality when the request says nothing, each
+    with its own `where`; there is no such key where nothing holds.
+    """
+    accepted: dict[str, dict[tuple[str, bool], list[tuple[Any, Way]]]] = {}
+    for variant in family.variants:
+        for way in variant.ways:
+            given = way.settings("standard")
+            for name, limit in limits(way.form).items():
+                if name in way.fixed or _is_filled_in(name, way):
+                    continue
+                key = _accepts(limit), limit.required and name not in given
+                held = accepted.setdefault(limit.label, {}).setdefault(key, [])
+                held.append((given.get(name, limit.default), way))
+    return {
+        name: [_entry(family, *key, held) for key, held in accepted[name].items()]
+        for name in sorted(accepted, key=_in_order)
+    }
 
 
-def _card(engine: dict[str, Any]) -> Iterator[str]:
-    yield f"{engine['name']}: {engine['title']} by {engine['maker']}"
-    if engine["aliases"]:
-        yield from _wrapped("also called " + ", ".join(engine["aliases"]))
-    yield from _section("Best for", engine["best_for"])
-    yield from _section("Avoid for", engine["avoid_for"])
-    yield from _section("How to write prompts", [engine["prompt"]])
-    yield from _section(
-        f"Quality, and the price of one picture (documented, {PRICES_READ})",
-        [quality_line(quality, facts) for quality, facts in engine["qualities"].items()],
-    )
-    yield from _section("Variants", map(variant_line, engine["variants"]))
-    yield from _section("Sizes", size_lines(engine))
-    yield from _section("Fields", (field_line(*item) for item in engine["fields"].items()))
-    if engine["ecosystems"]:
-        yield from _section("Takes models and LoRAs made for", [", ".join(engine["ecosystems"])])
-    yield from _section("Good to know", [*engine["notes"], moderation(engine["mature"])])
-    yield from _section("Licence", [engine["licence"]] if engine["licence"] else [])
-    yield from _section("Where sources disagree", engine["conflicts"])
-    yield from _section("Sources", engine["sources"])
+def _in_order(label: str) -> tuple[int, str]:
+    """The request's own fields in its order, then the engines' own by name."""
+    names = list(ImageRequest.model_fields)
+    return (names.index(label) if label in names else len(names), label)
 
 
-def _section(title: str, items: Iterable[str]) -> Iterator[str]:
-    lines = [line for item in items for line in _wrapped(item, first="  - ", rest="    ")]
-    if lines:
-        yield from ("", title, *lines)
+def _is_filled_in(name: str, way: Way) -> bool:
+    """Is it a size that the service takes from the source?"""
+    sizing = way.form.sizing
+    return isinstance(sizing, FollowsSource) and name in sizing.fields
 
 
-def _wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
-    return textwrap.wrap(
-        text, 96, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
-    )
+def _accepts(limit: Limit) -> str:
+    if limit.source == "picture" and limit.kind != "list":
+        return "exactly one"
+    if limit.role == "lora":
+        return "a list of {air, strength}"
+    if limit.bits is not None:
+        return f"1 to {2 ** (limit.bits - 1) - 1}"
+    return replace(limit, default=None).text()
 
 
-def _buzz(buzz: int | None, unknown: str = NOT_DOCUMENTED) -> str:
-    return unknown if buzz is None else str(buzz)
+def _entry(
+    family: Family, accepts: str, required: bool, held: list[tuple[Any, Way]]
+) -> dict[str, Any]:
+    out: dict[str, Any] = {"accepts": accepts}
+    if required:
+        out["required"] = True
+    out["where"] = _where(family, [way for _, way in held])
+    values: dict[str, tuple[Any, list[Way]]] = {}
+    for default, way in held:
+        if default not in _NOTHING:
+            values.setdefault(repr(default), (default, []))[1].append(way)
+    if values:
+        out["defaults"] = [
+            {"value": value, "where": _where(family, ways)} for value, ways in values.values()
+        ]
+    return out
 
 
-def quality_line(quality: str, facts: dict[str, Any]) -> str:
-    size = "x".join(map(str, facts["size"])) if facts["size"] else "the engine's own size"
-    settings = [f"{name} {_worded(value)}" for name, value in facts["settings"].items()]
-    price = "price " + NOT_DOCUMENTED if facts["buzz"] is None else f"{facts['buzz']} Buzz"
-    if facts.get("edit_buzz") is not None:
-        price += f" (an edit of one picture {facts['edit_buzz']})"
-    return f"{quality}: {', '.join([facts['variant'], size, *settings])}: {price}"
+def _where(family: Family, held: list[Way]) -> list[str]:
+    """Name a set of ways in few words: by what they do, by route, or by variant."""
+    everything = [way for v in family.variants for way in v.ways]
+    variants = [v for v in family.variants if any(_among(way, held) for way in v.ways)]
+    words = _told_apart(everything, held)
+    if words is not None and (len(variants) > 1 or len(variants) == len(family.variants)):
+        return [words or EVERYWHERE]
+    said = []
+    for variant in variants:
+        some = [way for way in variant.ways if _among(way, held)]
+        words = _told_apart(variant.ways, some)
+        each = [words] if words is not None else [" ".join(_words([way])) for way in some]
+        said += [f"{variant.name} {name}".strip() for name in each]
+    return said
 
 
-def variant_line(variant: dict[str, Any]) -> str:
-    price = "price " + NOT_DOCUMENTED if variant["buzz"] is None else f"{variant['buzz']} Buzz"
-    parts = [f"{variant['name']} ({', '.join(variant['operations'])}; {price})"]
-    if variant["seconds"]:
-        parts[0] = parts[0][:-1] + f"; {variant['seconds']} s)"
-    parts[0] += f": {variant['best_for']}."
-    if variant["avoid_for"]:
-        parts.append(f"Not for {variant['avoid_for']}.")
-    if "retired" in variant:
-        gone = variant["retired"]
-        when = f"on {gone['on']}" if gone["on"] else "already"
-        parts.append(f"Withdrawn {when} ({gone['source']}); use {gone['instead']}.")
-    return " ".join([*parts, *variant["notes"]])
+def _told_apart(ways: Sequence[Way], held: list[Way]) -> str | None:
+    """What tells `held` from the other ways: nothing (""), operations, routes, both, or None."""
+    doing, by = _words(held)
+    operations = {op for way in held for op in way.form.operations()}
+    routes = {way.form.route() for way in held}
+    same_doing = [w for w in ways if operations & set(w.form.operations())]
+    same_route = [w for w in ways if w.form.route() in routes]
+    both = [w for w in same_doing if _among(w, same_route)]
+    meant = (("", ways), (doing, same_doing), (by, same_route), (f"{doing} {by}", both))
+    return next((words for words, some in meant if len(some) == len(held)), None)
 
 
-def size_lines(engine: dict[str, Any]) -> Iterator[str]:
-    groups: dict[str, list[str]] = {}
-    for variant in engine["variants"]:
-        said = ", ".join(
-            ratio + (f" {size[0]}x{size[1]}" if size else "")
-            for ratio, size in variant["sizes"].items()
-        )
-        groups.setdefault(said or "takes no aspect ratio", []).append(variant["name"])
-    for said, names in groups.items():
-        yield said if len(groups) == 1 else f"{', '.join(names)}: {said}"
-    if engine["size_multiple"] > 1 and "width" in engine["fields"]:
-        yield f"width and height are multiples of {engine['size_multiple']}"
+def _words(ways: list[Way]) -> tuple[str, str]:
+    operations = {op for way in ways for op in way.form.operations()}
+    doing = " and ".join(word for op, word in _DOING.items() if op in operations)
+    return doing, "by " + " and ".join(sorted({way.form.route() for way in ways}))
 
 
-def field_line(name: str, entries: list[dict[str, Any]]) -> str:
-    return f"{name}: " + "; ".join(
-        entry["accepts"]
-        + (", required" if entry.get("required") else "")
-        + _in(entry["where"])
-        + "".join(
-            f", {_worded(default['value'])} when left out"
-            + ("" if default["where"] == entry["where"] else _in(default["where"]))
-            for default in entry.get("defaults", ())
-        )
-        for entry in entries
-    )
-
-
-def _in(where: list[str]) -> str:
-    return "" if where == [EVERYWHERE] else f" ({', '.join(where)})"
-
-
-def _worded(value: Any) -> str:
-    """A value as JSON would write it, without quotes and without a needless fraction."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def moderation(mature: str) -> str:
-    if mature == "civitai":
-        return "Only Civitai's own moderation applies, where no note says otherwise."
-    return "The maker's content filter applies besides Civitai's moderation."
+def _among(way: Way, ways: Iterable[Way]) -> bool:
+    return any(way is other for other in ways)

@@ -1,28 +1,135 @@
-"""What one family's file says about itself: variants, ways, sizes, guidance, retirements.
+"""What one family's file says about itself: variants, ways, sizes, guidance, needs, retirements.
 
 A `Way` is one road to a picture: a wire form, what the variant fixes in it, and the settings that
 each quality means. A `Variant` is what a user can name; its ways are in order of preference, and
-the first that has the operation and the size is taken. Everything here is data; the decisions are
-in `plan.py` and the words for people in `describe.py`.
+the first that has the operation and the size is taken. A `Fit` says how well it serves a need, a
+`Caution` which settings spoil the picture. Everything here is data; the decisions are in
+`planning/`, the words for people in `cards.py`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, Literal, get_args
 
-from civitai_skill.engines.cautions import Caution
-from civitai_skill.engines.needs import Fit, Need
-from civitai_skill.engines.wire import Operation, Wire
+from civitai_skill.engines.forms import Operation, Wire
+from civitai_skill.engines.sizing import Sizes, ratio_value, size_at, swapped
 from civitai_skill.schema.air import fold
 from civitai_skill.schema.request import Quality
 
 Values = Mapping[str, Any]
-Sizes = Mapping[str, tuple[int, int]]
+
+# -- needs ---------------------------------------------------------------------------------------
+Need = Literal[
+    "anything", "photo", "portrait", "product", "illustration", "anime", "cartoon", "pixel_art",
+    "concept_art", "text_in_picture", "logo", "poster", "chinese_text", "comic_or_infographic",
+    "edit", "inpaint", "restyle", "keep_character", "several_references", "transparent_background",
+    "print_4k", "ultra_wide", "phone_tall", "draft", "cheapest", "fastest", "lora", "checkpoint",
+    "exact_seed", "real_facts", "commercial_licence", "mature",
+]  # fmt: skip
+
+NEEDS: tuple[Need, ...] = get_args(Need)
+
+#: A variant that does not say it fits one of these can't do it, however well it fits the rest.
+HARD: frozenset[Need] = frozenset(
+    {
+        "edit", "inpaint", "restyle", "several_references", "print_4k", "ultra_wide", "phone_tall",
+        "lora", "checkpoint", "exact_seed", "commercial_licence", "mature",
+    }
+)  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Fit:
+    """One need that a variant serves: how well, from 0 to 100, and why.
+
+    The score is the variant's own, whatever others have: 60 is the best that judgement gives, and
+    above it stands what somebody measured or voted on, who is named as the `source`. `settings` are
+    the request's fields that serve the need; `pictures` is how many source pictures it takes.
+    """
+
+    need: Need
+    score: int
+    reason: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    pictures: int = 0
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.score <= (100 if self.source else 60):
+            raise ValueError(f"{self.need}: a score is 0 to 60, or to 100 with a source")
+
+
+# -- settings that spoil -------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Outside:
+    """Every number below `low` or above `high`."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def __contains__(self, value: Any) -> bool:
+        return not self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Caution:
+    """What happens (`what`) where a form's `field` has one of the values.
+
+    `variants` are the names of those it is true of, or how they begin; empty: of all.
+    """
+
+    what: str
+    field: str
+    values: frozenset[str] | Outside
+    variants: tuple[str, ...] = ()
+
+    def concerns(self, variant: str) -> bool:
+        """Is it true of this variant?"""
+        return not self.variants or variant.startswith(self.variants)
+
+    def holds(self, variant: str, form: Wire) -> bool:
+        """Does this form of the variant run into it?"""
+        value = getattr(form, self.field, None)
+        if callable(value):
+            value = value()
+        return value is not None and self.concerns(variant) and value in self.values
+
+
+def samplers(what: str, *names: str, variants: tuple[str, ...] = ()) -> Caution:
+    """Name samplers and what they do."""
+    return Caution(_named("sampler", names, what), "sampler", frozenset(names), variants)
+
+
+def schedules(what: str, *names: str, variants: tuple[str, ...] = ()) -> Caution:
+    """Name schedules and what they do."""
+    return Caution(_named("scheduler", names, what), "scheduler", frozenset(names), variants)
+
+
+def _named(field: str, names: tuple[str, ...], what: str) -> str:
+    return f"{field} {' or '.join(names)} {what}"
+
+
+def caution_notes(cautions: tuple[Caution, ...], variants: tuple[str, ...]) -> list[str]:
+    """The cautions as notes for people: a line for all variants, and one for each group of some."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for caution in cautions:
+        concerned = tuple(name for name in variants if caution.concerns(name))
+        groups.setdefault(concerned, []).append(caution.what)
+    return [
+        f"Warned of, not refused{_whose(names, variants)}: {'; '.join(said)}."
+        for names, said in groups.items()
+    ]
+
+
+def _whose(names: tuple[str, ...], variants: tuple[str, ...]) -> str:
+    return "" if names == variants else f" on {', '.join(names)}"
+
+
+# -- the family ----------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Way:
     """One road to a picture. Keys are attribute names of the form; explicit request fields win.
@@ -96,12 +203,14 @@ class Family:
     width and height must divide by. `ecosystems` are the AIR ecosystems it loads, in `air.fold`
     spelling; `embedding_ecosystems` are further ones whose embeddings it loads. `mature` says
     whether only Civitai's own moderation applies ("civitai") or a provider's filter as well
-    ("provider"). `cautions` are settings that are taken and spoil the picture.
+    ("provider"). `cautions` are settings that are taken and spoil the picture. `suits` tells models
+    in about four words what to take it for.
     """
 
     name: str
     title: str
     maker: str
+    suits: str
     variants: tuple[Variant, ...]
     quality: Mapping[Quality, str]
     best_for: tuple[str, ...]
@@ -119,42 +228,44 @@ class Family:
     conflicts: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        names = [name for variant in self.variants for name in self._spelt(variant)]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"{self.name}: names of two variants: {', '.join(sorted(twice))}")
+        meant = {*self.quality.values(), self.own_checkpoint or self.variants[0].name}
+        unknown = meant - {variant.name for variant in self.variants}
+        if unknown or set(self.quality) != set(get_args(Quality)):
+            raise ValueError(f"{self.name}: each quality names a variant (not {unknown or None})")
+
     def variant(self, name: str) -> Variant | None:
         """Find a variant by name or alias, without regard to case and separators.
 
         The family's own name may stand before it: `flux2-dev`, `Seedream 4.5`.
         """
         wanted = fold(name)
-        for variant in self.variants:
-            names = (variant.name, *variant.aliases)
-            if wanted in {fold(n) for n in names} | {fold(self.name + n) for n in names}:
-                return variant
-        return None
+        return next((v for v in self.variants if wanted in self._spelt(v)), None)
+
+    def at(self, quality: Quality) -> Variant:
+        """The variant that a quality means."""
+        return next(v for v in self.variants if v.name == self.quality[quality])
+
+    def _spelt(self, variant: Variant) -> set[str]:
+        names = (variant.name, *variant.aliases)
+        return {fold(before + name) for name in names for before in ("", self.name)}
 
     def size(
         self, ratio: str, variant: Variant | None = None, quality: Quality = "standard"
     ) -> tuple[int, int] | None:
         """The recommended pixels for a ratio, or None."""
         sizes = self.sizes if variant is None else variant.sizes_at.get(quality, self.sizes)
-        if ratio in sizes:
-            return sizes[ratio]
-        swapped = ":".join(reversed(ratio.split(":")))
-        if swapped in sizes:
-            width, height = sizes[swapped]
-            return height, width
-        return None
+        return size_at(sizes, ratio)
 
     def ratios(self) -> tuple[str, ...]:
         """Every ratio with a recommended size, widest first."""
-        both = {r for s in self.sizes for r in (s, ":".join(reversed(s.split(":"))))}
+        both = {r for s in self.sizes for r in (s, swapped(s))}
         return tuple(sorted(both, key=ratio_value, reverse=True))
 
     def forms(self) -> tuple[type[Wire], ...]:
         """Every wire form the family reaches, each once."""
         return tuple(dict.fromkeys(w.form for v in self.variants for w in v.ways))
-
-
-def ratio_value(ratio: str) -> float:
-    """16:9 as a number; `auto` counts as square."""
-    wide, colon, high = ratio.partition(":")
-    return float(wide) / float(high) if colon and float(high) else 1.0

@@ -12,13 +12,15 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from civitai_skill.engines.wire import AirRole, Bits, Wire
+from civitai_skill.engines.forms import AirRole, Bits, Wire
+from civitai_skill.engines.sources import holders
+from civitai_skill.schema.request import ImageRequest
 
 
 @dataclass(frozen=True)
 class Limit:
     """What one field of one form accepts. `minimum` and `maximum` are values, `least` and `most`
-    lengths (characters of a text, items of a list)."""
+    lengths (characters of a text, items of a list), `source` what the pictures in it are for."""
 
     name: str
     wire: str
@@ -32,6 +34,14 @@ class Limit:
     default: Any = None
     bits: int | None = None
     role: str | None = None
+    source: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The name that a request uses: its own field, or the engine's own under `options`."""
+        if self.source == "picture":
+            return "images"
+        return self.name if self.name in ImageRequest.model_fields else f"options.{self.wire}"
 
     def text(self) -> str:
         """In a few words, such as "1 to 150 (default 20)"; the default is the service's own."""
@@ -53,6 +63,8 @@ class Limit:
             said = {"flag": "true or false", "list": "a list", "map": "an object"}.get(
                 self.kind, {"whole": "a whole number", "number": "a number"}.get(self.kind, "text")
             )
+        if self.source is not None and self.kind == "text":
+            said = "a picture: a file, an https URL or a data URL"
         if self.role not in (None, "lora"):
             said = "a list of AIRs" if self.kind == "list" else "an AIR"
         return said
@@ -65,12 +77,13 @@ def limits(form: type[Wire]) -> Mapping[str, Limit]:
     found = {}
     for name, field in form.model_fields.items():
         if (field.alias or name) not in tags:
-            found[name] = _limit(name, field)
+            mark = holders(form).get(name)
+            found[name] = _limit(name, field, None if mark is None else mark.kind)
     return MappingProxyType(found)
 
 
-def _limit(name: str, field: FieldInfo) -> Limit:
-    out: dict[str, Any] = {}
+def _limit(name: str, field: FieldInfo, source: str | None) -> Limit:
+    out: dict[str, Any] = {"source": source}
     kind = "text"
     for part in _parts(field.annotation, field.metadata):
         if isinstance(part, Ge):

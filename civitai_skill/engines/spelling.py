@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from civitai_skill.engines import catalog
-from civitai_skill.engines.family import Family
 from civitai_skill.schema.air import fold
+
+if TYPE_CHECKING:
+    from civitai_skill.engines.family import Family
+
+#: A family and the other spellings of its name.
+Named = tuple["Family", tuple[str, ...]]
 
 # Below this likeness a suggestion is a guess that helps nobody.
 _LIKE = 0.75
@@ -26,16 +31,16 @@ class _Spelling:
     meaning: str
 
 
-def meant(wanted: str) -> str | None:
+def meant(wanted: str, families: Sequence[Named]) -> str | None:
     """What to write instead of a name in `air.fold` spelling; None where nothing is near."""
-    found = max(_matches(wanted), default=None)
+    found = max(_matches(wanted, families), default=None)
     if found is not None:
         return found[1]
     near: dict[str, str] = {}
-    for family in catalog.families():
+    for family, _ in families:
         near |= {v.text: v.meaning for v in _variants(family) if len(v.text) >= _TELLING}
-    for family in catalog.families():
-        near |= {name.text: name.meaning for name in _names(family)}
+    for family, aliases in families:
+        near |= {name.text: name.meaning for name in _names(family, aliases)}
     like = [
         text for text in near if text[:1] == wanted[:1] and _digits(text) in ("", _digits(wanted))
     ]
@@ -43,11 +48,11 @@ def meant(wanted: str) -> str | None:
     return near[close[0]] if close else None
 
 
-def _matches(wanted: str) -> Iterator[tuple[int, str]]:
+def _matches(wanted: str, families: Sequence[Named]) -> Iterator[tuple[int, str]]:
     """(letters that it explains, what to write) of each reading of the name."""
-    texts = Counter(v.text for family in catalog.families() for v in _variants(family))
-    for family in catalog.families():
-        names = _names(family)
+    texts = Counter(v.text for family, _ in families for v in _variants(family))
+    for family, aliases in families:
+        names = _names(family, aliases)
         for name in names:
             # A number that goes on is another model: stable diffusion 3 is no sd1.
             if wanted.startswith(name.text) and not wanted[len(name.text) :][:1].isdigit():
@@ -69,11 +74,11 @@ def _is_either(wanted: str, name: str, variant: str) -> bool:
     return wanted == variant + name or cut_short
 
 
-def _names(family: Family) -> list[_Spelling]:
+def _names(family: Family, aliases: tuple[str, ...]) -> list[_Spelling]:
     """The family's own names; one that names a variant as well means that variant."""
     found = []
-    for name in (family.name, *catalog.find(family.name).aliases):
-        variant = family.variant(name)
+    for name in (family.name, *aliases):
+        variant = None if name == family.name else family.variant(name)
         meaning = family.name if variant is None else _named(family, variant.name)
         found.append(_Spelling(fold(name), meaning))
     return found

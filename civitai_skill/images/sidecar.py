@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill._version import __version__
+from civitai_skill.engines.planning.sources import with_sources
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.images.sources import guide_sources, is_control
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import read_json
 from civitai_skill.storage.files import write_atomic
@@ -34,18 +34,8 @@ def request_fields(request: ImageRequest) -> dict[str, Any]:
     fields = {n: v for n, v in said.items() if v not in (None, [], {})}
     if "loras" in fields:
         fields["loras"] = [lora.model_dump() for lora in request.loras]
-    if "images" in fields:
-        fields["images"] = [_absolute_source(text) for text in request.images]
-    for key, nets in request.options.items():
-        if is_control(key) and isinstance(nets, list):
-            lasting = [_absolute_net(net) for net in nets]
-            fields["options"] = {**fields["options"], key: lasting}
-    return fields
-
-
-def _absolute_net(net: Any) -> Any:
-    paths = {part: _absolute_source(text) for part, text in guide_sources(net)}
-    return {**net, **paths} if paths else net
+    lasting = with_sources(request, lambda _at, _mark, text: _absolute_source(text))
+    return fields | lasting
 
 
 def _absolute_source(source: str) -> str:

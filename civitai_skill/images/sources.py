@@ -12,19 +12,14 @@ import base64
 import binascii
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.decode import Unreadable, decode, encode, kind_of, orient, strip_metadata
-from civitai_skill.schema.air import fold
-
-if TYPE_CHECKING:
-    from civitai_skill.schema.request import ImageRequest
 
 # The service's blob store caps at 64 MB (site source, consumer-blob-upload).
 MAX_BYTES = 64 * 1024 * 1024
@@ -33,7 +28,6 @@ MAX_PIXELS = 100_000_000
 #: Up to here a source travels inside the body; above, it is uploaded first.
 INLINE_BYTES = 512 * 1024
 
-_FROM_AFAR = "an https URL or a data URL (data:image/png;base64,...)"
 ACCEPTED = "an https URL, a data URL (data:image/png;base64,...) or the path of a jpeg, png or webp"
 _FROM_AFAR = "an https URL or a data URL (data:image/png;base64,...) of a jpeg, png or webp"
 _MIMES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
@@ -176,35 +170,6 @@ def _locate(text: str, field: str, policy: SourcePolicy) -> Source | str:
     if lowered.startswith("data:"):
         return _open_bytes(_read_data_url(text, field), field, "a data URL")
     return _open_bytes(_read_file(text, field), field, text)
-
-
-def open_sources(request: ImageRequest, policy: SourcePolicy = EVERY_SOURCE) -> list[Source | str]:
-    """Open every source of a request, in the order of `named_sources`. Raises RequestInvalid."""
-    return [open_source(text, field, policy) for field, text in named_sources(request)]
-
-
-def named_sources(request: ImageRequest) -> list[tuple[str, str]]:
-    """Every source of a request with its field: its pictures, then what guides control nets."""
-    many = len(request.images) > 1
-    found = [(f"images.{i}" if many else "images", text) for i, text in enumerate(request.images)]
-    for key, nets in request.options.items():
-        if is_control(key) and isinstance(nets, list):
-            for i, net in enumerate(nets):
-                found += [(f"options.{key}.{i}.{part}", text) for part, text in guide_sources(net)]
-    return found
-
-
-def is_control(option: str) -> bool:
-    """Does an option hold control nets, however it is spelled?"""
-    return fold(option) == "controlnets"
-
-
-def guide_sources(net: Any) -> Iterator[tuple[str, str]]:
-    """The sources of one control net by its part; an AIR is none, the service has it."""
-    for part in ("image", "mask"):
-        text = net.get(part) if isinstance(net, Mapping) else None
-        if isinstance(text, str) and not text.lower().startswith("urn:air:"):
-            yield part, text
 
 
 def _read_file(text: str, field: str) -> bytes:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from civitai_skill.engines.plan import Plan
+from civitai_skill.engines.planning.plan import Plan
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import is_unicode

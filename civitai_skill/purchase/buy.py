@@ -16,7 +16,7 @@ from typing import TypeVar
 from civitai_skill.api import workflows
 from civitai_skill.api.models import Workflow, is_moderation
 from civitai_skill.api.service import Flow, Service, Work
-from civitai_skill.engines.plan import Plan, with_seed
+from civitai_skill.engines.planning.plan import Plan, with_seed
 from civitai_skill.errors import (
     ApiError,
     CivitaiError,

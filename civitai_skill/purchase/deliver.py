@@ -11,8 +11,8 @@ from typing import Any
 from civitai_skill.api import blobs
 from civitai_skill.api.models import NO_REASON, Image, Workflow
 from civitai_skill.api.service import Flow, Service, Work
-from civitai_skill.engines.identify import identify
-from civitai_skill.engines.plan import Plan
+from civitai_skill.engines.catalog import identify
+from civitai_skill.engines.planning.plan import Plan
 from civitai_skill.errors import CivitaiError, RequestInvalid, TransportFailed, WorkflowFailed
 from civitai_skill.images import save
 from civitai_skill.images.decode import Unreadable, size_of

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from civitai_skill.api.models import Progress, Workflow
-from civitai_skill.engines.plan import Plan
+from civitai_skill.engines.planning.plan import Plan
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.deliver import Picture
 from civitai_skill.purchase.price import Priced

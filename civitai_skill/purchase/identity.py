@@ -15,7 +15,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from civitai_skill.engines.plan import Plan
+from civitai_skill.engines.planning.plan import Plan
+from civitai_skill.engines.sources import picture_of
 from civitai_skill.images.sources import Source
 from civitai_skill.purchase.prepare import replace_sources
 from civitai_skill.purchase.price import Terms
@@ -39,8 +40,9 @@ def identify(
     made = replace_sources(decided, sources).form.sent()
     if request.seed is None:
         made.pop("seed", None)
-    for name in ("image", "images"):
-        made.pop(name, None)
+    pictures = picture_of(type(decided.form))
+    if pictures is not None:
+        made.pop(decided.form.alias(pictures), None)
     return hash_json(
         {
             "input": made,

@@ -14,7 +14,7 @@ from typing import Any
 from civitai_skill.api import workflows
 from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.api.upload import upload
-from civitai_skill.engines.plan import Plan, Price, plan
+from civitai_skill.engines.planning.plan import Plan, Price, plan
 from civitai_skill.errors import NotEnoughBuzz, OverBudget, RequestInvalid
 from civitai_skill.images.sources import EVERY_SOURCE, INLINE_BYTES, Source, SourcePolicy
 from civitai_skill.purchase import prepare

@@ -17,7 +17,7 @@ from typing import Any
 from civitai_skill.api import workflows
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Service
-from civitai_skill.engines.identify import identify
+from civitai_skill.engines.catalog import identify
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.body import check_key

@@ -24,7 +24,7 @@ from pydantic_core import ErrorDetails
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import EXAMPLE
-from civitai_skill.schema.types import AirText, Limited, ModelText, Text, Whole
+from civitai_skill.schema.types import AirText, Limited, ModelText, Picture, Text, Whole
 
 Quality = Literal["draft", "standard", "high"]
 
@@ -148,7 +148,7 @@ class ImageRequest(StrictModel):
         default=None, description="AIR of a checkpoint, where the engine takes one."
     )
     loras: list[Lora] = Field(default=[], description="LoRAs: a list of {air, strength}.")
-    images: list[Text] = Field(
+    images: list[Picture] = Field(
         default=[],
         description="Source pictures: https URL, data URL or local file. They make it an edit.",
     )

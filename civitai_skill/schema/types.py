@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AllowInfNan, BeforeValidator, PlainSerializer, Strict
 
@@ -66,5 +67,22 @@ Number = Annotated[float, Strict(), AllowInfNan(False), PlainSerializer(_short)]
 Limited = Annotated[Number, BeforeValidator(_clamp)]
 Flag = Annotated[bool, Strict()]
 Text = Annotated[str, Strict(), AfterValidator(_unicode)]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Marks a text that names a picture (https URL, data URL, file) with what the picture is for.
+
+    What is marked is opened, checked, hashed, uploaded and remembered like every source.
+    """
+
+    kind: Literal["picture", "mask", "style", "guide"]
+
+
+Picture = Annotated[Text, Source("picture")]
+Mask = Annotated[Text, Source("mask")]
+Style = Annotated[Text, Source("style")]
+Guide = Annotated[Text, Source("guide")]
+
 AirText = Annotated[Text, AfterValidator(_air)]
 ModelText = Annotated[Text, AfterValidator(_model)]

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.needs import Need
+from civitai_skill.engines.family import Need
 from civitai_skill.schema.request import Lora, Quality, StrictModel
 from civitai_skill.schema.types import Number, Text, Whole, read_json
 from civitai_skill.tools import words

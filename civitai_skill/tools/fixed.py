@@ -12,9 +12,10 @@ from typing import Any
 from pydantic import Field, create_model
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.limits import limits
+from civitai_skill.engines.index import is_text
+from civitai_skill.engines.planning.sources import named
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.images.sources import SourcePolicy, named_sources
+from civitai_skill.images.sources import SourcePolicy
 from civitai_skill.purchase.events import Tell
 from civitai_skill.purchase.generate import OnSubmitted
 from civitai_skill.schema.air import fold
@@ -93,7 +94,7 @@ class ToolSettings:
         said["engine"] = self.engine(str(said.get("engine", self.default_engine)))
         fields, options = _split_options(given)
         request = ImageRequest(**said, **fields, options=options)
-        for place, source in named_sources(request):
+        for place, source in named(request):
             self._check_source(source, place)
         return request
 
@@ -182,15 +183,8 @@ def _option_value(option: Option, engine: str) -> Any:
         value = read_json(option.value)
     except ValueError:
         return option.value
-    return value if isinstance(value, str) or not _wants_text(option.name, engine) else option.value
-
-
-def _wants_text(name: str, engine: str) -> bool:
-    """Is it text in every form of the engine that has it?"""
-    forms = catalog.family(engine).forms()
-    known = [limit for form in forms for limit in limits(form).values()]
-    kinds = {limit.kind for limit in known if fold(limit.wire) == fold(name)}
-    return kinds == {"text"}
+    is_told_as_text = is_text(option.name, catalog.find(engine).name)
+    return value if isinstance(value, str) or not is_told_as_text else option.value
 
 
 def _is_address(source: str) -> bool:

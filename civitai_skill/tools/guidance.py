@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.describe import PRICES_READ, list_engines
+from civitai_skill.engines.index import PRICES_READ, list_engines
 
 RULES = """\
 You can make pictures with the civitai_* tools. They cost Buzz, the user's money.

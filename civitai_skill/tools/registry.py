@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from civitai_skill.choose import choose_engine
 from civitai_skill.client.history import history_row as history_row
 from civitai_skill.client.history import parse_since
-from civitai_skill.engines.plan import Plan, plan
+from civitai_skill.engines.choose import choose_engine
+from civitai_skill.engines.planning.plan import Plan, plan
 from civitai_skill.errors import RequestInvalid, StillRunning
-from civitai_skill.images.sources import open_sources
 from civitai_skill.purchase.deliver import summarize_unsaved, workflow_failed_error
+from civitai_skill.purchase.prepare import open_sources
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.tools.answers import (
     LOOK,

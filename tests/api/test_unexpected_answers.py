@@ -16,7 +16,7 @@ from PIL import Image
 from civitai_skill import AsyncCivitai, Civitai, OverBudget, RequestInvalid, StillRunning
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Retry
-from civitai_skill.engines.identify import identify
+from civitai_skill.engines.catalog import identify
 from civitai_skill.errors import ApiError, TransportFailed
 from civitai_skill.errors.explain import explain
 

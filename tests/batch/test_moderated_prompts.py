@@ -12,7 +12,7 @@ from civitai_skill import ImageRequest, run_batch
 from civitai_skill.batch.plan import Row
 from civitai_skill.batch.queue import NotSent, PromptModerated, RowQueue
 from civitai_skill.batch.states import RowState
-from civitai_skill.engines.plan import plan
+from civitai_skill.engines.planning.plan import plan
 from civitai_skill.ledger.run import Run
 from civitai_skill.sandbox import Fault, Sandbox
 from tests.support.ledger import client

@@ -136,7 +136,7 @@ def test_looking_at_a_failed_one_raises(call: Callable[..., Any]) -> None:
 
 
 def test_every_callable_has_its_async_twin_with_the_same_parameters() -> None:
-    names = [n for n in civitai_skill.__all__ if civitai_skill._HOMES.get(n) == "calls"]
+    names = [n for n in civitai_skill.__all__ if civitai_skill._HOMES.get(n) == "client.functions"]
     twins = {n for n in names if inspect.iscoroutinefunction(getattr(functions, n))}
     assert twins == {f"a{n}" for n in names if n not in twins} | {"achoose_engine"}
     for name in twins - {"achoose_engine"}:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.describe import card, describe_engine
+from civitai_skill.engines.cards import card
+from civitai_skill.engines.describe import describe_engine
 from civitai_skill.engines.limits import limits
-from civitai_skill.engines.plan import plan
+from civitai_skill.engines.planning.plan import plan
 from civitai_skill.schema.request import ImageRequest
 
 OWN = "urn:air:flux1:checkpoint:civitai:1@2"

@@ -8,10 +8,9 @@ import pytest
 
 from civitai_skill import Choice, ImageRequest, RequestInvalid, choose_engine
 from civitai_skill.engines import catalog
-from civitai_skill.engines.family import Variant
+from civitai_skill.engines.family import NEEDS, Fit, Variant
 from civitai_skill.engines.limits import limits
-from civitai_skill.engines.needs import NEEDS
-from civitai_skill.engines.plan import plan
+from civitai_skill.engines.planning.plan import plan
 from tests.support.paths import ROOT
 
 
@@ -127,10 +126,34 @@ def test_who_claims_a_field_has_it(need: str, field: str) -> None:
         assert any(field in limits(way.form) for way in variant.ways), variant.name
 
 
-def test_every_need_has_one_best_variant() -> None:
-    for need in set(NEEDS) - {"lora"}:
-        best = [v.name for _, v in every_variant() for f in v.fits if (f.need, f.rank) == (need, 1)]
-        assert len(best) == 1, (need, best)
+def test_every_need_is_served_and_by_no_variant_twice() -> None:
+    for _, variant in every_variant():
+        needs = [fit.need for fit in variant.fits]
+        assert len(needs) == len(set(needs)), variant.name
+    assert {fit.need for _, v in every_variant() for fit in v.fits} == set(NEEDS)
+
+
+def test_judgement_alone_scores_up_to_60() -> None:
+    assert Fit("photo", 60, "nice").score == 60
+    assert Fit("photo", 97, "nice", source="a vote of many").score == 97
+    for score, source in ((61, ""), (101, "a vote of many"), (-1, "a vote of many")):
+        with pytest.raises(ValueError, match="photo: a score is"):
+            Fit("photo", score, "nice", source=source)
+    unsourced = [fit.score for _, v in every_variant() for fit in v.fits if not fit.source]
+    assert max(unsourced) <= 60
+
+
+def test_a_higher_score_comes_first_and_scores_of_several_needs_add_up() -> None:
+    for needs in (["photo"], ["poster", "text_in_picture"]):
+        scores = [
+            sum(fit.score for fit in variant.fits if fit.need in needs)
+            for choice in choose_engine(needs, take=99)
+            if not choice.unmet
+            for variant in [catalog.family(choice.engine).variant(choice.variant)]
+            if variant is not None
+        ]
+        assert len(scores) > 1
+        assert scores == sorted(scores, reverse=True)
 
 
 # -- limits ----------------------------------------------------------------------------------------

@@ -11,23 +11,23 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from civitai_skill.engines import catalog
+from civitai_skill.engines import catalog, index
+from civitai_skill.engines.cards import card, table
 from civitai_skill.engines.catalog import NAMES, Entry
 from civitai_skill.engines.describe import (
-    card,
     describe_engine,
     estimate_offline,
-    list_engines,
-    table,
 )
 from civitai_skill.engines.family import Family, Retired, Variant, Way
-from civitai_skill.engines.fields import label
+from civitai_skill.engines.forms import LoraMap, Seed32, Sized, Wire
+from civitai_skill.engines.index import list_engines
 from civitai_skill.engines.limits import limits
-from civitai_skill.engines.plan import Price, plan
-from civitai_skill.engines.wire import LoraMap, Seed32, Sized, Wire
+from civitai_skill.engines.planning.plan import Price, plan
+from civitai_skill.engines.sizing import FollowsSource, Ratio
+from civitai_skill.engines.summary import summary
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.schema.request import ImageRequest
-from civitai_skill.schema.types import Flag, Text, Whole
+from civitai_skill.schema.types import Flag, Picture, Text, Whole
 
 VARIANTS = [(name, v.name) for name in NAMES for v in catalog.family(name).variants]
 
@@ -93,11 +93,12 @@ def test_every_ratio_that_is_described_is_taken_at_the_size_described(
 def test_every_field_of_every_form_is_described_and_no_other(name: str) -> None:
     sizes = {"width", "height", "aspect_ratio", "image_size"}
     known = {
-        label(limit)
+        limit.label
         for variant in catalog.family(name).variants
         for way in variant.ways
         for field, limit in limits(way.form).items()
-        if field not in way.fixed and not (way.form.follows_source and field in sizes)
+        if field not in way.fixed
+        and not (isinstance(way.form.sizing, FollowsSource) and field in sizes)
     }
     assert set(describe_engine(name)["fields"]) == known
 
@@ -148,10 +149,11 @@ class ToyCreate(Toy):
 class ToyEdit(Toy):
     engine: Literal["shelf"] = "shelf"
     operation: Literal["editImage"] = "editImage"
-    images: list[Text]
+    images: list[Picture]
 
 
 class ToyPlain(Wire):
+    sizing = Ratio()
     engine: Literal["shelf"] = "shelf"
     operation: Literal["createImage"] = "createImage"
     prompt: Annotated[Text, Field(max_length=50)]
@@ -162,6 +164,7 @@ TOY = Family(
     name="toy",
     title="Toy",
     maker="Nobody",
+    suits="playing",
     variants=(
         Variant(
             "wood",
@@ -246,11 +249,12 @@ Sources
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> str:
     """A catalog with one engine, which no other file has heard of."""
-    module = ModuleType("civitai_skill.engines.toy")
+    module = ModuleType("civitai_skill.engines.families.toy")
     module.FAMILY = TOY  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(catalog, "CATALOG", (Entry("toy", "toy", ("plaything",)),))
     monkeypatch.setattr(catalog, "NAMES", ("toy",))
+    monkeypatch.setattr(index, "records", lambda: (summary(TOY),))
     return "toy"
 
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Variant, Way
-from civitai_skill.engines.plan import plan
-from civitai_skill.engines.wire import Wire
+from civitai_skill.engines.forms import Wire
+from civitai_skill.engines.planning.plan import plan
+from civitai_skill.engines.sizing import FollowsSource
 from civitai_skill.schema.request import ImageRequest
 
 DIGEST = json.loads((Path(__file__).resolve().parent / "wire_digest.json").read_text("utf-8"))
@@ -98,7 +99,7 @@ def _sizes(
     family: Family, form: type[Wire], facts: dict[str, Any]
 ) -> st.SearchStrategy[dict[str, Any]]:
     """No size, a ratio, or pixels on the family's grid, whatever the form can take."""
-    if form.follows_source or "width" not in facts:
+    if isinstance(form.sizing, FollowsSource) or "width" not in facts:
         return st.just({})
     step = family.multiple
     # Hosted qwen wants 512x512 pixels in all.

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Variant
-from civitai_skill.engines.plan import plan
-from civitai_skill.engines.wire import Wire
+from civitai_skill.engines.forms import Wire
+from civitai_skill.engines.planning.plan import plan
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.schema.request import ImageRequest, Lora
 

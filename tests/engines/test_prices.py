@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from civitai_skill.engines.plan import Price, plan
+from civitai_skill.engines.planning.plan import Price, plan
 from civitai_skill.schema.request import ImageRequest
 
 ONE = ["https://example.org/1.png"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from civitai_skill.engines.plan import Plan, plan, with_seed
+from civitai_skill.engines.planning.plan import Plan, plan, with_seed
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.schema.request import ImageRequest
 
@@ -39,7 +39,7 @@ def sent(**fields: Any) -> dict[str, Any]:
             {"engine": "qwen", "variant": "2.0", "loras": [{"air": "urn:air:qwen:lora:c:1"}]},
             "; loras is there on 20b",
         ),
-        ({"engine": "grok", "seed": 4}, "this form takes output_format, prompt, quantity"),
+        ({"engine": "grok", "seed": 4}, "this form takes prompt, aspect_ratio, quantity"),
         ({"engine": "flux1-kontext", "model": "civitai:1@2"}, "leave it out"),
     ],
     ids=str,

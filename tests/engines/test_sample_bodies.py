@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from civitai_skill.engines.plan import plan
+from civitai_skill.engines.planning.plan import plan
 from civitai_skill.schema.request import ImageRequest
 
 DIGEST = json.loads((Path(__file__).resolve().parent / "wire_digest.json").read_text("utf-8"))

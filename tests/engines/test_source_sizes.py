@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from civitai_skill import Civitai, ImageRequest, RequestInvalid, build_workflow
-from civitai_skill.engines.plan import Plan, Price, plan
-from civitai_skill.engines.sizes import deciding, within
+from civitai_skill.engines.planning.plan import Plan, Price, plan
+from civitai_skill.engines.planning.sizes import deciding, within
 from civitai_skill.sandbox import Sandbox
 
 URL = "https://example.org/a.png"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.plan import plan
+from civitai_skill.engines.planning.plan import plan
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.schema.request import ImageRequest
 

@@ -12,8 +12,9 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from civitai_skill.engines import catalog
+from civitai_skill.engines.forms import ControlNet, LoraItem, Wire
 from civitai_skill.engines.limits import limits
-from civitai_skill.engines.wire import ControlNet, LoraItem, Wire
+from civitai_skill.engines.sizing import FollowsSource
 from civitai_skill.schema.air import PATTERN
 
 HERE = Path(__file__).resolve().parent
@@ -175,7 +176,7 @@ def test_a_form_knows_the_width_of_its_seed_and_which_sizes_follow_the_source(
     if "seed" in facts:
         assert known["seed"].bits == int(facts["seed"]["format"].removeprefix("int"))
     if facts.get("width", {}).get("read_only"):
-        assert form.follows_source
+        assert isinstance(form.sizing, FollowsSource)
 
 
 @pytest.mark.parametrize("form", FORMS, ids=key_of)

@@ -16,14 +16,15 @@ from civitai_skill.engines.catalog import CATALOG, Entry
 from tests.support.paths import ROOT
 
 PACKAGE = ROOT / "civitai_skill"
-FAMILY_MODULES = frozenset(f"civitai_skill.engines.{entry.module}" for entry in CATALOG)
+FAMILY_MODULES = frozenset(f"civitai_skill.engines.families.{entry.module}" for entry in CATALOG)
 
 #: The house, from the ground up. A room names only rooms on lower floors; a new room gets a place.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "_version"),
     ("config", "storage", "schema"),
-    ("engines", "images", "ledger"),
-    ("api", "choose"),
+    ("engines", "ledger"),
+    ("images",),
+    ("api",),
     ("sandbox",),
     ("purchase",),
     ("client",),
@@ -38,7 +39,7 @@ ONLY: dict[str, set[str]] = {
     "errors": set(),
     "config": {"errors"},
     "engines": {"schema", "errors"},
-    "images": {"schema", "storage", "errors", "_version"},
+    "images": {"engines", "schema", "storage", "errors", "_version"},
     "ledger": {"storage", "errors"},
     "sandbox": {"engines", "schema", "storage", "errors"},
 }
@@ -156,7 +157,9 @@ def test_only_config_reads_the_environment() -> None:
 
 
 def test_no_family_is_named_outside_the_families() -> None:
-    outside = [p for p in sources() if f"civitai_skill.engines.{p.stem}" not in FAMILY_MODULES]
+    outside = [
+        p for p in sources() if f"civitai_skill.engines.families.{p.stem}" not in FAMILY_MODULES
+    ]
     found = [i for p in outside for i in imports(p)]
     assert [str(i) for i in found if any(is_within(i.module, m) for m in FAMILY_MODULES)] == []
 
@@ -191,8 +194,9 @@ def command(*words: str) -> str:
         command("--help"),
         command("--version"),
         command("generate", "--help"),
+        command("engines"),
     ],
-    ids=["import", "--help", "--version", "generate --help"],
+    ids=["import", "--help", "--version", "generate --help", "engines"],
 )
 def test_asking_for_nothing_heavy_loads_nothing_heavy(code: str) -> None:
     modules = loaded(code)
@@ -204,7 +208,7 @@ def test_asking_for_nothing_heavy_loads_nothing_heavy(code: str) -> None:
 @pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.name)
 def test_asking_for_one_family_loads_no_other(entry: Entry) -> None:
     code = f"from civitai_skill.engines import catalog; catalog.family({entry.name!r})"
-    assert loaded(code) & FAMILY_MODULES == {f"civitai_skill.engines.{entry.module}"}
+    assert loaded(code) & FAMILY_MODULES == {f"civitai_skill.engines.families.{entry.module}"}
 
 
 # -- size ------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def test_a_local_source_is_noted_by_its_full_path(
         "https://example.com/b.png",
     ]
     nets = [{"preprocessor": "canny", "image": "a.png"}, {"image": "urn:air:other:x:y@1"}]
-    guided = ImageRequest(prompt="x", options={"controlNets": nets})
+    guided = ImageRequest(prompt="x", engine="z-image", options={"controlNets": nets})
     told = request_fields(guided)["options"]["controlNets"]
     assert told == [{**nets[0], "image": str(tmp_path / "a.png")}, nets[1]]
 

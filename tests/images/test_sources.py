@@ -11,8 +11,9 @@ from PIL import Image
 
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.images import sources
-from civitai_skill.images.sources import Source, open_source, open_sources
+from civitai_skill.images.sources import Source, open_source
 from civitai_skill.purchase.body import build_workflow
+from civitai_skill.purchase.prepare import open_sources
 from civitai_skill.schema.request import ImageRequest
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from civitai_skill.engines.plan import plan
+from civitai_skill.engines.planning.plan import plan
 from civitai_skill.purchase.price import over_budget_error
 from civitai_skill.schema.request import ImageRequest
 

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.limits import Limit, limits
-from civitai_skill.engines.wire import Wire
 from civitai_skill.sandbox import BASE_URL, KEY, Sandbox, SandboxTransport, Switches
 from civitai_skill.sandbox.steps import check
 

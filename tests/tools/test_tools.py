@@ -23,9 +23,10 @@ from civitai_skill import (
     Toolbox,
 )
 from civitai_skill.api.service import Retry
+from civitai_skill.engines import catalog
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.tools.answers import THUMBNAIL_BYTES, Result
-from civitai_skill.tools.guidance import guidance
+from civitai_skill.tools.guidance import RULES, guidance
 from civitai_skill.tools.registry import DEFAULT, TOOLS
 
 GENERATE = "civitai_generate_image"
@@ -370,6 +371,6 @@ def test_every_tool_is_described_and_its_words_are_about_its_arguments() -> None
 def test_the_guidance_names_every_engine_and_its_prices() -> None:
     said = guidance()
     assert "- flux2 (2/3/6; create, edit, variant): " in said
-    assert said.count("\n- ") == 14
+    assert said.count("\n- ") == RULES.count("\n- ") + len(catalog.NAMES)
     assert len(said) < 3000
     assert "seedream" not in guidance(engines=["sdxl"])

@@ -50,7 +50,7 @@ def add_command(
 
 def choose(given: argparse.Namespace, output: Output) -> int:
     """Rank the engines; nothing is sent."""
-    from civitai_skill.choose import choose_engine
+    from civitai_skill.engines.choose import choose_engine
 
     choices = choose_engine(
         given.needs,

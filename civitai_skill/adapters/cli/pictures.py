@@ -156,11 +156,14 @@ def release(given: argparse.Namespace, output: Output) -> int:
 
 def engines(given: argparse.Namespace, output: Output) -> int:
     """The engine table, or one engine in full."""
-    from civitai_skill.engines.describe import card, describe_engine, list_engines, table
+    from civitai_skill.engines.cards import card, table
+    from civitai_skill.engines.index import list_engines
 
     if given.name is None:
         output.answer(list_engines(), table(), given.out)
     else:
+        from civitai_skill.engines.describe import describe_engine
+
         output.answer(describe_engine(given.name), card(given.name), given.out)
     return 0
 
@@ -221,7 +224,7 @@ def request_fields(given: argparse.Namespace) -> dict[str, Any]:
     fields = {name: getattr(given, name) for name in REQUEST_FIELDS}
     fields = {name: value for name, value in fields.items() if value not in (None, [])}
     if given.options:
-        from civitai_skill.engines.options import typed
+        from civitai_skill.engines.planning.options import typed
 
         fields["options"] = typed(given.options)
     return fields

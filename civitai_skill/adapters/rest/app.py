@@ -28,7 +28,8 @@ from civitai_skill.api.models import Workflow
 from civitai_skill.client.base import LONGEST_WAIT
 from civitai_skill.client.functions import aqueryimagegens
 from civitai_skill.engines.catalog import find
-from civitai_skill.engines.describe import describe_engine, list_engines
+from civitai_skill.engines.describe import describe_engine
+from civitai_skill.engines.index import list_engines
 from civitai_skill.errors import (
     CivitaiError,
     ConfigError,

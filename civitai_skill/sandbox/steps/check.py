@@ -17,18 +17,12 @@ from pydantic_core import ErrorDetails
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family
-from civitai_skill.engines.wire import Wire
+from civitai_skill.engines.forms import Wire
 from civitai_skill.sandbox.steps import shapes
 from civitai_skill.sandbox.steps.refs import is_reference
 from civitai_skill.sandbox.wire import Abort, refusal, validation, walk
 
 Findings = dict[str, list[str]]
-
-#: A selecting field that may be left out, and what is then meant (seen in the guide's samples).
-_MEANT: tuple[tuple[dict[str, str], str, str], ...] = (
-    ({"engine": "grok"}, "version", "v1.0"),
-    ({"engine": "grok", "version": "v2.0"}, "operation", "createImage"),
-)
 
 #: Properties that hold one object of their own schema.
 _OBJECTS = frozenset({"tips", "output", "input"})
@@ -152,13 +146,7 @@ def form_of(value: Mapping[str, Any]) -> type[Wire] | None:
 
 
 def _selects(value: Mapping[str, Any], form: type[Wire], tag: str) -> bool:
-    wanted = form.tags()[tag]
-    if tag in value:
-        return bool(value[tag] == wanted)
-    return any(
-        name == tag and meant == wanted and all(form.tags().get(k) == v for k, v in when.items())
-        for when, name, meant in _MEANT
-    )
+    return bool(value[tag] == form.tags()[tag]) if tag in value else tag in form.implied
 
 
 def _form(value: Mapping[str, Any], where: str, found: Findings) -> type[Wire] | None:

@@ -16,9 +16,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from civitai_skill.engines.plan import price_of
-from civitai_skill.engines.sizes import deciding, within
-from civitai_skill.engines.wire import Wire
+from civitai_skill.engines.forms import Wire
+from civitai_skill.engines.planning.plan import price_of
+from civitai_skill.engines.planning.sizes import deciding, within
+from civitai_skill.engines.sizing import SQUARE
+from civitai_skill.engines.sources import sources_of
 from civitai_skill.sandbox.state.money import UNDOCUMENTED
 from civitai_skill.sandbox.steps import refs, sizes, sources
 from civitai_skill.sandbox.steps.check import ValidStep, airs, ecosystems, home_of, of_input
@@ -67,13 +69,14 @@ def price_step(step: ValidStep, scope: Mapping[str, Any], lookup: Lookup) -> Pri
         trouble = f"A reference could not be resolved: {', '.join(sorted(lost))}."
     if model is None:
         return PricedStep(step.kind, given, UNDOCUMENTED, trouble=trouble)
-    pictures = _pictures(model)
+    named = sources_of(model)
+    pictures = [text for _, mark, text in named if mark.kind == "picture"]
     if isinstance(model, Wire):
         priced = _imagegen(model, pictures, lookup)
     else:
         priced = _finishing(step.kind, model, pictures, lookup)
     priced.echo |= {key: inner for key, inner in given.items() if any(refs.references(inner))}
-    if trouble is None and any(sources.is_webp(text) for text in pictures):
+    if trouble is None and any(sources.is_webp(text) for _, _, text in named):
         trouble = ""
     priced.trouble, priced.pictures = trouble, pictures
     return priced
@@ -92,19 +95,14 @@ def _read(model: type[BaseModel], value: Record) -> tuple[BaseModel | None, str 
         return None, trouble
 
 
-def _pictures(model: BaseModel) -> list[str]:
-    """The source pictures of an input."""
-    image, images = getattr(model, "image", None), getattr(model, "images", None)
-    return [text for text in (image, *(images or ())) if text]
-
-
 # -- imageGen ------------------------------------------------------------------------------------
 def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> PricedStep:
     known = tuple(sources.size_of(text, lookup) for text in pictures)
     source = deciding(known)
     quantity = int(getattr(form, "quantity", 1))
     price = price_of(form, known).buzz
-    width, height = sizes.pixels(form, None if source is None else within(type(form), source))
+    known_size = None if source is None else within(type(form), source)
+    width, height = form.sizing.drawn(form, known_size)
     fixed = getattr(form, "seed", None)
     seed = fixed if fixed is not None else random.randrange(1, 2**31)
     echo = form.resolved()
@@ -146,7 +144,7 @@ def _finishing(kind: str, model: BaseModel, pictures: list[str], lookup: Lookup)
     if kind == "promptEnhancement":
         return _enhancement(echo)
     text = pictures[0] if pictures else ""
-    source = sources.size_of(text, lookup) or sizes.SQUARE
+    source = sources.size_of(text, lookup) or SQUARE
     million = source[0] * source[1] / 1_000_000
     recipe: Record = {"kind": kind, "source": text}
     if kind == "imageUpscaler":

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from civitai_skill.schema.types import Flag, Number, Text, Whole
+from civitai_skill.schema.types import Flag, Number, Picture, Text, Whole
 
 #: May be left out, but not be null.
 ABSENT: Any = None
@@ -88,7 +88,7 @@ class Step(Shape):
 class Upscaler(Shape):
     """Schema ImageUpscalerInput."""
 
-    image: Text
+    image: Picture
     model: Text | None = None
     number_of_repeats: Annotated[Whole, Field(ge=1, le=3)] = 1
 
@@ -96,7 +96,7 @@ class Upscaler(Shape):
 class BackgroundRemoval(Shape):
     """Schema ImageBackgroundRemovalInput."""
 
-    image: Text
+    image: Picture
     format: Literal["png", "webp"] | None = None
 
 
@@ -108,13 +108,13 @@ class Enhancement(Shape):
     negative_prompt: Text | None = None
     temperature: Annotated[Number, Field(ge=0, le=1)] | None = None
     instruction: Text | None = None
-    images: list[Text] | None = None
+    images: list[Picture] | None = None
 
 
 class Convert(Shape):
     """Schema ConvertImageInput; transforms and output are checked by their own discriminators."""
 
-    image: Text
+    image: Picture
     transforms: list[Any] = []
     output: Annotated[dict[str, Any], Field(strict=True)]
 

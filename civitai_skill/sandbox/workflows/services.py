@@ -6,6 +6,7 @@ import httpx
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Variant, Way
+from civitai_skill.engines.sources import picture_of
 from civitai_skill.sandbox.wire import Query, Record, problem, reply
 
 _SUBMIT = "/v2/consumer/workflows"
@@ -26,7 +27,7 @@ def _every() -> list[Record]:
 def _service(family: Family, variant: Variant, way: Way) -> Record:
     fixed = {way.form.alias(name): str(value) for name, value in way.fixed.items()}
     parameters = {**way.form.tags(), **fixed}
-    source = "images" in way.form.model_fields or "image" in way.form.model_fields
+    source = picture_of(way.form) is not None
     return {
         "id": "/".join(("image", *(v.replace("/", "-") for v in parameters.values()))),
         "category": "image",

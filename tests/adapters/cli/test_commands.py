@@ -308,12 +308,12 @@ def test_exit_130_names_the_workflow_that_goes_on(clean_environment: Path, tmp_p
 def test_exit_1_is_for_a_defect_of_ours_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from civitai_skill.engines import describe
+    from civitai_skill.engines import index
 
     def broken() -> None:
         raise RuntimeError("oops")
 
-    monkeypatch.setattr(describe, "list_engines", broken)
+    monkeypatch.setattr(index, "list_engines", broken)
 
     assert main(["engines"]) == 1
     assert "a defect of civitai-skill" in capsys.readouterr().err

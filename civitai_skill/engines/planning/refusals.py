@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import ValidationError
 
-from civitai_skill.engines.family import Family, Variant, Way
+from civitai_skill.engines.family import Variant, Way
 from civitai_skill.engines.limits import Limit, limits
-from civitai_skill.engines.wire import Wire
+from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.request import ImageRequest, describe_expected, nearest_bound
 
-# What a refusal calls a field that only some forms have.
-_SAID = {"image": "images"}
 
-
-def lacking(
-    name: str,
-    given: Any,
-    way: Way,
-    known: Mapping[str, Limit],
-    variant: Variant,
-    family: Family,
-) -> Problem:
+def lacking(candidate: Candidate, name: str) -> Problem:
     """The problem of a field that the form lacks, with what it takes and who has the field."""
-    takes = [n for n in known if n in ImageRequest.model_fields]
-    accepted = "leave it out; this form takes " + ", ".join(takes)
+    family, variant, way = candidate.family, candidate.variant, candidate.way
+    given = getattr(candidate.request, name)
+    taken = [n for n in ImageRequest.model_fields if n in candidate.known]
+    accepted = "leave it out; this form takes " + ", ".join(taken)
     routes = _routes_with(name, way, variant)
     others = [
         v.name
@@ -60,18 +51,17 @@ def takes(name: str, known: Mapping[str, Limit]) -> bool:
     return name in known and (name != "model" or known[name].role == "model")
 
 
-def refusal(
-    error: ValidationError, form: type[Wire], known: Mapping[str, Limit], owner: str
-) -> RequestInvalid:
+def refusal(candidate: Candidate, error: ValidationError) -> RequestInvalid:
     """pydantic's findings about a form, in the request's own names."""
+    form, known = candidate.form, candidate.known
     names = {form.alias(n): n for n in form.model_fields}
     found: dict[str, Problem] = {}
     for detail in error.errors(include_url=False):
         head, *rest = detail["loc"] or ("request",)
         name = names.get(str(head), str(head))
         limit = known.get(name)
-        shared = name in ImageRequest.model_fields or name in _SAID
-        label = _SAID.get(name, name) if shared else f"options.{head}"
+        own = name if name in ImageRequest.model_fields else f"options.{head}"
+        label = own if limit is None else limit.label
         where = ".".join([label, *(str(r) for r in rest)])
         accepted = limit.accepted() if limit is not None and not rest else describe_expected(detail)
         given = detail["input"]
@@ -92,4 +82,4 @@ def refusal(
         elif near is not None and isinstance(given, int | float):
             why = "too large" if given > near else "too small"
         found.setdefault(where, Problem(where, given, accepted, near, why))
-    return RequestInvalid(*found.values(), engine=owner)
+    return RequestInvalid(*found.values(), engine=candidate.owner)

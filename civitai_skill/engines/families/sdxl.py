@@ -8,73 +8,46 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
-
-from civitai_skill.engines.cautions import ONLY_LCM, schedules
-from civitai_skill.engines.family import Family, Variant, Way
-from civitai_skill.engines.needs import Fit
-from civitai_skill.engines.wire import (
-    Comfy,
-    ComfyVariant,
-    ControlNet,
-    EmbeddingAirs,
-    Guidance30,
-    LongText,
-    ModelAir,
-    Quantity12,
-    Sdcpp,
-    SdcppVariant,
-    Sized,
-    Steps150,
-    VaeAir,
+from civitai_skill.engines.families.shared import (
+    ONLY_LCM,
+    Checkpoint,
+    ComfyCheckpoint,
+    SdcppCheckpoint,
 )
+from civitai_skill.engines.family import Family, Fit, Variant, Way, schedules
+from civitai_skill.engines.forms import ComfyVariantOf, Create, LongText, Sdcpp, VariantOf
+from civitai_skill.engines.sizing import by_ratio
 
 
-class Sdxl(Sized):
+class Sdxl(Checkpoint):
     """What the four forms share."""
 
     ecosystem: Literal["sdxl"] = "sdxl"
-    prompt: LongText
     negative_prompt: LongText | None = None
-    guidance: Guidance30 = Field(7.0, alias="cfgScale")
-    quantity: Quantity12 = 1
-    model: ModelAir
-    vae_model: VaeAir | None = None
 
 
-class SdxlSdcpp(Sdcpp, Sdxl):
-    steps: Steps150 = 20
-    embeddings: EmbeddingAirs = []
-    u_cache: Literal["off", "normal"] | None = None
-
+class SdxlSdcpp(SdcppCheckpoint, Sdxl):
     def buzz(self) -> float | None:
         """8 for 1024 x 1024 at 20 steps."""
-        return 8 * self.area() / 1024**2 * self.steps / 20 * self.quantity
+        return self.rate(8)
 
 
-class SdcppCreate(SdxlSdcpp):
-    operation: Literal["createImage"] = "createImage"
+class SdcppCreate(SdxlSdcpp, Create): ...
 
 
-class SdcppVariantOf(SdxlSdcpp, SdcppVariant):
-    operation: Literal["createVariant"] = "createVariant"
+class SdcppVariant(SdxlSdcpp, VariantOf): ...
 
 
-class SdxlComfy(Comfy, Sdxl):
-    steps: Steps150 = 30
-    control_nets: list[ControlNet] = []
-
+class SdxlComfy(ComfyCheckpoint, Sdxl):
     def buzz(self) -> float | None:
         """8 for 1024 x 1024 at 30 steps."""
-        return 8 * self.area() / 1024**2 * self.steps / 30 * self.quantity
+        return self.rate(8, steps=30)
 
 
-class ComfyCreate(SdxlComfy):
-    operation: Literal["createImage"] = "createImage"
+class ComfyCreate(SdxlComfy, Create): ...
 
 
-class ComfyVariantOf(SdxlComfy, ComfyVariant):
-    operation: Literal["createVariant"] = "createVariant"
+class ComfyVariant(SdxlComfy, ComfyVariantOf): ...
 
 
 def _checkpoint(
@@ -86,7 +59,7 @@ def _checkpoint(
 ) -> tuple[Way, ...]:
     """The four ways with a checkpoint as default `model`; `sampler` as sdcpp and comfy spell it."""
     ways = []
-    for form in (SdcppCreate, SdcppVariantOf, ComfyCreate, ComfyVariantOf):
+    for form in (SdcppCreate, SdcppVariant, ComfyCreate, ComfyVariant):
         default: dict[str, Any] = {"model": f"urn:air:sdxl:checkpoint:civitai:{air}"}
         if sampler is not None:
             default["sampler"] = sampler[0] if issubclass(form, Sdcpp) else sampler[1]
@@ -109,37 +82,38 @@ FAMILY = Family(
     name="sdxl",
     title="Stable Diffusion XL",
     maker="Stability AI and the community",
+    suits="anime, LoRAs, checkpoints",
     variants=(
         Variant(
             "base",
             _checkpoint("101055@128078"),
             fits=(
-                Fit("lora", 1, "the largest stock of LoRAs: SDXL, Pony, Illustrious, NoobAI"),
-                Fit("checkpoint", 1, "takes any SDXL-family checkpoint as model"),
-                Fit("exact_seed", 1, "real seeds; pin model, sampler and size as well"),
+                Fit("lora", 60, "the largest stock of LoRAs: SDXL, Pony, Illustrious, NoobAI"),
+                Fit("checkpoint", 60, "takes any SDXL-family checkpoint as model"),
+                Fit("exact_seed", 60, "real seeds; pin model, sampler and size as well"),
                 Fit(
                     "ultra_wide",
-                    1,
+                    60,
                     "1536x640 is one of its trained sizes",
                     {"aspect_ratio": "21:9"},
                 ),
-                Fit("phone_tall", 2, "640x1536 is one of its trained sizes", _TALL),
-                Fit("pixel_art", 1, "with a pixel-art LoRA: models alone do not align pixels"),
-                Fit("illustration", 1, "stylised art, and a LoRA for nearly every style"),
-                Fit("concept_art", 2, "stylised checkpoints and style LoRAs"),
+                Fit("phone_tall", 57, "640x1536 is one of its trained sizes", _TALL),
+                Fit("pixel_art", 60, "with a pixel-art LoRA: models alone do not align pixels"),
+                Fit("illustration", 60, "stylised art, and a LoRA for nearly every style"),
+                Fit("concept_art", 57, "stylised checkpoints and style LoRAs"),
                 Fit(
                     "keep_character",
-                    3,
+                    54,
                     "with a LoRA of the character: the most stable over a long series",
                 ),
                 Fit(
                     "restyle",
-                    1,
+                    60,
                     "a variant of the source in any checkpoint's style",
                     {"strength": 0.6},
                     1,
                 ),
-                Fit("mature", 1, "only Civitai's own moderation applies"),
+                Fit("mature", 60, "only Civitai's own moderation applies"),
             ),
             best_for="any SDXL checkpoint of your choice in `model`; style LoRAs",
             avoid_for="anime: take illustrious, noobai or pony",
@@ -154,9 +128,11 @@ FAMILY = Family(
             "juggernaut",
             _checkpoint("133005@348913"),
             fits=(
-                Fit("photo", 5, "photographic SDXL checkpoint, with negative prompts and LoRAs"),
-                Fit("portrait", 5, "photographic SDXL checkpoint, with negative prompts and LoRAs"),
-                Fit("mature", 2, "photographic, and only Civitai's own moderation applies"),
+                Fit("photo", 48, "photographic SDXL checkpoint, with negative prompts and LoRAs"),
+                Fit(
+                    "portrait", 48, "photographic SDXL checkpoint, with negative prompts and LoRAs"
+                ),
+                Fit("mature", 57, "photographic, and only Civitai's own moderation applies"),
             ),
             best_for="photos and cinematic scenes",
             avoid_for="anime",
@@ -168,9 +144,11 @@ FAMILY = Family(
             "pony",
             _checkpoint("257749@290640", sampler=_EULER_A, steps=(20, 25, 30)),
             fits=(
-                Fit("cartoon", 1, "knows cartoon, furry and character styles by tag"),
-                Fit("anime", 4, "source_anime with Pony's own tags"),
-                Fit("mature", 3, "rating tags steer it, and only Civitai's own moderation applies"),
+                Fit("cartoon", 60, "knows cartoon, furry and character styles by tag"),
+                Fit("anime", 51, "source_anime with Pony's own tags"),
+                Fit(
+                    "mature", 54, "rating tags steer it, and only Civitai's own moderation applies"
+                ),
             ),
             best_for="cartoon, furry and character art; Pony LoRAs",
             avoid_for="photos",
@@ -188,8 +166,8 @@ FAMILY = Family(
             "illustrious",
             _checkpoint("795765@889818", sampler=_EULER_A, guidance=6, steps=(20, 24, 28)),
             fits=(
-                Fit("anime", 2, "danbooru tags and the most anime LoRAs"),
-                Fit("mature", 3, "only Civitai's own moderation applies"),
+                Fit("anime", 57, "danbooru tags and the most anime LoRAs"),
+                Fit("mature", 54, "only Civitai's own moderation applies"),
             ),
             best_for="anime with danbooru tags; Illustrious LoRAs",
             avoid_for="photos, prose prompts",
@@ -204,10 +182,10 @@ FAMILY = Family(
             "wai-illustrious",
             _checkpoint("827184@2514310", sampler=_EULER_A, guidance=6, steps=(20, 24, 28)),
             fits=(
-                Fit("anime", 1, "polished anime from danbooru tags"),
-                Fit("cartoon", 3, "drawn characters from tags"),
-                Fit("illustration", 5, "drawn characters from tags"),
-                Fit("mature", 3, "only Civitai's own moderation applies"),
+                Fit("anime", 60, "polished anime from danbooru tags"),
+                Fit("cartoon", 54, "drawn characters from tags"),
+                Fit("illustration", 48, "drawn characters from tags"),
+                Fit("mature", 54, "only Civitai's own moderation applies"),
             ),
             best_for="anime in the polished look of a merge of Illustrious",
             avoid_for="photos, prose prompts",
@@ -219,9 +197,9 @@ FAMILY = Family(
             "noobai",
             _checkpoint("833294@1190596", sampler=_EULER, guidance=4.5, steps=(28, 30, 35)),
             fits=(
-                Fit("anime", 3, "knows rare characters and artists by danbooru and e621 tags"),
-                Fit("cartoon", 2, "furry by e621 tags"),
-                Fit("mature", 3, "only Civitai's own moderation applies"),
+                Fit("anime", 54, "knows rare characters and artists by danbooru and e621 tags"),
+                Fit("cartoon", 57, "furry by e621 tags"),
+                Fit("mature", 54, "only Civitai's own moderation applies"),
             ),
             best_for="anime and furry with danbooru and e621 tags, rare characters and artists",
             avoid_for="photos, prose prompts",
@@ -243,13 +221,7 @@ FAMILY = Family(
         "to 1.3; a short negative prompt. Pony, Illustrious and NoobAI each want their own tags: "
         "see the variant."
     ),
-    sizes={
-        "1:1": (1024, 1024),
-        "4:3": (1152, 896),
-        "3:2": (1216, 832),
-        "16:9": (1344, 768),
-        "21:9": (1536, 640),
-    },
+    sizes=by_ratio("1:1 1024x1024, 4:3 1152x896, 3:2 1216x832, 16:9 1344x768, 21:9 1536x640"),
     multiple=16,
     ecosystems=frozenset({"sdxl", "sdxl1", "pony", "illustrious", "noobai"}),
     embedding_ecosystems=frozenset({"sd1"}),

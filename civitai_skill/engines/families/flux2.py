@@ -5,36 +5,17 @@ Its wire forms stand in `flux2_forms.py`.
 
 from __future__ import annotations
 
-from civitai_skill.engines.cautions import sdcpp_cautions
-from civitai_skill.engines.family import Family, Variant, Way
-from civitai_skill.engines.flux2_forms import (
-    DevComfyCreate,
-    DevComfyEdit,
-    DevCreate,
-    DevEdit,
-    DevSdcppCreate,
-    DevSdcppEdit,
-    DevSdcppVariant,
-    FlexCreate,
-    FlexEdit,
-    KleinCreate,
-    KleinEdit,
-    KleinSdcppCreate,
-    KleinSdcppEdit,
-    KleinSdcppVariant,
-    MaxCreate,
-    MaxEdit,
-    ProCreate,
-    ProEdit,
-)
-from civitai_skill.engines.needs import CUT_OUT, ENLARGE, NO_MASK, Fit
-from civitai_skill.engines.wire import Wire
+from civitai_skill.engines.families import flux2_forms as wire
+from civitai_skill.engines.families.shared import CUT_OUT, ENLARGE, NO_MASK, sdcpp_cautions
+from civitai_skill.engines.family import Family, Fit, Variant, Way
+from civitai_skill.engines.forms import Wire
+from civitai_skill.engines.sizing import by_ratio
 
 
 def _klein(version: str, steps: tuple[int, int, int], guidance: float) -> tuple[Way, ...]:
-    forms: list[type[Wire]] = [KleinCreate, KleinEdit]
+    forms: list[type[Wire]] = [wire.KleinCreate, wire.KleinEdit]
     if version != "9b-kv":
-        forms += [KleinSdcppCreate, KleinSdcppEdit, KleinSdcppVariant]
+        forms += [wire.KleinSdcppCreate, wire.KleinSdcppEdit, wire.KleinSdcppVariant]
     draft, standard, high = ({"steps": n, "guidance": guidance} for n in steps)
     fixed = {"model_version": version}
     return tuple(Way(f, fixed=fixed, draft=draft, standard=standard, high=high) for f in forms)
@@ -48,28 +29,25 @@ FAMILY = Family(
     name="flux2",
     title="FLUX.2",
     maker="Black Forest Labs",
+    suits="photos, drafts and edits",
     variants=(
         Variant(
             "klein-4b",
             _klein("4b", (4, 8, 12), 1),
             fits=(
-                Fit(
-                    "anything",
-                    1,
-                    "nothing else is as cheap and as able",
-                ),
-                Fit("draft", 1, "4 steps are enough to judge a composition"),
-                Fit("cheapest", 1, "the lowest documented price of all engines"),
-                Fit("fastest", 2, "5 to 15 seconds"),
-                Fit("transparent_background", 1, CUT_OUT),
-                Fit("commercial_licence", 1, "Apache-2.0 weights"),
-                Fit("photo", 4, "believable light for the price of a draft"),
-                Fit("illustration", 4, "clean shapes and interface art"),
-                Fit("edit", 4, "the cheapest edit there is", sources=1),
-                Fit("print_4k", 7, ENLARGE),
-                Fit("restyle", 3, "a variant of the source", {"strength": 0.6}, 1),
-                Fit("lora", 3, "takes LoRAs made for FLUX.2 klein"),
-                Fit("mature", 4, "only Civitai's own moderation applies"),
+                Fit("anything", 60, "nothing else is as cheap and as able"),
+                Fit("draft", 60, "4 steps are enough to judge a composition"),
+                Fit("cheapest", 60, "the lowest documented price of all engines"),
+                Fit("fastest", 57, "5 to 15 seconds"),
+                Fit("transparent_background", 60, CUT_OUT),
+                Fit("commercial_licence", 60, "Apache-2.0 weights"),
+                Fit("photo", 51, "believable light for the price of a draft"),
+                Fit("illustration", 51, "clean shapes and interface art"),
+                Fit("edit", 51, "the cheapest edit there is", pictures=1),
+                Fit("print_4k", 42, ENLARGE),
+                Fit("restyle", 54, "a variant of the source", {"strength": 0.6}, 1),
+                Fit("lora", 54, "takes LoRAs made for FLUX.2 klein"),
+                Fit("mature", 51, "only Civitai's own moderation applies"),
             ),
             best_for="cheap drafts, photos, edits, interface art; the default of this package",
             avoid_for="dense text, final hero shots",
@@ -81,23 +59,18 @@ FAMILY = Family(
             "klein-9b",
             _klein("9b", (8, 12, 12), 1),
             fits=(
-                Fit("portrait", 1, "skin and light at a draft's price"),
-                Fit("photo", 1, "the best photo for little Buzz"),
-                Fit(
-                    "edit",
-                    1,
-                    "keeps what the order does not name",
-                    sources=1,
-                ),
-                Fit("inpaint", 1, NO_MASK, sources=1),
-                Fit("product", 2, "for trying out a product shot before paying for pro"),
-                Fit("anything", 2, "the keeper after drafts with klein-4b"),
-                Fit("print_4k", 6, ENLARGE),
-                Fit("keep_character", 4, "keeps a face over one or two edits", sources=1),
-                Fit("several_references", 4, "two sources at the lowest price", sources=2),
-                Fit("illustration", 3, "clean shapes, and it follows a described style"),
-                Fit("lora", 3, "takes LoRAs made for FLUX.2 klein"),
-                Fit("mature", 4, "only Civitai's own moderation applies"),
+                Fit("portrait", 60, "skin and light at a draft's price"),
+                Fit("photo", 60, "the best photo for little Buzz"),
+                Fit("edit", 60, "keeps what the order does not name", pictures=1),
+                Fit("inpaint", 60, NO_MASK, pictures=1),
+                Fit("product", 57, "for trying out a product shot before paying for pro"),
+                Fit("anything", 57, "the keeper after drafts with klein-4b"),
+                Fit("print_4k", 45, ENLARGE),
+                Fit("keep_character", 51, "keeps a face over one or two edits", pictures=1),
+                Fit("several_references", 51, "two sources at the lowest price", pictures=2),
+                Fit("illustration", 54, "clean shapes, and it follows a described style"),
+                Fit("lora", 54, "takes LoRAs made for FLUX.2 klein"),
+                Fit("mature", 51, "only Civitai's own moderation applies"),
             ),
             best_for="portraits, photos and edits worth keeping, still cheap",
             avoid_for="dense text",
@@ -131,19 +104,19 @@ FAMILY = Family(
         Variant(
             "dev",
             (
-                Way(DevCreate),
-                Way(DevEdit),
-                Way(DevSdcppVariant, default={"steps": 20, "guidance": 1}),
-                Way(DevComfyCreate, default={"steps": 20, "guidance": 1}),
-                Way(DevComfyEdit, default={"steps": 20, "guidance": 1}),
-                Way(DevSdcppCreate, default={"steps": 20, "guidance": 1}),
-                Way(DevSdcppEdit, default={"steps": 20, "guidance": 1}),
+                Way(wire.DevCreate),
+                Way(wire.DevEdit),
+                Way(wire.DevSdcppVariant, default={"steps": 20, "guidance": 1}),
+                Way(wire.DevComfyCreate, default={"steps": 20, "guidance": 1}),
+                Way(wire.DevComfyEdit, default={"steps": 20, "guidance": 1}),
+                Way(wire.DevSdcppCreate, default={"steps": 20, "guidance": 1}),
+                Way(wire.DevSdcppEdit, default={"steps": 20, "guidance": 1}),
             ),
             fits=(
-                Fit("concept_art", 1, "follows long descriptions of mood, material and light"),
-                Fit("illustration", 2, "follows a described style closely"),
-                Fit("lora", 3, "takes LoRAs made for FLUX.2"),
-                Fit("several_references", 5, "many references, and FLUX.2 LoRAs", sources=2),
+                Fit("concept_art", 60, "follows long descriptions of mood, material and light"),
+                Fit("illustration", 57, "follows a described style closely"),
+                Fit("lora", 54, "takes LoRAs made for FLUX.2"),
+                Fit("several_references", 48, "many references, and FLUX.2 LoRAs", pictures=2),
             ),
             best_for="FLUX.2 LoRAs, many reference pictures (9 by comfy), concept art",
             avoid_for="drafts: 1024x1024 bills as two megapixels",
@@ -152,20 +125,20 @@ FAMILY = Family(
         ),
         Variant(
             "flex",
-            _hosted(FlexCreate, FlexEdit),
+            _hosted(wire.FlexCreate, wire.FlexEdit),
             fits=(
-                Fit("logo", 5, "the maker's typography specialist"),
-                Fit("text_in_picture", 5, "the maker's typography specialist"),
+                Fit("logo", 48, "the maker's typography specialist"),
+                Fit("text_in_picture", 48, "the maker's typography specialist"),
             ),
             best_for="typography and fine control of guidance and steps",
             seconds="10-30",
         ),
         Variant(
             "pro",
-            _hosted(ProCreate, ProEdit),
+            _hosted(wire.ProCreate, wire.ProEdit),
             fits=(
-                Fit("product", 1, "clean light, exact hex colours, label text"),
-                Fit("photo", 6, "production quality, at a price that is not documented"),
+                Fit("product", 60, "clean light, exact hex colours, label text"),
+                Fit("photo", 45, "production quality, at a price that is not documented"),
             ),
             best_for="product shots, exact hex colours, production work; up to 8 references",
             seconds="15-60",
@@ -173,7 +146,7 @@ FAMILY = Family(
         ),
         Variant(
             "max",
-            _hosted(MaxCreate, MaxEdit),
+            _hosted(wire.MaxCreate, wire.MaxEdit),
             best_for="the family's top quality; 8 to 10 references",
             seconds="15-60",
             notes=("No steps, guidance or LoRA: the maker sets them.",),
@@ -188,25 +161,10 @@ FAMILY = Family(
         'the object it belongs to ("walls in #2ECC71 green"). Quote text that must be readable, '
         "with font, size and place. pro and max also take JSON prompts, up to 300 words."
     ),
-    sizes={
-        "1:1": (1024, 1024),
-        "4:3": (1184, 880),
-        "3:2": (1248, 832),
-        "16:9": (1392, 752),
-        "21:9": (1568, 672),
-    },
+    sizes=by_ratio("1:1 1024x1024, 4:3 1184x880, 3:2 1248x832, 16:9 1392x752, 21:9 1568x672"),
     multiple=16,
-    ecosystems=frozenset(
-        {
-            "flux2",
-            "flux2klein",
-            "flux2klein4b",
-            "flux2klein4bbase",
-            "flux2klein9b",
-            "flux2klein9bbase",
-            "flux2klein9bkv",
-        }
-    ),
+    ecosystems=frozenset({"flux2", "flux2klein"})
+    | {f"flux2klein{size}" for size in ("4b", "4bbase", "9b", "9bbase", "9bkv")},
     mature="civitai",
     cautions=sdcpp_cautions("klein"),
     licence="klein 4b Apache-2.0; klein 9b and dev non-commercial weights; flex, pro, max closed",

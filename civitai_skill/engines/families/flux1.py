@@ -9,59 +9,35 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from civitai_skill.engines.cautions import DISTORTING, Caution, Outside, sdcpp_cautions
-from civitai_skill.engines.family import Family, Values, Variant, Way
-from civitai_skill.engines.needs import Fit
-from civitai_skill.engines.wire import (
-    ABSENT,
-    Comfy,
-    ComfyVariant,
-    ControlNet,
-    Guidance30,
-    LongText,
-    ModelAir,
-    PartAir,
-    Quantity4,
-    Quantity12,
-    Sdcpp,
-    SdcppVariant,
-    Sized,
-    Steps150,
-    VaeAir,
-    Wire,
-)
-from civitai_skill.schema.types import Number, Text, Whole
+from civitai_skill.engines import forms
+from civitai_skill.engines.families.shared import DISTORTING, ComfyCheckpoint, sdcpp_cautions
+from civitai_skill.engines.family import Caution, Family, Fit, Outside, Values, Variant, Way
+from civitai_skill.engines.sizing import by_ratio
+from civitai_skill.schema.types import Number, Picture, Text, Whole
 
 
-class Flux1(Wire):
+class Flux1(forms.Wire):
     ecosystem: Literal["flux1"] = "flux1"
 
 
-class FluxComfy(Comfy, Flux1, Sized):
+class FluxComfy(ComfyCheckpoint, Flux1):
     """The comfy route: any size, cheap, no negative prompt."""
 
-    prompt: LongText
-    steps: Steps150 = 20
-    guidance: Guidance30 = Field(3.5, alias="cfgScale")
-    quantity: Quantity12 = 1
-    model: ModelAir
-    vae_model: VaeAir | None = None
-    control_nets: list[ControlNet] = []
+    steps: forms.Steps150 = 20
+    guidance: forms.Guidance30 = Field(3.5, alias="cfgScale")
 
     def buzz(self) -> float | None:
         """8 for 1024 x 1024 at 20 steps."""
-        return 8 * self.area() / 1024**2 * self.steps / 20 * self.quantity
+        return self.rate(8)
 
 
-class ComfyCreate(FluxComfy):
-    operation: Literal["createImage"] = "createImage"
+class ComfyCreate(FluxComfy, forms.Create): ...
 
 
-class ComfyVariantOf(FluxComfy, ComfyVariant):
-    operation: Literal["createVariant"] = "createVariant"
+class ComfyVariant(FluxComfy, forms.ComfyVariantOf): ...
 
 
-class FluxSdcpp(Sdcpp, Flux1):
+class FluxSdcpp(forms.Sdcpp, Flux1, forms.Sized):
     """The sdcpp route: 832 to 1216 pixels a side, the only one that edits.
 
     The document requires vaeModel, clipLModel and t5XXLModel; the recipe page's own samples leave
@@ -74,30 +50,27 @@ class FluxSdcpp(Sdcpp, Flux1):
     negative_prompt: Text | None = None
     steps: Annotated[Whole, Field(ge=4, le=50)] = 28
     guidance: Annotated[Number, Field(ge=1, le=20)] = Field(3.5, alias="cfgScale")
-    quantity: Quantity4 = 1
-    model: ModelAir = Field(alias="diffuserModel")
-    vae_model: VaeAir = ABSENT
-    clip_l_model: PartAir = ABSENT
-    t5_xxl_model: PartAir = Field(ABSENT, alias="t5XXLModel")
+    quantity: forms.Quantity4 = 1
+    model: forms.ModelAir = Field(alias="diffuserModel")
+    vae_model: forms.VaeAir = forms.ABSENT
+    clip_l_model: forms.PartAir = forms.ABSENT
+    t5_xxl_model: forms.PartAir = Field(forms.ABSENT, alias="t5XXLModel")
 
     def buzz(self) -> float | None:
         """0.5 a step; each source of an edit adds one whole price; guidance 1 halves it."""
         doubled = 1 if self.guidance == 1 else 2
         sources = len(getattr(self, "images", ()))
-        return 0.5 * self.steps * (sources + 1) * doubled * self.quantity
+        return self.flat(0.5 * self.steps * (sources + 1) * doubled)
 
 
-class SdcppCreate(FluxSdcpp):
-    operation: Literal["createImage"] = "createImage"
+class SdcppCreate(FluxSdcpp, forms.Create): ...
 
 
-class SdcppEdit(FluxSdcpp):
-    operation: Literal["editImage"] = "editImage"
-    images: Annotated[list[Text], Field(max_length=2)] = []
+class SdcppEdit(FluxSdcpp, forms.Edit):
+    images: Annotated[list[Picture], Field(max_length=2)] = []
 
 
-class SdcppVariantOf(FluxSdcpp, SdcppVariant):
-    operation: Literal["createVariant"] = "createVariant"
+class SdcppVariant(FluxSdcpp, forms.VariantOf): ...
 
 
 def _ways(version: int, comfy: Values, sdcpp: Values, high: Values) -> tuple[Way, ...]:
@@ -106,10 +79,10 @@ def _ways(version: int, comfy: Values, sdcpp: Values, high: Values) -> tuple[Way
     diffuser = {"model": f"urn:air:flux1:diffuser:civitai:618692@{version}", **sdcpp}
     return (
         Way(ComfyCreate, default=checkpoint, high=high),
-        Way(ComfyVariantOf, default=checkpoint, high=high),
+        Way(ComfyVariant, default=checkpoint, high=high),
         Way(SdcppCreate, default=diffuser),
         Way(SdcppEdit, default=diffuser),
-        Way(SdcppVariantOf, default=diffuser),
+        Way(SdcppVariant, default=diffuser),
     )
 
 
@@ -120,15 +93,16 @@ FAMILY = Family(
     name="flux1",
     title="FLUX.1",
     maker="Black Forest Labs",
+    suits="FLUX.1 LoRAs",
     variants=(
         Variant(
             "dev",
             _ways(691639, {}, {}, {"steps": 30}),
             fits=(
-                Fit("lora", 2, "takes LoRAs made for FLUX.1, by the cheap comfy route"),
-                Fit("checkpoint", 3, "takes a FLUX.1 checkpoint as model"),
-                Fit("keep_character", 5, "with a FLUX.1 LoRA of the character"),
-                Fit("mature", 4, "only Civitai's own moderation applies"),
+                Fit("lora", 57, "takes LoRAs made for FLUX.1, by the cheap comfy route"),
+                Fit("checkpoint", 54, "takes a FLUX.1 checkpoint as model"),
+                Fit("keep_character", 48, "with a FLUX.1 LoRA of the character"),
+                Fit("mature", 51, "only Civitai's own moderation applies"),
             ),
             best_for="FLUX.1 LoRAs, photoreal scenes, short legible text",
             avoid_for="new work without a LoRA: FLUX.2 klein is better and cheaper",
@@ -138,9 +112,9 @@ FAMILY = Family(
             "schnell",
             _ways(699279, _FEW, _FEW, {}),
             fits=(
-                Fit("cheapest", 3, "4 steps by the cheap comfy route"),
-                Fit("draft", 5, "4 steps by the cheap comfy route"),
-                Fit("fastest", 4, "4 steps"),
+                Fit("cheapest", 54, "4 steps by the cheap comfy route"),
+                Fit("draft", 48, "4 steps by the cheap comfy route"),
+                Fit("fastest", 51, "4 steps"),
             ),
             best_for="a quick look before dev",
             avoid_for="final pictures; LoRAs that were trained on dev",
@@ -150,8 +124,8 @@ FAMILY = Family(
             "krea",
             _ways(2068000, {}, {}, {"steps": 30}),
             fits=(
-                Fit("portrait", 3, "a film look without gloss"),
-                Fit("photo", 3, "a film look without gloss"),
+                Fit("portrait", 54, "a film look without gloss"),
+                Fit("photo", 54, "a film look without gloss"),
             ),
             best_for="photos without the glossy look of dev",
             seconds="10-30",
@@ -167,13 +141,7 @@ FAMILY = Family(
         "quotes. Weights such as (word:1.3) are ignored. Say what you want, not what you don't."
     ),
     # Within sdcpp's range where the ratio allows it; 16:9 and 21:9 are comfy's alone.
-    sizes={
-        "1:1": (1024, 1024),
-        "4:3": (1152, 864),
-        "3:2": (1216, 832),
-        "16:9": (1344, 768),
-        "21:9": (1568, 672),
-    },
+    sizes=by_ratio("1:1 1024x1024, 4:3 1152x864, 3:2 1216x832, 16:9 1344x768, 21:9 1568x672"),
     multiple=16,
     ecosystems=frozenset({"flux1", "fluxkrea"}),
     mature="civitai",

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Variant, Way
+from civitai_skill.engines.forms import Operation
 from civitai_skill.engines.limits import limits
-from civitai_skill.engines.wire import Operation
+from civitai_skill.engines.sources import picture_of
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.schema.air import fold
 from civitai_skill.schema.request import ImageRequest
 
 
@@ -43,7 +45,10 @@ def variant_of(family: Family, request: ImageRequest) -> Variant:
             Problem("variant", request.variant, accepted, near, "there is no such variant"),
             engine=family.name,
         )
-    preferred = family.variant(request.engine) or _by_quality(family, request)
+    # A spelling that the catalog knows may mean a variant; the family's own name never does.
+    is_own = fold(request.engine) == fold(family.name)
+    named = None if is_own else family.variant(request.engine)
+    preferred = named or _by_quality(family, request)
     if request.route is None or _on_route(preferred, request.route):
         return preferred
     return next(
@@ -52,8 +57,7 @@ def variant_of(family: Family, request: ImageRequest) -> Variant:
 
 
 def _by_quality(family: Family, request: ImageRequest) -> Variant:
-    meant = family.variant(family.quality[request.quality])
-    assert meant is not None, "a family's quality names its own variants"
+    meant = family.at(request.quality)
     own = family.variant(family.own_checkpoint)
     if request.model is None or own is None:
         return meant
@@ -150,6 +154,6 @@ def engines_for(operation: Operation, sources: int = 0) -> list[str]:
 def _does(way: Way, operation: Operation, sources: int) -> bool:
     if operation not in way.form.operations():
         return False
-    images = limits(way.form).get("images")
-    most = 1 if images is None else images.most
+    pictures = limits(way.form).get(picture_of(way.form) or "")
+    most = 1 if pictures is None or pictures.kind != "list" else pictures.most
     return operation != "edit" or most is None or sources <= most

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.family import Family, Variant
+from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.limits import Limit
-from civitai_skill.engines.wire import Wire
+from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, TYPES, Air, fold
-from civitai_skill.schema.request import ImageRequest
 
 
-def check_seed(form: Wire, known: Mapping[str, Limit], owner: str) -> None:
+def check_seed(candidate: Candidate, form: Wire) -> None:
     """Refuse the seeds that the service refuses: 0, negative ones, and more bits than it has.
 
     Picture n of a batch has the seed plus n, and that must be a seed too.
@@ -24,32 +23,28 @@ def check_seed(form: Wire, known: Mapping[str, Limit], owner: str) -> None:
     if seed is None:
         return
     quantity = int(getattr(form, "quantity", 1))
-    top = 2 ** ((known["seed"].bits or 64) - 1) - quantity
+    top = 2 ** ((candidate.known["seed"].bits or 64) - 1) - quantity
     if not 1 <= seed <= top:
         why = "the service refuses 0 and below" if seed < 1 else "too large"
         several = f" with quantity {quantity}, whose last seed is {quantity - 1} higher"
         several = several if quantity > 1 else ""
         raise RequestInvalid(
             Problem("seed", seed, f"1 to {top}{several}", min(max(seed, 1), top), why),
-            engine=owner,
+            engine=candidate.owner,
             advice="Leave seed out for a random one; it is reported with the picture.",
         )
 
 
-def check_airs(
-    family: Family,
-    values: Mapping[str, Any],
-    known: Mapping[str, Limit],
-    request: ImageRequest,
-    owner: str,
-) -> None:
+def check_airs(candidate: Candidate, values: Mapping[str, Any]) -> None:
     """Refuse AIRs made for another engine.
 
     The service does not refuse a mismatched AIR: the job hangs, and the Buzz with it.
     """
+    family, known = candidate.family, candidate.known
     if not family.ecosystems:
         return
-    unlisted = any(fold(k) == "allowunlistedair" and v is True for k, v in request.options.items())
+    options = candidate.request.options
+    unlisted = any(fold(k) == "allowunlistedair" and v is True for k, v in options.items())
     problems = []
     for field, text, role in _airs(values, known):
         try:
@@ -79,7 +74,7 @@ def check_airs(
             accepted += "; or set options.allow_unlisted_air to true if you know that it fits"
         problems.append(Problem(field, text, accepted, None, why))
     if problems:
-        raise RequestInvalid(*problems, engine=owner)
+        raise RequestInvalid(*problems, engine=candidate.owner)
 
 
 @dataclass(frozen=True)
@@ -112,7 +107,7 @@ def _airs(values: Mapping[str, Any], known: Mapping[str, Limit]) -> Iterator[tup
     """Every AIR of a request: the field as the request names it, the text, its role."""
     for name, value in values.items():
         role = known[name].role if name in known else None
-        label = name if name in ImageRequest.model_fields else f"options.{known[name].wire}"
+        label = known[name].label if name in known else name
         if role == "lora" and isinstance(value, list):
             for i, lora in enumerate(value):
                 yield f"{label}.{i}.air", lora.air, role
@@ -124,10 +119,9 @@ def _airs(values: Mapping[str, Any], known: Mapping[str, Limit]) -> Iterator[tup
                     yield f"{label}.{i}", text, role
 
 
-def warnings(
-    family: Family, variant: Variant, form: Wire, said: Mapping[str, Any]
-) -> Iterator[str]:
+def warnings(candidate: Candidate, form: Wire, said: Mapping[str, Any]) -> Iterator[str]:
     """What is accepted and has no effect, or spoils the picture."""
+    family, variant = candidate.family, candidate.variant
     for caution in family.cautions:
         if caution.holds(variant.name, form):
             yield f"{family.name} {variant.name}: {caution.what}."

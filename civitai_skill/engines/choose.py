@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.family import Family, Variant
-from civitai_skill.engines.needs import HARD, NEEDS, Fit, Need
-from civitai_skill.engines.plan import Plan, Price, plan
+from civitai_skill.engines.family import HARD, NEEDS, Family, Fit, Need, Variant
+from civitai_skill.engines.index import serving
+from civitai_skill.engines.planning.plan import Plan, Price, plan
 from civitai_skill.errors import Problem, RequestInvalid, preview
 from civitai_skill.schema.air import LORA_TYPES, Air, fold
 from civitai_skill.schema.request import ImageRequest, nearest_name
@@ -27,8 +27,6 @@ _BY_TIME: frozenset[Need] = frozenset({"fastest"})
 _FROM_SOURCES: frozenset[Need] = frozenset(
     {"edit", "inpaint", "restyle", "keep_character", "several_references"}
 )
-#: The rank of a variant that does not say that it fits.
-_LAST = 50
 
 _SOURCE = "https://example.com/source.png"
 _SOURCE_SIZE = (1024, 1024)
@@ -114,39 +112,39 @@ def choose_engine(
 ) -> list[Choice]:
     """Rank the engines for what is needed, best first; nothing is sent.
 
-    `needs` are of `civitai_skill.engines.needs.NEEDS`; limits must hold: pixels or a ratio,
+    `needs` are of `civitai_skill.engines.family.NEEDS`; limits must hold: pixels or a ratio,
     `max_buzz` for one picture, how many `references` (source pictures) there are, and `air`, a LoRA
     or checkpoint that must load. `engines` narrows the search. Raises RequestInvalid for an unknown
     need, or when nothing is left.
     """
     limits = Limits(width, height, aspect_ratio, max_buzz, references, air)
     _check_air(air)
-    asked = _add_implied_needs(tuple(dict.fromkeys(parse_need(need) for need in needs)), limits)
+    asked = _with_implied(tuple(dict.fromkeys(known_need(need) for need in needs)), limits)
     allowed = None if engines is None else {catalog.find(name).name for name in engines}
     ranked: list[tuple[Any, Choice]] = []
     refusals: list[RequestInvalid] = []
     too_dear: list[Choice] = []
-    for family, variant in _list_current(allowed):
+    for family, variant in _current(asked, allowed):
         if any(need in HARD and variant.fit(need) is None for need in asked):
             continue
         if not any(variant.fit(need) for need in asked):
             continue
         try:
-            choice = _try_variant(family, variant, asked, limits)
+            choice = _choice(family, variant, asked, limits)
         except RequestInvalid as error:
             refusals.append(error)
             continue
-        if max_buzz is not None and _highest_price(choice.price) > max_buzz:
+        if max_buzz is not None and _most(choice.price) > max_buzz:
             too_dear.append(choice)
         else:
-            ranked.append((_sort_key(variant, asked, choice), choice))
+            ranked.append((_order(variant, asked, choice), choice))
     if not ranked:
-        raise _no_engine_error(asked, limits, too_dear, refusals)
+        raise _nothing(asked, limits, too_dear, refusals)
     ranked.sort(key=lambda pair: pair[0])
     return [choice for _, choice in ranked[: max(1, take)]]
 
 
-def _add_implied_needs(asked: tuple[Need, ...], limits: Limits) -> tuple[Need, ...]:
+def _with_implied(asked: tuple[Need, ...], limits: Limits) -> tuple[Need, ...]:
     """What the limits say without words: an AIR must load, sources mean an edit."""
     implied: list[Need] = list(asked)
     if limits.air is not None and not {"lora", "checkpoint"} & set(asked):
@@ -156,7 +154,7 @@ def _add_implied_needs(asked: tuple[Need, ...], limits: Limits) -> tuple[Need, .
     return tuple(implied) or ("anything",)
 
 
-def parse_need(need: str) -> Need:
+def known_need(need: str) -> Need:
     """A need in any common spelling. Raises RequestInvalid with the nearest."""
     bare = fold(str(need)[:100])
     found = {fold(n): n for n in NEEDS} | _SYNONYMS
@@ -169,21 +167,19 @@ def parse_need(need: str) -> Need:
     )
 
 
-def _list_current(allowed: set[str] | None) -> Iterator[tuple[Family, Variant]]:
-    for family in catalog.families():
-        if allowed is None or family.name in allowed:
-            for variant in family.variants:
-                if variant.retired is None and variant.fits:
-                    yield family, variant
+def _current(asked: Sequence[Need], allowed: set[str] | None) -> Iterator[tuple[Family, Variant]]:
+    useful = serving(asked)
+    for name in catalog.NAMES:
+        if name in useful and (allowed is None or name in allowed):
+            family = catalog.family(name)
+            yield from ((family, v) for v in family.variants if v.retired is None)
 
 
-def _try_variant(
-    family: Family, variant: Variant, asked: tuple[Need, ...], limits: Limits
-) -> Choice:
+def _choice(family: Family, variant: Variant, asked: tuple[Need, ...], limits: Limits) -> Choice:
     """One candidate, planned. Raises RequestInvalid where a limit puts it out."""
     fits = [fit for need in asked if (fit := variant.fit(need)) is not None]
     arguments = _arguments(family, variant, asked, fits, limits)
-    decided = _plan(arguments, fits, limits)
+    decided = _planned(arguments, fits, limits)
     served = {fit.need for fit in fits} | _BY_PRICE | _BY_TIME
     return Choice(
         family.name,
@@ -192,7 +188,7 @@ def _try_variant(
         decided.price,
         decided.size,
         variant.seconds,
-        min(fits, key=lambda fit: fit.rank).reason if fits else variant.best_for,
+        max(fits, key=lambda fit: fit.score).reason if fits else variant.best_for,
         " ".join((family.prompt, *variant.notes)),
         tuple(need for need in asked if need not in served),
     )
@@ -232,8 +228,8 @@ def _is_lora(air: str) -> bool:
     return (Air.parse(air).type or "").lower() in LORA_TYPES
 
 
-def _plan(arguments: dict[str, Any], fits: list[Fit], limits: Limits) -> Plan:
-    sources = max([limits.references, *(fit.sources for fit in fits)])
+def _planned(arguments: dict[str, Any], fits: list[Fit], limits: Limits) -> Plan:
+    sources = max([limits.references, *(fit.pictures for fit in fits)])
     request = ImageRequest(prompt="a picture", images=[_SOURCE] * sources, **arguments)
     decided = plan(request, sources=(_SOURCE_SIZE,) * sources)
     wanted = "create" if not sources else "variant" if request.strength is not None else "edit"
@@ -243,38 +239,35 @@ def _plan(arguments: dict[str, Any], fits: list[Fit], limits: Limits) -> Plan:
     return decided
 
 
-def _highest_price(price: Price) -> float:
+def _most(price: Price) -> float:
     return math.inf if price.most is None else price.most
 
 
-def _sort_key(variant: Variant, asked: tuple[Need, ...], choice: Choice) -> tuple[float, ...]:
-    """Least unmet first; then price or time where that was asked, then the ranks, then price."""
+def _order(variant: Variant, asked: tuple[Need, ...], choice: Choice) -> tuple[float, ...]:
+    """Least unmet first; then price or time where that was asked, then the scores, then price."""
     fits = [variant.fit(need) for need in asked]
-    rank = float(sum(_LAST if fit is None else fit.rank for fit in fits))
+    score = sum(0 if fit is None else fit.score for fit in fits)
     lead = 0.0
     if set(asked) & _BY_PRICE:
-        lead = _highest_price(choice.price)
+        lead = _most(choice.price)
     elif set(asked) & _BY_TIME:
-        lead = _longest_seconds(variant.seconds)
-    return (len(choice.unmet), lead, rank, _highest_price(choice.price))
+        lead = _slowest(variant.seconds)
+    return (len(choice.unmet), lead, -score, _most(choice.price))
 
 
-def _longest_seconds(seconds: str) -> float:
+def _slowest(seconds: str) -> float:
     numbers = re.findall(r"\d+", seconds)
     return float(numbers[-1]) if numbers else math.inf
 
 
-def _no_engine_error(
-    asked: tuple[Need, ...],
-    limits: Limits,
-    too_dear: list[Choice],
-    refusals: list[RequestInvalid],
+def _nothing(
+    asked: tuple[Need, ...], limits: Limits, too_dear: list[Choice], refusals: list[RequestInvalid]
 ) -> RequestInvalid:
     given = {name: value for name, value in vars(limits).items() if value not in (None, 0)}
     said = ", ".join(f"{name} {preview(value)}" for name, value in given.items()) or "no limits"
     hint = ""
     if too_dear:
-        near = min(too_dear, key=lambda choice: _highest_price(choice.price))
+        near = min(too_dear, key=lambda choice: _most(choice.price))
         price = "a price that is not documented" if near.price.buzz is None else str(near.price)
         hint = f"The cheapest that can is {near.engine} {near.variant}, for {price}."
     elif refusals:

@@ -6,27 +6,20 @@ Wire forms: engine grok, v1.0 and v2.0, create and edit each.
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from civitai_skill.engines.family import Family, Retired, Variant, Way
-from civitai_skill.engines.needs import Fit
-from civitai_skill.engines.wire import (
-    Quantity4,
-    Wire,
-)
+from civitai_skill.engines.family import Family, Fit, Retired, Variant, Way
+from civitai_skill.engines.forms import Create, Edit3, Quantity4, Wire
+from civitai_skill.engines.sizing import FollowsSource, Ratio
 from civitai_skill.schema.types import Text
 
 _Ratio = Literal[
     "2:1", "20:9", "19.5:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:19.5", "9:20",
     "1:2",
 ]  # fmt: skip
-_RatioOrAuto = Literal[
-    "auto", "2:1", "20:9", "19.5:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:19.5",
-    "9:20", "1:2",
-]  # fmt: skip
-_Three = Annotated[list[Text], Field(min_length=1, max_length=3)]
+_RatioOrAuto = Literal["auto", _Ratio]
 
 
 class Grok(Wire):
@@ -38,45 +31,43 @@ class Grok(Wire):
 
 
 class V1(Grok):
+    implied = frozenset({"version"})
     version: Literal["v1.0"] = "v1.0"
 
 
-class V1Create(V1):
-    operation: Literal["createImage"] = "createImage"
+class V1Create(V1, Create):
+    sizing = Ratio()
     aspect_ratio: _Ratio = "1:1"
 
     def buzz(self) -> float | None:
         """26 a picture."""
-        return 26.0 * self.quantity
+        return self.flat(26)
 
 
-class V1Edit(V1):
-    follows_source = True
-    operation: Literal["editImage"] = "editImage"
-    images: _Three
+class V1Edit(V1, Edit3):
+    sizing = FollowsSource()
 
     def buzz(self) -> float | None:
         """29 a picture."""
-        return 29.0 * self.quantity
+        return self.flat(29)
 
 
 class V2(Grok):
     """The price of v2.0 is not documented."""
 
+    sizing = Ratio(resolution="resolution")
     version: Literal["v2.0"] = "v2.0"
     resolution: Literal["1k", "2k"] = "2k"
     rendering: Literal["low", "medium"] = Field("medium", alias="quality")
 
 
-class V2Create(V2):
-    operation: Literal["createImage"] = "createImage"
+class V2Create(V2, Create):
+    implied = frozenset({"operation"})
     aspect_ratio: _Ratio = "1:1"
 
 
-class V2Edit(V2):
-    operation: Literal["editImage"] = "editImage"
+class V2Edit(V2, Edit3):
     aspect_ratio: _RatioOrAuto = "auto"
-    images: _Three
 
 
 def _v2(form: type[V2]) -> Way:
@@ -92,16 +83,20 @@ FAMILY = Family(
     name="grok",
     title="Grok Imagine",
     maker="xAI",
+    suits="phone ratios",
     variants=(
         Variant(
             "v2.0",
             (_v2(V2Create), _v2(V2Edit)),
             fits=(
                 Fit(
-                    "phone_tall", 1, "9:19.5 and 9:20 are phone screens", {"aspect_ratio": "9:19.5"}
+                    "phone_tall",
+                    60,
+                    "9:19.5 and 9:20 are phone screens",
+                    {"aspect_ratio": "9:19.5"},
                 ),
-                Fit("ultra_wide", 3, "20:9 natively", {"aspect_ratio": "20:9"}),
-                Fit("photo", 8, "strong photoreal pictures, at a price that is not documented"),
+                Fit("ultra_wide", 54, "20:9 natively", {"aspect_ratio": "20:9"}),
+                Fit("photo", 39, "strong photoreal pictures, at a price that is not documented"),
             ),
             best_for="phone ratios, strong photoreal pictures quickly, edits with up to 3 sources",
             avoid_for="seeds, exact pixels, LoRAs",

@@ -11,22 +11,18 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from civitai_skill.engines.cautions import Caution, Outside
-from civitai_skill.engines.family import Family, Sizes, Values, Variant, Way
-from civitai_skill.engines.needs import NO_MASK, Fit
-from civitai_skill.engines.wire import (
-    Quantity12,
-    Seed32,
-    Wire,
-)
+from civitai_skill.engines.families.shared import NO_MASK
+from civitai_skill.engines.family import Caution, Family, Fit, Outside, Values, Variant, Way
+from civitai_skill.engines.forms import Quantity12, Seed32, Sized
+from civitai_skill.engines.sizing import Sizes, by_ratio
 from civitai_skill.schema.request import Quality
-from civitai_skill.schema.types import Flag, Number, Text, Whole
+from civitai_skill.schema.types import Flag, Number, Picture, Text, Whole
 
 # Buzz a picture, whatever the size. v5.0-pro is not documented.
 _FLAT = {"v3": 40, "v4": 40, "v4.5": 60, "v5.0-lite": 52}
 
 
-class Seedream(Wire):
+class Seedream(Sized):
     source_ratio = 3
     engine: Literal["seedream"] = "seedream"
     prompt: Annotated[Text, Field(min_length=1)]
@@ -37,39 +33,17 @@ class Seedream(Wire):
     seed: Seed32 = None
     enable_safety_checker: Flag = False
     version: Literal["v3", "v4", "v4.5", "v5.0-lite", "v5.0-pro"] | None = None
-    images: Annotated[list[Text], Field(max_length=10)] = []
-
-    def area(self) -> int:
-        """Pixels."""
-        return self.width * self.height
+    images: Annotated[list[Picture], Field(max_length=10)] = []
 
     def buzz(self) -> float | None:
         """A flat price a picture; without a version the service takes v4.5."""
         price = _FLAT.get(self.version or "v4.5")
-        return None if price is None else float(price * self.quantity)
+        return None if price is None else self.flat(price)
 
 
-_1K: Sizes = {
-    "1:1": (1024, 1024),
-    "4:3": (1152, 864),
-    "3:2": (1248, 832),
-    "16:9": (1360, 768),
-    "21:9": (1568, 672),
-}
-_2K: Sizes = {
-    "1:1": (2048, 2048),
-    "4:3": (2304, 1728),
-    "3:2": (2496, 1664),
-    "16:9": (2560, 1440),
-    "21:9": (3360, 1440),
-}
-_4K: Sizes = {
-    "1:1": (4096, 4096),
-    "4:3": (4096, 3072),
-    "3:2": (2496, 1664),
-    "16:9": (4096, 2304),
-    "21:9": (3360, 1440),
-}
+_1K: Sizes = by_ratio("1:1 1024x1024, 4:3 1152x864, 3:2 1248x832, 16:9 1360x768, 21:9 1568x672")
+_2K: Sizes = by_ratio("1:1 2048x2048, 4:3 2304x1728, 3:2 2496x1664, 16:9 2560x1440, 21:9 3360x1440")
+_4K: Sizes = by_ratio("1:1 4096x4096, 4:3 4096x3072, 3:2 2496x1664, 16:9 4096x2304, 21:9 3360x1440")
 # v4.5 and v5.0-lite want 3.68 megapixels at least, and draw true 4K; v5.0-pro takes 4K and returns
 # about 2K (engine guide, seedream).
 _DRAWS_4K: Mapping[Quality, Sizes] = {"high": _4K}
@@ -92,23 +66,24 @@ FAMILY = Family(
     name="seedream",
     title="Seedream",
     maker="ByteDance",
+    suits="4K",
     variants=(
         Variant(
             "v4.5",
             _way("v4.5", _DRAWS_4K),
             fits=(
-                Fit("print_4k", 1, "native 4096x4096 for a flat price", {"quality": "high"}),
-                Fit("several_references", 2, "up to 10 references at a flat price", sources=2),
-                Fit("edit", 3, "large edits at a flat price", sources=1),
-                Fit("keep_character", 2, "up to 10 references of the character", sources=1),
-                Fit("inpaint", 3, NO_MASK, sources=1),
-                Fit("product", 3, "4K product shots"),
-                Fit("poster", 3, "large posters with readable text"),
-                Fit("chinese_text", 3, "Chinese posters up to 4K"),
-                Fit("text_in_picture", 6, "readable text up to 4K"),
-                Fit("photo", 5, "4K photos at a flat price"),
-                Fit("portrait", 5, "4K portraits at a flat price"),
-                Fit("concept_art", 3, "large scenes at a flat price"),
+                Fit("print_4k", 60, "native 4096x4096 for a flat price", {"quality": "high"}),
+                Fit("several_references", 57, "up to 10 references at a flat price", pictures=2),
+                Fit("edit", 54, "large edits at a flat price", pictures=1),
+                Fit("keep_character", 57, "up to 10 references of the character", pictures=1),
+                Fit("inpaint", 54, NO_MASK, pictures=1),
+                Fit("product", 54, "4K product shots"),
+                Fit("poster", 54, "large posters with readable text"),
+                Fit("chinese_text", 54, "Chinese posters up to 4K"),
+                Fit("text_in_picture", 45, "readable text up to 4K"),
+                Fit("photo", 48, "4K photos at a flat price"),
+                Fit("portrait", 48, "4K portraits at a flat price"),
+                Fit("concept_art", 54, "large scenes at a flat price"),
             ),
             best_for="4K prints, posters, products, edits with up to 10 references",
             avoid_for="small drafts: the price is flat",
@@ -121,8 +96,8 @@ FAMILY = Family(
             "v5.0-lite",
             _way("v5.0-lite", _DRAWS_4K),
             fits=(
-                Fit("print_4k", 2, "native 4096x4096 for a little less", {"quality": "high"}),
-                Fit("several_references", 3, "up to 10 references for a little less", sources=2),
+                Fit("print_4k", 57, "native 4096x4096 for a little less", {"quality": "high"}),
+                Fit("several_references", 54, "up to 10 references for a little less", pictures=2),
             ),
             best_for="4K for a little less; edits",
             seconds="40-90",

@@ -17,15 +17,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.checks import check_airs, check_seed, warnings
-from civitai_skill.engines.choice import elsewhere, operation_of, variant_of, ways_of
-from civitai_skill.engines.family import Family, Variant, Way
+from civitai_skill.engines.family import Family, Variant
+from civitai_skill.engines.forms import Operation, Wire
 from civitai_skill.engines.limits import Limit, limits
-from civitai_skill.engines.options import options_of
-from civitai_skill.engines.refusals import lacking, refusal, takes
-from civitai_skill.engines.sizes import (
-    SQUARE,
-    Size,
+from civitai_skill.engines.planning.candidate import Candidate
+from civitai_skill.engines.planning.checks import check_airs, check_seed, warnings
+from civitai_skill.engines.planning.options import options_of
+from civitai_skill.engines.planning.refusals import lacking, refusal, takes
+from civitai_skill.engines.planning.route import elsewhere, operation_of, variant_of, ways_of
+from civitai_skill.engines.planning.sizes import (
     SizeRefused,
     best_of,
     check_pixels,
@@ -36,7 +36,8 @@ from civitai_skill.engines.sizes import (
     size_of,
     within,
 )
-from civitai_skill.engines.wire import Operation, Wire
+from civitai_skill.engines.sizing import SQUARE, FollowsSource, Size
+from civitai_skill.engines.sources import picture_of
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.request import ImageRequest
 
@@ -111,15 +112,11 @@ class Plan:
     @property
     def size(self) -> Size | None:
         """The pixels that were asked for, where the form says pixels."""
-        width, height = getattr(self.form, "width", None), getattr(self.form, "height", None)
-        return (width, height) if width and height else None
+        return self.form.sizing.asked(self.form)
 
 
 def plan(
-    request: ImageRequest,
-    *,
-    sources: tuple[Size | None, ...] = (),
-    today: date | None = None,
+    request: ImageRequest, *, sources: tuple[Size | None, ...] = (), today: date | None = None
 ) -> Plan:
     """Decide a request.
 
@@ -133,40 +130,39 @@ def plan(
 
     refused: list[SizeRefused] = []
     for way in ways:
+        candidate = Candidate(request, family, variant, way, sources)
         try:
-            form, said, sized = _form(family, variant, way, request, sources)
+            form, said, sized = _form(candidate)
         except SizeRefused as error:
             refused.append(error)
             continue
-        warned = list(warnings(family, variant, form, said))
+        warned = list(warnings(candidate, form, said))
         if variant.retired is not None:
             warned.append(_retirement(family, variant, today or date.today()))
         price = price_of(form, sources)
         noted, names = (*notes, *sized), (family.name, variant.name)
         return Plan(*names, operation, form, price, noted, tuple(warned), sources)
-    hint = _other_route(family, variant, request, operation) if request.route else ""
+    hint = _other_route(candidate, operation) if request.route else ""
     raise RequestInvalid(*best_of(refused), engine=f"{family.name} {variant.name}", advice=hint)
 
 
 def price_of(form: Wire, sources: tuple[Size | None, ...] = ()) -> Price:
     """The documented price of a form, rounded up to whole Buzz."""
-    if not (form.follows_source and hasattr(form, "width")):
+    fields = form.sizing.fields
+    if not (isinstance(form.sizing, FollowsSource) and fields):
         return Price(_rounded(form.buzz()))
     # The size comes from the source: bill what is known, and name the largest the form allows.
     source = deciding(sources)
     size = within(type(form), source or SQUARE)
     known = limits(type(form))
-    most = tuple(int(known[name].maximum or 0) for name in ("width", "height"))
-    price, cap = (_rounded(_at(form, *pixels).buzz()) for pixels in (size, most))
+    most = tuple(int(known[name].maximum or 0) for name in fields)
+    made = (form.model_copy(update=dict(zip(fields, p, strict=True))) for p in (size, most))
+    price, cap = (_rounded(at.buzz()) for at in made)
     if size == source or price == cap:
         return Price(price)
     spelt = "x".join(str(side) for side in size)
     what = f"a {spelt} source" if source is None else f"a source scaled down to {spelt}"
     return Price(price, cap, f"for {what}, at most {cap}")
-
-
-def _at(form: Wire, width: int, height: int) -> Wire:
-    return form.model_copy(update={"width": width, "height": height})
 
 
 def _rounded(buzz: float | None) -> int | None:
@@ -185,15 +181,13 @@ def _retirement(family: Family, variant: Variant, today: date) -> str:
     )
 
 
-def _other_route(
-    family: Family, variant: Variant, request: ImageRequest, operation: Operation
-) -> str:
+def _other_route(asked: Candidate, operation: Operation) -> str:
     """Where the route that was asked for lacks the size: the routes that have it."""
     found = []
-    for way in variant.ways:
+    for way in asked.variant.ways:
         if operation in way.form.operations():
             try:
-                size_of(family, variant, request, way.form, limits(way.form))
+                size_of(replace(asked, way=way))
             except SizeRefused:
                 continue
             found.append(way.form.route())
@@ -201,53 +195,36 @@ def _other_route(
 
 
 # -- one form -----------------------------------------------------------------------------------
-def _form(
-    family: Family,
-    variant: Variant,
-    way: Way,
-    request: ImageRequest,
-    sources: tuple[Size | None, ...],
-) -> tuple[Wire, Mapping[str, Any], tuple[str, ...]]:
+def _form(candidate: Candidate) -> tuple[Wire, Mapping[str, Any], tuple[str, ...]]:
     """The form of one way, the part of it that the request said itself, and notes on its size.
 
     Raises SizeRefused where only the size stands in the way, else RequestInvalid.
     """
-    form = way.form
-    known = limits(form)
-    owner = f"{family.name} {variant.name}"
-    if len(variant.routes()) > 1:
-        owner += f" (route {form.route()})"
-    said = _said(request, way, known, owner, variant, family)
-    check_sources(form, sources, owner)
-    size = size_of(family, variant, request, form, known)
-    shape = shape_of(family, variant, request, form, known, deciding(sources))
-    options = options_of(request, family, way, known, owner)
-    values = {**way.settings(request.quality), **size, **shape, **said, **options, **way.fixed}
+    form, known, way = candidate.form, candidate.known, candidate.way
+    said = _said(candidate)
+    check_sources(candidate)
+    size, shape = size_of(candidate), shape_of(candidate)
+    settings, options = way.settings(candidate.request.quality), options_of(candidate)
+    values = {**settings, **size, **shape, **said, **options, **way.fixed}
     if "seed" in known and values.get("seed") is None:
         values["seed"] = random.choice(_CHOSEN_SEEDS)
-    check_airs(family, values, known, request, owner)
+    check_airs(candidate, values)
     wire = {form.alias(name): _on_the_wire(name, value, known) for name, value in values.items()}
     try:
         made = form.read(wire)
     except ValidationError as error:
-        raise refusal(error, form, known, owner) from None
+        raise refusal(candidate, error) from None
     objection = made.objection()
     if objection is not None:
-        raise RequestInvalid(objection, engine=owner)
-    check_pixels(family, made, said, owner)
-    check_seed(made, known, owner)
-    return made, said, tuple(size_notes(request, made, shape, sources))
+        raise RequestInvalid(objection, engine=candidate.owner)
+    check_pixels(candidate, made, said)
+    check_seed(candidate, made)
+    return made, said, tuple(size_notes(candidate, made, shape))
 
 
-def _said(
-    request: ImageRequest,
-    way: Way,
-    known: Mapping[str, Limit],
-    owner: str,
-    variant: Variant,
-    family: Family,
-) -> dict[str, Any]:
+def _said(candidate: Candidate) -> dict[str, Any]:
     """The request's own words, by attribute name; what the form lacks is refused."""
+    request, known = candidate.request, candidate.known
     said: dict[str, Any] = {}
     problems = []
     for name in type(request).model_fields:
@@ -256,15 +233,13 @@ def _said(
         if takes(name, known):
             said[name] = getattr(request, name)
         elif name not in ("width", "height"):  # size_of answers for both at once
-            given = getattr(request, name)
-            problems.append(lacking(name, given, way, known, variant, family))
-    if request.images:
-        # A way was chosen that has the operation, so it has one of the two.
-        if "images" in known:
-            _check_count(len(request.images), known["images"], owner)
-            said["images"] = list(request.images)
-        else:
-            said["image"] = request.images[0]
+            problems.append(lacking(candidate, name))
+    pictures = picture_of(candidate.form)
+    if request.images and pictures is not None:
+        several = known[pictures].kind == "list"
+        if several:
+            _check_count(candidate, known[pictures])
+        said[pictures] = list(request.images) if several else request.images[0]
     if request.strength is not None:
         said["strength"] = request.strength
     airs = [lora.air for lora in request.loras]
@@ -272,14 +247,15 @@ def _said(
     if twice is not None:
         problems.append(Problem("loras", twice, "each LoRA once", None, "is given twice"))
     if problems:
-        raise RequestInvalid(*problems, engine=owner)
+        raise RequestInvalid(*problems, engine=candidate.owner)
     return said
 
 
-def _check_count(sources: int, limit: Limit, owner: str) -> None:
+def _check_count(candidate: Candidate, limit: Limit) -> None:
+    sources = len(candidate.request.images)
     if limit.most is not None and sources > limit.most:
         problem = Problem("images", sources, limit.accepted(), limit.most, "too many")
-        raise RequestInvalid(problem, engine=owner, advice=elsewhere("edit", sources))
+        raise RequestInvalid(problem, engine=candidate.owner, advice=elsewhere("edit", sources))
 
 
 def _on_the_wire(name: str, value: Any, known: Mapping[str, Limit]) -> Any:

@@ -7,16 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from civitai_skill.engines.family import Family, Variant, ratio_value
+from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.limits import Limit, limits
-from civitai_skill.engines.wire import FAL_SIZES, Wire
+from civitai_skill.engines.planning.candidate import Candidate
+from civitai_skill.engines.sizing import FollowsSource, Named, Pixels, Ratio, Size, ratio_value
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.request import ImageRequest
 
-Size = tuple[int, int]
-
-#: What a source counts as while its size is not known (pixels).
-SQUARE: Size = (1024, 1024)
+Values = dict[str, Any]
 
 
 class SizeRefused(Exception):
@@ -35,31 +33,69 @@ def deciding(sources: Sequence[Size | None]) -> Size | None:
 
 def within(form: type[Wire], size: Size) -> Size:
     """A source's size, scaled down where the form's pixels end below it."""
-    known = limits(form)
-    most = [known[n].maximum for n in ("width", "height") if n in known]
+    most = [limit.maximum for limit in _sides(form)]
     scale = min((top / side for top, side in zip(most, size, strict=False) if top), default=1.0)
     if scale >= 1:
         return size
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def size_of(
-    family: Family,
-    variant: Variant,
-    request: ImageRequest,
-    form: type[Wire],
-    known: Mapping[str, Limit],
-) -> dict[str, Any]:
+def _sides(form: type[Wire]) -> list[Limit]:
+    """The limits of width and height, where the form has them."""
+    fields = form.sizing.fields
+    return [limits(form)[name] for name in fields] if len(fields) == 2 else []
+
+
+# -- what each kind of sizing offers ---------------------------------------------------------------
+def offered(candidate: Candidate) -> dict[str, Values]:
+    """{ratio: what it is in the form, by attribute name}; empty where no ratio can be chosen."""
+    sizing = candidate.form.sizing
+    if isinstance(sizing, Pixels):
+        return _recommended(candidate)
+    if isinstance(sizing, Ratio | Named):
+        (field,) = sizing.fields
+        names = [str(choice) for choice in candidate.known[field].choices]
+        found: dict[str, Values] = {}
+        for name in names:
+            ratio = sizing.ratio(name) if isinstance(sizing, Named) else name
+            found.setdefault(ratio, {field: name})
+        return found
+    return {}
+
+
+def _recommended(candidate: Candidate) -> dict[str, Values]:
+    """The recommended sizes that the form can take."""
+    family, form = candidate.family, candidate.form
+    found = {}
+    for ratio in family.ratios():
+        size = family.size(ratio, candidate.variant, candidate.request.quality)
+        if size is not None and all(map(_fits, size, _sides(form))):
+            found[ratio] = dict(zip(form.sizing.fields, size, strict=True))
+    return found
+
+
+def _fits(value: int, limit: Limit) -> bool:
+    low, high = limit.minimum, limit.maximum
+    return low is None or high is None or low <= value <= high
+
+
+# -- what a request says ---------------------------------------------------------------------------
+def size_of(candidate: Candidate) -> Values:
     """What a request's size is in this form, by attribute name; empty where it says none.
 
     Width and height themselves are the request's own fields and only checked here. Raises
     SizeRefused.
     """
+    request, sizing = candidate.request, candidate.form.sizing
     pixels = request.width is not None or request.height is not None
     ratio = request.aspect_ratio
     if not pixels and ratio is None:
         return {}
-    if form.follows_source or not {"width", "aspect_ratio", "image_size"} & set(known):
+    if pixels and isinstance(sizing, Pixels):
+        _check_range(candidate)
+        return {}
+    choices = offered(candidate)
+    if not choices:
         field = "aspect_ratio" if ratio is not None else _first(request)
         why = (
             "the picture takes the size of its source"
@@ -67,74 +103,54 @@ def size_of(
             else "there is no size to choose here"
         )
         raise SizeRefused(Problem(field, ratio or _pixels(request), "leave it out", None, why))
-    if pixels and "width" not in known:
-        raise _wants_a_ratio(request, known)
-    if pixels:
-        _check_range(request, known)
-        return {}
-    assert ratio is not None
-    if "aspect_ratio" in known:
-        return {"aspect_ratio": _one_of(ratio, _ratios_of(known))}
-    if "image_size" in known:
-        return {"image_size": FAL_SIZES[_one_of(ratio, list(FAL_SIZES))]}
-    fitting = _fitting(family, variant, request, known)
-    width, height = fitting[_one_of(ratio, list(fitting))]
-    return {"width": width, "height": height}
+    if ratio is not None:
+        return choices[_one_of(ratio, list(choices))]
+    named = _of_pixels(candidate)
+    if named is None:
+        raise _wants_a_ratio(request, list(choices))
+    return named
 
 
-def _fitting(
-    family: Family, variant: Variant, request: ImageRequest, known: Mapping[str, Limit]
-) -> dict[str, Size]:
-    """The recommended sizes that the form can take, by ratio."""
-    sizes = {r: family.size(r, variant, request.quality) for r in family.ratios()}
-    return {r: size for r, size in sizes.items() if size is not None and _fits(size, known)}
+def _of_pixels(candidate: Candidate) -> Values | None:
+    """The name of exactly these pixels, where the form names sizes."""
+    sizing = candidate.form.sizing
+    wanted = (candidate.request.width, candidate.request.height)
+    if not isinstance(sizing, Named):
+        return None
+    (field,) = sizing.fields
+    names = (str(choice) for choice in candidate.known[field].choices)
+    return next(({field: name} for name in names if sizing.size(name) == wanted), None)
 
 
-def shape_of(
-    family: Family,
-    variant: Variant,
-    request: ImageRequest,
-    form: type[Wire],
-    known: Mapping[str, Limit],
-    source: Size | None,
-) -> dict[str, Any]:
+def shape_of(candidate: Candidate) -> Values:
     """The size nearest to the source's shape, where a request with a source names none.
 
     Empty for a square source, for one of unknown size, and where the service follows the source by
     itself: the default holds then.
     """
-    if _says_a_size(request) or source is None or form.follows_source:
+    source, sizing = deciding(candidate.sources), candidate.form.sizing
+    if _says_a_size(candidate.request) or source is None:
         return {}
-    wanted = math.log(source[0] / source[1])
-    if "aspect_ratio" in known:
-        near = _closest(wanted, _ratios_of(known))
-        own = known["aspect_ratio"].default
-        return {} if own in ("auto", near) else {"aspect_ratio": near}
-    if "image_size" in known:
-        near = _closest(wanted, list(FAL_SIZES))
-        return {} if near == "1:1" else {"image_size": FAL_SIZES[near]}
-    if "width" not in known:
+    choices = offered(candidate)
+    if not choices:
         return {}
-    fitting = _fitting(family, variant, request, known)
-    near = _closest(wanted, list(fitting)) if fitting else "1:1"
-    if near == "1:1":
-        return {}
-    width, height = fitting[near]
-    return {"width": width, "height": height}
+    near = _closest(math.log(source[0] / source[1]), list(choices))
+    defaults = {name: candidate.known[name].default for name in sizing.fields}
+    as_it_is = near == "1:1" if isinstance(sizing, Pixels) else choices[near] == defaults
+    return {} if as_it_is or "auto" in defaults.values() else choices[near]
 
 
 def _says_a_size(request: ImageRequest) -> bool:
     return bool(request.width or request.height or request.aspect_ratio)
 
 
-def size_notes(
-    request: ImageRequest, form: Wire, shape: Mapping[str, Any], sources: Sequence[Size | None]
-) -> Iterator[str]:
+def size_notes(candidate: Candidate, form: Wire, shape: Mapping[str, Any]) -> Iterator[str]:
     """What became of a size that the request left open."""
+    request, sources = candidate.request, candidate.sources
     if shape:
         yield f"Shaped like its source: {_spelt(shape.values())}."
-    elif request.images and sources and not _says_a_size(request) and not form.follows_source:
-        default = _default_shape(form)
+    elif request.images and sources and not _says_a_size(request):
+        default = "" if isinstance(form.sizing, FollowsSource) else form.sizing.shape(form)
         if deciding(sources) is None and default:
             yield (
                 f"The source's size is not known before it is sent, so the default shape is used: "
@@ -145,25 +161,14 @@ def size_notes(
         yield f"Only {_first(request)} was said; {other} is {getattr(form, other)}."
 
 
-def _default_shape(form: Wire) -> str:
-    """The shape that a form asks for; empty where the service follows the source by itself."""
-    ratio = getattr(form, "aspect_ratio", None)
-    if ratio is not None:
-        return "" if ratio == "auto" else str(ratio)
-    named = getattr(form, "image_size", None)
-    if named is not None:
-        return str(named)
-    width, height = getattr(form, "width", None), getattr(form, "height", None)
-    return _spelt((width, height)) if width and height else ""
-
-
 def _spelt(values: Iterable[Any]) -> str:
     return "x".join(str(value) for value in values)
 
 
-def check_sources(form: type[Wire], sources: Sequence[Size | None], owner: str) -> None:
+# -- what is refused -------------------------------------------------------------------------------
+def check_sources(candidate: Candidate) -> None:
     """Refuse sources that are wider or taller than the form takes, where their sizes are known."""
-    most = form.source_ratio
+    most, sources = candidate.form.source_ratio, candidate.sources
     if most is None:
         return
     problems = []
@@ -174,7 +179,7 @@ def check_sources(form: type[Wire], sources: Sequence[Size | None], owner: str) 
             accepted = f"sources between 1:{most:g} and {most:g}:1; crop it first"
             problems.append(Problem(field, _spelt(size), accepted, None, why))
     if problems:
-        raise RequestInvalid(*problems, engine=owner)
+        raise RequestInvalid(*problems, engine=candidate.owner)
 
 
 def best_of(refused: Iterable[SizeRefused]) -> tuple[Problem, ...]:
@@ -182,59 +187,56 @@ def best_of(refused: Iterable[SizeRefused]) -> tuple[Problem, ...]:
     return min(refused, key=lambda r: r.apart).problems
 
 
-def check_pixels(family: Family, form: Wire, said: Mapping[str, Any], owner: str) -> None:
+def check_pixels(candidate: Candidate, form: Wire, said: Mapping[str, Any]) -> None:
     """Refuse pixels that the backends' grid does not divide."""
-    step = family.multiple
-    off = {n: said[n] for n in ("width", "height") if said.get(n) is not None and said[n] % step}
+    step = candidate.family.multiple
+    off = {n: said[n] for n in form.sizing.fields if type(said.get(n)) is int and said[n] % step}
     if not off:
         return
-    near = _on_the_grid(form, off, step)
+    near = _on_the_grid(candidate, form, off)
     raise RequestInvalid(
         *(
             Problem(
                 name,
                 value,
-                f"a multiple of {step} pixels, {limits(type(form))[name].accepted()}",
+                f"a multiple of {step} pixels, {candidate.known[name].accepted()}",
                 near.get(name),
                 "off the grid",
             )
             for name, value in off.items()
         ),
-        engine=owner,
+        engine=candidate.owner,
     )
 
 
-def _on_the_grid(form: Wire, off: Mapping[str, int], step: int) -> dict[str, int]:
+def _on_the_grid(candidate: Candidate, form: Wire, off: Mapping[str, int]) -> dict[str, int]:
     """The nearest values that the form takes together; empty where none beside them is taken."""
-    beside = []
+    beside, step = [], candidate.family.multiple
     for name, value in off.items():
-        limit = limits(type(form))[name]
-        low, high = limit.minimum or 0, limit.maximum or math.inf
         low_high = (value // step * step, -(-value // step) * step)
-        beside.append([near for near in low_high if low <= near <= high])
+        beside.append([near for near in low_high if near and _fits(near, candidate.known[name])])
     tries = [dict(zip(off, values, strict=True)) for values in product(*beside)]
     tries.sort(key=lambda near: sum(abs(near[name] - value) for name, value in off.items()))
     fitting = (near for near in tries if form.model_copy(update=near).objection() is None)
     return next(fitting, {})
 
 
-def _check_range(request: ImageRequest, known: Mapping[str, Limit]) -> None:
-    problems, apart = [], 0
-    for name in ("width", "height"):
-        value = getattr(request, name)
-        low, high = known[name].minimum, known[name].maximum
+def _check_range(candidate: Candidate) -> None:
+    request, problems, apart = candidate.request, [], 0
+    for limit in _sides(candidate.form):
+        value = getattr(request, limit.name)
+        low, high = limit.minimum, limit.maximum
         if value is None or low is None or high is None or low <= value <= high:
             continue
         bound = int(min(max(value, low), high))
         why = "too small" if value < low else "too large"
-        problems.append(Problem(name, value, f"{low:g} to {high:g} pixels", bound, why))
+        problems.append(Problem(limit.name, value, f"{low:g} to {high:g} pixels", bound, why))
         apart += abs(value - bound)
     if problems:
         raise SizeRefused(*problems, apart=apart)
 
 
-def _wants_a_ratio(request: ImageRequest, known: Mapping[str, Limit]) -> SizeRefused:
-    ratios = _ratios_of(known)
+def _wants_a_ratio(request: ImageRequest, ratios: list[str]) -> SizeRefused:
     near = None
     if request.width is not None and request.height is not None:
         # By logarithms: a quotient of very large numbers would overflow.
@@ -261,20 +263,6 @@ def _closest(wanted: float, ratios: list[str]) -> str:
     """The ratio nearest to one that is given by its logarithm."""
     real = [r for r in ratios if r != "auto"]
     return min(real, key=lambda r: abs(math.log(ratio_value(r)) - wanted))
-
-
-def _fits(size: tuple[int, int], known: Mapping[str, Limit]) -> bool:
-    for name, value in zip(("width", "height"), size, strict=True):
-        low, high = known[name].minimum, known[name].maximum
-        if low is not None and high is not None and not low <= value <= high:
-            return False
-    return True
-
-
-def _ratios_of(known: Mapping[str, Limit]) -> list[str]:
-    if "aspect_ratio" in known:
-        return [str(c) for c in known["aspect_ratio"].choices]
-    return list(FAL_SIZES)
 
 
 def _first(request: ImageRequest) -> str:

@@ -9,77 +9,54 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from civitai_skill.engines.cautions import ONLY_LCM
-from civitai_skill.engines.family import Family, Variant, Way
-from civitai_skill.engines.needs import Fit
-from civitai_skill.engines.wire import (
-    Comfy,
-    ComfyVariant,
-    ControlNet,
-    EmbeddingAirs,
-    Guidance30,
-    LongText,
-    ModelAir,
-    Quantity12,
-    Sdcpp,
-    SdcppVariant,
-    Sized,
-    Steps150,
-    VaeAir,
+from civitai_skill.engines.families.shared import (
+    ONLY_LCM,
+    Checkpoint,
+    ComfyCheckpoint,
+    SdcppCheckpoint,
 )
+from civitai_skill.engines.family import Family, Fit, Variant, Way
+from civitai_skill.engines.forms import ComfyVariantOf, Create, LongText, VariantOf
+from civitai_skill.engines.sizing import by_ratio
 from civitai_skill.schema.types import Whole
 
 
-class Sd1(Sized):
+class Sd1(Checkpoint):
     """What the four forms share."""
 
     ecosystem: Literal["sd1"] = "sd1"
-    prompt: LongText
     negative_prompt: LongText | None = None
-    guidance: Guidance30 = Field(7.0, alias="cfgScale")
-    quantity: Quantity12 = 1
-    model: ModelAir
-    vae_model: VaeAir | None = None
     clip_skip: Whole = 2
 
 
-class Sd1Sdcpp(Sdcpp, Sd1):
+class Sd1Sdcpp(SdcppCheckpoint, Sd1):
     width: Annotated[Whole, Field(ge=64, le=2048)] = 512
     height: Annotated[Whole, Field(ge=64, le=2048)] = 512
-    steps: Steps150 = 20
-    embeddings: EmbeddingAirs = []
-    u_cache: Literal["off", "normal"] | None = None
 
     def buzz(self) -> float | None:
         """4 for 512 x 512 at 20 steps."""
-        return 4 * self.area() / 512**2 * self.steps / 20 * self.quantity
+        return self.rate(4, 512)
 
 
-class SdcppCreate(Sd1Sdcpp):
-    operation: Literal["createImage"] = "createImage"
+class SdcppCreate(Sd1Sdcpp, Create): ...
 
 
-class SdcppVariantOf(Sd1Sdcpp, SdcppVariant):
-    operation: Literal["createVariant"] = "createVariant"
+class SdcppVariant(Sd1Sdcpp, VariantOf): ...
 
 
-class Sd1Comfy(Comfy, Sd1):
+class Sd1Comfy(ComfyCheckpoint, Sd1):
     width: Annotated[Whole, Field(ge=64, le=1024)] = 512
     height: Annotated[Whole, Field(ge=64, le=1024)] = 512
-    steps: Steps150 = 30
-    control_nets: list[ControlNet] = []
 
     def buzz(self) -> float | None:
         """4 for 512 x 512 at 30 steps."""
-        return 4 * self.area() / 512**2 * self.steps / 30 * self.quantity
+        return self.rate(4, 512, 30)
 
 
-class ComfyCreate(Sd1Comfy):
-    operation: Literal["createImage"] = "createImage"
+class ComfyCreate(Sd1Comfy, Create): ...
 
 
-class ComfyVariantOf(Sd1Comfy, ComfyVariant):
-    operation: Literal["createVariant"] = "createVariant"
+class ComfyVariant(Sd1Comfy, ComfyVariantOf): ...
 
 
 _MODEL = {"model": "urn:air:sd1:checkpoint:civitai:4384@128713"}
@@ -88,25 +65,26 @@ FAMILY = Family(
     name="sd1",
     title="Stable Diffusion 1.5",
     maker="Runway, CompVis and Stability AI",
+    suits="SD 1.5 LoRAs",
     variants=(
         Variant(
             "base",
             (
                 Way(SdcppCreate, default=_MODEL, high={"steps": 30}),
-                Way(SdcppVariantOf, default=_MODEL, high={"steps": 30}),
+                Way(SdcppVariant, default=_MODEL, high={"steps": 30}),
                 Way(ComfyCreate, default=_MODEL, draft={"steps": 20}),
-                Way(ComfyVariantOf, default=_MODEL, draft={"steps": 20}),
+                Way(ComfyVariant, default=_MODEL, draft={"steps": 20}),
             ),
             fits=(
-                Fit("cheapest", 2, "cheap because it is small: 512x512"),
-                Fit("draft", 4, "small and quick: 512x512"),
-                Fit("fastest", 3, "3 to 10 seconds"),
-                Fit("pixel_art", 2, "retro styles and pixel LoRAs"),
-                Fit("checkpoint", 2, "takes any SD 1.x checkpoint as model"),
-                Fit("exact_seed", 2, "real seeds; pin model, sampler and size as well"),
-                Fit("lora", 6, "takes LoRAs made for SD 1.x"),
-                Fit("restyle", 2, "a small variant of the source", {"strength": 0.6}, 1),
-                Fit("mature", 2, "only Civitai's own moderation applies"),
+                Fit("cheapest", 57, "cheap because it is small: 512x512"),
+                Fit("draft", 51, "small and quick: 512x512"),
+                Fit("fastest", 54, "3 to 10 seconds"),
+                Fit("pixel_art", 57, "retro styles and pixel LoRAs"),
+                Fit("checkpoint", 57, "takes any SD 1.x checkpoint as model"),
+                Fit("exact_seed", 57, "real seeds; pin model, sampler and size as well"),
+                Fit("lora", 45, "takes LoRAs made for SD 1.x"),
+                Fit("restyle", 57, "a small variant of the source", {"strength": 0.6}, 1),
+                Fit("mature", 57, "only Civitai's own moderation applies"),
             ),
             best_for="the cheapest pictures, old LoRAs, pixel and retro styles",
             avoid_for="anatomy, text, anything above 768 pixels",
@@ -122,7 +100,7 @@ FAMILY = Family(
         "scene and light; weights up to (word:1.5). A long negative prompt is essential: worst "
         "quality, low quality, blurry, bad anatomy."
     ),
-    sizes={"1:1": (512, 512), "4:3": (640, 480), "3:2": (768, 512), "16:9": (768, 432)},
+    sizes=by_ratio("1:1 512x512, 4:3 640x480, 3:2 768x512, 16:9 768x432"),
     multiple=16,
     ecosystems=frozenset({"sd1"}),
     mature="civitai",

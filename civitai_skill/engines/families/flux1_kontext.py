@@ -9,22 +9,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from civitai_skill.engines.family import Family, Variant, Way
-from civitai_skill.engines.needs import NO_MASK, Fit
-from civitai_skill.engines.wire import (
-    Quantity4,
-    Seed,
-    Wire,
-)
-from civitai_skill.schema.types import Number, Text
+from civitai_skill.engines.families.shared import NO_MASK
+from civitai_skill.engines.family import Family, Fit, Variant, Way
+from civitai_skill.engines.forms import Quantity4, Seed, Wire
+from civitai_skill.engines.sizing import Ratio, by_ratio
+from civitai_skill.schema.types import Number, Picture, Text
+
+# What comes back for each ratio; the form itself takes the ratio alone.
+_SIZES = by_ratio("1:1 1024x1024, 4:3 1344x1008, 3:2 1512x1008, 16:9 1792x1008, 21:9 2352x1008")
 
 
 class Kontext(Wire):
     """What the three forms share: a ratio instead of pixels."""
 
+    sizing = Ratio(sizes=_SIZES)
     engine: Literal["flux1-kontext"] = "flux1-kontext"
     prompt: Annotated[Text, Field(max_length=1000)]
-    images: list[Text] = []
+    images: list[Picture] = []
     aspect_ratio: Literal["21:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21"] = "1:1"
     guidance: Annotated[Number, Field(ge=1, le=20)] = Field(3.5, alias="guidanceScale")
     quantity: Quantity4 = 1
@@ -36,7 +37,7 @@ class Dev(Kontext):
 
     def buzz(self) -> float | None:
         """35 a picture."""
-        return 35.0 * self.quantity
+        return self.flat(35)
 
 
 class Pro(Kontext):
@@ -44,7 +45,7 @@ class Pro(Kontext):
 
     def buzz(self) -> float | None:
         """45 a picture."""
-        return 45.0 * self.quantity
+        return self.flat(45)
 
 
 class Max(Kontext):
@@ -52,13 +53,14 @@ class Max(Kontext):
 
     def buzz(self) -> float | None:
         """90 a picture."""
-        return 90.0 * self.quantity
+        return self.flat(90)
 
 
 FAMILY = Family(
     name="flux1-kontext",
     title="FLUX.1 Kontext",
     maker="Black Forest Labs",
+    suits="changing one picture",
     variants=(
         Variant(
             "dev",
@@ -71,10 +73,10 @@ FAMILY = Family(
             "pro",
             (Way(Pro),),
             fits=(
-                Fit("ultra_wide", 2, "a native 21:9", {"aspect_ratio": "21:9"}),
-                Fit("edit", 6, "keeps the identity of one subject", sources=1),
-                Fit("keep_character", 6, "keeps the identity of one subject", sources=1),
-                Fit("inpaint", 4, NO_MASK, sources=1),
+                Fit("ultra_wide", 57, "a native 21:9", {"aspect_ratio": "21:9"}),
+                Fit("edit", 45, "keeps the identity of one subject", pictures=1),
+                Fit("keep_character", 45, "keeps the identity of one subject", pictures=1),
+                Fit("inpaint", 51, NO_MASK, pictures=1),
             ),
             best_for="one-picture edits that keep the person or thing recognisable",
             seconds="10-30",
@@ -95,14 +97,7 @@ FAMILY = Family(
         'is. Name the subject ("the woman in the green coat"), not "she". For lettering: replace '
         '"OLD" with "NEW".'
     ),
-    # What comes back for each ratio; the form itself takes the ratio alone.
-    sizes={
-        "1:1": (1024, 1024),
-        "4:3": (1344, 1008),
-        "3:2": (1512, 1008),
-        "16:9": (1792, 1008),
-        "21:9": (2352, 1008),
-    },
+    sizes=_SIZES,
     mature="provider",
     licence="dev non-commercial weights; pro and max closed",
     notes=(

@@ -9,76 +9,66 @@ from typing import Literal
 
 from pydantic import Field
 
-from civitai_skill.engines.cautions import DISTORTING, schedules, sdcpp_cautions
-from civitai_skill.engines.family import Family, Variant, Way
-from civitai_skill.engines.needs import Fit
-from civitai_skill.engines.wire import (
-    ABSENT,
-    ControlNet,
-    Guidance30,
-    LongText,
-    ModelAir,
-    Quantity12,
-    Sdcpp,
-    Sized,
-    Steps150,
-)
+from civitai_skill.engines import forms
+from civitai_skill.engines.families.shared import DISTORTING, sdcpp_cautions
+from civitai_skill.engines.family import Family, Fit, Variant, Way, schedules
+from civitai_skill.engines.sizing import by_ratio
 
 
-class ZImage(Sdcpp, Sized):
+class ZImage(forms.Sdcpp, forms.Sized, forms.Create):
     """What both forms share."""
 
     ecosystem: Literal["zImage"] = "zImage"
-    operation: Literal["createImage"] = "createImage"
-    prompt: LongText
-    negative_prompt: LongText | None = None
-    quantity: Quantity12 = 1
-    model: ModelAir = Field(ABSENT, alias="diffuserModel")
-    control_nets: list[ControlNet] = []
+    prompt: forms.LongText
+    negative_prompt: forms.LongText | None = None
+    quantity: forms.Quantity12 = 1
+    model: forms.ModelAir = Field(forms.ABSENT, alias="diffuserModel")
+    control_nets: list[forms.ControlNet] = []
 
 
 class Turbo(ZImage):
     model_name: Literal["turbo"] = Field("turbo", alias="model")
-    steps: Steps150 = 9
-    guidance: Guidance30 = Field(1.0, alias="cfgScale")
+    steps: forms.Steps150 = 9
+    guidance: forms.Guidance30 = Field(1.0, alias="cfgScale")
 
     def buzz(self) -> float | None:
         """8 for 1024 x 1024 at 9 steps."""
-        return 8 * self.area() / 1024**2 * self.steps / 9 * self.quantity
+        return self.rate(8, steps=9)
 
 
 class Base(ZImage):
     model_name: Literal["base"] = Field("base", alias="model")
-    steps: Steps150 = 20
-    guidance: Guidance30 = Field(4.0, alias="cfgScale")
+    steps: forms.Steps150 = 20
+    guidance: forms.Guidance30 = Field(4.0, alias="cfgScale")
 
     def buzz(self) -> float | None:
         """20 for 1024 x 1024 at 20 steps."""
-        return 20 * self.area() / 1024**2 * self.steps / 20 * self.quantity
+        return self.rate(20)
 
 
 FAMILY = Family(
     name="z-image",
     title="Z-Image",
     maker="Alibaba Tongyi-MAI",
+    suits="fast photos",
     variants=(
         Variant(
             "turbo",
             (Way(Turbo),),
             fits=(
-                Fit("fastest", 1, "3 to 8 seconds"),
-                Fit("portrait", 2, "real skin texture in seconds"),
-                Fit("photo", 2, "real skin and light in seconds"),
-                Fit("draft", 3, "a finished-looking draft in seconds"),
-                Fit("anything", 3, "photoreal in seconds"),
-                Fit("cheapest", 4, "cheap, and photoreal"),
-                Fit("commercial_licence", 2, "Apache-2.0 weights"),
-                Fit("chinese_text", 4, "signs and lettering in Chinese"),
-                Fit("text_in_picture", 4, "short lettering in seconds"),
-                Fit("exact_seed", 3, "runs on Civitai's sdcpp with real seeds"),
-                Fit("checkpoint", 4, "takes a Z-Image checkpoint as model"),
-                Fit("lora", 4, "takes LoRAs made for Z-Image"),
-                Fit("mature", 4, "only Civitai's own moderation applies"),
+                Fit("fastest", 60, "3 to 8 seconds"),
+                Fit("portrait", 57, "real skin texture in seconds"),
+                Fit("photo", 57, "real skin and light in seconds"),
+                Fit("draft", 54, "a finished-looking draft in seconds"),
+                Fit("anything", 54, "photoreal in seconds"),
+                Fit("cheapest", 51, "cheap, and photoreal"),
+                Fit("commercial_licence", 57, "Apache-2.0 weights"),
+                Fit("chinese_text", 51, "signs and lettering in Chinese"),
+                Fit("text_in_picture", 51, "short lettering in seconds"),
+                Fit("exact_seed", 54, "runs on Civitai's sdcpp with real seeds"),
+                Fit("checkpoint", 51, "takes a Z-Image checkpoint as model"),
+                Fit("lora", 51, "takes LoRAs made for Z-Image"),
+                Fit("mature", 51, "only Civitai's own moderation applies"),
             ),
             best_for="fast photoreal drafts, shop signs and lettering in Chinese and English",
             avoid_for="negative prompts (they do nothing at guidance 1), extreme stylisation",
@@ -92,9 +82,9 @@ FAMILY = Family(
             "base",
             (Way(Base, high={"steps": 28}),),
             fits=(
-                Fit("commercial_licence", 4, "Apache-2.0 weights, and negative prompts work"),
-                Fit("lora", 5, "takes LoRAs made for Z-Image base"),
-                Fit("exact_seed", 4, "runs on Civitai's sdcpp with real seeds"),
+                Fit("commercial_licence", 51, "Apache-2.0 weights, and negative prompts work"),
+                Fit("lora", 48, "takes LoRAs made for Z-Image base"),
+                Fit("exact_seed", 51, "runs on Civitai's sdcpp with real seeds"),
             ),
             best_for="negative prompts, variety between seeds, LoRAs trained on base",
             avoid_for="quick drafts",
@@ -110,13 +100,7 @@ FAMILY = Family(
         'name what a lens would see: "skin texture", "film grain". Quote text that must be '
         "readable. Negatives work on base only."
     ),
-    sizes={
-        "1:1": (1024, 1024),
-        "4:3": (1184, 880),
-        "3:2": (1248, 832),
-        "16:9": (1392, 752),
-        "21:9": (1568, 672),
-    },
+    sizes=by_ratio("1:1 1024x1024, 4:3 1184x880, 3:2 1248x832, 16:9 1392x752, 21:9 1568x672"),
     multiple=16,
     ecosystems=frozenset({"zimage", "zimageturbo", "zimagebase"}),
     mature="civitai",

@@ -8,7 +8,9 @@ Types, ranges and enums are exactly the published document's: a form accepts wha
 accepts and refuses what it refuses (seven point nought is an integer, true is not a number). A
 field's default is the service's own default, so a form always knows the value that will hold;
 `sent()` leaves the defaults out, `resolved()` spells them out. What the document does not know, but
-the guide does (a provider's own floor, steps that make noise), is said by `objection()`.
+the guide does (a provider's own floor, steps that make noise), is said by `objection()`. Which
+fields hold pictures is marked (`Picture`, `Mask`, `Style`, `Guide`), and how a size is said is
+declared (`sizing`): no reader knows a form's own names.
 """
 
 from __future__ import annotations
@@ -23,8 +25,10 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from civitai_skill.engines.sizing import FollowsSource, Named, Pixels, Sizing
+from civitai_skill.engines.sources import picture_of
 from civitai_skill.errors import Problem
-from civitai_skill.schema.types import AirText, Number, Text, Whole
+from civitai_skill.schema.types import AirText, Guide, Mask, Number, Picture, Text, Whole
 
 Operation = Literal["create", "edit", "variant"]
 
@@ -125,8 +129,8 @@ class ControlNet(BaseModel):
     weight: Number
     start_step: Number
     end_step: Number
-    image: Text | None = None
-    mask: Text | None = None
+    image: Guide | None = None
+    mask: Mask | None = None
 
 
 class Wire(BaseModel):
@@ -134,9 +138,10 @@ class Wire(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
 
-    #: The form takes its size from the source picture (the document marks it `readOnly`, or the
-    #: recipe page says so); a size in the request is then refused.
-    follows_source: ClassVar[bool] = False
+    #: How the size of the pictures is said.
+    sizing: ClassVar[Sizing] = Sizing()
+    #: Fields that select the form and may be left out: this form is then meant.
+    implied: ClassVar[frozenset[str]] = frozenset()
     #: The widest a source picture may be, as width through height, and the tallest the other way.
     source_ratio: ClassVar[float | None] = None
 
@@ -165,7 +170,7 @@ class Wire(BaseModel):
         tag = cls.tags().get("operation")
         if tag is not None:
             return (OPERATIONS[tag],)
-        return ("create", "edit") if "images" in cls.model_fields else ("create",)
+        return ("create",) if picture_of(cls) is None else ("create", "edit")
 
     @classmethod
     def alias(cls, name: str) -> str:
@@ -191,6 +196,17 @@ class Wire(BaseModel):
         """The documented price in Buzz, not yet rounded; None where nothing is documented."""
         return None
 
+    def flat(self, each: float) -> float:
+        """A price for each picture, whatever is in it."""
+        return each * float(getattr(self, "quantity", 1))
+
+    def rate(self, base: float, side: int = 1024, steps: int = 20) -> float | None:
+        """`base` Buzz for side x side pixels at so many steps; None while the size is not known."""
+        size = self.sizing.asked(self)
+        if size is None:
+            return None
+        return self.flat(base * size[0] * size[1] / side**2 * float(self.steps) / steps)  # type: ignore[attr-defined]
+
     def objection(self) -> Problem | None:
         """A limit that the document does not state but the guide does; None when all is well."""
         return None
@@ -200,6 +216,7 @@ class Wire(BaseModel):
 class Sized(Wire):
     """Width and height in pixels; the ranges are those most forms share (64 to 2048)."""
 
+    sizing = Pixels()
     width: Annotated[Whole, Field(ge=64, le=2048)] = 1024
     height: Annotated[Whole, Field(ge=64, le=2048)] = 1024
 
@@ -209,23 +226,63 @@ class Sized(Wire):
 
 
 class Sized512(Sized):
-    """The flux2 range: 512 to 2048 pixels a side."""
+    """512 to 2048 pixels a side."""
 
     width: Annotated[Whole, Field(ge=512, le=2048)] = 1024
     height: Annotated[Whole, Field(ge=512, le=2048)] = 1024
 
 
-# fal names sizes; which ratio each one is.
-FAL_SIZES: dict[str, str] = {
-    "1:1": "square_hd",
-    "3:4": "portrait_4_3",
-    "9:16": "portrait_16_9",
-    "4:3": "landscape_4_3",
-    "16:9": "landscape_16_9",
-}
+class Following(Wire):
+    """The size of the source: the document marks width and height `readOnly`."""
+
+    sizing = FollowsSource(("width", "height"))
+    width: Annotated[Whole, Field(ge=0, le=2048)] = ABSENT
+    height: Annotated[Whole, Field(ge=0, le=2048)] = ABSENT
+
+
 FalSize = Literal[
     "square_hd", "square", "portrait_4_3", "portrait_16_9", "landscape_4_3", "landscape_16_9"
 ]
+#: The names that fal gives to sizes, and the pixels that they are.
+FAL_SIZES = Named(
+    ("image_size",),
+    {
+        "square_hd": (1024, 1024),
+        "square": (512, 512),
+        "portrait_4_3": (768, 1024),
+        "portrait_16_9": (576, 1024),
+        "landscape_4_3": (1024, 768),
+        "landscape_16_9": (1024, 576),
+    },
+)
+
+
+# -- operations ------------------------------------------------------------------------
+class Create(Wire):
+    operation: Literal["createImage"] = "createImage"
+
+
+class Edit(Wire):
+    operation: Literal["editImage"] = "editImage"
+    images: list[Picture] = []
+
+
+class Edit3(Edit):
+    images: Annotated[list[Picture], Field(min_length=1, max_length=3)]
+
+
+class VariantOf(Wire):
+    """One source picture and how far to leave it, as sdcpp says it."""
+
+    operation: Literal["createVariant"] = "createVariant"
+    image: Picture
+    strength: Annotated[Number, Field(ge=0, le=1)] = 0.7
+
+
+class ComfyVariantOf(VariantOf):
+    """The same on comfy: under another name, with another default."""
+
+    strength: Annotated[Number, Field(ge=0, le=1)] = Field(0.75, alias="denoiseStrength")
 
 
 # -- the two self-hosted backends ------------------------------------------------------
@@ -247,20 +304,6 @@ class Comfy(Wire):
     scheduler: ComfyScheduler | None = None
     seed: Seed = None
     loras: LoraMap = {}
-
-
-class SdcppVariant(Wire):
-    """A variant on sdcpp: one source picture and how far to leave it."""
-
-    image: Text
-    strength: Annotated[Number, Field(ge=0, le=1)] = 0.7
-
-
-class ComfyVariant(Wire):
-    """A variant on comfy: the same under another name, with another default."""
-
-    image: Text
-    strength: Annotated[Number, Field(ge=0, le=1)] = Field(0.75, alias="denoiseStrength")
 
 
 def started_megapixels(pixels: int) -> int:

@@ -10,27 +10,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from civitai_skill.engines.wire import (
-    Comfy,
-    LoraList,
-    LoraMap,
-    Sdcpp,
-    SdcppSampler,
-    SdcppSchedule,
-    SdcppVariant,
-    Seed,
-    Sized512,
-    Wire,
-    started_megapixels,
-)
-from civitai_skill.schema.types import Flag, Number, Text, Whole
+from civitai_skill.engines import forms
+from civitai_skill.schema.types import Flag, Number, Picture, Text, Whole
 
 
-class Flux2(Sized512):
+class Flux2(forms.Sized512):
     """What all flux2 forms share."""
 
     prompt: Annotated[Text, Field(max_length=1000)]
-    seed: Seed = None
+    seed: forms.Seed = None
     quantity: Annotated[Whole, Field(ge=1, le=4)] = 1
 
     def sources(self) -> int:
@@ -38,25 +26,12 @@ class Flux2(Sized512):
         return len(getattr(self, "images", ()))
 
 
-class Create(Wire):
-    operation: Literal["createImage"] = "createImage"
+class Edit2(forms.Edit):
+    images: Annotated[list[Picture], Field(max_length=2)] = []
 
 
-class Edit(Wire):
-    operation: Literal["editImage"] = "editImage"
-    images: list[Text] = []
-
-
-class Edit2(Edit):
-    images: Annotated[list[Text], Field(max_length=2)] = []
-
-
-class Edit9(Edit):
-    images: Annotated[list[Text], Field(max_length=9)] = []
-
-
-class VariantOf(SdcppVariant):
-    operation: Literal["createVariant"] = "createVariant"
+class Edit9(forms.Edit):
+    images: Annotated[list[Picture], Field(max_length=9)] = []
 
 
 class Hosted(Flux2):
@@ -77,39 +52,34 @@ class KleinKnobs(Flux2):
         """0.3 (4b) or 0.5 (9b) a step; each source adds one whole price; guidance 1 halves it."""
         step = 0.3 if self.model_version.startswith("4b") else 0.5
         doubled = 1 if self.guidance == 1 else 2
-        return step * self.steps * (self.sources() + 1) * doubled * self.quantity
+        return self.flat(step * self.steps * (self.sources() + 1) * doubled)
 
 
 class KleinHosted(Hosted, KleinKnobs):
     model_name: Literal["klein"] = Field("klein", alias="model")
-    sampler: SdcppSampler | None = Field(None, alias="sampleMethod")
-    scheduler: SdcppSchedule | None = Field(None, alias="schedule")
-    loras: LoraMap = {}
+    sampler: forms.SdcppSampler | None = Field(None, alias="sampleMethod")
+    scheduler: forms.SdcppSchedule | None = Field(None, alias="schedule")
+    loras: forms.LoraMap = {}
     model_version: Literal["4b", "4b-base", "9b", "9b-base", "9b-kv"] = "4b"  # type: ignore[assignment]
 
 
-class KleinCreate(KleinHosted, Create):
-    pass
+class KleinCreate(KleinHosted, forms.Create): ...
 
 
-class KleinEdit(KleinHosted, Edit2):
-    pass
+class KleinEdit(KleinHosted, Edit2): ...
 
 
-class KleinSdcpp(Sdcpp, KleinKnobs):
+class KleinSdcpp(forms.Sdcpp, KleinKnobs):
     ecosystem: Literal["flux2Klein"] = "flux2Klein"
 
 
-class KleinSdcppCreate(KleinSdcpp, Create):
-    pass
+class KleinSdcppCreate(KleinSdcpp, forms.Create): ...
 
 
-class KleinSdcppEdit(KleinSdcpp, Edit2):
-    pass
+class KleinSdcppEdit(KleinSdcpp, Edit2): ...
 
 
-class KleinSdcppVariant(KleinSdcpp, VariantOf):
-    pass
+class KleinSdcppVariant(KleinSdcpp, forms.VariantOf): ...
 
 
 # -- dev, flex, pro, max ---------------------------------------------------------------
@@ -117,20 +87,18 @@ class DevKnobs(Hosted):
     model_name: Literal["dev"] = Field("dev", alias="model")
     guidance: Annotated[Number, Field(ge=0, le=20)] = Field(2.5, alias="guidanceScale")
     steps: Annotated[Whole, Field(ge=4, le=50)] = Field(28, alias="numInferenceSteps")
-    loras: LoraList = []
+    loras: forms.LoraList = []
 
     def buzz(self) -> float | None:
         """20 for each started megapixel (1024 x 1024 counts as two), doubled with LoRAs."""
         doubled = 2 if self.loras else 1
-        return 20.0 * started_megapixels(self.area()) * doubled * self.quantity
+        return self.flat(20 * forms.started_megapixels(self.area()) * doubled)
 
 
-class DevCreate(DevKnobs, Create):
-    pass
+class DevCreate(DevKnobs, forms.Create): ...
 
 
-class DevEdit(DevKnobs, Edit):
-    pass
+class DevEdit(DevKnobs, forms.Edit): ...
 
 
 class FlexKnobs(Hosted):
@@ -139,27 +107,25 @@ class FlexKnobs(Hosted):
     steps: Annotated[Whole, Field(ge=2, le=50)] = Field(28, alias="numInferenceSteps")
 
 
-class FlexCreate(FlexKnobs, Create):
-    pass
+class FlexCreate(FlexKnobs, forms.Create): ...
 
 
-class FlexEdit(FlexKnobs, Edit):
-    pass
+class FlexEdit(FlexKnobs, forms.Edit): ...
 
 
-class ProCreate(Hosted, Create):
+class ProCreate(Hosted, forms.Create):
     model_name: Literal["pro"] = Field("pro", alias="model")
 
 
-class ProEdit(Hosted, Edit):
+class ProEdit(Hosted, forms.Edit):
     model_name: Literal["pro"] = Field("pro", alias="model")
 
 
-class MaxCreate(Hosted, Create):
+class MaxCreate(Hosted, forms.Create):
     model_name: Literal["max"] = Field("max", alias="model")
 
 
-class MaxEdit(Hosted, Edit):
+class MaxEdit(Hosted, forms.Edit):
     model_name: Literal["max"] = Field("max", alias="model")
 
 
@@ -172,21 +138,16 @@ class OpenDev(Flux2):
     negative_prompt: Text | None = None
 
 
-class DevSdcppCreate(Sdcpp, OpenDev, Create):
-    pass
+class DevSdcppCreate(forms.Sdcpp, OpenDev, forms.Create): ...
 
 
-class DevSdcppEdit(Sdcpp, OpenDev, Edit2):
-    pass
+class DevSdcppEdit(forms.Sdcpp, OpenDev, Edit2): ...
 
 
-class DevSdcppVariant(Sdcpp, OpenDev, VariantOf):
-    pass
+class DevSdcppVariant(forms.Sdcpp, OpenDev, forms.VariantOf): ...
 
 
-class DevComfyCreate(Comfy, OpenDev, Create):
-    pass
+class DevComfyCreate(forms.Comfy, OpenDev, forms.Create): ...
 
 
-class DevComfyEdit(Comfy, OpenDev, Edit9):
-    pass
+class DevComfyEdit(forms.Comfy, OpenDev, Edit9): ...

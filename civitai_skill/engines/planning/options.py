@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from civitai_skill.engines import catalog
-from civitai_skill.engines.family import Family, Way
-from civitai_skill.engines.limits import Limit, limits
+from civitai_skill.engines.family import Family
+from civitai_skill.engines.index import is_text
+from civitai_skill.engines.limits import Limit
+from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import fold
 from civitai_skill.schema.request import ImageRequest, nearest_name
@@ -17,18 +18,18 @@ from civitai_skill.schema.types import read_json
 _UNLISTED = "allowunlistedair"
 
 
-def options_of(
-    request: ImageRequest, family: Family, way: Way, known: Mapping[str, Limit], owner: str
-) -> dict[str, Any]:
+def options_of(candidate: Candidate) -> dict[str, Any]:
     """The options by attribute name; wire names in any spelling. Raises RequestInvalid."""
-    shared = {n: k for n, k in known.items() if n in ImageRequest.model_fields or n == "image"}
+    request, way, known = candidate.request, candidate.way, candidate.known
+    shared = {n: k for n, k in known.items() if k.label in ImageRequest.model_fields}
     free = {n: k for n, k in known.items() if n not in shared and n not in way.fixed}
     by_name = {fold(k.wire): n for n, k in free.items()}
     asked = {fold(n): n for n in ImageRequest.model_fields}
-    asked |= {fold(spelling): n for n, k in shared.items() for spelling in (k.wire, n)}
+    asked |= {fold(text): k.label for n, k in shared.items() for text in (k.wire, n)}
     fixed = {fold(k.wire): n for n, k in known.items() if n in way.fixed}
     wires = [k.wire for k in free.values()]
-    found: dict[str, Any] = {}
+    sizes = (n for n in ("aspect_ratio", "width", "height") if request.given(n))
+    sized, found = next(sizes, None), dict[str, Any]()
     problems = []
     for key, value in request.options.items():
         field, bare = f"options.{key}", fold(key)
@@ -39,19 +40,18 @@ def options_of(
             name = by_name[bare]
             if name in found:
                 problems.append(Problem(field, value, "one spelling", None, "is said twice"))
-            elif name == "image_size" and request.aspect_ratio is not None:
-                accepted = "aspect_ratio or options.imageSize"
-                problems.append(
-                    Problem(field, value, accepted, None, "says the same as aspect_ratio")
-                )
+            elif name in way.form.sizing.fields and sized is not None:
+                accepted = f"{sized} or {known[name].label}"
+                problems.append(Problem(field, value, accepted, None, f"says the same as {sized}"))
             found[name] = _chosen(value, free[name])
         elif bare in fixed:
-            accepted = "the field variant, one of " + ", ".join(_deciding(family, fixed[bare]))
+            accepted = "the field variant, one of " + ", ".join(
+                _deciding(candidate.family, fixed[bare])
+            )
             problems.append(Problem(field, value, accepted, None, "the variant decides this"))
         elif bare in asked:
-            name = "images" if asked[bare] == "image" else asked[bare]
             why = "this is a field of the request itself"
-            problems.append(Problem(field, value, f"the field {name}", None, why))
+            problems.append(Problem(field, value, f"the field {asked[bare]}", None, why))
         else:
             accepted = "one of " + ", ".join(wires) if wires else "no options at all"
             names = [*wires, *shared]
@@ -59,7 +59,7 @@ def options_of(
             near = near if near in names else None
             problems.append(Problem(field, value, accepted, near, "there is no such option here"))
     if problems:
-        raise RequestInvalid(*problems, engine=owner)
+        raise RequestInvalid(*problems, engine=candidate.owner)
     return found
 
 
@@ -87,20 +87,8 @@ def typed(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
             raise RequestInvalid(
                 Problem(f"options.{key}", text, "each option once", None, "is said twice")
             )
-        found[key] = text if _is_text(key) else _json(text)
+        found[key] = text if is_text(key) else _json(text)
     return found
-
-
-def _is_text(key: str) -> bool:
-    """Is the option a text in every form that has it?"""
-    kinds = {
-        limit.kind
-        for family in catalog.families()
-        for form in family.forms()
-        for limit in limits(form).values()
-        if fold(limit.wire) == fold(key)
-    }
-    return kinds == {"text"}
 
 
 def _json(text: str) -> Any:

@@ -10,73 +10,42 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from civitai_skill.engines.wire import (
-    ABSENT,
-    FalSize,
-    Guidance30,
-    LongText,
-    Quantity12,
-    Sdcpp,
-    SdcppVariant,
-    Seed32,
-    Steps150,
-    Wire,
-)
+from civitai_skill.engines import forms
+from civitai_skill.engines.sizing import Pixels
 from civitai_skill.errors import Problem
-from civitai_skill.schema.types import Flag, Text, Whole
+from civitai_skill.schema.types import Flag, Picture, Text, Whole
 
 #: Pixels that width and height divide by.
 GRID = 8
 
 _Side = Annotated[Whole, Field(ge=0, le=2048)]
 _Negative = Annotated[Text, Field(max_length=500)]
-_Three = Annotated[list[Text], Field(min_length=1, max_length=3)]
 
 
 # -- 20b, the open weights ----------------------------------------------------------------------
-class Open(Sdcpp):
+class Open(forms.Sdcpp):
     """What the three 20b forms share."""
 
     ecosystem: Literal["qwen"] = "qwen"
     model_name: Literal["20b"] = Field("20b", alias="model")
-    prompt: LongText
-    negative_prompt: LongText | None = None
-    steps: Steps150 = 20
-    guidance: Guidance30 = Field(2.5, alias="cfgScale")
-    quantity: Quantity12 = 1
-
-    def rate(self, base: float, side: int) -> float | None:
-        """`base` Buzz for `side` x `side` at 20 steps; None while the size is not known."""
-        width: int | None = getattr(self, "width", None)
-        height: int | None = getattr(self, "height", None)
-        if width is None or height is None:
-            return None
-        return base * (width * height) / side**2 * self.steps / 20 * self.quantity
+    prompt: forms.LongText
+    negative_prompt: forms.LongText | None = None
+    steps: forms.Steps150 = 20
+    guidance: forms.Guidance30 = Field(2.5, alias="cfgScale")
+    quantity: forms.Quantity12 = 1
 
 
-class OpenCreate(Open):
-    operation: Literal["createImage"] = "createImage"
+class OpenCreate(Open, forms.Sized, forms.Create):
     version: Literal["latest", "2509", "2512"] = "latest"
-    width: Annotated[Whole, Field(ge=64, le=2048)] = 1024
-    height: Annotated[Whole, Field(ge=64, le=2048)] = 1024
 
     def buzz(self) -> float | None:
         """30 for 1328 x 1328 at 20 steps."""
         return self.rate(30, 1328)
 
 
-class OpenFollowing(Open):
-    """Edit and variant take the source's size: the document marks width and height readOnly."""
-
-    follows_source = True
-    width: _Side = ABSENT
-    height: _Side = ABSENT
-
-
-class OpenEdit(OpenFollowing):
-    operation: Literal["editImage"] = "editImage"
+class OpenEdit(Open, forms.Following, forms.Edit):
     version: Literal["latest", "2509", "2511"] = "latest"
-    images: Annotated[list[Text], Field(min_length=1, max_length=10)]
+    images: Annotated[list[Picture], Field(min_length=1, max_length=10)]
 
     def buzz(self) -> float | None:
         """40 for 1024 x 1024 at 20 steps; each source after the first adds a tenth."""
@@ -84,8 +53,7 @@ class OpenEdit(OpenFollowing):
         return None if price is None else price * (1 + 0.1 * (len(self.images) - 1))
 
 
-class OpenVariantOf(OpenFollowing, SdcppVariant):
-    operation: Literal["createVariant"] = "createVariant"
+class OpenVariantOf(Open, forms.Following, forms.VariantOf):
     version: Literal["latest", "2509", "2512"] = "latest"
 
     def buzz(self) -> float | None:
@@ -109,7 +77,7 @@ _FLAT = {
 _ONE_AT_A_TIME = frozenset({"max", "plus", "edit"})
 
 
-class Hosted(Wire):
+class Hosted(forms.Wire):
     """What both hosted forms share. The document requires width and height; the recipe page's own
     samples leave them out."""
 
@@ -117,9 +85,7 @@ class Hosted(Wire):
     prompt: Annotated[Text, Field(max_length=5000)]
     negative_prompt: _Negative | None = None
     quantity: Annotated[Whole, Field(ge=1, le=6)] = 1
-    width: _Side = ABSENT
-    height: _Side = ABSENT
-    seed: Seed32 = None
+    seed: forms.Seed32 = None
     prompt_extend: Flag = True
     watermark: Flag = False
 
@@ -129,7 +95,7 @@ class Hosted(Wire):
 
     def buzz(self) -> float | None:
         """A flat price a picture, by model."""
-        return _FLAT[self.named()] * self.quantity
+        return self.flat(_FLAT[self.named()])
 
     def objection(self) -> Problem | None:
         if self.named() in _ONE_AT_A_TIME and self.quantity > 1:
@@ -149,8 +115,10 @@ def _enough(width: int, height: int) -> tuple[int, int]:
     return (longer, shorter) if width >= height else (shorter, longer)
 
 
-class HostedCreate(Hosted):
-    operation: Literal["createImage"] = "createImage"
+class HostedCreate(Hosted, forms.Create):
+    sizing = Pixels()
+    width: _Side = forms.ABSENT
+    height: _Side = forms.ABSENT
     model_name: Literal["3.0-pro", "2.0-pro", "2.0", "max", "plus"] = Field("2.0", alias="model")
 
     def objection(self) -> Problem | None:
@@ -168,43 +136,37 @@ class HostedCreate(Hosted):
         return super().objection()
 
 
-class HostedEdit(Hosted):
-    follows_source = True
-    operation: Literal["editImage"] = "editImage"
+class HostedEdit(Hosted, forms.Following, forms.Edit3):
     model_name: Literal["3.0-pro", "2.0-pro", "2.0", "edit-max", "edit-plus", "edit"] = Field(
         "edit-plus", alias="model"
     )
-    images: _Three
 
 
 # -- the same through fal -----------------------------------------------------------------------
-class Fal(Wire):
+class Fal(forms.Wire):
     """What the four fal forms share: named sizes instead of pixels, no documented price."""
 
+    sizing = forms.FAL_SIZES
     engine: Literal["fal"] = "fal"
     model_name: Literal["qwen2"] = Field("qwen2", alias="model")
     prompt: Annotated[Text, Field(min_length=1)]
     negative_prompt: _Negative | None = None
     quantity: Annotated[Whole, Field(ge=1, le=10)] = 1
-    image_size: FalSize = "square_hd"
-    seed: Seed32 = None
+    image_size: forms.FalSize = "square_hd"
+    seed: forms.Seed32 = None
     enable_prompt_expansion: Flag = True
     enable_safety_checker: Flag = False
 
 
-class FalCreate(Fal):
-    operation: Literal["createImage"] = "createImage"
+class FalCreate(Fal, forms.Create): ...
 
 
 class FalProCreate(Fal):
     operation: Literal["proCreateImage"] = "proCreateImage"
 
 
-class FalEdit(Fal):
-    operation: Literal["editImage"] = "editImage"
-    images: _Three
+class FalEdit(Fal, forms.Edit3): ...
 
 
-class FalProEdit(Fal):
-    operation: Literal["proEditImage"] = "proEditImage"
-    images: _Three
+class FalProEdit(Fal, forms.Edit3):
+    operation: Literal["proEditImage"] = "proEditImage"  # type: ignore[assignment]

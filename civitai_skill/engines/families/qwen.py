@@ -7,35 +7,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from civitai_skill.engines.cautions import DISTORTING, schedules, sdcpp_cautions
-from civitai_skill.engines.family import Family, Retired, Sizes, Values, Variant, Way
-from civitai_skill.engines.needs import LOOK_UP, NO_MASK, Fit
-from civitai_skill.engines.qwen_forms import (
-    GRID,
-    FalCreate,
-    FalEdit,
-    FalProCreate,
-    FalProEdit,
-    HostedCreate,
-    HostedEdit,
-    OpenCreate,
-    OpenEdit,
-    OpenVariantOf,
-)
-from civitai_skill.engines.wire import Wire
+from civitai_skill.engines.families import qwen_forms as wire
+from civitai_skill.engines.families.shared import DISTORTING, LOOK_UP, NO_MASK, sdcpp_cautions
+from civitai_skill.engines.family import Family, Fit, Retired, Values, Variant, Way, schedules
+from civitai_skill.engines.forms import Wire
+from civitai_skill.engines.sizing import Sizes, by_ratio
 
 # "latest" moves under a seed, so the version is pinned: 2512 draws best, 2511 edits best.
 _DRAW: Values = {"version": "2512"}
 _EDIT: Values = {"version": "2511"}
 
 
-_SMALL: Sizes = {
-    "1:1": (1024, 1024),
-    "4:3": (1152, 864),
-    "3:2": (1248, 832),
-    "16:9": (1360, 768),
-    "21:9": (1568, 672),
-}
+_SMALL: Sizes = by_ratio("1:1 1024x1024, 4:3 1152x864, 3:2 1248x832, 16:9 1360x768, 21:9 1568x672")
 
 
 def _open() -> tuple[Way, ...]:
@@ -43,20 +26,20 @@ def _open() -> tuple[Way, ...]:
     native = {"width": 1328, "height": 1328}
     more = {"steps": 30}
     return (
-        Way(OpenCreate, default=_DRAW, draft=small, standard=native, high={**native, **more}),
-        Way(OpenEdit, default=_EDIT, high=more),
-        Way(OpenVariantOf, default=_DRAW, high=more),
+        Way(wire.OpenCreate, default=_DRAW, draft=small, standard=native, high={**native, **more}),
+        Way(wire.OpenEdit, default=_EDIT, high=more),
+        Way(wire.OpenVariantOf, default=_DRAW, high=more),
     )
 
 
 def _create(model: str) -> Way:
     # The service rewrites the prompt unless told not to, and takes 60 to 90 s more for it.
     size = {"width": 1328, "height": 1328}
-    return Way(HostedCreate, {"model_name": model}, {"prompt_extend": False, **size})
+    return Way(wire.HostedCreate, {"model_name": model}, {"prompt_extend": False, **size})
 
 
 def _edit(model: str) -> Way:
-    return Way(HostedEdit, {"model_name": model}, {"prompt_extend": False})
+    return Way(wire.HostedEdit, {"model_name": model}, {"prompt_extend": False})
 
 
 def _fal(*forms: type[Wire]) -> tuple[Way, ...]:
@@ -83,30 +66,31 @@ FAMILY = Family(
     name="qwen",
     title="Qwen-Image",
     maker="Alibaba",
+    suits="readable or Chinese text and many references",
     variants=(
         Variant(
             "20b",
             _open(),
             fits=(
-                Fit("chinese_text", 1, "writes long Chinese text, with open weights"),
-                Fit("text_in_picture", 2, "long readable text, with open weights", {"steps": 30}),
-                Fit("poster", 2, "layout and lettering at a third of the closed models' price"),
-                Fit("logo", 2, "readable letters at a third of the closed models' price"),
+                Fit("chinese_text", 60, "writes long Chinese text, with open weights"),
+                Fit("text_in_picture", 57, "long readable text, with open weights", {"steps": 30}),
+                Fit("poster", 57, "layout and lettering at a third of the closed models' price"),
+                Fit("logo", 57, "readable letters at a third of the closed models' price"),
                 Fit(
                     "several_references",
-                    1,
+                    60,
                     "10 references; each further one adds a tenth to the price",
-                    sources=2,
+                    pictures=2,
                 ),
-                Fit("edit", 2, "version 2511 keeps the source best", sources=1),
-                Fit("inpaint", 2, NO_MASK, sources=1),
-                Fit("keep_character", 1, "version 2511 keeps a face over many edits", sources=1),
-                Fit("commercial_licence", 3, "Apache-2.0 weights"),
-                Fit("real_facts", 2, LOOK_UP),
-                Fit("exact_seed", 5, "the version is pinned, so a seed repeats"),
-                Fit("lora", 4, "takes LoRAs made for Qwen-Image"),
-                Fit("anything", 4, "when words in the picture may matter"),
-                Fit("mature", 4, "only Civitai's own moderation applies"),
+                Fit("edit", 57, "version 2511 keeps the source best", pictures=1),
+                Fit("inpaint", 57, NO_MASK, pictures=1),
+                Fit("keep_character", 60, "version 2511 keeps a face over many edits", pictures=1),
+                Fit("commercial_licence", 54, "Apache-2.0 weights"),
+                Fit("real_facts", 57, LOOK_UP),
+                Fit("exact_seed", 48, "the version is pinned, so a seed repeats"),
+                Fit("lora", 51, "takes LoRAs made for Qwen-Image"),
+                Fit("anything", 51, "when words in the picture may matter"),
+                Fit("mature", 51, "only Civitai's own moderation applies"),
             ),
             best_for="long and Chinese text, posters, edits with up to 10 references, Qwen LoRAs",
             avoid_for="quick drafts",
@@ -122,12 +106,12 @@ FAMILY = Family(
         ),
         Variant(
             "2.0",
-            (_create("2.0"), _edit("2.0"), *_fal(FalCreate, FalEdit)),
+            (_create("2.0"), _edit("2.0"), *_fal(wire.FalCreate, wire.FalEdit)),
             fits=(
-                Fit("comic_or_infographic", 2, "dense layouts at half the price of 2.0-pro"),
-                Fit("chinese_text", 2, "long Chinese typography"),
-                Fit("text_in_picture", 3, "long typography"),
-                Fit("poster", 4, "long typography"),
+                Fit("comic_or_infographic", 57, "dense layouts at half the price of 2.0-pro"),
+                Fit("chinese_text", 57, "long Chinese typography"),
+                Fit("text_in_picture", 54, "long typography"),
+                Fit("poster", 51, "long typography"),
             ),
             best_for="infographics, slides, long typography, edits by instruction",
             avoid_for="LoRAs, seeds that must reproduce",
@@ -138,13 +122,13 @@ FAMILY = Family(
         ),
         Variant(
             "2.0-pro",
-            (_create("2.0-pro"), _edit("2.0-pro"), *_fal(FalProCreate, FalProEdit)),
+            (_create("2.0-pro"), _edit("2.0-pro"), *_fal(wire.FalProCreate, wire.FalProEdit)),
             fits=(
-                Fit("text_in_picture", 1, "spells and lays out long text"),
-                Fit("logo", 1, "the finest lettering of these engines"),
-                Fit("poster", 1, "layout and lettering in one"),
-                Fit("comic_or_infographic", 1, "panels, diagrams and dense layouts"),
-                Fit("real_facts", 1, LOOK_UP),
+                Fit("text_in_picture", 60, "spells and lays out long text"),
+                Fit("logo", 60, "the finest lettering of these engines"),
+                Fit("poster", 60, "layout and lettering in one"),
+                Fit("comic_or_infographic", 60, "panels, diagrams and dense layouts"),
+                Fit("real_facts", 60, LOOK_UP),
             ),
             best_for="dense layouts and the finest lettering",
             avoid_for="drafts: twice the price of 2.0",
@@ -154,8 +138,8 @@ FAMILY = Family(
             "3.0-pro",
             (_create("3.0-pro"), _edit("3.0-pro")),
             fits=(
-                Fit("comic_or_infographic", 3, "the best-rated of the closed models"),
-                Fit("logo", 3, "the best-rated of the closed models"),
+                Fit("comic_or_infographic", 54, "the best-rated of the closed models"),
+                Fit("logo", 54, "the best-rated of the closed models"),
             ),
             best_for="the newest of the closed models",
             avoid_for="drafts",
@@ -174,14 +158,8 @@ FAMILY = Family(
         "exact words to be read in quotes; no (word:1.3) weights. For an edit one instruction, and "
         'name the references "image 1", "image 2".'
     ),
-    sizes={
-        "1:1": (1328, 1328),
-        "4:3": (1472, 1104),
-        "3:2": (1584, 1056),
-        "16:9": (1664, 928),
-        "21:9": (1792, 768),
-    },
-    multiple=GRID,
+    sizes=by_ratio("1:1 1328x1328, 4:3 1472x1104, 3:2 1584x1056, 16:9 1664x928, 21:9 1792x768"),
+    multiple=wire.GRID,
     ecosystems=frozenset({"qwen"}),
     mature="civitai",
     cautions=(

@@ -1,0 +1,1 @@
+"""One file for each engine family (`FAMILY`), with its wire forms; loaded through the catalog."""

@@ -1,0 +1,58 @@
+"""What several families share: the forms of checkpoints, settings that spoil, reasons."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from civitai_skill.engines import forms
+from civitai_skill.engines.family import Caution, samplers, schedules
+
+
+# -- the forms of Civitai's own checkpoints, by its two backends ----------------------------------
+class Checkpoint(forms.Sized):
+    """A checkpoint as `model`."""
+
+    prompt: forms.LongText
+    guidance: forms.Guidance30 = Field(7.0, alias="cfgScale")
+    quantity: forms.Quantity12 = 1
+    model: forms.ModelAir
+    vae_model: forms.VaeAir | None = None
+
+
+class SdcppCheckpoint(forms.Sdcpp, Checkpoint):
+    steps: forms.Steps150 = 20
+    embeddings: forms.EmbeddingAirs = []
+    u_cache: Literal["off", "normal"] | None = None
+
+
+class ComfyCheckpoint(forms.Comfy, Checkpoint):
+    steps: forms.Steps150 = 30
+    control_nets: list[forms.ControlNet] = []
+
+
+# -- settings that spoil --------------------------------------------------------------------------
+def sdcpp_cautions(*variants: str) -> tuple[Caution, ...]:
+    """What Civitai's own matrix says of the distilled families on sdcpp (engine guide, part 0)."""
+    return (
+        schedules("gives a black picture", "ays", variants=variants),
+        schedules("gives noise", "gits", variants=variants),
+        samplers("fails", "ddim_trailing", "tcd", variants=variants),
+    )
+
+
+#: Beside those, on flux1, qwen and z-image.
+DISTORTING = samplers("distorts", "euler_a", "dpm++2s_a")
+#: On sd1 and sdxl.
+ONLY_LCM = samplers("is for LCM checkpoints and LoRAs only", "lcm")
+
+
+# -- why they fit ---------------------------------------------------------------------------------
+CUT_OUT = (
+    "no engine here draws transparency: ask for a plain background, then cut it out with the "
+    "service's imageBackgroundRemoval step (about 7 Buzz)"
+)
+ENLARGE = "1 megapixel, then the service's imageUpscaler step (4 Buzz) makes it 4096x4096"
+NO_MASK = "no engine here takes a mask: say what changes and that everything else stays"
+LOOK_UP = "no engine here looks things up: find the facts first and write them into the prompt"

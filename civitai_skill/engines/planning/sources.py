@@ -1,0 +1,52 @@
+"""Every source picture that a request names, in its own fields and in its engine's options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from civitai_skill.engines import catalog
+from civitai_skill.engines.forms import Wire
+from civitai_skill.engines.sources import Path, See, holders, picture_of, visit
+from civitai_skill.schema.air import fold
+from civitai_skill.schema.request import ImageRequest
+from civitai_skill.schema.types import Source
+
+
+def named(request: ImageRequest) -> list[tuple[str, str]]:
+    """The sources, each with its field; in the order in which a form holds them."""
+    found: list[tuple[str, str]] = []
+
+    def see(at: Path, mark: Source, text: str) -> str:
+        alone = at[1:] == (0,) and len(getattr(request, str(at[0]))) == 1
+        found.append((".".join(map(str, at[:1] if alone else at)), text))
+        return text
+
+    with_sources(request, see)
+    return found
+
+
+def with_sources(request: ImageRequest, see: See) -> dict[str, Any]:
+    """The fields that hold sources, as JSON, with what `see` makes of each source."""
+    fields: dict[str, Any] = {}
+    for name in holders(type(request)):
+        value = getattr(request, name)
+        if value:
+            fields[name] = visit(type(request), name, value, (name,), see)
+    options = dict(request.options)
+    for _, key, form, name in sorted(_declared(request), key=lambda found: found[:2]):
+        options[key] = visit(form, name, options[key], ("options", key), see)
+    return {**fields, "options": options} if request.options else fields
+
+
+def _declared(request: ImageRequest) -> list[tuple[str, str, type[Wire], str]]:
+    """The options that hold sources in a form of the engine: name, spelling, form, name again."""
+    found = []
+    forms = catalog.family(request.engine).forms() if request.options else ()
+    for key in request.options:
+        for form in forms:
+            names = [n for n in holders(form) if n != picture_of(form)]
+            name = next((n for n in names if fold(form.alias(n)) == fold(key)), None)
+            if name is not None:
+                found.append((name, key, form, name))
+                break
+    return found

@@ -1,0 +1,100 @@
+"""The index of the engines, made from their files: what `index.py` reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from civitai_skill.engines import catalog
+from civitai_skill.engines.describe import QUALITIES, operations, probe
+from civitai_skill.engines.family import NEEDS, Family, Variant
+from civitai_skill.engines.limits import limits
+from civitai_skill.engines.planning.plan import Plan
+from civitai_skill.engines.sizing import FollowsSource, Named, Pixels, Ratio
+from civitai_skill.schema.request import ImageRequest, Quality
+
+
+def rendered() -> str:
+    """The index, a line for each engine."""
+    lines = ",\n".join(json.dumps(summary(family)) for family in catalog.families())
+    return f"[\n{lines}\n]\n"
+
+
+def summary(family: Family) -> dict[str, Any]:
+    """One engine in short.
+
+    `heeds_negatives`, `loads_checkpoints` and `keeps_size` name the engine, or those of its
+    variants, that do so; `needs` are the best scores.
+    """
+    current = [v for v in family.variants if v.retired is None]
+    drawing = [v for v in current if v.fits] or current
+    prices = {q: _plan(family, family.at(q), quality=q).price.buzz for q in QUALITIES}
+    fits = [fit for v in current for fit in v.fits]
+    return {
+        "name": family.name,
+        "title": family.title,
+        "suits": family.suits,
+        "best_for": list(family.best_for),
+        "avoid_for": list(family.avoid_for),
+        "operations": list(operations(family)),
+        "variants": [v.name for v in current],
+        "buzz": prices,
+        "takes": [name for name in ImageRequest.model_fields if name in _taken(family)],
+        "heeds_negatives": _those(family, drawing, _heeds_negatives),
+        "loads_checkpoints": _those(family, drawing, _loads_checkpoints),
+        "keeps_size": _those(family, drawing, _keeps_size),
+        "needs": {
+            need: max(fit.score for fit in fits if fit.need == need)
+            for need in NEEDS
+            if any(fit.need == need for fit in fits)
+        },
+        "options": _options(family),
+    }
+
+
+def _plan(family: Family, variant: Variant, *, quality: Quality = "standard") -> Plan:
+    return probe(family, variant.operations()[0], variant=variant.name, quality=quality)
+
+
+def _those(
+    family: Family, variants: list[Variant], does: Callable[[Family, Variant], bool]
+) -> list[str]:
+    """The family where all of its variants do something, else those that do."""
+    names = [f"{family.name} {v.name}" for v in variants if does(family, v)]
+    return [family.name] if len(names) == len(variants) else names
+
+
+def _heeds_negatives(family: Family, variant: Variant) -> bool:
+    form = _plan(family, variant).form
+    guidance = getattr(form, "guidance", None)
+    return "negative_prompt" in limits(type(form)) and (guidance is None or guidance > 1)
+
+
+def _loads_checkpoints(family: Family, variant: Variant) -> bool:
+    form = type(_plan(family, variant).form)
+    return any(limit.role == "model" for limit in limits(form).values())
+
+
+def _keeps_size(family: Family, variant: Variant) -> bool:
+    if "edit" not in variant.operations():
+        return False
+    made = probe(family, "edit", variant=variant.name)
+    return isinstance(made.form.sizing, FollowsSource)
+
+
+def _taken(family: Family) -> set[str]:
+    taken = {k.label for form in family.forms() for k in limits(form).values()}
+    if any(isinstance(form.sizing, Pixels | Ratio | Named) for form in family.forms()):
+        taken.add("aspect_ratio")
+    return taken
+
+
+def _options(family: Family) -> dict[str, list[str]]:
+    """The engine's own fields, each with its kinds."""
+    found: dict[str, set[str]] = {}
+    for form in family.forms():
+        for limit in limits(form).values():
+            if limit.label not in ImageRequest.model_fields:
+                found.setdefault(limit.wire, set()).add(limit.kind)
+    return {wire: sorted(kinds) for wire, kinds in sorted(found.items())}
