@@ -20,7 +20,7 @@ from civitai_skill.batch.report import BatchPlan, Report, Tell
 from civitai_skill.batch.results import Result
 from civitai_skill.batch.rows import RawRow
 from civitai_skill.batch.runner import RowRunner
-from civitai_skill.batch.states import RowState, build_result, load_states, update_results
+from civitai_skill.batch.states import RowState, build_result, load_states, update_result
 from civitai_skill.batch.watcher import WorkflowWatcher
 from civitai_skill.client.base import BaseClient, Folder
 from civitai_skill.client.clients import TIMEOUT
@@ -107,7 +107,23 @@ class BatchSession:
                 done = tuple(state.result for _, state in lines if state.result)
                 return Report(plan, done, self.folder)
             limit = client.settings.max_buzz if self.max_buzz is None else self.max_buzz
-            self._check_price(plan, limit)
+            if plan.unpriced and not self.allow_unpriced:
+                raise OverBudget(
+                    f"The price of {plan.unpriced} of {plan.rows} rows is not documented, and the "
+                    "service did not tell it either. Nothing was bought.",
+                    price=None,
+                    limit=limit,
+                    advice="Choose other engines, or let them through.",
+                    next=(Choose(), Say("allow_unpriced")),
+                )
+            if plan.price > limit:
+                raise OverBudget(
+                    f"{plan.new} rows cost up to {plan.price} Buzz together; the limit is {limit}. "
+                    "Nothing was bought.",
+                    price=plan.price,
+                    limit=limit,
+                    next=(Allow(plan.price),),
+                )
             return await self._buy(client, lines, plan, limit)
 
     def _plan(self, raw_rows: Sequence[RawRow], ledger: Ledger | None) -> list[Line]:
@@ -177,25 +193,6 @@ class BatchSession:
             by_engine, tuple(warnings),
         )  # fmt: skip
 
-    def _check_price(self, plan: BatchPlan, limit: int) -> None:
-        if plan.unpriced and not self.allow_unpriced:
-            raise OverBudget(
-                f"The price of {plan.unpriced} of {plan.rows} rows is not documented, and the "
-                "service did not tell it either. Nothing was bought.",
-                price=None,
-                limit=limit,
-                advice="Choose other engines, or let them through.",
-                next=(Choose(), Say("allow_unpriced")),
-            )
-        if plan.price > limit:
-            raise OverBudget(
-                f"{plan.new} rows cost up to {plan.price} Buzz together; the limit is {limit}. "
-                "Nothing was bought.",
-                price=plan.price,
-                limit=limit,
-                next=(Allow(plan.price),),
-            )
-
     # -- the rows ----------------------------------------------------------------------------------
     async def _buy(
         self, client: BatchClient, lines: Sequence[Line], plan: BatchPlan, limit: int
@@ -237,14 +234,10 @@ class BatchSession:
         self, ledger: Ledger | None, lines: Sequence[Line], runner: RowRunner
     ) -> list[Result]:
         """Write the results, with what other processes have seen of these rows since."""
-        ended = [
-            (
-                row,
-                state,
-                runner.results.get(row.number) or _interrupted_result(row, state, runner.under_way),
-            )
-            for row, state in lines
-        ]
+        ended = []
+        for row, state in lines:
+            here = runner.results.get(row.number)
+            ended.append((row, state, here or _interrupted_result(row, state, runner.under_way)))
         left = [result.key for _, _, result in ended if result.status not in results.FINAL]
         if ledger is not None and left:
             # What is not finished is for whoever asks next: this process may live on.
@@ -252,7 +245,15 @@ class BatchSession:
                 ledger.release(*left)
         try:
             with results.lock_folder(self.folder):
-                found = update_results(ended, ledger, self.folder)
+                earlier = results.read_earlier(self.folder)
+                found = [
+                    result
+                    if result.status in results.FINAL
+                    else update_result(
+                        row, state, result, ledger, earlier.get(row.key), self.folder
+                    )
+                    for row, state, result in ended
+                ]
                 results.write(self.folder, found, table=self.table)
         except OSError as error:
             new = [result for _, state, result in ended if state.result is None]

@@ -6,7 +6,7 @@ ledger knows what a killed run had not written into the file yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -87,23 +87,11 @@ def _is_incomplete(state: RowState) -> bool:
     return state.result is not None and state.result.status == "incomplete"
 
 
-def update_results(
-    ended: Iterable[tuple[Row, RowState, Result]], ledger: Ledger | None, out: Path
-) -> list[Result]:
-    """The results, with the ends of rows that another process has seen since, or this one when it
-    was interrupted."""
-    earlier = results.read_earlier(out)
-    return [
-        result
-        if result.status in FINAL
-        else _update_result(row, state, result, ledger, earlier.get(row.key), out)
-        for row, state, result in ended
-    ]
-
-
-def _update_result(
+def update_result(
     row: Row, state: RowState, here: Result, ledger: Ledger | None, last: Result | None, out: Path
 ) -> Result:
+    """The end of a row that has none here, where another process has seen it since, or this one
+    when it was interrupted."""
     if last is not None and attempt_of(last.key) >= attempt_of(state.key):
         seen = _state_from_file(row, last, out)
         if seen is not None and seen.result is not None:
