@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from civitai_skill.batch.names import TEMPLATE, PictureNames
 from civitai_skill.batch.rows import RawRow
@@ -31,8 +32,10 @@ TAG = "b1"
 # Every form and every offset within a workflow is safe up to here (see engines.planning.plan).
 _SEEDS = 2**31 - 65
 
-#: Problems that a message spells out; all of them stand in the error's details.
-_MOST_PROBLEMS = 200
+#: Sentences of a message about bad rows; all of them stand in the error's details.
+_MOST_SENTENCES = 200
+#: Rows that a sentence names when they are bad in one way.
+_FEW = 3
 
 # Opened sources that are kept while rows that share them are planned.
 _MOST_SOURCES = 8
@@ -53,6 +56,8 @@ class Row:
     plan: Plan
     price: int | None
     stems: tuple[str, ...]
+    #: What a sweep put in, by name.
+    values: Mapping[str, Any] | None = None
 
 
 def plan_rows(
@@ -63,23 +68,43 @@ def plan_rows(
     policy: SourcePolicy = EVERY_SOURCE,
 ) -> list[Row]:
     """Decide every row. Raises RequestInvalid that names every bad one with its line."""
-    planner = _Planner(name, terms, policy, PictureNames(template))
+    planner = _Planner(
+        name, terms, policy, PictureNames(template, raw_rows[0].values or () if raw_rows else ())
+    )
     rows: list[Row] = []
-    problems: list[Problem] = []
-    bad = 0
+    refused: list[tuple[int, Problem]] = []
     for number, raw in enumerate(raw_rows, 1):
         try:
             rows.append(planner.plan_row(number, raw))
         except RequestInvalid as error:
-            bad += 1
-            problems += [replace(p, field=f"line {raw.line}, {p.field}") for p in error.problems]
-    if problems:
-        sentences = [problem.sentence() for problem in problems[:_MOST_PROBLEMS]]
-        if len(problems) > _MOST_PROBLEMS:
-            sentences.append(f"... and {len(problems) - _MOST_PROBLEMS} more.")
-        head = f"{bad} of {len(raw_rows)} rows are refused; nothing was bought."
-        raise RequestInvalid(*problems).replace(message="\n".join([head, *sentences]))
+            refused += [(raw.line, problem) for problem in error.problems]
+    if refused:
+        bad = len(raw_rows) - len(rows)
+        raise _refuse(refused, f"{bad} of {len(raw_rows)} rows are refused; nothing was bought.")
     return rows
+
+
+def _refuse(refused: Sequence[tuple[int, Problem]], head: str) -> RequestInvalid:
+    """The refusal of rows; what repeats over them is told once, with their number."""
+    alike: dict[tuple[str, ...], list[tuple[int, Problem]]] = {}
+    for line, problem in refused:
+        kind = (problem.field, problem.why, problem.accepted, repr(problem.nearest))
+        alike.setdefault(kind, []).append((line, problem))
+    problems: list[Problem] = []
+    sentences = [head]
+    for group in alike.values():
+        lines = ", ".join(str(line) for line, _ in group[:_FEW])
+        if len(group) > _FEW:
+            lines += f" and {len(group) - _FEW} more"
+        word = "line" if len(group) == 1 else "lines"
+        first = replace(group[0][1], field=f"{word} {lines}, {group[0][1].field}")
+        sentences.append(first.sentence())
+        each = [replace(one, field=f"line {line}, {one.field}") for line, one in group]
+        problems += [first] if len(group) > _FEW else each
+    if len(sentences) > _MOST_SENTENCES:
+        more = len(sentences) - _MOST_SENTENCES
+        sentences = [*sentences[:_MOST_SENTENCES], f"... and {more} more."]
+    return RequestInvalid(*problems).replace(message="\n".join(sentences))
 
 
 @dataclass
@@ -110,10 +135,13 @@ class _Planner:
         if request.seed is None and decided.seed is not None:
             request = request.model_copy(update={"seed": seed_of(key)})
             decided = with_seed(decided, seed_of(key))
-        facts = {"row": number, "id": id or number, "engine": decided.family, "batch": self.name,
-                 "variant": decided.variant, "seed": decided.seed, "key": key}  # fmt: skip
+        facts = {
+            **(raw.values or {}), "row": number, "id": id or number, "engine": decided.family,
+            "batch": self.name, "variant": decided.variant, "seed": decided.seed, "key": key,
+        }  # fmt: skip
         stems = self.names.reserve(decided.quantity, facts)
-        return Row(number, raw.line, id, request, key, decided, decided.price.most, stems)
+        price = decided.price.most
+        return Row(number, raw.line, id, request, key, decided, price, stems, raw.values)
 
     def _check_id(self, given: object, line: int) -> str:
         text = str(given)

@@ -23,6 +23,7 @@ import json
 import os
 import sys
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
@@ -86,6 +87,8 @@ class Result:
     pictures: tuple[SavedPicture, ...] = ()
     reason: str | None = None
     error: Mapping[str, Any] | None = None
+    #: What a sweep put in, by name.
+    values: Mapping[str, Any] | None = None
 
     @property
     def good(self) -> bool:
@@ -229,4 +232,6 @@ def escape_cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = "".join(c if c.isprintable() else " " for c in value)
-    return f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@") else text
+    # Full-width signs begin a formula too.
+    first = unicodedata.normalize("NFKC", text.lstrip()[:1])
+    return f"'{text}" if first in ("=", "+", "-", "@") else text

@@ -19,6 +19,7 @@ import anyio
 import anyio.to_thread
 
 from civitai_skill.batch import results, rows
+from civitai_skill.batch.names import sweep_template
 from civitai_skill.batch.report import Report, Tell
 from civitai_skill.batch.rows import Given
 from civitai_skill.batch.session import BatchSession
@@ -37,7 +38,7 @@ class BatchSettings(TypedDict, total=False):
     out             the folder of the pictures and of results.jsonl (the working folder)
     client          a Civitai or AsyncCivitai whose settings count; made from the environment else
     max_buzz        the most that all rows together may cost; the client's limit when left out
-    template        the pictures' names (`{row}-{engine}-{seed}-{n}`)
+    template        the pictures' names (`{row}-{engine}-{seed}-{n}`; of a sweep, what is swept)
     concurrency     requests at once at most; the service's answers decide below it
     in_flight       rows under way at once
     timeout         seconds to wait for one row
@@ -76,7 +77,8 @@ class BatchSettings(TypedDict, total=False):
 
 
 def run_batch(given: Folder | Iterable[Given], **settings: Unpack[BatchSettings]) -> Report:
-    """Make every row: a file of JSON lines or CSV, or an iterable of requests, fields or prompts.
+    """Make every row: a file of JSON lines, a table (CSV) or a prompt a line (.txt), or an iterable
+    of requests, fields or prompts.
 
     A row that fails is reported, not raised. Raises RequestInvalid with every bad row, OverBudget
     where the whole costs more than `max_buzz`, and ConfigError, all before anything is bought.
@@ -135,7 +137,8 @@ async def arun_sweep(
         why = "the prompt is said already"
         raise RequestInvalid(Problem("fields", shared["prompt"], accepted, None, why))
     found = expand_sweep(prompt, sets, mode=mode, count=count, seeds=seeds, **shared)
-    return await _make_session("sweep", settings).run(rows.read_values(found))
+    given: BatchSettings = {"template": sweep_template(sets), **settings}
+    return await _make_session("sweep", given).run(found)
 
 
 def _run_in_own_loop(run: Callable[[], Coroutine[Any, Any, Report]]) -> Report:

@@ -163,5 +163,5 @@ def build_result(row: Row, key: str, status: str, **more: object) -> Result:
     """A result with what the row itself says."""
     return Result(
         row.number, row.line, key, status, row.id, engine=row.plan.family, variant=row.plan.variant,
-        seed=row.plan.seed, prompt=row.request.prompt, **more,  # type: ignore[arg-type]
+        seed=row.plan.seed, prompt=row.request.prompt, values=row.values, **more,  # type: ignore[arg-type]
     )  # fmt: skip
