@@ -51,6 +51,12 @@ class Prepared:
     plan: Plan | None = None
     sources: tuple[Source | str, ...] = ()
 
+    @property
+    def planned(self) -> Plan:
+        """The plan of a request."""
+        assert self.plan is not None, "the caller wrote the body"
+        return self.plan
+
     def identity(self, order: Order) -> str:
         """The tagged hash of the purchase that an order makes of it."""
         # A key of the caller's own is the purchase's name, wherever its pictures go.
