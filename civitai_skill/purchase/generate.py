@@ -15,7 +15,7 @@ from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.errors import ConfigError, RequestInvalid, StillRunning, WorkflowFailed
 from civitai_skill.images.save import Label, Place, prepare_folder
-from civitai_skill.ledger.ledger import Ledger
+from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.buy import (
     Order,
@@ -171,11 +171,10 @@ def _finish_run(
     return result
 
 
-def _record_finished(ledger: Ledger, run: Run, workflow: Workflow) -> Flow[None]:
+def _record_finished(ledger: Ledger, run: Run, workflow: Workflow, **how: Any) -> Flow[None]:
     reason = "; ".join(workflow.reasons()) or None
-    yield from write_quietly(
-        partial(ledger.record_finished, run.key, workflow.status, workflow.cost.kept, reason)
-    )
+    told = (run.key, workflow.status, workflow.cost.kept, reason)
+    yield from write_quietly(partial(ledger.record_finished, *told, **how))
 
 
 def is_paid(ledger: Ledger | None, workflow_id: str) -> Flow[bool]:
@@ -202,11 +201,14 @@ def record_end(ledger: Ledger | None, workflow: Workflow) -> Flow[Workflow]:
             return workflow
         kept = workflow.cost.kept
         if run is not None and (run.status != workflow.status or kept not in (None, run.cost)):
-            yield from _record_finished(ledger, run, workflow)
-            if run.state == "open" and not any(
-                i.deliverable or i.available for i in workflow.images
-            ):
-                yield from write_quietly(partial(ledger.close_run, run.key))
+            there = any(i.deliverable or i.available for i in workflow.images)
+            yield from _record_finished(
+                ledger,
+                run,
+                workflow,
+                close=run.state == "open" and not there,
+                patience=LOOK_PATIENCE,
+            )
     return workflow
 
 
