@@ -32,7 +32,7 @@ from civitai_skill.client.clients import Civitai
 from civitai_skill.config import Settings
 from civitai_skill.errors import ConfigError, OverBudget, Problem, RequestInvalid, from_clone
 from civitai_skill.images.sources import EVERY_SOURCE
-from civitai_skill.purchase.price import Terms
+from civitai_skill.purchase.body import Terms
 
 #: Rows that a worker makes at once.
 BLOCK = 50

@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -37,11 +37,14 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Quote:
-    """A price told by the service (`whatif`), in Buzz. The id of a quote is never a job."""
+    """A price told by the service (`whatif`), in Buzz. The id of a quote is never a job.
+
+    `plan` is what was priced, where a request was (see engines.planning)."""
 
     cost: Cost
     insufficient_buzz: bool
     raw: Mapping[str, Any]
+    plan: Any = field(default=None, repr=False)
 
     @property
     def total(self) -> int | None:

@@ -40,9 +40,9 @@ from civitai_skill.images.decode import FetchedPicture
 from civitai_skill.images.save import Label, Place
 from civitai_skill.ledger.ledger import JOINABLE
 from civitai_skill.ledger.run import Run
-from civitai_skill.purchase.buy import Order, Purchase
-from civitai_skill.purchase.deliver import Generation
-from civitai_skill.purchase.price import Terms
+from civitai_skill.purchase.body import Terms
+from civitai_skill.purchase.order import Order, Purchase
+from civitai_skill.purchase.result import Generation
 
 #: Pictures that are fetched, decoded and written at once: this bounds the memory.
 DOWNLOADS = 8
@@ -156,14 +156,14 @@ class RowRunner:
             raise NotSent(f"not sent: the batch was stopped: {self._stopped.message}")
         limit = self.allowance if row.price is None else row.price
         terms = replace(self.terms, external_id=state.key)
-        order = replace(self.order, request=row.request, terms=terms, limit=limit,
+        order = replace(self.order, asked=row.request, terms=terms, limit=limit,
                         label=self._label(row))  # fmt: skip
         return await self.worker.buy(order, self.out)
 
     async def _bring_home(self, row: Row, state: RowState, purchase: Purchase) -> Generation:
         places = self._label(row).places(state.key, purchase.workflow.id, self.out)
         place = partial(self._save_picture, places)
-        order = replace(self.order, request=row.request)
+        order = replace(self.order, asked=row.request)
         return await self.worker.bring_home(order, purchase, self.out, place)
 
     def _label(self, row: Row) -> Label:

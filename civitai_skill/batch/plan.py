@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 from civitai_skill.batch.keys import key_of, seed_of
 from civitai_skill.batch.names import PictureNames
 from civitai_skill.batch.rows import RawRow, with_line
-from civitai_skill.engines.planning.plan import Plan, plan
-from civitai_skill.engines.planning.sources import named
-from civitai_skill.engines.sources import placed, sources_of
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import Source, SourcePolicy, open_source
-from civitai_skill.purchase.identity import hash_json, identify
-from civitai_skill.purchase.prepare import source_sizes
-from civitai_skill.purchase.price import ASK_ABOVE, Terms
+from civitai_skill.purchase.body import Terms
+from civitai_skill.purchase.identity import hash_json
+from civitai_skill.purchase.order import Order
+from civitai_skill.purchase.prepare import Prepared, prepare
+from civitai_skill.purchase.price import ASK_ABOVE
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import is_unicode
 
@@ -101,17 +100,19 @@ def _plan_row(
     fields = dict(raw.fields)
     id = _check_id(fields.pop("id", None), raw.line, ids)
     request = ImageRequest(**fields)
-    opened = sources.open_all(request)
-    sizes = source_sizes(request, opened)
-    decided = plan(request, sources=sizes)
-    terms.body(decided, None)
-    content = identify(request, decided, opened, terms, "", None)
+    order = Order(request, terms)
+    prepared = prepare(order, sources.open)
+    decided = prepared.plan
+    assert decided is not None, "a row is a request"
+    content = prepared.identity(order)
     alike[content] += 1
     identity = f"n:{alike[content]}" if id is None else f"id:{id}"
     key = key_of(name, identity, content)
     if request.seed is None and decided.seed is not None:
         request = request.model_copy(update={"seed": seed_of(key)})
-        decided = plan(request, sources=sizes)
+        prepared = prepared.with_seed(seed_of(key))
+        decided = prepared.plan
+        assert decided is not None, "a row is a request"
     facts = {"row": number, "id": id or number, "engine": decided.family, "batch": name,
              "variant": decided.variant, "seed": decided.seed, "key": key}  # fmt: skip
     price = decided.price
@@ -126,7 +127,7 @@ def _plan_row(
         decided.seed,
         decided.quantity,
         price.most,
-        _price_group(decided),
+        _price_group(prepared),
         names.reserve(decided.quantity, facts),
         decided.warnings,
     )
@@ -147,9 +148,9 @@ def _check_id(given: object, line: int, ids: dict[str, int]) -> str | None:
     return text
 
 
-def _price_group(decided: Plan) -> str:
+def _price_group(prepared: Prepared) -> str:
     """What a price depends on: everything but the words, the seed and the sources' content."""
-    form = placed(decided.form, ["" for _ in sources_of(decided.form)]).sent()
+    form = dict(prepared.filled("" for _ in prepared.sources)["steps"][0]["input"])
     for field in ("prompt", "negativePrompt", "seed"):
         form.pop(field, None)
     return hash_json(form)
@@ -162,10 +163,7 @@ class _SourceCache:
         self._policy = policy
         self._kept: dict[str, Source | str] = {}
 
-    def open_all(self, request: ImageRequest) -> list[Source | str]:
-        return [self._open(text, field) for field, text in named(request)]
-
-    def _open(self, text: str, field: str) -> Source | str:
+    def open(self, text: str, field: str, policy: SourcePolicy) -> Source | str:
         mark = hashlib.sha256(text.encode()).hexdigest()
         if mark not in self._kept:
             while len(self._kept) >= _MOST_SOURCES:

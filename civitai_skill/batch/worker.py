@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from civitai_skill.client.options import Call
 from civitai_skill.images.save import Place
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase import generate
-from civitai_skill.purchase.buy import Order, Purchase, buy
-from civitai_skill.purchase.deliver import Generation
+from civitai_skill.purchase.buy import buy
+from civitai_skill.purchase.order import Order, Purchase
+from civitai_skill.purchase.result import Generation
 
 #: Requests at once when nothing else is said.
 CONCURRENCY = 16
@@ -41,13 +43,14 @@ class BatchClient(AsyncCivitai):
 
     async def buy(self, order: Order, out: Path) -> Purchase:
         """Price, write down, submit; or go on with what the key has bought already."""
-        return await adrive(buy(self._service, order, out), self._http)
+        return await adrive(buy(self._service, replace(order, out=out)), self._http)
 
     async def bring_home(
         self, order: Order, purchase: Purchase, out: Path, place: Place
     ) -> Generation:
         """Bring home a purchase whose workflow has ended. Raises what `generate` raises."""
-        flow = generate.finish(self._service, order, purchase, out=out, timeout=0.0, place=place)
+        order = replace(order, out=out)
+        flow = generate.finish(self._service, order, purchase, timeout=0.0, place=place)
         return await adrive(flow, self._http)
 
     async def take_up(self, run: Run) -> Run:
