@@ -14,12 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from civitai_skill.adapters.cli.interrupts import Interrupts
 from civitai_skill.errors import AnswerLost, CivitaiError, Problem, RequestInvalid, Spent
 from civitai_skill.errors.explain import Explanation, explain
 from civitai_skill.errors.next_steps import (
     Allow,
     BuyAgain,
     Choose,
+    Fix,
     Look,
     Next,
     RaiseBudget,
@@ -43,7 +45,8 @@ _NAMING_FLAGS = frozenset({"mcp", "rest", "sandbox", "install-skill", "uninstall
 class Output:
     """One command's two streams, and what it says to do next."""
 
-    def __init__(self, given: argparse.Namespace) -> None:
+    def __init__(self, given: argparse.Namespace, interrupts: Interrupts) -> None:
+        self.interrupts = interrupts
         self.json: bool = given.json or not sys.stdout.isatty()
         self.quiet: bool = given.quiet
         self.command: str = given.command
@@ -61,9 +64,10 @@ class Output:
         self._started = time.monotonic()
 
     @classmethod
-    def for_argv(cls, words: Sequence[str]) -> Output:
+    def for_argv(cls, words: Sequence[str], interrupts: Interrupts) -> Output:
         """An output for the time before the words are understood."""
-        return cls(argparse.Namespace(json="--json" in words, quiet=False, command="", out=None))
+        given = argparse.Namespace(json="--json" in words, quiet=False, command="", out=None)
+        return cls(given, interrupts)
 
     @property
     def spent(self) -> Spent:
@@ -111,6 +115,8 @@ class Output:
                 return f"Only its owner may release it, for yellow Buzz, with {release}."
             case UseSandbox():
                 return "To try it without a key: --sandbox."
+            case Fix(field, nearest) if self.command in _NAMING_FLAGS and field[0] != "-":
+                return f"To go on: {_flag(field)} {nearest}."
         return ""  # the message says it
 
     def explain(self, error: CivitaiError) -> Explanation:
@@ -127,6 +133,7 @@ class Output:
     def answer(self, data: Any, text: str, out: str | None = None) -> None:
         """Print the answer; with `out`, write it there as JSON too. Raises AnswerLost."""
         self._clear_line()
+        self.interrupts.hold()  # an answer is whole, or not there
         if out is not None:
             self.write(_to_json(data) + "\n", out, "json")
         try:
@@ -226,7 +233,7 @@ class Output:
             )
         else:
             text = "Nothing had been submitted. No Buzz was spent."
-        text = f"Interrupted. {text}"
+        text = f"{self.interrupts.name}. {text}"
         self._print_message(f"\ncivitai-skill: {text}")
         error = {"code": "interrupted", "message": text, "spent": self.spent}
         self._print_json_ending({"id": self.workflow_id, "key": self.key, "error": error})
