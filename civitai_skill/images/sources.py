@@ -18,9 +18,8 @@ from urllib.request import url2pathname
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.decode import Unreadable, decode, encode, kind_of, orient, strip_metadata
+from civitai_skill.schema.pictures import MAX_BYTES
 
-# The service's blob store caps at 64 MB (site source, consumer-blob-upload).
-MAX_BYTES = 64 * 1024 * 1024
 #: Bounds the memory that one picture may take when it is opened.
 MAX_PIXELS = 100_000_000
 #: Up to here a source travels inside the body; above, it is uploaded first.

@@ -58,6 +58,9 @@ class ToolRunner:
         self._active += 1
         try:
             tool = find_tool(name, self.box.tools)
+            arguments = await resources.open_links(
+                self.server_session, arguments, self.box.fixed.out
+            )
             async with _report_progress(context) as tell:
                 run = self._buy if tool.spends else self._look
                 result = await run(tool.name, arguments, context, tell)

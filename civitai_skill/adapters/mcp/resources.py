@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import anyio.to_thread
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
@@ -15,7 +17,7 @@ from mcp.server.mcpserver.resources import FunctionResource
 from mcp.types import ResourceLink
 
 from civitai_skill.client import AsyncCivitai, Generation, Picture
-from civitai_skill.errors import CivitaiError, NotFound, WorkflowFailed
+from civitai_skill.errors import CivitaiError, NotFound, Problem, RequestInvalid, WorkflowFailed
 from civitai_skill.servers.session import ServerSession
 from civitai_skill.tools.arguments import ID
 
@@ -62,6 +64,35 @@ async def read_picture(session: ServerSession, uri: str, out: Path) -> tuple[byt
         raise ResourceError(f"{error.message} {error.advice}".strip()) from None
     except OSError as error:
         raise ResourceError(f"The picture can't be read: {error.strerror}.") from None
+
+
+async def open_links(
+    session: ServerSession, arguments: dict[str, Any], out: Path
+) -> dict[str, Any]:
+    """The arguments with every link of ours to a picture, as a source, opened.
+
+    Raises RequestInvalid.
+    """
+    given = arguments.get("images")
+    images = [given] if isinstance(given, str) else given
+    if not isinstance(images, list):
+        return arguments
+    opened = [
+        await _open_link(session, source, out)
+        if isinstance(source, str) and source.startswith(PICTURES)
+        else source
+        for source in images
+    ]
+    return arguments if opened == images else {**arguments, "images": opened}
+
+
+async def _open_link(session: ServerSession, uri: str, out: Path) -> str:
+    try:
+        data, kind = await read_picture(session, uri, out)
+    except (ResourceNotFoundError, ResourceError) as error:
+        accepted = f"{TEMPLATE}, as it was returned here"
+        raise RequestInvalid(Problem("images", uri, accepted, None, str(error))) from None
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 async def _fetch(client: AsyncCivitai, id: str, number: int, out: Path) -> tuple[bytes, str]:
