@@ -27,8 +27,11 @@ import sys
 from pathlib import Path
 from civitai_skill.sandbox import Sandbox
 from civitai_skill.sandbox.port import serve
+from civitai_skill.servers.access import open_listener, ready_line
 balance = {"blue": 10**9, "green": 0, "yellow": 0}
-serve(Sandbox(Path(sys.argv[1]), seconds_per_job=float(sys.argv[2]), balance=balance), port=0)
+box = Sandbox(Path(sys.argv[1]), seconds_per_job=float(sys.argv[2]), balance=balance)
+listener = open_listener("127.0.0.1", 0)
+serve(box, listener, ready_line("sandbox", listener))
 """
 
 _BATCH = """

@@ -21,14 +21,14 @@ _HOMES = {
     "CivitaiError": "errors",
     "ConfigError": "errors",
     "Forbidden": "errors",
-    "Generation": "purchase.deliver",
+    "Generation": "purchase.result",
     "ImageRequest": "schema.request",
     "Lora": "schema.request",
     "NotEnoughBuzz": "errors",
     "NotFound": "errors",
     "OverBudget": "errors",
     "Page": "api.workflows",
-    "Picture": "purchase.deliver",
+    "Picture": "purchase.result",
     "Price": "engines.planning.plan",
     "Problem": "errors.problem",
     "Progress": "api.models",
@@ -43,6 +43,7 @@ _HOMES = {
     "TransportFailed": "errors",
     "Unauthorized": "errors",
     "Workflow": "api.models",
+    "WorkflowBody": "purchase.order",
     "WorkflowFailed": "errors",
     "acancel_image": "client.functions",
     "achoose_engine": "client.functions",
@@ -53,7 +54,7 @@ _HOMES = {
     "aqueryimagegens": "client.functions",
     "asubmit_image": "client.functions",
     "asubmitimagegen": "client.functions",
-    "build_workflow": "purchase.body",
+    "build_workflow": "purchase.prepare",
     "cancel_image": "client.functions",
     "choose_engine": "engines.choose",
     "describe_engine": "engines.describe",
@@ -129,9 +130,10 @@ if TYPE_CHECKING:
     from civitai_skill.errors import WorkflowFailed as WorkflowFailed
     from civitai_skill.errors.explain import explain as explain
     from civitai_skill.errors.problem import Problem as Problem
-    from civitai_skill.purchase.body import build_workflow as build_workflow
-    from civitai_skill.purchase.deliver import Generation as Generation
-    from civitai_skill.purchase.deliver import Picture as Picture
+    from civitai_skill.purchase.order import WorkflowBody as WorkflowBody
+    from civitai_skill.purchase.prepare import build_workflow as build_workflow
+    from civitai_skill.purchase.result import Generation as Generation
+    from civitai_skill.purchase.result import Picture as Picture
     from civitai_skill.schema.air import Air as Air
     from civitai_skill.schema.request import ImageRequest as ImageRequest
     from civitai_skill.schema.request import Lora as Lora

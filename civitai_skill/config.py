@@ -2,7 +2,7 @@
 
 CIVITAI_API_KEY, CIVITAI_API_TOKEN   the key (the first that is set)
 CIVITAI_BASE_URL                     the service's address
-CIVITAI_SANDBOX=1                    every door leads to the sandbox
+CIVITAI_SANDBOX=1                    everything is done over the sandbox
 CIVITAI_SKILL_HOME                   the folder that holds all state
 CIVITAI_MAX_BUZZ                     the most Buzz one call may cost (300 when not set)
 CIVITAI_BUDGET                       the most Buzz all calls together may cost, such as 500/day
@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from civitai_skill.errors import ConfigError, preview
+from civitai_skill.errors.next_steps import UseSandbox
 
 SERVICE_URL = "https://orchestration.civitai.com"
 DEFAULT_MAX_BUZZ = 300
@@ -112,8 +113,8 @@ class Settings:
             return self.key
         raise ConfigError(
             "No Civitai key is set.",
-            advice="Set CIVITAI_API_KEY (made on civitai.com under account settings, API keys), "
-            "or use --sandbox / CIVITAI_SANDBOX=1 to try everything without one.",
+            advice="Set CIVITAI_API_KEY (made on civitai.com under account settings, API keys).",
+            next=[UseSandbox()],
         )
 
 

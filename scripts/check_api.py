@@ -27,7 +27,8 @@ from civitai_skill.engines import catalog
 from civitai_skill.engines.planning.plan import Plan, plan
 from civitai_skill.errors import ApiError, TransportFailed, WorkflowFailed
 from civitai_skill.errors.explain import explain
-from civitai_skill.purchase.body import build_body
+from civitai_skill.purchase.body import Terms
+from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.schema.request import ImageRequest
 
 _PROMPT = "a red fox in the snow"
@@ -100,7 +101,7 @@ def compare(client: Civitai, only: str | None, tell: Callable[[str], None]) -> l
         ours = decided.price.buzz
         who = (form, decided.family, decided.variant, decided.route, decided.operation)
         try:
-            quote = client.estimate_body(build_body(decided))
+            quote = client.estimate(WorkflowBody(Terms().template(decided.form.sent())))
         except (ApiError, TransportFailed) as error:
             rows.append(Row(*who, False, ours, None, trouble=error.message))
             continue

@@ -24,6 +24,7 @@ import httpx
 import pytest
 
 from civitai_skill.sandbox import BASE_URL, Sandbox, SandboxTransport
+from tests.support.sandbox import fresh_sandbox
 from tests.support.scripts import load
 
 if TYPE_CHECKING:
@@ -304,7 +305,6 @@ def recorder() -> ModuleType:
 @pytest.fixture
 def sandbox() -> Sandbox:
     """A quick one with much Buzz."""
-    from tests.support.rest_server import fresh_sandbox
 
     return fresh_sandbox()
 

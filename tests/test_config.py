@@ -11,6 +11,7 @@ import pytest
 from civitai_skill.config import DEFAULT_MAX_BUZZ, SERVICE_URL, Secret, Settings
 from civitai_skill.errors import ConfigError
 from civitai_skill.errors.explain import explain
+from civitai_skill.errors.next_steps import UseSandbox
 
 
 def load(environ: dict[str, str] | None = None, **given: object) -> Settings:
@@ -53,7 +54,7 @@ def test_a_missing_key_is_told_with_the_way_out() -> None:
         load().require_key()
 
     assert "CIVITAI_API_KEY" in caught.value.hint
-    assert "--sandbox" in caught.value.hint
+    assert UseSandbox() in caught.value.next
     assert explain(caught.value).exit_code == 3
 
 

@@ -1,8 +1,4 @@
-"""Bring pictures home: fetched without the key, checked, written under a temporary name, renamed.
-
-A file under its final name is whole: length, type and decoding were checked before. The suffix
-follows the bytes, not the URL.
-"""
+"""The bytes of pictures: fetch one and check that it is whole, upload a source."""
 
 from __future__ import annotations
 
@@ -11,17 +7,23 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
 
+from civitai_skill.api.failures import Purpose
 from civitai_skill.api.models import Image
-from civitai_skill.api.replies import json_of
-from civitai_skill.api.service import Flow, Service, Work, send_with_retry
+from civitai_skill.api.replies import is_object, read_answer
+from civitai_skill.api.retry import send_with_retry
+from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.errors import (
     ApiError,
     Forbidden,
     NotFound,
+    Problem,
+    RequestInvalid,
     TransportFailed,
     Unauthorized,
 )
+from civitai_skill.errors.next_steps import Look
 from civitai_skill.images.decode import FetchedPicture, Unreadable, decode, kind_of
+from civitai_skill.images.sources import Source
 
 BLOBS = "/v2/consumer/blobs"
 
@@ -36,6 +38,8 @@ _TRIES = 3
 _SUFFIXES = {"JPEG": ".jpeg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif"}
 #: What a delivered picture may be, in Pillow's names.
 KINDS = list(_SUFFIXES)
+
+_A_PICTURE = Purpose("a picture")
 
 
 class _BrokenPicture(Exception):
@@ -81,8 +85,8 @@ def fetch(service: Service, image: Image, workflow_id: str) -> Flow[FetchedPictu
         f"Picture {image.id} of workflow {workflow_id} could not be fetched: {last}",
         spent="yes",
         workflow_id=workflow_id,
-        advice="It is paid for and kept for 30 days. "
-        f"Fetch it with: civitai-skill get {workflow_id}",
+        advice="It is paid for and kept for 30 days.",
+        next=[Look(workflow_id, save=True)],
     )
 
 
@@ -92,8 +96,10 @@ def _fetch_by_url(service: Service, image: Image) -> Flow[httpx.Response]:
 
 def _fetch_by_refresh(service: Service, image: Image) -> Flow[httpx.Response]:
     request = service.request("POST", f"{BLOBS}/{quote(image.id, safe='')}/refresh")
-    response = yield from send_with_retry(service, request, about="a fresh address for a picture")
-    blob = json_of(response)
+    response = yield from send_with_retry(
+        service, request, Purpose("a fresh address for a picture")
+    )
+    blob = read_answer(response)
     url = blob.get("url") if isinstance(blob, dict) else None
     if not isinstance(url, str) or not url:
         raise _BrokenPicture("the fresh address is missing")
@@ -104,7 +110,7 @@ def _fetch_by_id(service: Service, image: Image) -> Flow[httpx.Response]:
     request = service.request(
         "GET", f"{BLOBS}/{quote(image.id, safe='')}", read=READ_TIMEOUT, limit=MAX_BYTES
     )
-    response = yield from send_with_retry(service, request, about="a picture")
+    response = yield from send_with_retry(service, request, _A_PICTURE)
     if response.is_redirect:
         return (yield from _follow_redirects(service, _redirect_target(response)))
     return response
@@ -118,7 +124,7 @@ def _follow_redirects(service: Service, url: str) -> Flow[httpx.Response]:
             request = service.anonymous("GET", url, read=READ_TIMEOUT, limit=MAX_BYTES)
         except (ValueError, httpx.InvalidURL):
             raise _BrokenPicture("its address can't be read", passing=False) from None
-        response = yield from send_with_retry(service, request, about="a picture")
+        response = yield from send_with_retry(service, request, _A_PICTURE)
         if not response.is_redirect:
             return response
         url = _redirect_target(response)
@@ -149,3 +155,23 @@ def _check_picture(response: httpx.Response) -> FetchedPicture:
             return FetchedPicture(data, _SUFFIXES[kind_of(picture)], picture.size)
     except Unreadable as error:
         raise _BrokenPicture(f"what came is {error}", passing=error.broken) from None
+
+
+def upload(service: Service, source: Source) -> Flow[str]:
+    """Upload a picture; gives the URL that a step may name. Costs no Buzz.
+
+    Raises RequestInvalid when the service blocks the picture, TransportFailed or ApiError.
+    """
+    request = service.request("POST", BLOBS, content=source.data, kind=source.mime)
+    response = yield from send_with_retry(
+        service, request, Purpose("the upload of a source picture"), usable=is_object
+    )
+    blob = read_answer(response)
+    blocked, url = blob.get("blockedReason"), blob.get("url")
+    refused = isinstance(blocked, str) and blocked.lower() != "none"
+    if refused or not isinstance(url, str) or not url or blob.get("available") is False:
+        why = f"blocked by the service: {blocked}" if refused else "the service did not keep it"
+        raise RequestInvalid(
+            Problem("images", f"{len(source.data)} bytes", "another picture", None, why)
+        )
+    return url

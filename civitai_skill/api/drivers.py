@@ -12,7 +12,8 @@ import anyio
 import anyio.to_thread
 import httpx
 
-from civitai_skill.api.service import Flow, TooLarge, Work
+from civitai_skill.api.failures import TooLarge
+from civitai_skill.api.service import Flow, Work
 
 T = TypeVar("T")
 

@@ -6,19 +6,27 @@ a JSON object. `raw` keeps the answer as it came.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from civitai_skill.api.parse import (
+    read_list,
+    read_map,
+    read_number,
+    read_objects,
+    read_price,
+    read_quantity,
+    read_step_reasons,
+    read_text,
+    read_whole,
+)
+
 #: Nothing changes any more after these (published document, WorkflowStatus).
 TERMINAL = frozenset({"succeeded", "failed", "expired", "canceled"})
 
 NO_REASON = "no reason given"
-
-#: No step makes more pictures (the published forms stop at 12 and 16).
-_MOST_PICTURES = 100
 
 #: The step that gives words instead of pictures.
 _WORDS = "promptEnhancement"
@@ -161,21 +169,21 @@ class Workflow:
     @classmethod
     def read(cls, answer: Mapping[str, Any]) -> Workflow:
         """Read an answer; never raises for a mapping."""
-        steps = tuple(_read_step(s) for s in _read_list(answer, "steps") if isinstance(s, Mapping))
-        transactions = _read_map(answer, "transactions")
+        steps = tuple(map(_read_step, read_objects(answer, "steps")))
+        transactions = read_map(answer, "transactions")
         mature = answer.get("allowMatureContent")
         return cls(
-            id=_read_text(answer, "id"),
-            status=_read_text(answer, "status") or "unknown",
+            id=read_text(answer, "id"),
+            status=read_text(answer, "status") or "unknown",
             steps=steps,
-            cost=_read_cost(_read_map(answer, "cost"), transactions),
-            created_at=_read_text(answer, "createdAt"),
-            tags=tuple(t for t in _read_list(answer, "tags") if isinstance(t, str)),
-            metadata=_read_map(answer, "metadata"),
-            external_id=_read_text(answer, "externalId"),
+            cost=_read_cost(read_map(answer, "cost"), transactions),
+            created_at=read_text(answer, "createdAt"),
+            tags=tuple(t for t in read_list(answer, "tags") if isinstance(t, str)),
+            metadata=read_map(answer, "metadata"),
+            external_id=read_text(answer, "externalId"),
             insufficient_buzz=transactions.get("insufficientBuzz") is True,
             allow_mature_content=mature if isinstance(mature, bool) else None,
-            upgrade_mode=_read_text(answer, "upgradeMode"),
+            upgrade_mode=read_text(answer, "upgradeMode"),
             raw=answer,
         )
 
@@ -194,7 +202,7 @@ class Workflow:
         words."""
         if self.steps and all(step.type == _WORDS for step in self.steps):
             return 0
-        return sum(_read_quantity(s.input) for s in self.steps if s.type == "imageGen") or 1
+        return sum(read_quantity(s.input) for s in self.steps if s.type == "imageGen") or 1
 
     @property
     def fruitless(self) -> bool:
@@ -205,9 +213,8 @@ class Workflow:
     @property
     def outputs(self) -> tuple[Mapping[str, Any], ...]:
         """What the steps came to that give words, as the service tells it."""
-        found = (_read_map(s, "output") for s in _read_list(self.raw, "steps")
-                 if isinstance(s, Mapping) and s.get("$type") == _WORDS)  # fmt: skip
-        return tuple(output for output in found if output)
+        words = [s for s in read_objects(self.raw, "steps") if s.get("$type") == _WORDS]
+        return tuple(output for step in words if (output := read_map(step, "output")))
 
     @property
     def input(self) -> Mapping[str, Any]:
@@ -220,8 +227,8 @@ class Workflow:
     @property
     def progress(self) -> Progress:
         """Where it stands, from the first step that is not finished."""
-        for step in _read_list(self.raw, "steps"):
-            if isinstance(step, Mapping) and _read_text(step, "status") not in TERMINAL:
+        for step in read_objects(self.raw, "steps"):
+            if read_text(step, "status") not in TERMINAL:
                 return _read_progress(step, self.status)
         return Progress(self.status)
 
@@ -232,9 +239,8 @@ class Workflow:
         reason, the job's, the output's message, the step's metadata.
         """
         found: list[str] = []
-        for step in _read_list(self.raw, "steps"):
-            if isinstance(step, Mapping):
-                found += _read_reasons(step)
+        for step in read_objects(self.raw, "steps"):
+            found += read_step_reasons(step)
         found += [f"blocked: {i.blocked_reason}" for i in self.images if i.blocked_reason]
         return tuple(dict.fromkeys(found))
 
@@ -250,123 +256,66 @@ def is_moderation(*reasons: str) -> bool:
 
 
 def _read_step(step: Mapping[str, Any]) -> Step:
-    name, status = _read_text(step, "name") or "", _read_text(step, "status") or ""
-    output = _read_map(step, "output")
-    errors = tuple(e for e in _read_list(output, "errors") if isinstance(e, str) and e.strip())
-    blobs = [b for key in ("images", "blobs") for b in _read_list(output, key)]
+    name, status = read_text(step, "name") or "", read_text(step, "status") or ""
+    output = read_map(step, "output")
+    errors = tuple(e for e in read_list(output, "errors") if isinstance(e, str) and e.strip())
+    blobs = [b for key in ("images", "blobs") for b in read_objects(output, key)]
     blobs += [output[key] for key in ("image", "blob") if isinstance(output.get(key), Mapping)]
-    given = _read_map(step, "input")
+    given = read_map(step, "input")
     first = given.get("seed")
-    seeded = isinstance(first, int) and not isinstance(first, bool)
-    images = []
-    for i, blob in enumerate(b for b in blobs if isinstance(b, Mapping)):
-        # Image i of a batch has seed + i (the site's own reader does the same).
-        seed = first + i if seeded and isinstance(first, int) else None
-        images.append(_read_image(blob, name, status, errors, seed))
-    return Step(name, _read_text(step, "$type") or "", status, tuple(images), errors, given)
+    if not isinstance(first, int) or isinstance(first, bool):
+        first = None
+    # Image i of a batch has seed + i (the site's own reader does the same).
+    images = tuple(
+        _read_image(
+            blob,
+            step=name,
+            step_status=status,
+            step_errors=errors,
+            seed=None if first is None else first + i,
+        )
+        for i, blob in enumerate(blobs)
+    )
+    return Step(name, read_text(step, "$type") or "", status, images, errors, given)
 
 
-def _read_image(
-    blob: Mapping[str, Any], step: str, status: str, errors: tuple[str, ...], seed: int | None
-) -> Image:
-    blocked = _read_text(blob, "blockedReason")
+def _read_image(blob: Mapping[str, Any], **of_step: Any) -> Image:
+    blocked = read_text(blob, "blockedReason")
     if blocked is not None and blocked.lower() == "none":
         blocked = None  # the literal word "none" means not blocked
     return Image(
-        id=_read_text(blob, "id") or "",
+        id=read_text(blob, "id") or "",
         available=blob.get("available") is True,
-        url=_read_text(blob, "url"),
-        width=_read_whole(blob, "width"),
-        height=_read_whole(blob, "height"),
+        url=read_text(blob, "url"),
+        width=read_whole(blob, "width"),
+        height=read_whole(blob, "height"),
         blocked_reason=blocked,
-        nsfw_level=_read_text(blob, "nsfwLevel"),
-        step=step,
-        step_status=status,
-        step_errors=errors,
-        seed=seed,
+        nsfw_level=read_text(blob, "nsfwLevel"),
+        **of_step,
     )
 
 
 def _read_cost(cost: Mapping[str, Any], transactions: Mapping[str, Any]) -> Cost:
     paid: dict[str, int] = {}
     refunded: dict[str, int] = {}
-    for entry in _read_list(transactions, "list"):
-        if not isinstance(entry, Mapping):
-            continue
-        amount, account = (
-            _read_price(entry, "amount"),
-            _read_text(entry, "accountType") or "unknown",
-        )
+    for entry in read_objects(transactions, "list"):
+        amount = read_price(entry, "amount")
+        account = read_text(entry, "accountType") or "unknown"
         book = {"debit": paid, "credit": refunded}.get(str(entry.get("type")).lower())
         if amount is not None and book is not None:
             book[account] = book.get(account, 0) + amount
-    return Cost(_read_price(cost, "total"), paid, refunded, cost.get("variable") is True)
+    return Cost(read_price(cost, "total"), paid, refunded, cost.get("variable") is True)
 
 
 def _read_progress(step: Mapping[str, Any], status: str) -> Progress:
-    jobs = [j for j in _read_list(step, "jobs") if isinstance(j, Mapping)]
-    ahead = [_read_whole(_read_map(j, "queuePosition"), "precedingJobs") for j in jobs]
+    jobs = read_objects(step, "jobs")
+    ahead = [read_whole(read_map(j, "queuePosition"), "precedingJobs") for j in jobs]
     rates = [step.get("estimatedProgressRate"), *(j.get("estimatedProgressRate") for j in jobs)]
-    rate = next((r for r in map(_read_number, rates) if r is not None), None)
-    preparing = _read_text(_read_map(step, "preparation"), "resource")
+    rate = next((r for r in map(read_number, rates) if r is not None), None)
+    preparing = read_text(read_map(step, "preparation"), "resource")
     return Progress(
-        _read_text(step, "status") or status,
+        read_text(step, "status") or status,
         None if rate is None else 100 * min(max(rate, 0.0), 1.0),
         next((a for a in ahead if a is not None), None),
         preparing,
     )
-
-
-def _read_reasons(step: Mapping[str, Any]) -> list[str]:
-    output = _read_map(step, "output")
-    found = [e for e in _read_list(output, "errors") if isinstance(e, str)]
-    for job in _read_list(step, "jobs"):
-        if isinstance(job, Mapping):
-            found += [t for k in ("reason", "blockedReason") if (t := _read_text(job, k))]
-    if _read_text(output, "externalTOSViolation") or output.get("externalTOSViolation") is True:
-        found.append(_read_text(output, "message") or "refused under the provider's terms")
-    error = _read_map(step, "metadata").get("error")
-    if isinstance(error, str):
-        found.append(error)
-    return [text for text in found if text.strip() and text.lower() != "none"]
-
-
-def _read_quantity(given: Mapping[str, Any]) -> int:
-    for key in ("quantity", "numImages"):
-        number = _read_whole(given, key)
-        if number is not None:
-            return min(max(number, 1), _MOST_PICTURES)
-    return 1
-
-
-def _read_text(where: Mapping[str, Any], key: str) -> str | None:
-    value = where.get(key)
-    return value if isinstance(value, str) and value else None
-
-
-def _read_whole(where: Mapping[str, Any], key: str) -> int | None:
-    value = _read_number(where.get(key))
-    return None if value is None else int(value)
-
-
-def _read_price(where: Mapping[str, Any], key: str) -> int | None:
-    """Buzz, rounded up; what is below nothing is no price."""
-    value = _read_number(where.get(key))
-    return None if value is None or value < 0 else math.ceil(value)
-
-
-def _read_number(value: Any) -> float | None:
-    """A number. Beyond 2**53 it is no count of anything, and neither JSON nor SQLite keeps it."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**53:
-        return None
-    return value
-
-
-def _read_map(where: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = where.get(key)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _read_list(where: Mapping[str, Any], key: str) -> list[Any]:
-    value = where.get(key)
-    return value if isinstance(value, list) else []

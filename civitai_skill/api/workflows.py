@@ -1,4 +1,4 @@
-"""Every decision about a workflow: submit, price, wait, query, cancel. No I/O (see exchange.py)."""
+"""Every decision about a workflow: submit, price, wait, query, cancel. No I/O (see service.py)."""
 
 from __future__ import annotations
 
@@ -6,21 +6,15 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
+from civitai_skill.api.failures import Purpose
 from civitai_skill.api.models import Cost, Progress, Workflow
-from civitai_skill.api.replies import is_json, is_object, json_of
-from civitai_skill.api.service import (
-    MAX_JSON,
-    POLL_MARGIN,
-    PRICE_TIMEOUT,
-    Flow,
-    Retry,
-    Service,
-    send_with_retry,
-)
+from civitai_skill.api.replies import is_json, is_object, read_answer
+from civitai_skill.api.retry import send_with_retry
+from civitai_skill.api.service import MAX_JSON, POLL_MARGIN, PRICE_TIMEOUT, Flow, Retry, Service
 from civitai_skill.errors import (
     ApiError,
     BadRequest,
@@ -29,6 +23,7 @@ from civitai_skill.errors import (
     TransportFailed,
     Unauthorized,
 )
+from civitai_skill.errors.next_steps import Look
 
 WORKFLOWS = "/v2/consumer/workflows"
 
@@ -42,11 +37,14 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Quote:
-    """A price told by the service (`whatif`), in Buzz. The id of a quote is never a job."""
+    """A price told by the service (`whatif`), in Buzz. The id of a quote is never a job.
+
+    `plan` is what was priced, where a request was (see engines.planning)."""
 
     cost: Cost
     insufficient_buzz: bool
     raw: Mapping[str, Any]
+    plan: Any = field(default=None, repr=False)
 
     @property
     def total(self) -> int | None:
@@ -114,9 +112,9 @@ def estimate(service: Service, body: Mapping[str, Any]) -> Flow[Quote]:
         "POST", WORKFLOWS, params={"whatif": "true"}, content=encode_body(asked), read=PRICE_TIMEOUT
     )
     response = yield from send_with_retry(
-        service, request, usable=is_object, about="the price request"
+        service, request, Purpose("the price request"), usable=is_object
     )
-    workflow = Workflow.read(json_of(response))
+    workflow = Workflow.read(read_answer(response))
     return Quote(workflow.cost, workflow.insufficient_buzz, workflow.raw)
 
 
@@ -128,13 +126,13 @@ def submit(service: Service, content: bytes, key: str) -> Flow[Workflow]:
     """
     request = service.request("POST", WORKFLOWS, params={"wait": 0}, content=content)
     response = yield from send_with_retry(
-        service, request, usable=_has_workflow_id, key=key, about="the submit"
+        service, request, Purpose("the submit", key), usable=_has_workflow_id
     )
-    return replace(Workflow.read(json_of(response)), http_status=response.status_code)
+    return replace(Workflow.read(read_answer(response)), http_status=response.status_code)
 
 
 def _has_workflow_id(response: Any) -> bool:
-    body = json_of(response)
+    body = read_answer(response)
     return isinstance(body, dict) and isinstance(body.get("id"), str) and bool(body["id"])
 
 
@@ -160,13 +158,12 @@ def get(
     response = yield from send_with_retry(
         service,
         request,
+        Purpose(f"reading workflow {workflow_id}", paid=workflow_id if committed else None),
         usable=is_object,
         give_up_at=give_up_at,
         now=now,
-        workflow_id=workflow_id if committed else None,
-        about=f"reading workflow {workflow_id}",
     )
-    read = Workflow.read({**json_of(response), "id": workflow_id})
+    read = Workflow.read({**read_answer(response), "id": workflow_id})
     return replace(read, http_status=response.status_code)
 
 
@@ -226,8 +223,8 @@ def still_running_error(workflow: Workflow, timeout: float) -> StillRunning:
     return StillRunning(
         f"Workflow {workflow.id} is still running after {timeout:g} s ({workflow.progress}).",
         workflow=workflow,
-        advice=f"It goes on, and nothing was canceled. Go on with: "
-        f"civitai-skill get {workflow.id} --wait",
+        advice="It goes on, and nothing was canceled.",
+        next=[Look(workflow.id)],
     )
 
 
@@ -258,8 +255,8 @@ def query(
         if value is not None:
             params[name] = value
     request = service.request("GET", WORKFLOWS, params=params)
-    response = yield from send_with_retry(service, request, usable=is_object, about="the query")
-    body = json_of(response)
+    response = yield from send_with_retry(service, request, Purpose("the query"), usable=is_object)
+    body = read_answer(response)
     items = body.get("items")
     following = body.get("next")
     return Page(
@@ -284,7 +281,7 @@ def health(service: Service) -> Flow[Health]:
     url = f"{service.base_url}/v2/services?limit=1"
     catalogue = once.anonymous("GET", url, read=10.0, limit=MAX_JSON)
     try:
-        yield from send_with_retry(once, catalogue, usable=is_json, about="the catalogue")
+        yield from send_with_retry(once, catalogue, Purpose("the catalogue"), usable=is_json)
     except ApiError as error:
         # Whoever sends a visitor elsewhere is a network's sign-in page, not the service.
         return Health(error.status >= 400, None, error.message)
@@ -294,7 +291,9 @@ def health(service: Service) -> Flow[Health]:
         return Health(True, None)
     request = once.request("GET", WORKFLOWS, params={"take": 1}, read=10.0)
     try:
-        yield from send_with_retry(once, request, usable=is_object, about="the list of workflows")
+        yield from send_with_retry(
+            once, request, Purpose("the list of workflows"), usable=is_object
+        )
     except (ApiError, TransportFailed) as error:
         refused = isinstance(error, Unauthorized | Forbidden)
         return Health(True, False if refused else None, error.message)
@@ -314,13 +313,9 @@ def update(
     request = service.request(
         "PUT", f"{WORKFLOWS}/{quote(workflow_id, safe='')}", content=encode_body(change)
     )
-    yield from send_with_retry(
-        service,
-        request,
-        pays=pays,
-        workflow_id=workflow_id if committed else None,
-        about=f"changing workflow {workflow_id}",
-    )
+    paid = workflow_id if committed else None
+    what = f"changing workflow {workflow_id}"
+    yield from send_with_retry(service, request, Purpose(what, paid=paid, pays=pays))
 
 
 def cancel(service: Service, workflow_id: str, *, committed: bool = False) -> Flow[Canceled]:
@@ -342,9 +337,12 @@ def cancel(service: Service, workflow_id: str, *, committed: bool = False) -> Fl
     try:
         after = yield from get(service, workflow_id)
     except (TransportFailed, ApiError) as error:
-        error.message = f"The cancel was taken, but what came back is not known. {error.message}"
-        error.advice = f"Look at it with: civitai-skill get {workflow_id}"
-        error.spent, error.workflow_id = "unknown", workflow_id
-        raise
+        raise error.replace(
+            message=f"The cancel was taken, but what came back is not known. {error.message}",
+            advice="",
+            next=(Look(workflow_id),),
+            spent="unknown",
+            workflow_id=workflow_id,
+        ) from None
     refunded = sum(after.cost.refunded.values()) - sum(before.cost.refunded.values())
     return Canceled(after, refunded, was_done=after.done and after.status != "canceled")

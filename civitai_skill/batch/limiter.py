@@ -19,7 +19,7 @@ from civitai_skill.api.drivers import CLOCK, adrive
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.pool import UNLIMITED, make_transport
 from civitai_skill.api.replies import retry_after
-from civitai_skill.api.service import is_transient
+from civitai_skill.api.retry import is_transient
 from civitai_skill.client.clients import AsyncCivitai
 
 #: Requests at once at most, when nothing else is said.

@@ -15,14 +15,13 @@ from typing import Any
 
 from civitai_skill.batch.names import TEMPLATE, PictureNames
 from civitai_skill.batch.rows import RawRow
-from civitai_skill.engines.planning.plan import Plan, plan, with_seed
-from civitai_skill.engines.planning.sources import named
-from civitai_skill.engines.sources import placed, sources_of
+from civitai_skill.engines.planning.plan import Plan
+from civitai_skill.engines.sources import fill, sources_of
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import EVERY_SOURCE, Source, SourcePolicy, open_source
-from civitai_skill.purchase.identity import identify
-from civitai_skill.purchase.prepare import source_sizes
-from civitai_skill.purchase.price import Terms
+from civitai_skill.purchase.body import Terms
+from civitai_skill.purchase.order import Order
+from civitai_skill.purchase.prepare import Prepared, prepare
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import is_unicode
 
@@ -37,8 +36,11 @@ _MOST_SENTENCES = 200
 #: Rows that a sentence names when they are bad in one way.
 _FEW = 3
 
-# Opened sources that are kept while rows that share them are planned.
+# Opened sources that are kept while rows that share them are planned; bytes of sources, and rows,
+# that are kept ready to be sent. What is above is prepared once more when it is bought.
 _MOST_SOURCES = 8
+_MOST_BYTES = 128 * 1024 * 1024
+_MOST_PREPARED = 10_000
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Row:
     stems: tuple[str, ...]
     #: What a sweep put in, by name.
     values: Mapping[str, Any] | None = None
+    #: The row ready to be sent; None where too many are.
+    prepared: Prepared | None = None
 
 
 def plan_rows(
@@ -118,6 +122,7 @@ class _Planner:
     alike: Counter[str] = field(default_factory=Counter)
     ids: dict[str, int] = field(default_factory=dict)
     sources: dict[str, Source | str] = field(default_factory=dict)
+    bytes: int = 0
 
     def plan_row(self, number: int, raw: RawRow) -> Row:
         if raw.problem is not None:
@@ -127,21 +132,27 @@ class _Planner:
         if id is not None:
             id = self._check_id(id, raw.line)
         request = ImageRequest(**fields)
-        opened = [self._open(text, field) for field, text in named(request)]
-        decided = plan(request, sources=source_sizes(request, opened))
-        content = identify(request, decided, opened, self.terms, "", None)
+        order = Order(request, self.terms, sources=self.policy)
+        prepared = prepare(order, self._open)
+        content = prepared.identity(order)
         self.alike[content] += 1
         key = key_of(self.name, f"n:{self.alike[content]}" if id is None else f"id:{id}", content)
-        if request.seed is None and decided.seed is not None:
+        assert prepared.plan is not None, "a row is a request"
+        if request.seed is None and prepared.plan.seed is not None:
             request = request.model_copy(update={"seed": seed_of(key)})
-            decided = with_seed(decided, seed_of(key))
+            prepared = prepared.with_seed(seed_of(key))
+        decided = prepared.plan
+        assert decided is not None, "a row is a request"
         facts = {
             **(raw.values or {}), "row": number, "id": id or number, "engine": decided.family,
             "batch": self.name, "variant": decided.variant, "seed": decided.seed, "key": key,
         }  # fmt: skip
         stems = self.names.reserve(decided.quantity, facts)
-        price = decided.price.most
-        return Row(number, raw.line, id, request, key, decided, price, stems, raw.values)
+        keep = number <= _MOST_PREPARED and (self.bytes <= _MOST_BYTES or not prepared.sources)
+        return Row(
+            number, raw.line, id, request, key, decided, decided.price.most, stems, raw.values,
+            prepared if keep else None,
+        )  # fmt: skip
 
     def _check_id(self, given: object, line: int) -> str:
         text = str(given)
@@ -155,13 +166,14 @@ class _Planner:
         self.ids[text] = line
         return text
 
-    def _open(self, text: str, field: str) -> Source | str:
+    def _open(self, text: str, field: str, policy: SourcePolicy) -> Source | str:
         """Open a source; rows often share them, so the last few are kept."""
         mark = hashlib.sha256(text.encode()).hexdigest()
         if mark not in self.sources:
             while len(self.sources) >= _MOST_SOURCES:
                 self.sources.pop(next(iter(self.sources)))
-            self.sources[mark] = open_source(text, field, self.policy)
+            source = self.sources[mark] = open_source(text, field, policy)
+            self.bytes += 0 if isinstance(source, str) else len(source.data)
         return self.sources[mark]
 
 
@@ -183,7 +195,6 @@ def digest(value: object) -> str:
 
 def price_group(decided: Plan) -> str:
     """What a price depends on: everything but the words, the seed and the sources' content."""
-    form = placed(decided.form, ["" for _ in sources_of(decided.form)]).sent()
-    for name in ("prompt", "negativePrompt", "seed"):
-        form.pop(name, None)
-    return digest(form)
+    form = decided.form
+    sent = fill(type(form), form.sent(), ["" for _ in sources_of(form)])
+    return digest({n: v for n, v in sent.items() if n not in ("prompt", "negativePrompt", "seed")})

@@ -44,9 +44,10 @@ from civitai_skill.images.save import Label, Place
 from civitai_skill.images.sidecar import sidecar_facts
 from civitai_skill.ledger.ledger import JOINABLE
 from civitai_skill.ledger.run import Run
-from civitai_skill.purchase.buy import Order, Purchase, buy
-from civitai_skill.purchase.deliver import Generation
+from civitai_skill.purchase.buy import buy
 from civitai_skill.purchase.generate import finish
+from civitai_skill.purchase.order import Order, Purchase
+from civitai_skill.purchase.result import Generation
 
 #: Pictures that are fetched, decoded and written at once: this bounds the memory.
 DOWNLOADS = 8
@@ -134,7 +135,7 @@ class RowRunner:
         })  # fmt: skip
         order = replace(
             self.order,
-            request=row.request,
+            asked=row.request,
             terms=replace(self.order.terms, external_id=state.key),
             limit=self.allowance if row.price is None else row.price,
             label=label,
@@ -146,14 +147,15 @@ class RowRunner:
                 queue.check_prompt(prompt)
                 if self._stopped is not None:
                     raise NotSent(f"not sent: the batch was stopped: {self._stopped.message}")
-                purchase = await adrive(buy(self.service, order, self.out), self.http)
+                prepared = row.prepared and replace(row.prepared, key=state.key)
+                purchase = await adrive(buy(self.service, order, prepared), self.http)
             self.under_way[row.number] = purchase.workflow
             workflow = await self.watcher.wait_for(purchase.workflow, self.timeout)
             if not workflow.moderated:
                 queue.mark_passed(prompt)
             purchase = replace(purchase, workflow=workflow)
             place = partial(self._save, label.places(state.key, workflow.id, self.out))
-            home = finish(self.service, order, purchase, out=self.out, timeout=0.0, place=place)
+            home = finish(self.service, order, purchase, timeout=0.0, place=place)
             async with self._downloads:
                 generation = await adrive(home, self.http)
             return await self._build_result(row, state.key, "succeeded", generation)

@@ -198,7 +198,7 @@ class BatchSession:
         self, client: BatchClient, lines: Sequence[Line], plan: BatchPlan, limit: int
     ) -> Report:
         """Make what is not finished, and write down how every row ended."""
-        order = await anyio.to_thread.run_sync(client._order, self.call)
+        order = await anyio.to_thread.run_sync(client._order, self.call, self.folder)
         runner = RowRunner(
             http=client.http,
             service=client._service,

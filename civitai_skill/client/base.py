@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,29 +21,23 @@ from civitai_skill.client.options import (
     Call,
     PriceOptions,
     PurchaseOptions,
-    PurchaseRules,
     QueryFilters,
     RequestLike,
 )
 from civitai_skill.config import Secret, Settings
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.images.sources import SourcePolicy
 from civitai_skill.ledger.budget import Budget
 from civitai_skill.ledger.ledger import Ledger, current_budget
 from civitai_skill.ledger.run import Run
-from civitai_skill.purchase import generate, price, raw_body, resume
-from civitai_skill.purchase.buy import (
-    Order,
-    buy,
-    check_account,
-    ignore_result,
-    preview_open_run,
-    write_quietly,
-)
-from civitai_skill.purchase.deliver import Generation, summarize_unsaved
-from civitai_skill.purchase.events import Tell, ignore_event
-from civitai_skill.purchase.generate import OnSubmitted, ignore_workflow
-from civitai_skill.purchase.release import Releasing, release
+from civitai_skill.purchase import generate, resume
+from civitai_skill.purchase.buy import Preview, preview
+from civitai_skill.purchase.events import Releasing, Tell, ignore_event
+from civitai_skill.purchase.generate import OnSubmitted
+from civitai_skill.purchase.join import check_account, write_quietly
+from civitai_skill.purchase.order import Order, keep_nothing
+from civitai_skill.purchase.price import estimate
+from civitai_skill.purchase.release import release
+from civitai_skill.purchase.result import Generation, summarize_unsaved
 
 #: Seconds that one answer may be held (the service's own limit for a request is 100).
 LONGEST_WAIT = 90.0
@@ -124,34 +118,14 @@ class BaseClient:
 
         return Service(BASE_URL, self.settings.key or Secret(KEY), agent, self._retry)
 
-    def _release(
-        self, workflow_id: str, max_buzz: int | None, tell: Callable[[Releasing], None] | None
-    ) -> Flow[Workflow]:
-        limit = self.settings.max_buzz if max_buzz is None else max_buzz
-        flow = release(
-            self._service,
-            workflow_id,
-            limit=limit,
-            ledger=self.ledger,
-            budget=self._budget(),
-            account=self.account,
-            tell=tell,
-        )
-        return (yield from generate.record_end(self.ledger, (yield from flow)))
-
-    def _budget(self) -> Budget | None:
-        return None if self.ledger is None else current_budget(self.settings.budget, self.ledger)
-
-    def _health(self) -> Flow[Health]:
-        if self.settings.sandbox or self.settings.key:
-            return workflows.health(self._service)
-        return workflows.health(Service(self.settings.base_url, Secret(""), "civitai-skill"))
-
-    def _order(self, call: Call) -> Order:
+    # -- orders ------------------------------------------------------------------------------------
+    def _order(self, call: Call, out: Folder | None = None) -> Order:
+        """What a call asks for, under this client's rules."""
         return Order(
-            request=call.request,
+            asked=call.asked,
             terms=call.terms,
             limit=self.settings.max_buzz if call.max_buzz is None else call.max_buzz,
+            out=None if out is None else Path(out),
             ledger=self.ledger,
             budget=self._budget(),
             account=self.account,
@@ -159,27 +133,22 @@ class BaseClient:
             again=call.again,
             notes=call.notes,
             joins=call.purpose not in PROGRAMS,
-            sources=self._policy(call),
+            sources=replace(call.sources, service=self.settings.base_url),
             tell=call.tell,
-            keep=ignore_result if self.ledger is not None else self._unsettled.__setitem__,
+            keep=keep_nothing if self.ledger is not None else self._unsettled.__setitem__,
         )
 
-    def _body_order(self, given: PurchaseRules) -> Order:
-        """An order for a body, which says itself what it asks for."""
-        odd = next((name for name in given if name not in PurchaseRules.__annotations__), None)
-        if odd is not None:
-            raise RequestInvalid(Problem(odd, None, ", ".join(PurchaseRules.__annotations__)))
-        return self._order(Call("-", given))
+    def _budget(self) -> Budget | None:
+        return None if self.ledger is None else current_budget(self.settings.budget, self.ledger)
 
-    def _policy(self, call: Call) -> SourcePolicy:
-        """The call's policy, which knows this client's service."""
-        return replace(call.sources, service=self.settings.base_url)
-
+    # -- the flow behind each method ---------------------------------------------------------------
     def _estimate(self, request: RequestLike, given: PriceOptions) -> Flow[Quote]:
-        call, service = Call(request, given), self._service
-        decided, opened = yield from price.decide(call.request, self._policy(call))
-        decided = yield from price.upload_sources(service, decided, opened)
-        return (yield from price.quote_plan(service, decided, call.terms))
+        return estimate(self._service, self._order(Call(request, given)))
+
+    def _preview(
+        self, request: RequestLike, out: Folder | None, given: PurchaseOptions
+    ) -> Flow[Preview]:
+        return preview(self._order(Call(request, given), out))
 
     def _submit(
         self,
@@ -188,51 +157,14 @@ class BaseClient:
         out: Folder | None,
         given: PurchaseOptions,
     ) -> Flow[Workflow]:
-        order = self._order(Call(request, given))
-        buying = buy(self._service, order, None if out is None else Path(out))
-        return (yield from generate.submit(order, buying, told or ignore_workflow)).workflow
-
-    def _submit_body(
-        self,
-        body: Mapping[str, Any],
-        told: OnSubmitted | None,
-        out: Folder | None,
-        given: PurchaseRules,
-    ) -> Flow[Workflow]:
-        order = self._body_order(given)
-        place = None if out is None else Path(out)
-        buying = raw_body.buy_body(self._service, order, body, place)
-        return (yield from generate.submit(order, buying, told or ignore_workflow)).workflow
-
-    def _generate_body(
-        self, body: Mapping[str, Any], out: Folder, timeout: float, given: PurchaseRules
-    ) -> Flow[Generation]:
-        order, place = self._body_order(given), Path(out)
-        buying = raw_body.buy_body(self._service, order, body, place)
-        return generate.generate(self._service, order, buying, out=place, timeout=timeout)
-
-    def _estimate_body(self, body: Mapping[str, Any]) -> Flow[Quote]:
-        return raw_body.quote_body(self._service, body)
+        order = self._order(Call(request, given), out)
+        return (yield from generate.submit(self._service, order, told)).workflow
 
     def _generate(
         self, request: RequestLike, out: Folder, timeout: float, given: PurchaseOptions
     ) -> Flow[Generation]:
-        order, place = self._order(Call(request, given)), Path(out)
-        buying = buy(self._service, order, place)
-        return generate.generate(self._service, order, buying, out=place, timeout=timeout)
-
-    def _open_run(
-        self, request: RequestLike, out: Folder | None, given: PurchaseOptions
-    ) -> Flow[Run | None]:
-        order = self._order(Call(request, given))
-        return preview_open_run(order, None if out is None else Path(out))
-
-    def _open_body_run(
-        self, body: Mapping[str, Any], out: Folder | None, given: PurchaseRules
-    ) -> Flow[Run | None]:
-        return raw_body.preview_open_run(
-            self._body_order(given), body, None if out is None else Path(out)
-        )
+        order = self._order(Call(request, given), out)
+        return generate.generate(self._service, order, timeout=timeout)
 
     def _get(self, workflow_id: str, wait: float) -> Flow[Workflow]:
         paid = yield from generate.is_paid(self.ledger, workflow_id)
@@ -263,10 +195,11 @@ class BaseClient:
         workflow = yield from generate.record_end(self.ledger, workflow)
         if not workflow.done:
             error = workflows.still_running_error(workflow, 0)
-            error.result = summarize_unsaved(workflow)
-            raise error
-        told = tell or ignore_event
-        return (yield from generate.fetch(service, self.ledger, workflow, out=Path(out), tell=told))
+            raise error.replace(result=summarize_unsaved(workflow))
+        hear = tell or ignore_event
+        return (
+            yield from generate.download(service, self.ledger, workflow, out=Path(out), tell=hear)
+        )
 
     def _settle(self, key: str) -> Flow[Workflow]:
         content = self._unsettled.get(key)
@@ -279,8 +212,8 @@ class BaseClient:
         workflow = yield from workflows.submit(self._service, content, key)
         self._unsettled.pop(key, None)
         if self.ledger is not None:
-            told = partial(self.ledger.record_submitted, key, workflow.id, workflow.cost.total)
-            yield from write_quietly(told)
+            record = self.ledger.record_submitted
+            yield from write_quietly(partial(record, key, workflow.id, workflow.cost.total))
         return workflow
 
     def _resume(
@@ -292,9 +225,27 @@ class BaseClient:
         max_buzz: int | None,
     ) -> Flow[Generation]:
         given: PurchaseOptions = {"tell": tell, "purpose": "resume", "max_buzz": max_buzz}
-        order = self._order(Call("-", given))
-        folder = None if out is None else Path(out)
-        return resume.resume(self._service, order, run, timeout=timeout, out=folder)
+        order = self._order(Call("-", given), out)
+        return resume.resume(self._service, order, run, timeout=timeout)
+
+    def _release(
+        self, workflow_id: str, max_buzz: int | None, tell: Callable[[Releasing], None] | None
+    ) -> Flow[Workflow]:
+        flow = release(
+            self._service,
+            workflow_id,
+            limit=self.settings.max_buzz if max_buzz is None else max_buzz,
+            ledger=self.ledger,
+            budget=self._budget(),
+            account=self.account,
+            tell=tell,
+        )
+        return (yield from generate.record_end(self.ledger, (yield from flow)))
+
+    def _health(self) -> Flow[Health]:
+        if self.settings.sandbox or self.settings.key:
+            return workflows.health(self._service)
+        return workflows.health(Service(self.settings.base_url, Secret(""), "civitai-skill"))
 
 
 #: Names for sandboxes that live in memory, for as long as they live.

@@ -10,7 +10,7 @@ those of `civitai_skill.errors`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -24,15 +24,14 @@ from civitai_skill.client.base import BaseClient, Folder
 from civitai_skill.client.options import (
     PriceOptions,
     PurchaseOptions,
-    PurchaseRules,
     QueryFilters,
     RequestLike,
 )
 from civitai_skill.ledger.run import Run
-from civitai_skill.purchase.deliver import Generation
-from civitai_skill.purchase.events import Tell
+from civitai_skill.purchase.buy import Preview
+from civitai_skill.purchase.events import Releasing, Tell
 from civitai_skill.purchase.generate import OnSubmitted
-from civitai_skill.purchase.release import Releasing
+from civitai_skill.purchase.result import Generation
 
 #: Seconds until waiting is given up. Steps time out after 20 minutes on the service.
 TIMEOUT = 1200.0
@@ -83,39 +82,6 @@ class Civitai(BaseClient):
         """
         return drive(self._submit(request, told, out, given), self._http)
 
-    def submit_body(
-        self,
-        body: Mapping[str, Any],
-        *,
-        told: OnSubmitted | None = None,
-        out: Folder | None = None,
-        **given: Unpack[PurchaseRules],
-    ) -> Workflow:
-        """Submit a workflow body of the service's own form, under the same money rules.
-
-        The service is always asked for the price. A body without an `externalId` gets one. Raises
-        what `submit` raises.
-        """
-        return drive(self._submit_body(body, told, out, given), self._http)
-
-    def generate_body(
-        self,
-        body: Mapping[str, Any],
-        *,
-        out: Folder = ".",
-        timeout: float = TIMEOUT,
-        **given: Unpack[PurchaseRules],
-    ) -> Generation:
-        """Do with a workflow body what `generate` does with a request.
-
-        Steps that give words have them in `Generation.outputs`. Raises what `generate` raises.
-        """
-        return drive(self._generate_body(body, out, timeout, given), self._http)
-
-    def estimate_body(self, body: Mapping[str, Any]) -> Quote:
-        """Ask the service what a workflow body of its own form would cost. Spends nothing."""
-        return drive(self._estimate_body(body), self._http)
-
     def generate(
         self,
         request: RequestLike,
@@ -131,21 +97,15 @@ class Civitai(BaseClient):
         """
         return drive(self._generate(request, out, timeout, given), self._http)
 
-    def open_run(
+    def preview(
         self, request: RequestLike, *, out: Folder | None = None, **given: Unpack[PurchaseOptions]
-    ) -> Run | None:
-        """The open run that buying this would go on with; None where it would be bought anew.
+    ) -> Preview:
+        """Say what buying this would do; sends nothing.
 
-        `out` is the folder that `generate` would be given, None for `submit`. Sends nothing. Raises
-        StillRunning while another call is making the same.
+        `out` is the folder that `generate` would be given, None for `submit`. Raises StillRunning
+        while another call is making the same.
         """
-        return drive(self._open_run(request, out, given), self._http)
-
-    def open_body_run(
-        self, body: Mapping[str, Any], *, out: Folder | None = None, **given: Unpack[PurchaseRules]
-    ) -> Run | None:
-        """Do with a workflow body what `open_run` does with a request."""
-        return drive(self._open_body_run(body, out, given), self._http)
+        return drive(self._preview(request, out, given), self._http)
 
     def get(self, workflow_id: str, *, wait: float = 0.0) -> Workflow:
         """Read a workflow; with `wait` (seconds, at most 90) the service may hold the answer."""
@@ -257,32 +217,6 @@ class AsyncCivitai(BaseClient):
         """See Civitai.submit."""
         return await adrive(self._submit(request, told, out, given), self._http)
 
-    async def submit_body(
-        self,
-        body: Mapping[str, Any],
-        *,
-        told: OnSubmitted | None = None,
-        out: Folder | None = None,
-        **given: Unpack[PurchaseRules],
-    ) -> Workflow:
-        """See Civitai.submit_body."""
-        return await adrive(self._submit_body(body, told, out, given), self._http)
-
-    async def generate_body(
-        self,
-        body: Mapping[str, Any],
-        *,
-        out: Folder = ".",
-        timeout: float = TIMEOUT,
-        **given: Unpack[PurchaseRules],
-    ) -> Generation:
-        """See Civitai.generate_body."""
-        return await adrive(self._generate_body(body, out, timeout, given), self._http)
-
-    async def estimate_body(self, body: Mapping[str, Any]) -> Quote:
-        """See Civitai.estimate_body."""
-        return await adrive(self._estimate_body(body), self._http)
-
     async def generate(
         self,
         request: RequestLike,
@@ -294,17 +228,11 @@ class AsyncCivitai(BaseClient):
         """See Civitai.generate."""
         return await adrive(self._generate(request, out, timeout, given), self._http)
 
-    async def open_run(
+    async def preview(
         self, request: RequestLike, *, out: Folder | None = None, **given: Unpack[PurchaseOptions]
-    ) -> Run | None:
-        """See Civitai.open_run."""
-        return await adrive(self._open_run(request, out, given), self._http)
-
-    async def open_body_run(
-        self, body: Mapping[str, Any], *, out: Folder | None = None, **given: Unpack[PurchaseRules]
-    ) -> Run | None:
-        """See Civitai.open_body_run."""
-        return await adrive(self._open_body_run(body, out, given), self._http)
+    ) -> Preview:
+        """See Civitai.preview."""
+        return await adrive(self._preview(request, out, given), self._http)
 
     async def get(self, workflow_id: str, *, wait: float = 0.0) -> Workflow:
         """See Civitai.get."""

@@ -20,7 +20,8 @@ from civitai_skill.client.clients import TIMEOUT, AsyncCivitai, Civitai
 from civitai_skill.client.history import parse_since as moment
 from civitai_skill.client.options import PriceOptions, PurchaseOptions, QueryFilters, RequestLike
 from civitai_skill.engines.choose import Choice, choose_engine
-from civitai_skill.purchase.deliver import Generation, summarize_unsaved, workflow_failed_error
+from civitai_skill.purchase.order import WorkflowBody
+from civitai_skill.purchase.result import Generation, summarize_unsaved, workflow_failed_error
 
 
 @contextmanager
@@ -217,7 +218,7 @@ def submitimagegen(
     client's limit when left out) OverBudget is raised.
     """
     with _open_client(client) as civitai:
-        return dict(civitai.submit_body(body, max_buzz=max_buzz).raw)
+        return dict(civitai.submit(WorkflowBody(body), max_buzz=max_buzz).raw)
 
 
 async def asubmitimagegen(
@@ -225,7 +226,7 @@ async def asubmitimagegen(
 ) -> dict[str, Any]:
     """See submitimagegen."""
     async with _aopen_client(client) as civitai:
-        return dict((await civitai.submit_body(body, max_buzz=max_buzz)).raw)
+        return dict((await civitai.submit(WorkflowBody(body), max_buzz=max_buzz)).raw)
 
 
 def queryimagegens(

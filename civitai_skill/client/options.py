@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import EVERY_SOURCE, SourcePolicy
+from civitai_skill.purchase.body import Terms
 from civitai_skill.purchase.events import Tell, ignore_event
-from civitai_skill.purchase.price import Terms
+from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.schema.request import ImageRequest, Quality
 
-RequestLike = ImageRequest | str | Mapping[str, Any]
+#: A prompt, a request or its fields; or a workflow of the service's own form, which takes no other
+#: keywords than those of PurchaseRules.
+RequestLike = ImageRequest | str | Mapping[str, Any] | WorkflowBody
 
 
 class RequestFields(TypedDict, total=False):
@@ -96,10 +100,19 @@ class Call:
         self.tell: Tell = fields.pop("tell", None) or ignore_event
         self.max_buzz: int | None = fields.pop("max_buzz", None)
         self.again: bool = fields.pop("again", False)
-        self.notes: bool = fields.pop("notes", False)
         self.purpose: str = fields.pop("purpose", "python")
-        self.sources: SourcePolicy = fields.pop("sources", EVERY_SOURCE)
+        self.notes: bool = False
+        self.sources: SourcePolicy = EVERY_SOURCE
+        self.asked: ImageRequest | WorkflowBody
+        if isinstance(asked, WorkflowBody):
+            odd = next(iter(fields), None)
+            if odd is not None:
+                raise RequestInvalid(Problem(odd, None, ", ".join(PurchaseRules.__annotations__)))
+            self.terms, self.asked = Terms(), asked
+            return
+        self.notes = fields.pop("notes", False)
+        self.sources = fields.pop("sources", EVERY_SOURCE)
         self.terms = Terms(
             **{name: fields.pop(name) for name in Terms.__dataclass_fields__ if name in fields}
         )
-        self.request = ImageRequest.of(asked, **fields)
+        self.asked = ImageRequest.of(asked, **fields)

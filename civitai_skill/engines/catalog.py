@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from civitai_skill.engines import spelling
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.errors.next_steps import Choose
 from civitai_skill.schema.air import fold
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def find(name: str) -> Entry:
     accepted = "one of " + ", ".join(NAMES)
     raise RequestInvalid(
         Problem("engine", name, accepted, near, "there is no such engine"),
-        advice="See `civitai-skill engines` for what each one is good at.",
+        next=[Choose()],
     )
 
 

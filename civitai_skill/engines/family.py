@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any, Literal, get_args
 
 from civitai_skill.engines.forms import Operation, Wire
@@ -99,18 +100,13 @@ class Caution:
         return value is not None and self.concerns(variant) and value in self.values
 
 
-def samplers(what: str, *names: str, variants: tuple[str, ...] = ()) -> Caution:
-    """Name samplers and what they do."""
-    return Caution(_named("sampler", names, what), "sampler", frozenset(names), variants)
+def _values(field: str, what: str, *names: str, variants: tuple[str, ...] = ()) -> Caution:
+    """Name values of a field and what they do."""
+    return Caution(f"{field} {' or '.join(names)} {what}", field, frozenset(names), variants)
 
 
-def schedules(what: str, *names: str, variants: tuple[str, ...] = ()) -> Caution:
-    """Name schedules and what they do."""
-    return Caution(_named("scheduler", names, what), "scheduler", frozenset(names), variants)
-
-
-def _named(field: str, names: tuple[str, ...], what: str) -> str:
-    return f"{field} {' or '.join(names)} {what}"
+samplers = partial(_values, "sampler")
+schedules = partial(_values, "scheduler")
 
 
 def caution_notes(cautions: tuple[Caution, ...], variants: tuple[str, ...]) -> list[str]:

@@ -16,7 +16,7 @@ declared (`sizing`): no reader knows a form's own names.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -196,20 +196,31 @@ class Wire(BaseModel):
         """The documented price in Buzz, not yet rounded; None where nothing is documented."""
         return None
 
-    def flat(self, each: float) -> float:
-        """A price for each picture, whatever is in it."""
-        return each * float(getattr(self, "quantity", 1))
-
-    def rate(self, base: float, side: int = 1024, steps: int = 20) -> float | None:
-        """`base` Buzz for side x side pixels at so many steps; None while the size is not known."""
-        size = self.sizing.asked(self)
-        if size is None:
-            return None
-        return self.flat(base * size[0] * size[1] / side**2 * float(self.steps) / steps)  # type: ignore[attr-defined]
-
     def objection(self) -> Problem | None:
         """A limit that the document does not state but the guide does; None when all is well."""
         return None
+
+
+# -- prices ----------------------------------------------------------------------------
+def flat(each: float) -> Callable[[Any], float | None]:
+    """A form's `buzz`: a price for each picture, whatever is in it."""
+    return lambda form: each * float(getattr(form, "quantity", 1))
+
+
+def rate(base: float, side: int = 1024, steps: int = 20) -> Callable[[Any], float | None]:
+    """A form's `buzz`: `base` for a picture of side x side pixels at so many steps.
+
+    It is None while the size is not known.
+    """
+
+    def buzz(form: Any) -> float | None:
+        size = form.sizing.asked(form)
+        if size is None:
+            return None
+        width, height = size
+        return float(base * width * height / side**2 * form.steps / steps * form.quantity)
+
+    return buzz
 
 
 # -- sizes -----------------------------------------------------------------------------

@@ -5,10 +5,10 @@ Nothing here knows a field's name: what a reader needs of a source is declared w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from types import MappingProxyType, UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -17,7 +17,6 @@ from civitai_skill.schema.types import Source
 Path = tuple[str | int, ...]
 #: Is shown the place of a source, its mark and its text; what it gives stands there instead.
 See = Callable[[Path, Source, str], str]
-Model = TypeVar("Model", bound=BaseModel)
 
 
 @cache
@@ -60,24 +59,21 @@ def sources_of(model: BaseModel) -> list[tuple[Path, Source, str]]:
     return found
 
 
-def placed(model: Model, places: Iterable[str]) -> Model:
-    """The same with other texts for its sources, in the order of `sources_of`."""
-    left = iter(places)
-    update = {
-        name: visit(type(model), name, getattr(model, name), (), lambda *_: next(left))
-        for name in holders(type(model))
-        if name in model.model_fields_set
-    }
-    return model.model_copy(update=update) if update else model
+def fill(form: type[BaseModel], sent: Mapping[str, Any], places: Iterable[str]) -> dict[str, Any]:
+    """The JSON of a form with other texts for its sources, in the order of `sources_of`."""
+    left, filled = iter(places), dict(sent)
+    for name in holders(form):
+        key = form.model_fields[name].alias or name
+        if key in sent:
+            filled[key] = visit(form, name, sent[key], (), lambda *_: next(left))
+    return filled
 
 
-def _marks(annotation: Any, metadata: Iterable[Any] = ()) -> Sequence[Source]:
-    own = [mark for mark in metadata if isinstance(mark, Source)]
+def _marks(annotation: Any, metadata: Iterable[Any] = ()) -> list[Source]:
+    own = [mark for mark in (annotation, *metadata) if isinstance(mark, Source)]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [*own, *holders(annotation).values()]
-    inner = [mark for arg in get_args(annotation) for mark in _marks(arg)]
-    return [*own, *(m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, Source)),
-            *inner]  # fmt: skip
+    return [*own, *(mark for arg in get_args(annotation) for mark in _marks(arg))]
 
 
 def _visited(annotation: Any, metadata: Iterable[Any], value: Any, at: Path, see: See) -> Any:
@@ -100,15 +96,12 @@ def _visited(annotation: Any, metadata: Iterable[Any], value: Any, at: Path, see
 
 
 def _inside(model: type[BaseModel], value: Any, at: Path, see: See) -> Any:
-    fields = model.model_fields
-    update = {}
+    is_read, fields, update = isinstance(value, BaseModel), model.model_fields, {}
+    if not is_read and not isinstance(value, Mapping):
+        return value
     for name in holders(model):
-        key = name if isinstance(value, BaseModel) else fields[name].alias or name
-        held = getattr(value, key, None) if isinstance(value, BaseModel) else None
-        if isinstance(value, Mapping):
-            held = value.get(key)
+        key = name if is_read else fields[name].alias or name
+        held = getattr(value, key) if is_read else value.get(key)
         if held is not None:
             update[key] = visit(model, name, held, (*at, key), see)
-    if isinstance(value, BaseModel):
-        return value.model_copy(update=update)
-    return {**value, **update} if update else value
+    return value.model_copy(update=update) if is_read else {**value, **update}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from civitai_skill.schema.air import fold
@@ -23,14 +22,6 @@ _LIKE = 0.75
 _TELLING = 6
 
 
-@dataclass(frozen=True)
-class _Spelling:
-    """A name in `air.fold` spelling and what to write for it."""
-
-    text: str
-    meaning: str
-
-
 def meant(wanted: str, families: Sequence[Named]) -> str | None:
     """What to write instead of a name in `air.fold` spelling; None where nothing is near."""
     found = max(_matches(wanted, families), default=None)
@@ -38,9 +29,9 @@ def meant(wanted: str, families: Sequence[Named]) -> str | None:
         return found[1]
     near: dict[str, str] = {}
     for family, _ in families:
-        near |= {v.text: v.meaning for v in _variants(family) if len(v.text) >= _TELLING}
+        near |= {text: said for text, said in _variants(family).items() if len(text) >= _TELLING}
     for family, aliases in families:
-        near |= {name.text: name.meaning for name in _names(family, aliases)}
+        near |= _names(family, aliases)
     like = [
         text for text in near if text[:1] == wanted[:1] and _digits(text) in ("", _digits(wanted))
     ]
@@ -50,21 +41,21 @@ def meant(wanted: str, families: Sequence[Named]) -> str | None:
 
 def _matches(wanted: str, families: Sequence[Named]) -> Iterator[tuple[int, str]]:
     """(letters that it explains, what to write) of each reading of the name."""
-    texts = Counter(v.text for family, _ in families for v in _variants(family))
+    texts = Counter(text for family, _ in families for text in _variants(family))
     for family, aliases in families:
         names = _names(family, aliases)
-        for name in names:
+        for name, meaning in names.items():
             # A number that goes on is another model: stable diffusion 3 is no sd1.
-            if wanted.startswith(name.text) and not wanted[len(name.text) :][:1].isdigit():
-                yield len(name.text), name.meaning
-        for variant in _variants(family):
-            if wanted == variant.text and texts[variant.text] == 1:
-                yield len(wanted), variant.meaning
+            if wanted.startswith(name) and not wanted[len(name) :][:1].isdigit():
+                yield len(name), meaning
+        for variant, meaning in _variants(family).items():
+            if wanted == variant and texts[variant] == 1:
+                yield len(wanted), meaning
             for name in names:
-                if wanted.startswith(name.text + variant.text):
-                    yield len(name.text + variant.text), variant.meaning
-                elif _is_either(wanted, name.text, variant.text):
-                    yield len(wanted), variant.meaning
+                if wanted.startswith(name + variant):
+                    yield len(name + variant), meaning
+                elif _is_either(wanted, name, variant):
+                    yield len(wanted), meaning
 
 
 def _is_either(wanted: str, name: str, variant: str) -> bool:
@@ -74,24 +65,23 @@ def _is_either(wanted: str, name: str, variant: str) -> bool:
     return wanted == variant + name or cut_short
 
 
-def _names(family: Family, aliases: tuple[str, ...]) -> list[_Spelling]:
-    """The family's own names; one that names a variant as well means that variant."""
-    found = []
-    for name in (family.name, *aliases):
-        variant = None if name == family.name else family.variant(name)
-        meaning = family.name if variant is None else _named(family, variant.name)
-        found.append(_Spelling(fold(name), meaning))
+def _names(family: Family, aliases: tuple[str, ...]) -> dict[str, str]:
+    """{the family's own names: what to write}; one that names a variant as well means that."""
+    found = {fold(family.name): family.name}
+    for name in aliases:
+        variant = family.variant(name)
+        found[fold(name)] = family.name if variant is None else _named(family, variant.name)
     return found
 
 
-def _variants(family: Family) -> list[_Spelling]:
-    """The names of its variants that are not retired."""
-    return [
-        _Spelling(fold(name), _named(family, variant.name))
+def _variants(family: Family) -> dict[str, str]:
+    """{the names of its variants that are not retired: what to write}."""
+    return {
+        fold(name): _named(family, variant.name)
         for variant in family.variants
         if variant.retired is None
         for name in (variant.name, *variant.aliases)
-    ]
+    }
 
 
 def _named(family: Family, variant: str) -> str:

@@ -23,6 +23,13 @@ class Resume:
 
 
 @dataclass(frozen=True)
+class Settle:
+    """Send the submit of `key` again, where no ledger keeps it, to learn what became of it."""
+
+    key: str
+
+
+@dataclass(frozen=True)
 class BuyAgain:
     """Ask for the same once more and say that it is to be bought anew."""
 
@@ -73,7 +80,19 @@ class UseSandbox:
     """Do the same over the sandbox, without a key and at no cost."""
 
 
-Next = Look | Resume | BuyAgain | Allow | RaiseBudget | Choose | Release | Fix | Say | UseSandbox
+Next = (
+    Look
+    | Resume
+    | Settle
+    | BuyAgain
+    | Allow
+    | RaiseBudget
+    | Choose
+    | Release
+    | Fix
+    | Say
+    | UseSandbox
+)
 
 #: Tells a next step in one interface's words; "" where that interface has none for it.
 Render = Callable[[Next], str]
@@ -90,12 +109,17 @@ def in_python(step: Next) -> str:
             return f"Look at it again: client.wait({id!r})."
         case Resume():
             return "The same call again goes on with it and can't pay twice; so does client.resume."
+        case Settle(key):
+            return f"To learn what became of it: client.settle({key!r})."
         case BuyAgain():
             return "To buy it anew: again=True."
         case Allow(price):
             return f"To allow more: max_buzz={'N' if price is None else price}."
-        case RaiseBudget():
-            return "To allow all calls together more: client.ledger.set_budget."
+        case RaiseBudget(None):
+            return "To allow more: start the server with a higher budget."
+        case RaiseBudget(per):
+            budget = f'client.ledger.keep_setting("budget", "N/{per}")'
+            return f"To allow all calls together more: {budget}."
         case Choose():
             return "choose_engine() ranks the engines, list_engines() lists them."
         case Release(id):

@@ -74,7 +74,8 @@ def _read(data: bytes, formats: list[str], again: bool = True) -> Any:
         with _without_pillow_limits():
             return Image.open(io.BytesIO(data), formats=formats)
     except UnidentifiedImageError:
-        raise Unreadable("not a picture") from None
+        *most, last = (name.lower() for name in formats)
+        raise Unreadable(f"not a {', '.join(most)} or {last} picture") from None
     except Exception:
         # Pillow gives up where the EXIF is broken, though the picture may be whole.
         bare = _strip_jpeg(data) if again and data[:2] == b"\xff\xd8" else None

@@ -1,4 +1,4 @@
-"""Pictures under names of their own, with the request that made each beside it (NAME.json).
+"""Save pictures under names of their own, each with its sidecar (NAME.json).
 
 A batch decides the names before it buys. They are kept with the purchase, so that whoever brings
 the pictures home later (resume, get) puts them where the batch would have.
@@ -19,7 +19,7 @@ from typing import Any
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images import sidecar
 from civitai_skill.images.decode import FetchedPicture
-from civitai_skill.storage.files import write_temporary
+from civitai_skill.storage.files import write_atomic, write_temporary
 
 _TRIES = 10_000
 
@@ -35,10 +35,9 @@ def prepare_folder(out: Path) -> Path:
         with write_temporary(out, b""):
             pass
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a usable path"
-        raise RequestInvalid(
-            Problem("out", str(out), "a folder that can be written to", None, reason)
-        ) from None
+        why = getattr(error, "strerror", None) or "not a usable path"
+        accepted = "a folder that can be written to"
+        raise RequestInvalid(Problem("out", str(out), accepted, None, why)) from None
     return out
 
 
@@ -57,7 +56,7 @@ def save_picture(fetched: FetchedPicture, out: Path, stem: str) -> Path:
 
 @dataclass(frozen=True)
 class Label:
-    """The names of one purchase's pictures, without suffix, and what their notes say.
+    """The names of one purchase's pictures, without suffix, and what their sidecars say.
 
     Without names of their own they are named after the workflow.
     """
@@ -71,40 +70,41 @@ class Label:
 
     @staticmethod
     def from_json(text: str) -> Label:
-        """What `text` wrote."""
+        """The label that `to_json` wrote."""
         stems, facts = json.loads(text)
         return Label(tuple(stems), facts)
 
     def places(self, key: str, workflow_id: str | None, out: Path) -> Place:
-        """Saves the pictures of a purchase in a folder. Raises OSError."""
-        note = {**self.facts, "key": key, "workflow": workflow_id}
-        return partial(save_with_sidecar, out, self.stems, note)
+        """How to save this purchase's pictures in a folder."""
+        facts = {**self.facts, "key": key, "workflow": workflow_id}
+        return partial(save_with_sidecar, out, self.stems, facts)
 
 
 def save_with_sidecar(
-    out: Path, stems: Sequence[str], note: Mapping[str, Any], n: int, fetched: FetchedPicture
+    out: Path, stems: Sequence[str], facts: Mapping[str, Any], n: int, fetched: FetchedPicture
 ) -> Path:
-    """Save a picture and the request that made it beside it, over nothing that is not the same.
+    """Save a picture and its sidecar under the first free name, and give its path.
 
     What an earlier run saved is taken as it is. Raises OSError.
     """
     if n < len(stems):
-        wanted = stems[n]
+        stem = stems[n]
     else:
-        wanted = f"{stems[-1]}-{n}" if stems else safe_stem(f"{note['workflow']}-{n}")
+        stem = f"{stems[-1]}-{n}" if stems else safe_stem(f"{facts['workflow']}-{n}")
     digest = hashlib.sha256(fetched.data).hexdigest()
-    text = sidecar.encode_sidecar({**note, "n": n, "sha256": digest})
     with write_temporary(out, fetched.data) as part:
         for number in range(1, _TRIES):
-            name = wanted if number == 1 else f"{wanted}-{number}"
-            path = out / f"{name}{fetched.suffix}"
+            path = out / f"{stem if number == 1 else f'{stem}-{number}'}{fetched.suffix}"
             beside = sidecar.sidecar_path(path)
-            if not sidecar.can_write_sidecar(beside, note["key"], n):
+            if not sidecar.can_write_sidecar(beside, facts["key"], n):
                 continue
             if _link(part, path) or _is_same(path, fetched.data):
-                sidecar.write_sidecar(beside, text)
+                if not beside.exists():
+                    write_atomic(
+                        beside, sidecar.encode_sidecar({**facts, "n": n, "sha256": digest})
+                    )
                 return path
-    raise FileExistsError(f"every name like {wanted} is taken")
+    raise FileExistsError(f"every name like {stem} is taken")
 
 
 def _is_same(path: Path, data: bytes) -> bool:

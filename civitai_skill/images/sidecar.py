@@ -1,4 +1,4 @@
-"""What made a picture: NAME.json beside it, so that it can be made once more or varied.
+"""Sidecars: NAME.json beside a picture says what made it, so that it can be repeated or varied.
 
 The picture's own bytes stay as they were delivered.
 """
@@ -15,7 +15,6 @@ from civitai_skill.engines.planning.sources import with_sources
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import read_json
-from civitai_skill.storage.files import write_atomic
 
 #: What the file says it is.
 KIND = "civitai-skill picture"
@@ -24,14 +23,13 @@ _MOST_BYTES = 128 * 1024 * 1024
 
 
 def sidecar_path(picture: Path) -> Path:
-    """The file that tells how a picture was made."""
+    """The file that says how a picture was made."""
     return picture.with_suffix(".json")
 
 
 def request_fields(request: ImageRequest) -> dict[str, Any]:
     """What a request said, as JSON; local sources by their full path."""
-    said = {name: getattr(request, name) for name in sorted(request.model_fields_set)}
-    fields = {n: v for n, v in said.items() if v not in (None, [], {})}
+    fields = {n: v for n, v in sorted(request.said().items()) if v not in (None, [], {})}
     if "loras" in fields:
         fields["loras"] = [lora.model_dump() for lora in request.loras]
     lasting = with_sources(request, lambda _at, _mark, text: _absolute_source(text))
@@ -46,60 +44,51 @@ def _absolute_source(source: str) -> str:
 
 def encode_sidecar(facts: Mapping[str, Any]) -> bytes:
     """The file's content. Foreign text is escaped, so that it can't move a terminal's cursor."""
-    told = {"kind": KIND, "version": __version__, **facts}
-    return (json.dumps(told, indent=2) + "\n").encode()
-
-
-def write_sidecar(path: Path, content: bytes) -> None:
-    """Write the note, if it does not stand there already. Raises OSError."""
-    if not path.exists():
-        write_atomic(path, content)
+    content = {"kind": KIND, "version": __version__, **facts}
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def can_write_sidecar(path: Path, key: str, n: int) -> bool:
-    """Is the note's place free, or is it this very picture's?"""
+    """Is the place free, or this very picture's?"""
     if not path.exists():
         return True
     try:
-        told = read_json(path.read_bytes())
+        found = read_json(path.read_bytes())
     except (OSError, ValueError):
         return False
-    return isinstance(told, dict) and (told.get("key"), told.get("n")) == (key, n)
+    return isinstance(found, dict) and (found.get("key"), found.get("n")) == (key, n)
 
 
 def read_request(picture: Path) -> dict[str, Any]:
     """The fields of the request for this one picture again. Raises RequestInvalid."""
-    note = picture
-    accepted = "a picture of a batch, a sweep or again, with its NAME.json beside it"
+    path = picture
     try:
-        if picture.suffix != ".json":
-            note = sidecar_path(picture)
-        if note.stat().st_size > _MOST_BYTES:
+        path = picture if picture.suffix == ".json" else sidecar_path(picture)
+        if path.stat().st_size > _MOST_BYTES:
             raise ValueError
-        told = read_json(note.read_bytes())
-        fields, n = dict(told["request"]), told["n"]
-        if told["kind"] != KIND or not isinstance(n, int):
+        found = read_json(path.read_bytes())
+        fields, n, seed = dict(found["request"]), found["n"], found.get("seed")
+        if found["kind"] != KIND or not isinstance(n, int):
             raise ValueError
-        seed = told.get("seed")
-    except OSError as error:
-        why = f"{note.name}: {error.strerror or 'not readable'}"
-        raise RequestInvalid(Problem("PICTURE", str(picture), accepted, None, why)) from None
-    except (ValueError, KeyError, TypeError):
-        why = f"{note.name} was not written by civitai-skill" if note.name else "is no file"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = f"{path.name} was not written by civitai-skill" if path.name else "is no file"
+        if isinstance(error, OSError):
+            why = f"{path.name}: {error.strerror or 'not readable'}"
+        accepted = "a picture of a batch, a sweep or again, with its NAME.json beside it"
         raise RequestInvalid(Problem("PICTURE", str(picture), accepted, None, why)) from None
     fields.pop("quantity", None)
     for name in ("engine", "variant"):
-        if isinstance(told.get(name), str):
-            fields.setdefault(name, told[name])  # what was a default then may be another now
+        if isinstance(found.get(name), str):
+            fields.setdefault(name, found[name])  # what was a default then may be another now
     if isinstance(seed, int):
         fields["seed"] = seed + n  # picture n of a workflow has its seed plus n
     return fields
 
 
 def vary_request(picture: Path, said: Mapping[str, Any]) -> ImageRequest:
-    """The request for a picture once more, with what is said otherwise. Raises RequestInvalid.
+    """The request for a picture once more, with other values for some fields.
 
-    Another engine or quality chooses its own variant.
+    Another engine or quality chooses its own variant. Raises RequestInvalid.
     """
     fields = read_request(picture)
     if "engine" in said or "quality" in said:
@@ -117,5 +106,5 @@ def vary_request(picture: Path, said: Mapping[str, Any]) -> ImageRequest:
 def sidecar_facts(
     request: ImageRequest, engine: str | None, variant: str | None, seed: int | None
 ) -> dict[str, Any]:
-    """The part of a note that is known before the picture is."""
+    """The part of a sidecar that is known before the picture is."""
     return {"engine": engine, "variant": variant, "seed": seed, "request": request_fields(request)}

@@ -12,9 +12,7 @@ import base64
 import binascii
 import ipaddress
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -28,8 +26,11 @@ MAX_PIXELS = 100_000_000
 #: Up to here a source travels inside the body; above, it is uploaded first.
 INLINE_BYTES = 512 * 1024
 
-ACCEPTED = "an https URL, a data URL (data:image/png;base64,...) or the path of a jpeg, png or webp"
-_FROM_AFAR = "an https URL or a data URL (data:image/png;base64,...) of a jpeg, png or webp"
+_ACCEPTED = (
+    "an https URL, a data URL (data:image/png;base64,...) or the path of a jpeg, png or webp"
+)
+_ACCEPTED_NO_FILES = "an https URL or a data URL (data:image/png;base64,...) of a jpeg, png or webp"
+_TOO_LARGE = f"larger than {MAX_BYTES // 2**20} MiB"
 _MIMES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 
 
@@ -59,33 +60,20 @@ class SourcePolicy:
 
     def check(self, text: str, field: str = "images") -> None:
         """Raises RequestInvalid for a source that may not be named."""
-        with self.restating_accepted():
-            self._check(text, field)
-
-    def _check(self, text: str, field: str) -> None:
         lowered = text[:8].lower()
         if lowered.startswith("data:"):
             return
         if lowered.startswith(("https://", "http://")):
             if not self.private and not self.is_own(text) and _is_private(text):
                 why = "an address of this machine or a private network is not allowed here"
-                raise self._refusal(field, text, why)
+                raise self.refusal(field, text, why)
         elif not self.local:
-            raise self._refusal(field, text, "files of this machine are not allowed here")
+            raise self.refusal(field, text, "files of this machine are not allowed here")
 
-    def _refusal(self, field: str, text: str, why: str) -> RequestInvalid:
-        return _refusal(field, text, why, ACCEPTED if self.local else _FROM_AFAR)
-
-    @contextmanager
-    def restating_accepted(self) -> Iterator[None]:
-        """What is refused inside is told with what is accepted here."""
-        try:
-            yield
-        except RequestInvalid as error:
-            if self.local:
-                raise
-            told = (replace(one, accepted=_FROM_AFAR) for one in error.problems)
-            raise RequestInvalid(*told, advice=error.advice) from None
+    def refusal(self, field: str, given: str, why: str) -> RequestInvalid:
+        """The error for a source, with what is accepted here."""
+        accepted = _ACCEPTED if self.local else _ACCEPTED_NO_FILES
+        return RequestInvalid(Problem(field, given, accepted, None, why))
 
     def is_own(self, text: str) -> bool:
         """Is it on the service's own host?"""
@@ -98,12 +86,6 @@ def _split_origin(url: str) -> tuple[str, str, int | None] | None:
         return parts.scheme.lower(), parts.hostname or "", parts.port
     except ValueError:
         return None
-
-
-def _is_address(text: str) -> bool:
-    """Is it a URL that names a host, and nothing that a reader would stumble over?"""
-    place = _split_origin(text)
-    return place is not None and bool(place[1]) and all(33 <= ord(c) < 127 for c in text)
 
 
 #: Names that only mean something inside a network (RFC 6761, RFC 6762, RFC 8375 and habit).
@@ -152,80 +134,65 @@ def open_source(
     text: str, field: str = "images", policy: SourcePolicy = EVERY_SOURCE
 ) -> Source | str:
     """Open one source; a URL comes back as it is. Raises RequestInvalid."""
-    with policy.restating_accepted():
-        policy.check(text, field)
-        return _locate(text, field, policy)
-
-
-def _locate(text: str, field: str, policy: SourcePolicy) -> Source | str:
+    policy.check(text, field)
     lowered = text[:8].lower()
-    if lowered.startswith(("https://", "http://")) and not _is_address(text):
-        raise _refusal(field, text, "this URL names no host, or holds characters that no URL has")
-    if lowered.startswith("https://"):
-        return text
-    if lowered.startswith("http://"):
-        if policy.is_own(text):
-            return text
-        raise _refusal(field, text, "an unencrypted http URL is not accepted")
-    if lowered.startswith("data:"):
-        return _open_bytes(_read_data_url(text, field), field, "a data URL")
-    return _open_bytes(_read_file(text, field), field, text)
+    try:
+        if lowered.startswith(("https://", "http://")):
+            return _check_url(text, policy)
+        if lowered.startswith("data:"):
+            return _open_bytes(_read_data_url(text))
+        return _open_bytes(_read_file(text))
+    except Unreadable as error:
+        shown_as = "a data URL" if lowered.startswith("data:") else text
+        raise policy.refusal(field, shown_as, str(error)) from None
 
 
-def _read_file(text: str, field: str) -> bytes:
+def _check_url(text: str, policy: SourcePolicy) -> str:
+    place = _split_origin(text)
+    if place is None or not place[1] or not all(33 <= ord(c) < 127 for c in text):
+        raise Unreadable("this URL names no host, or holds characters that no URL has")
+    if place[0] == "http" and not policy.is_own(text):
+        raise Unreadable("an unencrypted http URL is not accepted")
+    return text
+
+
+def _read_file(text: str) -> bytes:
     try:
         path = Path(text).expanduser()
         if not path.is_file():
-            what = "a folder" if path.is_dir() else "no such file"
-            raise _refusal(field, text, what)
+            raise Unreadable("a folder" if path.is_dir() else "no such file")
         if path.stat().st_size > MAX_BYTES:
-            raise _too_large_error(field, text)
+            raise Unreadable(_TOO_LARGE)
         return path.read_bytes()
-    except RequestInvalid:
-        raise
     except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or "not a usable path"
-        raise _refusal(field, text, f"can't be read ({reason})") from None
+        raise Unreadable(f"can't be read ({reason})") from None
 
 
-def _read_data_url(text: str, field: str) -> bytes:
+def _read_data_url(text: str) -> bytes:
     head, comma, body = text.partition(",")
     if not comma or not head.lower().startswith("data:image/"):
-        raise _refusal(field, text, "not a data URL of a picture")
+        raise Unreadable("not a data URL of a picture")
     if len(body) > MAX_BYTES * 3 // 2:
-        raise _too_large_error(field, text)
+        raise Unreadable(_TOO_LARGE)
     try:
         if head.lower().endswith(";base64"):
             return base64.b64decode(body, validate=True)
         return unquote_to_bytes(body)
     except (binascii.Error, ValueError):
-        raise _refusal(field, text, "its base64 is broken") from None
+        raise Unreadable("its base64 is broken") from None
 
 
-def _open_bytes(data: bytes, field: str, shown_as: str) -> Source:
+def _open_bytes(data: bytes) -> Source:
     if len(data) > MAX_BYTES:
-        raise _too_large_error(field, shown_as)
-    try:
-        with decode(data, list(_MIMES), MAX_PIXELS) as picture:
-            kind, upright = kind_of(picture), orient(picture)
-            bare = strip_metadata(data, kind) if upright is picture else None
-            if bare is None:
-                kind = "JPEG" if kind == "JPEG" else "PNG"
-                bare = encode(upright, kind)
-            size = upright.size
-    except Unreadable as error:
-        why = str(error)
-        if why == "not a picture":
-            why = "not a jpeg, png or webp picture"
-        raise _refusal(field, shown_as, why) from None
+        raise Unreadable(_TOO_LARGE)
+    with decode(data, list(_MIMES), MAX_PIXELS) as picture:
+        kind, upright = kind_of(picture), orient(picture)
+        bare = strip_metadata(data, kind) if upright is picture else None
+        if bare is None:
+            kind = "JPEG" if kind == "JPEG" else "PNG"
+            bare = encode(upright, kind)
+        size = upright.size
     if len(bare) > MAX_BYTES:
-        raise _too_large_error(field, shown_as)
+        raise Unreadable(_TOO_LARGE)
     return Source(bare, _MIMES[kind], size)
-
-
-def _too_large_error(field: str, shown_as: str) -> RequestInvalid:
-    return _refusal(field, shown_as, f"larger than {MAX_BYTES // 2**20} MiB")
-
-
-def _refusal(field: str, given: str, why: str, accepted: str = ACCEPTED) -> RequestInvalid:
-    return RequestInvalid(Problem(field, given, accepted, None, why))

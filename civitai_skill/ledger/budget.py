@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from civitai_skill.errors import BudgetUsedUp, ConfigError, preview
+from civitai_skill.errors.next_steps import RaiseBudget
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Budget:
                 f"and this costs about {price}.",
                 price=price,
                 limit=left,
-                advice="Wait, or raise it: in CIVITAI_BUDGET where that is set, else with: "
-                f"civitai-skill budget set N --per {self.name}",
+                advice="Wait, or raise it (in CIVITAI_BUDGET, where that is set).",
+                next=[RaiseBudget(self.name)],
             )
 
 

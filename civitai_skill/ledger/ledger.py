@@ -15,21 +15,14 @@ a run of the same identity is open already, and whether the budget has room for 
 from __future__ import annotations
 
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
 
-from civitai_skill.errors import ConfigError, preview
 from civitai_skill.ledger.budget import Budget, read_budget
-from civitai_skill.ledger.run import MIGRATIONS, Run, read_run
+from civitai_skill.ledger.reports import JOINABLE as JOINABLE
+from civitai_skill.ledger.reports import UNUSABLE, LedgerReports, select_first
+from civitai_skill.ledger.run import Run, read_run
 from civitai_skill.storage import locks
-from civitai_skill.storage.sqlite import Storage
-
-#: Seconds in which the same request goes on with an open run instead of buying anew.
-JOINABLE = 24 * 3600.0
 
 
 def current_budget(text: str | None, ledger: Ledger) -> Budget | None:
@@ -48,19 +41,9 @@ class BeginResult:
     fresh: bool
 
 
-class Ledger:
+class Ledger(LedgerReports):
     """One ledger file. Every method is one short transaction; raises ConfigError when it fails."""
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self.path = path
-        self._clock = clock
-        self._storage = Storage(path, MIGRATIONS)
-
-    @property
-    def _owners(self) -> Path:
-        return self.path.parent / "owners"
-
-    # -- writing -----------------------------------------------------------------------------
     def begin(self, run: Run, *, again: bool, budget: Budget | None) -> BeginResult:
         """Write a run down before it is submitted, unless one of its identity is open already.
 
@@ -69,7 +52,7 @@ class Ledger:
         """
         me = self._process_name()
         with self._transaction() as db:
-            known = _select_first(db, "key = ?", run.key)
+            known = select_first(db, "key = ?", run.key)
             if known is not None and known.state != "dropped":
                 return BeginResult(known, fresh=False)
             earlier = None if again else self._find_open(db, run.identity)
@@ -94,7 +77,7 @@ class Ledger:
         """
         me = self._process_name()
         with self._transaction() as db:
-            run = _select_first(db, "key = ?", key)
+            run = select_first(db, "key = ?", key)
             if run is None:
                 raise self._file_error(LookupError(f"it does not hold the purchase {key} any more"))
             if run.workflow is None:
@@ -130,7 +113,7 @@ class Ledger:
         """
         now = self._clock()
         with self._transaction() as db:
-            earlier = _select_first(db, "workflow = ?", run.workflow)
+            earlier = select_first(db, "workflow = ?", run.workflow)
             price = run.reserved if earlier is None else max(run.reserved, earlier.buzz)
             if budget is not None:
                 used = self._used_buzz(db, budget)
@@ -230,86 +213,6 @@ class Ledger:
             )
             return changed.rowcount > 0
 
-    # -- reading -----------------------------------------------------------------------------
-    def run(self, key: str) -> Run | None:
-        """One run by its key."""
-        with self._transaction() as db:
-            return _select_first(db, "key = ?", key)
-
-    def find_by_workflow(self, workflow: str) -> Run | None:
-        """The run that a workflow belongs to."""
-        with self._transaction() as db:
-            return _select_first(db, "workflow = ?", workflow)
-
-    def is_paid(self, workflow: str) -> bool:
-        """Is Buzz committed for a workflow, as far as this ledger knows?"""
-        run = self.find_by_workflow(workflow)
-        return run is not None and run.buzz > 0
-
-    def unfinished(self) -> list[Run]:
-        """Open runs that nobody works on any more, oldest first, whatever account they are of."""
-        with self._transaction() as db:
-            rows = db.execute("SELECT * FROM runs WHERE state = 'open' ORDER BY created").fetchall()
-        return [run for run in map(read_run, rows) if not self.is_worked_on(run)]
-
-    def failed(self) -> list[Run]:
-        """Runs of the last 24 hours that failed or expired and were not tried again since, whatever
-        account they are of."""
-        with self._transaction() as db:
-            # Rows are numbered as they come, whatever the clock says.
-            rows = db.execute(
-                "SELECT * FROM runs r WHERE state = 'closed' AND status IN ('failed', 'expired')"
-                " AND created >= ? AND NOT EXISTS (SELECT 1 FROM runs later WHERE"
-                " later.identity = r.identity AND later.rowid > r.rowid"
-                " AND later.state != 'dropped') ORDER BY created",
-                (self._clock() - JOINABLE,),
-            ).fetchall()
-        return [read_run(row) for row in rows]
-
-    def history(self, since: float = 0.0, limit: int = 100) -> list[dict[str, Any]]:
-        """Runs with the number of their saved pictures, newest first."""
-        with self._transaction() as db:
-            rows = db.execute(
-                "SELECT r.key, r.created, r.purpose, r.engine, r.variant, r.workflow, r.state,"
-                " r.status, r.reserved, r.cost, r.reason, r.wanted, r.out,"
-                " (SELECT count(*) FROM pictures p WHERE p.key = r.key) AS pictures"
-                " FROM runs r WHERE r.created >= ? ORDER BY r.created DESC LIMIT ?",
-                (since, limit),
-            ).fetchall()
-        return [dict(row) for row in rows]
-
-    def pictures(self, key: str) -> list[dict[str, Any]]:
-        """The saved pictures of a run."""
-        with self._transaction() as db:
-            rows = db.execute("SELECT * FROM pictures WHERE key = ? ORDER BY n", (key,)).fetchall()
-        return [dict(row) for row in rows]
-
-    def spend(self, since: float = 0.0, by: Literal["engine", "day"] | None = None) -> list[Any]:
-        """Buzz spent since a moment: (name, runs, Buzz) by engine or day (UTC), or one row in all.
-
-        Runs that are still open count at their reservation.
-        """
-        name = {"engine": "coalesce(engine, '?')", "day": "date(created, 'unixepoch')",
-                None: "'all'"}[by]  # fmt: skip
-        with self._transaction() as db:
-            rows = db.execute(
-                f"SELECT {name} AS name, count(*) AS runs, sum({_BUZZ}) AS buzz FROM runs"
-                " WHERE created >= ? AND state != 'dropped' GROUP BY 1 ORDER BY 3 DESC, 1",
-                (since,),
-            ).fetchall()
-        return [dict(row) for row in rows]
-
-    def is_worked_on(self, run: Run) -> bool:
-        """Does the process that works on this run still live, and not let go of it?"""
-        return bool(run.owner) and locks.is_alive(self._owners, run.owner)
-
-    # -- the budget --------------------------------------------------------------------------
-    def setting(self, name: str) -> str | None:
-        """A value kept in the ledger."""
-        with self._transaction() as db:
-            row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
-            return None if row is None else str(row["value"])
-
     def keep_setting(self, name: str, value: str | None) -> None:
         """Keep a value in the ledger; None forgets it."""
         with self._transaction() as db:
@@ -318,21 +221,6 @@ class Ledger:
             else:
                 db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
 
-    def used_buzz(self, budget: Budget) -> int:
-        """Buzz reserved and spent in the budget's current period."""
-        with self._transaction() as db:
-            return self._used_buzz(db, budget)
-
-    def _used_buzz(self, db: sqlite3.Connection, budget: Budget) -> int:
-        # What a clock that was wrong then dated later than now counts too: that is the safe side.
-        row = db.execute(
-            f"SELECT coalesce(sum({_BUZZ}), 0) AS buzz FROM runs"
-            " WHERE state != 'dropped' AND created >= ?",
-            (self._clock() - budget.period,),
-        ).fetchone()
-        return int(row["buzz"])
-
-    # -- inside ------------------------------------------------------------------------------
     def _find_open(self, db: sqlite3.Connection, identity: str) -> Run | None:
         """The newest that nobody works on any more; else the newest."""
         rows = db.execute(
@@ -348,42 +236,8 @@ class Ledger:
     def _process_name(self) -> str:
         try:
             return locks.process_name(self._owners)
-        except _UNUSABLE as error:
+        except UNUSABLE as error:
             raise self._file_error(error) from None
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with self._storage.transaction() as db:
-                yield db
-        except _UNUSABLE as error:
-            raise self._file_error(error) from None
-
-    def close(self) -> None:
-        """Close the file; the next call opens it again."""
-        self._storage.close()
-
-    def _file_error(self, error: Exception) -> ConfigError:
-        reason = getattr(error, "strerror", None) or str(error)
-        if isinstance(error, UnicodeEncodeError):
-            reason = f"it keeps text, and {preview(error.object)} is none"
-        return ConfigError(
-            f"The ledger {self.path} can't be used: {reason}.",
-            advice="Nothing is bought without it. Free the disk or the file, name another with "
-            "--ledger FILE, or move a broken one away.",
-        )
-
-
-# The last two: a name that is no text, a number that no file of SQLite's holds.
-_UNUSABLE = (sqlite3.Error, OSError, ValueError, OverflowError)
-
-#: What a run counts: its cost once known, else what was reserved for it.
-_BUZZ = "coalesce(cost, reserved)"
-
-
-def _select_first(db: sqlite3.Connection, where: str, *values: Any) -> Run | None:
-    row = db.execute(f"SELECT * FROM runs WHERE {where} LIMIT 1", values).fetchone()
-    return None if row is None else read_run(row)
 
 
 def _insert(db: sqlite3.Connection, run: Run) -> None:

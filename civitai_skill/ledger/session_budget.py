@@ -1,8 +1,8 @@
 """What one server may spend in its life, counted over the ledger.
 
-A ledger's own budget is for everything that this user buys, in a period. A purse is for what goes
-through it, from its making on: a purchase is counted before its first byte leaves, so that calls at
-the same time can't pass together. What the service did not take is given back. When the server
+A ledger's own budget is for everything that this user buys, in a period. A session's is for what
+the server buys from its start on: a purchase is counted before its first byte leaves, so that calls
+at the same time can't pass together. What the service did not take is given back. When the server
 is about to end, nothing is bought any more.
 """
 
@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from civitai_skill.errors import BudgetUsedUp, Stopping
+from civitai_skill.errors.next_steps import RaiseBudget
 from civitai_skill.ledger.budget import Budget
 from civitai_skill.ledger.ledger import BeginResult, Ledger
 from civitai_skill.ledger.run import Run
@@ -32,18 +33,18 @@ class SessionLedger(Ledger):
         self._gate = threading.Lock()
         self._total = 0
         self._counted: dict[str, int] = {}
-        #: Is its life over? Nothing is bought then, and what has begun comes to its end.
+        #: Is it over? Nothing is bought then, and what has begun comes to its end.
         self.over: Callable[[], bool] = lambda: False
 
     @property
     def spent(self) -> int:
-        """Buzz reserved and spent through this purse."""
+        """Buzz reserved and spent in this session."""
         return self._total
 
     # -- what costs --------------------------------------------------------------------------
     def begin(self, run: Run, *, again: bool, budget: Budget | None) -> BeginResult:
-        """See Ledger.begin. Raises BudgetUsedUp when the purse has no room either, and Stopping
-        when its life is over."""
+        """See Ledger.begin. Raises BudgetUsedUp when the session has no room either, and Stopping
+        when it is over."""
         with self._counting(run.key):
             return super().begin(run, again=again, budget=budget)
 
@@ -74,7 +75,7 @@ class SessionLedger(Ledger):
                 f"reserved, {left} are left, and this costs about {run.reserved}.",
                 price=run.reserved,
                 limit=left,
-                advice="Start the server with a higher --budget.",
+                next=[RaiseBudget()],
             )
         self._total += more
         self._counted[run.key] = run.reserved

@@ -1,19 +1,18 @@
-"""The body of a submit: one imageGen step, and what surrounds it.
+"""What surrounds the step of a purchase: who pays, how it is filed, under which key.
 
-`build_workflow` gives exactly the JSON that is sent. Limits of the surroundings are those of the
-published document (schema WorkflowTemplate): 10 tags of 200 characters, 128 characters of key.
+Limits are those of the published document (schema WorkflowTemplate): 10 tags of 200 characters, 128
+characters of key.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from civitai_skill.engines.planning.plan import Plan
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import is_unicode
 
 CURRENCIES = ("blue", "green", "yellow")
@@ -24,118 +23,90 @@ MAX_KEY = 100
 KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def build_workflow(
-    request: ImageRequest | Mapping[str, Any],
-    *,
-    tags: Sequence[str] = (),
-    metadata: Mapping[str, Any] | None = None,
-    external_id: str | None = None,
-    allow_mature_content: bool | None = None,
-    currencies: Sequence[str] | None = None,
-    priority: str | None = None,
-) -> dict[str, Any]:
-    """Give exactly the JSON that is sent for a request, or for its fields.
+@dataclass(frozen=True)
+class Terms:
+    """What surrounds a request.
 
-    A local source picture is read and put in as a data URL; when it is sent, one above 512 KiB is
-    uploaded first and its address stands there instead. Where the engine takes a seed and none
-    is given, one is chosen, so two calls differ. `currencies` limits the accounts that may pay;
-    left out, the service's own order holds. Raises RequestInvalid.
+    `currencies` limits the accounts that may pay; left out, the service's own order holds.
+    `external_id` is the idempotency key, `priority` the place in the service's queue.
     """
-    from civitai_skill.purchase.prepare import inline_sources, plan_request
 
-    return build_body(
-        inline_sources(*plan_request(ImageRequest.of(request))),
-        tags=tags,
-        metadata=metadata,
-        external_id=external_id,
-        allow_mature_content=allow_mature_content,
-        currencies=currencies,
-        priority=priority,
-    )
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, Any] | None = None
+    external_id: str | None = None
+    allow_mature_content: bool | None = None
+    currencies: Sequence[str] | None = None
+    priority: str | None = None
 
+    def check(self) -> None:
+        """Raises RequestInvalid where the service would not take them."""
+        problems = [
+            *_tag_problems(self.tags),
+            *_metadata_problems(self.metadata),
+            *_key_problems(self.external_id),
+            *_choice_problems("currencies", self.currencies, CURRENCIES),
+            *_choice_problems("priority", self.priority, PRIORITIES),
+        ]
+        if problems:
+            raise RequestInvalid(*problems)
 
-def build_body(
-    decided: Plan,
-    *,
-    tags: Sequence[str] = (),
-    metadata: Mapping[str, Any] | None = None,
-    external_id: str | None = None,
-    allow_mature_content: bool | None = None,
-    currencies: Sequence[str] | None = None,
-    priority: str | None = None,
-) -> dict[str, Any]:
-    """The body for a decided request. Raises RequestInvalid."""
-    problems = [
-        *_check_tags(tags),
-        *_check_metadata(metadata),
-        *_make_key(external_id),
-        *_check_choices("currencies", currencies, CURRENCIES),
-        *_check_choices("priority", None if priority is None else [priority], PRIORITIES),
-    ]
-    if problems:
-        raise RequestInvalid(*problems)
-    step: dict[str, Any] = {"$type": "imageGen", "input": decided.form.sent()}
-    if priority is not None:
-        step["priority"] = priority
-    body: dict[str, Any] = {"steps": [step]}
-    if tags:
-        body["tags"] = list(tags)
-    if metadata:
-        body["metadata"] = dict(metadata)
-    if currencies:
-        body["currencies"] = list(currencies)
-    if allow_mature_content is not None:
-        body["allowMatureContent"] = allow_mature_content
-    if external_id is not None:
-        body["externalId"] = external_id
-    return body
-
-
-def _check_tags(tags: Sequence[str]) -> list[Problem]:
-    if isinstance(tags, str):
-        return [Problem("tags", tags, "a list of texts", [tags])]
-    problems = []
-    if len(tags) > 10:
-        problems.append(Problem("tags", f"{len(tags)} tags", "at most 10"))
-    if len(set(tags)) < len(tags):
-        problems.append(Problem("tags", list(tags), "each tag once", list(dict.fromkeys(tags))))
-    for tag in tags:
-        if not isinstance(tag, str) or not 1 <= len(tag) <= 200 or not is_unicode(tag):
-            problems.append(Problem("tags", tag, "texts of 1 to 200 characters"))
-    return problems
-
-
-def _check_metadata(given: Any) -> list[Problem]:
-    accepted = "names and values that are plain JSON"
-    if given is None:
-        return []
-    if not isinstance(given, Mapping):
-        return [Problem("metadata", given, accepted)]
-    try:
-        json.dumps(dict(given), allow_nan=False, ensure_ascii=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        return [Problem("metadata", None, accepted, None, str(error)[:200])]
-    return []
+    def template(self, step_input: Mapping[str, Any]) -> dict[str, Any]:
+        """The workflow template around one imageGen step; the key is left out."""
+        step = {"$type": "imageGen", "input": step_input}
+        if self.priority is not None:
+            step["priority"] = self.priority
+        body: dict[str, Any] = {"steps": [step]}
+        if self.tags:
+            body["tags"] = list(self.tags)
+        if self.metadata:
+            body["metadata"] = dict(self.metadata)
+        if self.currencies:
+            body["currencies"] = list(self.currencies)
+        if self.allow_mature_content is not None:
+            body["allowMatureContent"] = self.allow_mature_content
+        return body
 
 
 def check_key(key: Any) -> None:
     """Refuse an idempotency key that the service would not take. Raises RequestInvalid."""
-    problems = _make_key(key)
+    problems = list(_key_problems(key))
     if problems:
         raise RequestInvalid(*problems)
 
 
-def _make_key(key: Any) -> list[Problem]:
+def _tag_problems(tags: Any) -> Iterator[Problem]:
+    if isinstance(tags, str):
+        yield Problem("tags", tags, "a list of texts", [tags])
+        return
+    if len(tags) > 10:
+        yield Problem("tags", f"{len(tags)} tags", "at most 10")
+    if len(set(tags)) < len(tags):
+        yield Problem("tags", list(tags), "each tag once", list(dict.fromkeys(tags)))
+    for tag in tags:
+        if not isinstance(tag, str) or not 1 <= len(tag) <= 200 or not is_unicode(tag):
+            yield Problem("tags", tag, "texts of 1 to 200 characters")
+
+
+def _metadata_problems(given: Any) -> Iterator[Problem]:
+    accepted = "names and values that are plain JSON"
+    if given is None:
+        return
+    if not isinstance(given, Mapping):
+        yield Problem("metadata", given, accepted)
+        return
+    try:
+        json.dumps(dict(given), allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        yield Problem("metadata", None, accepted, None, str(error)[:200])
+
+
+def _key_problems(key: Any) -> Iterator[Problem]:
     if key is None or (isinstance(key, str) and KEY.fullmatch(key) and len(key) <= MAX_KEY):
-        return []
-    return [Problem("external_id", key, f"1 to {MAX_KEY} letters, digits, - and _")]
+        return
+    yield Problem("external_id", key, f"1 to {MAX_KEY} letters, digits, - and _")
 
 
-def _check_choices(name: str, given: Sequence[str] | None, known: tuple[str, ...]) -> list[Problem]:
-    if isinstance(given, str):
-        given = [given]
-    return [
-        Problem(name, value, "one of " + ", ".join(known))
-        for value in given or ()
-        if value not in known
-    ]
+def _choice_problems(name: str, given: Any, known: tuple[str, ...]) -> Iterator[Problem]:
+    for value in [given] if isinstance(given, str) else given or ():
+        if value not in known:
+            yield Problem(name, value, "one of " + ", ".join(known))

@@ -6,16 +6,35 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from civitai_skill.api.models import Progress, Workflow
-from civitai_skill.engines.planning.plan import Plan
+from civitai_skill.api.workflows import Quote
+from civitai_skill.engines.planning.plan import Plan, Price
 from civitai_skill.ledger.run import Run
-from civitai_skill.purchase.deliver import Picture
-from civitai_skill.purchase.price import Priced
+from civitai_skill.purchase.result import Picture
+
+
+@dataclass(frozen=True)
+class Priced:
+    """Told before anything is paid: the documented price, and the service's where it was asked."""
+
+    plan: Plan
+    price: Price
+    quote: Quote | None
+    limit: int
+
+    def __str__(self) -> str:
+        who = f"{self.plan.family} {self.plan.variant}"
+        if self.quote is not None and self.quote.total is not None:
+            most = "at most " if self.quote.cost.variable else ""
+            return f"{who}: {most}{self.quote.total} Buzz, says the service (limit {self.limit})"
+        if self.price.buzz is None:
+            return f"{who}: the price is not documented (limit {self.limit} Buzz)"
+        return f"{who}: {self.price}, by the documented rule (limit {self.limit})"
 
 
 @dataclass(frozen=True)
 class Quoted:
-    """Told before a body is paid for that stands already: the service's price, and the limit
-    (Buzz)."""
+    """Told before a body is paid for that was written elsewhere, or is sent once more: the
+    service's price, and the limit (Buzz)."""
 
     price: int
     limit: int
@@ -52,9 +71,21 @@ class Resumed:
         return f"Going on with an earlier purchase ({what}); nothing is bought anew."
 
 
+@dataclass(frozen=True)
+class Releasing:
+    """Told before a held mature result is paid for: what it costs, in yellow Buzz."""
+
+    workflow: Workflow
+    price: int | None
+
+    def __str__(self) -> str:
+        cost = "an unknown number of" if self.price is None else str(self.price)
+        return f"releasing {self.workflow.id} costs {cost} yellow Buzz; what was paid comes back"
+
+
 Event = Priced | Quoted | Submitting | Submitted | Resumed | Progress | Picture
 Tell = Callable[[Event], None]
 
 
 def ignore_event(event: Event) -> None:
-    """Tell nobody."""
+    """Listen to nothing."""

@@ -5,77 +5,60 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from civitai_skill.api import workflows
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Service, Work
-from civitai_skill.errors import ConfigError, RequestInvalid, StillRunning, WorkflowFailed
+from civitai_skill.errors import ConfigError, StillRunning, WorkflowFailed
 from civitai_skill.images.save import Label, Place, prepare_folder
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.run import Run
-from civitai_skill.purchase.buy import (
-    Order,
-    Purchase,
-    make_label,
-    release_on_failure,
-    write_quietly,
-)
-from civitai_skill.purchase.deliver import (
-    Generation,
-    bring_home,
-    folder_gone_error,
-    summarize,
-)
+from civitai_skill.purchase.buy import buy, make_label
+from civitai_skill.purchase.deliver import Delivery, bring_home
 from civitai_skill.purchase.events import Tell, ignore_event
+from civitai_skill.purchase.join import release_on_failure, write_quietly
+from civitai_skill.purchase.order import Order, Purchase
+from civitai_skill.purchase.result import Generation, summarize
 
-
-def generate(
-    service: Service,
-    order: Order,
-    buying: Flow[Purchase],
-    *,
-    out: Path,
-    timeout: float,
-    now: workflows.Clock = time.monotonic,
-) -> Flow[Generation]:
-    """Buy, wait, bring home. WorkflowFailed carries what did come in `result`."""
-    yield Work(partial(prepare_folder, out))
-    purchase = yield from buying
-    return (yield from finish(service, order, purchase, out=out, timeout=timeout, now=now))
-
-
+#: Hears of a workflow that was submitted only, before the ledger takes it for handed over.
 OnSubmitted = Callable[[Workflow], None]
 
 
-def ignore_workflow(workflow: Workflow) -> None:
-    """Tell nobody."""
+def generate(
+    service: Service, order: Order, *, timeout: float, now: workflows.Clock = time.monotonic
+) -> Flow[Generation]:
+    """Buy, wait, bring home. WorkflowFailed carries what did come in `result`."""
+    assert order.out is not None, "pictures that come home need a folder"
+    yield Work(partial(prepare_folder, order.out))
+    purchase = yield from buy(service, order)
+    return (yield from finish(service, order, purchase, timeout=timeout, now=now))
 
 
-def submit(
-    order: Order, buying: Flow[Purchase], told: OnSubmitted = ignore_workflow
-) -> Flow[Purchase]:
+def submit(service: Service, order: Order, told: OnSubmitted | None = None) -> Flow[Purchase]:
     """Buy and come back; with the id told, the ledger's part is done.
 
     Where `told` raises, the same request goes on with the purchase.
     """
-    purchase = yield from buying
+    purchase = yield from buy(service, order)
     if order.ledger is None or purchase.run is None:
-        told(purchase.workflow)
+        if told is not None:
+            told(purchase.workflow)
     else:
-        yield from release_on_failure(
-            order.ledger, purchase.run, _hand_over(order.ledger, purchase, told)
-        )
+        handed = _hand_over(order.ledger, purchase.run, purchase.workflow, told)
+        yield from release_on_failure(order.ledger, purchase.run, handed)
     return purchase
 
 
-def _hand_over(ledger: Ledger, purchase: Purchase, told: OnSubmitted) -> Flow[None]:
-    assert purchase.run is not None, "see submitted_only"
-    told(purchase.workflow)
-    yield from write_quietly(partial(ledger.close_run, purchase.run.key))
+def _hand_over(
+    ledger: Ledger, run: Run, workflow: Workflow, told: OnSubmitted | None
+) -> Flow[None]:
+    if told is not None:
+        told(workflow)
+    yield from write_quietly(partial(ledger.close_run, run.key))
 
 
 def finish(
@@ -83,55 +66,50 @@ def finish(
     order: Order,
     purchase: Purchase,
     *,
-    out: Path,
     timeout: float,
     now: workflows.Clock = time.monotonic,
     place: Place | None = None,
 ) -> Flow[Generation]:
     """Wait for a purchase and bring it home, writing down how it went."""
+    assert order.out is not None, "pictures that come home need a folder"
+    place = place or _choose_place(order, purchase)
+    delivery = Delivery(order.out, order.tell, purchase.plan, purchase.resumed, place=place)
     ended = _wait_for_end(service, order, purchase, timeout, now)
-    home = partial(
-        _bring_home,
-        service,
-        out=out,
-        decided=purchase.plan,
-        tell=order.tell,
-        resumed=purchase.resumed,
-        place=place or _choose_place(order, purchase, out),
-    )
     if order.ledger is None or purchase.run is None:
-        return (yield from home((yield from ended)))
-    return (
-        yield from release_on_failure(
-            order.ledger, purchase.run, _finish_run(order.ledger, purchase.run, ended, home, out)
-        )
-    )
+        return (yield from bring_home(service, (yield from ended), delivery))
+    work = _finish(service, order.ledger, purchase, ended, delivery)
+    return (yield from release_on_failure(order.ledger, purchase.run, work))
+
+
+def _finish(
+    service: Service,
+    ledger: Ledger,
+    purchase: Purchase,
+    ended: Flow[Workflow],
+    delivery: Delivery,
+) -> Flow[Generation]:
+    run = purchase.run
+    assert run is not None, "see finish"
+    workflow = yield from ended
+    yield from _record_finished(ledger, run, workflow)
+    if purchase.resumed:
+        have = yield Work(partial(_find_saved, ledger, run.key, delivery.out))
+        delivery = replace(delivery, have=have)
+    return (yield from _bring_home(service, ledger, run, workflow, delivery))
 
 
 def _bring_home(
-    service: Service, workflow: Workflow, *, out: Path, **more: Any
+    service: Service, ledger: Ledger, run: Run, workflow: Workflow, delivery: Delivery
 ) -> Flow[Generation]:
+    """Bring home a purchase of the ledger and close it."""
+    delivery = replace(delivery, record=partial(_record_picture, ledger, run.key))
     try:
-        return (yield from bring_home(service, workflow, out=out, **more))
-    except RequestInvalid as refused:
-        raise folder_gone_error(workflow, out, refused) from None
-
-
-def _choose_place(order: Order, purchase: Purchase, out: Path) -> Place | None:
-    own = _recorded_place(purchase.run, purchase.workflow, out)
-    if own is not None or purchase.plan is None:
-        return own
-    label = make_label(order, purchase.plan)
-    if label is None:
-        return None
-    key = purchase.run.key if purchase.run else purchase.workflow.external_id
-    return label.places(key or "", purchase.workflow.id, out)
-
-
-def _recorded_place(run: Run | None, workflow: Workflow, out: Path) -> Place | None:
-    if run is None or run.label is None:
-        return None
-    return Label.from_json(run.label).places(run.key, workflow.id, out)
+        result = yield from bring_home(service, workflow, delivery)
+    except WorkflowFailed:
+        yield from write_quietly(partial(ledger.close_run, run.key))
+        raise
+    yield from write_quietly(partial(ledger.close_run, run.key))
+    return result
 
 
 def _wait_for_end(
@@ -146,38 +124,43 @@ def _wait_for_end(
         )
     except StillRunning as error:
         latest = error.workflow or purchase.workflow
-        error.result = replace(summarize(latest, (), purchase.plan), resumed=purchase.resumed)
-        raise
+        result = summarize(latest, (), purchase.plan, resumed=purchase.resumed)
+        raise error.replace(result=result) from None
 
 
-def _finish_run(
-    ledger: Ledger,
-    run: Run,
-    ended: Flow[Workflow],
-    home: Callable[..., Flow[Generation]],
-    out: Path,
+def _choose_place(order: Order, purchase: Purchase) -> Place | None:
+    """Where the pictures go by name: as the run says, else as the order does."""
+    assert order.out is not None, "see finish"
+    run, workflow = purchase.run, purchase.workflow
+    label = _recorded_label(run) or make_label(order, purchase.plan)
+    if label is None:
+        return None
+    key = run.key if run is not None else workflow.external_id or ""
+    return label.places(key, workflow.id, order.out)
+
+
+def _recorded_label(run: Run | None) -> Label | None:
+    return None if run is None or run.label is None else Label.from_json(run.label)
+
+
+def download(
+    service: Service, ledger: Ledger | None, workflow: Workflow, *, out: Path, tell: Tell
 ) -> Flow[Generation]:
-    workflow = yield from ended
-    yield from _record_finished(ledger, run, workflow)
-    have = yield Work(partial(_find_saved, ledger, run.key, out))
-    try:
-        result = yield from home(
-            workflow, have=have, record=partial(_record_picture, ledger, run.key)
-        )
-    except WorkflowFailed:
-        yield from write_quietly(partial(ledger.close_run, run.key))
-        raise
-    yield from write_quietly(partial(ledger.close_run, run.key))
-    return result
+    """Bring a finished workflow home, whoever bought it; the ledger's run of it is closed."""
+    yield Work(partial(prepare_folder, out))
+    delivery = Delivery(out, tell)
+    run: Run | None = None
+    if ledger is not None and workflow.id:
+        run = yield Work(partial(ledger.find_by_workflow, workflow.id))
+    if ledger is None or run is None:
+        return (yield from bring_home(service, workflow, delivery))
+    label = _recorded_label(run)
+    if label is not None:
+        delivery = replace(delivery, place=label.places(run.key, workflow.id, out))
+    return (yield from _bring_home(service, ledger, run, workflow, delivery))
 
 
-def _record_finished(ledger: Ledger, run: Run, workflow: Workflow) -> Flow[None]:
-    reason = "; ".join(workflow.reasons()) or None
-    yield from write_quietly(
-        partial(ledger.record_finished, run.key, workflow.status, workflow.cost.kept, reason)
-    )
-
-
+# -- what the ledger learns ------------------------------------------------------------------------
 def is_paid(ledger: Ledger | None, workflow_id: str) -> Flow[bool]:
     """Does the ledger know that Buzz is committed for a workflow?"""
     if ledger is None:
@@ -195,64 +178,44 @@ def record_end(ledger: Ledger | None, workflow: Workflow) -> Flow[Workflow]:
 
     A run with nothing to bring home is closed.
     """
-    if ledger is not None and workflow.done and workflow.id:
-        try:
-            run: Run | None = yield Work(partial(ledger.find_by_workflow, workflow.id))
-        except ConfigError:
-            return workflow
-        kept = workflow.cost.kept
-        if run is not None and (run.status != workflow.status or kept not in (None, run.cost)):
-            yield from _record_finished(ledger, run, workflow)
-            if run.state == "open" and not any(
-                i.deliverable or i.available for i in workflow.images
-            ):
-                yield from write_quietly(partial(ledger.close_run, run.key))
+    if ledger is None or not workflow.done or not workflow.id:
+        return workflow
+    try:
+        run: Run | None = yield Work(partial(ledger.find_by_workflow, workflow.id))
+    except ConfigError:
+        return workflow
+    kept = workflow.cost.kept
+    if run is not None and (run.status != workflow.status or kept not in (None, run.cost)):
+        yield from _record_finished(ledger, run, workflow)
+        nothing_comes = not any(i.deliverable or i.available for i in workflow.images)
+        if run.state == "open" and nothing_comes:
+            yield from write_quietly(partial(ledger.close_run, run.key))
     return workflow
 
 
+def _record_finished(ledger: Ledger, run: Run, workflow: Workflow) -> Flow[None]:
+    reason = "; ".join(workflow.reasons()) or None
+    cost = workflow.cost.kept
+    yield from write_quietly(
+        partial(ledger.record_finished, run.key, workflow.status, cost, reason)
+    )
+
+
 def _record_picture(ledger: Ledger, key: str, n: int, path: Path, data: bytes) -> None:
-    try:
+    # Where it fails the picture is home; the next run would at most fetch it once more.
+    with suppress(ConfigError):
         ledger.record_picture(key, n, path, len(data), hashlib.sha256(data).hexdigest())
-    except ConfigError:
-        return  # the picture is home; the next run would at most fetch it once more
 
 
 def _find_saved(ledger: Ledger, key: str, out: Path) -> dict[int, Path]:
     """The pictures of a run that are in the folder already, whole."""
-    try:
-        rows = ledger.pictures(key)
-    except ConfigError:
-        return {}
     found = {}
-    for row in rows:
-        path = Path(row["path"])
-        if path.absolute().parent != out.absolute():
-            continue
-        try:
-            if hashlib.sha256(path.read_bytes()).hexdigest() == row["sha256"]:
-                found[int(row["n"])] = path
-        except OSError:
-            continue
+    with suppress(ConfigError):
+        for row in ledger.pictures(key):
+            path = Path(row["path"])
+            if path.absolute().parent != out.absolute():
+                continue
+            with suppress(OSError):
+                if hashlib.sha256(path.read_bytes()).hexdigest() == row["sha256"]:
+                    found[int(row["n"])] = path
     return found
-
-
-def fetch(
-    service: Service, ledger: Ledger | None, workflow: Workflow, *, out: Path, tell: Tell
-) -> Flow[Generation]:
-    """Bring a finished workflow home, whoever bought it; the ledger's run of it is closed."""
-    run: Run | None = None
-    if ledger is not None and workflow.id:
-        run = yield Work(partial(ledger.find_by_workflow, workflow.id))
-    if ledger is None or run is None:
-        return (yield from bring_home(service, workflow, out=out, tell=tell))
-    try:
-        record = partial(_record_picture, ledger, run.key)
-        place = _recorded_place(run, workflow, out)
-        result = yield from bring_home(
-            service, workflow, out=out, tell=tell, record=record, place=place
-        )
-    except WorkflowFailed:
-        yield from write_quietly(partial(ledger.close_run, run.key))
-        raise
-    yield from write_quietly(partial(ledger.close_run, run.key))
-    return result

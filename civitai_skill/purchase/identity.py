@@ -1,58 +1,20 @@
 """When are two requests the same purchase?
 
-The identity is a tagged hash over what would be made and where it would go: the wire form (without
-a seed that was drawn for it), the sources by their content, the terms, the account, the output
-folder and the key that the caller gave it. The tag names the way of hashing, so that a change of
-it shows and never joins old runs.
+The identity is a tagged hash over what would be made and where it would go: the step's input
+(without a seed that was drawn for it), the sources by their content, the terms, the account, the
+output folder and the key that the caller gave it. The tag names the way of hashing, so that a
+change of it shows and never joins old runs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-from collections.abc import Sequence
-from pathlib import Path
-
-from civitai_skill.engines.planning.plan import Plan
-from civitai_skill.engines.sources import picture_of
-from civitai_skill.images.sources import Source
-from civitai_skill.purchase.prepare import replace_sources
-from civitai_skill.purchase.price import Terms
-from civitai_skill.schema.request import ImageRequest
 
 TAG = "r2"
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
-
-
-def identify(
-    request: ImageRequest,
-    decided: Plan,
-    opened: Sequence[Source | str],
-    terms: Terms,
-    where: str,
-    out: Path | None,
-) -> str:
-    """The tagged hash of a purchase, such as `r2:9f86d0...`."""
-    sources = [s if isinstance(s, str) else hashlib.sha256(s.data).hexdigest() for s in opened]
-    made = replace_sources(decided, sources).form.sent()
-    if request.seed is None:
-        made.pop("seed", None)
-    pictures = picture_of(type(decided.form))
-    if pictures is not None:
-        made.pop(decided.form.alias(pictures), None)
-    return hash_json(
-        {
-            "input": made,
-            "sources": sources,
-            "terms": terms.body(decided, None) | {"steps": terms.priority},
-            "where": where,
-            "out": None if out is None else os.path.realpath(out),
-            "named": None if terms.external_id is None else first_attempt(terms.external_id),
-        }
-    )
 
 
 def next_attempt(key: str) -> str:
@@ -77,6 +39,6 @@ def _split_key(key: str) -> tuple[str, int]:
 
 
 def hash_json(value: object) -> str:
-    """A tagged hash of anything that is JSON."""
+    """A tagged hash of anything that is JSON, such as `r2:9f86d0...`."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return f"{TAG}:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -1,42 +1,182 @@
-"""A request decided with its sources open: the one way in which every door plans and fills it."""
+"""What an order would send: prepared in one way for estimates, purchases, tools and batches.
+
+Sources are opened once and the body is built once; nothing is sent here, but for sources that are
+too large to travel inside the body.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from civitai_skill.engines import sources
-from civitai_skill.engines.planning.plan import Plan, plan
+from civitai_skill.api.blobs import upload
+from civitai_skill.api.models import Workflow
+from civitai_skill.api.service import Flow, Service
+from civitai_skill.api.workflows import encode_body
+from civitai_skill.engines.catalog import identify
+from civitai_skill.engines.planning.plan import Plan, plan, with_seed
 from civitai_skill.engines.planning.sources import named
-from civitai_skill.engines.sizing import Size
-from civitai_skill.images.sources import EVERY_SOURCE, Source, SourcePolicy, open_source
+from civitai_skill.engines.sources import fill, picture_of
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.images.sources import INLINE_BYTES, Source, SourcePolicy, open_source
+from civitai_skill.purchase.body import Terms, check_key
+from civitai_skill.purchase.identity import first_attempt, hash_json
+from civitai_skill.purchase.order import Order, WorkflowBody
 from civitai_skill.schema.request import ImageRequest
 
-
-def plan_request(
-    request: ImageRequest, policy: SourcePolicy = EVERY_SOURCE
-) -> tuple[Plan, list[Source | str]]:
-    """Open the sources and choose the form. Raises RequestInvalid."""
-    opened = open_sources(request, policy)
-    return plan(request, sources=source_sizes(request, opened)), opened
+#: Opens the source that a text names in a field.
+Open = Callable[[str, str, SourcePolicy], Source | str]
 
 
-def open_sources(request: ImageRequest, policy: SourcePolicy = EVERY_SOURCE) -> list[Source | str]:
-    """Open every source of a request, in the order of `named`. Raises RequestInvalid."""
-    return [open_source(text, field, policy) for field, text in named(request)]
+@dataclass(frozen=True)
+class Prepared:
+    """An order ready to be priced and sent.
+
+    `template` is the workflow template without its key, its sources as the request names them;
+    `sources` are those sources, opened. `content` is what makes it the same purchase as another
+    one, `key` the caller's own. `plan` is None where the caller wrote the body.
+    """
+
+    template: dict[str, Any]
+    content: Mapping[str, Any]
+    key: str | None
+    wanted: int
+    engine: str | None
+    variant: str | None
+    plan: Plan | None = None
+    sources: tuple[Source | str, ...] = ()
+
+    def identity(self, order: Order) -> str:
+        """The tagged hash of the purchase that an order makes of it."""
+        # A key of the caller's own is the purchase's name, wherever its pictures go.
+        out = order.out if self.key is None else None
+        return hash_json(
+            {
+                **self.content,
+                "where": order.account if order.apart else "",
+                "out": None if out is None else os.path.realpath(out),
+                "named": None if self.key is None else first_attempt(self.key),
+            }
+        )
+
+    def filled(self, places: Iterable[str]) -> dict[str, Any]:
+        """The template with every source as it travels, in the order of `sources`."""
+        if self.plan is None or not self.sources:
+            return self.template
+        (step,) = self.template["steps"]
+        step_input = fill(type(self.plan.form), step["input"], places)
+        return {**self.template, "steps": [{**step, "input": step_input}]}
+
+    def with_seed(self, seed: int) -> Prepared:
+        """The same with a seed that counts as asked for."""
+        assert self.plan is not None, "only a request has a seed to set"
+        (step,) = self.template["steps"]
+        template = {**self.template, "steps": [{**step, "input": {**step["input"], "seed": seed}}]}
+        content = {**self.content, "input": {**self.content["input"], "seed": seed}}
+        return replace(self, template=template, content=content, plan=with_seed(self.plan, seed))
 
 
-def source_sizes(request: ImageRequest, opened: Sequence[Source | str]) -> tuple[Size | None, ...]:
-    """The pixels of the source pictures, without masks, styles and guides."""
-    pictures = opened[: len(request.images)]
-    return tuple(None if isinstance(source, str) else source.size for source in pictures)
+def prepare(order: Order, open_source: Open = open_source) -> Prepared:
+    """Open the sources, choose the form, build the body. Raises RequestInvalid."""
+    if isinstance(order.asked, WorkflowBody):
+        return _prepare_body(order.asked.body)
+    request, terms = order.asked, order.terms
+    terms.check()
+    sources = tuple(open_source(text, field, order.sources) for field, text in named(request))
+    pictures = sources[: len(request.images)]
+    sizes = tuple(None if isinstance(source, str) else source.size for source in pictures)
+    decided = plan(request, sources=sizes)
+    form = decided.form
+    template = terms.template(form.sent())
+
+    digests = [s if isinstance(s, str) else hashlib.sha256(s.data).hexdigest() for s in sources]
+    made = fill(type(form), template["steps"][0]["input"], digests)
+    drawn = {"seed"} if request.seed is None else set()
+    picture = picture_of(type(form))
+    left_out = drawn if picture is None else {*drawn, form.alias(picture)}
+    content = {
+        "input": {name: value for name, value in made.items() if name not in left_out},
+        "sources": digests,
+        "terms": {**template, "steps": terms.priority},
+    }
+    return Prepared(
+        template,
+        content,
+        terms.external_id,
+        decided.quantity,
+        decided.family,
+        decided.variant,
+        decided,
+        sources,
+    )
 
 
-def replace_sources(made: Plan, places: Sequence[str]) -> Plan:
-    """The plan with every source as it travels; `places` are in the order of the opened ones."""
-    return replace(made, form=sources.placed(made.form, places)) if places else made
+def _prepare_body(body: Mapping[str, Any]) -> Prepared:
+    """A body of the caller's own, as far as it can be judged without the published document."""
+    accepted = 'a workflow template: {"steps": [{"$type": "imageGen", "input": {...}}], ...}'
+    if not isinstance(body, Mapping):
+        raise RequestInvalid(Problem("body", type(body).__name__, accepted))
+    steps = body.get("steps")
+    if not isinstance(steps, list) or not all(isinstance(s, Mapping) for s in steps) or not steps:
+        why = "this takes the service's own body"
+        advice = "" if "prompt" not in body else "A prompt and its settings are a request."
+        given = ", ".join(str(name)[:40] for name in list(body)[:10])
+        raise RequestInvalid(Problem("body", given, accepted, None, why), advice=advice)
+    key = body.get("externalId")
+    check_key(key)
+    if body.get("ephemeral") not in (None, False):
+        # Its end is forgotten at once (schema WorkflowTemplate): nobody could fetch what was paid
+        # for, and the same key sent again would pay again.
+        why = "the service would not keep what is paid for"
+        raise RequestInvalid(
+            Problem("ephemeral", body["ephemeral"], "false, or left out", None, why)
+        )
+    try:
+        own: dict[str, Any] = json.loads(encode_body(body))  # as the service reads it
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RequestInvalid(Problem("body", None, "plain JSON", None, str(error)[:200])) from None
+    own.pop("externalId", None)
+    drawn = Workflow.read(own)
+    engine, variant = identify(drawn.input)
+    return Prepared(own, {"body": own}, key, drawn.wanted, engine, variant)
 
 
-def inline_sources(made: Plan, opened: Sequence[Source | str]) -> Plan:
-    """The plan with every opened source inside it as a data URL."""
-    return replace_sources(made, [s if isinstance(s, str) else s.data_url() for s in opened])
+def upload_sources(service: Service, prepared: Prepared) -> Flow[dict[str, Any]]:
+    """The template with its sources where the service can read them: small ones inside, large ones
+    uploaded."""
+    places: list[str] = []
+    for source in prepared.sources:
+        if isinstance(source, str):
+            places.append(source)
+        elif len(source.data) <= INLINE_BYTES:
+            places.append(source.data_url())
+        else:
+            places.append((yield from upload(service, source)))
+    return prepared.filled(places)
+
+
+def build_workflow(
+    request: ImageRequest | Mapping[str, Any],
+    *,
+    tags: Sequence[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+    external_id: str | None = None,
+    allow_mature_content: bool | None = None,
+    currencies: Sequence[str] | None = None,
+    priority: str | None = None,
+) -> dict[str, Any]:
+    """Give exactly the JSON that is sent for a request, or for its fields.
+
+    A local source picture is read and put in as a data URL; when it is sent, one above 512 KiB is
+    uploaded first and its address stands there instead. Where the engine takes a seed and none
+    is given, one is chosen, so two calls differ. `currencies` limits the accounts that may pay;
+    left out, the service's own order holds. Raises RequestInvalid.
+    """
+    terms = Terms(tags, metadata, external_id, allow_mature_content, currencies, priority)
+    prepared = prepare(Order(ImageRequest.of(request), terms))
+    body = prepared.filled(s if isinstance(s, str) else s.data_url() for s in prepared.sources)
+    return body if external_id is None else {**body, "externalId": external_id}

@@ -1,4 +1,4 @@
-"""The price comes first: decide a request, say what it costs, refuse above the limit.
+"""The price comes first: say what an order costs, refuse above the limit.
 
 The rules that guard the Buzz stand here and nowhere else: when the service is asked for the price,
 what counts where it is not certain, what is said when it is too much.
@@ -7,125 +7,65 @@ what counts where it is not certain, what is said when it is too much.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from civitai_skill.api import workflows
 from civitai_skill.api.service import Flow, Service, Work
-from civitai_skill.api.upload import upload
-from civitai_skill.engines.planning.plan import Plan, Price, plan
+from civitai_skill.engines.planning.plan import Plan, plan
 from civitai_skill.errors import NotEnoughBuzz, OverBudget, RequestInvalid
-from civitai_skill.images.sources import EVERY_SOURCE, INLINE_BYTES, Source, SourcePolicy
-from civitai_skill.purchase import prepare
-from civitai_skill.purchase.body import build_body
+from civitai_skill.errors.next_steps import Allow, Choose
+from civitai_skill.purchase.events import Priced, Quoted
+from civitai_skill.purchase.order import Order
+from civitai_skill.purchase.prepare import Prepared, prepare, upload_sources
 from civitai_skill.schema.request import ImageRequest, Quality
 
 #: Above this many Buzz, or where no price is documented, the service is asked before paying.
 ASK_ABOVE = 100
 
-
-@dataclass(frozen=True)
-class Terms:
-    """What surrounds a request: who pays, how it is filed. See `template.build_body`."""
-
-    tags: Sequence[str] = ()
-    metadata: Mapping[str, Any] | None = None
-    external_id: str | None = None
-    allow_mature_content: bool | None = None
-    currencies: Sequence[str] | None = None
-    priority: str | None = None
-
-    def body(self, decided: Plan, key: str | None) -> dict[str, Any]:
-        return build_body(
-            decided,
-            tags=self.tags,
-            metadata=self.metadata,
-            external_id=key,
-            allow_mature_content=self.allow_mature_content,
-            currencies=self.currencies,
-            priority=self.priority,
-        )
+_CHEAPER: Mapping[Quality, tuple[Quality, ...]] = {
+    "draft": (),
+    "standard": ("draft",),
+    "high": ("standard", "draft"),
+}
 
 
-@dataclass(frozen=True)
-class Priced:
-    """Told before anything is paid: the documented price, and the service's where it was asked."""
-
-    plan: Plan
-    price: Price
-    quote: workflows.Quote | None
-    limit: int
-
-    def __str__(self) -> str:
-        who = f"{self.plan.family} {self.plan.variant}"
-        if self.quote is not None and self.quote.total is not None:
-            most = "at most " if self.quote.cost.variable else ""
-            return f"{who}: {most}{self.quote.total} Buzz, says the service (limit {self.limit})"
-        if self.price.buzz is None:
-            return f"{who}: the price is not documented (limit {self.limit} Buzz)"
-        return f"{who}: {self.price}, by the documented rule (limit {self.limit})"
-
-
-def decide(
-    request: ImageRequest, policy: SourcePolicy = EVERY_SOURCE
-) -> Flow[tuple[Plan, list[Source | str]]]:
-    """Open the sources and choose the form; nothing is sent. Raises RequestInvalid."""
-    found: tuple[Plan, list[Source | str]] = yield Work(
-        lambda: prepare.plan_request(request, policy)
-    )
-    return found
-
-
-def upload_sources(service: Service, decided: Plan, opened: list[Source | str]) -> Flow[Plan]:
-    """Put the sources where the service can read them: small ones inside, large ones uploaded."""
-    places: list[str] = []
-    for source in opened:
-        if isinstance(source, str):
-            places.append(source)
-        elif len(source.data) <= INLINE_BYTES:
-            places.append(source.data_url())
-        else:
-            places.append((yield from upload(service, source)))
-    return prepare.replace_sources(decided, places)
-
-
-def quote_plan(service: Service, decided: Plan, terms: Terms) -> Flow[workflows.Quote]:
-    """The service's own price for a decided request. Spends nothing."""
-    return (yield from workflows.estimate(service, terms.body(decided, None)))
+def estimate(service: Service, order: Order) -> Flow[workflows.Quote]:
+    """The service's own price for an order, with the plan that was priced. Spends nothing."""
+    prepared: Prepared = yield Work(lambda: prepare(order))
+    template = yield from upload_sources(service, prepared)
+    quote = yield from workflows.estimate(service, template)
+    return replace(quote, plan=prepared.plan)
 
 
 def check_price(
-    service: Service,
-    decided: Plan,
-    terms: Terms,
-    limit: int,
-    tell: Callable[[Priced], None],
-    request: ImageRequest,
-    unpriced: bool = False,
+    service: Service, order: Order, prepared: Prepared, template: Mapping[str, Any]
 ) -> Flow[int]:
     """Say the price, refuse above the limit, and give what must be reserved (Buzz).
 
-    With `unpriced` a price that nobody tells is let through, and reserved as the whole limit.
     Raises OverBudget or NotEnoughBuzz.
     """
-    price = decided.price
-    most = price.most
-    quote: workflows.Quote | None = None
-    tell(Priced(decided, price, None, limit))
+    decided, limit = prepared.plan, order.limit
+    if decided is None:
+        price = check_quote((yield from workflows.estimate(service, template)), limit)
+        order.tell(Quoted(price, limit))
+        return price
+    most = decided.price.most
+    order.tell(Priced(decided, decided.price, None, limit))
     if most is None or most > ASK_ABOVE:
         if most is not None and most > limit:
-            raise over_budget_error(decided, most, limit, request)
-        quote = yield from quote_plan(service, decided, terms)
-        tell(Priced(decided, price, quote, limit))
+            raise over_budget_error(order, decided, most)
+        quote = yield from workflows.estimate(service, template)
+        order.tell(Priced(decided, decided.price, quote, limit))
         _check_balance(quote)
         most = quote.total if quote.total is not None else most
     if most is None:
-        if unpriced:
+        if order.unpriced:
             return limit
         raise _no_price_error(limit)
     if most > limit:
-        raise over_budget_error(decided, most, limit, request)
+        raise over_budget_error(order, decided, most)
     return most
 
 
@@ -148,7 +88,7 @@ def above_limit_error(price: int, limit: int) -> OverBudget:
         f"This costs {price} Buzz; the limit is {limit}. Nothing was sent to be made.",
         price=price,
         limit=limit,
-        advice=_allow_hint(price),
+        next=[Allow(price)],
     )
 
 
@@ -167,53 +107,42 @@ def _no_price_error(limit: int) -> OverBudget:
         price=None,
         limit=limit,
         advice="Choose another engine or variant.",
+        next=[Choose()],
     )
 
 
-def _allow_hint(price: int) -> str:
-    return f"Or allow more: max_buzz={price} (--max-buzz {price})."
-
-
-def over_budget_error(decided: Plan, price: int, limit: int, request: ImageRequest) -> OverBudget:
+def over_budget_error(order: Order, decided: Plan, price: int) -> OverBudget:
     """The refusal above the limit, with what would fit."""
-    fits = _describe_what_fits(decided, price, limit, request)
+    assert isinstance(order.asked, ImageRequest), "only a request is planned"
     return OverBudget(
         f"{decided.family} {decided.variant} costs about {price} Buzz for this; "
-        f"the limit is {limit}. Nothing was sent to be made.",
+        f"the limit is {order.limit}. Nothing was sent to be made.",
         price=price,
-        limit=limit,
-        fits=fits,
-        advice=f"{fits} {_allow_hint(price)}".strip(),
+        limit=order.limit,
+        fits=_describe_what_fits(order.asked, decided, price, order.limit),
+        next=[Allow(price)],
     )
 
 
-def _describe_what_fits(decided: Plan, price: int, limit: int, request: ImageRequest) -> str:
+def _describe_what_fits(request: ImageRequest, decided: Plan, price: int, limit: int) -> str:
     """What of this would be within the limit, priced as a request of its own."""
     fewer = limit * decided.quantity // price
     if decided.quantity > fewer > 0:
         return f"{fewer} of the {decided.quantity} pictures would fit."
     for said in ({}, {"variant": None}) if request.variant is not None else ({},):
         for quality in _CHEAPER[request.quality]:
-            cost = _price_within(decided, price, limit, request, quality=quality, **said)
+            other = request.model_copy(update={"quality": quality, **said})
+            cost = _price_within(other, decided, price, limit)
             if cost is not None:
                 without = "Without variant, " if said else ""
                 return f"{without}quality={quality} would cost about {cost} Buzz."
     return ""
 
 
-_CHEAPER: Mapping[Quality, tuple[Quality, ...]] = {
-    "draft": (),
-    "standard": ("draft",),
-    "high": ("standard", "draft"),
-}
-
-
-def _price_within(
-    decided: Plan, price: int, limit: int, request: ImageRequest, **said: Any
-) -> int | None:
-    """What the request, said otherwise, would cost (Buzz), where it is the same work for less."""
+def _price_within(request: ImageRequest, decided: Plan, price: int, limit: int) -> int | None:
+    """What another request would cost (Buzz), where it is the same work for less."""
     try:
-        other = plan(request.model_copy(update=said), sources=decided.sources)
+        other = plan(request, sources=decided.sources)
     except RequestInvalid:
         return None
     own, cost = decided.price.most, other.price.most

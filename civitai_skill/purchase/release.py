@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from civitai_skill.api import workflows
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.errors import ApiError, OverBudget, Problem, RequestInvalid, TransportFailed
+from civitai_skill.errors.next_steps import Allow, Look
 from civitai_skill.ledger.budget import Budget
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.run import Run
-from civitai_skill.purchase.buy import write_quietly
-
-
-@dataclass(frozen=True)
-class Releasing:
-    """Told before a held mature result is paid for: what it costs, in yellow Buzz."""
-
-    workflow: Workflow
-    price: int | None
-
-    def __str__(self) -> str:
-        cost = "an unknown number of" if self.price is None else str(self.price)
-        return f"releasing {self.workflow.id} costs {cost} yellow Buzz; what was paid comes back"
+from civitai_skill.purchase.events import Releasing
+from civitai_skill.purchase.join import write_quietly
 
 
 def release(
@@ -54,7 +43,7 @@ def release(
             f"yellow Buzz; the limit is {limit}.",
             price=price,
             limit=limit,
-            advice=f"Allow more with max_buzz (--max-buzz {price or 'N'}).",
+            next=[Allow(price)],
         )
     changed = workflows.update(service, workflow_id, {"allowMatureContent": True}, pays=True)
     try:
@@ -65,12 +54,10 @@ def release(
                 ledger, budget, _make_run(before, workflow_id, price, account), changed
             )
     except (TransportFailed, ApiError) as error:
-        if error.spent == "unknown":
-            error.advice = (
-                "It may be released. The same call again can't pay twice; look first with: "
-                f"civitai-skill get {workflow_id}"
-            )
-        raise
+        if error.spent != "unknown":
+            raise
+        advice = "It may be released. The same call again can't pay twice; look first."
+        raise error.replace(advice=advice, next=(Look(workflow_id),)) from None
     return (yield from workflows.get(service, workflow_id, committed=True))
 
 
@@ -81,7 +68,7 @@ def _price(before: Workflow, workflow_id: str) -> int | None:
         accepted = "a finished workflow whose mature pictures are held back"
         raise RequestInvalid(
             Problem("id", workflow_id, accepted, None, "nothing is held here"),
-            advice=f"See where it stands with: civitai-skill get {workflow_id}",
+            next=[Look(workflow_id)],
         )
     # What was paid in yellow Buzz already stays.
     paid = before.cost.by_currency

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 import h11
 import httpx
 
-from civitai_skill.errors import ConfigError, preview
 from civitai_skill.sandbox.service import Dropped, Sandbox
 from civitai_skill.sandbox.wire import Abort, problem
 
@@ -38,11 +37,8 @@ _AT_ONCE = 2
 _BACKLOG = 2048
 
 
-def serve(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 8787) -> None:
-    """Serve until SIGINT or SIGTERM; prints one line when ready. Port 0 takes a free one.
-
-    Raises ConfigError where the address can't be taken.
-    """
+def serve(sandbox: Sandbox, listener: socket.socket, ready: str) -> None:
+    """Serve on a listening socket until SIGINT or SIGTERM; prints `ready` when it is."""
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -50,16 +46,17 @@ def serve(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 8787) -> None:
             # Where the platform has no handlers, the interrupt itself ends the run.
             with contextlib.suppress(NotImplementedError):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with listening(sandbox, host, port) as address:
-            print(f"The sandbox is ready on {address} (stop it with Ctrl-C).", flush=True)
+        async with listening(sandbox, listener):
+            print(ready, flush=True)
             await stop.wait()
 
     asyncio.run(run())
 
 
 @contextlib.asynccontextmanager
-async def listening(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Serve inside a running event loop; gives the address. Raises ConfigError."""
+async def listening(sandbox: Sandbox, listener: socket.socket | None = None) -> AsyncIterator[str]:
+    """Serve inside a running event loop, on this machine's own address where no `listener` is
+    given; gives the address."""
     tasks: set[asyncio.Task[None]] = set()
     turn = asyncio.Semaphore(_AT_ONCE)
 
@@ -68,17 +65,10 @@ async def listening(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) ->
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
+    listener = listener or socket.create_server(("127.0.0.1", 0))
+    server = await asyncio.start_server(connect, sock=listener, backlog=_BACKLOG)
     try:
-        server = await asyncio.start_server(connect, host, port, backlog=_BACKLOG)
-    except (OSError, OverflowError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not a usable address"
-        raise ConfigError(
-            f"The address {preview(f'{host}:{port}')} can't be taken: {why}.",
-            advice="Choose another with --port N (0 takes a free one).",
-        ) from None
-    try:
-        name, number = server.sockets[0].getsockname()[:2]
-        yield f"http://{f'[{name}]' if ':' in name else name}:{number}"
+        yield "http://{}:{}".format(*listener.getsockname()[:2])
     finally:
         server.close()
         for task in tuple(tasks):

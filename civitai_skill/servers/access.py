@@ -9,11 +9,13 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from civitai_skill.config import Secret, read_caller_token
-from civitai_skill.errors import ConfigError, Problem, RequestInvalid
+from civitai_skill.errors import ConfigError, Problem, RequestInvalid, preview
+from civitai_skill.errors.next_steps import Fix
 
 LOCALHOST = "127.0.0.1"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -48,8 +50,8 @@ class AccessPolicy:
         if self.token is None and not _is_loopback(self.host):
             raise ConfigError(
                 f"A server on {self.host} can be reached from other machines and needs a token.",
-                advice="Name the variable that holds it with --token-env NAME, or leave "
-                "--host out.",
+                advice="Name the variable that holds it, or leave the host out.",
+                next=[Fix("token_env", "NAME")],
             )
 
     @classmethod
@@ -69,11 +71,11 @@ class AccessPolicy:
 
     def allows_host(self, text: str) -> bool:
         """May a request be meant for this Host?"""
-        name = _strip_port(text).lower()
-        return name in (*_LOOPBACK, format_host(self.host), *self.hosts)
+        name = _strip_port(text.lower())
+        return name in _LOOPBACK or name in self.hosts or name == format_host(self.host)
 
     def allows_origin(self, text: str, host: str) -> bool:
-        """May a page of this Origin ask? Those that the server itself gave, as `host`, may."""
+        """May a page of this Origin call? Those that this server itself gave, as `host`, may."""
         text = text.lower()
         scheme, _, rest = text.partition("://")
         if scheme in _USUAL and rest == host.lower():
@@ -81,7 +83,7 @@ class AccessPolicy:
         return text in self.origins or (scheme == "http" and _strip_port(rest) in _LOOPBACK)
 
     def accepts_token(self, header: str) -> bool:
-        """Is it the token, or is none asked for?"""
+        """Is this Authorization header the token, or is no token needed?"""
         if self.token is None:
             return True
         scheme, _, given = header.partition(" ")
@@ -90,18 +92,18 @@ class AccessPolicy:
 
 
 def _normalize_host(text: str) -> str:
-    """A name as it is compared. Raises RequestInvalid."""
+    """A host name as it is compared. Raises RequestInvalid."""
     given = text.strip().lower()
     name = format_host(given) if given.count(":") > 1 and "[" not in given else _strip_port(given)
     if _NAME.fullmatch(name):
         return name
     found = _ORIGIN.match(given)
     accepted = "a host name such as pictures.example; any port is meant"
-    raise RequestInvalid(Problem("--allow-host", text, accepted, found[2] if found else None))
+    raise RequestInvalid(Problem("allow_host", text, accepted, found[2] if found else None))
 
 
 def _normalize_origin(text: str) -> str:
-    """An origin as browsers say it. Raises RequestInvalid."""
+    """An origin as browsers write it. Raises RequestInvalid."""
     given = text.strip().lower()
     found = _ORIGIN.fullmatch(given)
     if found is not None:
@@ -111,7 +113,7 @@ def _normalize_origin(text: str) -> str:
     why = "pages of any origin could spend your Buzz" if given == "*" else ""
     accepted = "a scheme and a host such as https://pictures.example, each origin by itself"
     nearest = None if near is None else near[0].rstrip("/")
-    raise RequestInvalid(Problem("--cors-origin", text, accepted, nearest, why))
+    raise RequestInvalid(Problem("cors_origin", text, accepted, nearest, why))
 
 
 def _is_loopback(host: str) -> bool:
@@ -129,3 +131,25 @@ def format_host(host: str) -> str:
 def _strip_port(text: str) -> str:
     head, colon, port = text.rpartition(":")
     return head if colon and port.isdigit() and not head.endswith(":") else text
+
+
+# -- listening -----------------------------------------------------------------------------
+def open_listener(host: str, port: int) -> socket.socket:
+    """Listen on an address; port 0 takes a free one. Raises ConfigError."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a usable address"
+        raise ConfigError(
+            f"The address {preview(f'{host}:{port}')} can't be taken: {reason}.",
+            advice="Choose another port; 0 takes a free one.",
+            next=[Fix("port", 0)],
+        ) from None
+
+
+def ready_line(name: str, listener: socket.socket, path: str = "") -> str:
+    """What a server prints when it is ready."""
+    host, port = listener.getsockname()[:2]
+    address = f"http://{format_host(host)}:{port}{path}"
+    return f"The {name} is ready on {address} (stop it with Ctrl-C)."

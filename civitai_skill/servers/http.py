@@ -18,8 +18,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from civitai_skill.errors import ConfigError
-from civitai_skill.servers.access import AccessPolicy, format_host
+from civitai_skill.servers.access import AccessPolicy, open_listener, ready_line
 from civitai_skill.servers.session import ServerSession
 
 Message = MutableMapping[str, Any]
@@ -37,11 +36,7 @@ KEEP_ALIVE = 75
 
 
 class _RequestRefused(Exception):
-    """A request that goes no further: its status, a slug and a sentence."""
-
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.detail = status, code, detail
+    """A request that goes no further: its status, a slug and a sentence, as `args`."""
 
 
 class AccessMiddleware:
@@ -55,17 +50,33 @@ class AccessMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        left: list[Message] = []
         try:
-            headers = _parse_headers(scope)
-            self._check_access(scope, headers)
+            headers = self._check_access(scope)
             if "content-length" in headers or "transfer-encoding" in headers:
-                receive = _replay_body(await self._read_body(headers, receive), receive)
-        except _RequestRefused as refused:
-            await _send_refusal(send, refused)
+                async with asyncio.timeout(self._policy.body_seconds):
+                    body = await _read_body(headers.get("content-length", ""), receive)
+                left.append({"type": "http.request", "body": body, "more_body": False})
+        except TimeoutError:
+            await _send_refusal(send, 408, "body_too_slow", "The body did not arrive in time.")
             return
-        await self._app(scope, receive, send)
+        except _RequestRefused as refused:
+            await _send_refusal(send, *refused.args)
+            return
 
-    def _check_access(self, scope: Message, headers: dict[str, str]) -> None:
+        async def replay() -> Message:
+            return left.pop() if left else await receive()
+
+        await self._app(scope, replay, send)
+
+    def _check_access(self, scope: Message) -> dict[str, str]:
+        """The request's headers, where it may go on. Raises _RequestRefused."""
+        headers: dict[str, str] = {}
+        for raw, value in scope["headers"]:
+            name = raw.decode("latin-1").lower()
+            if name in headers and name in ("host", "origin", "authorization", "content-length"):
+                raise _RequestRefused(400, "header_repeated", f"The header {name} came twice.")
+            headers[name] = value.decode("latin-1")
         if not self._policy.allows_host(headers.get("host", "")):
             raise _RequestRefused(421, "host_refused", "This server does not answer to that Host.")
         origin = headers.get("origin")
@@ -74,66 +85,35 @@ class AccessMiddleware:
                 403, "origin_refused", "Pages of that Origin may not ask this server."
             )
         # A browser asks in advance without the token (CORS), and such a request does nothing.
-        if scope["path"] in self._policy.open_paths or scope["method"] == "OPTIONS":
-            return
-        if not self._policy.accepts_token(headers.get("authorization", "")):
+        if (
+            scope["path"] not in self._policy.open_paths
+            and scope["method"] != "OPTIONS"
+            and not self._policy.accepts_token(headers.get("authorization", ""))
+        ):
             raise _RequestRefused(401, "token_refused", "Send `Authorization: Bearer TOKEN`.")
-
-    async def _read_body(self, headers: dict[str, str], receive: Receive) -> bytes:
-        announced = headers.get("content-length", "")
-        if announced.isdigit() and int(announced) > _MOST_DRAINED:
-            raise _body_too_large()
-        try:
-            async with asyncio.timeout(self._policy.body_seconds):
-                return await _read_limited(receive)
-        except TimeoutError:
-            raise _RequestRefused(
-                408, "body_too_slow", "The body did not arrive in time."
-            ) from None
+        return headers
 
 
-async def _read_limited(receive: Receive) -> bytes:
+async def _read_body(announced: str, receive: Receive) -> bytes:
+    """The whole body, `announced` by its length where it is. Raises _RequestRefused."""
     parts: list[bytes] = []
-    size = 0
-    while True:
+    size, more = 0, True
+    if announced.isdigit() and int(announced) > _MOST_DRAINED:
+        size, more = int(announced), False
+    while more:
         message = await receive()
         if message["type"] != "http.request":
             raise _RequestRefused(400, "body_broken", "The body broke off.")
-        part = message.get("body", b"")
-        size += len(part)
-        if size > _MOST_DRAINED:
-            raise _body_too_large()
+        more = message.get("more_body", False)
+        size += len(message.get("body", b""))
         if size <= MOST_BODY:
-            parts.append(part)
-        if not message.get("more_body", False):
+            parts.append(message.get("body", b""))
+        elif size > _MOST_DRAINED:
             break
     if size > MOST_BODY:
-        raise _body_too_large()
+        most = MOST_BODY // 2**20
+        raise _RequestRefused(413, "body_too_large", f"A body has at most {most} MiB here.")
     return b"".join(parts)
-
-
-def _body_too_large() -> _RequestRefused:
-    most = MOST_BODY // 2**20
-    return _RequestRefused(413, "body_too_large", f"A body has at most {most} MiB here.")
-
-
-def _parse_headers(scope: Message) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        key = name.decode("latin-1").lower()
-        if key in found and key in ("host", "origin", "authorization", "content-length"):
-            raise _RequestRefused(400, "header_repeated", f"The header {key} came twice.")
-        found[key] = value.decode("latin-1")
-    return found
-
-
-def _replay_body(body: bytes, receive: Receive) -> Receive:
-    whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return whole.pop() if whole else await receive()
-
-    return replay
 
 
 #: Seconds in which a client that has its answer may send one more request.
@@ -155,9 +135,7 @@ class RequestCounter:
             await self._app(scope, receive, send)
             return
         if self._closed:
-            await _send_refusal(
-                send, _RequestRefused(503, "stopping", "This server is about to end.")
-            )
+            await _send_refusal(send, 503, "stopping", "This server is about to end.")
             return
         self._inside += 1
         try:
@@ -182,17 +160,17 @@ class RequestCounter:
         self._closed = True
 
 
-async def _send_refusal(send: Send, refused: _RequestRefused) -> None:
+async def _send_refusal(send: Send, status: int, code: str, detail: str) -> None:
     """Refuse, as application/problem+json (RFC 9457)."""
-    content = json.dumps(problem_json(refused.status, refused.code, refused.detail)).encode()
+    content = json.dumps(problem_json(status, code, detail)).encode()
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(content)).encode()),
         (b"connection", b"close"),
     ]
-    if refused.status == 401:
+    if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
 
 
@@ -221,9 +199,6 @@ def serve(
     At the end nobody new is let in, whoever waits gets what is known, and a purchase that is being
     made is finished. Raises ConfigError where the address can't be taken.
     """
-    listener = _open_listener(policy)
-    host, port = listener.getsockname()[:2]
-    address = f"http://{format_host(host)}:{port}{path}"
     counter = RequestCounter(app)
     timely: Any = partial(HeadTimeoutProtocol, policy.head_seconds)
     config = uvicorn.Config(
@@ -236,21 +211,9 @@ def serve(
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=_LAST_SECONDS,
     )
-    words = f"The {name} server is ready on {address} (stop it with Ctrl-C)."
-    with contextlib.closing(listener):
-        _Server(config, session, counter, words).run([listener])
-
-
-def _open_listener(policy: AccessPolicy) -> socket.socket:
-    try:
-        family = socket.AF_INET6 if ":" in policy.host else socket.AF_INET
-        return socket.create_server((policy.host, policy.port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or "not a usable address"
-        raise ConfigError(
-            f"The address {policy.host}:{policy.port} can't be taken: {reason}.",
-            advice="Choose another with --port N (0 takes a free one).",
-        ) from None
+    with open_listener(policy.host, policy.port) as listener:
+        ready = ready_line(f"{name} server", listener, path)
+        _Server(config, session, counter, ready).run([listener])
 
 
 class HeadTimeoutProtocol(H11Protocol):
@@ -259,49 +222,45 @@ class HeadTimeoutProtocol(H11Protocol):
     def __init__(self, seconds: float, **given: Any) -> None:
         super().__init__(**given)
         self._seconds = seconds
-        self._late: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._start_timer()
+        self._time_head(True)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.cycle is None or self.cycle.response_complete:
-            self._start_timer()  # no request is under way, so this was a part of a head
-        else:
-            self._stop_timer()
+        # Where no request is under way, this was a part of a head.
+        self._time_head(self.cycle is None or self.cycle.response_complete)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
+        self._time_head(False)
         super().connection_lost(exc)
 
-    def _start_timer(self) -> None:
-        if self._late is None:
-            self._late = self.loop.call_later(self._seconds, self.transport.close)
-
-    def _stop_timer(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+    def _time_head(self, begun: bool) -> None:
+        if begun and self._timer is None:
+            self._timer = self.loop.call_later(self._seconds, self.transport.close)
+        elif not begun and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class _Server(uvicorn.Server):
     """uvicorn, with our ready line and our graceful stop."""
 
     def __init__(
-        self, config: uvicorn.Config, session: ServerSession, counter: RequestCounter, words: str
+        self, config: uvicorn.Config, session: ServerSession, counter: RequestCounter, ready: str
     ) -> None:
         super().__init__(config)
         self._session = session
         self._counter = counter
-        self._words = words
+        self._ready = ready
         self._leaving: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            print(self._words, flush=True)
+            print(self._ready, flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)

@@ -1,4 +1,4 @@
-"""What a server stands on: one client, one purse, and purchases that outlive their callers.
+"""What a server stands on: one client, one budget, and purchases that outlive their callers.
 
 A caller may go away in the middle of anything. What only looks is dropped then; what buys goes on
 to its end, because it may be paid for already.
@@ -14,10 +14,17 @@ from typing import Any, TypeVar
 from civitai_skill.api.models import Workflow
 from civitai_skill.client.clients import AsyncCivitai
 from civitai_skill.config import Settings
-from civitai_skill.errors import CivitaiError, ConfigError, Spent, Stopping, TransportFailed
-from civitai_skill.errors.next_steps import Resume
+from civitai_skill.errors import (
+    KEPT,
+    CivitaiError,
+    ConfigError,
+    Spent,
+    Stopping,
+    TransportFailed,
+)
+from civitai_skill.errors.next_steps import Look, Next, Resume
 from civitai_skill.ledger.session_budget import SessionLedger
-from civitai_skill.purchase.events import Event, Submitting
+from civitai_skill.purchase.events import Event, Resumed, Submitted, Submitting, Tell, ignore_event
 
 T = TypeVar("T")
 
@@ -26,45 +33,61 @@ T = TypeVar("T")
 GRACE = 8.0
 
 
-class WaitingCaller:
-    """Somebody who may leave while a purchase is made for them."""
+class Caller:
+    """Somebody who may leave while a purchase is made for them; follows its events."""
 
-    def __init__(self, stopping: asyncio.Event, here: Callable[[], bool]) -> None:
-        self._stopping = stopping
-        self._here = here
-        #: May it have been sent?
+    def __init__(self, session: ServerSession, tell: Tell = ignore_event) -> None:
+        self._stopping = session.stopping
+        self._tell = tell
+        #: Set when whoever asked has left.
+        self.gone = asyncio.Event()
+        #: May the purchase have been sent, perhaps by an earlier process?
         self.sending = False
+        #: Was it bought before?
+        self.already = False
+        self.workflow: Workflow | None = None
+        #: Set when the workflow is known.
+        self.known = asyncio.Event()
 
-    def refuse_if_gone(self, event: Event) -> None:
-        """Refuse what is about to be sent for nobody, or by a server that ends."""
+    def __call__(self, event: Event) -> None:
+        """Follow an event. Raises where something new is about to be sent for nobody, or by a
+        server that ends."""
         if isinstance(event, Submitting):
-            if self._stopping.is_set():
+            if self._stopping.is_set() and not self.already:
                 raise Stopping
-            if not self._here():
+            if self.gone.is_set() and not self.already:
                 raise TransportFailed("Whoever asked for it has gone; nothing was sent.")
             self.sending = True
+        elif isinstance(event, Resumed):
+            self.already = self.sending = True
+            if event.run.workflow is not None:
+                self._learn(Workflow(event.run.workflow, "unknown"))
+        elif isinstance(event, Submitted):
+            self._learn(event.workflow)
+        self._tell(event)
+
+    def _learn(self, workflow: Workflow) -> None:
+        self.workflow = workflow
+        self.known.set()
 
     def stopped_error(self) -> CivitaiError:
         """The error where the server's end comes before the purchase's."""
-        if not self.sending:
-            return Stopping()
-        error = _stopped_error(spent="unknown")
-        error.next = (*error.next, Resume())
-        return error
+        return _stopped_error("unknown", Resume()) if self.sending else Stopping()
 
     def fail_if_gone(self, workflow: Workflow) -> None:
         """Keep what nobody hears of open, so that the same request goes on with it."""
-        if not self._here():
+        if self.gone.is_set():
             raise TransportFailed(
                 "Whoever asked for it has gone.", spent="yes", workflow_id=workflow.id
             )
 
 
-def _stopped_error(spent: Spent = "no") -> CivitaiError:
+def _stopped_error(spent: Spent = "no", *steps: Next) -> CivitaiError:
     return TransportFailed(
         "This server ended before the service had answered.",
-        advice="Look at it once the server runs again.",
+        advice="Ask again once the server runs again.",
         spent=spent,
+        next=steps,
     )
 
 
@@ -85,12 +108,12 @@ class ServerSession:
         #: Set when the server is to end: whoever waits comes back with what is known.
         self.stopping = asyncio.Event()
         self.ledger.over = self.stopping.is_set
-        self._deadline = 0.0
+        self._over = asyncio.Event()  # and the grace has passed
         self._work: set[asyncio.Task[Any]] = set()
 
     @classmethod
     def open(cls, settings: Settings, budget: int | None = None) -> ServerSession:
-        """A desk with a client of its own. Raises ConfigError."""
+        """Open a session with a client of its own. Raises ConfigError."""
         return cls(AsyncCivitai(settings=settings, ledger=False), budget)
 
     async def run_to_end(
@@ -105,7 +128,7 @@ class ServerSession:
         task = asyncio.ensure_future(work)
         self._work.add(task)
         task.add_done_callback(self._end_task)
-        over = asyncio.ensure_future(self._wait_for_deadline())
+        over = asyncio.ensure_future(self._over.wait())
         try:
             await asyncio.wait([task, over], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -113,20 +136,6 @@ class ServerSession:
         if task.done() and not task.cancelled():
             return task.result()
         raise cut_short()
-
-    async def reopen(self, workflow: Workflow | None) -> None:
-        """Whoever asked for a purchase has gone without its end: the same request goes on with
-        it."""
-        if workflow is not None and workflow.id is not None:
-            with contextlib.suppress(ConfigError):
-                await asyncio.to_thread(self.ledger.reopen, workflow.id)
-
-    async def _wait_for_deadline(self) -> None:
-        await self.stopping.wait()
-        await asyncio.sleep(self._seconds_left())
-
-    def _seconds_left(self) -> float:
-        return max(0.0, self._deadline - asyncio.get_running_loop().time())
 
     def _end_task(self, task: asyncio.Task[Any]) -> None:
         self._work.discard(task)
@@ -136,17 +145,6 @@ class ServerSession:
             task.get_loop().call_exception_handler(
                 {"message": "A purchase broke off", "exception": task.exception()}
             )
-
-    async def late_answer_error(self, workflow_id: str) -> TransportFailed:
-        """The error for a look at a workflow that nobody waits for any longer."""
-        paid = False
-        with contextlib.suppress(ConfigError):
-            paid = await asyncio.to_thread(self.ledger.is_paid, workflow_id)
-        return TransportFailed(
-            "The service did not answer in time.",
-            spent="yes" if paid else "no",
-            workflow_id=workflow_id,
-        )
 
     async def run_until_stopped(
         self, work: Coroutine[Any, Any, T], *ends: asyncio.Event
@@ -162,18 +160,40 @@ class ServerSession:
                 waiting.cancel()
             await asyncio.gather(task, *signals, return_exceptions=True)
 
+    async def reopen(self, workflow: Workflow | None) -> None:
+        """Keep a purchase open whose caller left without its end: the same request goes on with
+        it."""
+        if workflow is not None and workflow.id is not None:
+            with contextlib.suppress(ConfigError):
+                await asyncio.to_thread(self.ledger.reopen, workflow.id)
+
+    async def late_answer_error(self, workflow_id: str) -> TransportFailed:
+        """The error for a look at a workflow that nobody waits for any longer."""
+        paid = False
+        with contextlib.suppress(ConfigError):
+            paid = await asyncio.to_thread(self.ledger.is_paid, workflow_id)
+        return TransportFailed(
+            "The service did not answer in time.",
+            advice=KEPT if paid else "",
+            next=[Look(workflow_id)],
+            spent="yes" if paid else "no",
+            workflow_id=workflow_id,
+        )
+
     def stop(self) -> None:
         """Begin the end: nothing new is bought, and whoever waits comes back."""
         if not self.stopping.is_set():
-            self._deadline = asyncio.get_running_loop().time() + self.grace
             self.stopping.set()
+            asyncio.get_running_loop().call_later(self.grace, self._over.set)
 
     async def close(self) -> None:
         """End: let purchases come to their end within the grace, then close the client."""
         self.stop()
-        if self._work:
-            _, late = await asyncio.wait(set(self._work), timeout=self._seconds_left())
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        while self._work and not self._over.is_set():
+            over = asyncio.ensure_future(self._over.wait())
+            await asyncio.wait([*self._work, over], return_when=asyncio.FIRST_COMPLETED)
+            over.cancel()
+        for task in (late := set(self._work)):
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
         await self.client.close()

@@ -52,16 +52,15 @@ class SkillChange:
     links: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        named = ("written", "unchanged", "removed", "kept", "links")
-        counts = {name: list(getattr(self, name)) for name in named}
-        return {"skill": self.skill, "folder": str(self.folder), **counts}
+        lists = {name: list(v) for name, v in vars(self).items() if isinstance(v, tuple)}
+        return {"skill": self.skill, "folder": str(self.folder), **lists}
 
     def __str__(self) -> str:
-        parts = [f"{len(self.written)} written"] if self.written else []
-        parts += [f"{len(self.unchanged)} unchanged"] if self.unchanged else []
-        parts += [f"{len(self.removed)} removed"] if self.removed else []
-        parts += [f"kept because they were changed: {', '.join(self.kept)}"] if self.kept else []
-        parts += [f"left alone, links or outside of it: {', '.join(self.links)}"] * bool(self.links)
+        counts = {"written": self.written, "unchanged": self.unchanged, "removed": self.removed}
+        parts = [f"{len(names)} {what}" for what, names in counts.items() if names]
+        named = {"kept because they were changed": self.kept,
+                 "left alone, links or outside of it": self.links}  # fmt: skip
+        parts += [f"{what}: {', '.join(names)}" for what, names in named.items() if names]
         return f"{self.folder}: {'; '.join(parts) or 'nothing to do'}"
 
 
@@ -70,10 +69,11 @@ def skills_folder(agent: str | None, folder: str | None, project: bool) -> Path:
     if folder is not None:
         if not folder.strip():
             accepted = "a folder; the current one is ."
-            raise RequestInvalid(Problem("--dir", folder, accepted, None, "names no folder"))
+            raise RequestInvalid(Problem("dir", folder, accepted, None, "names no folder"))
         if agent is not None or project:
-            other = "--agent" if agent is not None else "--project"
-            raise RequestInvalid(Problem("--dir", folder, f"--dir without {other}"))
+            other = "agent" if agent is not None else "project"
+            why = f"it can't be given together with {other}"
+            raise RequestInvalid(Problem("dir", folder, f"either dir or {other}", None, why))
         return Path(folder).absolute()
     user, local = SHARED if agent is None else PLACES[agent]
     return Path.cwd() / local if project else Path.home() / user
@@ -87,12 +87,14 @@ def install(target: Path, *, whole: bool = False, force: bool = False) -> list[S
     for folder in folders.values():
         _check_not_own(folder)
     try:
-        in_the_way = [p for name in wanted for p in _find_obstacles(folders[name], wanted[name])]
-        if in_the_way:
-            raise _refusal("links, or folders where files belong; move them away first", in_the_way)
+        obstacles = [p for name in wanted for p in _find_obstacles(folders[name], wanted[name])]
+        if obstacles:
+            why = f"links, or folders where files belong: {_list_paths(obstacles)}"
+            raise RequestInvalid(Problem("dir", str(target), "move them away first", None, why))
         changed = [p for name in wanted for p in _find_changed(folders[name], wanted[name])]
         if changed and not force:
-            raise _refusal("not as this program wrote them; --force overwrites them", changed)
+            why = f"these are not as this program wrote them: {_list_paths(changed)}"
+            raise RequestInvalid(Problem("force", False, "True, to overwrite them", None, why))
         return [_copy(name, folders[name], files, force) for name, files in wanted.items()]
     except OSError as error:
         raise _unusable_error(target, error) from None
@@ -136,7 +138,7 @@ def _check_not_own(folder: Path) -> None:
     source = find_bundle().resolve()
     if folder.resolve() == source or folder.resolve().parent == source / "skills":
         why = "this is where the skills are copied from"
-        raise RequestInvalid(Problem("--dir", str(folder.parent), "another folder", None, why))
+        raise RequestInvalid(Problem("dir", str(folder.parent), "another folder", None, why))
 
 
 def _find_obstacles(folder: Path, files: Mapping[str, bytes]) -> Iterator[Path]:
@@ -188,7 +190,7 @@ def _remove(folder: Path, force: bool) -> SkillChange:
     if folder.is_symlink():
         return SkillChange(folder.name, folder, links=(folder.name,))
     gone, kept, links = map(tuple, _remove_files(folder, _read_manifest(folder), force))
-    if not kept:  # else --force finds what is left
+    if not kept:  # else `force` finds what is left
         (folder / MANIFEST).unlink()
     _prune(folder)
     return SkillChange(folder.name, folder, removed=gone, kept=kept, links=links)
@@ -241,13 +243,11 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _refusal(what: str, paths: list[Path]) -> RequestInvalid:
-    named = ", ".join(dict.fromkeys(map(str, paths)))
-    return RequestInvalid(Problem("files", None, "", None, f"these are {what}: {named}"))
+def _list_paths(paths: list[Path]) -> str:
+    return ", ".join(dict.fromkeys(map(str, paths)))
 
 
 def _unusable_error(target: Path, error: OSError) -> RequestInvalid:
     why = error.strerror or "not usable"
-    return RequestInvalid(
-        Problem("--dir", str(target), "a folder that can be written to", None, why)
-    )
+    accepted = "a folder that can be written to"
+    return RequestInvalid(Problem("dir", str(target), accepted, None, why))

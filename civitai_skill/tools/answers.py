@@ -9,26 +9,28 @@ from __future__ import annotations
 import base64
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from civitai_skill.api.workflows import Page
-from civitai_skill.errors import (
-    KEPT,
-    BudgetUsedUp,
-    CivitaiError,
-    ConfigError,
-    OverBudget,
-    RateLimited,
-    ServerError,
-    StillRunning,
-    TransportFailed,
-)
+from civitai_skill.errors import CivitaiError, StillRunning
 from civitai_skill.errors.explain import explain
-from civitai_skill.purchase.deliver import Generation, Picture, summarize_unsaved
+from civitai_skill.errors.next_steps import (
+    Allow,
+    Choose,
+    Look,
+    Next,
+    RaiseBudget,
+    Release,
+    Resume,
+    Settle,
+    UseSandbox,
+    in_python,
+)
+from civitai_skill.purchase.result import Generation, Picture, summarize_unsaved
 from civitai_skill.tools.arguments import WAIT
 
 #: The tool that looks at a workflow and saves its pictures.
@@ -76,6 +78,7 @@ def _to_plain(artifact: Any) -> Any:
     return artifact.as_dict() if hasattr(artifact, "as_dict") else artifact
 
 
+# -- what to do next -------------------------------------------------------------------------------
 def next_call(tool: str, **arguments: Any) -> dict[str, Any]:
     """The exact next call, as the model should make it."""
     return {"tool": tool, "arguments": arguments}
@@ -86,6 +89,45 @@ def look_again(workflow_id: str | None) -> dict[str, Any]:
     if workflow_id is None:
         return next_call("civitai_query_images", since="1h", take=5)
     return next_call(LOOK, id=workflow_id, wait_seconds=WAIT)
+
+
+def _call_of(step: Look | Settle) -> dict[str, Any]:
+    return look_again(step.id if isinstance(step, Look) else None)
+
+
+def in_tools(step: Next, ceiling: int | None = None, tools: Sequence[str] | None = None) -> str:
+    """A next step in the words of a model that calls tools.
+
+    `ceiling` is the Buzz limit that the model can't raise; `tools` are those that there are, every
+    one when left out.
+    """
+    match step:
+        case Look(id) if tools is not None and look_again(id)["tool"] not in tools:
+            return (
+                "No tool here can look it up: tell the user, and do not make it again of yourself."
+            )
+        case Look(None):
+            return "Look as `next` says before submitting again, else it may be paid twice."
+        case Look():
+            return "Look again as `next` says."
+        case Resume():
+            return (
+                "Make exactly the same call again: it goes on with this purchase and can't pay "
+                "twice. Another call could."
+            )
+        case Allow(price) if ceiling is not None and (price is None or price <= ceiling):
+            return f"max_buzz may be raised up to {ceiling}, if the user agrees."
+        case Allow():
+            return "This limit is set for these tools and max_buzz can't raise it."
+        case RaiseBudget():
+            return "This limit is on all calls together; max_buzz can't raise it."
+        case Choose():
+            return "civitai_choose_engine says which engine suits."
+        case Release():
+            return "Only the user can release it, for yellow Buzz: ask them."
+        case UseSandbox():
+            return in_python(step)  # the developer's
+    return ""  # no argument says BuyAgain, and the message says Fix
 
 
 def keep_folder(result: Result, folder: str | None) -> Result:
@@ -158,14 +200,10 @@ def history_item(told_row: Mapping[str, Any]) -> dict[str, Any]:
 
 # -- errors ----------------------------------------------------------------------------------------
 def failure_result(error: CivitaiError, ceiling: int, tools: Sequence[str] | None = None) -> Result:
-    """An error of the tree as an answer. `ceiling` is the Buzz limit that the model can't raise;
-    `tools` are those that there are, every one when left out."""
-    explained = explain(error)
-    hint, following = _hint(error, explained.hint, ceiling)
-    if following is not None and tools is not None and following["tool"] not in tools:
-        hint, following = _AT_A_LOSS, None
+    """An error of the tree as an answer; `ceiling` and `tools` as for `in_tools`."""
+    explained = explain(error, partial(in_tools, ceiling=ceiling, tools=tools))
     data: dict[str, Any] = {
-        "error": _clip(replace(explained, hint=hint).text()),
+        "error": _clip(explained.text()),
         "code": explained.code,
         "buzz_spent": explained.spent,
     }
@@ -175,49 +213,10 @@ def failure_result(error: CivitaiError, ceiling: int, tools: Sequence[str] | Non
     if isinstance(error.result, Generation):
         came = generation_data(error.result)
         data |= {name: came[name] for name in ("images", "outputs") if name in came}
-    if following is not None:
-        data["next"] = following
+    calls = [_call_of(step) for step in error.next if isinstance(step, Look | Settle)]
+    if calls and (tools is None or calls[0]["tool"] in tools):
+        data["next"] = calls[0]
     return Result(data, error.result or explained.as_dict(), failed=True)
-
-
-_AT_A_LOSS = "No tool here can look it up: tell the user, and do not make it again of yourself."
-
-
-def _hint(error: CivitaiError, hint: str, ceiling: int) -> tuple[str, dict[str, Any] | None]:
-    """The hint in a tool's words, and the next call where there is one."""
-    if isinstance(error, BudgetUsedUp):
-        return "This limit is on all calls together; max_buzz can't raise it.", None
-    if isinstance(error, OverBudget):
-        if error.limit < ceiling:
-            rest = f"max_buzz may be raised up to {ceiling}, if the user agrees."
-        else:
-            rest = "This limit is set for these tools and max_buzz can't raise it."
-        return f"{error.fits} {rest}".strip(), None
-    if isinstance(error, StillRunning):
-        return "It goes on; look again as `next` says.", look_again(error.workflow_id)
-    if isinstance(error, TransportFailed | RateLimited | ServerError) and error.workflow_id:
-        return f"{KEPT} Look again as `next` says.", look_again(error.workflow_id)
-    if error.resumable:
-        return (
-            "The service may have taken it. Make exactly the same call again: it goes on with this "
-            "purchase and can't pay twice. Another call could.",
-            None,
-        )
-    if error.spent == "unknown":
-        return (
-            "The service may have taken it. Look at the latest workflows as `next` says before "
-            "submitting again, else it may be paid twice.",
-            look_again(None),
-        )
-    if isinstance(error, ConfigError):
-        return hint, None  # the developer's to mend
-    return strip_commands(hint), None
-
-
-def strip_commands(hint: str) -> str:
-    """Leave out the sentences that speak of the command line, which a model may not have."""
-    sentences = re.split(r"(?<=[.!?]) +", hint)
-    return " ".join(s for s in sentences if "civitai-skill" not in s and "--" not in s)
 
 
 def _clip(text: str) -> str:

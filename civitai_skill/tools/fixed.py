@@ -16,8 +16,10 @@ from civitai_skill.engines.index import is_text
 from civitai_skill.engines.planning.sources import named
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import SourcePolicy
+from civitai_skill.purchase.body_rules import check_body
 from civitai_skill.purchase.events import Tell
 from civitai_skill.purchase.generate import OnSubmitted
+from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.schema.air import fold
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import Text, read_json
@@ -29,6 +31,7 @@ from civitai_skill.tools.arguments import (
     Option,
     SubmitImage,
 )
+from civitai_skill.tools.body import GenerateBody
 
 OUT = Path("pictures")
 #: The door's name in the ledger; a request that an agent repeats goes on with the first one.
@@ -88,6 +91,14 @@ class ToolSettings:
         return create_model(model.__name__, __base__=model, engine=(Text, engine), **changed)
 
     # -- the request -------------------------------------------------------------------------------
+    def asked(self, given: EstimateImage | GenerateBody) -> ImageRequest | WorkflowBody:
+        """What a tool's arguments ask for. Raises RequestInvalid."""
+        if isinstance(given, EstimateImage):
+            return self.request(given)
+        # The service reads no files, so an address is all that a body can name.
+        policy = replace(self.sources(self.service), local=False)
+        return WorkflowBody(check_body(given.body, policy))
+
     def request(self, given: EstimateImage) -> ImageRequest:
         """The request behind a tool's arguments. Raises RequestInvalid."""
         said = {n: getattr(given, n) for n in _REQUEST if n in given.model_fields_set}
@@ -124,8 +135,10 @@ class ToolSettings:
         """The Buzz limit of a call: a model may lower it, not raise it."""
         return self.max_buzz if asked is None else min(asked, self.max_buzz)
 
-    def price_options(self) -> dict[str, Any]:
-        """What is sent with every price request and purchase."""
+    def price_options(self, given: EstimateImage | GenerateBody) -> dict[str, Any]:
+        """What is sent with every price request and purchase; a body says it itself."""
+        if isinstance(given, GenerateBody):
+            return {}
         return {
             "allow_mature_content": self.allow_mature_content,
             "currencies": self.currencies,
@@ -136,16 +149,13 @@ class ToolSettings:
         """Which addresses may be named. Files are looked at apart: those in `out` are let in."""
         return SourcePolicy(private=self.private_urls, service=service)
 
-    def purchase_options(self, given: SubmitImage) -> dict[str, Any]:
+    def purchase_options(self, given: SubmitImage | GenerateBody) -> dict[str, Any]:
         """What surrounds a purchase."""
+        rules = {"max_buzz": self.limit(given.max_buzz), "purpose": PURPOSE, "tell": self.tell}
+        if isinstance(given, GenerateBody):
+            return rules
         tags = list(dict.fromkeys((*self.tags, *given.tags)))
-        return {
-            **self.price_options(),
-            "tags": tags,
-            "max_buzz": self.limit(given.max_buzz),
-            "purpose": PURPOSE,
-            "tell": self.tell,
-        }
+        return {**self.price_options(given), **rules, "tags": tags}
 
     # -- the disk ----------------------------------------------------------------------------------
     def folder(self, name: str | None) -> Path:

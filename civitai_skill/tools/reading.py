@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,7 @@ from civitai_skill.schema.request import ImageRequest, nearest_name, to_problems
 from civitai_skill.schema.types import read_json
 from civitai_skill.tools.arguments import IN_OPTIONS, LONGEST_NAME, Arguments
 
-# Words that models use, in `air.fold` spelling, beyond those of the request itself.
+# Words that models use, in `air.fold` spelling, before those of the request itself.
 _WORDS = {
     "workflowid": "id",
     "workflow": "id",
@@ -36,6 +37,7 @@ _WORDS = {
     "outdir": "folder",
     "directory": "folder",
     "path": "folder",
+    "image": "images",
     "thumbnail": "include_image",
     "limit": "take",
     "pagesize": "take",
@@ -130,11 +132,11 @@ def _nearest_argument(models: Mapping[str, type[Arguments]], name: str, word: st
         return same[bare]
     if "options" in fields and bare in _option_names():
         return f'options, as {{"name": "{word}", "value": ...}}'
-    homes = [other for other, model in models.items() if bare in map(fold, model.model_fields)]
-    if homes:
-        return f"{word} of {homes[0]}"
     near = nearest_name(word, fields)
-    return near if near in fields else None
+    if near is not None and near not in fields:  # several fields, in words
+        return near if set(re.findall(r"\w+", near)) & set(fields) else None
+    homes = [other for other, model in models.items() if bare in map(fold, model.model_fields)]
+    return f"{word} of {homes[0]}" if homes else near
 
 
 def _option_names() -> set[str]:

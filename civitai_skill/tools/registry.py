@@ -14,11 +14,9 @@ from typing import Any
 from civitai_skill.client.history import history_row as history_row
 from civitai_skill.client.history import parse_since
 from civitai_skill.engines.choose import choose_engine
-from civitai_skill.engines.planning.plan import Plan, plan
+from civitai_skill.engines.planning.plan import Plan
 from civitai_skill.errors import RequestInvalid, StillRunning
-from civitai_skill.purchase.deliver import summarize_unsaved, workflow_failed_error
-from civitai_skill.purchase.prepare import open_sources
-from civitai_skill.schema.request import ImageRequest
+from civitai_skill.purchase.result import summarize_unsaved, workflow_failed_error
 from civitai_skill.tools.answers import (
     LOOK,
     Result,
@@ -41,6 +39,7 @@ from civitai_skill.tools.arguments import (
     QueryImages,
     SubmitImage,
 )
+from civitai_skill.tools.body import GenerateBody
 from civitai_skill.tools.fixed import ToolSettings
 
 
@@ -84,16 +83,18 @@ class Tool:
 
 
 # -- what they do ----------------------------------------------------------------------------------
-def _generate(fixed: ToolSettings, given: GenerateImage) -> Steps:
-    request, out = fixed.request(given), fixed.folder(given.folder)
+def _generate(fixed: ToolSettings, given: GenerateImage | GenerateBody) -> Steps:
+    asked, out = fixed.asked(given), fixed.folder(given.folder)
     buying = fixed.purchase_options(given)
     if given.estimate_only:
         return (yield from _estimate_price(fixed, given, buying["max_buzz"]))
-    if given.wait_seconds == 0:
-        return (yield from _submit(fixed, given))
     try:
+        if given.wait_seconds == 0:
+            # The folder is the same, so that each goes on with the other.
+            workflow = yield lambda client: client.submit(asked, told=fixed.told, out=out, **buying)
+            return running_result(summarize_unsaved(workflow))
         generation = yield lambda client: client.generate(
-            request, out=out, timeout=given.wait_seconds, **buying
+            asked, out=out, timeout=given.wait_seconds, **buying
         )
     except StillRunning as error:
         return still_running_result(error)
@@ -102,13 +103,9 @@ def _generate(fixed: ToolSettings, given: GenerateImage) -> Steps:
 
 
 def _submit(fixed: ToolSettings, given: SubmitImage) -> Steps:
-    request = fixed.request(given)
+    asked, out, buying = fixed.asked(given), fixed.folder(None), fixed.purchase_options(given)
     try:
-        # The folder is the same that generate would take, so that each goes on with the other.
-        out = fixed.folder(getattr(given, "folder", None))
-        workflow = yield lambda client: client.submit(
-            request, told=fixed.told, out=out, **fixed.purchase_options(given)
-        )
+        workflow = yield lambda client: client.submit(asked, told=fixed.told, out=out, **buying)
     except StillRunning as error:
         return still_running_result(error)
     return running_result(summarize_unsaved(workflow))
@@ -118,38 +115,35 @@ def _estimate(fixed: ToolSettings, given: EstimateImage) -> Steps:
     return (yield from _estimate_price(fixed, given, fixed.max_buzz))
 
 
-def _estimate_price(fixed: ToolSettings, given: EstimateImage, limit: int) -> Steps:
-    request = fixed.request(given)
-    quote = yield lambda client: client.estimate(request, **fixed.price_options())
-    decided = yield Local(partial(plan_purchase, request))
-    cap = decided.price.cap
+def _estimate_price(fixed: ToolSettings, given: EstimateImage | GenerateBody, limit: int) -> Steps:
+    asked = fixed.asked(given)
+    quote = yield lambda client: client.estimate(asked, **fixed.price_options(given))
+    plan: Plan | None = quote.plan
+    cap = None if plan is None else plan.price.cap
+    documented = None if plan is None else plan.price.most
     # What buying holds against the limit: the documented price comes first, at its highest.
-    counted = [n for n in (cap or decided.price.buzz, quote.total) if n is not None]
+    counted = [n for n in (documented, quote.total) if n is not None]
     data: dict[str, Any] = {
-        "engine": f"{decided.family} {decided.variant}",
         "buzz": quote.total,
         "enough_buzz": not quote.insufficient_buzz,
         "within_limit": bool(counted) and max(counted) <= limit,
         "limit": limit,
     }
+    if plan is None:
+        return Result(data, quote)
+    data = {"engine": f"{plan.family} {plan.variant}", **data}
     if cap is not None:
         data["at_most"] = cap
         data["message"] = (
             "The price depends on the source's size, which can't be seen of a URL: "
             f"{cap} Buzz, the most it can be, are held against the limit."
         )
-    if decided.size is not None:
-        data["size"] = "{}x{}".format(*decided.size)
+    if plan.size is not None:
+        data["size"] = "{}x{}".format(*plan.size)
     for name in ("notes", "warnings"):
-        if getattr(decided, name):
-            data[name] = list(getattr(decided, name))
+        if getattr(plan, name):
+            data[name] = list(getattr(plan, name))
     return Result(data, quote)
-
-
-def plan_purchase(request: ImageRequest) -> Plan:
-    """The plan as buying makes it: it knows the sizes of the sources that can be opened."""
-    sizes = tuple(None if isinstance(s, str) else s.size for s in open_sources(request))
-    return plan(request, sources=sizes)
 
 
 def _get(fixed: ToolSettings, given: GetImage) -> Steps:

@@ -17,7 +17,6 @@ from civitai_skill.purchase.generate import OnSubmitted
 from civitai_skill.tools.answers import LOOK, Result, failure_result, keep_folder
 from civitai_skill.tools.arguments import Arguments
 from civitai_skill.tools.body import read_body_arguments
-from civitai_skill.tools.body import run_body as body_steps
 from civitai_skill.tools.fixed import ToolSettings, make_settings
 from civitai_skill.tools.reading import read_arguments, restate_error, to_object
 from civitai_skill.tools.registry import BY_NAME, DEFAULT, Local, Steps, Tool
@@ -85,9 +84,14 @@ class Toolbox:
         self.close()
 
     # -- calls -------------------------------------------------------------------------------------
+    def read(self, name: str, arguments: Any) -> Arguments:
+        """Read the arguments of a tool, by the registry's name. Raises RequestInvalid."""
+        raw = to_object(arguments)
+        return read_body_arguments(self.models, name, raw) or read_arguments(self.models, name, raw)
+
     def call(self, name: str, arguments: Any) -> Result:
-        """Run a tool. `arguments` is an object or its JSON text. Never raises a CivitaiError: the
-        answer then explains it."""
+        """Run a tool. `arguments` is an object, its JSON text, or what `read` gave. Never raises a
+        CivitaiError: the answer then explains it."""
         try:
             return self._drive(self._steps(name, arguments))
         except CivitaiError as error:
@@ -115,12 +119,10 @@ class Toolbox:
         self, name: str, arguments: Any, tell: Tell | None = None, told: OnSubmitted | None = None
     ) -> Steps:
         tool = find_tool(name, self.tools)
-        raw, fixed = to_object(arguments), replace(self.fixed, tell=tell, told=told)
-        body = read_body_arguments(self.models, tool.name, raw)
-        given: Arguments = body or read_arguments(self.models, tool.name, raw)
-        doing = tool.steps(fixed, given) if body is None else body_steps(fixed, body)
+        fixed = replace(self.fixed, tell=tell, told=told)
+        given = arguments if isinstance(arguments, Arguments) else self.read(tool.name, arguments)
         try:
-            result = yield from doing
+            result = yield from tool.steps(fixed, given)
         except RequestInvalid as error:
             raise restate_error(error, given) from None
         except CivitaiError as error:

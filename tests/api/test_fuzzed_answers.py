@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from civitai_skill import Civitai, CivitaiError
 from civitai_skill.api.service import Retry
 from civitai_skill.errors import TransportFailed, WorkflowFailed
 from civitai_skill.errors.explain import explain
 from civitai_skill.sandbox import Sandbox, SandboxTransport
+from tests.support.json_values import places
 
 ANSWERS = 10_000
 SECONDS = 60.0
@@ -64,18 +66,6 @@ def recorded(tmp_path: Path) -> list[Any]:
     return found
 
 
-def places(value: Any) -> list[tuple[Any, Any]]:
-    """Every (container, key) inside a JSON value."""
-    found: list[tuple[Any, Any]] = []
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            found += [(value, key), *places(inner)]
-    elif isinstance(value, list):
-        for i, inner in enumerate(value):
-            found += [(value, i), *places(inner)]
-    return found
-
-
 class Spoiler:
     """Makes malformed answers from good ones, the same ones each time."""
 
@@ -92,7 +82,7 @@ class Spoiler:
             return self.response(status, draw.choice(BYTES), headers)
         value = copy.deepcopy(draw.choice(self.good))
         for _ in range(draw.randint(1, 6)):
-            holder, key = draw.choice(places(value) or [({}, "x")])
+            holder, key = draw.choice([*places(value)] or [({}, "x")])
             if isinstance(holder, dict) and draw.random() < 0.4:
                 holder.pop(key, None)
             elif isinstance(holder, dict) or key < len(holder):
@@ -113,6 +103,7 @@ def names(error: CivitaiError, *words: str) -> bool:
     return any(word in told for word in words)
 
 
+@pytest.mark.slow
 def test_ten_thousand_malformed_answers_lose_nothing_and_break_nothing(tmp_path: Path) -> None:
     spoil = Spoiler(recorded(tmp_path), 20261123)
     began = time.monotonic()

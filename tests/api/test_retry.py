@@ -9,8 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from civitai_skill.api.replies import api_error, is_object, read_reasons, retry_after
-from civitai_skill.api.service import Retry, Service, send_with_retry
+from civitai_skill.api.failures import Purpose, api_error
+from civitai_skill.api.replies import is_object, read_reasons, retry_after
+from civitai_skill.api.retry import send_with_retry
+from civitai_skill.api.service import Retry, Service
 from civitai_skill.config import Secret
 from civitai_skill.errors import (
     ApiError,
@@ -34,11 +36,11 @@ def reply(status: int = 200, body: Any = None, **headers: str) -> httpx.Response
 
 
 def exhausted(
-    outcomes: Sequence[httpx.Response | Exception], **given: Any
+    outcomes: Sequence[httpx.Response | Exception], key: str | None = None, **given: Any
 ) -> tuple[list[Any], Any]:
     """Run a flow against outcomes; gives the pauses and the answer or the error."""
     request = SERVICE.request("GET", "/x")
-    flow = send_with_retry(SERVICE, request, usable=is_object, **given)
+    flow = send_with_retry(SERVICE, request, Purpose(key=key), usable=is_object, **given)
     step = next(flow)
     pauses: list[Any] = []
     queue = list(outcomes)

@@ -13,7 +13,14 @@ import httpx
 import pytest
 from PIL import Image
 
-from civitai_skill import AsyncCivitai, Civitai, OverBudget, RequestInvalid, StillRunning
+from civitai_skill import (
+    AsyncCivitai,
+    Civitai,
+    OverBudget,
+    RequestInvalid,
+    StillRunning,
+    WorkflowBody,
+)
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Retry
 from civitai_skill.engines.catalog import identify
@@ -48,7 +55,7 @@ def test_a_look_that_fails_names_the_workflow_and_the_next_command(
         buyer.wait(ID, timeout=5)
     told = explain(failed.value)
     assert told.details["id"] == ID
-    assert f"civitai-skill get {ID} --wait" in told.hint
+    assert f"client.wait({ID!r})" in told.hint
     assert told.spent == "yes"
 
 
@@ -144,7 +151,7 @@ def test_no_body_is_bought_above_the_limit_by_a_fraction_or_without_a_price(
     answer = always(200, {"id": ID, "status": "unassigned", "cost": {"total": total}})
     body = {"steps": [{"$type": "imageGen", "input": {}}]}
     with client(answer, tmp_path) as buyer, pytest.raises(OverBudget):
-        buyer.submit_body(body, max_buzz=300)
+        buyer.submit(WorkflowBody(body), max_buzz=300)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Retry, Service
 from civitai_skill.config import Secret
 from civitai_skill.errors import StillRunning, TransportFailed
+from civitai_skill.errors.next_steps import Look
 
 SERVICE = Service("https://service.test", Secret("k"), "tests", Retry(jitter=lambda: 1.0))
 
@@ -113,7 +114,7 @@ def test_at_the_deadline_it_says_still_running_with_the_id_and_the_next_call() -
     assert world.time == 45
     assert caught.value.workflow_id == "1-2"
     assert caught.value.spent == "yes"
-    assert "civitai-skill get 1-2 --wait" in caught.value.hint
+    assert caught.value.next == (Look("1-2"),)
 
 
 def test_giving_up_waiting_sends_nothing_but_reads() -> None:

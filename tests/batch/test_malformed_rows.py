@@ -10,7 +10,8 @@ import pytest
 
 from civitai_skill import Civitai, RequestInvalid, run_batch
 from civitai_skill.sandbox import Sandbox
-from tests.support.ledger import RETRY, charged
+from tests.support.ledger import RETRY
+from tests.support.sandbox import net_charged
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_results_that_were_edited_are_made_good(
     results.write_text(json.dumps({**row, **change}) + "\n")
     again = run(box, tmp_path, ["a fox"])
 
-    assert (again.good, len(again.paths), charged(box)) == (True, 1, 3)
+    assert (again.good, len(again.paths), net_charged(box)) == (True, 1, 3)
     assert json.loads(results.read_text()) == row
 
 
@@ -68,7 +69,7 @@ def test_options_in_two_columns_are_refused_where_they_clash(
     path.write_text(table)
     with pytest.raises(RequestInvalid, match="options"):
         run(box, tmp_path, path)
-    assert charged(box) == 0
+    assert net_charged(box) == 0
 
 
 def test_a_second_batch_in_one_folder_leaves_the_results_of_the_first(
@@ -81,4 +82,4 @@ def test_a_second_batch_in_one_folder_leaves_the_results_of_the_first(
                    for name in ("results.1.jsonl", "results.jsonl"))  # fmt: skip
 
     assert (len(aside), len(here)) == (len(first.results), len(second.results)) == (2, 1)
-    assert charged(box) == 9
+    assert net_charged(box) == 9

@@ -16,6 +16,7 @@ from civitai_skill.engines.planning.plan import plan
 from civitai_skill.ledger.run import Run
 from civitai_skill.sandbox import Fault, Sandbox
 from tests.support.ledger import client
+from tests.support.sandbox import submits
 
 
 def row(number: int, prompt: str) -> Row:
@@ -101,10 +102,6 @@ async def test_a_refusal_of_another_kind_lets_the_next_row_try() -> None:
 def made(box: Sandbox, tmp_path: Path, rows: list[dict[str, Any]], **more: Any) -> Any:
     with client(box, tmp_path / "home") as buyer:
         return run_batch(rows, client=buyer, out=tmp_path / "out", name="many", **more)
-
-
-def submits(box: Sandbox) -> int:
-    return sum(a["submits"] for a in box.accounts())
 
 
 def test_a_prompt_whose_picture_is_blocked_is_sent_once(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from civitai_skill.errors import BudgetUsedUp
 from civitai_skill.purchase.price import ASK_ABOVE
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.sandbox.steps import price
-from tests.support.ledger import charged, client, file_of
+from tests.support.ledger import client, file_of
+from tests.support.sandbox import net_charged
 
 SIZE = {"engine": "sdxl", "width": 64, "height": 64}
 
@@ -61,7 +62,7 @@ def test_rows_that_were_perhaps_never_sent_count_at_what_was_reserved(
     assert made(box, tmp_path, given).statuses == {"unfinished": 2}
     with pytest.raises(OverBudget) as refused:
         made(box, tmp_path, given, max_buzz=1)
-    assert (refused.value.price, charged(box)) == (2, 0)
+    assert (refused.value.price, net_charged(box)) == (2, 0)
     plan = made(box, tmp_path, given, dry_run=True).plan
     assert (plan.new, plan.open, plan.price) == (2, 0, 2)
     assert made(box, tmp_path, given, max_buzz=2).good
@@ -77,7 +78,7 @@ def test_an_unpriced_row_that_was_perhaps_never_sent_keeps_its_share(
     assert first.statuses == {"unfinished": 1}
     with pytest.raises(OverBudget) as refused:
         made(box, tmp_path, given, max_buzz=59, allow_unpriced=True)
-    assert (refused.value.price, charged(box)) == (60, 0)
+    assert (refused.value.price, net_charged(box)) == (60, 0)
     assert made(box, tmp_path, given, max_buzz=60, allow_unpriced=True).good
 
 
@@ -188,9 +189,9 @@ def test_a_picture_that_was_held_back_comes_home_once_it_is_released(tmp_path: P
     with client(box, tmp_path / "home") as buyer:
         assert held.workflow is not None
         buyer.release(held.workflow)
-    paid = charged(box)
+    paid = net_charged(box)
     report = made(box, tmp_path, given)
-    assert (report.statuses, charged(box)) == ({"succeeded": 1}, paid)
+    assert (report.statuses, net_charged(box)) == ({"succeeded": 1}, paid)
 
 
 def test_a_workflow_that_the_service_forgot_is_told_and_may_be_bought_anew(
@@ -204,9 +205,9 @@ def test_a_workflow_that_the_service_forgot_is_told_and_may_be_bought_anew(
     assert first.statuses == {"gone": 1}
     assert "retry_failed=True" in (first.results[0].error or {})["hint"]
     assert made(other, tmp_path, given).statuses == {"gone": 1}
-    assert charged(other) == 0
+    assert net_charged(other) == 0
     assert made(other, tmp_path, given, retry_failed=True).statuses == {"succeeded": 1}
-    assert charged(other) == 1
+    assert net_charged(other) == 1
 
 
 @pytest.mark.parametrize("ended", ["incomplete", "succeeded"])
@@ -218,7 +219,7 @@ def test_what_came_home_before_the_service_forgot_is_still_told(
     word = "[sandbox:partial]" if ended == "incomplete" else ""
     given = rows(f"x {word}", quantity=3)
     first = made(box, tmp_path, given).results[0]
-    assert (first.status, first.cost) == (ended, charged(box))
+    assert (first.status, first.cost) == (ended, net_charged(box))
     if ended == "succeeded":
         (tmp_path / "out" / first.pictures[-1].path).unlink()
     if not told:
@@ -230,7 +231,7 @@ def test_what_came_home_before_the_service_forgot_is_still_told(
     assert (after.cost, len(after.pictures)) == (first.cost, 2)
     if ended == "incomplete":  # an end of its own, which no second try follows
         assert made(other, tmp_path, given, retry_failed=True).statuses == {"incomplete": 1}
-        assert charged(other) == 0
+        assert net_charged(other) == 0
 
 
 def test_a_young_workflow_that_is_not_found_is_not_given_up(box: Sandbox, tmp_path: Path) -> None:
@@ -291,7 +292,7 @@ def test_rows_are_not_read_from_where_the_results_go(
     before = (out / name).read_bytes()
     with pytest.raises(RequestInvalid, match="the results of the batch are written there"):
         made(box, tmp_path, out / name)
-    assert ((out / name).read_bytes(), charged(box)) == (before, 0)
+    assert ((out / name).read_bytes(), net_charged(box)) == (before, 0)
 
 
 def test_a_folder_in_the_place_of_the_results_is_told_before_anything_is_bought(
@@ -300,7 +301,7 @@ def test_a_folder_in_the_place_of_the_results_is_told_before_anything_is_bought(
     (tmp_path / "out" / "results.jsonl").mkdir(parents=True)
     with pytest.raises(ConfigError, match="is a folder"):
         made(box, tmp_path, rows("a fox"))
-    assert charged(box) == 0
+    assert net_charged(box) == 0
 
 
 @pytest.mark.parametrize(("prompt", "spent"), [("a fox", "yes"), ("x [sandbox:refused]", "no")])

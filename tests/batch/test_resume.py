@@ -13,7 +13,8 @@ from civitai_skill import Civitai, run_batch
 from civitai_skill.images.sidecar import read_request
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.sandbox import Fault, Sandbox
-from tests.support.ledger import charged, client
+from tests.support.ledger import client
+from tests.support.sandbox import net_charged
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_the_names_and_notes_are_the_batchs_whoever_finishes(
     rows: list[dict[str, Any]] = [{"prompt": "a fox", "quantity": 2}, {"prompt": "an owl"}]
     first = made(box, tmp_path, rows, timeout=0)
     assert [r.status for r in first.results] == ["running", "running"]
-    paid = charged(box)
+    paid = net_charged(box)
     with client(box, tmp_path / "home") as buyer:
         finish(buyer, tmp_path / "out")
     names = sorted(p.name for p in (tmp_path / "out").glob("*.jpeg"))
@@ -55,7 +56,7 @@ def test_the_names_and_notes_are_the_batchs_whoever_finishes(
     assert [r.status for r in second.results] == ["succeeded", "succeeded"]
     told = [(r.row, p.path, p.seed) for r in second.results for p in r.pictures]
     assert sorted(name for _, name, _ in told) == names
-    assert charged(box) == paid
+    assert net_charged(box) == paid
     for row, name, seed in told:
         assert name.startswith(f"{row}-flux2-{seed}-")
         again = read_request(tmp_path / "out" / name)

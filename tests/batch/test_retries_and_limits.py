@@ -19,15 +19,14 @@ from civitai_skill.api.service import Flow
 from civitai_skill.batch.limiter import AdaptiveLimiter, ThrottledClient
 from civitai_skill.batch.report import Report
 from civitai_skill.errors import CivitaiError, ConfigError, Unauthorized, WorkflowFailed
-from civitai_skill.images.save import save_with_sidecar
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.purchase.events import Quoted, Submitted
 from civitai_skill.purchase.identity import attempt_of, first_attempt
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.sandbox.steps import price
 from civitai_skill.storage.files import remove_stale
-from tests.batch.test_units import fetched
-from tests.support.ledger import charged, client, left_by_a_dead_process
+from tests.support.ledger import client, left_by_a_dead_process
+from tests.support.sandbox import net_charged
 
 SIZE = {"engine": "sdxl", "width": 64, "height": 64}
 DEAR: dict[str, Any] = {"prompt": "a", "engine": "flux2", "variant": "dev", "quantity": 4}
@@ -150,7 +149,7 @@ def test_what_went_well_is_not_resumed(box: Sandbox, tmp_path: Path) -> None:
         assert run is not None
         with pytest.raises(RequestInvalid, match="it succeeded"):
             buyer.resume(run)
-    assert charged(box) == 1
+    assert net_charged(box) == 1
 
 
 # -- words that are true ---------------------------------------------------------------------------
@@ -161,7 +160,7 @@ def test_a_refusal_to_go_on_does_not_deny_the_purchase(box: Sandbox, tmp_path: P
             buyer.generate("a", out=tmp_path / "out", **SIZE)
         with pytest.raises(OverBudget) as refused:
             buyer.generate("a", out=tmp_path / "out", max_buzz=0, **SIZE)
-    assert (refused.value.spent, charged(box)) == ("unknown", 1)
+    assert (refused.value.spent, net_charged(box)) == ("unknown", 1)
 
 
 def test_rows_that_were_not_begun_do_not_carry_another_row_s_fate(
@@ -200,7 +199,7 @@ def test_settings_that_mean_nothing_are_refused(
 ) -> None:
     with pytest.raises(RequestInvalid) as refused:
         made(box, tmp_path, rows("a"), **settings)
-    assert (refused.value.field, charged(box)) == (field, 0)
+    assert (refused.value.field, net_charged(box)) == (field, 0)
 
 
 @pytest.mark.parametrize(
@@ -226,13 +225,6 @@ def test_only_files_of_our_own_are_swept(tmp_path: Path) -> None:
         os.utime(tmp_path / name, (0, 0))
     remove_stale(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".movie.part"]
-
-
-def test_a_folder_with_a_picture_s_name_is_a_name_that_is_taken(tmp_path: Path) -> None:
-    (tmp_path / "a.png").mkdir()
-    assert (
-        save_with_sidecar(tmp_path, ("a",), {"key": "k"}, 0, fetched(b"x")) == tmp_path / "a-2.png"
-    )
 
 
 @pytest.mark.parametrize("key", ["k-a²", "k-a" + "9" * 5000])

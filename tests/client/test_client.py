@@ -27,8 +27,9 @@ from civitai_skill import (
     WorkflowFailed,
 )
 from civitai_skill.api.service import Retry
-from civitai_skill.purchase.price import Priced
+from civitai_skill.purchase.events import Priced
 from civitai_skill.sandbox import Fault, Sandbox, SandboxTransport
+from tests.support.sandbox import net_charged
 
 RETRY = Retry(first=0.005, cap=0.02)
 
@@ -69,10 +70,6 @@ def call(request: pytest.FixtureRequest, box: Sandbox, tmp_path: Path) -> Callab
         return asyncio.run(run())
 
     return sync if request.param == "sync" else asynchronous
-
-
-def charged(box: Sandbox) -> int:
-    return sum(a["charged"] - a["refunded"] for a in box.accounts())
 
 
 def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
@@ -137,13 +134,13 @@ def test_an_open_run_is_told_before_anything_is_bought(
     call: Callable[..., Any], box: Sandbox, tmp_path: Path
 ) -> None:
     slow = "a fox [sandbox:slow=60]"
-    assert call("open_run", slow, out=tmp_path) is None
+    assert call("preview", slow, out=tmp_path).run is None
     with pytest.raises(StillRunning) as caught:
         call("generate", slow, out=tmp_path, timeout=0.05)
-    paid = charged(box)
-    assert call("open_run", slow, out=tmp_path).workflow == caught.value.workflow_id
-    assert call("open_run", slow) is None, "its pictures go elsewhere"
-    assert charged(box) == paid > 0
+    paid = net_charged(box)
+    assert call("preview", slow, out=tmp_path).run.workflow == caught.value.workflow_id
+    assert call("preview", slow).run is None, "its pictures go elsewhere"
+    assert net_charged(box) == paid > 0
 
 
 def test_a_download_of_what_is_not_finished_says_so(call: Callable[..., Any]) -> None:
@@ -158,7 +155,7 @@ def test_an_estimate_spends_nothing_and_makes_no_job(
 ) -> None:
     quote = call("estimate", "a fox", engine="qwen")
 
-    assert (quote.total, quote.insufficient_buzz, charged(box)) == (30, False, 0)
+    assert (quote.total, quote.insufficient_buzz, net_charged(box)) == (30, False, 0)
     assert call("query") == []
 
 
@@ -180,7 +177,7 @@ def test_a_cancel_tells_the_refund(call: Callable[..., Any], box: Sandbox) -> No
         3,
         False,
     )
-    assert charged(box) == 0
+    assert net_charged(box) == 0
     assert call("cancel", workflow.id).was_done
 
 
@@ -191,7 +188,7 @@ def test_above_the_limit_nothing_is_bought_and_what_would_fit_is_told(
     with pytest.raises(OverBudget) as caught:
         call("generate", "a fox", engine="seedream", quantity=4, max_buzz=130)
 
-    assert (caught.value.price, caught.value.limit, charged(box)) == (240, 130, 0)
+    assert (caught.value.price, caught.value.limit, net_charged(box)) == (240, 130, 0)
     assert "2 of the 4 pictures would fit" in caught.value.hint
 
 
@@ -205,7 +202,7 @@ def test_an_undocumented_price_is_asked_for_before_paying(
     prices = [e for e in told if isinstance(e, Priced)]
     assert [p.quote is not None for p in prices] == [False, True]
     assert "not documented" in str(prices[0])
-    assert charged(box) == 0
+    assert net_charged(box) == 0
 
 
 def test_without_a_limit_of_its_own_a_call_may_cost_three_hundred(
@@ -214,7 +211,7 @@ def test_without_a_limit_of_its_own_a_call_may_cost_three_hundred(
     with pytest.raises(OverBudget) as caught:
         call("submit", "a fox", engine="seedream", quantity=6)
 
-    assert (caught.value.limit, charged(box)) == (300, 0)
+    assert (caught.value.limit, net_charged(box)) == (300, 0)
 
 
 def test_an_empty_account_is_told_before_the_submit(tmp_path: Path) -> None:
@@ -228,7 +225,7 @@ def test_an_empty_account_is_told_before_the_submit(tmp_path: Path) -> None:
         with pytest.raises(NotEnoughBuzz):
             client.submit("a fox")
 
-    assert charged(poor) == 0
+    assert net_charged(poor) == 0
 
 
 def test_mature_content_asks_for_yellow_buzz(tmp_path: Path) -> None:
@@ -267,7 +264,7 @@ def test_a_submit_of_unknown_fate_can_be_settled_without_paying_twice(
         assert key is not None
         workflow = client.settle(key)
 
-    assert (caught.value.spent, charged(box)) == ("unknown", 3)
+    assert (caught.value.spent, net_charged(box)) == ("unknown", 3)
     assert workflow.external_id is not None
     assert workflow.external_id.endswith(key)
 
@@ -331,7 +328,7 @@ def test_a_folder_that_can_t_be_written_is_told_before_paying(
     with pytest.raises(RequestInvalid) as caught:
         call("generate", "a fox", out=blocked / "sub")
 
-    assert (caught.value.field, charged(box)) == ("out", 0)
+    assert (caught.value.field, net_charged(box)) == ("out", 0)
 
 
 def test_a_large_source_is_uploaded_and_a_small_one_travels_inside(

@@ -155,6 +155,7 @@ def _requests(
     return st.builds(made, said, _sizes(family, form, facts))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ROADS, ids=_key)
 def test_valid_requests_become_bodies_that_fit_the_document(form: type[Wire], referee: Any) -> None:
     @settings(

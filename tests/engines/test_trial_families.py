@@ -49,8 +49,7 @@ class Retouch(forms.Wire):
     prompt: Text
     quantity: forms.Quantity4 = 1
 
-    def buzz(self) -> float | None:
-        return self.flat(7)
+    buzz = forms.flat(7)
 
 
 class RetouchCreate(Retouch, forms.Create):
@@ -84,8 +83,7 @@ class Posterize(forms.Create):
     negative_prompt: Text | None = None
     size: Literal["1024x1024", "1536x1024", "1024x1536", "auto"] = "1024x1024"
 
-    def buzz(self) -> float | None:
-        return self.flat(11)
+    buzz = forms.flat(11)
 
 
 FAMILY = Family(
@@ -108,16 +106,14 @@ class Standard(Ernie):
     model_name: Literal["ernie"] = Field("ernie", alias="model")
     steps: forms.Steps150 = 20
 
-    def buzz(self) -> float | None:
-        return self.rate(20)
+    buzz = forms.rate(20)
 
 
 class Turbo(Ernie):
     model_name: Literal["turbo"] = Field("turbo", alias="model")
     steps: forms.Steps150 = 8
 
-    def buzz(self) -> float | None:
-        return self.rate(8, steps=8)
+    buzz = forms.rate(8, steps=8)
 
 
 FAMILY = Family(
@@ -142,9 +138,8 @@ from civitai_skill.engines.cards import card, table
 from civitai_skill.engines.describe import describe_engine
 from civitai_skill.engines.index import list_engines
 from civitai_skill.engines.planning.plan import plan
-from civitai_skill.purchase.identity import identify
-from civitai_skill.purchase.prepare import plan_request
-from civitai_skill.purchase.price import Terms
+from civitai_skill.purchase.order import Order
+from civitai_skill.purchase.prepare import prepare
 from civitai_skill.images.sidecar import request_fields
 from civitai_skill.sandbox import Sandbox
 
@@ -202,7 +197,7 @@ with Civitai(sandbox=Sandbox(balance={"blue": 900}), home="home") as client:
 masks = [ImageRequest(prompt="a fox", options={"mask_image": f"{name}.png"}, **edit)
          for name in ("mask", "same", "other")]
 said["noted"] = request_fields(masks[0])
-said["identities"] = [identify(r, *plan_request(r), Terms(), "", None) for r in masks]
+said["identities"] = [prepare(Order(r)).identity(Order(r)) for r in masks]
 json.dump(said, sys.stdout)
 """
 

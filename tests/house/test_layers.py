@@ -212,6 +212,11 @@ def test_asking_for_one_family_loads_no_other(entry: Entry) -> None:
 
 
 # -- size ------------------------------------------------------------------------------------------
+def test_few_modules_stand_outside_of_the_rooms() -> None:
+    alone = {path.name for path in PACKAGE.glob("*.py")}
+    assert len(alone) <= 6, alone
+
+
 @pytest.mark.parametrize("folder", ["civitai_skill", "tests", "scripts"])
 def test_no_file_outgrows_its_subject(folder: str) -> None:
     lengths = {

@@ -151,6 +151,7 @@ def render() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_what_is_rendered_is_current(render: ModuleType) -> None:
     assert render.outdated() == {}
     assert render.main(["--check"]) == 0

@@ -37,6 +37,7 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [0, 1], ids=["rest", "mcp"])
 def test_two_commands_give_the_answer_that_is_shown(n: int, tmp_path: Path) -> None:
     assert len(STARTS) == len(SHOWN) == 2

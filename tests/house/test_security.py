@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
 import stat
@@ -16,7 +15,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from PIL import Image
 
 from civitai_skill import Civitai, CivitaiError, RequestInvalid, Toolbox, run_batch
 from civitai_skill.adapters.cli import main
@@ -25,17 +23,12 @@ from civitai_skill.errors import TransportFailed
 from civitai_skill.images.sources import SourcePolicy, open_source
 from civitai_skill.sandbox import Fault, Sandbox
 from tests.support.paths import ROOT
+from tests.support.pictures import picture
 
 KEY = "sk-0123456789abcdef-never-seen"
 RETRY = Retry(first=0.0, cap=0.0, tries=2)
 SIZE = {"engine": "sdxl", "width": 64, "height": 64}
 MODEL = SourcePolicy(local=False, private=False, service="https://orchestration.civitai.com")
-
-
-def png(width: int = 8, height: int = 8) -> bytes:
-    out = io.BytesIO()
-    Image.new("RGB", (width, height), "red").save(out, "PNG")
-    return out.getvalue()
 
 
 # -- paths -------------------------------------------------------------------------------
@@ -45,7 +38,7 @@ def test_an_id_from_the_service_never_names_a_file_outside(tmp_path: Path, id: s
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("picture"):
-            return httpx.Response(200, content=png())
+            return httpx.Response(200, content=picture())
         image = {"id": "x.png", "available": True, "url": "https://p.example/picture"}
         step = {"$type": "imageGen", "status": "succeeded", "output": {"images": [image]}}
         return httpx.Response(200, json={"id": id, "status": "succeeded", "steps": [step]})
@@ -62,7 +55,7 @@ def test_an_id_from_the_service_never_names_a_file_outside(tmp_path: Path, id: s
 
 def test_tools_read_and_write_only_where_they_may(tmp_path: Path) -> None:
     secret = tmp_path / "secret.png"
-    secret.write_bytes(png())
+    secret.write_bytes(picture())
     box = Sandbox(seconds_per_job=0.02)
     client = Civitai(sandbox=box, home=tmp_path / "home")
     with Toolbox(client, out=tmp_path / "out", local_files=False) as tools:
@@ -152,7 +145,7 @@ def test_the_configured_service_s_own_host_is_let_in_and_no_other_port() -> None
 
 
 def test_a_policy_holds_through_the_client_and_the_batch(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(png())
+    (tmp_path / "a.png").write_bytes(picture())
     box = Sandbox(seconds_per_job=0.02)
     images = [str(tmp_path / "a.png")]
     strict = SourcePolicy(local=False, private=False)
@@ -192,7 +185,7 @@ def picture_bomb() -> bytes:
 
 def text_bomb() -> bytes:
     """A small PNG with a text of 200 MB in it."""
-    plain = png()
+    plain = picture()
     text = chunk(b"zTXt", b"a\0\0" + zlib.compress(b"x" * 200_000_000, 9))
     return plain[:33] + text + plain[33:]
 

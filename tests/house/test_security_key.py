@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import pickle
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from PIL import Image
 
 from civitai_skill import Civitai, CivitaiError, run_batch
 from civitai_skill.api.service import Retry
@@ -19,16 +17,11 @@ from civitai_skill.config import Settings
 from civitai_skill.errors.explain import explain
 from civitai_skill.sandbox import Fault, Sandbox, SandboxTransport
 from tests.support.paths import ROOT
+from tests.support.pictures import picture
 
 KEY = "sk-0123456789abcdef-never-seen"
 RETRY = Retry(first=0.0, cap=0.0, tries=2)
 SIZE = {"engine": "sdxl", "width": 64, "height": 64}
-
-
-def png() -> bytes:
-    out = io.BytesIO()
-    Image.new("RGB", (8, 8), "red").save(out, "PNG")
-    return out.getvalue()
 
 
 # -- the key -----------------------------------------------------------------------------
@@ -88,7 +81,7 @@ class Elsewhere(SandboxTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.told.append((request.url.host, "authorization" in request.headers))
         if request.url.host != "sandbox.invalid":
-            return httpx.Response(200, content=png(), headers={"Content-Type": "image/png"})
+            return httpx.Response(200, content=picture(), headers={"Content-Type": "image/png"})
         if "/blobs/" in request.url.path:
             return httpx.Response(302, headers={"Location": self.target}, request=request)
         return super().handle_request(request)

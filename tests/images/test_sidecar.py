@@ -11,7 +11,7 @@ from PIL import Image
 
 from civitai_skill import Civitai, ImageRequest, RequestInvalid, run_batch
 from civitai_skill.adapters.cli import main
-from civitai_skill.images import sidecar
+from civitai_skill.images import save
 from civitai_skill.images.sidecar import read_request, request_fields, sidecar_path, vary_request
 from civitai_skill.sandbox import Sandbox
 
@@ -142,7 +142,7 @@ def test_a_note_that_can_not_be_written_is_told_and_made_good(
 
     before = box.accounts()[0]["workflows"]
     with monkeypatch.context() as patch:
-        patch.setattr(sidecar, "write_sidecar", no_room)
+        patch.setattr(save, "write_atomic", no_room)
         code, told, err = again()
     assert (code, told["error"]["spent"]) == (7, "yes")
     assert "No space left on device" in err

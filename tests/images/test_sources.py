@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -12,15 +11,10 @@ from PIL import Image
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.images import sources
 from civitai_skill.images.sources import Source, open_source
-from civitai_skill.purchase.body import build_workflow
-from civitai_skill.purchase.prepare import open_sources
+from civitai_skill.purchase.order import Order
+from civitai_skill.purchase.prepare import build_workflow, prepare
 from civitai_skill.schema.request import ImageRequest
-
-
-def picture(kind: str = "PNG", size: tuple[int, int] = (40, 20), **saving: Any) -> bytes:
-    out = io.BytesIO()
-    Image.new("RGB", size, (200, 30, 30)).save(out, kind, **saving)
-    return out.getvalue()
+from tests.support.pictures import picture
 
 
 def kept(data: bytes, folder: Path, name: str = "a.png") -> str:
@@ -130,6 +124,6 @@ def test_the_refusal_names_which_source(tmp_path: Path) -> None:
     request = ImageRequest(prompt="winter", images=[path, "gone.png"])
 
     with pytest.raises(RequestInvalid) as caught:
-        open_sources(request)
+        prepare(Order(request))
 
     assert caught.value.field == "images.1"

@@ -16,6 +16,7 @@ import pytest
 from civitai_skill.batch.names import PictureNames, format_stem
 from civitai_skill.client.history import parse_since
 from civitai_skill.errors import BudgetUsedUp, ConfigError, RequestInvalid
+from civitai_skill.errors.next_steps import RaiseBudget
 from civitai_skill.ledger.budget import Budget, read_budget
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.run import Run
@@ -183,7 +184,7 @@ def test_a_budget_that_is_used_up_says_how_to_raise_it(ledger: Ledger) -> None:
     with pytest.raises(BudgetUsedUp) as caught:
         ledger.begin(run("k", reserved=6), again=True, budget=read_budget("5/week"))
     assert "CIVITAI_BUDGET" in caught.value.hint
-    assert caught.value.hint.endswith("civitai-skill budget set N --per week")
+    assert caught.value.next == (RaiseBudget("week"),)
 
 
 # -- killed in the middle --------------------------------------------------------------------------

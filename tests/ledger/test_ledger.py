@@ -18,20 +18,20 @@ import pytest
 
 from civitai_skill import Civitai, OverBudget, StillRunning, TransportFailed
 from civitai_skill.errors import ConfigError
+from civitai_skill.errors.next_steps import BuyAgain
 from civitai_skill.ledger.budget import Budget, read_budget
 from civitai_skill.ledger.ledger import Ledger
-from civitai_skill.purchase.events import Submitted
-from civitai_skill.purchase.price import Priced
+from civitai_skill.purchase.events import Priced, Submitted
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.storage.locks import is_alive, process_name
 from tests.support.ledger import (
-    charged,
     client,
     file_of,
     held_by_a_living_process,
     left_by_a_dead_process,
     run,
 )
+from tests.support.sandbox import net_charged
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_picture_that_was_spoilt_on_the_disk_is_fetched_again(
         path.write_bytes(spoil(whole))
         result = buyer.generate("a fox", quantity=2, out=tmp_path / "out")
 
-    assert (len(result.paths), charged(box)) == (2, 5)
+    assert (len(result.paths), net_charged(box)) == (2, 5)
     assert whole in [p.read_bytes() for p in result.paths]
 
 
@@ -113,8 +113,8 @@ def test_a_broken_ledger_stops_the_purchase_and_says_what_to_do(
     with client(box, tmp_path, ledger=broken) as buyer, pytest.raises(ConfigError) as caught:
         buyer.generate("a fox", out=tmp_path)
 
-    assert "--ledger FILE" in caught.value.hint
-    assert charged(box) == 0
+    assert "name another ledger" in caught.value.hint
+    assert net_charged(box) == 0
 
 
 def test_a_newer_ledger_is_not_touched(ledger: Ledger) -> None:
@@ -157,8 +157,8 @@ def test_the_same_request_while_another_process_makes_it_is_reported_and_not_bou
 
     assert first.value.workflow_id in str(second.value)
     assert "nothing was bought" in str(second.value)
-    assert "--again" in second.value.hint
-    assert charged(box) == 3
+    assert BuyAgain() in second.value.next
+    assert net_charged(box) == 3
 
 
 @pytest.mark.parametrize(("purpose", "bought"), [("generate", 1), ("tools", 1), ("python", 2)])
@@ -179,7 +179,7 @@ def test_the_same_request_while_this_process_makes_it_is_two_only_for_a_program(
         first = buyer.generate("a fox", tell=tell, **asked)
 
     assert len(first.paths) == 1
-    assert charged(box) == 3 * bought
+    assert net_charged(box) == 3 * bought
     if bought == 1:
         assert first.id in str(second[0])
     else:
@@ -202,7 +202,7 @@ def test_two_callers_who_both_found_nothing_open_buy_once(box: Sandbox, tmp_path
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(buy, range(2)))
 
-    assert (box.accounts()[0]["workflows"], charged(box)) == (1, 3)
+    assert (box.accounts()[0]["workflows"], net_charged(box)) == (1, 3)
 
 
 def test_what_a_dead_process_left_is_taken_up_though_a_newer_one_is_being_made(
@@ -227,7 +227,7 @@ def test_what_a_dead_process_left_is_taken_up_though_a_newer_one_is_being_made(
 
     assert [error.workflow_id for error in taken_up] == [left.value.workflow_id]
     assert newer.value.workflow_id != left.value.workflow_id
-    assert charged(box) == 6
+    assert net_charged(box) == 6
 
 
 def test_a_process_is_known_to_live_until_it_is_killed(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_a_budget_holds_for_every_door(
         with pytest.raises(OverBudget, match="5 Buzz per day"):
             buyer.submit("an owl")
 
-    assert charged(box) == 3
+    assert net_charged(box) == 3
 
 
 @pytest.mark.parametrize("text", ["", "x", "5/year", "-5", "5.5/day", "/day"])

@@ -12,7 +12,8 @@ import pytest
 from civitai_skill.errors import ConfigError, RequestInvalid
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.sandbox import Sandbox
-from tests.support.ledger import charged, client, file_of, run
+from tests.support.ledger import client, file_of, run
+from tests.support.sandbox import net_charged
 
 
 def begun(path: Path, **changes: Any) -> None:
@@ -131,7 +132,7 @@ def test_a_folder_whose_name_is_no_text_is_refused_before_anything_is_bought(
     with client(box, tmp_path) as buyer, pytest.raises(RequestInvalid) as refused:
         buyer.generate("a fox", out=os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
     assert refused.value.field == "out"
-    assert charged(box) == 0
+    assert net_charged(box) == 0
 
 
 def test_what_is_written_is_on_the_disk_itself_before_it_counts(tmp_path: Path) -> None:

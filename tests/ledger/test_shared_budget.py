@@ -39,6 +39,7 @@ print(bought)
 """
 
 
+@pytest.mark.slow
 def test_eight_processes_never_exceed_one_budget(clean_environment: Path) -> None:
     box = Sandbox(clean_environment / "sandbox.sqlite3")
     env = {**os.environ, "CIVITAI_BUDGET": "10/day", "BEGIN": str(time.time() + 3.0)}

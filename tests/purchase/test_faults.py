@@ -35,6 +35,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 # -- over a real port --------------------------------------------------------------------
+@pytest.mark.slow
 def test_many_generations_while_a_quarter_of_all_answers_is_faulty(
     bench: Any, tmp_path: Path
 ) -> None:
@@ -43,12 +44,14 @@ def test_many_generations_while_a_quarter_of_all_answers_is_faulty(
     assert 0.15 < told["faulty"] < 0.4
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_killed_and_started_again(bench: Any, tmp_path: Path) -> None:
     verdict, told = bench.killed(3, 12, tmp_path)
     assert verdict == bench.Verdict(12, 12, 0, 0, 0, 12)
     assert told["kills"] == 3
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_batch(bench: Any, tmp_path: Path) -> None:
     verdict, told = bench.two_at_once(20, tmp_path)
     assert verdict == bench.Verdict(20, 20, 0, 0, 0, 20)

@@ -11,9 +11,9 @@ from PIL import Image
 
 from civitai_skill import Civitai, ImageRequest, RequestInvalid, build_workflow
 from civitai_skill.images.sources import INLINE_BYTES, SourcePolicy
-from civitai_skill.purchase.identity import identify
-from civitai_skill.purchase.prepare import plan_request
-from civitai_skill.purchase.price import Terms
+from civitai_skill.purchase.body import Terms
+from civitai_skill.purchase.order import Order
+from civitai_skill.purchase.prepare import prepare
 from civitai_skill.sandbox import Sandbox
 from civitai_skill.tools.arguments import GenerateImage
 from civitai_skill.tools.fixed import make_settings
@@ -64,7 +64,7 @@ def test_guides_travel_inside_beside_the_pictures_and_an_air_stays(tmp_path: Pat
 )
 def test_a_guide_is_held_to_the_rule_of_sources(guide: str, policy: SourcePolicy, why: str) -> None:
     with pytest.raises(RequestInvalid, match=why) as refused:
-        plan_request(asked((URL, None), (URL, guide)), policy)
+        prepare(Order(asked((URL, None), (URL, guide)), sources=policy))
     assert refused.value.field == "options.control_nets.1.mask"
 
 
@@ -90,7 +90,7 @@ def test_a_large_guide_is_uploaded_when_it_is_bought(tmp_path: Path) -> None:
 
 def test_a_purchase_is_the_same_by_the_content_of_its_guides(tmp_path: Path) -> None:
     def identity(request: ImageRequest) -> str:
-        return identify(request, *plan_request(request), Terms(), "", None)
+        return prepare(Order(request)).identity(Order(request))
 
     first = kept(tmp_path, "a.png")
     same = tmp_path / "same.png"
@@ -103,7 +103,9 @@ def test_a_purchase_is_the_same_by_the_content_of_its_guides(tmp_path: Path) -> 
 
 
 def test_a_guide_gives_no_shape(tmp_path: Path) -> None:
-    assert plan_request(asked((kept(tmp_path, "a.png"), None)))[0].size == (1024, 1024)
+    plan = prepare(Order(asked((kept(tmp_path, "a.png"), None)))).plan
+    assert plan is not None
+    assert plan.size == (1024, 1024)
 
 
 def test_a_batch_knows_its_rows_by_the_content_of_their_guides(tmp_path: Path) -> None:

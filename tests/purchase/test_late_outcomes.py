@@ -20,13 +20,15 @@ from civitai_skill import (
 )
 from civitai_skill.client.functions import get_image
 from civitai_skill.errors import BudgetUsedUp, ConfigError, WorkflowFailed
+from civitai_skill.errors.next_steps import Look
 from civitai_skill.ledger.budget import Budget
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.session_budget import SessionLedger
 from civitai_skill.purchase.events import Submitting
+from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.sandbox import Fault, Sandbox
-from tests.support.ledger import charged, client, file_of, left_by_a_dead_process, run
-from tests.support.rest_server import KLEIN
+from tests.support.ledger import client, file_of, left_by_a_dead_process, run
+from tests.support.sandbox import KLEIN, net_charged
 
 DAY = Budget(3, 86400.0, "day")
 
@@ -98,7 +100,7 @@ def test_a_ledger_that_fails_after_the_purchase_does_not_hide_it(
         (left,) = buyer.ledger.unfinished()
         monkeypatch.setattr(buyer.ledger, "record_submitted", full)
         assert buyer.settle(left.key).id
-    assert charged(box) == 3
+    assert net_charged(box) == 3
 
 
 def test_a_cancel_frees_the_budget_and_the_request(box: Sandbox, tmp_path: Path) -> None:
@@ -123,8 +125,8 @@ def test_a_cancel_that_was_taken_says_so_though_nobody_tells_what_came_back(
         box.script(Fault("get", "status", status=500, skip=1, times=None))
         with pytest.raises(CivitaiError, match="The cancel was taken") as told:
             buyer.cancel(bought)
-    assert (told.value.spent, charged(box)) == ("unknown", 0)
-    assert told.value.hint == f"Look at it with: civitai-skill get {bought}"
+    assert (told.value.spent, net_charged(box)) == ("unknown", 0)
+    assert told.value.next == (Look(bought),)
 
 
 def test_pictures_of_a_finishing_step_do_not_stand_in_for_missing_ones(
@@ -138,7 +140,7 @@ def test_pictures_of_a_finishing_step_do_not_stand_in_for_missing_ones(
         {"$type": "convertImage", "input": converted},
     ]
     with client(box, tmp_path) as buyer, pytest.raises(WorkflowFailed, match="2 of 3") as short:
-        buyer.generate_body({"steps": steps}, out=tmp_path / "out")
+        buyer.generate(WorkflowBody({"steps": steps}), out=tmp_path / "out")
     assert len(short.value.result.paths) == 2
 
 
@@ -158,7 +160,7 @@ def test_what_was_never_sent_is_held_against_todays_limit(box: Sandbox, tmp_path
         never_sent(buyer, tmp_path)
         with pytest.raises(OverBudget, match="limit is 1"):
             buyer.generate("a fox", out=tmp_path, max_buzz=1)
-        assert charged(box) == 0
+        assert net_charged(box) == 0
         assert buyer.generate("a fox", out=tmp_path).resumed
 
 
@@ -184,7 +186,7 @@ def test_the_same_folder_spelled_otherwise_is_the_same(box: Sandbox, tmp_path: P
         never_sent(buyer, tmp_path / "out")
         made = buyer.generate("a fox", out=tmp_path / "link" / ".." / "out")
 
-    assert (made.resumed, charged(box)) == (True, 3)
+    assert (made.resumed, net_charged(box)) == (True, 3)
 
 
 def test_a_key_that_another_request_took_meanwhile_is_refused(
@@ -197,7 +199,7 @@ def test_a_key_that_another_request_took_meanwhile_is_refused(
         with pytest.raises(RequestInvalid, match="another request"):
             buyer.submit("an owl", external_id="mine")
 
-    assert charged(box) == 3
+    assert net_charged(box) == 3
 
 
 def test_a_prompt_that_is_refused_when_going_on_is_not_sent_again(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from civitai_skill.engines.planning.plan import plan
+from civitai_skill.purchase.order import Order
 from civitai_skill.purchase.price import over_budget_error
 from civitai_skill.schema.request import ImageRequest
 
@@ -22,7 +23,7 @@ def hint(limit: int, size: tuple[int, int] | None, price: int | None = None, **f
     most = decided.price.most if price is None else price
     assert most is not None
     assert most > limit
-    return over_budget_error(decided, most, limit, request).fits
+    return over_budget_error(Order(request, limit=limit), decided, most).fits
 
 
 @pytest.mark.parametrize(

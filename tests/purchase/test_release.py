@@ -14,7 +14,8 @@ from civitai_skill.ledger.budget import PERIODS, Budget
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.run import Run
 from civitai_skill.sandbox import Fault, Sandbox
-from tests.support.ledger import RETRY, charged
+from tests.support.ledger import RETRY
+from tests.support.sandbox import net_charged
 
 SIZE = {"engine": "sdxl", "width": 64, "height": 64}
 DAY = Budget(10**6, PERIODS["day"], "day")
@@ -47,10 +48,10 @@ def book(client: Civitai) -> Ledger:
 def test_a_purchase_of_the_same_day_is_counted_once(
     client: Civitai, held: str, box: Sandbox
 ) -> None:
-    price = charged(box)
+    price = net_charged(box)
     book(client).keep_setting("budget", str(price))  # no room for a second one
     client.release(held)
-    assert charged(box) == book(client).used_buzz(DAY) == price > 0
+    assert net_charged(box) == book(client).used_buzz(DAY) == price > 0
     [run] = book(client).history()
     assert (run["workflow"], run["cost"]) == (held, price)
 
@@ -58,7 +59,7 @@ def test_a_purchase_of_the_same_day_is_counted_once(
 def test_what_was_bought_before_the_period_is_counted_when_it_is_released(
     client: Civitai, held: str, box: Sandbox
 ) -> None:
-    price = charged(box)
+    price = net_charged(box)
     ledger = client.ledger = Ledger(book(client).path, clock=lambda: time.time() + 2 * 86400)
     assert ledger.used_buzz(DAY) == 0
     ledger.keep_setting("budget", str(price - 1))
@@ -68,13 +69,13 @@ def test_what_was_bought_before_the_period_is_counted_when_it_is_released(
 
     ledger.keep_setting("budget", str(price))
     client.release(held)
-    assert ledger.used_buzz(DAY) == charged(box) == price
+    assert ledger.used_buzz(DAY) == net_charged(box) == price
 
 
 def test_what_was_bought_elsewhere_is_counted_when_it_is_released(
     client: Civitai, held: str, box: Sandbox, tmp_path: Path
 ) -> None:
-    price = charged(box)
+    price = net_charged(box)
     with Civitai(sandbox=box, retry=RETRY, home=tmp_path / "other") as other:
         book(other).keep_setting("budget", str(price - 1))
         with pytest.raises(BudgetUsedUp):
@@ -110,11 +111,11 @@ def test_a_refused_release_takes_nothing_of_another_one_away(
     home = tmp_path / ("other" if elsewhere else "home")
     with Civitai(sandbox=box, retry=RETRY, home=home) as other:
         ledger = other.ledger = Ledger(book(other).path, clock=lambda: time.time() + 2 * 86400)
-        held_run = Run("release-x", "x", "release", b"", 1, charged(box), workflow=held)
+        held_run = Run("release-x", "x", "release", b"", 1, net_charged(box), workflow=held)
         first = ledger.renew(held_run, None)
         other.release(held)
         ledger.put_back(held_run, first)
-        assert ledger.used_buzz(DAY) == charged(box)
+        assert ledger.used_buzz(DAY) == net_charged(box)
 
 
 def test_a_release_whose_answer_was_lost_is_counted(
@@ -124,4 +125,4 @@ def test_a_release_whose_answer_was_lost_is_counted(
     with Civitai(sandbox=box, retry=RETRY, home=tmp_path / "other") as other:
         with pytest.raises(CivitaiError) as lost:
             other.release(held)
-        assert (lost.value.spent, book(other).used_buzz(DAY)) == ("unknown", charged(box))
+        assert (lost.value.spent, book(other).used_buzz(DAY)) == ("unknown", net_charged(box))

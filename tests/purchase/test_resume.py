@@ -28,9 +28,11 @@ from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.run import MIGRATIONS
 from civitai_skill.purchase.events import Resumed, Submitted, Submitting
 from civitai_skill.purchase.identity import next_attempt
+from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.storage.sqlite import Storage
-from tests.support.ledger import RETRY, charged, client, left_by_a_dead_process, run
+from tests.support.ledger import RETRY, client, left_by_a_dead_process, run
+from tests.support.sandbox import net_charged
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def test_a_lost_answer_is_taken_up_by_the_same_request(
         result = buyer.generate("a fox", out=tmp_path / "out", tell=events.append)
 
     assert any(isinstance(e, Resumed) for e in events)
-    assert (result.resumed, len(result.paths), charged(box)) == (True, 1, 3)
+    assert (result.resumed, len(result.paths), net_charged(box)) == (True, 1, 3)
     assert result.as_dict()["resumed"] is True
 
 
@@ -81,7 +83,7 @@ def test_a_run_that_gave_up_waiting_is_taken_up(box: Sandbox, tmp_path: Path, ov
         result = buyer.generate("a fox [sandbox:slow=1]", out=tmp_path / "out", timeout=10)
 
     assert result.id == caught.value.workflow_id
-    assert (result.resumed, charged(box)) == (True, 3)
+    assert (result.resumed, net_charged(box)) == (True, 3)
 
 
 def test_a_broken_download_is_taken_up_and_only_what_is_missing_is_fetched(
@@ -96,7 +98,7 @@ def test_a_broken_download_is_taken_up_and_only_what_is_missing_is_fetched(
         over(buyer)
         result = buyer.generate("a fox", quantity=2, out=tmp_path / "out")
 
-    assert (len(first), len(result.paths), charged(box)) == (1, 2, 5)
+    assert (len(first), len(result.paths), net_charged(box)) == (1, 2, 5)
     assert all(p.stat().st_mtime_ns == when for p, when in first.items())
     assert [p.width for p in result.pictures] == [1024, 1024]
 
@@ -117,7 +119,7 @@ def test_an_interrupted_call_is_taken_up(
         assert len(buyer.ledger.unfinished()) == 1
         result = buyer.generate("a fox", out=tmp_path / "out")
 
-    assert (result.resumed, len(result.paths), charged(box)) == (True, 1, 3)
+    assert (result.resumed, len(result.paths), net_charged(box)) == (True, 1, 3)
 
 
 async def test_a_canceled_task_leaves_its_purchase_to_the_next(
@@ -139,7 +141,7 @@ async def test_a_canceled_task_leaves_its_purchase_to_the_next(
             await first
         result = await buyer.generate("a fox", out=tmp_path / "out")
 
-    assert (result.resumed, len(result.paths), charged(box)) == (True, 1, 3)
+    assert (result.resumed, len(result.paths), net_charged(box)) == (True, 1, 3)
 
 
 def test_a_body_of_ones_own_whose_answer_was_lost_is_taken_up(
@@ -149,12 +151,12 @@ def test_a_body_of_ones_own_whose_answer_was_lost_is_taken_up(
     box.script(Fault("submit", "reset", committed=True, times=3))
     with client(box, tmp_path) as buyer:
         with pytest.raises(TransportFailed) as lost:
-            buyer.submit_body(body)
+            buyer.submit(WorkflowBody(body))
         over(buyer)
-        assert buyer.submit_body(body).id
+        assert buyer.submit(WorkflowBody(body)).id
 
-    assert "civitai-skill resume" in lost.value.hint
-    assert (box.accounts()[0]["workflows"], charged(box)) == (1, 3)
+    assert lost.value.resumable
+    assert (box.accounts()[0]["workflows"], net_charged(box)) == (1, 3)
 
 
 def test_a_moderated_prompt_is_not_sent_again_to_learn_what_became_of_it(
@@ -178,7 +180,7 @@ def test_a_finished_run_is_simply_bought_again(box: Sandbox, tmp_path: Path) -> 
         first = buyer.generate("a fox", out=tmp_path / "out")
         second = buyer.generate("a fox", out=tmp_path / "out")
 
-    assert (first.id != second.id, second.resumed, charged(box)) == (True, False, 6)
+    assert (first.id != second.id, second.resumed, net_charged(box)) == (True, False, 6)
 
 
 def test_again_buys_anew_whatever_is_open(box: Sandbox, tmp_path: Path) -> None:
@@ -189,7 +191,7 @@ def test_again_buys_anew_whatever_is_open(box: Sandbox, tmp_path: Path) -> None:
             assert buyer.ledger is not None
             left_by_a_dead_process(buyer.ledger)
 
-    assert charged(box) == 6
+    assert net_charged(box) == 6
 
 
 @pytest.mark.parametrize(
@@ -259,7 +261,7 @@ def test_one_key_is_for_one_request(box: Sandbox, tmp_path: Path) -> None:
         with pytest.raises(RequestInvalid, match="used for another request"):
             buyer.generate("an owl", external_id="order-7", out=tmp_path / "out")
 
-    assert (same.id, same.resumed, charged(box)) == (first.id, True, 3)
+    assert (same.id, same.resumed, net_charged(box)) == (first.id, True, 3)
 
 
 def test_a_certain_refusal_closes_the_purchase_and_frees_its_buzz(
@@ -287,7 +289,7 @@ def test_a_second_try_carries_its_number_in_the_key(box: Sandbox, tmp_path: Path
         assert buyer.ledger.failed() == []
     assert result.workflow.external_id is not None
     assert result.workflow.external_id.endswith(f"{failed.key}-a2")
-    assert (len(result.paths), charged(box)) == (1, 3)
+    assert (len(result.paths), net_charged(box)) == (1, 3)
 
 
 def test_attempts_are_counted_on() -> None:
@@ -312,7 +314,7 @@ def test_a_run_whose_workflow_the_service_does_not_know_is_not_made_a_second_tim
         result = buyer.generate("a fox [sandbox:slow=1]", **asked)
 
     assert "Nothing was bought now" in unknown.value.hint
-    assert (result.resumed, len(result.paths), charged(box)) == (True, 1, 3)
+    assert (result.resumed, len(result.paths), net_charged(box)) == (True, 1, 3)
 
 
 def test_an_old_run_that_the_service_forgot_is_closed(ledger: Ledger) -> None:
@@ -337,7 +339,7 @@ def test_a_run_of_another_account_is_never_made_with_this_one(
         assert buyer.ledger is not None
         (left,) = buyer.ledger.unfinished()
     box.clear()
-    paid = charged(box)
+    paid = net_charged(box)
     with Civitai("second", sandbox=box, home=tmp_path, retry=RETRY) as other:
         with pytest.raises(NotFound if answered else RequestInvalid):
             other.resume(left)
@@ -345,7 +347,7 @@ def test_a_run_of_another_account_is_never_made_with_this_one(
             with pytest.raises(RequestInvalid, match="another key"):
                 other.settle(left.key)
 
-    assert charged(box) == paid
+    assert net_charged(box) == paid
 
 
 def test_resume_leaves_alone_what_another_key_began(
@@ -373,7 +375,7 @@ def test_what_the_service_refused_can_not_be_settled(box: Sandbox, tmp_path: Pat
         with pytest.raises(RequestInvalid, match="whose fate is open"):
             buyer.settle("mine")
 
-    assert charged(box) == 0
+    assert net_charged(box) == 0
 
 
 def test_a_ledger_of_an_earlier_form_is_brought_up_to_date(tmp_path: Path) -> None:

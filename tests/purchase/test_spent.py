@@ -13,6 +13,7 @@ from civitai_skill import Civitai, CivitaiError, TransportFailed
 from civitai_skill.adapters.cli import main
 from civitai_skill.api import workflows
 from civitai_skill.api.service import Retry
+from civitai_skill.errors.next_steps import Look
 from civitai_skill.purchase.events import Submitted
 from civitai_skill.sandbox import Fault, Sandbox
 
@@ -57,7 +58,7 @@ def test_a_release_that_went_wrong_says_what_may_have_been_paid(
         client.release(held)
 
     assert wrong.value.spent == spent
-    assert (f"civitai-skill get {held}" in wrong.value.hint) == (spent != "no")
+    assert (Look(held) in wrong.value.next) == (spent != "no")
 
 
 def test_an_interrupted_release_may_be_paid(
@@ -122,7 +123,7 @@ def test_a_folder_that_goes_while_the_picture_is_made_does_not_deny_the_purchase
         client.generate("a fox", out=out, tell=replaced, **SIZE)
     bought = lost.value.result.id
     assert lost.value.spent == "yes"
-    assert f"civitai-skill get {bought} --out FOLDER" in lost.value.hint
+    assert Look(bought, save=True) in lost.value.next
 
     out.unlink()
     assert client.generate("a fox", out=out, **SIZE).id == bought

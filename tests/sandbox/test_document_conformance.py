@@ -16,6 +16,7 @@ from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.sandbox import BASE_URL, KEY, Sandbox, SandboxTransport, Switches
 from civitai_skill.sandbox.steps import check
+from tests.support.json_values import places
 
 MUTATIONS = 45  # for each body; there are more than fifty bodies
 AIR = "urn:air:sdxl:lora:civitai:123@456"
@@ -104,16 +105,6 @@ def around(step: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every (container, key) of a body."""
-    keys = (
-        value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-    )
-    for key in keys:
-        yield value, key
-        yield from places(value[key])
-
-
 def mutate(random: Random, body: dict[str, Any]) -> None:
     """Make one change somewhere."""
     container, key = random.choice([*places(body)])
@@ -144,6 +135,7 @@ def submit() -> Iterator[Any]:
     sandbox.close()
 
 
+@pytest.mark.slow
 def test_the_verdict_on_mutated_bodies_is_the_documents(submit: Any, referee: Any) -> None:
     random = Random(20260810)
     judged, refused, wrong = 0, 0, []

@@ -271,6 +271,7 @@ async def test_faults_are_real_on_the_wire(wire: httpx.AsyncClient) -> None:
     assert (await wire.get(f"{WORKFLOWS}/x")).status_code == 404
 
 
+@pytest.mark.slow
 async def test_three_hundred_waiting_requests_hold_nobody_up() -> None:
     sandbox = Sandbox(seconds_per_job=3)
     content = json.dumps({"steps": BODY["steps"]})
@@ -316,7 +317,9 @@ import sys
 from pathlib import Path
 from civitai_skill.sandbox import Sandbox
 from civitai_skill.sandbox.port import serve
-serve(Sandbox(Path(sys.argv[1]), seconds_per_job=0.2), "127.0.0.1", 0)
+from civitai_skill.servers.access import open_listener, ready_line
+listener = open_listener("127.0.0.1", 0)
+serve(Sandbox(Path(sys.argv[1]), seconds_per_job=0.2), listener, ready_line("sandbox", listener))
 """
 
 

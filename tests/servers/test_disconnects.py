@@ -24,8 +24,9 @@ from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.sandbox.steps import price
 from civitai_skill.servers.http import AccessPolicy
 from civitai_skill.servers.session import ServerSession
-from tests.support.mcp_server import GENERATE, KLEIN, PRICE, TEMPLATE, Open, charged, error_of
+from tests.support.mcp_server import GENERATE, Open, error_of
 from tests.support.rest_server import FOX, Rest, problem
+from tests.support.sandbox import KLEIN, PRICE, TEMPLATE, charged
 
 
 async def settled(desk: ServerSession) -> None:

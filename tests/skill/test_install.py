@@ -65,7 +65,7 @@ def test_the_command_line_knows_every_agent() -> None:
 
 @pytest.mark.parametrize(("agent", "project"), [("claude", False), (None, True)])
 def test_a_folder_and_an_agent_are_two_answers(agent: str | None, project: bool) -> None:
-    with pytest.raises(RequestInvalid, match="--dir without"):
+    with pytest.raises(RequestInvalid, match="dir: it can't be given together"):
         skills_folder(agent, "here", project)
 
 

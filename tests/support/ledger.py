@@ -25,11 +25,6 @@ def run(key: str, *, identity: str = "r1:a", reserved: int = 3, **more: Any) -> 
     return replace(Run(key, identity, "python", b"{}", 1, reserved), **more)
 
 
-def charged(box: Sandbox) -> int:
-    """Buzz that the sandbox kept, over all accounts."""
-    return sum(a["charged"] - a["refunded"] for a in box.accounts())
-
-
 def client(box: Sandbox, home: Path, **given: Any) -> Civitai:
     """A client of the sandbox with short pauses."""
     return Civitai(sandbox=box, home=home, retry=RETRY, **given)

@@ -17,11 +17,7 @@ from civitai_skill.adapters.mcp import server
 from civitai_skill.api.service import Retry
 from civitai_skill.sandbox import Sandbox
 from civitai_skill.servers.session import ServerSession
-from tests.support.rest_server import KLEIN as KLEIN
-from tests.support.rest_server import PRICE as PRICE
-from tests.support.rest_server import TEMPLATE as TEMPLATE
-from tests.support.rest_server import charged as charged
-from tests.support.rest_server import fresh_sandbox as fresh_sandbox
+from civitai_skill.skill.bundle import find_bundle
 
 GENERATE = "civitai-generate-image"
 GET = "civitai-get-image"
@@ -56,7 +52,9 @@ def opener(sandbox: Sandbox, folder: Path) -> Open:
                 return ElicitResult(action="accept")
             return ElicitResult(action=answer, content={} if answer == "accept" else None)
 
-        made = server.create_server(desk, **{"out": folder / "out", **settings})
+        made = server.create_server(
+            desk, **{"out": folder / "out", "bundle": find_bundle(), **settings}
+        )
         able: Any = {} if answer is None else {"elicitation_callback": ask}
         async with Client(made, mode=mode, **able) as connected:
             connected.asked = asked  # type: ignore[attr-defined]

@@ -17,20 +17,9 @@ from civitai_skill.servers.access import AccessPolicy
 from civitai_skill.servers.session import ServerSession
 
 FOX = {"prompt": "a red fox"}
-PRICE = 3
-KLEIN = {
-    "engine": "flux2", "model": "klein", "modelVersion": "4b", "operation": "createImage",
-    "prompt": "a red fox", "steps": 8, "cfgScale": 1,
-}  # fmt: skip
-TEMPLATE = {"steps": [{"$type": "imageGen", "input": KLEIN}]}
 PROBLEM = "application/problem+json"
 
 Rest = Callable[..., httpx.AsyncClient]
-
-
-def fresh_sandbox() -> Sandbox:
-    """A quick one with much Buzz."""
-    return Sandbox(seconds_per_job=0.05, balance={"blue": 10_000, "yellow": 0})
 
 
 @asynccontextmanager
@@ -54,14 +43,6 @@ async def rests(sandbox: Sandbox, home: Path) -> AsyncIterator[Rest]:
     yield open_one
     for close in opened:
         await close()
-
-
-def submits(sandbox: Sandbox) -> int:
-    return sum(int(account["submits"]) for account in sandbox.accounts())
-
-
-def charged(sandbox: Sandbox) -> int:
-    return sum(int(account["charged"]) for account in sandbox.accounts())
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:

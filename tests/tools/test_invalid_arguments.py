@@ -107,7 +107,10 @@ def test_an_unknown_engine_is_answered_with_the_nearest(bench: Bench) -> None:
         ("aspectRatio", "'aspect_ratio'"),
         ("negative", "'negative_prompt'"),
         ("n", "'quantity'"),
+        ("image", "'images'"),
         ("image_url", "'images'"),
+        ("size", "'width and height, or aspect_ratio'"),
+        ("air", "'model, or loras for a LoRA'"),
         ("heigth", "'height'"),
         ("budget", "'max_buzz'"),
         ("dry_run", "'estimate_only'"),
@@ -291,6 +294,7 @@ def judge(text: str) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_whatever_is_dispatched_ends_in_a_result_or_a_taught_error(shared: Bench) -> None:
     outcomes = []
 
@@ -307,6 +311,7 @@ def test_whatever_is_dispatched_ends_in_a_result_or_a_taught_error(shared: Bench
     assert sum(not result for result in outcomes) > CALLS // 20
 
 
+@pytest.mark.slow
 def test_whatever_langchain_passes_ends_in_a_result_or_a_taught_error(shared: Bench) -> None:
     outcomes = []
 

@@ -58,7 +58,7 @@ def resume(given: argparse.Namespace, output: Output) -> int:
 
 def _find_run(client: Civitai, name: str, runs: list[Run]) -> Run:
     """The run of an id or key. Raises RequestInvalid for one that is not to be finished."""
-    from civitai_skill.purchase.buy import check_account
+    from civitai_skill.purchase.join import check_account
 
     for run in runs:
         if name in (run.workflow, run.key):

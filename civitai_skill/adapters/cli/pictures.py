@@ -16,7 +16,7 @@ from civitai_skill.errors import Problem, RequestInvalid
 
 if TYPE_CHECKING:
     from civitai_skill.api.models import Workflow
-    from civitai_skill.purchase.release import Releasing
+    from civitai_skill.purchase.events import Releasing
 
 # Characters of a prompt that is read; no engine takes as many.
 _LONGEST = 1_000_000
@@ -45,7 +45,7 @@ def generate(given: argparse.Namespace, output: Output) -> int:
 
 
 def _print_submitted(output: Output, workflow: Workflow) -> None:
-    from civitai_skill.purchase.deliver import summarize_unsaved
+    from civitai_skill.purchase.result import summarize_unsaved
 
     output.say(f"Submitted. Go on with: civitai-skill get {workflow.id} --wait")
     result = replace(summarize_unsaved(workflow), resumed=output.resumed)
@@ -55,12 +55,13 @@ def _print_submitted(output: Output, workflow: Workflow) -> None:
 def estimate(given: argparse.Namespace, output: Output) -> int:
     """The documented price, and the service's own unless --offline."""
     from civitai_skill.client.clients import Civitai
-    from civitai_skill.purchase.prepare import plan_request as decided_for
-    from civitai_skill.purchase.price import Terms
+    from civitai_skill.purchase.body import Terms
+    from civitai_skill.purchase.order import Order
+    from civitai_skill.purchase.prepare import prepare
 
     request = build_request(given)
-    decided, _ = decided_for(request)
-    Terms(**request_terms(given)).body(decided, None)  # refuse what generate would refuse
+    decided = prepare(Order(request, Terms(**request_terms(given)))).plan
+    assert decided is not None, "a request is planned"
     data: dict[str, Any] = {
         "engine": decided.family,
         "variant": decided.variant,
@@ -86,7 +87,7 @@ def estimate(given: argparse.Namespace, output: Output) -> int:
 def get(given: argparse.Namespace, output: Output) -> int:
     """Look at a workflow; with --wait or --out, bring its pictures home."""
     from civitai_skill.client.clients import Civitai
-    from civitai_skill.purchase.deliver import summarize_unsaved, workflow_failed_error
+    from civitai_skill.purchase.result import summarize_unsaved, workflow_failed_error
 
     output.workflow_id = given.id if given.wait else None
     with Civitai(settings=load_settings(given)) as client:
@@ -139,7 +140,7 @@ def cancel(given: argparse.Namespace, output: Output) -> int:
 def release(given: argparse.Namespace, output: Output) -> int:
     """Accept a held mature result, after saying what it costs."""
     from civitai_skill.client.clients import Civitai
-    from civitai_skill.purchase.deliver import summarize_unsaved
+    from civitai_skill.purchase.result import summarize_unsaved
 
     def tell(event: Releasing) -> None:
         output.say(str(event))
@@ -181,6 +182,7 @@ def sandbox(given: argparse.Namespace, output: Output) -> int:
     """Serve the sandbox until interrupted."""
     from civitai_skill.sandbox import Sandbox, Switches
     from civitai_skill.sandbox.port import serve
+    from civitai_skill.servers.access import open_listener, ready_line
 
     settings = load_settings(given)
     ignore_lost_answers()
@@ -190,7 +192,8 @@ def sandbox(given: argparse.Namespace, output: Output) -> int:
         balance=given.balance,
         switches=Switches(**dict(given.switches)),
     )
-    serve(box, given.host, given.port)
+    with open_listener(given.host, given.port) as listener:
+        serve(box, listener, ready_line("sandbox", listener))
     return 0
 
 
@@ -243,9 +246,8 @@ def request_terms(given: argparse.Namespace, *, filed: bool = True) -> dict[str,
 
 
 def event_printer(output: Output) -> Any:
-    from civitai_skill.purchase.deliver import Picture
-    from civitai_skill.purchase.events import Quoted, Resumed, Submitted, Submitting
-    from civitai_skill.purchase.price import Priced
+    from civitai_skill.purchase.events import Priced, Quoted, Resumed, Submitted, Submitting
+    from civitai_skill.purchase.result import Picture
 
     def tell(event: Any) -> None:
         if isinstance(event, Priced):

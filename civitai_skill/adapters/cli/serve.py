@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.streams import ignore_lost_answers
-from civitai_skill.errors import AnswerLost, Problem, RequestInvalid
+from civitai_skill.errors import AnswerLost, ConfigError, Problem, RequestInvalid
 
 HOST = "127.0.0.1"
 MCP_PORT = 9090
@@ -70,16 +71,21 @@ def _add_server_flags(
 def mcp(given: argparse.Namespace, output: Output) -> int:
     """Serve MCP until the client or the user ends it."""
     from civitai_skill.adapters.mcp import server
+    from civitai_skill.skill.bundle import find_bundle
 
     flags = [name for name in ("host", "port", "token_env", "hosts") if getattr(given, name)]
     if flags and not given.http:
         flag = {"hosts": "--allow-host"}.get(flags[0], "--" + flags[0].replace("_", "-"))
         raise RequestInvalid(Problem(flag, None, "--http with it", None, "is for HTTP only"))
+    bundle = None
+    with suppress(ConfigError):  # a server without the skill's pages is still a server
+        bundle = find_bundle()
     mcp_server = server.create_server(
         _open_session(given),
         out=given.out or "pictures",
         local_files=given.local_files,
         ask_above=given.ask_above,
+        bundle=bundle,
     )
     ignore_lost_answers()
     if given.http:

@@ -1,7 +1,7 @@
 """The tools for MCP, over standard input and output or over HTTP.
 
-server.py serves, calls.py runs a tool call, asking.py asks the user, words.py speaks the
-interface's spelling, shelf.py holds the resources.
+server.py serves, calls.py runs a tool call, consent.py asks the user, schema.py knows this
+interface's names and schemas, resources.py the resources.
 """
 
 from __future__ import annotations

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any, TypeVar
+import json
+from collections.abc import AsyncIterator
+from typing import Any
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import CallToolResult, ContentBlock, ImageContent, InputRequiredResult, TextContent
 
-from civitai_skill.adapters.mcp import asking, consent, resources
+from civitai_skill.adapters.mcp import resources
+from civitai_skill.adapters.mcp.consent import Consent, can_ask
 from civitai_skill.adapters.mcp.schema import result_to_json
-from civitai_skill.api.models import Progress, Workflow
+from civitai_skill.client import (
+    Event,
+    Generation,
+    Picture,
+    Progress,
+    Submitted,
+    Submitting,
+    Tell,
+    summarize_unsaved,
+)
 from civitai_skill.errors import CivitaiError, Stopping, TransportFailed
-from civitai_skill.purchase.deliver import Generation, Picture, summarize_unsaved
-from civitai_skill.purchase.events import Event, Resumed, Submitted, Submitting, Tell
-from civitai_skill.servers.session import ServerSession, WaitingCaller
+from civitai_skill.servers.session import Caller, ServerSession
 from civitai_skill.tools.answers import LOOK, Result, failure_result, keep_folder, running_result
-from civitai_skill.tools.arguments import LONGEST_WAIT, WAIT
+from civitai_skill.tools.arguments import LONGEST_WAIT, WAIT, Arguments
 from civitai_skill.tools.toolbox import Toolbox, find_tool
-
-T = TypeVar("T")
 
 #: Seconds that an answer may take at the least, and beyond what its caller waits: with the default
 #: wait it comes before the SDKs' own time-out of 60 s, and a picture has time to come home.
@@ -41,8 +48,7 @@ class ToolRunner:
     def __init__(self, session: ServerSession, box: Toolbox, ask_above: int) -> None:
         self.server_session = session
         self.box = box
-        self._ask_above = ask_above
-        self._agreements = asking.ConsentAnswers()
+        self._consent = Consent(box, session.client, ask_above)
         self._active = 0
 
     async def call(
@@ -51,12 +57,16 @@ class ToolRunner:
         """Run a tool by the registry's name. Raises ToolError with an explained error."""
         self._active += 1
         try:
-            return await self._run_call(name, arguments, context)
+            tool = find_tool(name, self.box.tools)
+            async with _report_progress(context) as tell:
+                run = self._buy if tool.spends else self._look
+                result = await run(tool.name, arguments, context, tell)
         except CivitaiError as error:
-            told = failure_result(error, self.box.fixed.max_buzz)
-            return _build_call_result(keep_folder(told, arguments.get("folder")))
+            failure = failure_result(error, self.box.fixed.max_buzz, self.box.fixed.tools)
+            result = keep_folder(failure, arguments.get("folder"))
         finally:
             self._active -= 1
+        return result if isinstance(result, InputRequiredResult) else _build_call_result(result)
 
     async def wait_for_answers(self, seconds: float) -> None:
         """Wait until every call has its answer, at most so long."""
@@ -65,58 +75,14 @@ class ToolRunner:
                 while self._active:
                     await asyncio.sleep(0.02)
 
-    async def _run_call(
-        self, name: str, arguments: dict[str, Any], context: Context[Any, Any]
-    ) -> CallToolResult | InputRequiredResult:
-        tool = find_tool(name, self.box.tools)
-        if not tool.spends:
-            async with _report_progress(context) as tell:
-                return _build_call_result(await self._run_read(tool.name, arguments, tell))
-        if self.server_session.stopping.is_set():
-            raise Stopping
-        before = self._agreements.take_answer(context)
-        price = None if before is None else before[0]
-        answered = None if before is None else before[1]
-        if before is None and asking.can_ask(context):
-            agreement = await self._run_unless_stopping(
-                consent.find_needed_consent(
-                    self.box, self.server_session.client, tool.name, arguments, self._ask_above
-                )
-            )
-            price = None if agreement is None else agreement.most
-            if agreement is not None and agreement.ask:
-                answer = await self._run_unless_stopping(asking.ask(context, agreement.most))
-                if isinstance(answer, InputRequiredResult):
-                    return answer
-                answered = answer
-        if price is not None:
-            if answered == "no":
-                return _build_call_result(consent.declined_result(price))
-            arguments = {**arguments, "max_buzz": price}  # no more than was agreed to
-        async with _report_progress(context) as tell:
-            progress = _PurchaseProgress(tell, self.server_session.stopping)
-            try:
-                purchase = self._run_purchase(tool.name, arguments, progress)
-                return _build_call_result(
-                    await self.server_session.run_to_end(purchase, progress.customer.stopped_error)
-                )
-            except asyncio.CancelledError:
-                progress.abandoned = True
-                raise
-
-    async def _run_unless_stopping(self, work: Coroutine[Any, Any, T]) -> T:
-        """The outcome of something that may be dropped. Raises Stopping when the end is first."""
-        found = await self.server_session.run_until_stopped(work)
-        if found is None and self.server_session.stopping.is_set():
-            raise Stopping
-        return found  # type: ignore[return-value]
-
     # -- what only looks -----------------------------------------------------------------------
-    async def _run_read(self, name: str, arguments: dict[str, Any], tell: Tell) -> Result:
+    async def _look(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any], tell: Tell
+    ) -> Result:
         if name == _CANCEL:
             return await self.server_session.run_to_end(self.box.acall(name, arguments))
         try:
-            async with asyncio.timeout(_call_timeout(arguments)):
+            async with asyncio.timeout(_call_timeout(arguments.get("wait_seconds"))):
                 found = await self.server_session.run_until_stopped(
                     self.box.acall(name, arguments, tell=tell)
                 )
@@ -133,84 +99,72 @@ class ToolRunner:
         return found
 
     # -- what buys -----------------------------------------------------------------------------
-    async def _run_purchase(
-        self, name: str, arguments: dict[str, Any], progress: _PurchaseProgress
-    ) -> Result:
-        """Run to the end; when the server ends first or it takes too long, come back with the id
+    async def _buy(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any], tell: Tell
+    ) -> Result | InputRequiredResult:
+        if self.server_session.stopping.is_set():
+            raise Stopping
+        given = self.box.read(name, arguments)
+        if can_ask(context):
+            agreed = await self.server_session.run_until_stopped(
+                self._consent.obtain(context, given)
+            )
+            if self.server_session.stopping.is_set():
+                raise Stopping
+            if isinstance(agreed, Result | InputRequiredResult):
+                return agreed
+            if agreed is not None:  # no more than was agreed to
+                given = given.model_copy(update={"max_buzz": agreed})
+        caller = Caller(self.server_session, tell)
+        try:
+            purchase = self._make(name, given, caller)
+            return await self.server_session.run_to_end(purchase, caller.stopped_error)
+        except asyncio.CancelledError:
+            caller.gone.set()
+            raise
+
+    async def _make(self, name: str, given: Arguments, caller: Caller) -> Result:
+        """Buy and wait; when the server ends first or it takes too long, come back with the id
         once it is known."""
         work = asyncio.ensure_future(
-            self.box.acall(name, arguments, tell=progress, told=progress.customer.fail_if_gone)
+            self.box.acall(name, given, tell=caller, told=caller.fail_if_gone)
         )
-        known = asyncio.ensure_future(progress.known.wait())
+        known = asyncio.ensure_future(caller.known.wait())
         end = asyncio.ensure_future(self.server_session.stopping.wait())
         first = asyncio.FIRST_COMPLETED
         try:
-            await asyncio.wait([work, end], timeout=_call_timeout(arguments), return_when=first)
+            timeout = _call_timeout(getattr(given, "wait_seconds", None))
+            await asyncio.wait([work, end], timeout=timeout, return_when=first)
             await asyncio.wait([work, known, end], return_when=first)
             await asyncio.wait([work, known], timeout=_SENDING, return_when=first)
-            if progress.sending:
+            if caller.sending:
                 await asyncio.wait([work, known], return_when=first)
             if work.done():
-                if progress.abandoned:
-                    await self.server_session.reopen(progress.workflow)
+                if caller.gone.is_set():
+                    await self.server_session.reopen(caller.workflow)
                 return work.result()
-            if progress.workflow is None:
+            if caller.workflow is None:
                 raise Stopping
             known_by_now = running_result(
-                summarize_unsaved(progress.workflow), already=progress.already
+                summarize_unsaved(caller.workflow), already=caller.already
             )
-            return keep_folder(known_by_now, arguments.get("folder"))
+            return keep_folder(known_by_now, getattr(given, "folder", None))
         finally:
             for task in (work, known, end):
                 task.cancel()
             await asyncio.gather(work, known, end, return_exceptions=True)
 
 
-def _call_timeout(arguments: dict[str, Any]) -> float:
-    """Seconds after which a call comes back with what is known."""
-    wait = arguments.get("wait_seconds")
-    if not isinstance(wait, int | float) or not 0 <= wait <= LONGEST_WAIT:
-        wait = WAIT
-    return max(_AT_LEAST, wait + _BEYOND)
-
-
-class _PurchaseProgress:
-    """What a call has told of its purchase, handed on to `tell`."""
-
-    def __init__(self, tell: Tell, stopping: asyncio.Event) -> None:
-        self._tell = tell
-        #: Has whoever called given up?
-        self.abandoned = False
-        self.customer = WaitingCaller(stopping, lambda: not self.abandoned)
-        #: Has it been sent, perhaps by an earlier process, so that it must be waited for?
-        self.sending = False
-        self.workflow: Workflow | None = None
-        #: Was it bought before?
-        self.already = False
-        self.known = asyncio.Event()
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Submitting):
-            if not self.already:
-                self.customer.refuse_if_gone(event)
-            self.sending = self.customer.sending = True
-        elif isinstance(event, Submitted):
-            self._set_workflow(event.workflow)
-        elif isinstance(event, Resumed):
-            self.already = self.sending = self.customer.sending = True
-            if event.run.workflow is not None:
-                self._set_workflow(Workflow(event.run.workflow, "unknown"))
-        self._tell(event)
-
-    def _set_workflow(self, workflow: Workflow) -> None:
-        self.workflow = workflow
-        self.known.set()
+def _call_timeout(wait: Any) -> float:
+    """Seconds after which a call that waits for so long comes back with what is known."""
+    usable = isinstance(wait, int | float) and 0 <= wait <= LONGEST_WAIT
+    return max(_AT_LEAST, (float(wait) if usable else WAIT) + _BEYOND)
 
 
 def _build_call_result(result: Result) -> CallToolResult:
     """A tool's answer as content. Raises ToolError for an explained error."""
     data = result_to_json(result)
-    text = Result(data, None).text
+    text = json.dumps(data, ensure_ascii=False)
     if result.failed:
         raise ToolError(text)
     content: list[ContentBlock] = [TextContent(text=text)]
@@ -222,31 +176,30 @@ def _build_call_result(result: Result) -> CallToolResult:
 
 @contextlib.asynccontextmanager
 async def _report_progress(context: Context[Any, Any]) -> AsyncIterator[Tell]:
-    """Hands every event on as progress, percent of 100 and in words; unheard if nobody asked."""
+    """Report every event as progress, in percent and in words; unheard if nobody asked for it."""
     events: asyncio.Queue[Event] = asyncio.Queue()
 
-    async def hand_on() -> None:
+    async def report() -> None:
         shown = 0.0
         while True:
             event = await events.get()
             percent = event.percent if isinstance(event, Progress) else None
             # A value must be above the one before, and only the answer itself is the end.
             shown = min(99.9, max(shown + 0.01, percent or 0.0))
-            await context.report_progress(round(shown, 2), 100.0, _describe_event(event))
+            match event:
+                case Submitting():
+                    text = "submitting"
+                case Submitted(workflow):
+                    text = f"submitted as {workflow.id}"
+                case Picture(path):
+                    text = f"saved {path}"
+                case _:
+                    text = str(event)
+            await context.report_progress(round(shown, 2), 100.0, text)
 
-    task = asyncio.ensure_future(hand_on())
+    task = asyncio.ensure_future(report())
     try:
         yield events.put_nowait
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-def _describe_event(event: Event) -> str:
-    if isinstance(event, Submitting):
-        return "submitting"
-    if isinstance(event, Submitted):
-        return f"submitted as {event.workflow.id}"
-    if isinstance(event, Picture):
-        return f"saved {event.path}"
-    return str(event)

@@ -1,13 +1,18 @@
-"""Asking the user before much is spent, where an interface can ask."""
+"""Asking the user before much is spent, in both ways that the protocol has known.
+
+Before 2026-07-28 the server asks in the middle of a call; since then it answers "input required",
+and the client calls again with what the user said. The state in between travels sealed.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import secrets
 from typing import Any
 
-import anyio.to_thread
+from mcp.server.mcpserver import Context
+from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 
-from civitai_skill.client.clients import AsyncCivitai
+from civitai_skill.client import AsyncCivitai, above_limit_error
 from civitai_skill.errors import (
     ApiError,
     ConfigError,
@@ -17,109 +22,109 @@ from civitai_skill.errors import (
     StillRunning,
     TransportFailed,
 )
-from civitai_skill.purchase.price import above_limit_error
 from civitai_skill.tools.answers import Result
-from civitai_skill.tools.arguments import GenerateImage, SubmitImage
-from civitai_skill.tools.body import (
-    GenerateBody,
-    check_allowed,
-    purchase_options,
-    read_body_arguments,
-)
-from civitai_skill.tools.reading import read_arguments, to_object
-from civitai_skill.tools.registry import plan_purchase
+from civitai_skill.tools.arguments import Arguments, GenerateImage, SubmitImage
+from civitai_skill.tools.body import GenerateBody
 from civitai_skill.tools.toolbox import Toolbox
 
 #: Buzz above which the user is asked.
 ASK_ABOVE = 50
 
+_KEY = "agree"
+_MODERN = "2026-07-28"
+_NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
 
-#: What a purchase may be asked for with.
-_Buys = GenerateBody | SubmitImage
+
+def can_ask(context: Context[Any, Any]) -> bool:
+    """Can this client show the user a question?"""
+    able = context.client_capabilities and context.client_capabilities.elicitation
+    if not able or (able.form is None and able.url is not None):
+        return False
+    return _is_modern(context) or bool(context.session.can_send_request)
 
 
-@dataclass(frozen=True)
+def _is_modern(context: Context[Any, Any]) -> bool:
+    return (context.protocol_version or "") >= _MODERN
+
+
 class Consent:
-    """The most that a call may cost (Buzz), and whether the user is to be asked for it."""
+    """What users of a toolbox agree to above `above` Buzz; each answer counts for one call."""
 
-    most: int
-    ask: bool = True
+    def __init__(self, box: Toolbox, client: AsyncCivitai, above: int) -> None:
+        self._box = box
+        self._client = client
+        self._above = above
+        self._used: set[str] = set()
 
+    async def obtain(
+        self, context: Context[Any, Any], given: Arguments
+    ) -> int | Result | InputRequiredResult | None:
+        """The most that the call may cost (Buzz), None where the price is no matter for asking; or
+        the answer that ends the call: after a no, or to make the client ask and call again.
 
-async def find_needed_consent(
-    box: Toolbox, client: AsyncCivitai, name: str, arguments: Any, above: int
-) -> Consent | None:
-    """What the user should agree to; None where the price is no matter for asking.
-
-    A call that goes on with an earlier purchase, which may be paid already, asks nothing and pays
-    no more than that one. What is refused anyhow is left to the call itself. Raises CivitaiError
-    where nobody tells the price: without it nobody can agree.
-    """
-    try:
-        body = read_body_arguments(box.models, name, to_object(arguments))
-        given = body or read_arguments(box.models, name, arguments)
-        assert isinstance(given, GenerateBody | SubmitImage)
-        if isinstance(given, GenerateBody | GenerateImage) and given.estimate_only:
+        What is refused anyhow is left to the call itself. Raises CivitaiError where nobody tells
+        the price: without it nobody can agree.
+        """
+        answer = (context.input_responses or {}).get(_KEY)
+        state = context.request_state
+        if isinstance(answer, ElicitResult) and state is not None and state not in self._used:
+            self._used.add(state)
+            return _agreed_price(int(state.partition(":")[0]), answer)
+        try:
+            limit, open_price, price = await self._preview(given)
+        except (RequestInvalid, OverBudget, NotEnoughBuzz, ConfigError):
             return None
-        limit = box.fixed.limit(given.max_buzz)
-        begun = await _price_to_go_on(box, client, given)
-        if begun is not None:
+        if open_price is not None:
             # It may have ended meanwhile, and what costs less than is asked about may be bought.
-            return Consent(min(max(begun, above), limit), ask=False)
-        price = await _find_price(box, client, given, above)
-    except (RequestInvalid, OverBudget, NotEnoughBuzz, ConfigError):
-        return None
-    if price is not None and price > max(limit, above):
-        raise above_limit_error(
-            price, limit
-        )  # what is documented may be less, and buying would pay
-    return Consent(price) if price is not None and price > above else None
-
-
-async def _find_price(box: Toolbox, client: AsyncCivitai, given: _Buys, above: int) -> int | None:
-    if isinstance(given, GenerateBody):
-        return (await client.estimate_body(check_allowed(box.fixed, given))).total
-    request = box.fixed.request(given)
-    most = (await anyio.to_thread.run_sync(plan_purchase, request)).price.most
-    if most is not None and most <= above:
-        return most
-    try:
-        quote = await client.estimate(request, **box.fixed.price_options())
-    except (TransportFailed, ApiError):
-        if most is None:
-            raise
-        return most
-    known = [price for price in (most, quote.total) if price is not None]
-    return max(known, default=None)
-
-
-async def _price_to_go_on(box: Toolbox, client: AsyncCivitai, given: _Buys) -> int | None:
-    """The most that going on with an earlier purchase costs (Buzz): 0 where the service has it.
-    None where the call would buy anew."""
-    fixed = box.fixed
-    out = fixed.folder(getattr(given, "folder", None))
-    try:
-        if isinstance(given, GenerateBody):
-            run = await client.open_body_run(
-                check_allowed(fixed, given), out=out, **purchase_options(fixed, given)
+            return min(max(open_price, self._above), limit)
+        if price is None or price <= self._above:
+            return None
+        if price > limit:
+            raise above_limit_error(price, limit)  # the documented price may be within it
+        text = f"This costs {price} Buzz. Go on?"
+        if _is_modern(context):
+            request = ElicitRequest(
+                params=ElicitRequestFormParams(message=text, requested_schema=_NOTHING)
             )
-        else:
-            run = await client.open_run(
-                fixed.request(given), out=out, **fixed.purchase_options(given)
+            return InputRequiredResult(
+                input_requests={_KEY: request}, request_state=f"{price}:{secrets.token_hex(8)}"
             )
-    except StillRunning:
-        return 0
-    if run is None:
-        return None
-    return run.reserved if run.workflow is None else 0
+        # Not by context.elicit: it wants content, and to accept is to agree, with or without.
+        asked = await context.session.elicit_form(text, _NOTHING, context.request_id)
+        return _agreed_price(price, asked)
+
+    async def _preview(self, given: Arguments) -> tuple[int, int | None, int | None]:
+        """What a purchase would do (all Buzz): its limit; what going on with an open purchase costs
+        at most, None where it would be bought anew; and then its price, where that is known."""
+        assert isinstance(given, GenerateBody | SubmitImage)
+        fixed, client = self._box.fixed, self._client
+        limit = fixed.limit(given.max_buzz)
+        if isinstance(given, GenerateBody | GenerateImage) and given.estimate_only:
+            return limit, None, None
+        out = fixed.folder(getattr(given, "folder", None))
+        asked, options = fixed.asked(given), fixed.purchase_options(given)
+        try:
+            preview = await client.preview(asked, out=out, **options)
+        except StillRunning:
+            return limit, 0, None
+        if preview.run is not None:
+            run = preview.run
+            return limit, run.reserved if run.workflow is None else 0, None
+        documented = None if preview.plan is None else preview.plan.price.most
+        if documented is not None and documented <= self._above:
+            return limit, None, documented
+        try:
+            told = (await client.estimate(asked, **fixed.price_options(given))).total
+        except (TransportFailed, ApiError):
+            if documented is None:
+                raise
+            told = None
+        known = [price for price in (documented, told) if price is not None]
+        return limit, None, max(known, default=None)
 
 
-def question(price: int) -> str:
-    """What the user is asked."""
-    return f"This costs {price} Buzz. Go on?"
-
-
-def declined_result(price: int) -> Result:
-    """The answer after a no."""
+def _agreed_price(price: int, answer: ElicitResult) -> int | Result:
+    if answer.action == "accept":
+        return price
     message = f"The user did not agree to {price} Buzz; nothing was bought. Ask what to change."
     return Result({"message": message}, None)

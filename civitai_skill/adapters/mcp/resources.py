@@ -14,13 +14,9 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.resources import FunctionResource
 from mcp.types import ResourceLink
 
-from civitai_skill.client.clients import AsyncCivitai
-from civitai_skill.errors import CivitaiError, ConfigError, NotFound, WorkflowFailed
-from civitai_skill.errors.explain import explain
-from civitai_skill.purchase.deliver import Generation, Picture
+from civitai_skill.client import AsyncCivitai, Generation, Picture
+from civitai_skill.errors import CivitaiError, NotFound, WorkflowFailed
 from civitai_skill.servers.session import ServerSession
-from civitai_skill.skill.bundle import find_bundle
-from civitai_skill.tools.answers import strip_commands
 from civitai_skill.tools.arguments import ID
 
 PICTURES = "civitai://images/"
@@ -63,10 +59,7 @@ async def read_picture(session: ServerSession, uri: str, out: Path) -> tuple[byt
     except NotFound as error:
         raise ResourceNotFoundError(error.message) from None
     except CivitaiError as error:
-        explained = explain(error)
-        raise ResourceError(
-            f"{explained.message} {strip_commands(explained.hint)}".strip()
-        ) from None
+        raise ResourceError(f"{error.message} {error.advice}".strip()) from None
     except OSError as error:
         raise ResourceError(f"The picture can't be read: {error.strerror}.") from None
 
@@ -105,14 +98,10 @@ def _find_saved(session: ServerSession, id: str, number: int) -> tuple[Path | No
     return None, False
 
 
-def list_pages() -> Iterator[FunctionResource]:
-    """The skill's Markdown, where it lies beside the package."""
-    try:
-        top = find_bundle()
-    except ConfigError:
-        return  # a server without its pages is still a server
-    for path in [top / "SKILL.md", *sorted((top / "skills").rglob("*.md"))]:
-        parts = path.relative_to(top).parts
+def list_pages(bundle: Path) -> Iterator[FunctionResource]:
+    """The skill's Markdown."""
+    for path in [bundle / "SKILL.md", *sorted((bundle / "skills").rglob("*.md"))]:
+        parts = path.relative_to(bundle).parts
         place = "/".join((_OF_ALL, *parts) if len(parts) == 1 else parts[1:])
         yield FunctionResource(
             uri=f"skill://{place}",

@@ -18,7 +18,8 @@ from civitai_skill.tools.registry import BY_NAME, Tool
 from civitai_skill.tools.toolbox import Toolbox
 
 SPELLING: Mapping[str, str] = {name: name.replace("_", "-") for name in BY_NAME}
-_BACK = {spelt: name for name, spelt in SPELLING.items()}
+#: The registry's names by those of this interface.
+REGISTRY_NAMES: Mapping[str, str] = {spelt: name for name, spelt in SPELLING.items()}
 #: What of an answer is our own words; the rest is data and stays as it is.
 _OUR_TEXTS = ("error", "message", "then")
 _SEES = "include_image"
@@ -31,11 +32,6 @@ def to_mcp_names(text: str) -> str:
     for name, spelt in SPELLING.items():
         text = text.replace(name, spelt)
     return text.replace("civitai_*", "civitai-*")
-
-
-def registry_name(name: str) -> str:
-    """The registry's name of a tool; an unknown one stays as it is."""
-    return _BACK.get(name, name)
 
 
 def result_to_json(result: Result) -> dict[str, Any]:

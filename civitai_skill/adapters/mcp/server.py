@@ -22,9 +22,9 @@ from civitai_skill.adapters.mcp import resources
 from civitai_skill.adapters.mcp.calls import ToolRunner
 from civitai_skill.adapters.mcp.consent import ASK_ABOVE
 from civitai_skill.adapters.mcp.schema import (
+    REGISTRY_NAMES,
     build_tools,
     extend_models,
-    registry_name,
     to_mcp_names,
 )
 from civitai_skill.servers.access import AccessPolicy
@@ -40,7 +40,7 @@ PATH = "/mcp"
 class Server(MCPServer[Any]):
     """The tools of a toolbox as an MCP server, in a server session."""
 
-    def __init__(self, caller: ToolRunner) -> None:
+    def __init__(self, runner: ToolRunner, bundle: Path | None) -> None:
         super().__init__(
             "civitai-skill",
             title="Civitai image generation",
@@ -49,9 +49,9 @@ class Server(MCPServer[Any]):
             log_level="WARNING",
             subscriptions=False,  # nothing that is listed here ever changes
         )
-        self.runner = caller
-        self.server_session = caller.server_session
-        self._out = caller.box.fixed.out
+        self.runner = runner
+        self.server_session = runner.server_session
+        self._out = runner.box.fixed.out
         self.prompt(
             "image-generation-guide",
             title="Image generation guide",
@@ -64,8 +64,9 @@ class Server(MCPServer[Any]):
             description="Picture n (from 0) of a workflow.",
             mime_type="image/*",
         )(self._read_picture)
-        for page in resources.list_pages():
-            self.add_resource(page)
+        if bundle is not None:
+            for page in resources.list_pages(bundle):
+                self.add_resource(page)
 
     async def list_tools(self) -> list[McpTool]:
         """The tools, in the registry's order."""
@@ -76,7 +77,7 @@ class Server(MCPServer[Any]):
     ) -> CallToolResult | InputRequiredResult:
         """Run a tool by this interface's name. Raises ToolError with an explained error."""
         context = context or Context(mcp_server=self)
-        return await self.runner.call(registry_name(name), arguments, context)
+        return await self.runner.call(REGISTRY_NAMES.get(name, name), arguments, context)
 
     async def read_resource(
         self, uri: Any, context: Context[Any, Any] | None = None
@@ -118,17 +119,19 @@ def create_server(
     out: str | Path = OUT,
     local_files: bool = False,
     ask_above: int = ASK_ABOVE,
+    bundle: Path | None = None,
 ) -> Server:
-    """Build a server in a session; pictures go to `out`. See Toolbox for `local_files`."""
-    # A client knows nothing of this process's folder, so the paths that it is told are whole.
+    """Build a server in a session; pictures go to `out`. See Toolbox for `local_files`; `bundle` is
+    the folder of the skill, whose pages are resources."""
+    # A client knows nothing of this process's folder, so it is given absolute paths.
     box = Toolbox(session.client, out=Path(out).absolute(), local_files=local_files)
     box.models = extend_models(box.models)
-    return Server(ToolRunner(session, box, ask_above))
+    return Server(ToolRunner(session, box, ask_above), bundle)
 
 
 def create_app(server: Server, policy: AccessPolicy) -> App:
     """Build the HTTP application behind its access policy."""
-    # The guard has looked at Host and Origin, for every address alike.
+    # The access policy has checked Host and Origin already.
     security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
     inner: Any = server.streamable_http_app(
         streamable_http_path=PATH,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from typing import Annotated, Any
@@ -21,35 +21,33 @@ from civitai_skill.adapters.rest import openapi, problems
 from civitai_skill.adapters.rest.docs import POLICY, render_page
 from civitai_skill.adapters.rest.metrics import MEDIA, Metrics
 from civitai_skill.adapters.rest.openapi import PAGE, PROBLEM, WORKFLOW
-from civitai_skill.adapters.rest.problems import json_response
+from civitai_skill.adapters.rest.problems import IMAGE, KEY_HEADER, json_response
 from civitai_skill.adapters.rest.readiness import Readiness
-from civitai_skill.adapters.rest.words import IMAGE, KEY_HEADER
-from civitai_skill.api.models import Workflow
-from civitai_skill.client.base import LONGEST_WAIT
-from civitai_skill.client.functions import aqueryimagegens
-from civitai_skill.engines.catalog import find
-from civitai_skill.engines.describe import describe_engine
-from civitai_skill.engines.index import list_engines
-from civitai_skill.errors import (
-    CivitaiError,
-    ConfigError,
-    Problem,
-    RequestInvalid,
-    Stopping,
+from civitai_skill.client import (
+    KEY,
+    LONGEST_WAIT,
+    MAX_KEY,
+    SourcePolicy,
+    Workflow,
+    WorkflowBody,
+    above_limit_error,
+    aqueryimagegens,
+    check_body,
+    describe_engine,
+    find,
+    is_template,
+    list_engines,
+    set_key,
 )
-from civitai_skill.images.sources import SourcePolicy
-from civitai_skill.purchase.body import KEY, MAX_KEY
-from civitai_skill.purchase.body_rules import check_body, is_template, set_key
-from civitai_skill.purchase.price import above_limit_error
+from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid, Stopping
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import read_json
 from civitai_skill.servers.access import AccessPolicy
 from civitai_skill.servers.http import AccessMiddleware, App, Message, Receive, Send
-from civitai_skill.servers.session import ServerSession, WaitingCaller
+from civitai_skill.servers.session import Caller, ServerSession
 from civitai_skill.tools.arguments import ID
 
-#: They tell nothing that is anybody's secret, and who asks them seldom has a token: a probe, or a
-#: browser that is sent to the page.
+#: They tell no secret, and whoever asks them seldom has a token: a probe, or a browser.
 OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/docs", "/openapi.json"})
 #: Seconds that a look may take beyond the wait that was asked for, its repetitions included.
 LATE = 20.0
@@ -77,18 +75,16 @@ WorkflowId = Annotated[str, Path(pattern=f"^{ID.pattern}$", description="As it w
 
 
 def _refuse_unknown_parameters(request: Request) -> None:
-    """A parameter that nobody reads is refused, and so is one that is said twice."""
-    single, several = set(), {"tags"}
-    for parameter in request.scope["route"].dependant.query_params:
-        single.add(parameter.alias)
+    """A parameter that nobody reads is refused, and so is one that is given twice."""
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
     given = request.query_params
     for name in given:
-        if name not in single:
-            accepted = "one of " + ", ".join(sorted(single)) if single else "no parameter"
+        if name not in known:
+            accepted = "one of " + ", ".join(sorted(known)) if known else "no parameter"
             raise RequestInvalid(
                 Problem(name, given[name], accepted, None, "there is no such parameter")
             )
-        if name not in several and len(given.getlist(name)) > 1:
+        if name != "tags" and len(given.getlist(name)) > 1:
             raise RequestInvalid(Problem(name, given.getlist(name), "one value"))
 
 
@@ -124,42 +120,37 @@ async def submit(
     sources = SourcePolicy(local=False, private=False, service=client.settings.base_url)
     if is_template(body):
         template = set_key(check_body(body, sources), key)
-        quote, buy = (
-            partial(client.estimate_body, template),
-            partial(client.submit_body, template, max_buzz=limit, purpose=PURPOSE),
-        )
+        quote = partial(client.estimate, WorkflowBody(template))
+        buy = partial(client.submit, WorkflowBody(template))
     else:
         image_request = ImageRequest(**body)
         quote = partial(client.estimate, image_request, sources=sources)
-        buy = partial(
-            client.submit,
-            image_request,
-            sources=sources,
-            max_buzz=limit,
-            external_id=key,
-            purpose=PURPOSE,
-        )
+        buy = partial(client.submit, image_request, sources=sources, external_id=key)
     if whatif:
         quoted = await quote()
         if quoted.total is not None and max_buzz is not None and quoted.total > max_buzz:
             raise above_limit_error(quoted.total, max_buzz)
         return json_response(quoted.raw)
-    async with _watch_disconnect(request) as gone:
-        customer = WaitingCaller(session.stopping, lambda: not gone.is_set())
-        with _name_key_header():
-            buying = buy(tell=customer.refuse_if_gone, told=customer.fail_if_gone)
-            workflow = await session.run_to_end(buying, customer.stopped_error)
+    caller = Caller(session)
+    async with _watch_disconnect(request, caller.gone):
+        buying = buy(max_buzz=limit, purpose=PURPOSE, tell=caller, told=caller.fail_if_gone)
+        try:
+            workflow = await session.run_to_end(buying, caller.stopped_error)
+        except RequestInvalid as error:  # the key is named by the header that it came in
+            names = {"external_id": KEY_HEADER}
+            renamed = (replace(p, field=names.get(p.field, p.field)) for p in error.problems)
+            raise error.about(*renamed) from None
         if wait and not workflow.done and workflow.id is not None:
             # It is paid for, so its id is told whatever becomes of this look.
             try:
                 async with asyncio.timeout(wait + LATE):
                     look = client.get(workflow.id, wait=wait)
-                    workflow = await session.run_until_stopped(look, gone) or workflow
+                    workflow = await session.run_until_stopped(look, caller.gone) or workflow
             except TimeoutError:
                 pass
             except CivitaiError as error:
                 request.app.state.metrics.count_error(error)
-        if gone.is_set():
+        if caller.gone.is_set():
             await session.reopen(workflow)
     return _workflow_response(workflow)
 
@@ -168,7 +159,7 @@ async def submit(
 async def query(
     request: Request,
     take: Annotated[int, Query(ge=1, le=100, description="Rows.")] = 20,
-    cursor: Annotated[str | None, Query(description="`next` of the render_page before.")] = None,
+    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
     tags: Annotated[list[str] | None, Query(description="Only with all of these tags.")] = None,
 ) -> Response:
     """List past workflows, newest first."""
@@ -183,8 +174,9 @@ async def query(
 async def get(request: Request, id: WorkflowId, wait: Wait = 0) -> Response:
     """Look at a workflow, after waiting for its end where that is asked for."""
     session: ServerSession = request.app.state.server_session
+    gone = asyncio.Event()
     try:
-        async with _watch_disconnect(request) as gone, asyncio.timeout(wait + LATE):
+        async with _watch_disconnect(request, gone), asyncio.timeout(wait + LATE):
             found = await session.run_until_stopped(session.client.get(id, wait=wait), gone)
             return _workflow_response(found or await session.client.get(id))
     except TimeoutError:
@@ -325,23 +317,9 @@ def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is no JSON")
 
 
-@contextlib.contextmanager
-def _name_key_header() -> Iterator[None]:
-    """A refusal of the key names the header that it came in."""
-    try:
-        yield
-    except RequestInvalid as error:
-        problems = (
-            replace(one, field=KEY_HEADER) if one.field == "external_id" else one
-            for one in error.problems
-        )
-        raise RequestInvalid(*problems, engine=error.engine, advice=error.advice) from None
-
-
 @contextlib.asynccontextmanager
-async def _watch_disconnect(request: Request) -> AsyncIterator[asyncio.Event]:
-    """An event that is set when the caller hangs up."""
-    gone = asyncio.Event()
+async def _watch_disconnect(request: Request, gone: asyncio.Event) -> AsyncIterator[None]:
+    """Set an event when the caller hangs up."""
 
     async def watch() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -350,7 +328,7 @@ async def _watch_disconnect(request: Request) -> AsyncIterator[asyncio.Event]:
 
     watching = asyncio.ensure_future(watch())
     try:
-        yield gone
+        yield
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)

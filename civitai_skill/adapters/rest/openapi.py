@@ -10,8 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from civitai_skill._version import __version__
 from civitai_skill.adapters.rest.problems import MEDIA
-from civitai_skill.purchase.body import CURRENCIES, KEY, MAX_KEY
-from civitai_skill.purchase.body_rules import FIELDS, MOST_STEPS, STEPS
+from civitai_skill.client import CURRENCIES, FIELDS, KEY, MAX_KEY, MOST_STEPS, STEPS
 from civitai_skill.schema.request import ImageRequest
 
 _REF = "#/components/schemas/"

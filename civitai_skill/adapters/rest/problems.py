@@ -11,12 +11,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from civitai_skill.adapters.rest.words import hint_for
 from civitai_skill.errors import (
     ApiError,
     BadRequest,
+    BudgetUsedUp,
     CivitaiError,
     ConfigError,
+    Forbidden,
     NotEnoughBuzz,
     NotFound,
     OverBudget,
@@ -25,10 +26,14 @@ from civitai_skill.errors import (
     RequestInvalid,
     StillRunning,
     Stopping,
+    Unauthorized,
 )
 from civitai_skill.errors.explain import explain
+from civitai_skill.errors.next_steps import Allow, BuyAgain, Choose, Look, Next, RaiseBudget, Resume
 from civitai_skill.servers.http import problem_json
 
+IMAGE = "/v2/consumer/workflows/image"
+KEY_HEADER = "Idempotency-Key"
 MEDIA = "application/problem+json"
 
 #: What an error means to the caller. Everything else that the service said, or did not say, is
@@ -44,16 +49,43 @@ _STATUS: tuple[tuple[type[CivitaiError], int], ...] = (
     (ConfigError, 503),
     (Stopping, 503),
 )
+#: What only the owner of this server can mend, so that the advice is not for its callers.
+_OWNERS = (ConfigError, Unauthorized, Forbidden, BudgetUsedUp)
+
+
+def in_rest(step: Next) -> str:
+    """A next step in the words of this interface."""
+    match step:
+        case Look(None):
+            return f"Look at the latest workflows first: GET {IMAGE}"
+        case Look(id):
+            return f"Look again: GET {IMAGE}/{id}"
+        case Resume():
+            return (
+                f"Send the same request again, with the same {KEY_HEADER} where it had one: it "
+                "goes on with this purchase and can't pay twice."
+            )
+        case BuyAgain():
+            return f"To buy it anew, send it under another {KEY_HEADER}."
+        case Allow(price) if price is not None:
+            return f"Or allow more: ?max_buzz={price}, as far as the server's own limit goes."
+        case RaiseBudget():
+            return "This limit is on all requests together; max_buzz can't raise it."
+        case Choose():
+            return "See GET /engines for what each one is good at."
+        case _:
+            return ""  # the message says it, or it is no caller's to do
 
 
 def error_response(error: CivitaiError, status: int | None = None) -> Response:
     """An error of the tree as an answer; `status` where the place decides it."""
-    explained = explain(error)
+    if isinstance(error, _OWNERS):
+        error = error.replace(advice="This is about the server's set-up, and its owner's to mend.")
+    explained = explain(error, in_rest)
     found = status or next((code for kind, code in _STATUS if isinstance(error, kind)), 502)
     out = problem_json(found, explained.code, explained.message, explained.spent)
-    following = hint_for(error)
-    if following:
-        out["hint"] = following
+    if explained.hint:
+        out["hint"] = explained.hint
     if isinstance(error, RequestInvalid):
         out["errors"] = _group_by_field(error)
     if isinstance(error, ApiError):
@@ -83,14 +115,14 @@ def json_response(value: Any, status: int = 200, media: str = "application/json"
 
 # -- for the framework ---------------------------------------------------------------------
 async def on_error(request: Request, error: Exception) -> Response:
-    """A CivitaiError that a route let through."""
+    """Answer a CivitaiError that a route let through."""
     assert isinstance(error, CivitaiError)
     request.app.state.metrics.count_error(error)
     return error_response(error)
 
 
 async def on_invalid_parameter(request: Request, error: Exception) -> Response:
-    """A parameter that the framework did not take."""
+    """Answer a parameter that the framework did not take."""
     assert isinstance(error, RequestValidationError)
     problems = []
     for detail in error.errors():
@@ -100,7 +132,7 @@ async def on_invalid_parameter(request: Request, error: Exception) -> Response:
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """A path or a method that is not here."""
+    """Answer a path or a method that is not here."""
     assert isinstance(error, HTTPException)
     code = {404: "no_such_path", 405: "no_such_method"}.get(error.status_code, "refused")
     answer = json_response(
@@ -111,7 +143,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def on_defect(request: Request, error: Exception) -> Response:
-    """An error that is nobody's but ours; it is logged where the server runs."""
+    """Answer an error that is nobody's but ours; it is logged where the server runs."""
     return json_response(
         problem_json(500, "defect", "A defect of this server.", "unknown"), 500, MEDIA
     )

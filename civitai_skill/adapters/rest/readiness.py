@@ -9,8 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from civitai_skill.api.workflows import Health
-from civitai_skill.client.clients import AsyncCivitai
+from civitai_skill.client import AsyncCivitai, Health
 
 #: Seconds that an outcome is kept.
 CACHE_SECONDS = 5.0

@@ -26,9 +26,7 @@ class FluxComfy(ComfyCheckpoint, Flux1):
     steps: forms.Steps150 = 20
     guidance: forms.Guidance30 = Field(3.5, alias="cfgScale")
 
-    def buzz(self) -> float | None:
-        """8 for 1024 x 1024 at 20 steps."""
-        return self.rate(8)
+    buzz = forms.rate(8)
 
 
 class ComfyCreate(FluxComfy, forms.Create): ...
@@ -60,7 +58,7 @@ class FluxSdcpp(forms.Sdcpp, Flux1, forms.Sized):
         """0.5 a step; each source of an edit adds one whole price; guidance 1 halves it."""
         doubled = 1 if self.guidance == 1 else 2
         sources = len(getattr(self, "images", ()))
-        return self.flat(0.5 * self.steps * (sources + 1) * doubled)
+        return 0.5 * self.steps * (sources + 1) * doubled * self.quantity
 
 
 class SdcppCreate(FluxSdcpp, forms.Create): ...

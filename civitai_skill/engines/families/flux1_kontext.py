@@ -11,7 +11,7 @@ from pydantic import Field
 
 from civitai_skill.engines.families.shared import NO_MASK
 from civitai_skill.engines.family import Family, Fit, Variant, Way
-from civitai_skill.engines.forms import Quantity4, Seed, Wire
+from civitai_skill.engines.forms import Quantity4, Seed, Wire, flat
 from civitai_skill.engines.sizing import Ratio, by_ratio
 from civitai_skill.schema.types import Number, Picture, Text
 
@@ -35,25 +35,19 @@ class Kontext(Wire):
 class Dev(Kontext):
     model_name: Literal["dev"] = Field("dev", alias="model")
 
-    def buzz(self) -> float | None:
-        """35 a picture."""
-        return self.flat(35)
+    buzz = flat(35)
 
 
 class Pro(Kontext):
     model_name: Literal["pro"] = Field("pro", alias="model")
 
-    def buzz(self) -> float | None:
-        """45 a picture."""
-        return self.flat(45)
+    buzz = flat(45)
 
 
 class Max(Kontext):
     model_name: Literal["max"] = Field("max", alias="model")
 
-    def buzz(self) -> float | None:
-        """90 a picture."""
-        return self.flat(90)
+    buzz = flat(90)
 
 
 FAMILY = Family(

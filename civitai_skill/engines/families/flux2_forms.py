@@ -52,7 +52,7 @@ class KleinKnobs(Flux2):
         """0.3 (4b) or 0.5 (9b) a step; each source adds one whole price; guidance 1 halves it."""
         step = 0.3 if self.model_version.startswith("4b") else 0.5
         doubled = 1 if self.guidance == 1 else 2
-        return self.flat(step * self.steps * (self.sources() + 1) * doubled)
+        return step * self.steps * (self.sources() + 1) * doubled * self.quantity
 
 
 class KleinHosted(Hosted, KleinKnobs):
@@ -92,7 +92,7 @@ class DevKnobs(Hosted):
     def buzz(self) -> float | None:
         """20 for each started megapixel (1024 x 1024 counts as two), doubled with LoRAs."""
         doubled = 2 if self.loras else 1
-        return self.flat(20 * forms.started_megapixels(self.area()) * doubled)
+        return 20 * forms.started_megapixels(self.area()) * doubled * self.quantity
 
 
 class DevCreate(DevKnobs, forms.Create): ...

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from civitai_skill.engines.family import Family, Fit, Retired, Variant, Way
-from civitai_skill.engines.forms import Create, Edit3, Quantity4, Wire
+from civitai_skill.engines.forms import Create, Edit3, Quantity4, Wire, flat
 from civitai_skill.engines.sizing import FollowsSource, Ratio
 from civitai_skill.schema.types import Text
 
@@ -39,17 +39,13 @@ class V1Create(V1, Create):
     sizing = Ratio()
     aspect_ratio: _Ratio = "1:1"
 
-    def buzz(self) -> float | None:
-        """26 a picture."""
-        return self.flat(26)
+    buzz = flat(26)
 
 
 class V1Edit(V1, Edit3):
     sizing = FollowsSource()
 
-    def buzz(self) -> float | None:
-        """29 a picture."""
-        return self.flat(29)
+    buzz = flat(29)
 
 
 class V2(Grok):

@@ -38,9 +38,7 @@ class Open(forms.Sdcpp):
 class OpenCreate(Open, forms.Sized, forms.Create):
     version: Literal["latest", "2509", "2512"] = "latest"
 
-    def buzz(self) -> float | None:
-        """30 for 1328 x 1328 at 20 steps."""
-        return self.rate(30, 1328)
+    buzz = forms.rate(30, 1328)
 
 
 class OpenEdit(Open, forms.Following, forms.Edit):
@@ -49,16 +47,14 @@ class OpenEdit(Open, forms.Following, forms.Edit):
 
     def buzz(self) -> float | None:
         """40 for 1024 x 1024 at 20 steps; each source after the first adds a tenth."""
-        price = self.rate(40, 1024)
+        price = forms.rate(40, 1024)(self)
         return None if price is None else price * (1 + 0.1 * (len(self.images) - 1))
 
 
 class OpenVariantOf(Open, forms.Following, forms.VariantOf):
     version: Literal["latest", "2509", "2512"] = "latest"
 
-    def buzz(self) -> float | None:
-        """30 for 1328 x 1328 at 20 steps."""
-        return self.rate(30, 1328)
+    buzz = forms.rate(30, 1328)
 
 
 # -- the maker's own API ------------------------------------------------------------------------
@@ -95,7 +91,7 @@ class Hosted(forms.Wire):
 
     def buzz(self) -> float | None:
         """A flat price a picture, by model."""
-        return self.flat(_FLAT[self.named()])
+        return _FLAT[self.named()] * self.quantity
 
     def objection(self) -> Problem | None:
         if self.named() in _ONE_AT_A_TIME and self.quantity > 1:

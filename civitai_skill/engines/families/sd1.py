@@ -16,7 +16,7 @@ from civitai_skill.engines.families.shared import (
     SdcppCheckpoint,
 )
 from civitai_skill.engines.family import Family, Fit, Variant, Way
-from civitai_skill.engines.forms import ComfyVariantOf, Create, LongText, VariantOf
+from civitai_skill.engines.forms import ComfyVariantOf, Create, LongText, VariantOf, rate
 from civitai_skill.engines.sizing import by_ratio
 from civitai_skill.schema.types import Whole
 
@@ -33,9 +33,7 @@ class Sd1Sdcpp(SdcppCheckpoint, Sd1):
     width: Annotated[Whole, Field(ge=64, le=2048)] = 512
     height: Annotated[Whole, Field(ge=64, le=2048)] = 512
 
-    def buzz(self) -> float | None:
-        """4 for 512 x 512 at 20 steps."""
-        return self.rate(4, 512)
+    buzz = rate(4, 512)
 
 
 class SdcppCreate(Sd1Sdcpp, Create): ...
@@ -48,9 +46,7 @@ class Sd1Comfy(ComfyCheckpoint, Sd1):
     width: Annotated[Whole, Field(ge=64, le=1024)] = 512
     height: Annotated[Whole, Field(ge=64, le=1024)] = 512
 
-    def buzz(self) -> float | None:
-        """4 for 512 x 512 at 30 steps."""
-        return self.rate(4, 512, 30)
+    buzz = rate(4, 512, 30)
 
 
 class ComfyCreate(Sd1Comfy, Create): ...

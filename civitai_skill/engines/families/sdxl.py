@@ -15,7 +15,7 @@ from civitai_skill.engines.families.shared import (
     SdcppCheckpoint,
 )
 from civitai_skill.engines.family import Family, Fit, Variant, Way, schedules
-from civitai_skill.engines.forms import ComfyVariantOf, Create, LongText, Sdcpp, VariantOf
+from civitai_skill.engines.forms import ComfyVariantOf, Create, LongText, Sdcpp, VariantOf, rate
 from civitai_skill.engines.sizing import by_ratio
 
 
@@ -27,9 +27,7 @@ class Sdxl(Checkpoint):
 
 
 class SdxlSdcpp(SdcppCheckpoint, Sdxl):
-    def buzz(self) -> float | None:
-        """8 for 1024 x 1024 at 20 steps."""
-        return self.rate(8)
+    buzz = rate(8)
 
 
 class SdcppCreate(SdxlSdcpp, Create): ...
@@ -39,9 +37,7 @@ class SdcppVariant(SdxlSdcpp, VariantOf): ...
 
 
 class SdxlComfy(ComfyCheckpoint, Sdxl):
-    def buzz(self) -> float | None:
-        """8 for 1024 x 1024 at 30 steps."""
-        return self.rate(8, steps=30)
+    buzz = rate(8, steps=30)
 
 
 class ComfyCreate(SdxlComfy, Create): ...

@@ -38,7 +38,7 @@ class Seedream(Sized):
     def buzz(self) -> float | None:
         """A flat price a picture; without a version the service takes v4.5."""
         price = _FLAT.get(self.version or "v4.5")
-        return None if price is None else self.flat(price)
+        return None if price is None else float(price * self.quantity)
 
 
 _1K: Sizes = by_ratio("1:1 1024x1024, 4:3 1152x864, 3:2 1248x832, 16:9 1360x768, 21:9 1568x672")

@@ -31,9 +31,7 @@ class Turbo(ZImage):
     steps: forms.Steps150 = 9
     guidance: forms.Guidance30 = Field(1.0, alias="cfgScale")
 
-    def buzz(self) -> float | None:
-        """8 for 1024 x 1024 at 9 steps."""
-        return self.rate(8, steps=9)
+    buzz = forms.rate(8, steps=9)
 
 
 class Base(ZImage):
@@ -41,9 +39,7 @@ class Base(ZImage):
     steps: forms.Steps150 = 20
     guidance: forms.Guidance30 = Field(4.0, alias="cfgScale")
 
-    def buzz(self) -> float | None:
-        """20 for 1024 x 1024 at 20 steps."""
-        return self.rate(20)
+    buzz = forms.rate(20)
 
 
 FAMILY = Family(

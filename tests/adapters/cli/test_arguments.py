@@ -193,7 +193,7 @@ def test_the_sandbox_s_port_is_taken(run: Callable[..., tuple[int, Any]]) -> Non
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, answer = run("sandbox", "--port", str(taken.getsockname()[1]))
     assert code == 3
-    assert "address already in use" in answer["error"]["message"]
+    assert "Address already in use" in answer["error"]["message"]
 
 
 def test_a_folder_whose_name_is_no_text_is_refused(

@@ -162,6 +162,7 @@ def test_waiting_goes_on_with_what_no_wait_could_not_tell(
     assert box.accounts()[0]["workflows"] == 1
 
 
+@pytest.mark.slow
 def test_readers_that_go_away_get_no_complaint_at_the_end(box: Sandbox) -> None:
     """What is left in a buffer is written once more when the interpreter ends."""
     reader, writer = os.pipe()

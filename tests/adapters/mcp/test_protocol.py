@@ -15,15 +15,8 @@ from PIL import Image
 
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.tools.registry import BY_NAME, DEFAULT
-from tests.support.mcp_server import (
-    ERAS,
-    GENERATE,
-    GET,
-    PRICE,
-    TEMPLATE,
-    Open,
-    error_of,
-)
+from tests.support.mcp_server import ERAS, GENERATE, GET, Open, error_of
+from tests.support.sandbox import PRICE, TEMPLATE
 
 
 @pytest.fixture(params=ERAS)

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from mcp.types import ElicitResult
+from mcp.types import ElicitResult, InputRequiredResult
 
-from civitai_skill.adapters.mcp.asking import ConsentAnswers
 from civitai_skill.adapters.mcp.consent import Consent
 from civitai_skill.sandbox import Fault, Sandbox
-from tests.support.mcp_server import (
-    ERAS,
-    GENERATE,
-    GET,
-    KLEIN,
-    PRICE,
-    TEMPLATE,
-    Open,
-    charged,
-    error_of,
-)
+from civitai_skill.tools.toolbox import Toolbox
+from tests.support.mcp_server import ERAS, GENERATE, GET, Open, error_of
+from tests.support.sandbox import KLEIN, PRICE, TEMPLATE, charged
 
 PRIVATE = "http://169.254.169.254/latest/meta-data"
 KONTEXT: dict[str, Any] = {
@@ -104,6 +95,7 @@ async def test_a_body_names_no_private_address(
 
 
 # -- money -----------------------------------------------------------------------------------------
+@pytest.mark.slow
 async def test_200_calls_at_once_all_get_their_own_picture(
     open_client: Open, sandbox: Sandbox
 ) -> None:
@@ -173,10 +165,10 @@ async def test_nobody_is_asked_about_what_is_bought_already(
 async def test_what_is_no_longer_open_is_not_bought_unasked(
     open_client: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def bought_already(*arguments: Any) -> int:
-        return 0
+    async def bought_already(*arguments: Any) -> tuple[int, int | None, int | None]:
+        return 300, 0, None
 
-    monkeypatch.setattr("civitai_skill.adapters.mcp.consent._price_to_go_on", bought_already)
+    monkeypatch.setattr(Consent, "_preview", bought_already)
     async with open_client(answer="accept", ask_above=0) as client:
         told = error_of(await client.call_tool(GENERATE, {"prompt": "a fox"}))
         assert told["code"] == "over_budget"
@@ -235,10 +227,10 @@ async def test_where_the_service_tells_no_price_the_documented_one_is_asked_abou
 async def test_no_more_is_paid_than_was_agreed_to(
     open_client: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def too_little(*arguments: Any) -> Consent:
-        return Consent(PRICE - 1)
+    async def too_little(*arguments: Any) -> tuple[int, int | None, int | None]:
+        return 300, None, PRICE - 1
 
-    monkeypatch.setattr("civitai_skill.adapters.mcp.consent.find_needed_consent", too_little)
+    monkeypatch.setattr(Consent, "_preview", too_little)
     async with open_client(answer="accept", ask_above=0) as client:
         told = error_of(await client.call_tool(GENERATE, {"prompt": "a fox"}))
         assert told["code"] == "over_budget"
@@ -302,12 +294,22 @@ async def test_at_the_end_of_the_server_a_waiting_call_comes_back_with_its_handl
         assert told["next"] == {"tool": GET, "arguments": {"id": told["id"], "wait_seconds": 45}}
 
 
-def test_one_yes_is_for_one_purchase() -> None:
-    class Answered:
-        input_responses = {"agree": ElicitResult(action="accept")}
-        request_state = "60:0123456789abcdef"
+async def test_one_yes_is_for_one_purchase(
+    open_client: Open,
+) -> None:
+    async with open_client() as client:
+        box = Toolbox(client.server_session.client)
+        consent = Consent(box, client.server_session.client, 0)
+        given = box.read("civitai_generate_image", {"prompt": "a fox"})
+        answered: Any = Answered()
+        assert await consent.obtain(answered, given) == 60
+        again = await consent.obtain(answered, given)
+        assert isinstance(again, InputRequiredResult), "sent twice, it is asked again"
 
-    answered: Any = Answered()
-    agreements = ConsentAnswers()
-    assert agreements.take_answer(answered) == (60, "yes")
-    assert agreements.take_answer(answered) is None, "sent twice, it is asked again"
+
+class Answered:
+    """What a call knows whose user has said yes."""
+
+    input_responses: ClassVar = {"agree": ElicitResult(action="accept")}
+    request_state = "60:0123456789abcdef"
+    protocol_version = "2026-07-28"

@@ -20,9 +20,9 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.sandbox import Sandbox
+from tests.support.sandbox import PRICE, charged
 
 GENERATE = "civitai-generate-image"
-PRICE = 3
 TOKEN = "a-token-that-nobody-guesses"
 SLOW = {"prompt": "a red fox [sandbox:slow=60]"}
 Start = Callable[..., Any]
@@ -31,13 +31,13 @@ PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 HEADERS = {"Accept": "application/json, text/event-stream"}
 
 
-def charged(home: Path) -> int:
+def charged_at(home: Path) -> int:
     """What the sandbox of a server with this home has charged."""
-    accounts = Sandbox(home / "sandbox.sqlite3").accounts()
-    return sum(int(account["charged"]) for account in accounts)
+    return charged(Sandbox(home / "sandbox.sqlite3"))
 
 
 # -- HTTP ------------------------------------------------------------------------------------------
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 async def test_a_picture_comes_over_http(start: Start, tmp_path: Path, mode: str) -> None:
     server = start("mcp", "--http", "--out", str(tmp_path / "out"))
@@ -58,6 +58,7 @@ async def test_a_picture_comes_over_http(start: Start, tmp_path: Path, mode: str
     assert server.ended() == (0, "")
 
 
+@pytest.mark.slow
 async def test_50_calls_at_once_over_http_hold_the_budget(start: Start, tmp_path: Path) -> None:
     server = start("mcp", "--http", "--budget", str(20 * PRICE), home=tmp_path)
     async with Client(server.address) as client:
@@ -66,10 +67,11 @@ async def test_50_calls_at_once_over_http_hold_the_budget(start: Start, tmp_path
               for n in range(50))
         )  # fmt: skip
     assert sum(not result.is_error for result in results) == 20
-    assert charged(tmp_path / "home") == 20 * PRICE
+    assert charged_at(tmp_path / "home") == 20 * PRICE
     assert server.ended() == (0, "")
 
 
+@pytest.mark.slow
 def test_strangers_are_kept_out_over_http(start: Start) -> None:
     server = start("mcp", "--http")
 
@@ -92,6 +94,7 @@ def test_strangers_are_kept_out_over_http(start: Start) -> None:
     assert "Traceback" not in log
 
 
+@pytest.mark.slow
 async def test_a_token_opens_the_door_and_goes_no_further(start: Start) -> None:
     key = "a-real-looking-key-of-the-owner"
     server = start("mcp", "--http", "--token-env", "MINE", MINE=TOKEN, CIVITAI_API_KEY=key)
@@ -113,6 +116,7 @@ async def test_a_token_opens_the_door_and_goes_no_further(start: Start) -> None:
     assert TOKEN not in log
 
 
+@pytest.mark.slow
 def test_another_address_needs_a_token(tmp_path: Path) -> None:
     words = ["mcp", "--http", "--host", "0.0.0.0", "--sandbox"]
     done = subprocess.run(
@@ -124,6 +128,7 @@ def test_another_address_needs_a_token(tmp_path: Path) -> None:
     assert "--token-env NAME" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("knows", [True, False], ids=["knows the tools", "has to ask for them"])
 async def test_the_end_over_http_gives_the_handle_and_keeps_what_is_paid(
     start: Start, tmp_path: Path, knows: bool
@@ -133,7 +138,7 @@ async def test_the_end_over_http_gives_the_handle_and_keeps_what_is_paid(
         if knows:
             await client.list_tools()  # else it asks for the schemas when the answer comes
         call = asyncio.ensure_future(client.call_tool(GENERATE, SLOW))
-        while not charged(tmp_path / "home"):
+        while not charged_at(tmp_path / "home"):
             await asyncio.sleep(0.05)
         began = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
@@ -157,7 +162,7 @@ def words(home: Path, *more: str) -> StdioServerParameters:
     )
 
 
-@pytest.mark.parametrize("mode", ["legacy", "auto"])
+@pytest.mark.parametrize("mode", [pytest.param("legacy", marks=pytest.mark.slow), "auto"])
 async def test_a_picture_comes_over_standard_output(tmp_path: Path, mode: str) -> None:
     with (tmp_path / "log").open("w") as log:
         transport = stdio_client(words(tmp_path), errlog=log)
@@ -169,6 +174,7 @@ async def test_a_picture_comes_over_standard_output(tmp_path: Path, mode: str) -
     assert (tmp_path / "log").read_text() == ""
 
 
+@pytest.mark.slow
 def test_nothing_but_the_protocol_is_on_standard_output(tmp_path: Path) -> None:
     hello = {
         "jsonrpc": "2.0", "id": 1, "method": "initialize",
@@ -200,6 +206,7 @@ def test_nothing_but_the_protocol_is_on_standard_output(tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["close", "terminate"])
 def test_the_end_over_stdio_keeps_what_is_paid(tmp_path: Path, how: str) -> None:
     asked = words(tmp_path)
@@ -219,7 +226,7 @@ def test_the_end_over_stdio_keeps_what_is_paid(tmp_path: Path, how: str) -> None
         ):  # fmt: skip
             process.stdin.write(json.dumps(message) + "\n")
             process.stdin.flush()
-        while not charged(tmp_path):
+        while not charged_at(tmp_path):
             assert process.poll() is None
             time.sleep(0.05)
         if how == "close":
@@ -238,6 +245,7 @@ def test_the_end_over_stdio_keeps_what_is_paid(tmp_path: Path, how: str) -> None
     assert (run["workflow"] is None, run["reserved"]) == (False, PRICE)
 
 
+@pytest.mark.slow
 def test_words_about_http_without_it_are_refused(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "civitai_skill", "mcp", "--stdio", "--port", "9"],

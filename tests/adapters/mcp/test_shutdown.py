@@ -11,15 +11,8 @@ import pytest
 
 from civitai_skill.adapters.mcp import calls
 from civitai_skill.sandbox import Fault, Sandbox
-from tests.support.mcp_server import (
-    GENERATE,
-    GET,
-    PRICE,
-    TEMPLATE,
-    Open,
-    charged,
-    error_of,
-)
+from tests.support.mcp_server import GENERATE, GET, Open, error_of
+from tests.support.sandbox import PRICE, TEMPLATE, charged
 
 SLOW = {"prompt": "a fox [sandbox:slow=60]"}
 #: Seconds for an answer at the end, with much room for a busy machine; the work itself takes 60.

@@ -9,21 +9,13 @@ from typing import Any
 
 import pytest
 
-from civitai_skill import Civitai, get_image
+from civitai_skill import Civitai, WorkflowBody, get_image
 from civitai_skill.api.service import Retry
 from civitai_skill.errors import RequestInvalid, WorkflowFailed
 from civitai_skill.purchase.body_rules import FIELDS
 from civitai_skill.sandbox import Fault, Sandbox
-from tests.support.mcp_server import (
-    GENERATE,
-    GET,
-    KLEIN,
-    PRICE,
-    TEMPLATE,
-    Open,
-    charged,
-    error_of,
-)
+from tests.support.mcp_server import GENERATE, GET, Open, error_of
+from tests.support.sandbox import KLEIN, PRICE, TEMPLATE, charged
 
 WORDS: dict[str, Any] = {
     "$type": "promptEnhancement",
@@ -136,7 +128,7 @@ async def test_a_key_that_comes_twice_and_is_refused_once_counts_once(
 def test_resume_brings_a_body_s_pictures_home(sandbox: Sandbox, tmp_path: Path) -> None:
     with client(sandbox, tmp_path) as buyer:
         with pytest.raises(TimeoutError):
-            buyer.generate_body(slow(0.3), out=tmp_path / "out", timeout=0)
+            buyer.generate(WorkflowBody(slow(0.3)), out=tmp_path / "out", timeout=0)
         assert buyer.ledger is not None
         (run,) = buyer.ledger.unfinished()
         assert len(buyer.resume(run).paths) == 1
@@ -147,7 +139,9 @@ def test_resume_brings_a_body_s_pictures_home(sandbox: Sandbox, tmp_path: Path) 
 def test_resume_closes_what_gives_words(sandbox: Sandbox, tmp_path: Path) -> None:
     with client(sandbox, tmp_path) as buyer:
         with pytest.raises(TimeoutError):
-            buyer.generate_body({"steps": [slow_words(0.3)]}, out=tmp_path / "out", timeout=0)
+            buyer.generate(
+                WorkflowBody({"steps": [slow_words(0.3)]}), out=tmp_path / "out", timeout=0
+            )
         assert buyer.ledger is not None
         (run,) = buyer.ledger.unfinished()
         assert buyer.resume(run).outputs
@@ -169,9 +163,9 @@ async def test_nobody_is_asked_about_a_body_that_is_bought_already(
 
 def test_a_program_may_want_the_same_body_several_times(sandbox: Sandbox, tmp_path: Path) -> None:
     with client(sandbox, tmp_path) as buyer:
-        assert buyer.submit_body(TEMPLATE).id != buyer.submit_body(TEMPLATE).id
+        assert buyer.submit(WorkflowBody(TEMPLATE)).id != buyer.submit(WorkflowBody(TEMPLATE)).id
         with pytest.raises(RequestInvalid, match="engine"):
-            buyer.submit_body(TEMPLATE, engine="sdxl")  # type: ignore[call-arg]
+            buyer.submit(WorkflowBody(TEMPLATE), engine="sdxl")  # type: ignore[call-arg]
     assert charged(sandbox) == 2 * PRICE
 
 
@@ -191,7 +185,7 @@ async def test_words_that_take_long_are_fetched_by_their_handle(
 
 def test_words_are_read_by_everyone(sandbox: Sandbox, tmp_path: Path) -> None:
     with client(sandbox, tmp_path) as buyer:
-        made = buyer.generate_body({"steps": [WORDS]}, out=tmp_path / "out")
+        made = buyer.generate(WorkflowBody({"steps": [WORDS]}), out=tmp_path / "out")
         seen = get_image(made.id or "", out=None, client=buyer)
         assert (len(made.outputs), seen.outputs, made.pictures) == (1, made.outputs, ())
         assert made.as_dict()["outputs"]
@@ -279,10 +273,13 @@ def test_what_the_service_would_forget_is_sold_to_no_program(
 ) -> None:
     callback = {"url": "https://example.com/x", "type": ["workflow:*"]}
     with client(sandbox, tmp_path) as buyer, pytest.raises(RequestInvalid, match="ephemeral"):
-        buyer.submit_body({**TEMPLATE, "ephemeral": True, "callbacks": [callback]})
+        buyer.submit(WorkflowBody({**TEMPLATE, "ephemeral": True, "callbacks": [callback]}))
     assert charged(sandbox) == 0
 
 
 def test_names_that_are_no_texts_are_read_as_json_does(sandbox: Sandbox, tmp_path: Path) -> None:
     with client(sandbox, tmp_path) as buyer:
-        assert buyer.submit_body({**TEMPLATE, "metadata": {1: "a", "b": 2}}).metadata["1"] == "a"
+        assert (
+            buyer.submit(WorkflowBody({**TEMPLATE, "metadata": {1: "a", "b": 2}})).metadata["1"]
+            == "a"
+        )

@@ -13,12 +13,8 @@ from civitai_skill.config import Secret
 from civitai_skill.sandbox import Sandbox
 from civitai_skill.servers.access import AccessPolicy
 from civitai_skill.servers.http import MOST_BODY
-from tests.support.rest_server import (
-    FOX,
-    Rest,
-    problem,
-    submits,
-)
+from tests.support.rest_server import FOX, Rest, problem
+from tests.support.sandbox import submits
 
 TOKEN = "a-token-that-nobody-guesses"
 
@@ -99,7 +95,7 @@ def test_an_origin_is_kept_as_browsers_say_it(given: str, meant: str) -> None:
 def test_what_can_be_no_origin_is_refused_at_the_start(given: str) -> None:
     with pytest.raises(RequestInvalid, match="each origin by itself") as caught:
         AccessPolicy.from_flags("localhost", 1, origins=[given])
-    assert caught.value.field == "--cors-origin"
+    assert caught.value.field == "cors_origin"
     assert caught.value.nearest == (
         "https://a.example" if "/page" in given or "?" in given else None
     )

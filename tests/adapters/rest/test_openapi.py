@@ -35,6 +35,7 @@ def own_document(start: Callable[..., Any]) -> Any:
     return document
 
 
+@pytest.mark.slow
 def test_every_answer_is_as_documented_and_none_is_a_crash(own_document: Any) -> None:
     left_out = [CHECKS.get_one(name) for name in LEFT_OUT]
     cases: Counter[str] = Counter()

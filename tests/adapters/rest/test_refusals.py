@@ -11,17 +11,8 @@ import pytest
 from civitai_skill.adapters.rest.app import IMAGE
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.servers.http import MOST_BODY
-from tests.support.rest_server import (
-    FOX,
-    KLEIN,
-    PRICE,
-    PROBLEM,
-    TEMPLATE,
-    Rest,
-    charged,
-    problem,
-    submits,
-)
+from tests.support.rest_server import FOX, PROBLEM, Rest, problem
+from tests.support.sandbox import KLEIN, PRICE, TEMPLATE, charged, submits
 
 TOKEN = "a-token-that-nobody-guesses"
 

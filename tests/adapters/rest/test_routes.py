@@ -12,17 +12,8 @@ from civitai_skill.adapters.rest.readiness import CACHE_SECONDS, Readiness
 from civitai_skill.api.workflows import Health
 from civitai_skill.config import Secret
 from civitai_skill.sandbox import Fault, Sandbox
-from tests.support.rest_server import (
-    FOX,
-    KLEIN,
-    PRICE,
-    PROBLEM,
-    TEMPLATE,
-    Rest,
-    charged,
-    problem,
-    submits,
-)
+from tests.support.rest_server import FOX, PROBLEM, Rest, problem
+from tests.support.sandbox import KLEIN, PRICE, TEMPLATE, charged, submits
 
 
 # -- buying ----------------------------------------------------------------------------------------

@@ -67,6 +67,7 @@ def test_a_picture_is_made_and_bytes_of_it_are_never_the_keys(start: Start) -> N
     assert (code, log) == (0, "")
 
 
+@pytest.mark.slow
 def test_many_connections_meet_no_error_and_memory_stays(start: Start) -> None:
     server = start("rest")
     run = asyncio.run(bench.load(server.address, 50, 4.0, server.process.pid))
@@ -79,6 +80,7 @@ def test_many_connections_meet_no_error_and_memory_stays(start: Start) -> None:
 
 
 # -- rude clients ----------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_a_body_of_50_megabytes_is_refused_and_not_kept(start: Start) -> None:
     server = start("rest")
     httpx.get(f"{server.address}/health/live")
@@ -92,6 +94,7 @@ def test_a_body_of_50_megabytes_is_refused_and_not_kept(start: Start) -> None:
     assert server.ended() == (0, "")
 
 
+@pytest.mark.slow
 def test_a_body_that_is_announced_as_endless_is_refused_at_once(start: Start) -> None:
     server = start("rest")
     with raw(server.address, POST + "Content-Length: 99999999999\n\n") as connection:
@@ -99,6 +102,7 @@ def test_a_body_that_is_announced_as_endless_is_refused_at_once(start: Start) ->
     assert server.ended() == (0, "")
 
 
+@pytest.mark.slow
 async def test_a_body_that_dribbles_in_is_given_up() -> None:
     sent: list[Any] = []
     reached = []
@@ -121,6 +125,7 @@ async def test_a_body_that_dribbles_in_is_given_up() -> None:
     assert reached == []
 
 
+@pytest.mark.slow
 async def test_a_head_that_dribbles_in_is_given_up_and_nothing_else() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.sleep(0.5)
@@ -152,6 +157,7 @@ async def test_a_head_that_dribbles_in_is_given_up_and_nothing_else() -> None:
             one.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     ["Content-Length: 500\n\n{", "Transfer-Encoding: chunked\n\nzz\n", "Content-Length: -1\n\n"],
@@ -166,6 +172,7 @@ def test_a_broken_body_harms_nobody(start: Start, text: str) -> None:
     assert "Traceback" not in log
 
 
+@pytest.mark.slow
 def test_a_caller_who_leaves_while_waiting_is_not_waited_for(start: Start, tmp_path: Path) -> None:
     server = start("rest", home=tmp_path)
     body = json.dumps(SLOW)
@@ -193,6 +200,7 @@ def post(url: str, body: Any, found: list[Any]) -> threading.Thread:
     return thread
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_at_the_end_who_waits_gets_the_id_of_what_is_paid(
     start: Start, tmp_path: Path, number: int
@@ -211,6 +219,7 @@ def test_at_the_end_who_waits_gets_the_id_of_what_is_paid(
     assert (run["workflow"], run["state"]) == (found[0].json()["id"], "closed")
 
 
+@pytest.mark.slow
 def test_at_the_end_a_purchase_that_is_being_made_is_finished(start: Start, tmp_path: Path) -> None:
     box = sandbox_of(tmp_path)
     box.script(Fault("submit", "stall", seconds=2.0))
@@ -228,6 +237,7 @@ def test_at_the_end_a_purchase_that_is_being_made_is_finished(start: Start, tmp_
     assert account["charged"] == PRICE
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_told_in_words(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -1,0 +1,170 @@
+"""What a failed request means: the error it becomes, whether Buzz was spent, what to do next."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from civitai_skill.api.replies import (
+    clean_reason,
+    read_answer,
+    read_field_reasons,
+    read_reasons,
+    retry_after,
+)
+from civitai_skill.errors import (
+    KEPT,
+    ApiError,
+    BadRequest,
+    Forbidden,
+    NotEnoughBuzz,
+    NotFound,
+    RateLimited,
+    ServerError,
+    Spent,
+    TransportFailed,
+    Unauthorized,
+)
+from civitai_skill.errors.next_steps import Look, Next, Settle
+
+
+class TooLarge(httpx.TransportError):
+    """A body went on past the bytes or the seconds that were allowed."""
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a request is for, and the Buzz that hangs on it.
+
+    `key` is the idempotency key of a submit, `paid` the workflow that is looked at or changed where
+    Buzz is committed for it; `pays` says that the change itself may cost Buzz.
+    """
+
+    what: str = "the request"
+    key: str | None = None
+    paid: str | None = None
+    pays: bool = False
+
+    def spent(self, unsure: bool) -> Spent:
+        """Was Buzz spent, if it is not certain that the service did not take the request?"""
+        if self.paid is not None:
+            return "yes"
+        return "unknown" if unsure and (self.pays or self.key is not None) else "no"
+
+    def _outlook(self, spent: Spent, advice: str) -> dict[str, Any]:
+        """The part of an error that says how things stand and what to do."""
+        following: Sequence[Next] = ()
+        if spent == "unknown":
+            advice += " The service may have taken it."
+            if self.key is not None:
+                advice += f" The same body sent again with its key {self.key} can't pay twice."
+                following = [Settle(self.key)]
+        elif self.paid is not None:
+            following = [Look(self.paid)]
+        return {
+            "advice": advice.strip(), "next": following, "spent": spent, "key": self.key,
+            "workflow_id": self.paid,
+        }  # fmt: skip
+
+
+def api_error(
+    response: httpx.Response, purpose: Purpose = Purpose(), *, unsure: bool = False
+) -> ApiError:
+    """An answer of 4xx or 5xx as the error it means."""
+    body = read_answer(response)
+    reasons = tuple(clean_reason(text) for text in read_reasons(body))
+    trace = body.get("traceId") if isinstance(body, dict) else None
+    kind, message, advice = _meaning(response, "; ".join(reasons))
+    if purpose.paid is not None and kind is not NotFound:
+        advice += f" {KEPT}"
+    return kind(
+        message,
+        status=response.status_code,
+        reasons=reasons,
+        trace_id=trace if isinstance(trace, str) else None,
+        retry_after=retry_after(response),
+        fields=read_field_reasons(body),
+        **purpose._outlook(purpose.spent(unsure), advice),
+    )
+
+
+_NO_BUZZ = re.compile(r"insufficient\s*buzz|enough\s+(funds|buzz)", re.IGNORECASE)
+
+
+def _meaning(response: httpx.Response, said: str) -> tuple[type[ApiError], str, str]:
+    """The class, message and advice for an answer of 4xx or 5xx.
+
+    The status for lack of Buzz is disputed between sources (400, 402, 403), so the words count.
+    """
+    status = response.status_code
+    why = f": {said.rstrip('.')}" if said else ""
+    if status in (400, 402, 403) and _NO_BUZZ.search(f"{said} {response.content[:2000]!r}"):
+        return NotEnoughBuzz, "The account has not enough Buzz for this.", (
+            "Buy Buzz, or lower the price (draft quality, fewer pictures). Mature content is paid "
+            "in yellow Buzz only, whatever the blue balance is."
+        )  # fmt: skip
+    if status == 401:
+        return Unauthorized, "The service does not accept this key.", (
+            "Make a new key on civitai.com (account settings, API keys) and set CIVITAI_API_KEY."
+        )  # fmt: skip
+    if status == 403:
+        return Forbidden, f"The key may not do this{why}.", (
+            "Check the key's scopes (AI services read and write) and the content settings."
+        )  # fmt: skip
+    if status == 404:
+        return NotFound, f"The service does not know it for this key{why}.", (
+            "Check the id; workflows are kept for 30 days, and only their owner sees them."
+        )  # fmt: skip
+    if status == 429:
+        return RateLimited, "The service asks for fewer requests.", (
+            "Try again in a minute, with fewer at once."
+        )  # fmt: skip
+    if status >= 500:
+        return ServerError, f"The service failed with status {status}{why}.", (
+            "This is the service's own trouble; try again later."
+        )  # fmt: skip
+    return BadRequest, f"The service refused the request (status {status}){why}.", _change(said)
+
+
+def _change(said: str) -> str:
+    """What to change about a request that was refused with these words."""
+    lowered = said.lower()
+    if "tos" in lowered.split() or "blocked" in lowered:
+        return "Change the prompt; sending a blocked one again counts against the account."
+    if "mature" in lowered:
+        return "Allow mature content (it is paid in yellow Buzz), or change the prompt."
+    if "not enabled for generation" in lowered:
+        return "Choose another model or LoRA; this one can't be used for generation."
+    return "Change what it names and try again."
+
+
+def transport_failed(
+    trouble: Exception | None, purpose: Purpose, tries: int, *, unsure: bool
+) -> TransportFailed:
+    """The error for a request that no usable answer came to."""
+    what = "the answer was not readable" if trouble is None else "it failed"
+    what = next((words for kind, words in _TROUBLES.items() if isinstance(trouble, kind)), what)
+    times = f"{tries} tries" if tries > 1 else "one try"
+    spent = purpose.spent(unsure)
+    advice = {"no": "Check the connection and the base URL, then try again.", "yes": KEPT}
+    return TransportFailed(
+        f"No usable answer to {purpose.what} after {times}: {what}.",
+        **purpose._outlook(spent, advice.get(spent, "")),
+    )
+
+
+_TROUBLES = {
+    httpx.ConnectTimeout: "connecting took too long",
+    httpx.ConnectError: "no connection could be made",
+    httpx.ReadTimeout: "the service did not answer in time",
+    httpx.ReadError: "the connection broke",
+    httpx.WriteError: "the connection broke while sending",
+    httpx.RemoteProtocolError: "the service broke off its answer",
+    TooLarge: "the answer did not end",
+    httpx.UnsupportedProtocol: "the address is not http or https",
+    httpx.InvalidURL: "the address is not usable",
+}

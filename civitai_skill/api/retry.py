@@ -1,0 +1,77 @@
+"""Send one request until a usable answer comes, or until it is certain that none will."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import httpx
+
+from civitai_skill.api.failures import Purpose, TooLarge, api_error, transport_failed
+from civitai_skill.api.service import Flow, Service
+
+#: Seconds by which a try may outlast its caller's deadline: an answer may just be on its way.
+_LATE = 3.0
+
+
+def is_transient(status: int) -> bool:
+    """Say whether the same request may succeed later: after 408, 429 and every 5xx."""
+    return status in (408, 429) or status >= 500
+
+
+def send_with_retry(
+    service: Service,
+    request: httpx.Request,
+    purpose: Purpose,
+    *,
+    usable: Callable[[httpx.Response], bool] = lambda response: True,
+    give_up_at: float | None = None,
+    now: Callable[[], float] = time.monotonic,
+) -> Flow[httpx.Response]:
+    """Send until a usable answer comes.
+
+    The identical request goes out each time. Answers of 4xx other than 408 and 429 end it. Raises
+    TransportFailed or ApiError. No pause goes past `give_up_at` (of `now`); it is raised then, and
+    not before.
+    """
+    unsure = False
+    attempt = 0
+    while True:
+        attempt += 1
+        response: httpx.Response | None = None
+        trouble: Exception | None = None
+        if give_up_at is not None:
+            _shorten_timeouts(request, give_up_at - now())
+        try:
+            response = yield request
+        except httpx.TransportError as error:
+            trouble = error
+            unsure = unsure or not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+        if response is not None:
+            good = response.is_success or response.is_redirect
+            if good and usable(response):
+                return response
+            if not good and not is_transient(response.status_code):
+                raise api_error(response, purpose, unsure=unsure)
+            # Only a 429 says for certain that the request was not taken.
+            unsure = unsure or response.status_code != 429
+        # What does not end will not end the next time either.
+        endless = isinstance(trouble, TooLarge)
+        pause = None if endless else service.retry.pause(attempt, response)
+        late = pause is not None and give_up_at is not None and now() + pause > give_up_at
+        if late and give_up_at is not None:
+            yield max(0.0, give_up_at - now())
+        if pause is None or late:
+            if response is not None and not response.is_success:
+                raise api_error(response, purpose, unsure=unsure)
+            raise transport_failed(trouble, purpose, attempt, unsure=unsure)
+        yield pause
+
+
+def _shorten_timeouts(request: httpx.Request, left: float) -> None:
+    """No try goes on much longer than its caller waits."""
+    most = max(0.0, left) + _LATE
+    timeouts = request.extensions["timeout"]
+    for name in ("connect", "read", "write"):
+        timeouts[name] = min(timeouts[name], most)
+    request.extensions["seconds"] = min(request.extensions["seconds"], most)

@@ -1,0 +1,157 @@
+"""What the ledger tells: runs, their pictures, what was spent. Changes nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from civitai_skill.errors import ConfigError, preview
+from civitai_skill.ledger.budget import Budget
+from civitai_skill.ledger.run import MIGRATIONS, Run, read_run
+from civitai_skill.storage import locks
+from civitai_skill.storage.sqlite import Storage
+
+#: Seconds in which the same request goes on with an open run instead of buying anew.
+JOINABLE = 24 * 3600.0
+
+# The last two: a name that is no text, a number that no file of SQLite's holds.
+UNUSABLE = (sqlite3.Error, OSError, ValueError, OverflowError)
+
+#: What a run counts: its cost once known, else what was reserved for it.
+_BUZZ = "coalesce(cost, reserved)"
+
+
+class LedgerReports:
+    """The readable side of one ledger file; raises ConfigError where it can't be used."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._clock = clock
+        self._storage = Storage(path, MIGRATIONS)
+
+    @property
+    def _owners(self) -> Path:
+        return self.path.parent / "owners"
+
+    def run(self, key: str) -> Run | None:
+        """One run by its key."""
+        with self._transaction() as db:
+            return select_first(db, "key = ?", key)
+
+    def find_by_workflow(self, workflow: str) -> Run | None:
+        """The run that a workflow belongs to."""
+        with self._transaction() as db:
+            return select_first(db, "workflow = ?", workflow)
+
+    def is_paid(self, workflow: str) -> bool:
+        """Is Buzz committed for a workflow, as far as this ledger knows?"""
+        run = self.find_by_workflow(workflow)
+        return run is not None and run.buzz > 0
+
+    def unfinished(self) -> list[Run]:
+        """Open runs that nobody works on any more, oldest first, whatever account they are of."""
+        with self._transaction() as db:
+            rows = db.execute("SELECT * FROM runs WHERE state = 'open' ORDER BY created").fetchall()
+        return [run for run in map(read_run, rows) if not self.is_worked_on(run)]
+
+    def failed(self) -> list[Run]:
+        """Runs of the last 24 hours that failed or expired and were not tried again since, whatever
+        account they are of."""
+        with self._transaction() as db:
+            # Rows are numbered as they come, whatever the clock says.
+            rows = db.execute(
+                "SELECT * FROM runs r WHERE state = 'closed' AND status IN ('failed', 'expired')"
+                " AND created >= ? AND NOT EXISTS (SELECT 1 FROM runs later WHERE"
+                " later.identity = r.identity AND later.rowid > r.rowid"
+                " AND later.state != 'dropped') ORDER BY created",
+                (self._clock() - JOINABLE,),
+            ).fetchall()
+        return [read_run(row) for row in rows]
+
+    def history(self, since: float = 0.0, limit: int = 100) -> list[dict[str, Any]]:
+        """Runs with the number of their saved pictures, newest first."""
+        with self._transaction() as db:
+            rows = db.execute(
+                "SELECT r.key, r.created, r.purpose, r.engine, r.variant, r.workflow, r.state,"
+                " r.status, r.reserved, r.cost, r.reason, r.wanted, r.out,"
+                " (SELECT count(*) FROM pictures p WHERE p.key = r.key) AS pictures"
+                " FROM runs r WHERE r.created >= ? ORDER BY r.created DESC LIMIT ?",
+                (since, limit),
+            ).fetchall()
+        return [dict(row) for row in rows]
+
+    def pictures(self, key: str) -> list[dict[str, Any]]:
+        """The saved pictures of a run."""
+        with self._transaction() as db:
+            rows = db.execute("SELECT * FROM pictures WHERE key = ? ORDER BY n", (key,)).fetchall()
+        return [dict(row) for row in rows]
+
+    def spend(self, since: float = 0.0, by: Literal["engine", "day"] | None = None) -> list[Any]:
+        """Buzz spent since a moment: (name, runs, Buzz) by engine or day (UTC), or one row in all.
+
+        Runs that are still open count at their reservation.
+        """
+        name = {"engine": "coalesce(engine, '?')", "day": "date(created, 'unixepoch')",
+                None: "'all'"}[by]  # fmt: skip
+        with self._transaction() as db:
+            rows = db.execute(
+                f"SELECT {name} AS name, count(*) AS runs, sum({_BUZZ}) AS buzz FROM runs"
+                " WHERE created >= ? AND state != 'dropped' GROUP BY 1 ORDER BY 3 DESC, 1",
+                (since,),
+            ).fetchall()
+        return [dict(row) for row in rows]
+
+    def is_worked_on(self, run: Run) -> bool:
+        """Does the process that works on this run still live, and not let go of it?"""
+        return bool(run.owner) and locks.is_alive(self._owners, run.owner)
+
+    def setting(self, name: str) -> str | None:
+        """A value kept in the ledger."""
+        with self._transaction() as db:
+            row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+            return None if row is None else str(row["value"])
+
+    def used_buzz(self, budget: Budget) -> int:
+        """Buzz reserved and spent in the budget's current period."""
+        with self._transaction() as db:
+            return self._used_buzz(db, budget)
+
+    def _used_buzz(self, db: sqlite3.Connection, budget: Budget) -> int:
+        # What a clock that was wrong then dated later than now counts too: that is the safe side.
+        row = db.execute(
+            f"SELECT coalesce(sum({_BUZZ}), 0) AS buzz FROM runs"
+            " WHERE state != 'dropped' AND created >= ?",
+            (self._clock() - budget.period,),
+        ).fetchone()
+        return int(row["buzz"])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._storage.transaction() as db:
+                yield db
+        except UNUSABLE as error:
+            raise self._file_error(error) from None
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        self._storage.close()
+
+    def _file_error(self, error: Exception) -> ConfigError:
+        reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, UnicodeEncodeError):
+            reason = f"it keeps text, and {preview(error.object)} is none"
+        return ConfigError(
+            f"The ledger {self.path} can't be used: {reason}.",
+            advice="Nothing is bought without it. Free the disk or the file, name another "
+            "ledger, or move a broken one away.",
+        )
+
+
+def select_first(db: sqlite3.Connection, where: str, *values: Any) -> Run | None:
+    row = db.execute(f"SELECT * FROM runs WHERE {where} LIMIT 1", values).fetchone()
+    return None if row is None else read_run(row)

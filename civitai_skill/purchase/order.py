@@ -1,0 +1,78 @@
+"""What is to be bought and under which rules, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from civitai_skill.api.models import Workflow
+from civitai_skill.engines.planning.plan import Plan
+from civitai_skill.images.save import Label
+from civitai_skill.images.sources import EVERY_SOURCE, SourcePolicy
+from civitai_skill.ledger.budget import Budget
+from civitai_skill.ledger.ledger import Ledger
+from civitai_skill.ledger.run import Run
+from civitai_skill.purchase.body import Terms
+from civitai_skill.purchase.events import Tell, ignore_event
+from civitai_skill.schema.request import ImageRequest
+
+Keep = Callable[[str, bytes], None]
+
+
+def keep_nothing(key: str, content: bytes) -> None:
+    """Forget a submit of unknown fate; a ledger has it."""
+
+
+@dataclass(frozen=True)
+class WorkflowBody:
+    """A workflow of the service's own form (schema WorkflowTemplate), bought under the same rules
+    as a request. Its price is always asked of the service."""
+
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Order:
+    """A purchase and the rules for it.
+
+    `out` is the folder of its pictures (None: it is submitted only). `limit` is Buzz for this call,
+    `budget` for all calls together. `again` buys anew whatever is open. `joins` says what happens
+    to the same request while this process itself is still making it: True reports it (a caller that
+    repeats itself), False buys it too (a program that wants several). `unpriced` lets a price
+    through that nobody tells; `sources` says which sources may be named. `purpose` is for the
+    ledger's reader; `account` tells accounts and services apart; `apart` False says that the
+    caller's key alone names a purchase, whatever the account. `label` names the pictures; with
+    `notes` each gets its sidecar, even without a label. `keep` gets the key and bytes of a submit
+    whose fate stayed unknown.
+    """
+
+    asked: ImageRequest | WorkflowBody
+    terms: Terms = field(default_factory=Terms)
+    limit: int = 0
+    out: Path | None = None
+    ledger: Ledger | None = None
+    budget: Budget | None = None
+    account: str = ""
+    apart: bool = True
+    purpose: str = "python"
+    again: bool = False
+    joins: bool = False
+    unpriced: bool = False
+    sources: SourcePolicy = EVERY_SOURCE
+    tell: Tell = ignore_event
+    label: Label | None = None
+    notes: bool = False
+    keep: Keep = keep_nothing
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """What an order came to: the workflow, the plan (None where the caller wrote the body), and the
+    run it is written under (None without a ledger)."""
+
+    workflow: Workflow
+    plan: Plan | None
+    run: Run | None
+    resumed: bool = False

@@ -1,0 +1,172 @@
+"""What became of a request: a Picture for each one asked for, saved or with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from civitai_skill.api.models import NO_REASON, Image, Workflow
+from civitai_skill.engines.catalog import identify
+from civitai_skill.engines.planning.plan import Plan
+from civitai_skill.errors import WorkflowFailed
+from civitai_skill.errors.next_steps import Next, Release
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture that was asked for: where it is, or why it is not. Sizes are pixels."""
+
+    path: Path | None
+    url: str | None
+    width: int | None
+    height: int | None
+    seed: int | None
+    available: bool
+    reason: str | None
+    id: str = ""
+
+    @classmethod
+    def unsaved(cls, image: Image) -> Picture:
+        """A picture as the service tells of it."""
+        return cls(
+            None, image.url, image.width, image.height, image.seed,
+            image.deliverable, image.reason, image.id,
+        )  # fmt: skip
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "path": None if self.path is None else str(self.path),
+            "url": self.url,
+            "width": self.width,
+            "height": self.height,
+            "seed": self.seed,
+            "available": self.available,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What became of a request: the workflow as last read, and a Picture for each one asked for."""
+
+    workflow: Workflow
+    pictures: tuple[Picture, ...] = ()
+    engine: str | None = None
+    variant: str | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    resumed: bool = False
+    plan: Plan | None = field(default=None, repr=False)
+
+    @property
+    def id(self) -> str | None:
+        return self.workflow.id
+
+    @property
+    def status(self) -> str:
+        return self.workflow.status
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The pictures that are on disk."""
+        return tuple(p.path for p in self.pictures if p.path is not None)
+
+    @property
+    def outputs(self) -> tuple[Mapping[str, Any], ...]:
+        """The words that steps gave."""
+        return self.workflow.outputs
+
+    def as_dict(self) -> dict[str, Any]:
+        out: dict[str, Any] = {
+            "id": self.id,
+            "status": self.status,
+            "engine": self.engine,
+            "variant": self.variant,
+            "cost": self.workflow.cost.as_dict(),
+            "images": [p.as_dict() for p in self.pictures],
+            "errors": list(self.workflow.reasons()),
+            "resumed": self.resumed,
+        }
+        if self.outputs:
+            out["outputs"] = [dict(output) for output in self.outputs]
+        if self.notes:
+            out["notes"] = list(self.notes)
+        if self.warnings:
+            out["warnings"] = list(self.warnings)
+        return out
+
+
+def summarize(
+    workflow: Workflow,
+    pictures: Sequence[Picture] = (),
+    decided: Plan | None = None,
+    *,
+    resumed: bool = False,
+) -> Generation:
+    """A Generation for a workflow; the engine is read back where it was not decided here."""
+    if decided is None:
+        engine, variant = identify(workflow.input)
+        return Generation(workflow, tuple(pictures), engine, variant, resumed=resumed)
+    return Generation(
+        workflow,
+        tuple(pictures),
+        decided.family,
+        decided.variant,
+        decided.notes,
+        decided.warnings,
+        resumed,
+        decided,
+    )
+
+
+def summarize_unsaved(workflow: Workflow) -> Generation:
+    """A Generation without fetching: what each picture's state is."""
+    return summarize(workflow, [Picture.unsaved(image) for image in workflow.images])
+
+
+def workflow_failed_error(result: Generation, wanted: int) -> WorkflowFailed:
+    """The error for a workflow that ended without all its pictures, with the reason it gave."""
+    workflow = result.workflow
+    reasons = workflow.reasons() or tuple(p.reason for p in result.pictures if p.reason)
+    got = sum(picture.available for picture in result.pictures)
+    what = f"ended as {workflow.status}"
+    if workflow.status == "succeeded" or got:
+        what += f" with {got} of {wanted} pictures"
+    why = "; ".join(dict.fromkeys(reasons)) or NO_REASON
+    kept = sum(workflow.cost.by_currency.values())
+    refunded = sum(workflow.cost.refunded.values())
+    money = f" {refunded} Buzz were refunded." if refunded else ""
+    advice, following = _what_next(workflow, got, wanted)
+    return WorkflowFailed(
+        f"Workflow {workflow.id} {what}: {why.rstrip('.')}.{money}",
+        workflow=workflow,
+        result=result,
+        reasons=reasons,
+        advice=advice,
+        next=following,
+        spent="yes" if kept or (workflow.cost.total or 0) > 0 else "no",
+    )
+
+
+def _what_next(workflow: Workflow, got: int, wanted: int) -> tuple[str, list[Next]]:
+    """What to do about missing pictures."""
+    if any(image.held for image in workflow.images):
+        return (
+            "What is held back is made and paid for: do not make it again. Only the user can "
+            "release it, for yellow Buzz; then it is fetched by its id.",
+            [Release(workflow.id)] if workflow.id else [],
+        )
+    if workflow.moderated:
+        return "Change the prompt; a blocked one must not be sent again unchanged.", []
+    if got:
+        missing = wanted - got
+        return (
+            f"Keep those that came, and ask only for what is missing: quantity {missing}, with "
+            "another seed where one was set.",
+            [],
+        )
+    if workflow.status == "canceled":
+        return "It was canceled; the same request makes it anew.", []
+    return "Try the same request once more, or choose another engine.", []
