@@ -16,6 +16,7 @@ from typing import Any
 from civitai_skill.batch.names import TEMPLATE, PictureNames
 from civitai_skill.batch.rows import RawRow
 from civitai_skill.engines.planning.plan import Plan
+from civitai_skill.engines.sources import fill, sources_of
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import EVERY_SOURCE, Source, SourcePolicy, open_source
 from civitai_skill.purchase.body import Terms
@@ -35,8 +36,11 @@ _MOST_SENTENCES = 200
 #: Rows that a sentence names when they are bad in one way.
 _FEW = 3
 
-# Opened sources that are kept while rows that share them are planned.
+# Opened sources that are kept while rows that share them are planned; bytes of sources, and rows,
+# that are kept ready to be sent. What is above is prepared once more when it is bought.
 _MOST_SOURCES = 8
+_MOST_BYTES = 128 * 1024 * 1024
+_MOST_PREPARED = 10_000
 
 
 @dataclass(frozen=True)
@@ -51,16 +55,13 @@ class Row:
     id: str | None
     request: ImageRequest
     key: str
-    #: As it is sent, without the bytes of its sources.
-    prepared: Prepared
+    plan: Plan
     price: int | None
     stems: tuple[str, ...]
     #: What a sweep put in, by name.
     values: Mapping[str, Any] | None = None
-
-    @property
-    def plan(self) -> Plan:
-        return self.prepared.planned
+    #: The row ready to be sent; None where too many are.
+    prepared: Prepared | None = None
 
 
 def plan_rows(
@@ -121,6 +122,7 @@ class _Planner:
     alike: Counter[str] = field(default_factory=Counter)
     ids: dict[str, int] = field(default_factory=dict)
     sources: dict[str, Source | str] = field(default_factory=dict)
+    bytes: int = 0
 
     def plan_row(self, number: int, raw: RawRow) -> Row:
         if raw.problem is not None:
@@ -135,20 +137,22 @@ class _Planner:
         content = prepared.identity(order)
         self.alike[content] += 1
         key = key_of(self.name, f"n:{self.alike[content]}" if id is None else f"id:{id}", content)
-        decided = prepared.planned
-        if request.seed is None and decided.seed is not None:
+        assert prepared.plan is not None, "a row is a request"
+        if request.seed is None and prepared.plan.seed is not None:
             request = request.model_copy(update={"seed": seed_of(key)})
             prepared = prepared.with_seed(seed_of(key))
-            decided = prepared.planned
+        decided = prepared.plan
+        assert decided is not None, "a row is a request"
         facts = {
             **(raw.values or {}), "row": number, "id": id or number, "engine": decided.family,
             "batch": self.name, "variant": decided.variant, "seed": decided.seed, "key": key,
         }  # fmt: skip
         stems = self.names.reserve(decided.quantity, facts)
-        price = decided.price.most
-        # Thousands of opened sources would not fit the memory: they are opened again.
-        kept = replace(prepared, sources=tuple("" for _ in prepared.sources))
-        return Row(number, raw.line, id, request, key, kept, price, stems, raw.values)
+        keep = number <= _MOST_PREPARED and (self.bytes <= _MOST_BYTES or not prepared.sources)
+        return Row(
+            number, raw.line, id, request, key, decided, decided.price.most, stems, raw.values,
+            prepared if keep else None,
+        )  # fmt: skip
 
     def _check_id(self, given: object, line: int) -> str:
         text = str(given)
@@ -168,7 +172,8 @@ class _Planner:
         if mark not in self.sources:
             while len(self.sources) >= _MOST_SOURCES:
                 self.sources.pop(next(iter(self.sources)))
-            self.sources[mark] = open_source(text, field, policy)
+            source = self.sources[mark] = open_source(text, field, policy)
+            self.bytes += 0 if isinstance(source, str) else len(source.data)
         return self.sources[mark]
 
 
@@ -188,8 +193,8 @@ def digest(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def price_group(prepared: Prepared) -> str:
+def price_group(decided: Plan) -> str:
     """What a price depends on: everything but the words, the seed and the sources' content."""
-    (step,) = prepared.body("" for _ in prepared.sources)["steps"]
-    words = ("prompt", "negativePrompt", "seed")
-    return digest({name: value for name, value in step["input"].items() if name not in words})
+    form = decided.form
+    sent = fill(type(form), form.sent(), ["" for _ in sources_of(form)])
+    return digest({n: v for n, v in sent.items() if n not in ("prompt", "negativePrompt", "seed")})

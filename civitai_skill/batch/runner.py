@@ -136,7 +136,6 @@ class RowRunner:
         order = replace(
             self.order,
             asked=row.request,
-            out=self.out,
             terms=replace(self.order.terms, external_id=state.key),
             limit=self.allowance if row.price is None else row.price,
             label=label,
@@ -148,8 +147,7 @@ class RowRunner:
                 queue.check_prompt(prompt)
                 if self._stopped is not None:
                     raise NotSent(f"not sent: the batch was stopped: {self._stopped.message}")
-                # Sources are opened again: a batch keeps no bytes of them.
-                prepared = None if row.prepared.sources else replace(row.prepared, key=state.key)
+                prepared = row.prepared and replace(row.prepared, key=state.key)
                 purchase = await adrive(buy(self.service, order, prepared), self.http)
             self.under_way[row.number] = purchase.workflow
             workflow = await self.watcher.wait_for(purchase.workflow, self.timeout)

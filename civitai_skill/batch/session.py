@@ -155,7 +155,7 @@ class BatchSession:
             if state.run is not None:
                 price = max(price or 0, state.run.reserved)
             elif state.result is None and (price is None or price > ASK_ABOVE):
-                group = price_group(row.prepared)
+                group = price_group(row.plan)
                 if group not in quotes:
                     quotes[group] = await self._ask_price(client, row)
                 told = quotes[group]
@@ -198,7 +198,7 @@ class BatchSession:
         self, client: BatchClient, lines: Sequence[Line], plan: BatchPlan, limit: int
     ) -> Report:
         """Make what is not finished, and write down how every row ended."""
-        order = await anyio.to_thread.run_sync(client._order, self.call)
+        order = await anyio.to_thread.run_sync(client._order, self.call, self.folder)
         runner = RowRunner(
             http=client.http,
             service=client._service,
