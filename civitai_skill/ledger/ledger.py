@@ -49,13 +49,18 @@ class BeginResult:
 class Ledger(LedgerReports):
     """One ledger file. Every method is one short transaction; raises ConfigError when it fails."""
 
-    def begin(self, run: Run, *, again: bool, budget: Budget | None) -> BeginResult:
+    def begin(
+        self, run: Run, *, again: bool, budget: Budget | None, confirmed: str | None = None
+    ) -> BeginResult:
         """Write a run down before it is submitted, unless one of its identity is open already.
 
         `again` buys anew whatever is open. A key that is known already stays what it is, unless it
-        was dropped. Raises OverBudget when the budget has no room.
+        was dropped. `confirmed` is a price rule that the service confirmed just now. Raises
+        OverBudget when the budget has no room.
         """
         with self._writing() as db:
+            if confirmed is not None:
+                self._confirm(db, confirmed)
             me = self._process_name()
             known = select_first(db, "key = ?", run.key)
             if known is not None and known.state != "dropped":
@@ -69,6 +74,15 @@ class Ledger(LedgerReports):
             _insert(db, new)
             _forget_sources(db, _OLD, self._clock() - JOINABLE)
             return BeginResult(new, fresh=True)
+
+    def confirm(self, rule: str) -> None:
+        """Keep that the service confirmed a documented price rule."""
+        with self._writing() as db:
+            self._confirm(db, rule)
+
+    def _confirm(self, db: sqlite3.Connection, rule: str) -> None:
+        values = (f"confirmed {rule}", str(self._clock()))
+        db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", values)
 
     def open_run(self, identity: str) -> Run | None:
         """The run of this identity that a new request should go on with, or None."""
@@ -208,11 +222,12 @@ class Ledger(LedgerReports):
                 (key, self._clock() - JOINABLE),
             )
 
-    def close_run(self, key: str) -> None:
-        """Nothing is left to do."""
+    def close_run(self, *keys: str) -> None:
+        """Nothing is left to do for these."""
         with self._writing() as db:
-            db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
-            _forget_sources(db, _OVER, key)
+            for key in keys:
+                db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
+                _forget_sources(db, _OVER, key)
 
     def reopen(self, workflow: str) -> None:
         """Nobody heard how it went: the same request goes on with it."""
@@ -244,16 +259,20 @@ class Ledger(LedgerReports):
                 db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
 
     def _find_open(self, db: sqlite3.Connection, identity: str) -> Run | None:
-        """The newest that nobody works on any more; else the newest."""
+        """The newest that nobody works on any more; else the newest that somebody does. One whose
+        caller, who lives, has everything already is over."""
         rows = db.execute(
             "SELECT * FROM runs WHERE identity = ? AND state = 'open' AND created >= ?"
             " ORDER BY created DESC",
             (identity, self._clock() - JOINABLE),
         ).fetchall()
-        found = [read_run(row) for row in rows]
-        return next(
-            (run for run in found if not self.is_worked_on(run)), found[0] if found else None
-        )
+        worked_on: list[Run] = []
+        for run in map(read_run, rows):
+            if not self.is_worked_on(run):
+                return run
+            if not run.is_delivered:
+                worked_on.append(run)
+        return worked_on[0] if worked_on else None
 
     def _writing(self, patience: float | None = None) -> AbstractContextManager[sqlite3.Connection]:
         """A transaction that waits for others to end theirs."""

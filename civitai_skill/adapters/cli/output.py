@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli.interrupts import Interrupts
 from civitai_skill.errors import AnswerLost, CivitaiError, Problem, RequestInvalid, Spent
@@ -30,6 +30,10 @@ from civitai_skill.errors.next_steps import (
     Settle,
     UseSandbox,
 )
+
+if TYPE_CHECKING:
+    from civitai_skill.client import Civitai
+    from civitai_skill.config import Settings
 
 #: Commands whose --out is where the pictures of one workflow go.
 _SAVING = frozenset({"generate", "get", "again"})
@@ -62,6 +66,22 @@ class Output:
         self.live = sys.stderr.isatty() and not self.quiet
         self._line = ""
         self._started = time.monotonic()
+        self._client: Civitai | None = None
+
+    def open_client(self, settings: Settings) -> Civitai:
+        """A client that is closed once the command's answer is out."""
+        from civitai_skill.client import Civitai
+
+        self._client = Civitai(settings=settings)
+        return self._client
+
+    def close_client(self, answered: bool) -> None:
+        """Close the client; what was bought stays open where its answer did not get out: the same
+        command goes on with it."""
+        if self._client is not None:
+            if not answered:
+                self._client.keep_open()
+            self._client.close()
 
     @classmethod
     def for_argv(cls, words: Sequence[str], interrupts: Interrupts) -> Output:
