@@ -74,13 +74,16 @@ def _hand_over(order: Order, run: Run, workflow: Workflow, told: OnSubmitted | N
     yield from _end(order, run)
 
 
-def _end(order: Order, run: Run | None, ended: Workflow | None = None) -> Flow[None]:
-    """A purchase came to its end; it is over when its caller has the answer."""
+def _end(
+    order: Order, run: Run | None, ended: Workflow | None = None, *, empty: bool = False
+) -> Flow[None]:
+    """A purchase came to its end; it is over when its caller has the answer. One that gave nothing
+    (`empty`) is over at once: there is nothing to hand over once more."""
     if order.ledger is None or run is None:
         return
     if ended is not None and ended.done:
         yield from _record_finished(order.ledger, run, ended)
-    if order.unconfirmed is not None:
+    if order.unconfirmed is not None and not empty:
         order.unconfirmed.append((order.ledger, run.key))
     else:
         yield from write_quietly(partial(order.ledger.close_run, run.key))
@@ -142,7 +145,7 @@ def _finish(
     try:
         result = yield from bring_home(service, workflow, delivery)
     except WorkflowFailed as error:
-        yield from _end(order, purchase.run, workflow)
+        yield from _end(order, purchase.run, workflow, empty=not error.result.paths)
         if overcharged:
             raise _overcharged_error(order, error.result) from None
         raise
