@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,8 @@ _MOST_SENTENCES = 200
 #: Rows that a sentence names when they are bad in one way.
 _FEW = 3
 
+_AIR = re.compile(r'(?<=")urn:air:[^"]+', re.IGNORECASE)
+
 # Opened sources that are kept while rows that share them are planned; bytes of sources, and rows,
 # that are kept ready to be sent. What is above is prepared once more when it is bought.
 _MOST_SOURCES = 8
@@ -47,7 +50,8 @@ _MOST_PREPARED = 10_000
 class Row:
     """One row, decided. `number` counts from 1, `line` is where it stands in the file.
 
-    `price` is the most it costs (Buzz), None where nobody tells it; `stems` name its pictures.
+    `price` is the most it costs (Buzz), None where nobody tells it; `asked` says that the service
+    told it. `stems` name its pictures.
     """
 
     number: int
@@ -62,6 +66,7 @@ class Row:
     values: Mapping[str, Any] | None = None
     #: The row ready to be sent; None where too many are.
     prepared: Prepared | None = None
+    asked: bool = False
 
 
 def plan_rows(
@@ -193,8 +198,14 @@ def digest(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def price_group(decided: Plan) -> str:
+def shape_of(decided: Plan) -> str:
     """What a price depends on: everything but the words, the seed and the sources' content."""
     form = decided.form
     sent = fill(type(form), form.sent(), ["" for _ in sources_of(form)])
     return digest({n: v for n, v in sent.items() if n not in ("prompt", "negativePrompt", "seed")})
+
+
+def rule_of(decided: Plan) -> str:
+    """Which documented price rule holds: the form, the variant and the AIRs."""
+    airs = sorted(_AIR.findall(json.dumps(decided.form.sent())))
+    return " ".join([type(decided.form).__qualname__, decided.family, decided.variant, *airs])

@@ -31,9 +31,16 @@ _CHEAPER: Mapping[Quality, tuple[Quality, ...]] = {
 }
 
 
-def estimate(service: Service, order: Order) -> Flow[workflows.Quote]:
-    """The service's own price for an order, with the plan that was priced. Spends nothing."""
-    prepared: Prepared = yield Work(lambda: prepare(order))
+def estimate(
+    service: Service, order: Order, prepared: Prepared | None = None
+) -> Flow[workflows.Quote]:
+    """The service's own price for an order, with the plan that was priced. Spends nothing.
+
+    `prepared` is the order as it was prepared before.
+    """
+    if prepared is None:
+        prepared = yield Work(lambda: prepare(order))
+        assert prepared is not None
     template = yield from upload_sources(service, prepared)
     quote = yield from workflows.estimate(service, template)
     return replace(quote, plan=prepared.plan)
@@ -53,7 +60,9 @@ def check_price(
         return price
     most = decided.price.most
     order.tell(Priced(decided, decided.price, None, limit))
-    if most is None or most > ASK_ABOVE:
+    if order.told is not None:
+        most = max(order.told, most or 0)
+    elif most is None or most > ASK_ABOVE:
         if most is not None and most > limit:
             raise over_budget_error(order, decided, most)
         quote = yield from workflows.estimate(service, template)
