@@ -15,11 +15,12 @@ import anyio
 import httpx
 
 from civitai_skill.api import workflows
-from civitai_skill.api.drivers import CLOCK, adrive
+from civitai_skill.api.connections import AsyncTransport
+from civitai_skill.api.drivers import adrive
 from civitai_skill.api.models import Workflow
-from civitai_skill.api.pool import UNLIMITED, make_transport
 from civitai_skill.api.replies import retry_after
 from civitai_skill.api.retry import is_transient
+from civitai_skill.api.send import CLOCK
 from civitai_skill.client.clients import AsyncCivitai
 
 #: Requests at once at most, when nothing else is said.
@@ -127,9 +128,7 @@ class BatchClient(AsyncCivitai):
     def __init__(self, key: Any = None, **settings: Any) -> None:
         super().__init__(key, **settings)
         self.limiter = AdaptiveLimiter(CONCURRENCY)
-        self.http = ThrottledClient(
-            self.limiter, transport=self._transport or make_transport(), limits=UNLIMITED
-        )
+        self.http = ThrottledClient(self.limiter, transport=self._transport or AsyncTransport())
         self._http = self.http
 
     async def get(self, workflow_id: str, *, wait: float = 0.0) -> Workflow:

@@ -28,7 +28,7 @@ async def ask_prices(lines: Sequence[Line], ask: Ask, *, every_rule: bool) -> li
     not follow. Where it asks more than is documented, that counts.
     """
     new = [row for row, state in lines if state.result is None and state.run is None]
-    rules = {row.number: rule_of(row.plan) for row in new}
+    rules = {row.number: rule_of(row.prepared) for row in new}
     open_shapes = [row for row in new if row.price is None]
     covered = [row for row in new if row.price is not None]
     first: dict[str, Row] = {}
@@ -38,7 +38,7 @@ async def ask_prices(lines: Sequence[Line], ask: Ask, *, every_rule: bool) -> li
     by_rule = await _ask_all(first, ask)
     broken = {r for r, told in by_rule.items() if told is not None and told > (first[r].price or 0)}
     open_shapes += [row for row in covered if rules[row.number] in broken]
-    shapes = {row.number: shape_of(row.plan) for row in open_shapes}
+    shapes = {row.number: shape_of(row.prepared) for row in open_shapes}
     by_shape = await _ask_all({shapes[row.number]: row for row in reversed(open_shapes)}, ask)
 
     priced = []

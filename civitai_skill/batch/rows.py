@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.schema.request import ImageRequest, nearest_name
+from civitai_skill.schema.fields import FIELDS
+from civitai_skill.schema.problems import nearest_name
+from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import read_json
 
 Given = Mapping[str, Any] | ImageRequest | str
@@ -32,10 +34,7 @@ _TABLES = (".csv", ".tsv")
 _KINDS = {**dict.fromkeys(_TABLES, True), ".jsonl": False, ".ndjson": False}
 
 #: Columns whose cells are texts, whatever they look like.
-TEXTS = frozenset(
-    {"id", "prompt", "negative_prompt", "engine", "variant", "route", "quality", "aspect_ratio",
-     "sampler", "scheduler", "model", "output_format"}
-)  # fmt: skip
+TEXTS = frozenset({"id", *(f.name for f in FIELDS if f.kind in ("text", "choice"))})
 
 
 _COLUMNS = frozenset({"id", *ImageRequest.model_fields})

@@ -28,7 +28,7 @@ from civitai_skill.client.base import BaseClient, Folder
 from civitai_skill.errors import ConfigError, Problem, RequestInvalid
 from civitai_skill.errors.next_steps import Render
 from civitai_skill.images.sources import SourcePolicy
-from civitai_skill.schema.request import nearest_name
+from civitai_skill.schema.problems import nearest_name
 
 
 class BatchSettings(TypedDict, total=False):

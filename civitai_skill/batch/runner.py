@@ -148,7 +148,8 @@ class RowRunner:
             else:
                 queue.check_prompt(prompt)
                 self._check_stopped()
-                prepared = row.prepared and replace(row.prepared, key=state.key)
+                reopen = "" in row.prepared.sources
+                prepared = None if reopen else replace(row.prepared, key=state.key)
                 async with self.spending.admit(row) as (price, first):
                     told = row.price if row.asked and not first else None
                     order = replace(order, limit=price, told=told)

@@ -175,11 +175,13 @@ class BatchSession:
         return lines, order, used
 
     async def _ask_price(self, client: BatchClient, order: Order, row: Row) -> int | None:
-        prepared = row.prepared or prepare(replace(order, asked=row.request))
-        (step,) = prepared.template["steps"]
+        prepared = row.prepared
+        if "" in prepared.sources:
+            prepared = prepare(replace(order, asked=row.request))
         # Other words: a price depends on none, and what moderation stops must not be sent twice.
+        (step,) = prepared.steps
         asked = {**step, "input": {**step["input"], "prompt": _ANY_PROMPT}}
-        prepared = replace(prepared, template={**prepared.template, "steps": [asked]})
+        prepared = replace(prepared, steps=[asked])
         quote = await adrive(estimate(client._service, order, prepared), client.http)
         if quote.insufficient_buzz:
             raise NotEnoughBuzz(

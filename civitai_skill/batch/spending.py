@@ -43,7 +43,7 @@ class Spending:
     async def admit(self, row: Row) -> AsyncIterator[tuple[int, bool]]:
         """Reserve a row's price while it is bought; gives that, and whether it is the first of its
         rule. Raises BudgetUsedUp."""
-        rule = rule_of(row.plan)
+        rule = rule_of(row.prepared)
         self._reserve(row, rule)
         while (first := self._firsts.get(rule)) is not None:
             await first.wait()
@@ -81,7 +81,7 @@ class Spending:
         self.total += charged - expected
         self._rows[row.number] = charged
         if charged > expected:
-            rule = rule_of(row.plan)
+            rule = rule_of(row.prepared)
             factor = self._factors.get(rule, 1) * charged / max(1, expected)
             if rule not in self._factors:
                 self.surprises.append(Surprise(row.number, expected, charged))

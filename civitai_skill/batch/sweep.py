@@ -13,7 +13,8 @@ from typing import Any, Literal
 from civitai_skill.batch.plan import digest
 from civitai_skill.batch.rows import TEXTS, RawRow, split_lines
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.schema.request import ImageRequest, nearest_name
+from civitai_skill.schema.problems import nearest_name
+from civitai_skill.schema.request import ImageRequest
 
 Mode = Literal["product", "zip", "random"]
 MODES: tuple[Mode, ...] = ("product", "zip", "random")
