@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from civitai_skill.batch.names import TEMPLATE, PictureNames
@@ -68,6 +69,13 @@ class Row:
     @property
     def plan(self) -> Plan:
         return self.prepared.planned
+
+    @cached_property
+    def rule(self) -> str:
+        """Which documented price rule holds: the form, the variant and the AIRs."""
+        made = self.prepared
+        airs = sorted(_AIR.findall(json.dumps(made.steps)))
+        return " ".join([type(self.plan.form).__qualname__, f"{made.engine} {made.variant}", *airs])
 
 
 def plan_rows(
@@ -201,10 +209,3 @@ def shape_of(prepared: Prepared) -> str:
     (step,) = prepared.body("" for _ in prepared.sources)["steps"]
     words = ("prompt", "negativePrompt", "seed")
     return digest({name: value for name, value in step["input"].items() if name not in words})
-
-
-def rule_of(prepared: Prepared) -> str:
-    """Which documented price rule holds: the form, the variant and the AIRs."""
-    form = prepared.planned.form
-    airs = sorted(_AIR.findall(json.dumps(prepared.steps)))
-    return " ".join([type(form).__qualname__, f"{prepared.engine} {prepared.variant}", *airs])

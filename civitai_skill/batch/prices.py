@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import anyio
 
-from civitai_skill.batch.plan import Row, rule_of, shape_of
+from civitai_skill.batch.plan import Row, shape_of
 from civitai_skill.batch.report import BatchPlan
 from civitai_skill.batch.states import RowState
 from civitai_skill.errors import CivitaiError, ConfigError, NotEnoughBuzz, Unauthorized
@@ -28,16 +28,15 @@ async def ask_prices(lines: Sequence[Line], ask: Ask, *, every_rule: bool) -> li
     not follow. Where it asks more than is documented, that counts.
     """
     new = [row for row, state in lines if state.result is None and state.run is None]
-    rules = {row.number: rule_of(row.prepared) for row in new}
     open_shapes = [row for row in new if row.price is None]
     covered = [row for row in new if row.price is not None]
     first: dict[str, Row] = {}
     for row in covered:
         if every_rule or (row.price or 0) > ASK_ABOVE:
-            first.setdefault(rules[row.number], row)
+            first.setdefault(row.rule, row)
     by_rule = await _ask_all(first, ask)
     broken = {r for r, told in by_rule.items() if told is not None and told > (first[r].price or 0)}
-    open_shapes += [row for row in covered if rules[row.number] in broken]
+    open_shapes += [row for row in covered if row.rule in broken]
     shapes = {row.number: shape_of(row.prepared) for row in open_shapes}
     by_shape = await _ask_all({shapes[row.number]: row for row in reversed(open_shapes)}, ask)
 
@@ -49,7 +48,7 @@ async def ask_prices(lines: Sequence[Line], ask: Ask, *, every_rule: bool) -> li
             told = by_shape[shapes[row.number]]
             if told is not None:
                 row = replace(row, price=max(row.price or 0, told), asked=True)
-        elif by_rule.get(rules.get(row.number, "")) is not None:
+        elif state.result is None and by_rule.get(row.rule):
             row = replace(row, asked=True)
         priced.append((row, state))
     return priced

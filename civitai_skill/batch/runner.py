@@ -147,12 +147,13 @@ class RowRunner:
                 purchase = await anyio.to_thread.run_sync(self._take_up, state.key)
             else:
                 queue.check_prompt(prompt)
-                self._check_stopped()
+                if self._stopped is not None:
+                    raise self._stopped_error()
                 reopen = "" in row.prepared.sources
                 prepared = None if reopen else replace(row.prepared, key=state.key)
                 async with self.spending.admit(row) as (price, first):
-                    told = row.price if row.asked and not first else None
-                    order = replace(order, limit=price, told=told)
+                    quoted = row.price if row.asked and not first else None
+                    order = replace(order, limit=price, quoted=quoted)
                     purchase = await adrive(buy(self.service, order, prepared), self.http)
                     self.spending.count(row, purchase.workflow.cost.kept)
             self.under_way[row.number] = purchase.workflow
@@ -165,14 +166,16 @@ class RowRunner:
             async with self._downloads:
                 generation = await adrive(home, self.http)
             return await self._build_result(row, state.key, "succeeded", generation)
-        except NotSent as not_sent:
-            begun = state.run is not None
-            status = "unfinished" if begun else "unsent"
-            if isinstance(not_sent, PromptModerated):
-                status = "blocked"
-            cost = None if begun else 0
-            return build_result(row, state.key, status, reason=str(not_sent), cost=cost)
         except CivitaiError as error:
+            if isinstance(error, BudgetUsedUp) and self._stopped not in (None, error):
+                error = self._stopped_error()  # one row tells it
+            if isinstance(error, NotSent):
+                begun = state.run is not None
+                status = "unfinished" if begun else "unsent"
+                if isinstance(error, PromptModerated):
+                    status = "blocked"
+                cost = None if begun else 0
+                return build_result(row, state.key, status, reason=error.message, cost=cost)
             reason = moderation_reason(error)
             if reason is not None:
                 queue.mark_banned(prompt, reason)
@@ -184,13 +187,12 @@ class RowRunner:
             try:
                 self.spending.check()
             except BudgetUsedUp as error:
-                self._check_stopped()
-                self._stopped = error
+                self._stopped = self._stopped or error
                 raise
 
-    def _check_stopped(self) -> None:
-        if self._stopped is not None:
-            raise NotSent(f"not sent: the batch was stopped: {self._stopped.message}")
+    def _stopped_error(self) -> NotSent:
+        assert self._stopped is not None, "something stopped the batch"
+        return NotSent(f"not sent: the batch was stopped: {self._stopped.message}")
 
     def _take_up(self, key: str) -> Purchase:
         """Go on with a purchase of an earlier process, as far as the ledger knows it."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from civitai_skill.batch.plan import Row, rule_of
+from civitai_skill.batch.plan import Row
 from civitai_skill.batch.report import Surprise, Tell
 from civitai_skill.errors import BudgetUsedUp
 from civitai_skill.errors.next_steps import Allow
@@ -35,6 +35,7 @@ class Spending:
     total: int = 0
     surprises: list[Surprise] = field(default_factory=list)
     _rows: dict[int, int] = field(default_factory=dict)
+    _waiting: dict[int, Row] = field(default_factory=dict)
     # How many times its price a row of a rule is charged, where that is above 1.
     _factors: dict[str, float] = field(default_factory=dict)
     _firsts: dict[str, anyio.Event] = field(default_factory=dict)
@@ -43,14 +44,20 @@ class Spending:
     async def admit(self, row: Row) -> AsyncIterator[tuple[int, bool]]:
         """Reserve a row's price while it is bought; gives that, and whether it is the first of its
         rule. Raises BudgetUsedUp."""
-        rule = rule_of(row.prepared)
-        self._reserve(row, rule)
-        while (first := self._firsts.get(rule)) is not None:
-            await first.wait()
-            if self._firsts.get(rule) is first:
-                break
-        price = self._reserve(row, rule)  # by what was learned meanwhile
-        own = None if first is not None else self._firsts.setdefault(rule, anyio.Event())
+        rule = row.rule
+        self._waiting[row.number] = row
+        try:
+            price = self._fit(row)
+            while (first := self._firsts.get(rule)) is not None:
+                await first.wait()
+                price = self._fit(row)  # by what was learned meanwhile
+                if self._firsts.get(rule) is first:
+                    break
+        finally:
+            del self._waiting[row.number]
+        self._rows[row.number] = price
+        self.total += price
+        own = self._firsts.setdefault(rule, anyio.Event()) if first is None else None
         try:
             yield price, own is not None
         except BaseException:
@@ -61,17 +68,20 @@ class Spending:
             if own is not None:
                 own.set()
 
-    def _reserve(self, row: Row, rule: str) -> int:
-        price = self.allowance if row.price is None else row.price
-        price = math.ceil(price * self._factors.get(rule, 1))
-        others = self.total - self._rows.get(row.number, 0)
+    def _fit(self, row: Row) -> int:
+        """What a row will cost, beside those that are let in and those before it that wait."""
+        price = self._price(row)
+        before = (self._price(w) for number, w in self._waiting.items() if number < row.number)
+        others = self.total + sum(before)
         if others + price > self.limit:
             raise self._over(price, others)
         if self.budget is not None:
             self.budget.check(self.used + others, price)
-        self.total = others + price
-        self._rows[row.number] = price
         return price
+
+    def _price(self, row: Row) -> int:
+        price = self.allowance if row.price is None else row.price
+        return math.ceil(price * self._factors.get(row.rule, 1))
 
     def count(self, row: Row, charged: int | None) -> None:
         """Take in what a row was charged, in place of its reservation."""
@@ -81,7 +91,7 @@ class Spending:
         self.total += charged - expected
         self._rows[row.number] = charged
         if charged > expected:
-            rule = rule_of(row.prepared)
+            rule = row.rule
             factor = self._factors.get(rule, 1) * charged / max(1, expected)
             if rule not in self._factors:
                 self.surprises.append(Surprise(row.number, expected, charged))

@@ -41,7 +41,7 @@ class Order:
     `budget` for all calls together. `again` buys anew whatever is open. `joins` says what happens
     to the same request while this process itself is still making it: True reports it (a caller that
     repeats itself), False buys it too (a program that wants several). `unpriced` lets a price
-    through that nobody tells, `told` is the service's price where it was asked already (Buzz);
+    through that nobody tells, `quoted` is the service's price where it was asked already (Buzz);
     `sources` says which sources may be named. `purpose` is for the
     ledger's reader; `account` tells accounts and services apart; `apart` False says that the
     caller's key alone names a purchase, whatever the account. `label` names the pictures; with
@@ -61,7 +61,7 @@ class Order:
     again: bool = False
     joins: bool = False
     unpriced: bool = False
-    told: int | None = None
+    quoted: int | None = None
     sources: SourcePolicy = EVERY_SOURCE
     tell: Tell = ignore_event
     label: Label | None = None

@@ -60,8 +60,8 @@ def check_price(
         return price
     most = decided.price.most
     order.tell(Priced(decided, decided.price, None, limit))
-    if order.told is not None:
-        most = max(order.told, most or 0)
+    if order.quoted is not None:
+        most = max(order.quoted, most or 0)
     elif most is None or most > ASK_ABOVE:
         if most is not None and most > limit:
             raise over_budget_error(order, decided, most)

@@ -39,8 +39,8 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "file", metavar="FILE",
-        help="JSON lines or CSV with the fields of a request, or .txt with a prompt a line (# lines "
-        "are comments); - reads standard input",
+        help="JSON lines or CSV with the fields of a request, or .txt with a prompt a line "
+        "(# lines are comments); - reads standard input",
     )  # fmt: skip
     add_terms_flags(parser)
     _add_run_flags(parser, "FILE's name")
@@ -78,8 +78,8 @@ def _add_run_flags(parser: argparse.ArgumentParser, name: str) -> None:
     group.add_argument("--name", metavar="NAME",
                        help=f"the same row under another name is bought anew ({name})")  # fmt: skip
     group.add_argument("--names", metavar="T", dest="template",
-                       help="the pictures' names ({row}-{engine}-{seed}-{n}, of a sweep "
-                       "{row}, what is swept, {n}); also {id}, {variant}, {batch}, {key}")  # fmt: skip
+                       help="the pictures' names ({row}-{engine}-{seed}-{n}, of a sweep what "
+                       "is swept); also {id}, {variant}, {batch}, {key}")  # fmt: skip
     group.add_argument("--csv", action="store_true", help="write results.csv as well")
     group.add_argument("--retry-failed", action="store_true",
                        help="buy once more what failed or expired")  # fmt: skip
