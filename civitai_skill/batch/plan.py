@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from civitai_skill.batch.names import TEMPLATE, PictureNames
 from civitai_skill.batch.rows import RawRow
 from civitai_skill.engines.planning.plan import Plan
-from civitai_skill.engines.sources import fill, sources_of
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import EVERY_SOURCE, Source, SourcePolicy, open_source
 from civitai_skill.purchase.body import Terms
@@ -36,18 +37,20 @@ _MOST_SENTENCES = 200
 #: Rows that a sentence names when they are bad in one way.
 _FEW = 3
 
-# Opened sources that are kept while rows that share them are planned; bytes of sources, and rows,
-# that are kept ready to be sent. What is above is prepared once more when it is bought.
+_AIR = re.compile(r'(?<=")urn:air:[^"]+', re.IGNORECASE)
+
+# Opened sources that are kept while rows that share them are planned, and bytes of sources that
+# are kept until they are sent.
 _MOST_SOURCES = 8
 _MOST_BYTES = 128 * 1024 * 1024
-_MOST_PREPARED = 10_000
 
 
 @dataclass(frozen=True)
 class Row:
     """One row, decided. `number` counts from 1, `line` is where it stands in the file.
 
-    `price` is the most it costs (Buzz), None where nobody tells it; `stems` name its pictures.
+    `price` is the most it costs (Buzz), None where nobody tells it; `asked` says that the service
+    told it. `stems` name its pictures.
     """
 
     number: int
@@ -55,13 +58,24 @@ class Row:
     id: str | None
     request: ImageRequest
     key: str
-    plan: Plan
+    #: As it is sent; where its sources are "", they are opened again.
+    prepared: Prepared
     price: int | None
     stems: tuple[str, ...]
     #: What a sweep put in, by name.
     values: Mapping[str, Any] | None = None
-    #: The row ready to be sent; None where too many are.
-    prepared: Prepared | None = None
+    asked: bool = False
+
+    @property
+    def plan(self) -> Plan:
+        return self.prepared.planned
+
+    @cached_property
+    def rule(self) -> str:
+        """Which documented price rule holds: the form, the variant and the AIRs."""
+        made = self.prepared
+        airs = sorted(_AIR.findall(json.dumps(made.steps)))
+        return " ".join([type(self.plan.form).__qualname__, f"{made.engine} {made.variant}", *airs])
 
 
 def plan_rows(
@@ -137,22 +151,19 @@ class _Planner:
         content = prepared.identity(order)
         self.alike[content] += 1
         key = key_of(self.name, f"n:{self.alike[content]}" if id is None else f"id:{id}", content)
-        assert prepared.plan is not None, "a row is a request"
-        if request.seed is None and prepared.plan.seed is not None:
+        if request.seed is None and prepared.planned.seed is not None:
             request = request.model_copy(update={"seed": seed_of(key)})
             prepared = prepared.with_seed(seed_of(key))
-        decided = prepared.plan
-        assert decided is not None, "a row is a request"
+        decided = prepared.planned
         facts = {
             **(raw.values or {}), "row": number, "id": id or number, "engine": decided.family,
             "batch": self.name, "variant": decided.variant, "seed": decided.seed, "key": key,
         }  # fmt: skip
         stems = self.names.reserve(decided.quantity, facts)
-        keep = number <= _MOST_PREPARED and (self.bytes <= _MOST_BYTES or not prepared.sources)
-        return Row(
-            number, raw.line, id, request, key, decided, decided.price.most, stems, raw.values,
-            prepared if keep else None,
-        )  # fmt: skip
+        if self.bytes > _MOST_BYTES:
+            prepared = replace(prepared, sources=tuple("" for _ in prepared.sources))
+        price = decided.price.most
+        return Row(number, raw.line, id, request, key, prepared, price, stems, raw.values)
 
     def _check_id(self, given: object, line: int) -> str:
         text = str(given)
@@ -193,8 +204,8 @@ def digest(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def price_group(decided: Plan) -> str:
+def shape_of(prepared: Prepared) -> str:
     """What a price depends on: everything but the words, the seed and the sources' content."""
-    form = decided.form
-    sent = fill(type(form), form.sent(), ["" for _ in sources_of(form)])
-    return digest({n: v for n, v in sent.items() if n not in ("prompt", "negativePrompt", "seed")})
+    (step,) = prepared.body("" for _ in prepared.sources)["steps"]
+    words = ("prompt", "negativePrompt", "seed")
+    return digest({name: value for name, value in step["input"].items() if name not in words})

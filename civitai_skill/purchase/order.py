@@ -45,7 +45,8 @@ class Order:
     `budget` for all calls together. `again` buys anew whatever is open. `joins` says what happens
     to the same request while this process itself is still making it: True reports it (a caller that
     repeats itself), False buys it too (a program that wants several). `unpriced` lets a price
-    through that nobody tells; `sources` says which sources may be named. `purpose` is for the
+    through that nobody tells, `quoted` is the service's price where it was asked already (Buzz);
+    `sources` says which sources may be named. `purpose` is for the
     ledger's reader; `account` tells accounts and services apart; `apart` False says that the
     caller's key alone names a purchase, whatever the account. `label` names the pictures; with
     `notes` each gets its sidecar, even without a label. `keep` gets the key and bytes of a submit
@@ -67,12 +68,12 @@ class Order:
     again: bool = False
     joins: bool = False
     unpriced: bool = False
+    quoted: int | None = None
     sources: SourcePolicy = EVERY_SOURCE
     tell: Tell = ignore_event
     label: Label | None = None
     notes: bool = False
     keep: Keep = keep_nothing
-    quoted: int | None = None
     most: int | None = None
     unconfirmed: Unconfirmed | None = None
 

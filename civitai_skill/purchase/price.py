@@ -42,9 +42,16 @@ _CHEAPER: Mapping[Quality, tuple[Quality, ...]] = {
 }
 
 
-def estimate(service: Service, order: Order) -> Flow[workflows.Quote]:
-    """The service's own price for an order, with the plan that was priced. Spends nothing."""
-    prepared: Prepared = yield Work(lambda: prepare(order))
+def estimate(
+    service: Service, order: Order, prepared: Prepared | None = None
+) -> Flow[workflows.Quote]:
+    """The service's own price for an order, with the plan that was priced. Spends nothing.
+
+    `prepared` is the order as it was prepared before.
+    """
+    if prepared is None:
+        prepared = yield Work(lambda: prepare(order))
+        assert prepared is not None
     template = yield from upload_sources(service, prepared)
     quote = yield from workflows.estimate(service, template)
     return replace(quote, plan=prepared.plan)
@@ -66,10 +73,10 @@ def check_price(
         return price, None
     most = decided.price.most
     order.tell(Priced(decided, decided.price, None, limit))
-    if most is not None and most > limit:
-        raise over_budget_error(order, decided, most)
     if order.quoted is not None:
-        most = order.quoted
+        most = max(order.quoted, most or 0)
+    elif most is not None and most > limit:
+        raise over_budget_error(order, decided, most)
     elif most is None or not (yield Work(partial(is_confirmed, order, decided))):
         quote = yield from _ask(service, order, prepared, body)
         if quote is not None:
