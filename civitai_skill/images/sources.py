@@ -92,7 +92,7 @@ def _split_origin(url: str) -> tuple[str, str, int | None] | None:
 
 #: Names that only mean something inside a network (RFC 6761, RFC 6762, RFC 8375 and habit).
 _INSIDE = ("localhost", "local", "internal", "lan", "home", "corp", "intranet", "arpa",
-           "svc", "cluster", "localdomain", "test")  # fmt: skip
+           "svc", "cluster", "default", "kube-system", "localdomain", "test")  # fmt: skip
 
 
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", re.ASCII)
