@@ -31,7 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     words = list(sys.argv[1:] if argv is None else argv)
     with wrap_streams():
-        return _run_command(words, Output.for_argv(words, interrupts))
+        code = _run_command(words, Output.for_argv(words, interrupts))
+    interrupts.ignore()
+    return code
 
 
 def _run_command(words: list[str], output: Output) -> int:

@@ -148,6 +148,7 @@ def _run_batch(
                 "dry_run": given.dry_run,
                 "table": given.csv,
                 "tell": show,
+                "render": output.render,
                 "purpose": given.command,
             }
             for name in ("name", "template"):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -15,11 +17,18 @@ _NAMES = {2: "Interrupted", 15: "Ended by SIGTERM", 1: "Ended by SIGHUP"}
 
 #: Seconds; a signal after that many ends what the first one could not.
 _PATIENCE = 3.0
+#: Seconds until a signal is heard again that a callback has swallowed.
+_SHORTLY = 0.01
 _LAST_WORDS = b"civitai-skill: Ended at once. What was bought goes on: civitai-skill history\n"
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal. Where a plain KeyboardInterrupt went through an eval or exec of text, Python ends
+    itself by SIGINT at its end, although it was handled."""
+
+
 class Interrupts:
-    """The signals that end a command. Only the first is heard, as a KeyboardInterrupt.
+    """The signals that end a command. Only the first is heard, as Interrupted.
 
     While they are held, a signal waits.
     """
@@ -37,21 +46,29 @@ class Interrupts:
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._hear)
+        sys.unraisablehook = self._hear_again
 
     def leave(self) -> None:
         """Leave the signals to a server, which ends by itself."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        self._before.clear()
+        sys.unraisablehook = sys.__unraisablehook__
+
+    def ignore(self) -> None:
+        """Let no signal change how the process ends, once all is told."""
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)
 
     def hold(self) -> None:
         """Let nothing come between from here on."""
         self.held = True
 
     def release(self) -> None:
-        """Hear what was held, too. Raises KeyboardInterrupt."""
+        """Hear what was held, too. Raises Interrupted."""
         self.held = False
         if self.number is not None:
-            raise KeyboardInterrupt
+            raise Interrupted
 
     @contextmanager
     def canceling(self) -> Iterator[None]:
@@ -83,6 +100,17 @@ class Interrupts:
         """The ending in words."""
         return _NAMES[self.number or signal.SIGINT]
 
+    def _hear_again(self, lost: Any) -> None:
+        """Raise once more what Python could only have complained about, as in a callback."""
+        if lost.exc_type is not Interrupted:
+            sys.__unraisablehook__(lost)
+            return
+        import threading
+
+        again = signal.raise_signal if os.name == "nt" else partial(os.kill, os.getpid())
+        threading.Timer(_SHORTLY, again, (self.number,)).start()
+        self.number = None
+
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self.number is not None:
             if time.monotonic() - self._since > _PATIENCE:
@@ -93,4 +121,4 @@ class Interrupts:
         if self._cancel is not None:
             self._cancel()
         elif not self.held:
-            raise KeyboardInterrupt
+            raise Interrupted

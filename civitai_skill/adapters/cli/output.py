@@ -27,6 +27,7 @@ from civitai_skill.errors.next_steps import (
     RaiseBudget,
     Release,
     Resume,
+    Say,
     Settle,
     UseSandbox,
 )
@@ -133,6 +134,8 @@ class Output:
             case Release(id):
                 release = self.command_line("release", id)
                 return f"Only its owner may release it, for yellow Buzz, with {release}."
+            case Say(option):
+                return f"To have it done: {_flag(option)}."
             case UseSandbox():
                 return "To try it without a key: --sandbox."
             case Fix(field, nearest) if self.command in _NAMING_FLAGS and field[0] != "-":
