@@ -207,6 +207,49 @@ def test_nothing_but_the_protocol_is_on_standard_output(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("version", "kinds"),
+    [
+        ("2024-11-05", ["text"]),
+        ("2025-03-26", ["text"]),
+        ("2025-06-18", ["text", "resource_link"]),
+    ],
+)
+def test_links_are_for_versions_that_know_them(
+    tmp_path: Path, version: str, kinds: list[str]
+) -> None:
+    hello = {
+        "jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": {"protocolVersion": version, "capabilities": {},
+                   "clientInfo": {"name": "test", "version": "1"}},
+    }  # fmt: skip
+    arguments = {"prompt": "a fox", "include_image": "no"}
+    call = {
+        "jsonrpc": "2.0", "id": 2, "method": "tools/call",
+        "params": {"name": GENERATE, "arguments": arguments},
+    }  # fmt: skip
+    asked = words(tmp_path, "--links")
+    with subprocess.Popen(
+        [asked.command, *asked.args], env=asked.env, cwd=tmp_path, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        answers: list[Any] = []
+        for message in (hello, call):
+            process.stdin.write(json.dumps(message) + "\n")
+            process.stdin.flush()
+            while not answers or answers[-1].get("id") != message["id"]:
+                answers.append(json.loads(process.stdout.readline()))
+        process.stdin.close()
+    result = answers[-1]["result"]
+    assert answers[0]["result"]["protocolVersion"] == version
+    assert [block["type"] for block in result["content"]] == kinds
+    (image,) = result["structuredContent"]["images"]
+    assert image["resource"].startswith("civitai://images/")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["close", "terminate"])
 def test_the_end_over_stdio_keeps_what_is_paid(tmp_path: Path, how: str) -> None:
     asked = words(tmp_path)
