@@ -52,7 +52,9 @@ class Output:
 
     def __init__(self, given: argparse.Namespace, interrupts: Interrupts) -> None:
         self.interrupts = interrupts
-        self.json: bool = given.json or not sys.stdout.isatty()
+        # What an MCP server writes on standard output is the protocol's alone, its failure too.
+        protocol = given.command == "mcp" and not getattr(given, "http", False)
+        self.json: bool = (given.json or not sys.stdout.isatty()) and not protocol
         self.quiet: bool = given.quiet
         self.command: str = given.command
         self.workflow_id: str | None = None
@@ -87,8 +89,9 @@ class Output:
     @classmethod
     def for_argv(cls, words: Sequence[str], interrupts: Interrupts) -> Output:
         """An output for the time before the words are understood."""
-        given = argparse.Namespace(json="--json" in words, quiet=False, command="", out=None)
-        return cls(given, interrupts)
+        command = "mcp" if "mcp" in words and "--http" not in words else ""
+        known = {"json": "--json" in words, "quiet": False, "command": command, "out": None}
+        return cls(argparse.Namespace(**known), interrupts)
 
     @property
     def spent(self) -> Spent:
