@@ -206,6 +206,8 @@ class BaseClient:
         run = self.ledger.run(key) if content is None and self.ledger is not None else None
         if run is not None and run.state != "dropped":
             check_account(self.account, run)
+            if run.workflow is not None:
+                return (yield from workflows.get(self._service, run.workflow, committed=True))
             content = run.body
         if content is None:
             raise RequestInvalid(Problem("key", key, "the key of a submit whose fate is open here"))

@@ -9,13 +9,14 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from civitai_skill.api import workflows
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.errors import ConfigError, StillRunning, WorkflowFailed
 from civitai_skill.images.save import Label, Place, prepare_folder
-from civitai_skill.ledger.ledger import Ledger
+from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.buy import buy, make_label
 from civitai_skill.purchase.deliver import Delivery, bring_home
@@ -177,19 +178,17 @@ def record_end(ledger: Ledger | None, workflow: Workflow) -> Flow[Workflow]:
         return workflow
     kept = workflow.cost.kept
     if run is not None and (run.status != workflow.status or kept not in (None, run.cost)):
-        yield from _record_finished(ledger, run, workflow)
         nothing_comes = not any(i.deliverable or i.available for i in workflow.images)
-        if run.state == "open" and nothing_comes:
-            yield from write_quietly(partial(ledger.close_run, run.key))
+        close = run.state == "open" and nothing_comes
+        looking = {"close": close, "patience": LOOK_PATIENCE}
+        yield from _record_finished(ledger, run, workflow, **looking)
     return workflow
 
 
-def _record_finished(ledger: Ledger, run: Run, workflow: Workflow) -> Flow[None]:
+def _record_finished(ledger: Ledger, run: Run, workflow: Workflow, **how: Any) -> Flow[None]:
     reason = "; ".join(workflow.reasons()) or None
-    cost = workflow.cost.kept
-    yield from write_quietly(
-        partial(ledger.record_finished, run.key, workflow.status, cost, reason)
-    )
+    told = (run.key, workflow.status, workflow.cost.kept, reason)
+    yield from write_quietly(partial(ledger.record_finished, *told, **how))
 
 
 def _record_picture(ledger: Ledger, key: str, n: int, path: Path, data: bytes) -> None:
