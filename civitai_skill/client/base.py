@@ -28,8 +28,8 @@ from civitai_skill.client.options import (
 )
 from civitai_skill.config import Secret, Settings
 from civitai_skill.errors import ConfigError, Problem, RequestInvalid
-from civitai_skill.ledger.budget import Budget
-from civitai_skill.ledger.ledger import Ledger, current_budget
+from civitai_skill.ledger.budget import Budget, read_budget
+from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase import generate, resume
 from civitai_skill.purchase.buy import Preview, preview
@@ -163,7 +163,9 @@ class BaseClient:
         )
 
     def _budget(self) -> Budget | None:
-        return None if self.ledger is None else current_budget(self.settings.budget, self.ledger)
+        """The budget that the environment sets; else the ledger's own counts, where it has one."""
+        text = None if self.ledger is None else self.settings.budget
+        return read_budget(text, "CIVITAI_BUDGET") if text else None
 
     # -- the flow behind each method ---------------------------------------------------------------
     def _estimate(self, request: RequestLike, given: PriceOptions) -> Flow[Quote]:
