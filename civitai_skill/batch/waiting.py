@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from civitai_skill.api.models import Workflow
-from civitai_skill.api.workflows import LONG_POLL, still_running_error
+from civitai_skill.api.wait import LONG_POLL, still_running_error
 from civitai_skill.client.clients import AsyncCivitai
 from civitai_skill.errors import (
     ApiError,

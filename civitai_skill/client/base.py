@@ -14,9 +14,11 @@ from weakref import WeakKeyDictionary
 
 from civitai_skill._version import __version__
 from civitai_skill.api import workflows
+from civitai_skill.api.changes import Canceled, cancel
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Retry, Service
-from civitai_skill.api.workflows import Canceled, Health, Page, Quote
+from civitai_skill.api.wait import still_running_error, wait
+from civitai_skill.api.workflows import Health, Page, Quote
 from civitai_skill.client.options import (
     Call,
     PriceOptions,
@@ -173,7 +175,7 @@ class BaseClient:
         return (yield from generate.record_end(self.ledger, (yield from look)))
 
     def _wait(self, workflow: Workflow | str, timeout: float, tell: Tell | None) -> Flow[Workflow]:
-        end = workflows.wait(self._service, workflow, timeout=timeout, tell=tell)
+        end = wait(self._service, workflow, timeout=timeout, tell=tell)
         return (yield from generate.record_end(self.ledger, (yield from end)))
 
     def _page(self, cursor: str | None, filters: QueryFilters) -> Flow[Page]:
@@ -181,7 +183,7 @@ class BaseClient:
 
     def _cancel(self, workflow_id: str) -> Flow[Canceled]:
         paid = yield from generate.is_paid(self.ledger, workflow_id)
-        canceled = yield from workflows.cancel(self._service, workflow_id, committed=paid)
+        canceled = yield from cancel(self._service, workflow_id, committed=paid)
         yield from generate.record_end(self.ledger, canceled.workflow)
         return canceled
 
@@ -194,7 +196,7 @@ class BaseClient:
             workflow = yield from workflows.get(service, workflow, committed=paid)
         workflow = yield from generate.record_end(self.ledger, workflow)
         if not workflow.done:
-            error = workflows.still_running_error(workflow, 0)
+            error = still_running_error(workflow, 0)
             raise error.replace(result=summarize_unsaved(workflow))
         hear = tell or ignore_event
         return (

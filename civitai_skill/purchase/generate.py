@@ -14,6 +14,7 @@ from typing import Any
 from civitai_skill.api import workflows
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Service, Work
+from civitai_skill.api.wait import wait
 from civitai_skill.errors import ConfigError, StillRunning, WorkflowFailed
 from civitai_skill.images.save import Label, Place, prepare_folder
 from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger
@@ -119,8 +120,14 @@ def _wait_for_end(
     watched = None if order.tell is ignore_event else order.tell
     try:
         return (
-            yield from workflows.wait(
-                service, purchase.workflow, timeout=timeout, tell=watched, now=now
+            yield from wait(
+                service,
+                purchase.workflow,
+                timeout=timeout,
+                tell=watched,
+                now=now,
+                just_bought=True,
+                wanted=purchase.plan.quantity if purchase.plan else 0,
             )
         )
     except StillRunning as error:
