@@ -97,7 +97,9 @@ def install(target: Path, *, whole: bool = False, force: bool = False) -> list[S
         changed = [p for name in wanted for p in _find_changed(folders[name], wanted[name])]
         if changed and not force:
             why = f"these are not as this program wrote them: {_list_paths(changed)}"
-            raise RequestInvalid(Problem("force", False, "True, to overwrite them", None, why))
+            raise RequestInvalid(
+                Problem("force", None, "overwriting them, if that is meant", None, why)
+            )
         return [_copy(name, folders[name], files, force) for name, files in wanted.items()]
     except OSError as error:
         raise _unusable_error(target, error) from None
