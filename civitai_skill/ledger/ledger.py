@@ -218,9 +218,9 @@ class Ledger(LedgerReports):
                 (key, self._clock() - JOINABLE),
             )
 
-    def close_run(self, *keys: str) -> None:
+    def close_run(self, *keys: str, patience: float = PATIENCE) -> None:
         """Nothing is left to do for these."""
-        with self._transaction(writes=True) as db:
+        with self._transaction(patience, writes=True) as db:
             for key in keys:
                 db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
                 _forget_sources(db, _OVER, key)

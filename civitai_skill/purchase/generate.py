@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill.api import workflows
+from civitai_skill.api.changes import cancel
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Service, Work
+from civitai_skill.api.wait import wait
 from civitai_skill.errors import (
     ApiError,
     ConfigError,
@@ -132,8 +134,15 @@ def _finish(
     watched = None if order.tell is ignore_event else order.tell
     too_much = partial(_is_overcharged, order, purchase)
     try:
-        workflow = yield from workflows.wait(
-            service, purchase.workflow, timeout=timeout, tell=watched, now=now, until=too_much
+        workflow = yield from wait(
+            service,
+            purchase.workflow,
+            timeout=timeout,
+            tell=watched,
+            now=now,
+            just_bought=True,
+            wanted=purchase.plan.quantity if purchase.plan else 0,
+            until=too_much,
         )
     except StillRunning as error:
         latest = error.workflow or purchase.workflow
@@ -168,7 +177,7 @@ def _is_overcharged(order: Order, purchase: Purchase, workflow: Workflow) -> boo
 def _stop(service: Service, workflow: Workflow) -> Flow[Workflow]:
     """Cancel what was charged too high, unless it has ended; gives how it stands then."""
     try:
-        return (yield from workflows.cancel(service, workflow.id or "", committed=True)).workflow
+        return (yield from cancel(service, workflow.id or "", committed=True)).workflow
     except (TransportFailed, ApiError):
         return workflow
 
