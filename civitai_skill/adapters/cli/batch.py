@@ -149,6 +149,7 @@ def _run_batch(given: argparse.Namespace, output: Output, make: Any) -> int:
             "dry_run": given.dry_run,
             "table": given.csv,
             "tell": show,
+            "render": output.render,
             "purpose": given.command,
             **terms,
         }

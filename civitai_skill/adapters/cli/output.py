@@ -25,6 +25,7 @@ from civitai_skill.errors.next_steps import (
     RaiseBudget,
     Release,
     Resume,
+    Say,
     Settle,
     UseSandbox,
 )
@@ -109,6 +110,8 @@ class Output:
             case Release(id):
                 release = self.command_line("release", id)
                 return f"Only its owner may release it, for yellow Buzz, with {release}."
+            case Say(option, to):
+                return f"To {to}: --{option.replace('_', '-')}."
             case UseSandbox():
                 return "To try it without a key: --sandbox."
         return ""  # the message says it
