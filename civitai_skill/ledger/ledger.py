@@ -15,6 +15,7 @@ a run of the same identity is open already, and whether the budget has room for 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ from civitai_skill.ledger.reports import UNUSABLE, LedgerReports, select_first
 from civitai_skill.ledger.run import HOLDS_SOURCES, Run, forget_sources, read_run
 from civitai_skill.storage import locks
 
+#: Seconds in which the same request gets an answer that its caller may not have read.
+UNREAD = 600.0
 #: Seconds that a look waits to write down what it saw; the next one sees it again.
 LOOK_PATIENCE = 0.2
 
@@ -90,7 +93,11 @@ class Ledger(LedgerReports):
                 if not run.is_whole:
                     raise self._file_error(LookupError(f"{key} is over, its pictures not kept"))
                 self._readmit(db, run, budget)
-            db.execute("UPDATE runs SET owner = ?, taken = taken + 1 WHERE key = ?", (me, key))
+            db.execute(
+                "UPDATE runs SET owner = ?, taken = taken + 1,"
+                " state = iif(handed IS NULL, state, 'open'), handed = NULL WHERE key = ?",
+                (me, key),
+            )
             return read_run(db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
 
     def _admit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
@@ -214,14 +221,16 @@ class Ledger(LedgerReports):
             db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
             _forget_sources(db, _OVER, key)
 
-    def reopen(self, workflow: str) -> None:
-        """Nobody heard how it went: the same request goes on with it."""
+    def hand_over(self, key: str) -> None:
+        """Nothing is left to do, and the answer was handed to a caller who may not have read it:
+        for a while the same request gets the same answer."""
         with self._writing() as db:
             db.execute(
-                "UPDATE runs SET state = 'open', owner = ''"
-                " WHERE workflow = ? AND state = 'closed'",
-                (workflow,),
+                "UPDATE runs SET state = 'closed', owner = '', handed = ?"
+                " WHERE key = ? AND state = 'open'",
+                (self._clock(), key),
             )
+            _forget_sources(db, _OVER, key)
 
     def drop(self, key: str, reason: str) -> bool:
         """The service certainly did not take it. False where another call has taken it up since, or
@@ -243,14 +252,18 @@ class Ledger(LedgerReports):
             else:
                 db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
 
-    def _find_open(self, db: sqlite3.Connection, identity: str) -> Run | None:
-        """The newest that nobody works on any more; else the newest."""
+    def _find_open(
+        self, db: sqlite3.Connection, identity: str, read: Collection[str] = ()
+    ) -> Run | None:
+        """The newest that nobody works on any more; else the newest. Answers that may not have been
+        read count as open; `read` are the keys of those that were."""
+        now = self._clock()
         rows = db.execute(
-            "SELECT * FROM runs WHERE identity = ? AND state = 'open' AND created >= ?"
-            " ORDER BY created DESC",
-            (identity, self._clock() - JOINABLE),
+            "SELECT * FROM runs WHERE identity = ?"
+            " AND ((state = 'open' AND created >= ?) OR handed >= ?) ORDER BY created DESC",
+            (identity, now - JOINABLE, now - UNREAD),
         ).fetchall()
-        found = [read_run(row) for row in rows]
+        found = [read_run(row) for row in rows if row["handed"] is None or row["key"] not in read]
         return next(
             (run for run in found if not self.is_worked_on(run)), found[0] if found else None
         )
