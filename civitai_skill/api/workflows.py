@@ -102,17 +102,32 @@ def encode_body(body: Mapping[str, Any]) -> bytes:
     return text.encode()
 
 
-def estimate(service: Service, body: Mapping[str, Any]) -> Flow[Quote]:
-    """Ask for the price. Spends nothing.
+def estimate(
+    service: Service,
+    body: Mapping[str, Any],
+    *,
+    seconds: float | None = None,
+    now: Clock = time.monotonic,
+) -> Flow[Quote]:
+    """Ask for the price, within `seconds`. Spends nothing.
 
     The key is left out: the document says that a price request claims it.
     """
     asked = {name: value for name, value in body.items() if name != "externalId"}
     request = service.request(
-        "POST", WORKFLOWS, params={"whatif": "true"}, content=encode_body(asked), read=PRICE_TIMEOUT
+        "POST",
+        WORKFLOWS,
+        params={"whatif": "true"},
+        content=encode_body(asked),
+        read=PRICE_TIMEOUT if seconds is None else seconds,
     )
     response = yield from send_with_retry(
-        service, request, Purpose("the price request"), usable=is_object
+        service,
+        request,
+        Purpose("the price request"),
+        usable=is_object,
+        give_up_at=None if seconds is None else now() + seconds,
+        now=now,
     )
     workflow = Workflow.read(read_answer(response))
     return Quote(workflow.cost, workflow.insufficient_buzz, workflow.raw)
@@ -174,8 +189,10 @@ def wait(
     timeout: float,
     tell: Callable[[Progress], None] | None = None,
     now: Clock = time.monotonic,
+    until: Callable[[Workflow], bool] | None = None,
 ) -> Flow[Workflow]:
-    """Wait until a workflow ends. Raises StillRunning at the deadline; never cancels.
+    """Wait until a workflow ends, or until `until` says so of it. Raises StillRunning at the
+    deadline; never cancels.
 
     Long-polls; where the service answers early without being finished a gap is kept (1 s, then half
     the time already waited, at most 30 s), so that one that ignores `wait` is not flooded.
@@ -190,7 +207,7 @@ def wait(
     gap = 0.0
     while True:
         if latest is not None:
-            if latest.done:
+            if latest.done or (until is not None and until(latest)):
                 return latest
             if tell is not None:
                 tell(latest.progress)

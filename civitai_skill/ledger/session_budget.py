@@ -58,11 +58,13 @@ class SessionLedger(Ledger):
         return self._total
 
     # -- what costs --------------------------------------------------------------------------
-    def begin(self, run: Run, *, again: bool, budget: Budget | None) -> BeginResult:
+    def begin(
+        self, run: Run, *, again: bool, budget: Budget | None, confirmed: str | None = None
+    ) -> BeginResult:
         """See Ledger.begin. Raises BudgetUsedUp when the session has no room either, and Stopping
         when it is over."""
         with self._counting(run.key):
-            begun = super().begin(run, again=again, budget=budget)
+            begun = super().begin(run, again=again, budget=budget, confirmed=confirmed)
         if begun.fresh:
             self._count_call(run.key, False)
         return begun
@@ -146,10 +148,9 @@ class SessionLedger(Ledger):
         close = close and not self._awaits_answer(key)
         super().record_finished(key, status, cost, reason, close=close, **how)
 
-    def close_run(self, key: str) -> None:
+    def close_run(self, *keys: str, empty: bool = False) -> None:
         """See Ledger.close_run. What waits for its answer is closed when that is handed over."""
-        if not self._awaits_answer(key):
-            super().close_run(key)
+        super().close_run(*(key for key in keys if empty or not self._awaits_answer(key)))
 
     def _awaits_answer(self, key: str) -> bool:
         """Is it a purchase that ends with its answer? What the service never took is none."""

@@ -127,6 +127,7 @@ class ServerSession:
         self.grace = grace
         self.ledger = SessionLedger(client.settings.ledger, budget)
         client.ledger = self.ledger
+        client.confirms = False
         #: Set when the server is to end: whoever waits comes back with what is known.
         self.stopping = asyncio.Event()
         self.ledger.over = self.stopping.is_set

@@ -59,7 +59,7 @@ def mcp(given: argparse.Namespace, output: Output) -> int:
         links=given.links,
         bundle=bundle,
     )
-    ignore_lost_answers()
+    _begin_to_serve(output)
     if given.http:
         server.serve_http(mcp_server, _build_policy(given, MCP_PORT))
         return 0
@@ -93,7 +93,7 @@ def rest(given: argparse.Namespace, output: Output) -> int:
 
     policy = _build_policy(given, REST_PORT, origins=given.origins, open_paths=app.OPEN_PATHS)
     session = _open_session(given)
-    ignore_lost_answers()
+    _begin_to_serve(output)
     serve(app.create_app(session, policy), policy, session, "REST")
     return 0
 
@@ -110,6 +110,11 @@ def _add_server_flags(parser: argparse.ArgumentParser, port: int) -> None:
     values.add_max_buzz(group, "refuse above N Buzz a call (CIVITAI_MAX_BUZZ, or 300)")
     group.add_argument("--budget", type=values.parse_count, metavar="N",
                        help="spend at most N Buzz in this server's life")  # fmt: skip
+
+
+def _begin_to_serve(output: Output) -> None:
+    ignore_lost_answers()
+    output.interrupts.leave()
 
 
 def _build_policy(given: argparse.Namespace, port: int, **more: Any) -> Any:
@@ -156,7 +161,7 @@ def sandbox(given: argparse.Namespace, output: Output) -> int:
     from civitai_skill.servers.access import open_listener, ready_line
 
     settings = load_settings(given)
-    ignore_lost_answers()
+    _begin_to_serve(output)
     box = Sandbox(
         settings.home / "sandbox.sqlite3",
         seconds_per_job=given.seconds_per_job,

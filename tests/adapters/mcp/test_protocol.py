@@ -160,6 +160,19 @@ async def test_a_picture_that_is_not_there_is_an_error_in_words(
         assert "Traceback" not in str(caught.value)
 
 
+async def test_the_address_of_a_picture_is_a_source(open_client: Open) -> None:
+    async with open_client() as client:
+        made = (await client.call_tool(GENERATE, {"prompt": "a fox"})).structured_content
+        uri = f"civitai://images/{made['id']}/0"
+        for images in (uri, [uri], [made["images"][0]["path"]]):
+            given = {"prompt": "make it night", "images": images, "quantity": "1"}
+            night = (await client.call_tool(GENERATE, given)).structured_content
+            assert night["status"] == "succeeded"
+        lost = await client.call_tool(GENERATE, {**given, "images": ["civitai://images/1-2/0"]})
+        assert error_of(lost)["code"] == "request_invalid"
+        assert "as it was returned here" in error_of(lost)["error"]
+
+
 async def test_progress_is_told_while_waiting_and_rises(open_client: Open, era: str) -> None:
     seen: list[tuple[float, float, str]] = []
 
