@@ -88,7 +88,7 @@ def _end(
     if order.unconfirmed is not None and not empty:
         order.unconfirmed.append((order.ledger, run.key))
     else:
-        yield from write_quietly(partial(order.ledger.close_run, run.key))
+        yield from write_quietly(partial(order.ledger.close_run, run.key, empty=empty))
 
 
 def finish(

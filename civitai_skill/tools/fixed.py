@@ -18,7 +18,6 @@ from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import SourcePolicy, local_path, scheme_of
 from civitai_skill.purchase.body_rules import check_body
 from civitai_skill.purchase.events import Tell
-from civitai_skill.purchase.generate import OnSubmitted
 from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.schema.air import fold
 from civitai_skill.schema.request import ImageRequest
@@ -50,9 +49,8 @@ class ToolSettings:
     cost. `engines` narrows what may be used. Without `local_files` a source picture may be a
     URL, or a file that lies in `out`; without `private_urls` no URL of this machine or its
     network but the service's own. `tags` are put on every workflow; `allow_mature_content` and
-    `currencies` are sent with every purchase. `tell` hears every event of a call, `told` of a
-    workflow that was submitted only. `service` is the base URL in use, and `tools` names the
-    tools that there are.
+    `currencies` are sent with every purchase. `tell` hears every event of a call. `service` is
+    the base URL in use, and `tools` names the tools that there are.
     """
 
     max_buzz: int
@@ -64,7 +62,6 @@ class ToolSettings:
     allow_mature_content: bool | None = None
     currencies: tuple[str, ...] | None = None
     tell: Tell | None = None
-    told: OnSubmitted | None = None
     service: str = ""
     tools: tuple[str, ...] = ()
     default_engine: str = field(init=False)
@@ -151,7 +148,12 @@ class ToolSettings:
 
     def purchase_options(self, given: SubmitImage | GenerateBody) -> dict[str, Any]:
         """What surrounds a purchase."""
-        rules = {"max_buzz": self.limit(given.max_buzz), "purpose": PURPOSE, "tell": self.tell}
+        rules = {
+            "max_buzz": self.limit(given.max_buzz),
+            "purpose": PURPOSE,
+            "tell": self.tell,
+            "again": getattr(given, "again", False),  # where an interface offers it
+        }
         if isinstance(given, GenerateBody):
             return rules
         tags = list(dict.fromkeys((*self.tags, *given.tags)))
