@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +11,7 @@ from urllib.parse import quote
 
 from civitai_skill.api.failures import Purpose
 from civitai_skill.api.models import Cost, Progress, Workflow
+from civitai_skill.api.parse import read_text
 from civitai_skill.api.replies import is_json, is_object, read_answer
 from civitai_skill.api.retry import send_with_retry
 from civitai_skill.api.service import MAX_JSON, POLL_MARGIN, PRICE_TIMEOUT, Flow, Retry, Service
@@ -91,11 +91,6 @@ class Canceled:
         }
 
 
-def new_key() -> str:
-    """A new idempotency key (`externalId`): one for each thing that is to be bought."""
-    return f"cs-{uuid.uuid4().hex}"
-
-
 def encode_body(body: Mapping[str, Any]) -> bytes:
     """The bytes that are sent for a body; every retry sends the same ones."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -126,14 +121,12 @@ def submit(service: Service, content: bytes, key: str) -> Flow[Workflow]:
     """
     request = service.request("POST", WORKFLOWS, params={"wait": 0}, content=content)
     response = yield from send_with_retry(
-        service, request, Purpose("the submit", key), usable=_has_workflow_id
+        service,
+        request,
+        Purpose("the submit", key),
+        usable=lambda got: is_object(got) and read_text(read_answer(got), "id") is not None,
     )
     return replace(Workflow.read(read_answer(response)), http_status=response.status_code)
-
-
-def _has_workflow_id(response: Any) -> bool:
-    body = read_answer(response)
-    return isinstance(body, dict) and isinstance(body.get("id"), str) and bool(body["id"])
 
 
 def get(

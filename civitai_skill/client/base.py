@@ -7,7 +7,7 @@ import os
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 from weakref import WeakKeyDictionary
@@ -109,7 +109,7 @@ class BaseClient:
         where = "the sandbox" if self.settings.sandbox else self.settings.base_url
         return f"{type(self).__name__}({where})"
 
-    @property
+    @cached_property
     def _service(self) -> Service:
         agent = f"civitai-skill/{__version__}"
         if not self.settings.sandbox:
@@ -127,7 +127,7 @@ class BaseClient:
             limit=self.settings.max_buzz if call.max_buzz is None else call.max_buzz,
             out=None if out is None else Path(out),
             ledger=self.ledger,
-            budget=self._budget(),
+            budget=self._budget,
             account=self.account,
             purpose=call.purpose,
             again=call.again,
@@ -138,6 +138,7 @@ class BaseClient:
             keep=keep_nothing if self.ledger is not None else self._unsettled.__setitem__,
         )
 
+    @cached_property
     def _budget(self) -> Budget | None:
         """The budget that the environment sets; else the ledger's own counts, where it has one."""
         text = None if self.ledger is None else self.settings.budget
@@ -240,7 +241,7 @@ class BaseClient:
             workflow_id,
             limit=self.settings.max_buzz if max_buzz is None else max_buzz,
             ledger=self.ledger,
-            budget=self._budget(),
+            budget=self._budget,
             account=self.account,
             tell=tell,
         )

@@ -74,7 +74,10 @@ def finish(
     """Wait for a purchase and bring it home, writing down how it went."""
     assert order.out is not None, "pictures that come home need a folder"
     run = purchase.run
-    label = _recorded_label(run) or make_label(order, purchase.plan)
+    if run is not None and run.label is not None:
+        label: Label | None = Label.from_json(run.label)
+    else:
+        label = make_label(order, purchase.plan)
     if place is None and label is not None:
         key = purchase.workflow.external_id or "" if run is None else run.key
         place = label.places(key, purchase.workflow.id, order.out)
@@ -84,10 +87,6 @@ def finish(
         return (yield from bring_home(service, (yield from ended), delivery))
     work = _finish(service, order.ledger, run, ended, delivery)
     return (yield from release_on_failure(order.ledger, run, work))
-
-
-def _recorded_label(run: Run | None) -> Label | None:
-    return None if run is None or run.label is None else Label.from_json(run.label)
 
 
 def _finish(
@@ -146,9 +145,9 @@ def download(
         run = yield Work(partial(ledger.find_by_workflow, workflow.id))
     if ledger is None or run is None:
         return (yield from bring_home(service, workflow, delivery))
-    label = _recorded_label(run)
-    if label is not None:
-        delivery = replace(delivery, place=label.places(run.key, workflow.id, out))
+    if run.label is not None:
+        place = Label.from_json(run.label).places(run.key, workflow.id, out)
+        delivery = replace(delivery, place=place)
     return (yield from _bring_home(service, ledger, run, workflow, delivery))
 
 
