@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 from weakref import WeakKeyDictionary
@@ -134,7 +134,7 @@ class BaseClient:
         where = "the sandbox" if self.settings.sandbox else self.settings.base_url
         return f"{type(self).__name__}({where})"
 
-    @property
+    @cached_property
     def _service(self) -> Service:
         agent = f"civitai-skill/{__version__}"
         if not self.settings.sandbox:
@@ -152,7 +152,7 @@ class BaseClient:
             limit=self.settings.max_buzz if call.max_buzz is None else call.max_buzz,
             out=None if out is None else Path(out),
             ledger=self.ledger,
-            budget=self._budget(),
+            budget=self._budget,
             account=self.account,
             purpose=call.purpose,
             again=call.again,
@@ -164,6 +164,7 @@ class BaseClient:
             unconfirmed=self._unconfirmed if self.confirms else None,
         )
 
+    @cached_property
     def _budget(self) -> Budget | None:
         """The budget that the environment sets; else the ledger's own counts, where it has one."""
         text = None if self.ledger is None else self.settings.budget
@@ -276,7 +277,7 @@ class BaseClient:
             workflow_id,
             limit=self.settings.max_buzz if max_buzz is None else max_buzz,
             ledger=self.ledger,
-            budget=self._budget(),
+            budget=self._budget,
             account=self.account,
             tell=tell,
         )

@@ -31,7 +31,6 @@ from civitai_skill.engines.planning.sizes import (
     best_of,
     check_pixels,
     check_sources,
-    deciding,
     shape_of,
     size_notes,
     size_of,
@@ -91,6 +90,8 @@ class Plan:
     variant: str
     operation: Operation
     form: Wire
+    seed: int | None
+    quantity: int
     price: Price
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -99,14 +100,6 @@ class Plan:
     @property
     def route(self) -> str:
         return self.form.route()
-
-    @property
-    def seed(self) -> int | None:
-        return getattr(self.form, "seed", None)
-
-    @property
-    def quantity(self) -> int:
-        return int(getattr(self.form, "quantity", 1))
 
     @property
     def size(self) -> Size | None:
@@ -138,9 +131,10 @@ def plan(
         warned = list(warnings(candidate, form, said))
         if variant.retired is not None:
             warned.append(_retirement(family, variant, today or date.today()))
-        price = price_of(form, sources)
-        noted, names = (*notes, *sized), (family.name, variant.name)
-        return Plan(*names, operation, form, price, noted, tuple(warned), sources)
+        seed, quantity = getattr(form, "seed", None), int(getattr(form, "quantity", 1))
+        price, noted = price_of(form, sources), (*notes, *sized)
+        decided = (family.name, variant.name, operation, form, seed, quantity, price)
+        return Plan(*decided, noted, tuple(warned), sources)
     hint = _other_route(candidate, operation) if request.route else ""
     raise RequestInvalid(*best_of(refused), engine=f"{family.name} {variant.name}", advice=hint)
 
@@ -150,7 +144,7 @@ def price_of(form: Wire, sources: tuple[Size | None, ...] = ()) -> Price:
     fields, made = form.sizing.fields, [form]
     if isinstance(form.sizing, FollowsSource) and fields:
         # The size comes from the source: bill what is known, and name the largest the form allows.
-        source = deciding(sources)
+        source = sources[0] if sources else None
         size = within(type(form), source or SQUARE)
         known = limits(type(form))
         most = tuple(int(known[name].maximum or 0) for name in fields)
@@ -228,10 +222,11 @@ def _said(candidate: Candidate) -> dict[str, Any]:
     said: dict[str, Any] = {}
     problems = []
     for name in type(request).model_fields:
-        if name in _PLANNED or not request.given(name) or getattr(request, name) in ([], {}):
+        value = getattr(request, name)
+        if name in _PLANNED or name not in request.model_fields_set or value in (None, [], {}):
             continue
         if name in request_fields(form):
-            said[name] = getattr(request, name)
+            said[name] = value
         elif name not in ("width", "height"):  # size_of answers for both at once
             problems.append(lacking(candidate, name))
     pictures = picture_of(form)
@@ -258,4 +253,4 @@ def _said(candidate: Candidate) -> dict[str, Any]:
 
 def with_seed(plan: Plan, seed: int) -> Plan:
     """The same plan with another seed."""
-    return replace(plan, form=plan.form.model_copy(update={"seed": seed}))
+    return replace(plan, form=plan.form.model_copy(update={"seed": seed}), seed=seed)
