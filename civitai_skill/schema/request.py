@@ -24,7 +24,17 @@ from pydantic_core import ErrorDetails
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import EXAMPLE
-from civitai_skill.schema.types import AirText, Limited, ModelText, Picture, Text, Whole
+from civitai_skill.schema.types import (
+    AirText,
+    Flag,
+    Limited,
+    Mask,
+    ModelText,
+    Picture,
+    Style,
+    Text,
+    Whole,
+)
 
 Quality = Literal["draft", "standard", "high"]
 
@@ -92,6 +102,17 @@ class Lora(StrictModel):
     )
 
 
+class StyleImage(StrictModel):
+    """A picture whose style is taken, and how strongly (a picture alone stands for strength 1)."""
+
+    image: Style = Field(description="https URL, data URL or local file.")
+    strength: Limited = Field(default=1.0, description="How strongly its style is taken.")
+
+
+def _read_style(value: Any) -> Any:
+    return {"image": value} if isinstance(value, str) else value
+
+
 class ImageRequest(StrictModel):
     """What picture is wanted.
 
@@ -156,11 +177,27 @@ class ImageRequest(StrictModel):
         default=None,
         description="With one source picture: a variant of it; 0 keeps the source, 1 ignores it.",
     )
+    mask: Mask | None = Field(
+        default=None,
+        description="With a source picture: one of its size; what is transparent is drawn anew.",
+    )
+    style_images: list[Annotated[StyleImage, BeforeValidator(_read_style)]] = Field(
+        default=[], description="Pictures whose style is taken: each as a source, or with strength."
+    )
+    background: (
+        Annotated[Literal["auto", "transparent", "opaque"], BeforeValidator(_lower)] | None
+    ) = Field(default=None, description="auto, transparent or opaque.")
+    grounding: Flag | None = Field(
+        default=None, description="Look facts up on the web before drawing."
+    )
     output_format: (
         Annotated[Literal["jpeg", "png", "webP"], BeforeValidator(_normalize_format)] | None
     ) = Field(default=None, description="jpeg, png or webP.")
     options: dict[str, Any] = Field(
         default={}, description="The engine's own remaining fields, such as resolution or clipSkip."
+    )
+    retired: Flag = Field(
+        default=False, description="Take a variant that its maker has withdrawn all the same."
     )
 
     @model_validator(mode="after")
@@ -172,6 +209,9 @@ class ImageRequest(StrictModel):
         if self.strength is not None and not self.images:
             why = "says how far to leave a source picture, and there is none"
             raise RequestInvalid(Problem("strength", self.strength, "images with it", None, why))
+        if self.mask is not None and not self.images:
+            why = "says what to draw anew in a source picture, and there is none"
+            raise RequestInvalid(Problem("mask", self.mask, "images with it", None, why))
         return self
 
     @classmethod
@@ -210,6 +250,13 @@ _SYNONYMS = {
     "image": "images",
     "imageurl": "images",
     "source": "images",
+    "maskimage": "mask",
+    "inpaintmask": "mask",
+    "styleimage": "style_images",
+    "stylereferences": "style_images",
+    "imagestylereferences": "style_images",
+    "websearch": "grounding",
+    "enablewebsearch": "grounding",
     "lora": "loras",
     "checkpoint": "model",
     "format": "output_format",

@@ -88,7 +88,9 @@ DOCUMENTED: list[tuple[dict[str, Any], int | None]] = [
 
 def price(sources: tuple[tuple[int, int] | None, ...] = (), **fields: Any) -> Price:
     strength = {} if fields.get("strength") is None else {"strength": fields.pop("strength")}
-    return plan(ImageRequest(prompt="a fox", **fields, **strength), sources=sources).price
+    return plan(
+        ImageRequest(prompt="a fox", retired=True, **fields, **strength), sources=sources
+    ).price
 
 
 @pytest.mark.parametrize(("fields", "buzz"), MEASURED)

@@ -29,7 +29,7 @@ def with_sources(request: ImageRequest, see: See) -> dict[str, Any]:
     """The fields that hold sources, as JSON, with what `see` makes of each source."""
     fields: dict[str, Any] = {}
     for name in holders(type(request)):
-        value = getattr(request, name)
+        value = request.model_dump(include={name})[name]
         if value:
             fields[name] = visit(type(request), name, value, (name,), see)
     options = dict(request.options)
