@@ -43,6 +43,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry("seedream", "seedream", ("see dream", "seedream 4.5")),
     Entry("grok", "grok", ("grok imagine", "grok 2")),
     Entry("openai", "openai", ("gpt image", "gpt-image-2", "gpt-image-2.5", "dall-e", "dall-e-3")),
+    Entry("google", "google", ("nano banana", "nano-banana-pro", "imagen 4", "gemini")),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)
