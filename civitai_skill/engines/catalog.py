@@ -45,6 +45,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry("openai", "openai", ("gpt image", "gpt-image-2", "gpt-image-2.5", "dall-e", "dall-e-3")),
     Entry("google", "google", ("nano banana", "nano-banana-pro", "imagen 4", "gemini")),
     Entry("krea2", "krea2", ("krea", "krea 2")),
+    Entry("wan", "wan", ("wan image", "wan 2.7", "wan 2.5", "wan 2.2")),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)
