@@ -46,6 +46,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry("google", "google", ("nano banana", "nano-banana-pro", "imagen 4", "gemini")),
     Entry("krea2", "krea2", ("krea", "krea 2")),
     Entry("wan", "wan", ("wan image", "wan 2.7", "wan 2.5", "wan 2.2")),
+    Entry("mai", "mai", ("mai image",)),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)
