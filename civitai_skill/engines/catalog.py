@@ -47,6 +47,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry("krea2", "krea2", ("krea", "krea 2")),
     Entry("wan", "wan", ("wan image", "wan 2.7", "wan 2.5", "wan 2.2")),
     Entry("mai", "mai", ("mai image",)),
+    Entry("reve", "reve", ("reve 2.1",)),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)
