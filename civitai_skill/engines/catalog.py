@@ -48,6 +48,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry("wan", "wan", ("wan image", "wan 2.7", "wan 2.5", "wan 2.2")),
     Entry("mai", "mai", ("mai image",)),
     Entry("reve", "reve", ("reve 2.1",)),
+    Entry("muse", "muse", ("muse image",)),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)
