@@ -49,6 +49,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry("mai", "mai", ("mai image",)),
     Entry("reve", "reve", ("reve 2.1",)),
     Entry("muse", "muse", ("muse image",)),
+    Entry("flux1-pro", "flux1_pro", ("flux 1.1 pro", "flux1.1-pro", "flux pro ultra")),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)
