@@ -12,7 +12,7 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from civitai_skill.engines.forms import AirRole, Bits, Wire
+from civitai_skill.engines.forms import AirRole, Bits, Likely, Wire
 from civitai_skill.engines.sources import holders
 from civitai_skill.schema.request import ImageRequest
 
@@ -20,7 +20,8 @@ from civitai_skill.schema.request import ImageRequest
 @dataclass(frozen=True)
 class Limit:
     """What one field of one form accepts. `minimum` and `maximum` are values, `least` and `most`
-    lengths (characters of a text, items of a list), `source` what the pictures in it are for."""
+    lengths (characters of a text, items of a list), `source` what the pictures in it are for;
+    `likely` limits are nobody's word: beyond them the service decides."""
 
     name: str
     wire: str
@@ -35,6 +36,15 @@ class Limit:
     bits: int | None = None
     role: str | None = None
     source: str | None = None
+    likely: bool = False
+
+    def holds(self, value: Any) -> bool:
+        """Is a value within the limits?"""
+        bounds = (self.minimum, self.maximum)
+        if isinstance(value, str | list | dict):
+            value, bounds = len(value), (self.least, self.most)
+        low, high = bounds
+        return (low is None or value >= low) and (high is None or value <= high)
 
     @property
     def label(self) -> str:
@@ -94,6 +104,9 @@ def _limit(name: str, field: FieldInfo, source: str | None) -> Limit:
             out["most"] = part.max_length
         elif isinstance(part, MinLen):
             out["least"] = part.min_length
+        elif isinstance(part, Likely):
+            out["likely"] = True
+            out |= {"minimum": part.low, "maximum": part.high}  # of a text or list: lengths
         elif isinstance(part, Bits):
             out["bits"] = part.size
         elif isinstance(part, AirRole):
@@ -102,6 +115,8 @@ def _limit(name: str, field: FieldInfo, source: str | None) -> Limit:
             out["choices"] = part
         elif isinstance(part, str):
             kind = part
+    if "likely" in out and kind not in ("whole", "number"):
+        out["least"], out["most"] = out.pop("minimum"), out.pop("maximum")
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     return Limit(name, field.alias or name, kind, field.is_required(), default=default, **out)
 

@@ -253,7 +253,7 @@ def _said(candidate: Candidate) -> dict[str, Any]:
 
 def _check_count(candidate: Candidate, limit: Limit) -> None:
     sources = len(candidate.request.images)
-    if limit.most is not None and sources > limit.most:
+    if limit.most is not None and sources > limit.most and not limit.likely:
         problem = Problem("images", sources, limit.accepted(), limit.most, "too many")
         raise RequestInvalid(problem, engine=candidate.owner, advice=elsewhere("edit", sources))
 

@@ -226,7 +226,7 @@ def _check_range(candidate: Candidate) -> None:
     for limit in _sides(candidate.form):
         value = getattr(request, limit.name)
         low, high = limit.minimum, limit.maximum
-        if value is None or low is None or high is None or low <= value <= high:
+        if value is None or low is None or high is None or limit.likely or low <= value <= high:
             continue
         bound = int(min(max(value, low), high))
         why = "too small" if value < low else "too large"
