@@ -15,7 +15,7 @@ from datetime import date
 from typing import Any
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.family import HARD, NEEDS, Family, Fit, Need, Variant
+from civitai_skill.engines.family import HARD, NEEDS, Family, Fit, Measured, Need, Variant
 from civitai_skill.engines.index import serving
 from civitai_skill.engines.planning.plan import Plan, Price, plan
 from civitai_skill.errors import Problem, RequestInvalid, preview
@@ -68,7 +68,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Choice:
-    """One engine for the job. `arguments` are the request's fields to pass; sizes are pixels."""
+    """One engine for the job. `arguments` are the request's fields to pass; sizes are pixels.
+
+    `seconds` is the recipe page's figure, `measured` what users of the service saw.
+    """
 
     engine: str
     variant: str
@@ -79,6 +82,7 @@ class Choice:
     reason: str
     prompting: str
     unmet: tuple[Need, ...] = ()
+    measured: Measured | None = None
     warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -93,8 +97,10 @@ class Choice:
             out["price"] = "not documented; ask for an estimate"
         if self.size is not None:
             out["size"] = "{}x{}".format(*self.size)
-        if self.seconds:
-            out["seconds"] = self.seconds
+        if self.measured is not None:
+            out["seconds"] = str(self.measured)
+        elif self.seconds:
+            out["seconds"] = f"{self.seconds} by the recipe page; nobody measured it"
         if self.unmet:
             out["not_made_for"] = list(self.unmet)
         if self.warnings:
@@ -203,6 +209,7 @@ def _choice(
         max(fits, key=lambda fit: fit.score).reason if fits else variant.best_for,
         " ".join((family.prompt, *variant.notes)),
         tuple(need for need in asked if need not in served),
+        variant.measured.get(decided.operation),
         decided.warnings,
     )
 
@@ -260,17 +267,20 @@ def _order(variant: Variant, asked: tuple[Need, ...], choice: Choice) -> tuple[f
     """Least unmet first; then price or time where that was asked, then the scores, then price."""
     fits = [variant.fit(need) for need in asked]
     score = sum(0 if fit is None else fit.score for fit in fits)
-    lead = 0.0
+    lead: tuple[float, ...] = ()
     if set(asked) & _BY_PRICE:
-        lead = _most(choice.price)
+        lead = (_most(choice.price),)
     elif set(asked) & _BY_TIME:
-        lead = _slowest(variant.seconds)
-    return (len(choice.unmet), lead, -score, _most(choice.price))
+        lead = _slowness(choice)
+    return (len(choice.unmet), *lead, -score, _most(choice.price))
 
 
-def _slowest(seconds: str) -> float:
-    numbers = re.findall(r"\d+", seconds)
-    return float(numbers[-1]) if numbers else math.inf
+def _slowness(choice: Choice) -> tuple[float, ...]:
+    """What was measured comes before what was not, however fast that is said to be."""
+    if choice.measured is not None:
+        return 0, choice.measured.p50
+    numbers = re.findall(r"\d+", choice.seconds)
+    return 1, float(numbers[-1]) if numbers else math.inf
 
 
 def _nothing(

@@ -53,7 +53,7 @@ DOCUMENTED: list[tuple[dict[str, Any], int | None]] = [
     ({"engine": "seedream", "quality": "draft"}, 40),
     ({"engine": "seedream", "variant": "v3"}, 40),
     ({"engine": "seedream", "variant": "v5.0-lite"}, 52),
-    ({"engine": "seedream", "variant": "v5.0-pro"}, None),
+    ({"engine": "seedream", "variant": "v5.0-pro"}, 135),
     ({"engine": "grok"}, None),
     ({"engine": "grok", "variant": "v1.0", "quantity": 2}, 52),
     ({"engine": "grok", "variant": "v1.0", "images": ONE}, 29),

@@ -174,7 +174,7 @@ with Civitai(sandbox=Sandbox(balance={"blue": 900}), home="home") as client:
     box = Toolbox(client, out="out", max_buzz=60)
     generate = next(t for t in openai_tools(box) if "generate" in t["function"]["name"])
     said["engine"] = generate["function"]["parameters"]["properties"]["engine"]
-    masked = client.generate("a fox", out="out", options={"maskImage": "mask.png"}, **edit)
+    masked = client.generate("a fox", out="out", mask="mask.png", **edit)
     said["masked"] = masked.workflow.input
     said["sizes"] = [(p.width, p.height) for p in masked.pictures]
     wide = client.generate("a fox", out="out", engine="posterize", aspect_ratio="3:2")
@@ -185,7 +185,7 @@ with Civitai(sandbox=Sandbox(balance={"blue": 900}), home="home") as client:
     said["styled"] = styled.workflow.input["imageStyleReferences"]
     for name, mask in (("gone", "gone.png"), ("http", "http://a.test/mask.png")):
         try:
-            client.generate("a fox", options={"maskImage": mask}, **edit)
+            client.generate("a fox", mask=mask, **edit)
         except RequestInvalid as error:
             said[name] = error.problems[0].sentence()
     for mask in ("mask.png", "https://10.0.0.1/mask.png"):
@@ -194,7 +194,7 @@ with Civitai(sandbox=Sandbox(balance={"blue": 900}), home="home") as client:
         told = box.call("civitai_generate_image", {"prompt": "a fox", "engine": "retouch",
                                                   "images": images, "options": options})
         said[f"tool {mask}"] = told.text
-masks = [ImageRequest(prompt="a fox", options={"mask_image": f"{name}.png"}, **edit)
+masks = [ImageRequest(prompt="a fox", mask=f"{name}.png", **edit)
          for name in ("mask", "same", "other")]
 said["noted"] = request_fields(masks[0])
 said["identities"] = [prepare(Order(r)).identity(Order(r)) for r in masks]
