@@ -13,7 +13,7 @@ from civitai_skill.engines.families.shared import catalogue
 from civitai_skill.engines.family import Caution, Family, Fit, Outside, Variant, Way
 from civitai_skill.engines.forms import FAL_SIZES, Create, Edit, LoraList, Seed32, Wire, flat
 from civitai_skill.errors import Problem
-from civitai_skill.schema.request import nearest_name
+from civitai_skill.schema.problems import nearest_name
 from civitai_skill.schema.types import Flag, Number, Picture, Text, Whole
 
 
