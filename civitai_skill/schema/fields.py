@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 
 
 class RequestField(NamedTuple):
-    """A field: its kind (text, choice, whole, number, flag, loras, texts, options) and its words."""
+    """A field: its kind (text, choice, whole, number, flag, loras, texts, options), its words."""
 
     name: str
     kind: str

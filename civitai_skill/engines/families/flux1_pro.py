@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from civitai_skill.engines.family import Family, Fit, Variant, Way
-from civitai_skill.engines.forms import ABSENT, Likely, Wire
+from civitai_skill.engines.forms import ABSENT, Likely, Seed, Wire
 from civitai_skill.engines.sizing import Pixels, Ratio, by_ratio
 from civitai_skill.schema.types import Flag, Text, Whole
 
@@ -21,7 +21,7 @@ class Flux1Pro(Wire):
     engine: Literal["flux1-pro"] = "flux1-pro"
     prompt: Text
     quantity: Annotated[Whole, Likely(1)] = 1
-    seed: Whole | None = None
+    seed: Seed = None
 
 
 class Pro(Flux1Pro):
@@ -49,9 +49,8 @@ FAMILY = Family(
         Variant(
             "pro",
             (Way(Pro, default=_SQUARE),),
-            fits=(Fit("photo", 40, "the hosted FLUX.1 look; its price is not documented"),),
             best_for="the hosted FLUX.1 look at exact pixels",
-            avoid_for="new work: FLUX.2 pro follows it",
+            avoid_for="new work: FLUX.2 pro follows it; sides beyond 1440",
         ),
         Variant(
             "ultra",

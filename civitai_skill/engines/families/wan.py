@@ -94,6 +94,10 @@ class Wan27Create(Wan27, Create): ...
 class Wan27Edit(Wan27, Edit):
     images: list[Picture]
 
+    def sources(self) -> int:
+        """How many source pictures it is given."""
+        return len(self.images)
+
 
 _PRO = {"use_pro": True}
 
@@ -113,7 +117,6 @@ FAMILY = Family(
                     "hosted edits for 39, nearly all of which succeed within 25 seconds",
                     pictures=1,
                 ),
-                Fit("several_references", 54, "up to 4 sources for 39", pictures=2),
                 Fit("keep_character", 52, "up to 4 sources for 39", pictures=1),
                 Fit("concept_art", 45, "cinematic scenes for 39"),
             ),
@@ -125,7 +128,6 @@ FAMILY = Family(
             notes=(
                 "arena.ai's edit board, April 2026: 1300.",
                 "quality high is pro (options.usePro): 97.5 instead of 39.",
-                "More than 4 sources are beyond the recipe page.",
             ),
         ),
         Variant(
@@ -164,7 +166,10 @@ FAMILY = Family(
     avoid_for=("exact pixels", "text", "v2.2 without a LoRA"),
     prompt="Cinematic sentences with light and lens, 40 to 100 words.",
     mature="provider",
-    cautions=(Caution("LoRAs have no effect", "loaded", Outside(high=0), ("v2.5", "v2.7")),),
+    cautions=(
+        Caution("LoRAs have no effect", "loaded", Outside(high=0), ("v2.5", "v2.7")),
+        Caution("the recipe page takes 4 sources", "sources", Outside(high=4), ("v2.7",)),
+    ),
     licence="v2.2 Apache-2.0; the rest closed",
     notes=("Sizes are fal's six names; aspect_ratio chooses one.",),
     conflicts=(

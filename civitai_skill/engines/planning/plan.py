@@ -273,7 +273,7 @@ def _check_count(candidate: Candidate, limit: Limit) -> None:
 
 
 def _on_the_wire(name: str, value: Any, known: Mapping[str, Limit]) -> Any:
-    if known[name].source == "style":
+    if name == "style_images":
         return [{"imageUrl": style.image, "strength": style.strength} for style in value]
     if known[name].role != "lora" or not isinstance(value, list):
         return value
