@@ -68,9 +68,8 @@ FAMILY = Family(
             measured={"create": catalogue(37, 65, 0.638), "edit": catalogue(52, 137, 0.765)},
             aliases=("2", "gpt2", "gpt image"),
             notes=(
-                "The service's own default is high quality (286 for 1024x1024); here low for "
-                "drafts (13), medium as standard (52 to 78).",
-                "1024x1536 (65) is cheaper than 1024x1024 (78) at medium.",
+                "The service's own default is high quality (208 for 1024x1024); here low for "
+                "drafts (13), medium as standard (52). Above 1920x1080 it costs more.",
             ),
         ),
         Variant(
@@ -171,6 +170,8 @@ FAMILY = Family(
     conflicts=(
         "gpt-image-1.5: the recipe page documents a mask for its edits; the document has none. "
         "The document rules.",
+        "Price of 1024x1024 at medium: 78 in its own row, 52 by the rule (the cheapest row that "
+        "covers the size, however turned); users paid 53. Taken: the rule.",
         "Smallest size of gpt-image-2: 256 a side (document), 0.66 megapixels (OpenAI). Taken: "
         "smaller sizes only warn.",
     ),

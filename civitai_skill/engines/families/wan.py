@@ -71,6 +71,7 @@ class Wan25(Wan):
 
 
 class Wan25Create(Wan25):
+    implied = frozenset({"operation"})
     operation: Literal["text-to-image"] = "text-to-image"
 
 
@@ -88,7 +89,8 @@ class Wan27(Wan):
         return (97.5 if self.use_pro else 39.0) * self.quantity
 
 
-class Wan27Create(Wan27, Create): ...
+class Wan27Create(Wan27, Create):
+    implied = frozenset({"operation"})
 
 
 class Wan27Edit(Wan27, Edit):
