@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from civitai_skill.engines.families.shared import catalogue
-from civitai_skill.engines.family import Family, Fit, Measured, Variant, Way
+from civitai_skill.engines.family import Family, Fit, Measured, Values, Variant, Way
 from civitai_skill.engines.forms import Create, Operation, Seed32
 from civitai_skill.engines.sizing import Ratio
 from civitai_skill.schema.types import Number, Picture, Style, Text, Whole
@@ -75,7 +75,7 @@ class Own(Krea2):
 
 #: Of both sizes together.
 _MEASURED: Mapping[Operation, Measured] = {"create": catalogue(32, 55, 0.874)}
-_NO_STYLE = {"style_images": []}
+_NO_STYLE: Values = {"style_images": []}
 
 
 def _fal(tier: str) -> Way:
