@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import anyio.to_thread
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
@@ -38,6 +40,30 @@ def resource_links(generation: Generation) -> Iterator[ResourceLink]:
             )
 
 
+async def open_sources(
+    session: ServerSession, arguments: Mapping[str, Any], out: Path
+) -> dict[str, Any]:
+    """The arguments, whose source pictures may be resources of this server or file:// addresses, as
+    clients hand them on. Raises RequestInvalid."""
+    given = arguments["images"]
+    images = [given] if isinstance(given, str) else list(given) if isinstance(given, list) else []
+    for n, image in enumerate(images):
+        if not isinstance(image, str):
+            continue
+        if image.startswith(PICTURES):
+            try:
+                data, kind = await read_picture(session, image, out)
+            except ResourceError as error:
+                accepted = f"a picture that was made here, as {TEMPLATE}"
+                raise RequestInvalid(
+                    Problem(f"images.{n}", image, accepted, None, str(error))
+                ) from None
+            images[n] = f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+        elif image.startswith("file:"):
+            images[n] = url2pathname(urlsplit(image).path)
+    return {**arguments, "images": images or given}
+
+
 async def read_picture(session: ServerSession, uri: str, out: Path) -> tuple[bytes, str]:
     """The bytes of a whole picture and their type.
 
@@ -64,35 +90,6 @@ async def read_picture(session: ServerSession, uri: str, out: Path) -> tuple[byt
         raise ResourceError(f"{error.message} {error.advice}".strip()) from None
     except OSError as error:
         raise ResourceError(f"The picture can't be read: {error.strerror}.") from None
-
-
-async def open_links(
-    session: ServerSession, arguments: dict[str, Any], out: Path
-) -> dict[str, Any]:
-    """The arguments with every link of ours to a picture, as a source, opened.
-
-    Raises RequestInvalid.
-    """
-    given = arguments.get("images")
-    images = [given] if isinstance(given, str) else given
-    if not isinstance(images, list):
-        return arguments
-    opened = [
-        await _open_link(session, source, out)
-        if isinstance(source, str) and source.startswith(PICTURES)
-        else source
-        for source in images
-    ]
-    return arguments if opened == images else {**arguments, "images": opened}
-
-
-async def _open_link(session: ServerSession, uri: str, out: Path) -> str:
-    try:
-        data, kind = await read_picture(session, uri, out)
-    except (ResourceNotFoundError, ResourceError) as error:
-        accepted = f"{TEMPLATE}, as it was returned here"
-        raise RequestInvalid(Problem("images", uri, accepted, None, str(error))) from None
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 async def _fetch(client: AsyncCivitai, id: str, number: int, out: Path) -> tuple[bytes, str]:
