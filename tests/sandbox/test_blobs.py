@@ -26,6 +26,9 @@ FOX: dict[str, Any] = {
 Play = Callable[..., Any]
 
 
+AIR = "urn:air:sdxl:checkpoint:civitai:1@2"
+
+
 def opened(data: bytes) -> Image.Image:
     picture = Image.open(io.BytesIO(data))
     picture.load()
@@ -319,7 +322,7 @@ def test_every_form_of_every_engine_has_a_size_and_a_price(play: Play) -> None:
                 given[form.alias(name)] = {
                     "images": ["https://example.org/a.png"], "image": "https://example.org/a.png",
                     "style_images": [],
-                }.get(name, choices[0] if choices else "urn:air:sdxl:checkpoint:civitai:1@2")  # fmt: skip
+                }.get(name, choices[0] if choices else AIR)  # fmt: skip
         answer = client.submit(given, whatif=True)
         assert answer.status_code == 200, (given, answer.text)
         picture = answer.json()["steps"][0]["output"]["images"][0]
