@@ -48,7 +48,9 @@ class Output:
 
     def __init__(self, given: argparse.Namespace, interrupts: Interrupts) -> None:
         self.interrupts = interrupts
-        self.json: bool = given.json or not sys.stdout.isatty()
+        # Standard output of an MCP server belongs to the protocol alone.
+        speaks = given.command == "mcp" and not given.http
+        self.json: bool = not speaks and (given.json or not sys.stdout.isatty())
         self.quiet: bool = given.quiet
         self.command: str = given.command
         self.workflow_id: str | None = None
@@ -58,6 +60,8 @@ class Output:
         self.resumed = False
         self._buys_many = given.command in _MANY and not given.dry_run
         self._out: str | None = given.out if given.command in _SAVING else None
+        #: The fields that are flags of this command.
+        self._named = vars(given).keys() if given.command in _NAMING_FLAGS else frozenset()
         self._flags = ["--sandbox"] if getattr(given, "sandbox", False) else []
         self._flags += ["--ledger", given.ledger] if getattr(given, "ledger", None) else []
         self.live = sys.stderr.isatty() and not self.quiet
@@ -67,8 +71,10 @@ class Output:
     @classmethod
     def for_argv(cls, words: Sequence[str], interrupts: Interrupts) -> Output:
         """An output for the time before the words are understood."""
-        given = argparse.Namespace(json="--json" in words, quiet=False, command="", out=None)
-        return cls(given, interrupts)
+        command = next((word for word in words if not word.startswith("-")), "")
+        given = {"command": command, "http": "--http" in words, "dry_run": True, "out": None}
+        given |= {"json": "--json" in words, "quiet": False}
+        return cls(argparse.Namespace(**given), interrupts)
 
     @property
     def spent(self) -> Spent:
@@ -118,15 +124,15 @@ class Output:
                 return f"To have it done: {_flag(option)}."
             case UseSandbox():
                 return "To try it without a key: --sandbox."
-            case Fix(field, nearest) if self.command in _NAMING_FLAGS and field[0] != "-":
+            case Fix(field, nearest) if field in self._named:
                 return f"To go on: {_flag(field)} {nearest}."
         return ""  # the message says it
 
     def explain(self, error: CivitaiError) -> Explanation:
         """An error in the words of the command line."""
-        if isinstance(error, RequestInvalid) and self.command in _NAMING_FLAGS:
+        if isinstance(error, RequestInvalid) and self._named:
             named = [
-                p if p.field.startswith("-") else replace(p, field=_flag(p.field))
+                replace(p, field=_flag(p.field)) if p.field in self._named else p
                 for p in error.problems
             ]
             error = error.about(*named)

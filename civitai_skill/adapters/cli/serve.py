@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from civitai_skill.adapters.cli import values
@@ -44,7 +45,7 @@ def mcp(given: argparse.Namespace, output: Output) -> int:
         bundle = find_bundle()
     mcp_server = server.create_server(
         _open_session(given),
-        out=given.out or "pictures",
+        out=given.out or _find_folder(output),
         local_files=given.local_files,
         ask_above=given.ask_above,
         bundle=bundle,
@@ -64,6 +65,22 @@ def mcp(given: argparse.Namespace, output: Output) -> int:
     return 0
 
 
+def _find_folder(output: Output) -> Path:
+    """Where pictures go that nobody has said a place for: a client starts its server anywhere."""
+    from civitai_skill.client import write_temporary
+    from civitai_skill.config import find_user_home
+
+    usual = Path("pictures")
+    try:
+        with write_temporary(usual if usual.is_dir() else Path(), b""):
+            return usual
+    except OSError as error:
+        place = find_user_home() / "Pictures" / "civitai-skill"
+        why = error.strerror or "not usable"
+        output.warn(f"{usual.absolute()} can't be written to ({why}): pictures go to {place}.")
+        return place
+
+
 def add_rest(parser: argparse.ArgumentParser) -> None:
     values.set_examples(
         parser,
@@ -71,7 +88,7 @@ def add_rest(parser: argparse.ArgumentParser) -> None:
         "rest --sandbox --port 8081 --budget 200",
         "rest --host 0.0.0.0 --allow-host pictures.example --token-env MY_TOKEN",
     )
-    parser.add_argument("--cors-origin", action="append", default=[], metavar="URL", dest="origins",
+    parser.add_argument("--cors-origin", action="append", default=[], metavar="URL",
                         help="let pages of this origin call it; repeatable")  # fmt: skip
     _add_server_flags(parser, REST_PORT)
 
@@ -81,7 +98,7 @@ def rest(given: argparse.Namespace, output: Output) -> int:
     from civitai_skill.adapters.rest import app
     from civitai_skill.servers.http import serve
 
-    policy = _build_policy(given, REST_PORT, origins=given.origins, open_paths=app.OPEN_PATHS)
+    policy = _build_policy(given, REST_PORT, origins=given.cors_origin, open_paths=app.OPEN_PATHS)
     session = _open_session(given)
     _begin_to_serve(output)
     serve(app.create_app(session, policy), policy, session, "REST")

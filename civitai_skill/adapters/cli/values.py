@@ -50,6 +50,13 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
+def parse_path(text: str) -> str:
+    """A path; `~` is the user's home, also where no shell has read it. Raises ConfigError."""
+    from civitai_skill.config import expand_home
+
+    return str(expand_home(text)) if text.startswith("~") else text
+
+
 def parse_balance(text: str) -> dict[str, int]:
     """`blue=N,yellow=N`, in Buzz."""
     found = {}
