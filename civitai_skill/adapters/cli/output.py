@@ -216,11 +216,15 @@ class Output:
     # -- endings -----------------------------------------------------------------------------
     def report_error(self, error: CivitaiError) -> int:
         """Tell an error in both forms and give its exit code."""
+        self._print_json_ending(self.warn_of(error))
+        return error.exit_code
+
+    def warn_of(self, error: CivitaiError) -> dict[str, Any]:
+        """Tell an error that is one of several endings; gives it as JSON."""
         explained = self.explain(error)
         self.warn(explained.text())
         result = {} if error.result is None else error.result.as_dict()
-        self._print_json_ending({**result, "error": explained.as_dict()})
-        return explained.exit_code
+        return {**result, "error": explained.as_dict()}
 
     def report_interrupt(self) -> None:
         """Say what goes on after an interruption."""
