@@ -39,19 +39,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run_command(words: list[str], output: Output) -> int:
     from civitai_skill.adapters.cli.output import Output
     from civitai_skill.adapters.cli.parser import parse
-    from civitai_skill.errors import CivitaiError
+    from civitai_skill.errors import AnswerLost, CivitaiError
 
-    interrupts = output.interrupts
+    interrupts, answered = output.interrupts, False
     try:
         try:
             interrupts.release()
             given = parse(words)
             output = Output(given, interrupts)
             output.check_folder(given.out)
-            return int(given.run(given, output))
+            code = int(given.run(given, output))
+            answered = True
+            return code
         except CivitaiError as error:
             if interrupts.number is None:
                 interrupts.hold()
+                answered = not isinstance(error, AnswerLost)
                 return output.report_error(error)
             raise KeyboardInterrupt from None  # what an interruption broke on its way
         except Exception:
@@ -63,3 +66,5 @@ def _run_command(words: list[str], output: Output) -> int:
     except KeyboardInterrupt:
         output.report_interrupt()
         return interrupts.exit_code
+    finally:
+        output.close_client(answered)

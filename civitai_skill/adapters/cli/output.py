@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli.interrupts import Interrupts
 from civitai_skill.errors import AnswerLost, CivitaiError, Problem, RequestInvalid, Spent
@@ -32,6 +32,10 @@ from civitai_skill.errors.next_steps import (
     UseSandbox,
 )
 
+if TYPE_CHECKING:
+    from civitai_skill.client import Civitai
+    from civitai_skill.config import Settings
+
 #: Commands whose --out is where the pictures of one workflow go.
 _SAVING = frozenset({"generate", "get", "again"})
 _FOR_PICTURES = _SAVING | {"resume", "batch", "sweep", "mcp", "rest"}
@@ -48,9 +52,9 @@ class Output:
 
     def __init__(self, given: argparse.Namespace, interrupts: Interrupts) -> None:
         self.interrupts = interrupts
-        # Standard output of an MCP server belongs to the protocol alone.
-        speaks = given.command == "mcp" and not given.http
-        self.json: bool = not speaks and (given.json or not sys.stdout.isatty())
+        # What an MCP server writes on standard output is the protocol's alone, its failure too.
+        protocol = given.command == "mcp" and not getattr(given, "http", False)
+        self.json: bool = (given.json or not sys.stdout.isatty()) and not protocol
         self.quiet: bool = given.quiet
         self.command: str = given.command
         self.workflow_id: str | None = None
@@ -67,14 +71,29 @@ class Output:
         self.live = sys.stderr.isatty() and not self.quiet
         self._line = ""
         self._started = time.monotonic()
+        self._client: Civitai | None = None
+
+    def open_client(self, settings: Settings) -> Civitai:
+        """A client that is closed once the command's answer is out."""
+        from civitai_skill.client import Civitai
+
+        self._client = Civitai(settings=settings)
+        return self._client
+
+    def close_client(self, answered: bool) -> None:
+        """Close the client; what was bought stays open where its answer did not get out: the same
+        command goes on with it."""
+        if self._client is not None:
+            if not answered:
+                self._client.keep_open()
+            self._client.close()
 
     @classmethod
     def for_argv(cls, words: Sequence[str], interrupts: Interrupts) -> Output:
         """An output for the time before the words are understood."""
-        command = next((word for word in words if not word.startswith("-")), "")
-        given = {"command": command, "http": "--http" in words, "dry_run": True, "out": None}
-        given |= {"json": "--json" in words, "quiet": False}
-        return cls(argparse.Namespace(**given), interrupts)
+        command = "mcp" if "mcp" in words and "--http" not in words else ""
+        known = {"json": "--json" in words, "quiet": False, "command": command, "out": None}
+        return cls(argparse.Namespace(**known), interrupts)
 
     @property
     def spent(self) -> Spent:

@@ -29,12 +29,16 @@ def add_mcp(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ask-above", type=values.parse_count, default=50, metavar="N",
                         help="ask the user before spending more than N Buzz at once, where "
                         "the client can ask (50)")  # fmt: skip
+    parser.add_argument("--links", action="store_true",
+                        help="link to pictures in answers as well; many clients drop an answer "
+                        "that holds a link")  # fmt: skip
     _add_server_flags(parser, MCP_PORT)
 
 
 def mcp(given: argparse.Namespace, output: Output) -> int:
     """Serve MCP until the client or the user ends it."""
     from civitai_skill.adapters.mcp import server
+    from civitai_skill.servers.session import choose_folder
     from civitai_skill.skill.bundle import find_bundle
 
     flags = [name for name in ("host", "port", "token_env", "allow_host") if getattr(given, name)]
@@ -43,11 +47,16 @@ def mcp(given: argparse.Namespace, output: Output) -> int:
     bundle = None
     with suppress(ConfigError):  # a server without the skill's pages is still a server
         bundle = find_bundle()
+    session = _open_session(given)
+    out = Path(given.out or choose_folder(session.client.settings.home))
+    if not given.out and out != Path("pictures").absolute():
+        output.say(f"The current folder can't be written to; pictures are saved in {out}.")
     mcp_server = server.create_server(
-        _open_session(given),
-        out=given.out or _find_folder(output),
+        session,
+        out=out,
         local_files=given.local_files,
         ask_above=given.ask_above,
+        links=given.links,
         bundle=bundle,
     )
     _begin_to_serve(output)
@@ -63,22 +72,6 @@ def mcp(given: argparse.Namespace, output: Output) -> int:
         told = f"What was bought is told by {output.command_line('history')}."
         raise AnswerLost("its reader has gone", spent="unknown", advice=told) from None
     return 0
-
-
-def _find_folder(output: Output) -> Path:
-    """Where pictures go that nobody has said a place for: a client starts its server anywhere."""
-    from civitai_skill.client import write_temporary
-    from civitai_skill.config import find_user_home
-
-    usual = Path("pictures")
-    try:
-        with write_temporary(usual if usual.is_dir() else Path(), b""):
-            return usual
-    except OSError as error:
-        place = find_user_home() / "Pictures" / "civitai-skill"
-        why = error.strerror or "not usable"
-        output.warn(f"{usual.absolute()} can't be written to ({why}): pictures go to {place}.")
-        return place
 
 
 def add_rest(parser: argparse.ArgumentParser) -> None:

@@ -90,7 +90,7 @@ def test_a_server_that_stands_where_it_can_not_write_saves_under_the_home(
     assert main(["mcp"]) == 0
     place = home / "Pictures" / "civitai-skill"
     assert saved.pop().parent == place
-    assert f"pictures go to {place}" in capsys.readouterr().err
+    assert f"pictures are saved in {place}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
