@@ -58,6 +58,11 @@ def _model(value: str) -> str:
     return _air(value, MODEL_EXAMPLE)
 
 
+def lower(value: Any) -> Any:
+    """A word in lower case, without blanks around it; anything else as it is."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
 def _clamp(value: Any) -> Any:
     """A number beyond any float as the largest one, so that the field's own limit answers."""
     most = sys.float_info.max

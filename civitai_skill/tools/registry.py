@@ -98,7 +98,9 @@ def _generate(fixed: ToolSettings, given: GenerateImage | GenerateBody) -> Steps
         )
     except StillRunning as error:
         return still_running_result(error)
-    small = yield from add_thumbnails(given.include_image, generation)
+    small: tuple[Thumbnail, ...] = ()
+    if given.include_image == "thumbnail":
+        small = yield Local(partial(make_thumbnails, generation.paths))
     return Result(generation_data(generation), generation, small)
 
 
@@ -161,16 +163,10 @@ def _get(fixed: ToolSettings, given: GetImage) -> Steps:
     if workflow.fruitless:
         raise workflow_failed_error(summarize_unsaved(workflow), workflow.wanted)
     generation = yield lambda client: client.download(workflow, out)
-    small = yield from add_thumbnails(given.include_image, generation)
+    small: tuple[Thumbnail, ...] = ()
+    if given.include_image == "thumbnail":
+        small = yield Local(partial(make_thumbnails, generation.paths))
     return Result(generation_data(generation), generation, small)
-
-
-def add_thumbnails(asked: str, generation: Any) -> Generator[Local, Any, tuple[Thumbnail, ...]]:
-    """The pictures, small, where that was asked for."""
-    if asked != "thumbnail":
-        return ()
-    small: tuple[Thumbnail, ...] = yield Local(partial(make_thumbnails, generation.paths))
-    return small
 
 
 def _query(fixed: ToolSettings, given: QueryImages) -> Steps:
