@@ -41,7 +41,8 @@ def buy(service: Service, order: Order, prepared: Prepared | None = None) -> Flo
     identity = prepared.identity(order)
     earlier: Run | None = yield Work(partial(find_open_run, order, prepared.key, identity))
     if earlier is None:
-        body = yield from upload_sources(service, prepared)
+        sourced = bool(prepared.sources)
+        body = (yield from upload_sources(service, prepared)) if sourced else prepared.body()
         price = yield from check_price(service, order, prepared, body)
         key = prepared.key or f"cs-{uuid.uuid4().hex}"
         label = make_label(order, prepared.plan)

@@ -82,21 +82,30 @@ def finish(
         key = purchase.workflow.external_id or "" if run is None else run.key
         place = label.places(key, purchase.workflow.id, order.out)
     delivery = Delivery(order.out, order.tell, purchase.plan, purchase.resumed, place=place)
-    ended = _wait_for_end(service, order, purchase, timeout, now)
-    if order.ledger is None or run is None:
-        return (yield from bring_home(service, (yield from ended), delivery))
-    work = _finish(service, order.ledger, run, ended, delivery)
-    return (yield from release_on_failure(order.ledger, run, work))
+    work = _finish(service, order, purchase, delivery, timeout, now)
+    return (yield from (work if run is None else release_on_failure(order.ledger, run, work)))
 
 
 def _finish(
     service: Service,
-    ledger: Ledger,
-    run: Run,
-    ended: Flow[Workflow],
+    order: Order,
+    purchase: Purchase,
     delivery: Delivery,
+    timeout: float,
+    now: workflows.Clock,
 ) -> Flow[Generation]:
-    workflow = yield from ended
+    watched = None if order.tell is ignore_event else order.tell
+    bought, run, ledger = purchase.workflow, purchase.run, order.ledger
+    try:
+        workflow = yield from workflows.wait(
+            service, bought, timeout=timeout, tell=watched, now=now
+        )
+    except StillRunning as error:
+        latest = error.workflow or bought
+        result = summarize(latest, (), purchase.plan, resumed=purchase.resumed)
+        raise error.replace(result=result) from None
+    if ledger is None or run is None:
+        return (yield from bring_home(service, workflow, delivery))
     yield from _record_finished(ledger, run, workflow)
     if delivery.resumed:
         have = yield Work(partial(_find_saved, ledger, run.key, delivery.out))
@@ -116,22 +125,6 @@ def _bring_home(
         raise
     yield from write_quietly(partial(ledger.close_run, run.key))
     return result
-
-
-def _wait_for_end(
-    service: Service, order: Order, purchase: Purchase, timeout: float, now: workflows.Clock
-) -> Flow[Workflow]:
-    watched = None if order.tell is ignore_event else order.tell
-    try:
-        return (
-            yield from workflows.wait(
-                service, purchase.workflow, timeout=timeout, tell=watched, now=now
-            )
-        )
-    except StillRunning as error:
-        latest = error.workflow or purchase.workflow
-        result = summarize(latest, (), purchase.plan, resumed=purchase.resumed)
-        raise error.replace(result=result) from None
 
 
 def download(

@@ -43,7 +43,7 @@ HALF = re.compile("[\ud800-\udfff]")
 
 
 def _unicode(value: str) -> str:
-    if HALF.search(value):
+    if not value.isascii() and HALF.search(value):
         raise ValueError("holds half a character (a lone surrogate); send valid Unicode")
     return value
 

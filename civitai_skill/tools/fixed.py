@@ -115,10 +115,6 @@ class ToolSettings:
             raise RequestInvalid(replace(error.problems[0], accepted=accepted)) from None
 
     # -- money -------------------------------------------------------------------------------------
-    def limit(self, asked: int | None) -> int:
-        """The Buzz limit of a call: a model may lower it, not raise it."""
-        return self.max_buzz if asked is None else min(asked, self.max_buzz)
-
     def price_options(self, given: EstimateImage | GenerateBody) -> dict[str, Any]:
         """What is sent with every price request and purchase; a body says it itself."""
         if isinstance(given, GenerateBody):
@@ -131,7 +127,9 @@ class ToolSettings:
 
     def purchase_options(self, given: SubmitImage | GenerateBody) -> dict[str, Any]:
         """What surrounds a purchase."""
-        rules = {"max_buzz": self.limit(given.max_buzz), "purpose": PURPOSE, "tell": self.tell}
+        # A model may lower the limit, not raise it.
+        limit = self.max_buzz if given.max_buzz is None else min(given.max_buzz, self.max_buzz)
+        rules = {"max_buzz": limit, "purpose": PURPOSE, "tell": self.tell}
         if isinstance(given, GenerateBody):
             return rules
         tags = list(dict.fromkeys((*self.tags, *given.tags)))

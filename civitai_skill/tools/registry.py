@@ -212,7 +212,7 @@ def _cancel(fixed: ToolSettings, given: CancelImage) -> Steps:
 
 
 def _choose(fixed: ToolSettings, given: ChooseEngine) -> Steps:
-    limit = fixed.limit(given.max_buzz)
+    limit = fixed.max_buzz if given.max_buzz is None else min(given.max_buzz, fixed.max_buzz)
     ranked = partial(
         choose_engine,
         given.needs,

@@ -59,6 +59,7 @@ class Toolbox:
         self.tools: tuple[Tool, ...] = _add_look_tool(
             [find_tool(name) for name in (DEFAULT if include is None else include)]
         )
+        self._by_name = {tool.name: tool for tool in self.tools}
         self.fixed: ToolSettings = make_settings(
             limit,
             service=self._given.settings.base_url,
@@ -88,9 +89,9 @@ class Toolbox:
     def read(self, name: str, arguments: Any) -> Arguments:
         """Read the arguments of a tool, by the registry's name. Raises RequestInvalid."""
         raw = to_object(arguments)
-        with_body = (
-            read_body_arguments(self.models, name, raw) if raw.get("body") is not None else None
-        )
+        with_body = None
+        if raw.get("body") is not None:
+            with_body = read_body_arguments(self.models, name, raw)
         return with_body or read_arguments(self.models, name, raw)
 
     def call(self, name: str, arguments: Any) -> Result:
@@ -153,7 +154,7 @@ class Toolbox:
     def _steps(
         self, name: str, arguments: Any, tell: Tell | None = None, told: OnSubmitted | None = None
     ) -> Steps:
-        tool = find_tool(name, self.tools)
+        tool = self._by_name.get(str(name)) or find_tool(name, self.tools)
         fixed = replace(self.fixed, tell=tell, told=told)
         given = arguments if isinstance(arguments, Arguments) else self.read(tool.name, arguments)
         try:
