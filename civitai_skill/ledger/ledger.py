@@ -22,7 +22,7 @@ from typing import Any
 from civitai_skill.ledger.budget import Budget, read_budget
 from civitai_skill.ledger.reports import JOINABLE as JOINABLE
 from civitai_skill.ledger.reports import LedgerReports, select_first
-from civitai_skill.ledger.run import HOLDS_SOURCES, Run, forget_sources, read_run
+from civitai_skill.ledger.run import HOLDS_SOURCES, Run, forget_sources
 from civitai_skill.storage import locks
 from civitai_skill.storage.sqlite import PATIENCE
 
@@ -94,7 +94,7 @@ class Ledger(LedgerReports):
                     raise self._file_error(LookupError(f"{key} is over, its pictures not kept"))
                 self._readmit(db, run, budget or _kept_budget(db))
             db.execute("UPDATE runs SET owner = ?, taken = taken + 1 WHERE key = ?", (me, key))
-            return read_run(db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
+            return Run(**db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
 
     def _admit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
         """Count a new purchase. Raises BudgetUsedUp when there is no room for it."""
@@ -254,7 +254,7 @@ class Ledger(LedgerReports):
             " ORDER BY created DESC",
             (identity, self._clock() - JOINABLE),
         ).fetchall()
-        found = [read_run(row) for row in rows]
+        found = [Run(**row) for row in rows]
         return next(
             (run for run in found if not self.is_worked_on(run)), found[0] if found else None
         )

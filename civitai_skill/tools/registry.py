@@ -87,7 +87,7 @@ def _generate(fixed: ToolSettings, given: GenerateImage | GenerateBody) -> Steps
     asked, out = fixed.asked(given), fixed.folder(given.folder)
     buying = fixed.purchase_options(given)
     if given.estimate_only:
-        return (yield from _estimate_price(fixed, given, buying["max_buzz"]))
+        return (yield from _estimate(fixed, given, buying["max_buzz"]))
     try:
         if given.wait_seconds == 0:
             # The folder is the same, so that each goes on with the other.
@@ -113,12 +113,10 @@ def _submit(fixed: ToolSettings, given: SubmitImage) -> Steps:
     return running_result(summarize_unsaved(workflow))
 
 
-def _estimate(fixed: ToolSettings, given: EstimateImage) -> Steps:
-    return (yield from _estimate_price(fixed, given, fixed.max_buzz))
-
-
-def _estimate_price(fixed: ToolSettings, given: EstimateImage | GenerateBody, limit: int) -> Steps:
-    asked = fixed.asked(given)
+def _estimate(
+    fixed: ToolSettings, given: EstimateImage | GenerateBody, limit: int | None = None
+) -> Steps:
+    asked, limit = fixed.asked(given), fixed.max_buzz if limit is None else limit
     quote = yield lambda client: client.estimate(asked, **fixed.price_options(given))
     plan: Plan | None = quote.plan
     cap = None if plan is None else plan.price.cap
