@@ -52,13 +52,19 @@ class Ledger(LedgerReports):
     Where no `budget` is given, the one that is kept in the ledger counts, as it is at that moment.
     """
 
-    def begin(self, run: Run, *, again: bool, budget: Budget | None) -> BeginResult:
+    def begin(
+        self, run: Run, *, again: bool, budget: Budget | None, confirmed: str | None = None
+    ) -> BeginResult:
         """Write a run down before it is submitted, unless one of its identity is open already.
 
         `again` buys anew whatever is open. A key that is known already stays what it is, unless it
-        was dropped. Raises OverBudget when the budget has no room.
+        was dropped. `confirmed` is a price rule that the service confirmed just now. Raises
+        OverBudget when the budget has no room.
         """
         with self._transaction(writes=True) as db:
+            if confirmed is not None:
+                values = (f"confirmed {confirmed}", str(self._clock()))
+                db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", values)
             me = locks.process_name(self._owners)
             known = select_first(db, "key = ?", run.key)
             if known is not None and known.state != "dropped":
@@ -212,11 +218,12 @@ class Ledger(LedgerReports):
                 (key, self._clock() - JOINABLE),
             )
 
-    def close_run(self, key: str) -> None:
-        """Nothing is left to do."""
-        with self._transaction(writes=True) as db:
-            db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
-            _forget_sources(db, _OVER, key)
+    def close_run(self, *keys: str, patience: float = PATIENCE) -> None:
+        """Nothing is left to do for these."""
+        with self._transaction(patience, writes=True) as db:
+            for key in keys:
+                db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
+                _forget_sources(db, _OVER, key)
 
     def reopen(self, workflow: str) -> None:
         """Nobody heard how it went: the same request goes on with it."""
@@ -248,16 +255,20 @@ class Ledger(LedgerReports):
                 db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
 
     def _find_open(self, db: sqlite3.Connection, identity: str) -> Run | None:
-        """The newest that nobody works on any more; else the newest."""
+        """The newest that nobody works on any more; else the newest that somebody does. One whose
+        caller, who lives, has everything already is over."""
         rows = db.execute(
             "SELECT * FROM runs WHERE identity = ? AND state = 'open' AND created >= ?"
             " ORDER BY created DESC",
             (identity, self._clock() - JOINABLE),
         ).fetchall()
-        found = [Run(**row) for row in rows]
-        return next(
-            (run for run in found if not self.is_worked_on(run)), found[0] if found else None
-        )
+        worked_on: list[Run] = []
+        for run in (Run(**row) for row in rows):
+            if not self.is_worked_on(run):
+                return run
+            if not run.is_delivered:
+                worked_on.append(run)
+        return worked_on[0] if worked_on else None
 
 
 def _kept_budget(db: sqlite3.Connection) -> Budget | None:

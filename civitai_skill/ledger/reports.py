@@ -17,6 +17,8 @@ from civitai_skill.storage.sqlite import PATIENCE, Storage
 
 #: Seconds in which the same request goes on with an open run instead of buying anew.
 JOINABLE = 24 * 3600.0
+#: Seconds for which a price rule counts as confirmed.
+CONFIRMED = 24 * 3600.0
 
 # The last two: a name that is no text, a number that no file of SQLite's holds.
 _UNUSABLE = (sqlite3.Error, OSError, ValueError, OverflowError)
@@ -48,6 +50,19 @@ class LedgerReports:
         """Is Buzz committed for a workflow, as far as this ledger knows?"""
         run = self.find_by_workflow(workflow)
         return run is not None and run.buzz > 0
+
+    def is_confirmed(self, rule: str) -> bool:
+        """Did the service confirm a documented price rule within a day?"""
+        at = self.setting(f"confirmed {rule}")
+        return at is not None and abs(self._clock() - float(at)) < CONFIRMED
+
+    def left_open(self, identity: str) -> Run | None:
+        """The newest run of this identity that is open and too old to be gone on with."""
+        with self._transaction() as db:
+            return select_first(
+                db, "identity = ? AND state = 'open' AND created < ? ORDER BY created DESC",
+                identity, self._clock() - JOINABLE,
+            )  # fmt: skip
 
     def unfinished(self) -> list[Run]:
         """Open runs that nobody works on any more, oldest first, whatever account they are of."""
