@@ -23,7 +23,7 @@ from typing import Any
 from civitai_skill.ledger.budget import Budget, read_budget
 from civitai_skill.ledger.reports import JOINABLE as JOINABLE
 from civitai_skill.ledger.reports import LedgerReports, select_first
-from civitai_skill.ledger.run import HOLDS_SOURCES, Run, forget_sources, read_run
+from civitai_skill.ledger.run import HOLDS_SOURCES, Run, forget_sources
 from civitai_skill.storage import locks
 from civitai_skill.storage.sqlite import PATIENCE
 
@@ -107,7 +107,7 @@ class Ledger(LedgerReports):
                 " state = iif(handed IS NULL, state, 'open'), handed = NULL WHERE key = ?",
                 (me, key),
             )
-            return read_run(db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
+            return Run(**db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
 
     def _admit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
         """Count a new purchase. Raises BudgetUsedUp when there is no room for it."""
@@ -276,7 +276,7 @@ class Ledger(LedgerReports):
             (identity, now - JOINABLE, now - UNREAD),
         ).fetchall()
         worked_on: list[Run] = []
-        for run in map(read_run, rows):
+        for run in (Run(**row) for row in rows):
             if run.handed is not None and run.key in read:
                 continue
             if not self.is_worked_on(run):

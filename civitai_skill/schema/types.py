@@ -58,8 +58,9 @@ def _air(value: str, example: str = EXAMPLE) -> str:
     return value
 
 
-def _model(value: str) -> str:
-    return _air(value, MODEL_EXAMPLE)
+def lower(value: Any) -> Any:
+    """A word in lower case, without blanks around it; anything else as it is."""
+    return value.strip().lower() if isinstance(value, str) else value
 
 
 def _clamp(value: Any) -> Any:
@@ -106,7 +107,7 @@ Style = Annotated[Text, Source("style")]
 Guide = Annotated[Text, Source("guide")]
 
 AirText = Annotated[Text, AfterValidator(_air)]
-ModelText = Annotated[Text, AfterValidator(_model)]
+ModelText = Annotated[Text, AfterValidator(lambda text: _air(text, MODEL_EXAMPLE))]
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def size_notes(candidate: Candidate, form: Wire, shape: Mapping[str, Any]) -> It
     """What became of a size that the request left open."""
     request, sources = candidate.request, candidate.sources
     if shape:
-        yield f"Shaped like its source: {_spelt(shape.values())}."
+        yield f"Shaped like its source: {'x'.join(map(str, shape.values()))}."
     elif sources and not (sources[0] or request.width or request.height or request.aspect_ratio):
         default = "" if isinstance(form.sizing, FollowsSource) else form.sizing.shape(form)
         if default:
@@ -167,10 +167,6 @@ def size_notes(candidate: Candidate, form: Wire, shape: Mapping[str, Any]) -> It
     if (request.width is None) != (request.height is None):
         other = "height" if request.height is None else "width"
         yield f"Only {_first(request)} was said; {other} is {getattr(form, other)}."
-
-
-def _spelt(values: Iterable[Any]) -> str:
-    return "x".join(str(value) for value in values)
 
 
 # -- what is refused -------------------------------------------------------------------------------
@@ -185,7 +181,7 @@ def check_sources(candidate: Candidate) -> None:
             field = f"images.{i}" if len(sources) > 1 else "images"
             why = "too wide" if size[0] > size[1] else "too tall"
             accepted = f"sources between 1:{most:g} and {most:g}:1; crop it first"
-            problems.append(Problem(field, _spelt(size), accepted, None, why))
+            problems.append(Problem(field, "x".join(map(str, size)), accepted, None, why))
     if problems:
         raise RequestInvalid(*problems, engine=candidate.owner)
 

@@ -57,7 +57,7 @@ class PricedStep:
 
 def price_step(step: ValidStep, scope: Mapping[str, Any], lookup: Lookup) -> PricedStep:
     """Price one step; `scope` is what references may name, `lookup` finds a blob's record."""
-    given = step.input
+    given = dict(step.given["input"])
     value = refs.resolve(given, scope)
     if step.model is None:
         why = "The input could not be resolved."
