@@ -128,8 +128,7 @@ class BatchSession:
                     "service did not tell it either. Nothing was bought.",
                     price=None,
                     limit=limit,
-                    advice="Choose other engines, or let them through.",
-                    next=(Choose(), Say("allow_unpriced")),
+                    next=(Choose(), Say("allow_unpriced", "let them through")),
                 )
             if plan.price > limit:
                 raise OverBudget(
@@ -137,8 +136,7 @@ class BatchSession:
                     "Nothing was bought.",
                     price=plan.price,
                     limit=limit,
-                    advice="Or buy as many rows as fit, in order.",
-                    next=(Allow(plan.price), Say("as_many_as_fit")),
+                    next=(Allow(plan.price), Say("as_many_as_fit", "buy the first that fit")),
                 )
             allowance = (limit - plan.price) // max(1, plan.unpriced)
             spending = Spending(limit, budget, used, allowance, self.tell)

@@ -9,16 +9,18 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 from civitai_skill._version import __version__
 from civitai_skill.api import workflows
+from civitai_skill.api.changes import Canceled, cancel
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Retry, Service, Work
-from civitai_skill.api.workflows import Canceled, Health, Page, Quote
+from civitai_skill.api.wait import still_running_error, wait
+from civitai_skill.api.workflows import Health, Page, Quote
 from civitai_skill.client.options import (
     Call,
     PriceOptions,
@@ -29,7 +31,7 @@ from civitai_skill.client.options import (
 from civitai_skill.config import Secret, Settings
 from civitai_skill.errors import ConfigError, Problem, RequestInvalid
 from civitai_skill.ledger.budget import Budget, read_budget
-from civitai_skill.ledger.ledger import Ledger
+from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase import generate, resume
 from civitai_skill.purchase.buy import Preview, preview
@@ -118,7 +120,7 @@ class BaseClient:
 
         Until then the same request goes on with such a purchase when this program has died.
         """
-        close_answered(self._unconfirmed)
+        close_answered(self._unconfirmed, LOOK_PATIENCE)
 
     def keep_open(self) -> None:
         """Say that the answers since the last `confirm` did not arrive: the same request goes on
@@ -132,7 +134,7 @@ class BaseClient:
         where = "the sandbox" if self.settings.sandbox else self.settings.base_url
         return f"{type(self).__name__}({where})"
 
-    @property
+    @cached_property
     def _service(self) -> Service:
         agent = f"civitai-skill/{__version__}"
         if not self.settings.sandbox:
@@ -150,7 +152,7 @@ class BaseClient:
             limit=self.settings.max_buzz if call.max_buzz is None else call.max_buzz,
             out=None if out is None else Path(out),
             ledger=self.ledger,
-            budget=self._budget(),
+            budget=self._budget,
             account=self.account,
             purpose=call.purpose,
             again=call.again,
@@ -162,6 +164,7 @@ class BaseClient:
             unconfirmed=self._unconfirmed if self.confirms else None,
         )
 
+    @cached_property
     def _budget(self) -> Budget | None:
         """The budget that the environment sets; else the ledger's own counts, where it has one."""
         text = None if self.ledger is None else self.settings.budget
@@ -203,7 +206,7 @@ class BaseClient:
     def _wait(self, workflow: Workflow | str, timeout: float, tell: Tell | None) -> Flow[Workflow]:
         if self._unconfirmed:
             yield Work(self.confirm)
-        end = workflows.wait(self._service, workflow, timeout=timeout, tell=tell)
+        end = wait(self._service, workflow, timeout=timeout, tell=tell)
         return (yield from generate.record_end(self.ledger, (yield from end)))
 
     def _page(self, cursor: str | None, filters: QueryFilters) -> Flow[Page]:
@@ -212,21 +215,25 @@ class BaseClient:
         return (yield from workflows.query(self._service, cursor=cursor, **filters))
 
     def _cancel(self, workflow_id: str) -> Flow[Canceled]:
+        if self._unconfirmed:
+            yield Work(self.confirm)
         paid = yield from generate.is_paid(self.ledger, workflow_id)
-        canceled = yield from workflows.cancel(self._service, workflow_id, committed=paid)
+        canceled = yield from cancel(self._service, workflow_id, committed=paid)
         yield from generate.record_end(self.ledger, canceled.workflow)
         return canceled
 
     def _download(
         self, workflow: Workflow | str, out: Folder, tell: Tell | None
     ) -> Flow[Generation]:
+        if self._unconfirmed:
+            yield Work(self.confirm)
         service = self._service
         if isinstance(workflow, str):
             paid = yield from generate.is_paid(self.ledger, workflow)
             workflow = yield from workflows.get(service, workflow, committed=paid)
         workflow = yield from generate.record_end(self.ledger, workflow)
         if not workflow.done:
-            error = workflows.still_running_error(workflow, 0)
+            error = still_running_error(workflow, 0)
             raise error.replace(result=summarize_unsaved(workflow))
         hear = tell or ignore_event
         return (
@@ -270,7 +277,7 @@ class BaseClient:
             workflow_id,
             limit=self.settings.max_buzz if max_buzz is None else max_buzz,
             ledger=self.ledger,
-            budget=self._budget(),
+            budget=self._budget,
             account=self.account,
             tell=tell,
         )

@@ -16,10 +16,11 @@ from typing import Any, Self, Unpack
 
 import httpx
 
+from civitai_skill.api.changes import Canceled
 from civitai_skill.api.connections import AsyncTransport, SyncTransport
 from civitai_skill.api.drivers import adrive, drive
 from civitai_skill.api.models import Workflow
-from civitai_skill.api.workflows import Canceled, Health, Page, Quote
+from civitai_skill.api.workflows import Health, Page, Quote
 from civitai_skill.client.base import BaseClient, Folder
 from civitai_skill.client.options import (
     PriceOptions,

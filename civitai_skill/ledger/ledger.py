@@ -22,7 +22,7 @@ from typing import Any
 
 from civitai_skill.ledger.budget import Budget, read_budget
 from civitai_skill.ledger.reports import JOINABLE as JOINABLE
-from civitai_skill.ledger.reports import LedgerReports, select_first, select_setting
+from civitai_skill.ledger.reports import LedgerReports, select_first
 from civitai_skill.ledger.run import HOLDS_SOURCES, Run, forget_sources, read_run
 from civitai_skill.storage import locks
 from civitai_skill.storage.sqlite import PATIENCE
@@ -225,9 +225,9 @@ class Ledger(LedgerReports):
                 (key, self._clock() - JOINABLE),
             )
 
-    def close_run(self, *keys: str, empty: bool = False) -> None:
+    def close_run(self, *keys: str, empty: bool = False, patience: float = PATIENCE) -> None:
         """Nothing is left to do for these; of an `empty` one nothing came (see SessionLedger)."""
-        with self._transaction(writes=True) as db:
+        with self._transaction(patience, writes=True) as db:
             for key in keys:
                 db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
                 _forget_sources(db, _OVER, key)
@@ -287,8 +287,8 @@ class Ledger(LedgerReports):
 
 
 def _kept_budget(db: sqlite3.Connection) -> Budget | None:
-    kept = select_setting(db, "budget")
-    return read_budget(kept) if kept else None
+    row = db.execute("SELECT value FROM settings WHERE name = 'budget'").fetchone()
+    return None if row is None else read_budget(row["value"])
 
 
 def _insert(db: sqlite3.Connection, run: Run) -> None:

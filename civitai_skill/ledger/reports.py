@@ -124,7 +124,8 @@ class LedgerReports:
     def setting(self, name: str) -> str | None:
         """A value kept in the ledger."""
         with self._transaction() as db:
-            return select_setting(db, name)
+            row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+            return None if row is None else str(row["value"])
 
     def used_buzz(self, budget: Budget) -> int:
         """Buzz reserved and spent in the budget's current period."""
@@ -169,8 +170,3 @@ class LedgerReports:
 def select_first(db: sqlite3.Connection, where: str, *values: Any) -> Run | None:
     row = db.execute(f"SELECT * FROM runs WHERE {where} LIMIT 1", values).fetchone()
     return None if row is None else read_run(row)
-
-
-def select_setting(db: sqlite3.Connection, name: str) -> str | None:
-    row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
-    return None if row is None else str(row["value"])

@@ -25,6 +25,7 @@ from civitai_skill.errors.next_steps import RaiseBudget
 from civitai_skill.ledger.budget import Budget
 from civitai_skill.ledger.ledger import UNREAD, BeginResult, Ledger
 from civitai_skill.ledger.run import Run
+from civitai_skill.storage.sqlite import PATIENCE
 
 
 class SessionLedger(Ledger):
@@ -148,9 +149,10 @@ class SessionLedger(Ledger):
         close = close and not self._awaits_answer(key)
         super().record_finished(key, status, cost, reason, close=close, **how)
 
-    def close_run(self, *keys: str, empty: bool = False) -> None:
+    def close_run(self, *keys: str, empty: bool = False, patience: float = PATIENCE) -> None:
         """See Ledger.close_run. What waits for its answer is closed when that is handed over."""
-        super().close_run(*(key for key in keys if empty or not self._awaits_answer(key)))
+        over = (key for key in keys if empty or not self._awaits_answer(key))
+        super().close_run(*over, patience=patience)
 
     def _awaits_answer(self, key: str) -> bool:
         """Is it a purchase that ends with its answer? What the service never took is none."""

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill.api import workflows
+from civitai_skill.api.changes import cancel
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Service, Work
+from civitai_skill.api.wait import wait
 from civitai_skill.errors import (
     ApiError,
     ConfigError,
@@ -105,8 +107,10 @@ def finish(
     """
     assert order.out is not None, "pictures that come home need a folder"
     run, ledger = purchase.run, order.ledger
-    label = None if run is None or run.label is None else Label.from_json(run.label)
-    label = label or make_label(order, purchase.plan)
+    if run is not None and run.label is not None:
+        label: Label | None = Label.from_json(run.label)
+    else:
+        label = make_label(order, purchase.plan)
     if place is None and label is not None:
         key = purchase.workflow.external_id or "" if run is None else run.key
         place = label.places(key, purchase.workflow.id, order.out)
@@ -132,8 +136,15 @@ def _finish(
     watched = None if order.tell is ignore_event else order.tell
     too_much = partial(_is_overcharged, order, purchase)
     try:
-        workflow = yield from workflows.wait(
-            service, purchase.workflow, timeout=timeout, tell=watched, now=now, until=too_much
+        workflow = yield from wait(
+            service,
+            purchase.workflow,
+            timeout=timeout,
+            tell=watched,
+            now=now,
+            just_bought=True,
+            wanted=purchase.plan.quantity if purchase.plan else 0,
+            until=too_much,
         )
     except StillRunning as error:
         latest = error.workflow or purchase.workflow
@@ -168,7 +179,7 @@ def _is_overcharged(order: Order, purchase: Purchase, workflow: Workflow) -> boo
 def _stop(service: Service, workflow: Workflow) -> Flow[Workflow]:
     """Cancel what was charged too high, unless it has ended; gives how it stands then."""
     try:
-        return (yield from workflows.cancel(service, workflow.id or "", committed=True)).workflow
+        return (yield from cancel(service, workflow.id or "", committed=True)).workflow
     except (TransportFailed, ApiError):
         return workflow
 

@@ -7,6 +7,7 @@ what counts where it is not certain, what is said when it is too much.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -103,7 +104,7 @@ def _ask(
     seconds = _ASK_SECONDS + _ASK_SECONDS_A_SOURCE * len(prepared.sources)
     order.tell(Asking(len(prepared.sources), seconds))
     try:
-        return (yield from workflows.estimate(service, body, seconds=seconds))
+        return (yield from workflows.estimate(service, body, give_up_at=time.monotonic() + seconds))
     except TransportFailed:
         if prepared.planned.price.most is None:
             raise

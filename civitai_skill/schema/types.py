@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -37,17 +38,12 @@ def read_json(data: str | bytes | bytearray, **hooks: Any) -> Any:
         raise json.JSONDecodeError("too deep", "", 0) from None
 
 
-def is_unicode(value: str) -> bool:
-    """Can the text be sent? Half a character (a lone surrogate) can't."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+#: Half a character (a lone surrogate): a text that holds one can't be sent.
+HALF = re.compile("[\ud800-\udfff]")
 
 
 def _unicode(value: str) -> str:
-    if not is_unicode(value):
+    if HALF.search(value):
         raise ValueError("holds half a character (a lone surrogate); send valid Unicode")
     return value
 

@@ -137,8 +137,8 @@ class Output:
             case Release(id):
                 release = self.command_line("release", id)
                 return f"Only its owner may release it, for yellow Buzz, with {release}."
-            case Say(option):
-                return f"To have it done: {_flag(option)}."
+            case Say(option, to):
+                return f"To {to}: {_flag(option)}."
             case UseSandbox():
                 return "To try it without a key: --sandbox."
             case Fix(field, nearest) if self.command in _NAMING_FLAGS and field[0] != "-":
