@@ -54,7 +54,7 @@ async def open_sources(
             try:
                 data, kind = await read_picture(session, image, out)
             except ResourceError as error:
-                accepted = f"a picture that was made here, as {TEMPLATE}"
+                accepted = f"{TEMPLATE}, as it was returned here"
                 raise RequestInvalid(
                     Problem(f"images.{n}", image, accepted, None, str(error))
                 ) from None
