@@ -49,6 +49,7 @@ from civitai_skill.purchase.buy import buy
 from civitai_skill.purchase.events import Event, Submitting
 from civitai_skill.purchase.generate import finish
 from civitai_skill.purchase.order import Order, Purchase
+from civitai_skill.purchase.price import ASK_ABOVE
 from civitai_skill.purchase.result import Generation
 
 #: Pictures that are fetched, decoded and written at once: this bounds the memory.
@@ -154,7 +155,9 @@ class RowRunner:
                 reopen = "" in row.prepared.sources
                 prepared = None if reopen else replace(row.prepared, key=state.key)
                 async with self.spending.admit(row) as (price, first):
-                    quoted = row.price if row.asked and not first else None
+                    # Asked again where it is dear and nothing of its rule was bought yet.
+                    cheap = row.price is not None and row.price <= ASK_ABOVE
+                    quoted = row.price if cheap or (row.asked and not first) else None
                     order = replace(order, limit=price, quoted=quoted)
                     purchase = await adrive(buy(self.service, order, prepared), self.http)
                     self.spending.count(row, purchase.workflow.cost.kept)

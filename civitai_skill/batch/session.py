@@ -41,6 +41,7 @@ from civitai_skill.errors import (
 from civitai_skill.errors.next_steps import Allow, Choose, Render, Say, in_python
 from civitai_skill.images.save import prepare_folder
 from civitai_skill.images.sources import EVERY_SOURCE, SourcePolicy
+from civitai_skill.ledger.budget import read_budget
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.purchase.order import Order
 from civitai_skill.purchase.prepare import prepare
@@ -159,9 +160,13 @@ class BatchSession:
         states = load_states(rows, client.ledger, self.folder, retry_failed=self.retry_failed)
         lines = list(zip(rows, states, strict=True))
         # The keys alone say what is the same: a batch goes on after the account's key changed.
+        order = client._order(self.call, self.folder)
         order = replace(
-            client._order(self.call, self.folder), unpriced=self.allow_unpriced, apart=False
+            order, unpriced=self.allow_unpriced, apart=False, most=order.limit, unconfirmed=None
         )
+        if client.ledger is not None and order.budget is None:
+            kept = client.ledger.setting("budget")
+            order = replace(order, budget=read_budget(kept) if kept else None)
         if client.ledger is None or order.budget is None:
             return lines, order, 0
         begun = time.time() - order.budget.period

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli import values
 from civitai_skill.adapters.cli.output import Output
@@ -24,10 +26,11 @@ from civitai_skill.errors import (
     WorkflowFailed,
 )
 
+if TYPE_CHECKING:
+    from civitai_skill.batch.report import Report
+
 #: Seconds between two lines where there is no terminal.
 _EVERY = 5.0
-
-_INTERRUPTED = 130
 
 
 def add_batch(parser: argparse.ArgumentParser) -> None:
@@ -98,14 +101,14 @@ def _add_run_flags(parser: argparse.ArgumentParser, name: str) -> None:
 
 def batch(given: argparse.Namespace, output: Output) -> int:
     """Every row of a file."""
-    from civitai_skill.batch.run import run_batch
+    from civitai_skill.batch.run import arun_batch
 
-    return _run_batch(given, output, lambda settings: run_batch(given.file, **settings))
+    return _run_batch(given, output, partial(arun_batch, given.file))
 
 
 def sweep(given: argparse.Namespace, output: Output) -> int:
     """Every combination of values."""
-    from civitai_skill.batch.run import run_sweep
+    from civitai_skill.batch.run import arun_sweep
     from civitai_skill.batch.sweep import parse_values
 
     sets: dict[str, list[Any]] = {}
@@ -115,52 +118,49 @@ def sweep(given: argparse.Namespace, output: Output) -> int:
             why = "is given twice" if name in sets else "not NAME=A,B"
             raise RequestInvalid(Problem("set", text, "--set animal=fox,owl", None, why))
         sets[name] = parse_values(values)
+    how = {"mode": given.mode, "count": given.count, "seeds": given.seeds}
     fields = request_fields(given)
-    return _run_batch(
-        given,
-        output,
-        lambda settings: run_sweep(
-            given.prompt,
-            sets,
-            mode=given.mode,
-            count=given.count,
-            seeds=given.seeds,
-            fields=fields,
-            **settings,
-        ),
-    )
+    run = partial(arun_sweep, given.prompt, sets, fields=fields, **how)
+    return _run_batch(given, output, run)
 
 
-def _run_batch(given: argparse.Namespace, output: Output, make: Any) -> int:
+def _run_batch(
+    given: argparse.Namespace, output: Output, make: Callable[..., Awaitable[Report]]
+) -> int:
+    import asyncio
+
     from civitai_skill.client import Civitai
 
     show = _ProgressDisplay(output)
-    terms = request_terms(given)
-    with Civitai(settings=load_settings(given)) as client, show.start():
-        settings = {
-            "client": client,
-            "out": given.out or ".",
-            "concurrency": given.concurrency,
-            "in_flight": given.in_flight,
-            "timeout": given.timeout,
-            "retry_failed": given.retry_failed,
-            "allow_unpriced": given.allow_unpriced,
-            "as_many_as_fit": given.as_many_as_fit,
-            "dry_run": given.dry_run,
-            "table": given.csv,
-            "tell": show,
-            "render": output.render,
-            "purpose": given.command,
-            **terms,
-        }
-        for name in ("name", "template"):
-            if getattr(given, name) is not None:
-                settings[name] = getattr(given, name)
-        try:
-            report = make(settings)
-        except KeyboardInterrupt:
-            show.stop()
-            return _report_interrupt(output, show, given.dry_run)
+
+    async def run() -> Report:
+        with Civitai(settings=load_settings(given)) as client, output.interrupts.canceling():
+            settings = {
+                **request_terms(given),
+                "client": client,
+                "out": given.out or ".",
+                "concurrency": given.concurrency,
+                "in_flight": given.in_flight,
+                "timeout": given.timeout,
+                "retry_failed": given.retry_failed,
+                "allow_unpriced": given.allow_unpriced,
+                "as_many_as_fit": given.as_many_as_fit,
+                "dry_run": given.dry_run,
+                "table": given.csv,
+                "tell": show,
+                "render": output.render,
+                "purpose": given.command,
+            }
+            for name in ("name", "template"):
+                if getattr(given, name) is not None:
+                    settings[name] = getattr(given, name)
+            return await make(**settings)
+
+    try:
+        with show.start():
+            report = asyncio.run(run())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return _report_interrupt(output, show, given.dry_run)
     data = report.as_dict()
     if given.dry_run:
         data = {"dry_run": True, **report.plan.as_dict()}
@@ -209,17 +209,18 @@ def _exit_code(report: Any, as_many_as_fit: bool) -> int:
 
 def _report_interrupt(output: Output, show: _ProgressDisplay, dry: bool) -> int:
     stands = f" ({show.last})" if show.last is not None else ""
+    ended = output.interrupts.name
     text = (
-        "Interrupted; a dry run buys nothing."
+        f"{ended}; a dry run buys nothing."
         if dry
-        else f"Interrupted{stands}. What was submitted goes on and its Buzz is committed. "
+        else f"{ended}{stands}. What was submitted goes on and its Buzz is committed. "
         "The same command again goes on from here; nothing is bought twice."
     )
     output.warn(text)
     if output.json:
         error = {"code": "interrupted", "message": text, "spent": "no" if dry else "unknown"}
         output.answer({"error": error}, "")
-    return _INTERRUPTED
+    return output.interrupts.exit_code
 
 
 class _ProgressDisplay:
