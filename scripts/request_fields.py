@@ -61,9 +61,8 @@ def _kind(annotation: Any) -> tuple[str, str, tuple[str, ...]]:
     """A field's kind, its type as a keyword, and its choices."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is list:
-        return (
-            ("loras", "Sequence[Any]", ()) if inner[0] is Lora else ("texts", "Sequence[str]", ())
-        )
+        # Pictures are named in many ways, alone or in a list: see schema/pictures.py.
+        return ("loras", "Sequence[Any]", ()) if inner[0] is Lora else ("texts", "Any", ())
     if origin is dict:
         return "options", "Mapping[str, Any]", ()
     if origin is Literal:

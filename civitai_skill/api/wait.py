@@ -29,8 +29,10 @@ def wait(
     now: Clock = time.monotonic,
     just_bought: bool = False,
     wanted: int = 0,
+    until: Callable[[Workflow], bool] | None = None,
 ) -> Flow[Workflow]:
-    """Wait until a workflow ends. Raises StillRunning at the deadline; never cancels.
+    """Wait until a workflow ends, or until `until` says so of it. Raises StillRunning at the
+    deadline; never cancels.
 
     Long-polls; where the service answers early without being finished a gap is kept (1 s, then half
     the time already waited, at most 30 s), so that one that ignores `wait` is not flooded.
@@ -49,6 +51,8 @@ def wait(
     trouble = ""
     while latest is None or not latest.done:
         if latest is not None:
+            if until is not None and until(latest):
+                return latest
             if tell is not None:
                 tell(latest.progress)
             if now() >= deadline:
@@ -77,10 +81,10 @@ def wait(
         gap = min(30.0, max(1.0, waited / 2)) if early or trouble else 0.0
     if not just_bought:
         return latest
-    until = min(deadline, now() + LAG)
+    last = min(deadline, now() + LAG)
     return (
         yield from look_until(
-            service, latest, lambda seen: _has_pictures(seen, wanted), until=until, now=now
+            service, latest, lambda seen: _has_pictures(seen, wanted), until=last, now=now
         )
     )
 

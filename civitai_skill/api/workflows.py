@@ -86,7 +86,11 @@ def estimate(
     """
     asked = {name: value for name, value in body.items() if name != "externalId"}
     request = service.request(
-        "POST", WORKFLOWS, params={"whatif": "true"}, content=encode_body(asked), read=PRICE_TIMEOUT
+        "POST",
+        WORKFLOWS,
+        params={"whatif": "true"},
+        content=encode_body(asked),
+        read=PRICE_TIMEOUT if give_up_at is None else max(1.0, give_up_at - now()),
     )
     purpose = Purpose("the price request")
     response = yield from send_with_retry(

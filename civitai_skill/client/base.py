@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
+import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +18,7 @@ from civitai_skill._version import __version__
 from civitai_skill.api import workflows
 from civitai_skill.api.changes import Canceled, cancel
 from civitai_skill.api.models import Workflow
-from civitai_skill.api.service import Flow, Retry, Service
+from civitai_skill.api.service import Flow, Retry, Service, Work
 from civitai_skill.api.wait import still_running_error, wait
 from civitai_skill.api.workflows import Health, Page, Quote
 from civitai_skill.client.options import (
@@ -27,16 +29,16 @@ from civitai_skill.client.options import (
     RequestLike,
 )
 from civitai_skill.config import Secret, Settings
-from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.ledger.budget import Budget
-from civitai_skill.ledger.ledger import Ledger, current_budget
+from civitai_skill.errors import ConfigError, Problem, RequestInvalid
+from civitai_skill.ledger.budget import Budget, read_budget
+from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase import generate, resume
 from civitai_skill.purchase.buy import Preview, preview
 from civitai_skill.purchase.events import Releasing, Tell, ignore_event
 from civitai_skill.purchase.generate import OnSubmitted
-from civitai_skill.purchase.join import check_account, write_quietly
-from civitai_skill.purchase.order import Order, keep_nothing
+from civitai_skill.purchase.join import check_account, close_answered, write_quietly
+from civitai_skill.purchase.order import Order, Unconfirmed, keep_nothing
 from civitai_skill.purchase.price import estimate
 from civitai_skill.purchase.release import release
 from civitai_skill.purchase.result import Generation, summarize_unsaved
@@ -88,6 +90,11 @@ class BaseClient:
             self.ledger = Ledger(Path(named) if named else self.settings.ledger)
         self._retry = retry or Retry()
         self._unsettled: dict[str, bytes] = {}
+        #: Does a purchase stay open until its caller surely has the answer: until the next call,
+        #: `confirm`, `close`, or the end of the program? A server decides that itself.
+        self.confirms = True
+        self._unconfirmed: Unconfirmed = []
+        weakref.finalize(self, close_answered, self._unconfirmed)
         if transport is None and self.settings.sandbox:
             from civitai_skill.sandbox import Sandbox, SandboxTransport
 
@@ -104,8 +111,24 @@ class BaseClient:
         made = cls(
             settings=other.settings, retry=other._retry, ledger=False, transport=other._transport
         )
+        made.confirms = other.confirms
         made.ledger, made.account, made._unsettled = other.ledger, other.account, other._unsettled
         return made
+
+    def confirm(self) -> None:
+        """Say that the answers of all calls so far have arrived: their purchases are over.
+
+        Until then the same request goes on with such a purchase when this program has died.
+        """
+        close_answered(self._unconfirmed, LOOK_PATIENCE)
+
+    def keep_open(self) -> None:
+        """Say that the answers since the last `confirm` did not arrive: the same request goes on
+        with their purchases."""
+        while self._unconfirmed:
+            ledger, key = self._unconfirmed.pop()
+            with suppress(ConfigError):
+                ledger.release(key)
 
     def __repr__(self) -> str:
         where = "the sandbox" if self.settings.sandbox else self.settings.base_url
@@ -138,10 +161,13 @@ class BaseClient:
             sources=replace(call.sources, service=self.settings.base_url),
             tell=call.tell,
             keep=keep_nothing if self.ledger is not None else self._unsettled.__setitem__,
+            unconfirmed=self._unconfirmed if self.confirms else None,
         )
 
     def _budget(self) -> Budget | None:
-        return None if self.ledger is None else current_budget(self.settings.budget, self.ledger)
+        """The budget that the environment sets; else the ledger's own counts, where it has one."""
+        text = None if self.ledger is None else self.settings.budget
+        return read_budget(text, "CIVITAI_BUDGET") if text else None
 
     # -- the flow behind each method ---------------------------------------------------------------
     def _estimate(self, request: RequestLike, given: PriceOptions) -> Flow[Quote]:
@@ -169,19 +195,27 @@ class BaseClient:
         return generate.generate(self._service, order, timeout=timeout)
 
     def _get(self, workflow_id: str, wait: float) -> Flow[Workflow]:
+        if self._unconfirmed:
+            yield Work(self.confirm)
         paid = yield from generate.is_paid(self.ledger, workflow_id)
         held = min(wait, LONGEST_WAIT)
         look = workflows.get(self._service, workflow_id, wait=held, committed=paid)
         return (yield from generate.record_end(self.ledger, (yield from look)))
 
     def _wait(self, workflow: Workflow | str, timeout: float, tell: Tell | None) -> Flow[Workflow]:
+        if self._unconfirmed:
+            yield Work(self.confirm)
         end = wait(self._service, workflow, timeout=timeout, tell=tell)
         return (yield from generate.record_end(self.ledger, (yield from end)))
 
     def _page(self, cursor: str | None, filters: QueryFilters) -> Flow[Page]:
-        return workflows.query(self._service, cursor=cursor, **filters)
+        if self._unconfirmed:
+            yield Work(self.confirm)
+        return (yield from workflows.query(self._service, cursor=cursor, **filters))
 
     def _cancel(self, workflow_id: str) -> Flow[Canceled]:
+        if self._unconfirmed:
+            yield Work(self.confirm)
         paid = yield from generate.is_paid(self.ledger, workflow_id)
         canceled = yield from cancel(self._service, workflow_id, committed=paid)
         yield from generate.record_end(self.ledger, canceled.workflow)
@@ -190,6 +224,8 @@ class BaseClient:
     def _download(
         self, workflow: Workflow | str, out: Folder, tell: Tell | None
     ) -> Flow[Generation]:
+        if self._unconfirmed:
+            yield Work(self.confirm)
         service = self._service
         if isinstance(workflow, str):
             paid = yield from generate.is_paid(self.ledger, workflow)

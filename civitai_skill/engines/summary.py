@@ -29,7 +29,7 @@ def summary(family: Family) -> dict[str, Any]:
     """
     current = [v for v in family.variants if v.retired is None]
     drawing = [v for v in current if v.fits] or current
-    prices = {q: _plan(family, family.at(q), quality=q).price.buzz for q in QUALITIES}
+    prices = {q: _plan(family, family.at[q], quality=q).price.buzz for q in QUALITIES}
     fits = [fit for v in current for fit in v.fits]
     return {
         "name": family.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,13 +13,15 @@ from civitai_skill.errors import ConfigError, preview
 from civitai_skill.ledger.budget import Budget
 from civitai_skill.ledger.run import MIGRATIONS, Run, read_run
 from civitai_skill.storage import locks
-from civitai_skill.storage.sqlite import Storage
+from civitai_skill.storage.sqlite import PATIENCE, Storage
 
 #: Seconds in which the same request goes on with an open run instead of buying anew.
 JOINABLE = 24 * 3600.0
+#: Seconds for which a price rule counts as confirmed.
+CONFIRMED = 24 * 3600.0
 
 # The last two: a name that is no text, a number that no file of SQLite's holds.
-UNUSABLE = (sqlite3.Error, OSError, ValueError, OverflowError)
+_UNUSABLE = (sqlite3.Error, OSError, ValueError, OverflowError)
 
 #: What a run counts: its cost once known, else what was reserved for it.
 _BUZZ = "max(coalesce(cost, reserved), 0)"
@@ -32,19 +34,16 @@ class LedgerReports:
         self.path = path
         self._clock = clock
         self._storage = Storage(path, MIGRATIONS)
-
-    @property
-    def _owners(self) -> Path:
-        return self.path.parent / "owners"
+        self._owners = path.parent / "owners"
 
     def run(self, key: str) -> Run | None:
         """One run by its key."""
-        with self._reading() as db:
+        with self._transaction() as db:
             return select_first(db, "key = ?", key)
 
     def find_by_workflow(self, workflow: str) -> Run | None:
         """The run that a workflow belongs to."""
-        with self._reading() as db:
+        with self._transaction() as db:
             return select_first(db, "workflow = ?", workflow)
 
     def is_paid(self, workflow: str) -> bool:
@@ -52,16 +51,29 @@ class LedgerReports:
         run = self.find_by_workflow(workflow)
         return run is not None and run.buzz > 0
 
+    def is_confirmed(self, rule: str) -> bool:
+        """Did the service confirm a documented price rule within a day?"""
+        at = self.setting(f"confirmed {rule}")
+        return at is not None and abs(self._clock() - float(at)) < CONFIRMED
+
+    def left_open(self, identity: str) -> Run | None:
+        """The newest run of this identity that is open and too old to be gone on with."""
+        with self._transaction() as db:
+            return select_first(
+                db, "identity = ? AND state = 'open' AND created < ? ORDER BY created DESC",
+                identity, self._clock() - JOINABLE,
+            )  # fmt: skip
+
     def unfinished(self) -> list[Run]:
         """Open runs that nobody works on any more, oldest first, whatever account they are of."""
-        with self._reading() as db:
+        with self._transaction() as db:
             rows = db.execute("SELECT * FROM runs WHERE state = 'open' ORDER BY created").fetchall()
         return [run for run in map(read_run, rows) if not self.is_worked_on(run)]
 
     def failed(self) -> list[Run]:
         """Runs of the last 24 hours that failed or expired and were not tried again since, whatever
         account they are of."""
-        with self._reading() as db:
+        with self._transaction() as db:
             # Rows are numbered as they come, whatever the clock says.
             rows = db.execute(
                 "SELECT * FROM runs r WHERE state = 'closed' AND status IN ('failed', 'expired')"
@@ -74,7 +86,7 @@ class LedgerReports:
 
     def history(self, since: float = 0.0, limit: int = 100) -> list[dict[str, Any]]:
         """Runs with the number of their saved pictures, newest first."""
-        with self._reading() as db:
+        with self._transaction() as db:
             rows = db.execute(
                 "SELECT r.key, r.created, r.purpose, r.engine, r.variant, r.workflow, r.state,"
                 " r.status, r.reserved, r.cost, r.reason, r.wanted, r.out,"
@@ -86,7 +98,7 @@ class LedgerReports:
 
     def pictures(self, key: str) -> list[dict[str, Any]]:
         """The saved pictures of a run."""
-        with self._reading() as db:
+        with self._transaction() as db:
             rows = db.execute("SELECT * FROM pictures WHERE key = ? ORDER BY n", (key,)).fetchall()
         return [dict(row) for row in rows]
 
@@ -97,7 +109,7 @@ class LedgerReports:
         """
         name = {"engine": "coalesce(engine, '?')", "day": "date(created, 'unixepoch')",
                 None: "'all'"}[by]  # fmt: skip
-        with self._reading() as db:
+        with self._transaction() as db:
             rows = db.execute(
                 f"SELECT {name} AS name, count(*) AS runs, sum({_BUZZ}) AS buzz FROM runs"
                 " WHERE created >= ? AND state != 'dropped' GROUP BY 1 ORDER BY 3 DESC, 1",
@@ -111,13 +123,12 @@ class LedgerReports:
 
     def setting(self, name: str) -> str | None:
         """A value kept in the ledger."""
-        with self._reading() as db:
-            row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
-            return None if row is None else str(row["value"])
+        with self._transaction() as db:
+            return select_setting(db, name)
 
     def used_buzz(self, budget: Budget) -> int:
         """Buzz reserved and spent in the budget's current period."""
-        with self._reading() as db:
+        with self._transaction() as db:
             return self._used_buzz(db, budget)
 
     def _used_buzz(self, db: sqlite3.Connection, budget: Budget) -> int:
@@ -129,18 +140,15 @@ class LedgerReports:
         ).fetchone()
         return int(row["buzz"])
 
-    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
-        """A transaction that waits for nobody."""
-        return self._explaining(self._storage.reading())
-
     @contextmanager
-    def _explaining(
-        self, transaction: AbstractContextManager[sqlite3.Connection]
+    def _transaction(
+        self, patience: float = PATIENCE, *, writes: bool = False
     ) -> Iterator[sqlite3.Connection]:
+        """One transaction; raises ConfigError where the file can't be used."""
         try:
-            with transaction as db:
+            with self._storage.transaction(patience, writes=writes) as db:
                 yield db
-        except UNUSABLE as error:
+        except _UNUSABLE as error:
             raise self._file_error(error) from None
 
     def close(self) -> None:
@@ -161,3 +169,8 @@ class LedgerReports:
 def select_first(db: sqlite3.Connection, where: str, *values: Any) -> Run | None:
     row = db.execute(f"SELECT * FROM runs WHERE {where} LIMIT 1", values).fetchone()
     return None if row is None else read_run(row)
+
+
+def select_setting(db: sqlite3.Connection, name: str) -> str | None:
+    row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+    return None if row is None else str(row["value"])

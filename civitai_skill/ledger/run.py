@@ -81,6 +81,11 @@ class Run:
         return re.search(rb'"data:[^",]*;sha256,', self.body) is None
 
     @property
+    def is_delivered(self) -> bool:
+        """Has its end been written down, which follows its pictures?"""
+        return self.status is not None
+
+    @property
     def buzz(self) -> int:
         """What it counts: its cost once known, else what was reserved for it."""
         return max(0, self.reserved if self.cost is None else self.cost)

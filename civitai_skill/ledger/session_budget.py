@@ -45,11 +45,13 @@ class SessionLedger(Ledger):
         return self._total
 
     # -- what costs --------------------------------------------------------------------------
-    def begin(self, run: Run, *, again: bool, budget: Budget | None) -> BeginResult:
+    def begin(
+        self, run: Run, *, again: bool, budget: Budget | None, confirmed: str | None = None
+    ) -> BeginResult:
         """See Ledger.begin. Raises BudgetUsedUp when the session has no room either, and Stopping
         when it is over."""
         with self._counting(run.key):
-            return super().begin(run, again=again, budget=budget)
+            return super().begin(run, again=again, budget=budget, confirmed=confirmed)
 
     def take_up(self, key: str, budget: Budget | None = None) -> Run:
         """See Ledger.take_up. A run that was perhaps never sent is bought here and now."""

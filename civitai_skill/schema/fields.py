@@ -68,7 +68,7 @@ class RequestFields(TypedDict, total=False):
     scheduler: str | None
     model: str | None
     loras: Sequence[Any]
-    images: Sequence[str]
+    images: Any
     strength: float | None
     output_format: str | None
     options: Mapping[str, Any]

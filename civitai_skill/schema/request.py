@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.schema import pictures
 from civitai_skill.schema.air import EXAMPLE
 from civitai_skill.schema.problems import to_problems
 from civitai_skill.schema.types import (
@@ -221,7 +222,8 @@ class ImageRequest(StrictModel):
         ),
     ] = []
     images: Annotated[
-        list[Picture],
+        list[Annotated[Picture, BeforeValidator(pictures.to_text)]],
+        BeforeValidator(pictures.to_list),
         FieldWords(
             "Source pictures: https URL, data URL or local file. They make it an edit.",
             "SRC",
@@ -245,6 +247,7 @@ class ImageRequest(StrictModel):
     ] = None
     options: Annotated[
         dict[str, Any],
+        BeforeValidator(pictures.inside),
         FieldWords(
             "The engine's own remaining fields, such as resolution or clipSkip.",
             "K=V",

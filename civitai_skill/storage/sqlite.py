@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 #: Seconds that one process waits for another's transaction.
@@ -121,17 +121,31 @@ class Storage:
         self._writer = _Connection(path, migrations)
         self._reader = _Connection(path, migrations)
 
+    @contextmanager
     def transaction(
-        self, patience: float | None = None
-    ) -> AbstractContextManager[sqlite3.Connection]:
-        """One transaction that writes; nothing of it stays when the body raises. Waits for others
-        to end theirs, at most `patience` seconds (left out: PATIENCE)."""
-        longest = PATIENCE if patience is None else patience
-        return self._writer.transaction("BEGIN IMMEDIATE", longest)
-
-    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
-        """One transaction that only reads."""
-        return self._reader.transaction("BEGIN", PATIENCE)
+        self, patience: float = PATIENCE, *, writes: bool = True
+    ) -> Iterator[sqlite3.Connection]:
+        """One transaction; nothing of it stays when the body raises. One that writes waits for
+        others to end theirs, at most `patience` seconds."""
+        connection = self._writer if writes else self._reader
+        if not connection.turn.acquire(timeout=patience):
+            raise sqlite3.OperationalError("database is locked")
+        try:
+            db = connection.connect()
+            try:
+                db.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
+                db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+                # A newer program may have come since it was opened.
+                _check(db, connection.migrations)
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                connection.drop()
+                raise
+        finally:
+            connection.turn.release()
 
     def close(self) -> None:
         """Close both connections; the next transaction opens another."""
@@ -145,32 +159,12 @@ class _Connection:
 
     def __init__(self, path: Path, migrations: Sequence[str]) -> None:
         self.path = path
-        self._migrations = migrations
+        self.migrations = migrations
         # SQLite lets waiting threads starve each other; here they take turns.
         self.turn = threading.Lock()
         self._open: tuple[sqlite3.Connection, int, int] | None = None
         with _LIST:
             _CONNECTIONS.add(self)
-
-    @contextmanager
-    def transaction(self, begin: str, patience: float) -> Iterator[sqlite3.Connection]:
-        if not self.turn.acquire(timeout=patience):
-            raise sqlite3.OperationalError("database is locked")
-        try:
-            db = self._connect()
-            try:
-                db.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
-                db.execute(begin)
-                _check(db, self._migrations)  # a newer program may have come since it was opened
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    db.execute("ROLLBACK")
-                self.drop()
-                raise
-        finally:
-            self.turn.release()
 
     def drop(self) -> None:
         """Close it."""
@@ -180,7 +174,8 @@ class _Connection:
             if pid == os.getpid():  # a parent's connection is the parent's to close
                 db.close()
 
-    def _connect(self) -> sqlite3.Connection:
+    def connect(self) -> sqlite3.Connection:
+        """The open connection, or a new one where it is of another process or another file."""
         if self._open is not None:
             db, pid, file = self._open
             if pid == os.getpid() and self._file() == file:
@@ -191,8 +186,8 @@ class _Connection:
             db.row_factory = sqlite3.Row
             # What is about to be paid for must be on the disk itself before it is paid for.
             db.execute("PRAGMA synchronous = FULL")
-            if _check(db, self._migrations) < len(self._migrations):
-                _migrate(db, self._migrations)
+            if _check(db, self.migrations) < len(self.migrations):
+                _migrate(db, self.migrations)
         except BaseException:
             db.close()
             raise
@@ -205,8 +200,7 @@ class _Connection:
         except OSError:
             return -1
 
-    def __del__(self) -> None:
-        self.drop()
+    __del__ = drop
 
 
 def _check(db: sqlite3.Connection, migrations: Sequence[str]) -> int:

@@ -49,12 +49,12 @@ def _sides(form: type[Wire]) -> list[Limit]:
 # -- what each kind of sizing offers ---------------------------------------------------------------
 def offered(candidate: Candidate) -> dict[str, Values]:
     """{ratio: what it is in the form, by attribute name}; empty where no ratio can be chosen."""
-    sizing = candidate.form.sizing
+    sizing = candidate.way.form.sizing
     if isinstance(sizing, Pixels):
         return _recommended(candidate)
     if isinstance(sizing, Ratio | Named):
         (field,) = sizing.fields
-        names = [str(choice) for choice in candidate.known[field].choices]
+        names = [str(choice) for choice in limits(candidate.way.form)[field].choices]
         found: dict[str, Values] = {}
         for name in names:
             ratio = sizing.ratio(name) if isinstance(sizing, Named) else name
@@ -65,7 +65,7 @@ def offered(candidate: Candidate) -> dict[str, Values]:
 
 def _recommended(candidate: Candidate) -> dict[str, Values]:
     """The recommended sizes that the form can take."""
-    family, form = candidate.family, candidate.form
+    family, form = candidate.family, candidate.way.form
     found = {}
     for ratio in family.ratios():
         size = family.size(ratio, candidate.variant, candidate.request.quality)
@@ -86,7 +86,7 @@ def size_of(candidate: Candidate) -> Values:
     Width and height themselves are the request's own fields and only checked here. Raises
     SizeRefused.
     """
-    request, sizing = candidate.request, candidate.form.sizing
+    request, sizing = candidate.request, candidate.way.form.sizing
     pixels = request.width is not None or request.height is not None
     ratio = request.aspect_ratio
     if not pixels and ratio is None:
@@ -113,12 +113,12 @@ def size_of(candidate: Candidate) -> Values:
 
 def _of_pixels(candidate: Candidate) -> Values | None:
     """The name of exactly these pixels, where the form names sizes."""
-    sizing = candidate.form.sizing
+    sizing = candidate.way.form.sizing
     wanted = (candidate.request.width, candidate.request.height)
     if not isinstance(sizing, Named):
         return None
     (field,) = sizing.fields
-    names = (str(choice) for choice in candidate.known[field].choices)
+    names = (str(choice) for choice in limits(candidate.way.form)[field].choices)
     return next(({field: name} for name in names if sizing.size(name) == wanted), None)
 
 
@@ -128,14 +128,14 @@ def shape_of(candidate: Candidate) -> Values:
     Empty for a square source, for one of unknown size, and where the service follows the source by
     itself: the default holds then.
     """
-    source, sizing = deciding(candidate.sources), candidate.form.sizing
+    source, sizing = deciding(candidate.sources), candidate.way.form.sizing
     if _says_a_size(candidate.request) or source is None:
         return {}
     choices = offered(candidate)
     if not choices:
         return {}
     near = _closest(math.log(source[0] / source[1]), list(choices))
-    defaults = {name: candidate.known[name].default for name in sizing.fields}
+    defaults = {name: limits(candidate.way.form)[name].default for name in sizing.fields}
     as_it_is = near == "1:1" if isinstance(sizing, Pixels) else choices[near] == defaults
     return {} if as_it_is or "auto" in defaults.values() else choices[near]
 
@@ -168,7 +168,7 @@ def _spelt(values: Iterable[Any]) -> str:
 # -- what is refused -------------------------------------------------------------------------------
 def check_sources(candidate: Candidate) -> None:
     """Refuse sources that are wider or taller than the form takes, where their sizes are known."""
-    most, sources = candidate.form.source_ratio, candidate.sources
+    most, sources = candidate.way.form.source_ratio, candidate.sources
     if most is None:
         return
     problems = []
@@ -199,7 +199,7 @@ def check_pixels(candidate: Candidate, form: Wire, said: Mapping[str, Any]) -> N
             Problem(
                 name,
                 value,
-                f"a multiple of {step} pixels, {candidate.known[name].accepted()}",
+                f"a multiple of {step} pixels, {limits(candidate.way.form)[name].accepted()}",
                 near.get(name),
                 "off the grid",
             )
@@ -211,10 +211,10 @@ def check_pixels(candidate: Candidate, form: Wire, said: Mapping[str, Any]) -> N
 
 def _on_the_grid(candidate: Candidate, form: Wire, off: Mapping[str, int]) -> dict[str, int]:
     """The nearest values that the form takes together; empty where none beside them is taken."""
-    beside, step = [], candidate.family.multiple
+    beside, step, known = [], candidate.family.multiple, limits(candidate.way.form)
     for name, value in off.items():
         low_high = (value // step * step, -(-value // step) * step)
-        beside.append([near for near in low_high if near and _fits(near, candidate.known[name])])
+        beside.append([near for near in low_high if near and _fits(near, known[name])])
     tries = [dict(zip(off, values, strict=True)) for values in product(*beside)]
     tries.sort(key=lambda near: sum(abs(near[name] - value) for name, value in off.items()))
     fitting = (near for near in tries if form.model_copy(update=near).objection() is None)
@@ -223,7 +223,7 @@ def _on_the_grid(candidate: Candidate, form: Wire, off: Mapping[str, int]) -> di
 
 def _check_range(candidate: Candidate) -> None:
     request, problems, apart = candidate.request, [], 0
-    for limit in _sides(candidate.form):
+    for limit in _sides(candidate.way.form):
         value = getattr(request, limit.name)
         low, high = limit.minimum, limit.maximum
         if value is None or low is None or high is None or low <= value <= high:
