@@ -66,8 +66,7 @@ class Ledger(LedgerReports):
         """
         with self._transaction(writes=True) as db:
             if confirmed is not None:
-                values = (f"confirmed {confirmed}", str(self._clock()))
-                db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", values)
+                _keep_setting(db, f"confirmed {confirmed}", str(self._clock()))
             me = locks.process_name(self._owners)
             known = select_first(db, "key = ?", run.key)
             if known is not None and known.state != "dropped":
@@ -258,10 +257,11 @@ class Ledger(LedgerReports):
     def keep_setting(self, name: str, value: str | None) -> None:
         """Keep a value in the ledger; None forgets it."""
         with self._transaction(writes=True) as db:
-            if value is None:
-                db.execute("DELETE FROM settings WHERE name = ?", (name,))
-            else:
-                db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+            _keep_setting(db, name, value)
+
+    def confirm(self, rule: str) -> None:
+        """The service confirmed a documented price rule just now."""
+        self.keep_setting(f"confirmed {rule}", str(self._clock()))
 
     def _find_open(
         self, db: sqlite3.Connection, identity: str, read: Collection[str] = ()
@@ -308,3 +308,10 @@ def _forget_sources(db: sqlite3.Connection, which: str, value: Any) -> None:
     sql = f"SELECT key, body FROM runs WHERE {HOLDS_SOURCES} AND {which}"
     for key, body in db.execute(sql, (value,)).fetchall():
         db.execute("UPDATE runs SET body = ? WHERE key = ?", (forget_sources(body), key))
+
+
+def _keep_setting(db: sqlite3.Connection, name: str, value: str | None) -> None:
+    if value is None:
+        db.execute("DELETE FROM settings WHERE name = ?", (name,))
+    else:
+        db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
