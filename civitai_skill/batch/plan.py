@@ -24,7 +24,7 @@ from civitai_skill.purchase.body import Terms
 from civitai_skill.purchase.order import Order
 from civitai_skill.purchase.prepare import Prepared, prepare
 from civitai_skill.schema.request import ImageRequest
-from civitai_skill.schema.types import HALF
+from civitai_skill.schema.types import is_unicode
 
 #: Names the way of hashing, so that a change of it shows.
 TAG = "b1"
@@ -169,7 +169,7 @@ class _Planner:
         text = str(given)
         if not isinstance(given, str | int) or isinstance(given, bool) or not 1 <= len(text) <= 200:
             raise RequestInvalid(Problem("id", given, "a text of 1 to 200 characters"))
-        if HALF.search(text):
+        if not is_unicode(text):
             raise RequestInvalid(Problem("id", None, "text", None, "it holds half a character"))
         if text in self.ids:
             why = f"line {self.ids[text]} has it too"

@@ -43,6 +43,14 @@ CATALOG: tuple[Entry, ...] = (
     Entry("qwen", "qwen", ("qwen image", "qwen-image")),
     Entry("seedream", "seedream", ("see dream", "seedream 4.5")),
     Entry("grok", "grok", ("grok imagine", "grok 2")),
+    Entry("openai", "openai", ("gpt image", "gpt-image-2", "gpt-image-2.5", "dall-e", "dall-e-3")),
+    Entry("google", "google", ("nano banana", "nano-banana-pro", "imagen 4", "gemini")),
+    Entry("krea2", "krea2", ("krea", "krea 2")),
+    Entry("wan", "wan", ("wan image", "wan 2.7", "wan 2.5", "wan 2.2")),
+    Entry("mai", "mai", ("mai image",)),
+    Entry("reve", "reve", ("reve 2.1",)),
+    Entry("muse", "muse", ("muse image",)),
+    Entry("flux1-pro", "flux1_pro", ("flux 1.1 pro", "flux1.1-pro", "flux pro ultra")),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)

@@ -43,6 +43,7 @@ MIGRATIONS: tuple[str, ...] = (
     "ALTER TABLE runs ADD COLUMN label TEXT",
     "ALTER TABLE runs ADD COLUMN taken INTEGER NOT NULL DEFAULT 0",
     f"CREATE INDEX runs_sources ON runs (created) WHERE {HOLDS_SOURCES}",
+    "ALTER TABLE runs ADD COLUMN handed REAL",
 )
 
 
@@ -51,7 +52,8 @@ class Run:
     """One purchase. `reserved` and `cost` are Buzz; `created` is seconds since 1970.
 
     `account` names the service and the account that it was begun with, `label` the names of its
-    pictures where they have some of their own, `taken` how often it was taken up.
+    pictures where they have some of their own, `taken` how often it was taken up, `handed` when its
+    answer was handed to a caller who may not have read it (seconds since 1970).
     """
 
     key: str
@@ -73,6 +75,7 @@ class Run:
     reason: str | None = None
     label: str | None = None
     taken: int = 0
+    handed: float | None = None
 
     @property
     def is_whole(self) -> bool:

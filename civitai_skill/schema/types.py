@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -38,12 +37,17 @@ def read_json(data: str | bytes | bytearray, **hooks: Any) -> Any:
         raise json.JSONDecodeError("too deep", "", 0) from None
 
 
-#: Half a character (a lone surrogate): a text that holds one can't be sent.
-HALF = re.compile("[\ud800-\udfff]")
+def is_unicode(value: str) -> bool:
+    """Can the text be sent? Half a character (a lone surrogate) can't."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unicode(value: str) -> str:
-    if not value.isascii() and HALF.search(value):
+    if not is_unicode(value):
         raise ValueError("holds half a character (a lone surrogate); send valid Unicode")
     return value
 
@@ -62,13 +66,14 @@ def lower(value: Any) -> Any:
 def _clamp(value: Any) -> Any:
     """A number beyond any float as the largest one, so that the field's own limit answers."""
     most = sys.float_info.max
-    if isinstance(value, int) and abs(value) > most:
+    if isinstance(value, int | float) and abs(value) > most:
         return most if value > 0 else -most
     return value
 
 
 def _side(value: Any) -> Any:
-    if isinstance(value, int | float) and value <= 0:
+    # What fills a field that is meant to be left out; anything else is answered by the limits.
+    if isinstance(value, int | float) and -10_000 <= value <= 0:
         raise ValueError("no size; leave it out, or say pixels such as 1024")
     return value
 

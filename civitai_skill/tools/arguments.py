@@ -24,6 +24,7 @@ from pydantic import (
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Need
 from civitai_skill.schema.fields import FIELDS, RequestField
+from civitai_skill.schema.ids import is_workflow_id
 from civitai_skill.schema.request import ImageRequest, Lora, StrictModel
 from civitai_skill.schema.types import FieldWords, Number, Side, Text, Whole, lower, read_json
 from civitai_skill.tools import words
@@ -32,9 +33,6 @@ from civitai_skill.tools import words
 #: cut a tool off after 60 seconds (the MCP SDKs' own default); the answer needs some of them.
 WAIT = 45
 LONGEST_WAIT = 1200
-
-#: What the id of a workflow looks like.
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,199}")
 
 #: Characters of a name; whatever is longer is no name.
 LONGEST_NAME = 100
@@ -116,7 +114,7 @@ def _to_loras(value: Any) -> Any:
 
 
 def _check_id(value: str) -> str:
-    if not ID.fullmatch(value):
+    if not is_workflow_id(value):
         raise ValueError("not a workflow id; pass the id exactly as it was returned")
     return value
 

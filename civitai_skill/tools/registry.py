@@ -91,7 +91,7 @@ def _generate(fixed: ToolSettings, given: GenerateImage | GenerateBody) -> Steps
     try:
         if given.wait_seconds == 0:
             # The folder is the same, so that each goes on with the other.
-            workflow = yield lambda client: client.submit(asked, told=fixed.told, out=out, **buying)
+            workflow = yield lambda client: client.submit(asked, out=out, **buying)
             return running_result(summarize_unsaved(workflow))
         generation = yield lambda client: client.generate(
             asked, out=out, timeout=given.wait_seconds, **buying
@@ -107,7 +107,7 @@ def _generate(fixed: ToolSettings, given: GenerateImage | GenerateBody) -> Steps
 def _submit(fixed: ToolSettings, given: SubmitImage) -> Steps:
     asked, out, buying = fixed.asked(given), fixed.folder(None), fixed.purchase_options(given)
     try:
-        workflow = yield lambda client: client.submit(asked, told=fixed.told, out=out, **buying)
+        workflow = yield lambda client: client.submit(asked, out=out, **buying)
     except StillRunning as error:
         return still_running_result(error)
     return running_result(summarize_unsaved(workflow))

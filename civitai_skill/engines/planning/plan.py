@@ -36,7 +36,7 @@ from civitai_skill.engines.planning.sizes import (
     size_of,
     within,
 )
-from civitai_skill.engines.sizing import SQUARE, FollowsSource, Size
+from civitai_skill.engines.sizing import SQUARE, FollowsSource, PixelsOrSource, Size
 from civitai_skill.engines.sources import picture_of
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.fields import FIELDS
@@ -112,12 +112,13 @@ def plan(
 ) -> Plan:
     """Decide a request.
 
-    `sources` are the pixel sizes of the source pictures where they are known. Raises
-    RequestInvalid when no way of the engine takes the request.
+    `sources` are the pixel sizes of the source pictures where they are known, `today` says which
+    variants are withdrawn. Raises RequestInvalid when no way of the engine takes the request.
     """
     family = catalog.family(request.engine)
     operation = operation_of(request)
     variant = variant_of(family, request)
+    retirement = _retirement(family, variant, request, today or date.today())
     ways, operation, notes = ways_of(family, variant, request, operation)
 
     refused: list[SizeRefused] = []
@@ -129,8 +130,7 @@ def plan(
             refused.append(error)
             continue
         warned = list(warnings(candidate, form, said))
-        if variant.retired is not None:
-            warned.append(_retirement(family, variant, today or date.today()))
+        warned += retirement
         seed, quantity = getattr(form, "seed", None), int(getattr(form, "quantity", 1))
         price, noted = price_of(form, sources), (*notes, *sized)
         decided = (family.name, variant.name, operation, form, seed, quantity, price)
@@ -141,13 +141,15 @@ def plan(
 
 def price_of(form: Wire, sources: tuple[Size | None, ...] = ()) -> Price:
     """The documented price of a form, rounded up to whole Buzz."""
-    fields, made = form.sizing.fields, [form]
-    if isinstance(form.sizing, FollowsSource) and fields:
+    sizing, made = form.sizing, [form]
+    top = sizing.most if isinstance(sizing, PixelsOrSource) else None
+    left_open = top is not None and sizing.asked(form) is None
+    if left_open or (isinstance(sizing, FollowsSource) and sizing.fields):
         # The size comes from the source: bill what is known, and name the largest the form allows.
         source = sources[0] if sources else None
         size = within(type(form), source or SQUARE)
-        known = limits(type(form))
-        most = tuple(int(known[name].maximum or 0) for name in fields)
+        known, fields = limits(type(form)), sizing.fields
+        most = top or tuple(int(known[name].maximum or 0) for name in fields)
         made = [form.model_copy(update=dict(zip(fields, p, strict=True))) for p in (size, most)]
     # Measured: 4.6 -> 5, 1.2 -> 2, 2.4 -> 3 (spec/prices.md); the inner round undoes float dust.
     told = [at.buzz() for at in made]
@@ -159,14 +161,28 @@ def price_of(form: Wire, sources: tuple[Size | None, ...] = ()) -> Price:
     return Price(price, caps[0], f"for {what}, at most {caps[0]}")
 
 
-def _retirement(family: Family, variant: Variant, today: date) -> str:
+def _retirement(
+    family: Family, variant: Variant, request: ImageRequest, today: date
+) -> tuple[str, ...]:
+    """Warn of a variant that its maker withdraws; once it is withdrawn, refuse it unasked."""
     gone = variant.retired
-    assert gone is not None
+    if gone is None:
+        return ()
     since = "" if gone.on is None else f" since {gone.on}"
     when = f"is withdrawn{since}" if gone.passed(today) else f"will be withdrawn on {gone.on}"
+    if gone.passed(today) and not request.retired:
+        field = "engine" if request.variant is None else "variant"
+        near = gone.instead.removeprefix(f"{family.name} ")
+        near = near if field == "variant" else gone.instead
+        why = f"{family.name} {variant.name} {when} ({gone.source})"
+        raise RequestInvalid(
+            Problem(field, getattr(request, field), gone.instead, near, why),
+            engine=family.name,
+            advice="The maker's date is not the service's: retired true tries it all the same.",
+        )
     return (
         f"{family.name} {variant.name} {when} ({gone.source}); use {gone.instead}. "
-        "A price request does not prove that it still runs."
+        "A price request does not prove that it still runs.",
     )
 
 
@@ -204,6 +220,10 @@ def _form(candidate: Candidate) -> tuple[Wire, Mapping[str, Any], tuple[str, ...
         as_map = known["loras"].kind == "map"
         listed = [lora.model_dump() for lora in request.loras]
         values["loras"] = {x["air"]: x["strength"] for x in listed} if as_map else listed
+    if request.style_images:
+        values["style_images"] = [
+            {"imageUrl": style.image, "strength": style.strength} for style in request.style_images
+        ]
     try:
         made = way.form.read({known[name].wire: value for name, value in values.items()})
     except ValidationError as error:
@@ -234,7 +254,7 @@ def _said(candidate: Candidate) -> dict[str, Any]:
         limit, given = limits(form)[pictures], len(request.images)
         if limit.kind != "list":
             said[pictures] = request.images[0]
-        elif limit.most is None or given <= limit.most:
+        elif limit.most is None or given <= limit.most or limit.likely:
             said[pictures] = list(request.images)
         else:
             problem = Problem("images", given, limit.accepted(), limit.most, "too many")
