@@ -318,14 +318,24 @@ class Sdcpp(Wire):
     loras: LoraMap = {}
 
 
-class Comfy(Wire):
-    """What the comfy backend's forms share: its own sampler names, a LoRA map."""
+class ComfyBare(Wire):
+    """What all of the comfy backend's forms share: a seed and a LoRA map."""
 
     engine: Literal["comfy"] = "comfy"
-    sampler: ComfySampler | None = None
-    scheduler: ComfyScheduler | None = None
     seed: Seed = None
     loras: LoraMap = {}
+
+
+class ComfySampled(ComfyBare):
+    """Beside those, its own sampler names."""
+
+    sampler: ComfySampler | None = None
+
+
+class Comfy(ComfySampled):
+    """Beside those, a schedule."""
+
+    scheduler: ComfyScheduler | None = None
 
 
 def started_megapixels(pixels: int) -> int:

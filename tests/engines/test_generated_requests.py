@@ -90,7 +90,7 @@ def _sources(operation: str, facts: dict[str, Any]) -> dict[str, st.SearchStrate
     if operation == "variant":
         return {"images": st.lists(SOURCE, min_size=1, max_size=1), "strength": st.floats(0, 1)}
     if operation == "edit":
-        most = facts["images"].get("max_items", 12)
+        most = facts.get("images", {"max_items": 1}).get("max_items", 12)
         return {"images": st.lists(SOURCE, min_size=1, max_size=most)}
     return {}
 
@@ -103,8 +103,9 @@ def _sizes(
         return st.just({})
     step = family.multiple
     # Hosted qwen wants 512x512 pixels in all.
-    low = max(facts["width"]["minimum"], 512 if form.route() == "qwen" else 0)
-    high = facts["width"]["maximum"]
+    stated = {"minimum": 64, "maximum": 2048, **facts["width"].get("likely", {}), **facts["width"]}
+    low = max(stated["minimum"], 512 if form.route() == "qwen" else 0)
+    high = stated["maximum"]
     sides = st.integers(-(-low // step), high // step).map(step.__mul__)
     sizes = {ratio: family.size(ratio) for ratio in family.ratios()}
     ratios = [r for r, size in sizes.items() if size and all(low <= s <= high for s in size)]

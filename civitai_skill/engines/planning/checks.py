@@ -56,7 +56,7 @@ def check_airs(candidate: Candidate, values: Mapping[str, Any]) -> None:
             accepted = f"{_ROLES[role].name}'s AIR"
             problems.append(Problem(field, text, accepted, None, _misplaced(kind, known)))
             continue
-        takes = family.ecosystems
+        takes = candidate.variant.ecosystems or family.ecosystems
         if role == "embedding":
             takes |= family.embedding_ecosystems
         ecosystem = air.family
