@@ -42,6 +42,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry("qwen", "qwen", ("qwen image", "qwen-image")),
     Entry("seedream", "seedream", ("see dream", "seedream 4.5")),
     Entry("grok", "grok", ("grok imagine", "grok 2")),
+    Entry("ernie", "ernie", ("ernie image", "ernie-image")),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)

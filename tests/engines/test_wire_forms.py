@@ -53,6 +53,7 @@ REACHED = {
     "engine=fal model=qwen2 ": 4,
     "engine=seedream ": 1,
     "engine=grok ": 4,
+    "engine=comfy ecosystem=ernie ": 2,
 }
 
 
