@@ -43,6 +43,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry("seedream", "seedream", ("see dream", "seedream 4.5")),
     Entry("grok", "grok", ("grok imagine", "grok 2")),
     Entry("ernie", "ernie", ("ernie image", "ernie-image")),
+    Entry("anima", "anima", ("anima 2b",)),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)

@@ -53,6 +53,8 @@ REACHED = {
     "engine=fal model=qwen2 ": 4,
     "engine=seedream ": 1,
     "engine=grok ": 4,
+    "engine=sdcpp ecosystem=anima ": 2,
+    "engine=comfy ecosystem=anima ": 2,
     "engine=comfy ecosystem=ernie ": 2,
 }
 
