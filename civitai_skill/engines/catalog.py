@@ -44,6 +44,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry("grok", "grok", ("grok imagine", "grok 2")),
     Entry("ernie", "ernie", ("ernie image", "ernie-image")),
     Entry("anima", "anima", ("anima 2b",)),
+    Entry("qwen21", "qwen21", ("qwen 2.1", "qwen-image-2.1", "qwen image 2.1")),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)

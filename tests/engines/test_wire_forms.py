@@ -56,6 +56,7 @@ REACHED = {
     "engine=sdcpp ecosystem=anima ": 2,
     "engine=comfy ecosystem=anima ": 2,
     "engine=comfy ecosystem=ernie ": 2,
+    "engine=comfy ecosystem=qwen model=2.1 ": 2,
 }
 
 
