@@ -45,6 +45,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry("ernie", "ernie", ("ernie image", "ernie-image")),
     Entry("anima", "anima", ("anima 2b",)),
     Entry("qwen21", "qwen21", ("qwen 2.1", "qwen-image-2.1", "qwen image 2.1")),
+    Entry("krea2", "krea2", ("krea", "krea 2")),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)

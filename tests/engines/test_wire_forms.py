@@ -57,6 +57,7 @@ REACHED = {
     "engine=comfy ecosystem=anima ": 2,
     "engine=comfy ecosystem=ernie ": 2,
     "engine=comfy ecosystem=qwen model=2.1 ": 2,
+    "engine=comfy ecosystem=krea2 ": 3,
 }
 
 
