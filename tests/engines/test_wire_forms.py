@@ -58,6 +58,8 @@ REACHED = {
     "engine=comfy ecosystem=ernie ": 2,
     "engine=comfy ecosystem=qwen model=2.1 ": 2,
     "engine=comfy ecosystem=krea2 ": 3,
+    "engine=comfy ecosystem=hidream-o1 ": 4,
+    "engine=comfy ecosystem=hidream ": 1,
 }
 
 
