@@ -47,6 +47,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry("qwen21", "qwen21", ("qwen 2.1", "qwen-image-2.1", "qwen image 2.1")),
     Entry("krea2", "krea2", ("krea", "krea 2")),
     Entry("hidream", "hidream", ("hidream-o1", "hidream-i1", "hidream o1", "hidream i1")),
+    Entry("lens", "lens", ("microsoft lens",)),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)

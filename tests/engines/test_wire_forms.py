@@ -60,6 +60,7 @@ REACHED = {
     "engine=comfy ecosystem=krea2 ": 3,
     "engine=comfy ecosystem=hidream-o1 ": 4,
     "engine=comfy ecosystem=hidream ": 1,
+    "engine=comfy ecosystem=lens ": 2,
 }
 
 
