@@ -48,6 +48,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry("krea2", "krea2", ("krea", "krea 2")),
     Entry("hidream", "hidream", ("hidream-o1", "hidream-i1", "hidream o1", "hidream i1")),
     Entry("lens", "lens", ("microsoft lens",)),
+    Entry("ideogram4", "ideogram4", ("ideogram", "ideogram 4")),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)

@@ -61,6 +61,7 @@ REACHED = {
     "engine=comfy ecosystem=hidream-o1 ": 4,
     "engine=comfy ecosystem=hidream ": 1,
     "engine=comfy ecosystem=lens ": 2,
+    "engine=comfy ecosystem=ideogram4 ": 1,
 }
 
 
