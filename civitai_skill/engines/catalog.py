@@ -49,6 +49,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry("hidream", "hidream", ("hidream-o1", "hidream-i1", "hidream o1", "hidream i1")),
     Entry("lens", "lens", ("microsoft lens",)),
     Entry("ideogram4", "ideogram4", ("ideogram", "ideogram 4")),
+    Entry("boogu", "boogu", ("boogu 0.1",)),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)

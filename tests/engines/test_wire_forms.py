@@ -62,6 +62,7 @@ REACHED = {
     "engine=comfy ecosystem=hidream ": 1,
     "engine=comfy ecosystem=lens ": 2,
     "engine=comfy ecosystem=ideogram4 ": 1,
+    "engine=comfy ecosystem=boogu ": 4,
 }
 
 
