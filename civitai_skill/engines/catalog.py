@@ -50,6 +50,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry("lens", "lens", ("microsoft lens",)),
     Entry("ideogram4", "ideogram4", ("ideogram", "ideogram 4")),
     Entry("boogu", "boogu", ("boogu 0.1",)),
+    Entry("mageflow", "mageflow", ("mage-flow", "mage flow")),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)

@@ -63,6 +63,7 @@ REACHED = {
     "engine=comfy ecosystem=lens ": 2,
     "engine=comfy ecosystem=ideogram4 ": 1,
     "engine=comfy ecosystem=boogu ": 4,
+    "engine=comfy ecosystem=mageflow ": 4,
 }
 
 
