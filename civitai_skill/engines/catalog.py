@@ -51,6 +51,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry("ideogram4", "ideogram4", ("ideogram", "ideogram 4")),
     Entry("boogu", "boogu", ("boogu 0.1",)),
     Entry("mageflow", "mageflow", ("mage-flow", "mage flow")),
+    Entry("chroma", "chroma", ("chroma1-hd", "chroma hd")),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)

@@ -64,6 +64,7 @@ REACHED = {
     "engine=comfy ecosystem=ideogram4 ": 1,
     "engine=comfy ecosystem=boogu ": 4,
     "engine=comfy ecosystem=mageflow ": 4,
+    "engine=comfy ecosystem=chroma ": 1,
 }
 
 
