@@ -52,6 +52,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry("boogu", "boogu", ("boogu 0.1",)),
     Entry("mageflow", "mageflow", ("mage-flow", "mage flow")),
     Entry("chroma", "chroma", ("chroma1-hd", "chroma hd")),
+    Entry("pony-v7", "pony_v7", ("pony v7", "pony 7", "auraflow")),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)

@@ -65,6 +65,7 @@ REACHED = {
     "engine=comfy ecosystem=boogu ": 4,
     "engine=comfy ecosystem=mageflow ": 4,
     "engine=comfy ecosystem=chroma ": 1,
+    "engine=comfy ecosystem=ponyV7 ": 1,
 }
 
 
