@@ -83,6 +83,25 @@ DOCUMENTED: list[tuple[dict[str, Any], int | None]] = [
     ({"engine": "qwen", "variant": "edit", "images": ONE}, 59),
     ({"engine": "qwen", "variant": "edit-max", "images": ONE}, 98),
     ({"engine": "qwen", "variant": "2.0", "route": "fal"}, None),
+    # ernie: 20 at 20 steps, turbo 8 at 8; anima: 8 at 25 steps, by both routes.
+    ({"engine": "ernie"}, 20),
+    ({"engine": "ernie", "quality": "high"}, 30),
+    ({"engine": "ernie", "quality": "draft"}, 8),
+    ({"engine": "ernie", "width": 2048, "height": 1024, "quantity": 3}, 120),
+    ({"engine": "anima"}, 10),
+    ({"engine": "anima", "route": "sdcpp", "steps": 25}, 8),
+    ({"engine": "anima", "variant": "turbo", "steps": 8}, 3),
+    ({"engine": "anima", "images": ONE, "strength": 0.5, "steps": 50}, 16),
+    # Nobody documents these.
+    ({"engine": "krea2"}, None),
+    ({"engine": "hidream"}, None),
+    ({"engine": "lens"}, None),
+    ({"engine": "ideogram4"}, None),
+    ({"engine": "boogu"}, None),
+    ({"engine": "mageflow", "images": ONE}, None),
+    ({"engine": "chroma"}, None),
+    ({"engine": "pony-v7"}, None),
+    ({"engine": "qwen21", "images": ONE}, None),
 ]  # fmt: skip
 
 

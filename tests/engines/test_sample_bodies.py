@@ -12,7 +12,7 @@ from civitai_skill.engines.planning.plan import plan
 from civitai_skill.schema.request import ImageRequest
 
 DIGEST = json.loads((Path(__file__).resolve().parent / "wire_digest.json").read_text("utf-8"))
-PAGES = ("flux1", "flux2", "grok", "qwen", "sd1", "sdxl", "seedream", "zimage")
+PAGES = ("anima", "ernie", "flux1", "flux2", "grok", "qwen", "sd1", "sdxl", "seedream", "zimage")
 
 K = {"width": 1024, "height": 1024}
 SMALL = {"width": 512, "height": 512}
@@ -23,6 +23,19 @@ LATEST = {"options": {"version": "latest"}}
 # What each sample is in our words. Prompts, sources and LoRAs are taken from the sample itself; the
 # pages' own defaults that ours differ from (klein's steps, say) are asked for.
 REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
+    ("anima", "sdcppT2IBody"): {
+        "engine": "anima", "route": "sdcpp", "steps": 30, "guidance": 4, **K,
+    },
+    ("anima", "sdcppLoraBody"): {
+        "engine": "anima", "route": "sdcpp", "steps": 30, "guidance": 4, **K,
+    },
+    ("ernie", "standardBody"): {
+        "engine": "ernie", "sampler": "euler", "scheduler": "simple", "quantity": 1, **K,
+    },
+    ("ernie", "turboBody"): {
+        "engine": "ernie", "variant": "turbo", "sampler": "euler", "scheduler": "simple",
+        "quantity": 1, **K,
+    },
     ("flux1", "sdcppT2IBody"): {"engine": "flux1", "route": "sdcpp", **K},
     ("flux1", "sdcppVariantBody"): {"engine": "flux1", "route": "sdcpp", "strength": 0.7, **K},
     ("flux1", "comfyT2IBody"): {
