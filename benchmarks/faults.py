@@ -87,19 +87,19 @@ def faulty_answers(number: int, folder: Path) -> tuple[Verdict, dict[str, object
         box.script(every_fault(FAULTY))
         began = time.monotonic()
         given = {"given": fleet.rows(number), "out": str(folder / "out"), "in_flight": 200}
-        told = fleet.ended(fleet.batch(box, folder / "home", **given))
+        told = fleet.read_report(fleet.batch(box, folder / "home", **given))
         # A row may meet nothing but faults in all of its tries. It is told as unfinished, and the
         # same command goes on with it.
         told["runs"] = 1
         while "unfinished" in told["statuses"] and told["runs"] < _RUNS:
-            again = fleet.ended(fleet.batch(box, folder / "home", **given))
+            again = fleet.read_report(fleet.batch(box, folder / "home", **given))
             told |= {"statuses": again["statuses"], "runs": told["runs"] + 1}
         told["seconds"] = round(time.monotonic() - began, 1)
         seen, hit = box.faults()
         told["requests_per_row"] = round(seen / number, 2)
         told["faulty"] = round(hit / seen, 3)
         box.script([])
-        verdict = fleet.judged(box, folder / "out", number)
+        verdict = fleet.judge(box, folder / "out", number)
     return verdict, told
 
 
@@ -127,8 +127,8 @@ def killed(kills: int, number: int, folder: Path) -> tuple[Verdict, dict[str, ob
                     process.kill()
                     done += 1
                 process.communicate()
-            fleet.ended(fleet.batch(box, folder / "home", **given))
-            verdict = fleet.judged(box, out, number)
+            fleet.read_report(fleet.batch(box, folder / "home", **given))
+            verdict = fleet.judge(box, out, number)
             verdict = replace(verdict, charged=verdict.charged - (wanted - number))
             if worst is None or not verdict.clean:
                 worst = verdict
@@ -142,8 +142,8 @@ def two_at_once(number: int, folder: Path) -> tuple[Verdict, dict[str, object]]:
         box.script(every_fault(FAULTY / 5))
         given = {"given": fleet.rows(number), "out": str(folder / "out"), "in_flight": 50}
         both = [fleet.batch(box, folder / "home", **given) for _ in range(2)]
-        told = [fleet.ended(process) for process in both]
-        verdict = fleet.judged(box, folder / "out", number)
+        told = [fleet.read_report(process) for process in both]
+        verdict = fleet.judge(box, folder / "out", number)
         submits = box.account()["submits"]
     return verdict, {"submits": submits, "statuses": [t["statuses"] for t in told]}
 

@@ -109,8 +109,8 @@ def batch(box: Box, home: Path, **given: Any) -> subprocess.Popen[str]:
     )
 
 
-def ended(process: subprocess.Popen[str], timeout: float = 3600.0) -> dict[str, Any]:
-    """What a batch printed at its end."""
+def read_report(process: subprocess.Popen[str], timeout: float = 3600.0) -> dict[str, Any]:
+    """Wait for a batch, and read what it printed."""
     out, err = process.communicate(timeout=timeout)
     assert process.returncode == 0, err[-3000:]
     told: dict[str, Any] = json.loads(out.splitlines()[-1])
@@ -140,8 +140,8 @@ class Verdict:
         return right and not (self.lost or self.broken or self.leftovers)
 
 
-def judged(box: Box, out: Path, wanted: int) -> Verdict:
-    """Counted by the sandbox's accounts, and by decoding every picture in results.jsonl."""
+def judge(box: Box, out: Path, wanted: int) -> Verdict:
+    """Count by the sandbox's accounts, and decode every picture in results.jsonl."""
     told = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     named = [out / p["path"] for result in told for p in result["pictures"]]
     broken = 0

@@ -19,7 +19,7 @@ from pathlib import Path
 import fleet
 
 from civitai_skill import AsyncCivitai, Workflow
-from civitai_skill.batch.waiting import WorkflowWatcher
+from civitai_skill.batch.watcher import WorkflowWatcher
 
 NUMBERS = (4, 16, 100, 1000)
 FIRST, LAST = 5.0, 20.0

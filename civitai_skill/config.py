@@ -11,6 +11,7 @@ CIVITAI_BUDGET                       the most Buzz all calls together may cost, 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,8 @@ class Settings:
     home: Path = Path()
     max_buzz: int = DEFAULT_MAX_BUZZ
     budget: str | None = None
+    #: Where a placeholder stands for the key, which one.
+    placeholder: str = ""
     ledger: Path = Path("ledger.sqlite3")
 
     @classmethod
@@ -93,7 +96,7 @@ class Settings:
         """
         env = os.environ if environ is None else environ
         use_sandbox = _read_flag(env, "CIVITAI_SANDBOX") if sandbox is None else sandbox
-        found, source = _find_key(key, env)
+        found, source, placeholder = _find_key(key, env)
         folder = _find_home(home, env)
         url = base_url or env.get("CIVITAI_BASE_URL") or SERVICE_URL
         return cls(
@@ -104,15 +107,17 @@ class Settings:
             home=folder,
             max_buzz=_read_limit(env) if max_buzz is None else max_buzz,
             budget=env.get("CIVITAI_BUDGET", "").strip() or None,
-            ledger=Path(ledger) if ledger else folder / _LEDGER_FILES[use_sandbox],
+            placeholder=placeholder,
+            ledger=expand_home(ledger, env) if ledger else folder / _LEDGER_FILES[use_sandbox],
         )
 
     def require_key(self) -> Secret:
         """The key. Raises ConfigError when there is none."""
         if self.key:
             return self.key
+        stands = f" {self.placeholder} is a placeholder, not a key." if self.placeholder else ""
         raise ConfigError(
-            "No Civitai key is set.",
+            f"No Civitai key is set.{stands}",
             advice="Set CIVITAI_API_KEY (made on civitai.com under account settings, API keys).",
             next=[UseSandbox()],
         )
@@ -136,22 +141,46 @@ def read_caller_token(name: str, environ: Mapping[str, str] | None = None) -> Se
     return Secret(token)
 
 
-def _find_key(key: Any, env: Mapping[str, str]) -> tuple[Secret, str]:
+_NETWORK = re.compile("(https?|all|no)_proxy|SSL_CERT_(FILE|DIR)|SSLKEYLOGFILE", re.IGNORECASE)
+
+
+def read_network_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables that are set about proxies and certificates (see api/proxies.py)."""
+    env = os.environ if environ is None else environ
+    found = {name: value for name, value in env.items() if _NETWORK.fullmatch(name) and value}
+    if "REQUEST_METHOD" in env:  # in a CGI program a visitor sets it, with a header "Proxy"
+        found.pop("HTTP_PROXY", None)
+    return found
+
+
+#: What examples and manifests show where the key belongs.
+_PLACEHOLDER = re.compile(
+    r"\$\{.*\}|\$\w+|%\w+%|\{\{.*\}\}|<.*>|your[\W_].*|civitai_api_(key|token)", re.IGNORECASE
+)
+
+
+def _find_key(key: Any, env: Mapping[str, str]) -> tuple[Secret, str, str]:
+    """The key, where it was found, and the placeholder that was found in place of one."""
+    given = {name: env.get(name, "") for name in ("CIVITAI_API_KEY", "CIVITAI_API_TOKEN")}
     if key is not None:
         for reader in ("get_secret_value", "reveal"):
             if hasattr(key, reader):
                 key = getattr(key, reader)()
                 break
-        return Secret(_check_key(str(key), "the key argument")), "argument"
-    for name in ("CIVITAI_API_KEY", "CIVITAI_API_TOKEN"):
-        if env.get(name, "").strip():
-            return Secret(_check_key(env[name], name)), name
-    return Secret(""), ""
+        given = {"argument": str(key)}
+    placeholder = ""
+    for name, value in given.items():
+        text = value.strip()
+        if _PLACEHOLDER.fullmatch(text):
+            placeholder = text
+        elif text or name == "argument":
+            return Secret(_check_key(text, name)), name, ""
+    return Secret(""), "", placeholder
 
 
-def _check_key(text: str, where: str) -> str:
-    key = text.strip()
+def _check_key(key: str, where: str) -> str:
     if any(ord(c) < 33 or ord(c) > 126 for c in key):
+        where = "the key argument" if where == "argument" else where
         raise ConfigError(
             f"The key in {where} has characters that no key has (spaces, line breaks, accents).",
             advice="Copy it again; it is one word of letters and digits.",
@@ -167,7 +196,7 @@ def _check_url(url: str) -> str:
         parts, usable = urlsplit(""), False
     if not usable or parts.query or parts.fragment or parts.username or parts.password:
         raise ConfigError(
-            f"{preview(_strip_user(url))} is not a base URL.",
+            f"{preview(hide_user(url))} is not a base URL.",
             advice=f"CIVITAI_BASE_URL looks like {SERVICE_URL}: a scheme, a host, nothing secret.",
         )
     loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
@@ -179,7 +208,8 @@ def _check_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _strip_user(url: str) -> str:
+def hide_user(url: str) -> str:
+    """An address without the user and password in it."""
     scheme, sep, rest = url.partition("://")
     return f"{scheme}{sep}{rest.rpartition('@')[2]}" if sep else url
 
@@ -205,13 +235,33 @@ def _read_limit(env: Mapping[str, str]) -> int:
     )
 
 
+def expand_home(path: str | os.PathLike[str], environ: Mapping[str, str] | None = None) -> Path:
+    """A path whose `~` is the user's home. Raises ConfigError where no home is known."""
+    first, *rest = Path(path).parts or ("",)
+    return find_user_home(environ).joinpath(*rest) if first == "~" else Path(path)
+
+
+def find_user_home(environ: Mapping[str, str] | None = None) -> Path:
+    """The user's home folder. Raises ConfigError where none is known, as in some containers."""
+    try:
+        return Path((environ or {}).get("HOME") or Path.home())
+    except RuntimeError:
+        raise ConfigError(
+            "No home folder is known for this user.",
+            advice="Set CIVITAI_SKILL_HOME to a folder that can be written to, or set HOME.",
+        ) from None
+
+
+def find_claude_folder() -> Path:
+    """Where Claude Code keeps what is the user's."""
+    own = os.environ.get("CLAUDE_CONFIG_DIR")
+    return expand_home(own) if own else find_user_home() / ".claude"
+
+
 def _find_home(home: str | os.PathLike[str] | None, env: Mapping[str, str]) -> Path:
-    if home:
-        return Path(home)
-    if env.get("CIVITAI_SKILL_HOME"):
-        return Path(env["CIVITAI_SKILL_HOME"])
-    if env.get("XDG_STATE_HOME"):
-        return Path(env["XDG_STATE_HOME"]) / "civitai-skill"
-    if env.get("LOCALAPPDATA"):
-        return Path(env["LOCALAPPDATA"]) / "civitai-skill"
-    return Path(env.get("HOME") or Path.home()) / ".local" / "state" / "civitai-skill"
+    own = home or env.get("CIVITAI_SKILL_HOME")
+    if own:
+        return expand_home(own, env)
+    state = env.get("XDG_STATE_HOME") or env.get("LOCALAPPDATA")
+    above = expand_home(state, env) if state else find_user_home(env) / ".local" / "state"
+    return above / "civitai-skill"

@@ -27,7 +27,6 @@ from civitai_skill.engines import catalog
 from civitai_skill.engines.planning.plan import Plan, plan
 from civitai_skill.errors import ApiError, TransportFailed, WorkflowFailed
 from civitai_skill.errors.explain import explain
-from civitai_skill.purchase.body import Terms
 from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.schema.request import ImageRequest
 
@@ -100,8 +99,9 @@ def compare(client: Civitai, only: str | None, tell: Callable[[str], None]) -> l
         tell(form)
         ours = decided.price.buzz
         who = (form, decided.family, decided.variant, decided.route, decided.operation)
+        step = {"$type": "imageGen", "input": decided.form.sent()}
         try:
-            quote = client.estimate(WorkflowBody(Terms().template(decided.form.sent())))
+            quote = client.estimate(WorkflowBody({"steps": [step]}))
         except (ApiError, TransportFailed) as error:
             rows.append(Row(*who, False, ours, None, trouble=error.message))
             continue

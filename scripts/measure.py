@@ -16,7 +16,7 @@ temporary home. How it counts (imports for type checkers are left out):
   the file is opened, when a local picture is edited.
 - Functions of one call: below a docstring only a call, returned, awaited or yielded from.
 - Places of a field: top-level statements that name both FIELDS. The class ImageRequest counts,
-  what says "Rendered by" does not.
+  a module that says "Rendered by" does not.
 """
 
 from __future__ import annotations
@@ -272,7 +272,8 @@ def main() -> None:
         if module.split("/")[0] not in ("client", "calls"):
             calls += [f"{module}:{n.name}" for n in ast.walk(tree) if is_one_call(n)]
         named = [node for node in tree.body if set(words(node)) >= FIELDS]
-        places += [f"{module}:{n.lineno}" for n in named if "Rendered by" not in ast.unparse(n)]
+        rendered = "Rendered by" in (ast.get_docstring(tree) or "")
+        places += [] if rendered else [f"{module}:{n.lineno}" for n in named]
     up, around = imports_up(arrows), circles(arrows)
     behind = {"up": up, "circles": around, "calls": calls, "places": places, "purchases": seen}
     behind |= {"edits": edits}

@@ -1,4 +1,4 @@
-"""Render what has one source elsewhere: the engines' data, pyproject.toml, the shim.
+"""Render what has one source elsewhere: ImageRequest, the engines' data, pyproject.toml, the shim.
 
     python scripts/render.py           rewrite what is out of date
     python scripts/render.py --check   change nothing; name what is out of date, and exit 1 for it
@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import manifests  # noqa: E402
 import pages  # noqa: E402
+import request_fields  # noqa: E402
 
 from civitai_skill.engines import cards, catalog, index, summary  # noqa: E402
 
@@ -70,6 +71,7 @@ def documents() -> tuple[Document, ...]:
     make, edit, choose = (f"skills/civitai-{n}" for n in _WITH_PAGES)
     skills = sorted(path.parent.name for path in ROOT.glob("skills/*/SKILL.md"))
     return (
+        Document("civitai_skill/schema/fields.py", whole(request_fields.render)),
         Document(_INDEX, whole(summary.rendered)),
         Document("README.md", between("engines", cards.table)),
         Document(f"{make}/SKILL.md", between("pages", pages.named)),

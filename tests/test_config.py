@@ -108,3 +108,38 @@ def test_a_secret_of_another_library_is_understood() -> None:
             return "theirs"
 
     assert load(key=Theirs()).key == Secret("theirs")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["YOUR_API_KEY", "your-key-here", "${CIVITAI_API_KEY}", "$CIVITAI_API_KEY", "<key>",
+     "{{civitai.key}}", "%CIVITAI_API_KEY%", "CIVITAI_API_KEY", " ${input:civitai-key} "],
+)  # fmt: skip
+def test_a_placeholder_is_no_key_and_is_named_when_one_is_needed(text: str) -> None:
+    for settings in (load({"CIVITAI_API_KEY": text}), load(key=text)):
+        assert not settings.key
+        with pytest.raises(ConfigError, match="is a placeholder, not a key") as caught:
+            settings.require_key()
+        assert text.strip() in caught.value.message
+    both = load({"CIVITAI_API_KEY": text, "CIVITAI_API_TOKEN": "t0ken"})
+    assert (both.key, both.key_source) == (Secret("t0ken"), "CIVITAI_API_TOKEN")
+
+
+def test_a_tilde_is_the_home_in_every_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    home = {"HOME": "/home/a"}
+    assert load({**home, "CIVITAI_SKILL_HOME": "~/x"}).home == Path("/home/a/x")
+    assert load({**home, "XDG_STATE_HOME": "~"}).home == Path("/home/a/civitai-skill")
+    assert load(home, home="~/x/y").home == Path("/home/a/x/y")
+    assert load(home, ledger="~/b.sqlite3").ledger == Path("/home/a/b.sqlite3")
+    assert load(home, home="a/~").home == Path("a/~")
+
+
+def test_without_any_home_the_variable_to_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nobody)
+    with pytest.raises(ConfigError) as caught:
+        load({})
+    assert "CIVITAI_SKILL_HOME" in caught.value.hint
+    assert load({"CIVITAI_SKILL_HOME": "/state"}).home == Path("/state")

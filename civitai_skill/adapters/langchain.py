@@ -11,8 +11,9 @@ that says what to change; its artifact holds the pictures that came all the same
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 try:
@@ -48,18 +49,17 @@ class CivitaiTool(BaseTool):
     response_format: str = "content_and_artifact"  # type: ignore[assignment]
     handle_tool_error: Any = None
     _box: Toolbox = PrivateAttr()
-    _tool: Tool = PrivateAttr()
 
     def __init__(self, box: Toolbox, tool: Tool) -> None:
         super().__init__(
             name=tool.name,
             description=tool.description,
             args_schema=box.models[tool.name],
-            handle_tool_error=_failure_handler(tool),
-            handle_validation_error=_validation_handler(box, tool),
+            handle_tool_error=partial(_failure_message, box, tool.name),
+            handle_validation_error=partial(_failure_message, box, tool.name),
             metadata={"title": tool.title, "spends_buzz": tool.spends, **vars(tool.hints)},
         )
-        self._box, self._tool = box, tool
+        self._box = box
 
     def run(self, *args: Any, tool_call_id: str | None = None, **given: Any) -> Any:
         """See BaseTool.run."""
@@ -78,18 +78,16 @@ class CivitaiTool(BaseTool):
             _CALL.reset(token)
 
     def _run(self, *args: Any, **arguments: Any) -> tuple[str | list[dict[str, Any]], Any]:
-        return _build_content(
-            self._box.call(self._tool.name, self._bind_arguments(args, arguments))
-        )
+        return _build_content(self._box.call(self.name, self._bind_arguments(args, arguments)))
 
     async def _arun(self, *args: Any, **arguments: Any) -> tuple[str | list[dict[str, Any]], Any]:
         return _build_content(
-            await self._box.acall(self._tool.name, self._bind_arguments(args, arguments))
+            await self._box.acall(self.name, self._bind_arguments(args, arguments))
         )
 
     def _bind_arguments(self, args: tuple[Any, ...], arguments: dict[str, Any]) -> dict[str, Any]:
         """LangChain hands a plain text on as it is; it means the first field."""
-        fields = iter(self._box.models[self._tool.name].model_fields)
+        fields = iter(self._box.models[self.name].model_fields)
         arguments_by_name = {**dict(zip(fields, args, strict=False)), **arguments}
         return {n: v for n, v in arguments_by_name.items() if n not in ("run_manager", "config")}
 
@@ -102,33 +100,18 @@ class ToolFailed(ToolException):
         self.result = result
 
 
-def _failure_handler(tool: Tool) -> Callable[[ToolException], Any]:
-    """Makes the message of a failed call, which LangChain would give no artifact."""
-
-    def handle(error: ToolException) -> Any:
-        assert isinstance(error, ToolFailed)
-        return _failure_message(tool, error.result)
-
-    return handle
-
-
-def _validation_handler(box: Toolbox, tool: Tool) -> Callable[[Any], Any]:
-    """Tells a wrong argument in the words that name the right one."""
-
-    def handle(error: Any) -> Any:
-        return _failure_message(
-            tool, failure_result(arguments_error(box.models, tool.name, error), box.fixed.max_buzz)
-        )
-
-    return handle
-
-
-def _failure_message(tool: Tool, result: Result) -> Any:
+def _failure_message(box: Toolbox, name: str, error: Any) -> Any:
+    """The message of a failed call, which LangChain would give no artifact; a wrong argument
+    (pydantic's error) is told with the name of the right one."""
+    if isinstance(error, ToolFailed):
+        result = error.result
+    else:
+        result = failure_result(arguments_error(box.models, name, error), box.fixed.max_buzz)
     call = _CALL.get()
     if call is None:
         return result.text
     return ToolMessage(
-        result.text, artifact=result.plain(), tool_call_id=call, name=tool.name, status="error"
+        result.text, artifact=result.plain(), tool_call_id=call, name=name, status="error"
     )
 
 

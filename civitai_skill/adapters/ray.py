@@ -23,16 +23,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from civitai_skill.batch.names import PictureNames, template_fields
-from civitai_skill.batch.plan import Row, plan_rows
+from civitai_skill.batch.names import PictureNames
+from civitai_skill.batch.plan import plan_rows
 from civitai_skill.batch.results import RESULTS, TABLE
 from civitai_skill.batch.rows import read_values
 from civitai_skill.batch.run import run_batch
 from civitai_skill.client.clients import Civitai
 from civitai_skill.config import Settings
 from civitai_skill.errors import ConfigError, OverBudget, Problem, RequestInvalid, from_clone
-from civitai_skill.images.sources import EVERY_SOURCE
-from civitai_skill.purchase.body import Terms
+from civitai_skill.errors.next_steps import Allow
 
 #: Rows that a worker makes at once.
 BLOCK = 50
@@ -80,8 +79,7 @@ def make_images(
             "Ray is not installed.",
             advice=f"It comes with an extra of its own. {from_clone('ray')}",
         ) from None
-    PictureNames(template)
-    if "key" not in template_fields(template):
+    if "key" not in PictureNames(template).fields:
         why = "no worker sees the others' names, and one picture would lie on another"
         accepted = "a template with {key}, such as {id}-{key}-{n}"
         raise RequestInvalid(Problem("template", template, accepted, TEMPLATE, why))
@@ -129,7 +127,7 @@ def _check_rows(rows: Any, name: str, limit: int, block: int, workers: int) -> N
             f"The rows cost up to {price} Buzz together; the limit is {limit}. Nothing was bought.",
             price=price,
             limit=limit,
-            advice=f"Allow more: max_buzz={price}.",
+            next=(Allow(price),),
         )
 
 
@@ -148,11 +146,6 @@ def _drop_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _plan_row(fields: Mapping[str, Any], name: str) -> Row:
-    (row,) = plan_rows(read_values([fields]), name, Terms(), TEMPLATE, EVERY_SOURCE)
-    return row
-
-
 def _price_block(table: Any, *, name: str) -> Any:
     import pyarrow
 
@@ -161,11 +154,11 @@ def _price_block(table: Any, *, name: str) -> Any:
     price = 0
     for fields in _read_block(table):
         try:
-            row = _plan_row(fields, name)
+            (row,) = plan_rows(read_values([fields]), name)
             if row.price is None:
-                why = f"the price of {row.engine} {row.variant} is not documented"
+                why = f"the price of {row.plan.family} {row.plan.variant} is not documented"
                 accepted = "an engine whose price is; use run_batch for the others, which asks"
-                raise RequestInvalid(Problem("engine", row.engine, accepted, None, why))
+                raise RequestInvalid(Problem("engine", row.plan.family, accepted, None, why))
             price += row.price
             names = [row.key] if row.id is None else [row.key, f"id {row.id}"]
             alike.append((_row_label(fields), names))
@@ -202,7 +195,7 @@ def _run_block(
     files.makedirs(target, exist_ok=True)
     rows = _read_block(table)
     # The whole was held against the limit; each block to its part of it.
-    most = sum(_plan_row(fields, name).price or 0 for fields in rows)
+    most = sum(row.price or 0 for row in plan_rows(read_values(rows), name))
     with tempfile.TemporaryDirectory() as folder, Civitai(**where) as client:
         try:
             results = run_batch(

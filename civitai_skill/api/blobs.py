@@ -22,7 +22,7 @@ from civitai_skill.errors import (
     Unauthorized,
 )
 from civitai_skill.errors.next_steps import Look
-from civitai_skill.images.decode import FetchedPicture, Unreadable, decode, kind_of
+from civitai_skill.images.decode import FetchedPicture, ShortOfMemory, Unreadable, decode, kind_of
 from civitai_skill.images.sources import Source
 
 BLOBS = "/v2/consumer/blobs"
@@ -62,6 +62,16 @@ def fetch(service: Service, image: Image, workflow_id: str) -> Flow[FetchedPictu
         else [_fetch_by_refresh, _fetch_by_id]
     )
     last = "it has no address"
+
+    def not_fetched(why: str) -> TransportFailed:
+        return TransportFailed(
+            f"Picture {image.id} of workflow {workflow_id} could not be fetched: {why}",
+            spent="yes",
+            workflow_id=workflow_id,
+            advice="It is paid for and kept for 30 days.",
+            next=[Look(workflow_id, save=True)],
+        )
+
     for way in ways:
         for attempt in range(1, _TRIES + 1):
             try:
@@ -69,6 +79,8 @@ def fetch(service: Service, image: Image, workflow_id: str) -> Flow[FetchedPictu
                 checked = yield Work(partial(_check_picture, response))
                 assert isinstance(checked, FetchedPicture)
                 return checked
+            except ShortOfMemory as error:  # the next one would be as large
+                raise not_fetched(str(error)) from None
             except (Unauthorized, Forbidden, NotFound) as error:
                 last = f"status {error.status}"
                 break
@@ -81,13 +93,7 @@ def fetch(service: Service, image: Image, workflow_id: str) -> Flow[FetchedPictu
             except (TransportFailed, ApiError) as error:
                 last = error.message
                 break
-    raise TransportFailed(
-        f"Picture {image.id} of workflow {workflow_id} could not be fetched: {last}",
-        spent="yes",
-        workflow_id=workflow_id,
-        advice="It is paid for and kept for 30 days.",
-        next=[Look(workflow_id, save=True)],
-    )
+    raise not_fetched(last)
 
 
 def _fetch_by_url(service: Service, image: Image) -> Flow[httpx.Response]:
@@ -153,6 +159,8 @@ def _check_picture(response: httpx.Response) -> FetchedPicture:
     try:
         with decode(data, KINDS, MAX_PIXELS) as picture:
             return FetchedPicture(data, _SUFFIXES[kind_of(picture)], picture.size)
+    except ShortOfMemory:
+        raise
     except Unreadable as error:
         raise _BrokenPicture(f"what came is {error}", passing=error.broken) from None
 

@@ -2,189 +2,63 @@
 
 from __future__ import annotations
 
-import math
 import time
-import zlib
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
 import httpx
 
-from civitai_skill.api.failures import TooLarge
+from civitai_skill.api.send import asend, send
 from civitai_skill.api.service import Flow, Work
 
 T = TypeVar("T")
 
-#: The extension of a request under which its clock stands, with `stop_clock` and `start_clock`.
-CLOCK = "civitai_clock"
-
 
 def drive(flow: Flow[T], http: httpx.Client, sleep: Callable[[float], None] = time.sleep) -> T:
     """Run a flow to its end on this thread."""
-    step: Any = None
-    try:
-        step = next(flow)
-        while True:
-            if isinstance(step, httpx.Request):
+    outcome: Any = None
+    with closing(flow):
+        try:
+            while True:
+                step = _continue(flow, outcome)
                 try:
-                    response = _send(http, step)
-                except httpx.TransportError as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(response)
-            elif isinstance(step, Work):
-                try:
-                    value = step.run()
+                    if isinstance(step, httpx.Request):
+                        outcome = send(http, step)
+                    elif isinstance(step, Work):
+                        outcome = step.run()
+                    else:
+                        sleep(step)
+                        outcome = None
                 except Exception as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(value)
-            else:
-                sleep(step)
-                step = flow.send(None)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
-    finally:
-        flow.close()
+                    outcome = error
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
 
 
 async def adrive(flow: Flow[T], http: httpx.AsyncClient) -> T:
     """Run a flow to its end in this task; work goes to a thread."""
-    step: Any = None
-    try:
-        step = next(flow)
-        while True:
-            if isinstance(step, httpx.Request):
-                try:
-                    response = await _asend(http, step)
-                except httpx.TransportError as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(response)
-            elif isinstance(step, Work):
-                try:
-                    value = await anyio.to_thread.run_sync(step.run)
-                except Exception as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(value)
-            else:
-                await anyio.sleep(step)
-                step = flow.send(None)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
-    finally:
-        flow.close()
-
-
-class _Body:
-    """Collects a body within the bytes and seconds that the request allows."""
-
-    def __init__(self, request: httpx.Request) -> None:
-        self._limit: int = request.extensions.get("limit", 64 * 1024 * 1024)
-        self.seconds: float = request.extensions.get("seconds", 300.0)
-        self._until = time.monotonic() + self.seconds
-        self.scope: anyio.CancelScope | None = None
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._unpack: Any = None
-
-    def stop_clock(self) -> None:
-        """Stop the clock: a request that waits for its turn is not late."""
-        self._until = math.inf
-        if self.scope is not None:
-            self.scope.deadline = math.inf
-
-    def start_clock(self) -> None:
-        """Start it again: from now on the answer may take all its seconds."""
-        self._until = time.monotonic() + self.seconds
-        if self.scope is not None:
-            self.scope.deadline = anyio.current_time() + self.seconds
-
-    def begin(self, head: httpx.Response) -> None:
-        """Find out how it is packed. Nothing was asked for but `identity`."""
-        coding = head.headers.get("content-encoding", "identity").strip().lower()
-        if head.is_stream_consumed:
-            return  # made in this process: httpx has unpacked it
-        if coding in ("gzip", "x-gzip", "deflate"):
-            self._unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
-        elif coding not in ("", "identity"):
-            raise httpx.RemoteProtocolError("the body is packed in a way that was not asked for")
-
-    def add(self, chunk: bytes) -> None:
-        """Take in some bytes, as they came."""
-        if self._unpack is not None:
-            # One byte above what is allowed is enough to know; a bomb unpacks no further.
-            try:
-                chunk = self._unpack.decompress(chunk, self._limit - self._size + 1)
-            except zlib.error:
-                raise httpx.RemoteProtocolError("the body does not unpack") from None
-        self._size += len(chunk)
-        if self._size > self._limit or time.monotonic() > self._until:
-            raise TooLarge("the answer did not end")
-        self._parts.append(chunk)
-
-    def response(self, head: httpx.Response) -> httpx.Response:
-        """The answer with its whole body."""
-        if self._unpack is not None and not self._unpack.eof:
-            raise httpx.RemoteProtocolError("the body does not unpack to its end")
-        headers = head.headers.multi_items()
-        if "content-encoding" in head.headers:
-            # It is unpacked now; elsewhere the length is kept because a reader compares it.
-            packed = ("content-encoding", "content-length")
-            headers = [(k, v) for k, v in headers if k.lower() not in packed]
-        whole = httpx.Response(head.status_code, content=b"".join(self._parts))
-        whole.headers = httpx.Headers(headers)
-        whole.request = head.request
-        return whole
-
-
-#: What the network code was seen to stumble over where an address is odd: a host that is no name,
-#: a port that is no port. It means that the request did not come to its answer.
-_TRANSPORT_ERRORS = (ValueError, OverflowError, OSError, ExceptionGroup, httpx.InvalidURL)
-
-
-def _transport_failure(error: Exception) -> httpx.TransportError:
-    return httpx.LocalProtocolError(type(error).__name__)
-
-
-def _send(http: httpx.Client, request: httpx.Request) -> httpx.Response:
-    body = _Body(request)
-    try:
-        head = http.send(request, stream=True, follow_redirects=False)
+    outcome: Any = None
+    with closing(flow):
         try:
-            body.begin(head)
-            if head.is_stream_consumed:
-                body.add(head.content)
-            else:
-                for chunk in head.iter_raw():
-                    body.add(chunk)
-        finally:
-            head.close()
-        return body.response(head)
-    except _TRANSPORT_ERRORS as error:
-        raise _transport_failure(error) from None
+            while True:
+                step = _continue(flow, outcome)
+                try:
+                    if isinstance(step, httpx.Request):
+                        outcome = await asend(http, step)
+                    elif isinstance(step, Work):
+                        outcome = await anyio.to_thread.run_sync(step.run)
+                    else:
+                        await anyio.sleep(step)
+                        outcome = None
+                except Exception as error:
+                    outcome = error
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
 
 
-async def _asend(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
-    body = _Body(request)
-    try:
-        with anyio.fail_after(body.seconds) as body.scope:
-            request.extensions[CLOCK] = body
-            head = await http.send(request, stream=True, follow_redirects=False)
-            try:
-                body.begin(head)
-                if head.is_stream_consumed:
-                    body.add(head.content)
-                else:
-                    async for chunk in head.aiter_raw():
-                        body.add(chunk)
-            finally:
-                await head.aclose()
-        return body.response(head)
-    except TimeoutError:
-        raise TooLarge("the answer did not end") from None
-    except _TRANSPORT_ERRORS as error:
-        raise _transport_failure(error) from None
+def _continue(flow: Flow[T], outcome: Any) -> httpx.Request | Work | float:
+    """Hand a flow what its last step came to, and take the next one."""
+    return flow.throw(outcome) if isinstance(outcome, Exception) else flow.send(outcome)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
+from civitai_skill.api.proxies import PROXY
 from civitai_skill.api.replies import (
     clean_reason,
     read_answer,
@@ -34,6 +36,11 @@ from civitai_skill.errors.next_steps import Look, Next, Settle
 
 class TooLarge(httpx.TransportError):
     """A body went on past the bytes or the seconds that were allowed."""
+
+
+#: After these it is certain that the service never got the request: no connection came about, or
+#: a proxy did not make one.
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 
 
 @dataclass(frozen=True)
@@ -143,17 +150,20 @@ def _change(said: str) -> str:
 
 
 def transport_failed(
-    trouble: Exception | None, purpose: Purpose, tries: int, *, unsure: bool
+    trouble: Exception | None,
+    purpose: Purpose,
+    tries: int,
+    *,
+    unsure: bool,
+    request: httpx.Request | None = None,
 ) -> TransportFailed:
     """The error for a request that no usable answer came to."""
-    what = "the answer was not readable" if trouble is None else "it failed"
-    what = next((words for kind, words in _TROUBLES.items() if isinstance(trouble, kind)), what)
     times = f"{tries} tries" if tries > 1 else "one try"
     spent = purpose.spent(unsure)
-    advice = {"no": "Check the connection and the base URL, then try again.", "yes": KEPT}
+    what, advice = _describe(trouble, request)
     return TransportFailed(
         f"No usable answer to {purpose.what} after {times}: {what}.",
-        **purpose._outlook(spent, advice.get(spent, "")),
+        **purpose._outlook(spent, {"no": advice, "yes": f"{advice} {KEPT}"}.get(spent, "")),
     )
 
 
@@ -168,3 +178,36 @@ _TROUBLES = {
     httpx.UnsupportedProtocol: "the address is not http or https",
     httpx.InvalidURL: "the address is not usable",
 }
+
+
+def _describe(trouble: Exception | None, request: httpx.Request | None) -> tuple[str, str]:
+    """What happened, and what to check."""
+    if trouble is None:
+        return "the answer was not readable", "Check the base URL, then try again."
+    fault = certificate_fault(trouble)
+    if fault is not None:
+        host = "the service" if request is None else request.url.host
+        return f"the certificate of {host} is not accepted ({fault})", (
+            "Check this machine's clock, whether the network wants a sign-in first, and "
+            "SSL_CERT_FILE where the network has certificates of its own."
+        )  # fmt: skip
+    what = next(
+        (words for kind, words in _TROUBLES.items() if isinstance(trouble, kind)), "it failed"
+    )
+    proxy = None if request is None else request.extensions.get(PROXY)
+    if proxy is None:
+        return what, "Check the connection and the base URL, then try again."
+    if isinstance(trouble, httpx.ProxyError):
+        what = f"{proxy} made no connection ({clean_reason(str(trouble))})"
+    else:
+        what += f" through {proxy}"
+    return what, "Check the proxy and the connection, then try again."
+
+
+def certificate_fault(trouble: BaseException | None) -> str | None:
+    """Why a certificate was not accepted; None where that is not what went wrong."""
+    while trouble is not None:
+        if isinstance(trouble, ssl.SSLCertVerificationError):
+            return clean_reason(trouble.verify_message)
+        trouble = trouble.__cause__ or trouble.__context__
+    return None

@@ -7,7 +7,14 @@ from collections.abc import Callable
 
 import httpx
 
-from civitai_skill.api.failures import Purpose, TooLarge, api_error, transport_failed
+from civitai_skill.api.failures import (
+    NOT_SENT,
+    Purpose,
+    TooLarge,
+    api_error,
+    certificate_fault,
+    transport_failed,
+)
 from civitai_skill.api.service import Flow, Service
 
 #: Seconds by which a try may outlast its caller's deadline: an answer may just be on its way.
@@ -46,7 +53,7 @@ def send_with_retry(
             response = yield request
         except httpx.TransportError as error:
             trouble = error
-            unsure = unsure or not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            unsure = unsure or not isinstance(error, NOT_SENT)
         if response is not None:
             good = response.is_success or response.is_redirect
             if good and usable(response):
@@ -55,16 +62,16 @@ def send_with_retry(
                 raise api_error(response, purpose, unsure=unsure)
             # Only a 429 says for certain that the request was not taken.
             unsure = unsure or response.status_code != 429
-        # What does not end will not end the next time either.
-        endless = isinstance(trouble, TooLarge)
-        pause = None if endless else service.retry.pause(attempt, response)
+        # What does not end will not end the next time either, and a certificate stays as it is.
+        lasting = isinstance(trouble, TooLarge) or certificate_fault(trouble) is not None
+        pause = None if lasting else service.retry.pause(attempt, response)
         late = pause is not None and give_up_at is not None and now() + pause > give_up_at
         if late and give_up_at is not None:
             yield max(0.0, give_up_at - now())
         if pause is None or late:
             if response is not None and not response.is_success:
                 raise api_error(response, purpose, unsure=unsure)
-            raise transport_failed(trouble, purpose, attempt, unsure=unsure)
+            raise transport_failed(trouble, purpose, attempt, unsure=unsure, request=request)
         yield pause
 
 

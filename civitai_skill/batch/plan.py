@@ -1,27 +1,39 @@
-"""The plan of a batch: every row checked and priced before anything is bought."""
+"""The plan of a batch: every row checked, priced and given its key before anything is bought.
+
+A key follows from the batch's name, the row's identity and what would be sent: any process on any
+machine that runs the same row sends the same key, and the service makes and charges it once.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from civitai_skill.batch.keys import key_of, seed_of
-from civitai_skill.batch.names import PictureNames
-from civitai_skill.batch.rows import RawRow, with_line
+from civitai_skill.batch.names import TEMPLATE, PictureNames
+from civitai_skill.batch.rows import RawRow
+from civitai_skill.engines.planning.plan import Plan
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.images.sources import Source, SourcePolicy, open_source
+from civitai_skill.images.sources import EVERY_SOURCE, Source, SourcePolicy, open_source
 from civitai_skill.purchase.body import Terms
-from civitai_skill.purchase.identity import hash_json
 from civitai_skill.purchase.order import Order
 from civitai_skill.purchase.prepare import Prepared, prepare
-from civitai_skill.purchase.price import ASK_ABOVE
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import is_unicode
 
-#: Problems that a message spells out; all of them stand in the error's details.
-_MOST_PROBLEMS = 200
+#: Names the way of hashing, so that a change of it shows.
+TAG = "b1"
+
+# Every form and every offset within a workflow is safe up to here (see engines.planning.plan).
+_SEEDS = 2**31 - 65
+
+#: Sentences of a message about bad rows; all of them stand in the error's details.
+_MOST_SENTENCES = 200
+#: Rows that a sentence names when they are bad in one way.
+_FEW = 3
 
 # Opened sources that are kept while rows that share them are planned.
 _MOST_SOURCES = 8
@@ -31,7 +43,7 @@ _MOST_SOURCES = 8
 class Row:
     """One row, decided. `number` counts from 1, `line` is where it stands in the file.
 
-    `price` is the most it costs (Buzz), None where nobody tells; rows of one `shape` cost the same.
+    `price` is the most it costs (Buzz), None where nobody tells it; `stems` name its pictures.
     """
 
     number: int
@@ -39,150 +51,145 @@ class Row:
     id: str | None
     request: ImageRequest
     key: str
-    engine: str
-    variant: str
-    seed: int | None
-    quantity: int
+    #: As it is sent, without the bytes of its sources.
+    prepared: Prepared
     price: int | None
-    shape: str
     stems: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
+    #: What a sweep put in, by name.
+    values: Mapping[str, Any] | None = None
+
+    @property
+    def plan(self) -> Plan:
+        return self.prepared.planned
 
 
 def plan_rows(
     raw_rows: Sequence[RawRow],
     name: str,
-    terms: Terms,
-    template: str,
-    policy: SourcePolicy,
+    terms: Terms = Terms(),  # noqa: B008 - frozen
+    template: str = TEMPLATE,
+    policy: SourcePolicy = EVERY_SOURCE,
 ) -> list[Row]:
     """Decide every row. Raises RequestInvalid that names every bad one with its line."""
-    names = PictureNames(template)
-    sources = _SourceCache(policy)
+    planner = _Planner(
+        name, terms, policy, PictureNames(template, raw_rows[0].values or () if raw_rows else ())
+    )
     rows: list[Row] = []
-    problems: list[Problem] = []
-    bad = 0
-    alike: Counter[str] = Counter()
-    ids: dict[str, int] = {}
+    refused: list[tuple[int, Problem]] = []
     for number, raw in enumerate(raw_rows, 1):
         try:
-            rows.append(_plan_row(number, raw, name, terms, names, sources, alike, ids))
+            rows.append(planner.plan_row(number, raw))
         except RequestInvalid as error:
-            bad += 1
-            problems += [with_line(raw.line, problem) for problem in error.problems]
-    if problems:
-        raise _refuse_rows(problems, bad, len(raw_rows))
+            refused += [(raw.line, problem) for problem in error.problems]
+    if refused:
+        bad = len(raw_rows) - len(rows)
+        raise _refuse(refused, f"{bad} of {len(raw_rows)} rows are refused; nothing was bought.")
     return rows
 
 
-def _refuse_rows(problems: list[Problem], bad: int, rows: int) -> RequestInvalid:
-    error = RequestInvalid(*problems)
-    sentences = [problem.sentence() for problem in problems[:_MOST_PROBLEMS]]
-    if len(problems) > _MOST_PROBLEMS:
-        sentences.append(f"... and {len(problems) - _MOST_PROBLEMS} more.")
-    head = f"{bad} of {rows} rows are refused; nothing was bought."
-    error.message = "\n".join([head, *sentences])
-    return error
+def _refuse(refused: Sequence[tuple[int, Problem]], head: str) -> RequestInvalid:
+    """The refusal of rows; what repeats over them is told once, with their number."""
+    alike: dict[tuple[str, ...], list[tuple[int, Problem]]] = {}
+    for line, problem in refused:
+        kind = (problem.field, problem.why, problem.accepted, repr(problem.nearest))
+        alike.setdefault(kind, []).append((line, problem))
+    problems: list[Problem] = []
+    sentences = [head]
+    for group in alike.values():
+        lines = ", ".join(str(line) for line, _ in group[:_FEW])
+        if len(group) > _FEW:
+            lines += f" and {len(group) - _FEW} more"
+        word = "line" if len(group) == 1 else "lines"
+        first = replace(group[0][1], field=f"{word} {lines}, {group[0][1].field}")
+        sentences.append(first.sentence())
+        each = [replace(one, field=f"line {line}, {one.field}") for line, one in group]
+        problems += [first] if len(group) > _FEW else each
+    if len(sentences) > _MOST_SENTENCES:
+        more = len(sentences) - _MOST_SENTENCES
+        sentences = [*sentences[:_MOST_SENTENCES], f"... and {more} more."]
+    return RequestInvalid(*problems).replace(message="\n".join(sentences))
 
 
-def _plan_row(
-    number: int,
-    raw: RawRow,
-    name: str,
-    terms: Terms,
-    names: PictureNames,
-    sources: _SourceCache,
-    alike: Counter[str],
-    ids: dict[str, int],
-) -> Row:
-    if raw.problem is not None:
-        raise RequestInvalid(raw.problem)
-    fields = dict(raw.fields)
-    id = _check_id(fields.pop("id", None), raw.line, ids)
-    request = ImageRequest(**fields)
-    order = Order(request, terms)
-    prepared = prepare(order, sources.open)
-    decided = prepared.plan
-    assert decided is not None, "a row is a request"
-    content = prepared.identity(order)
-    alike[content] += 1
-    identity = f"n:{alike[content]}" if id is None else f"id:{id}"
-    key = key_of(name, identity, content)
-    if request.seed is None and decided.seed is not None:
-        request = request.model_copy(update={"seed": seed_of(key)})
-        prepared = prepared.with_seed(seed_of(key))
-        decided = prepared.plan
-        assert decided is not None, "a row is a request"
-    facts = {"row": number, "id": id or number, "engine": decided.family, "batch": name,
-             "variant": decided.variant, "seed": decided.seed, "key": key}  # fmt: skip
-    price = decided.price
-    return Row(
-        number,
-        raw.line,
-        id,
-        request,
-        key,
-        decided.family,
-        decided.variant,
-        decided.seed,
-        decided.quantity,
-        price.most,
-        _price_group(prepared),
-        names.reserve(decided.quantity, facts),
-        decided.warnings,
-    )
+@dataclass
+class _Planner:
+    """What the rows of a batch share, and what is known of those before."""
 
+    name: str
+    terms: Terms
+    policy: SourcePolicy
+    names: PictureNames
+    alike: Counter[str] = field(default_factory=Counter)
+    ids: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, Source | str] = field(default_factory=dict)
 
-def _check_id(given: object, line: int, ids: dict[str, int]) -> str | None:
-    if given is None:
-        return None
-    text = str(given)
-    if not isinstance(given, str | int) or isinstance(given, bool) or not 1 <= len(text) <= 200:
-        raise RequestInvalid(Problem("id", given, "a text of 1 to 200 characters"))
-    if not is_unicode(text):
-        raise RequestInvalid(Problem("id", None, "text", None, "it holds half a character"))
-    if text in ids:
-        why = f"line {ids[text]} has it too"
-        raise RequestInvalid(Problem("id", text, "an id of its own for each row", None, why))
-    ids[text] = line
-    return text
+    def plan_row(self, number: int, raw: RawRow) -> Row:
+        if raw.problem is not None:
+            raise RequestInvalid(raw.problem)
+        fields = dict(raw.fields)
+        id = fields.pop("id", None)
+        if id is not None:
+            id = self._check_id(id, raw.line)
+        request = ImageRequest(**fields)
+        order = Order(request, self.terms, sources=self.policy)
+        prepared = prepare(order, self._open)
+        content = prepared.identity(order)
+        self.alike[content] += 1
+        key = key_of(self.name, f"n:{self.alike[content]}" if id is None else f"id:{id}", content)
+        decided = prepared.planned
+        if request.seed is None and decided.seed is not None:
+            request = request.model_copy(update={"seed": seed_of(key)})
+            prepared = prepared.with_seed(seed_of(key))
+            decided = prepared.planned
+        facts = {
+            **(raw.values or {}), "row": number, "id": id or number, "engine": decided.family,
+            "batch": self.name, "variant": decided.variant, "seed": decided.seed, "key": key,
+        }  # fmt: skip
+        stems = self.names.reserve(decided.quantity, facts)
+        price = decided.price.most
+        # Thousands of opened sources would not fit the memory: they are opened again.
+        kept = replace(prepared, sources=tuple("" for _ in prepared.sources))
+        return Row(number, raw.line, id, request, key, kept, price, stems, raw.values)
 
+    def _check_id(self, given: object, line: int) -> str:
+        text = str(given)
+        if not isinstance(given, str | int) or isinstance(given, bool) or not 1 <= len(text) <= 200:
+            raise RequestInvalid(Problem("id", given, "a text of 1 to 200 characters"))
+        if not is_unicode(text):
+            raise RequestInvalid(Problem("id", None, "text", None, "it holds half a character"))
+        if text in self.ids:
+            why = f"line {self.ids[text]} has it too"
+            raise RequestInvalid(Problem("id", text, "an id of its own for each row", None, why))
+        self.ids[text] = line
+        return text
 
-def _price_group(prepared: Prepared) -> str:
-    """What a price depends on: everything but the words, the seed and the sources' content."""
-    form = dict(prepared.filled("" for _ in prepared.sources)["steps"][0]["input"])
-    for field in ("prompt", "negativePrompt", "seed"):
-        form.pop(field, None)
-    return hash_json(form)
-
-
-class _SourceCache:
-    """Opens sources; rows often share them, so the last few are kept."""
-
-    def __init__(self, policy: SourcePolicy) -> None:
-        self._policy = policy
-        self._kept: dict[str, Source | str] = {}
-
-    def open(self, text: str, field: str, policy: SourcePolicy) -> Source | str:
+    def _open(self, text: str, field: str, policy: SourcePolicy) -> Source | str:
+        """Open a source; rows often share them, so the last few are kept."""
         mark = hashlib.sha256(text.encode()).hexdigest()
-        if mark not in self._kept:
-            while len(self._kept) >= _MOST_SOURCES:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[mark] = open_source(text, field, self._policy)
-        return self._kept[mark]
+        if mark not in self.sources:
+            while len(self.sources) >= _MOST_SOURCES:
+                self.sources.pop(next(iter(self.sources)))
+            self.sources[mark] = open_source(text, field, policy)
+        return self.sources[mark]
 
 
-def apply_quote(row: Row, quotes: dict[str, int | None]) -> Row:
-    """The row with the service's price, where it told a higher one than is documented: buying
-    holds both against the limit."""
-    price = quotes.get(row.shape)
-    return row if price is None else replace(row, price=max(price, row.price or 0))
+def key_of(name: str, identity: str, content: str) -> str:
+    """The key of a row's first attempt, such as `b1-k9f86d0...`."""
+    return f"{TAG}-k{digest([name, identity, content])[:40]}"
 
 
-def rows_to_quote(rows: Iterable[Row]) -> Iterator[Row]:
-    """One row of each shape whose price the service is asked for before it is bought."""
-    seen = set()
-    for row in rows:
-        if (row.price is None or row.price > ASK_ABOVE) and row.shape not in seen:
-            seen.add(row.shape)
-            yield row
+def seed_of(key: str) -> int:
+    """The seed of a row that says none: always the same for the same row."""
+    return 1 + int(digest([TAG, "seed", key]), 16) % _SEEDS
+
+
+def digest(value: object) -> str:
+    """A hash of anything that is JSON, in hexadecimal digits."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def price_group(prepared: Prepared) -> str:
+    """What a price depends on: everything but the words, the seed and the sources' content."""
+    (step,) = prepared.body("" for _ in prepared.sources)["steps"]
+    words = ("prompt", "negativePrompt", "seed")
+    return digest({name: value for name, value in step["input"].items() if name not in words})

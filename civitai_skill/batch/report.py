@@ -89,10 +89,6 @@ Event = BatchPlan | BatchProgress | Result
 Tell = Callable[[Event], None]
 
 
-def ignore_event(event: Event) -> None:
-    """Ignore an event."""
-
-
 @dataclass(frozen=True)
 class Report:
     """What came of a batch: the plan, a result for each row in order, and where they are."""

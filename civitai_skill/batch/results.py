@@ -1,4 +1,4 @@
-"""What became of each row, as `results.jsonl` tells it: a line for each row, in order.
+"""What became of each row, as `results.jsonl` has it: a line for each row, in order.
 
     succeeded    its pictures are on disk
     incomplete   it ended with fewer pictures than were wanted
@@ -10,7 +10,7 @@
     unfinished   no usable answer, or the picture could not be fetched or written
     unsent       not begun: something stopped the batch before
 
-The first seven are final: the same command does not send such a row again. It goes on with the
+The first seven are final: the same batch again does not send such a row again. It goes on with the
 rest.
 """
 
@@ -23,7 +23,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -31,8 +32,6 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from civitai_skill.errors import CivitaiError
-from civitai_skill.errors.explain import explain
 from civitai_skill.purchase.identity import attempt_of, first_attempt
 from civitai_skill.schema.types import read_json
 from civitai_skill.storage import locks
@@ -88,13 +87,12 @@ class Result:
     pictures: tuple[SavedPicture, ...] = ()
     reason: str | None = None
     error: Mapping[str, Any] | None = None
+    #: What a sweep put in, by name.
+    values: Mapping[str, Any] | None = None
 
     @property
     def good(self) -> bool:
         return self.status == "succeeded"
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 _RESULT = TypeAdapter(Result)
@@ -130,10 +128,10 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def read_earlier(folder: Path) -> dict[str, Result]:
-    """What the results of earlier runs tell, by the key of a row's first try: the end of its last
-    one. What can't be read is left out."""
+    """The results of earlier runs, by the key of a row's first attempt: the end of its last one.
+    What can't be read is left out."""
     found: dict[str, Result] = {}
-    for path in (*_numbered_files(folder, RESULTS), folder / RESULTS):
+    for path in (*_numbered_files(folder), folder / RESULTS):
         for result in _read_lines(path):
             if result is not None:
                 stem = first_attempt(result.key)
@@ -163,48 +161,14 @@ def _read_lines(path: Path) -> Iterator[Result | None]:
                 yield None
 
 
-def _numbered_files(folder: Path, name: str) -> list[Path]:
-    """The files that were given names of their own: results.1.jsonl, results.2.jsonl, ..."""
-    stem, dot, suffix = name.partition(".")
+def _numbered_files(folder: Path) -> list[Path]:
+    """Results that were set aside: results.1.jsonl, results.2.jsonl, ..."""
     found = []
-    for path in folder.glob(f"{stem}.*{dot}{suffix}"):
-        number = path.name[len(stem) + 1 : -len(suffix) - 1]
-        if number.isascii() and number.isdigit():
+    for path in folder.glob("results.*.jsonl"):
+        number = path.name.split(".")[1]
+        if number.isascii() and number.isdigit() and path.name.count(".") == 2:
             found.append((int(number), path))
     return [path for _, path in sorted(found)]
-
-
-def _keep_other_rows(folder: Path, stems: Collection[str], *, table: bool) -> None:
-    """Give what tells of anything but these rows a name of its own, so that it stays."""
-    if any(first_attempt(r.key) not in stems if r else True for r in _read_lines(folder / RESULTS)):
-        _rename_numbered(folder, RESULTS)
-        if _is_table(folder / TABLE):
-            _rename_numbered(folder, TABLE)
-    if table and (folder / TABLE).exists() and not _is_table(folder / TABLE):
-        _rename_numbered(folder, TABLE)
-
-
-def _remove_superseded(folder: Path, stems: Collection[str]) -> None:
-    """Remove what was set aside and tells of nothing but these rows any more."""
-    for path in _numbered_files(folder, RESULTS):
-        told = list(_read_lines(path))
-        if told and all(r is not None and first_attempt(r.key) in stems for r in told):
-            path.unlink(missing_ok=True)
-
-
-def _rename_numbered(folder: Path, name: str) -> None:
-    stem, _, suffix = name.partition(".")
-    number = 1
-    while (aside := folder / f"{stem}.{number}.{suffix}").exists():
-        number += 1
-    (folder / name).rename(aside)
-
-
-def _is_table(path: Path) -> bool:
-    """Did a batch write it?"""
-    with suppress(OSError, ValueError), path.open(encoding="utf-8") as file:
-        return file.readline().strip() == _HEADER
-    return False
 
 
 def write(folder: Path, results: Iterable[Result], *, table: bool = False) -> None:
@@ -212,12 +176,38 @@ def write(folder: Path, results: Iterable[Result], *, table: bool = False) -> No
     these rows stays, as results.1.jsonl. Raises OSError."""
     rows = list(results)
     stems = {first_attempt(result.key) for result in rows}
-    _keep_other_rows(folder, stems, table=table)
-    lines = (json.dumps(result.as_dict()) for result in rows)
+    others = [
+        r for r in _read_lines(folder / RESULTS) if not r or first_attempt(r.key) not in stems
+    ]
+    if others:
+        _set_aside(folder / RESULTS)
+    beside = folder / TABLE
+    if (others or table) and beside.exists() and (others if _is_table(beside) else table):
+        _set_aside(beside)
+    lines = (json.dumps(asdict(result)) for result in rows)
     write_atomic(folder / RESULTS, "".join(f"{line}\n" for line in lines).encode())
     if table:
         write_atomic(folder / TABLE, _to_csv(rows).encode())
-    _remove_superseded(folder, stems)
+    # What was set aside and is of nothing but these rows again is not needed any more.
+    for path in _numbered_files(folder):
+        aside = list(_read_lines(path))
+        if aside and not any(r is None or first_attempt(r.key) not in stems for r in aside):
+            path.unlink(missing_ok=True)
+
+
+def _set_aside(path: Path) -> None:
+    """Give a file a number, so that it stays."""
+    number = 1
+    while (aside := path.with_suffix(f".{number}{path.suffix}")).exists():
+        number += 1
+    path.rename(aside)
+
+
+def _is_table(path: Path) -> bool:
+    """Did a batch write it?"""
+    with suppress(OSError, ValueError), path.open(encoding="utf-8") as file:
+        return file.readline().strip() == _HEADER
+    return False
 
 
 _COLUMNS = ("row", "id", "status", "engine", "variant", "seed", "cost", "refunded", "prompt",
@@ -242,10 +232,6 @@ def escape_cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = "".join(c if c.isprintable() else " " for c in value)
-    return f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@") else text
-
-
-def error_to_json(error: CivitaiError) -> dict[str, Any]:
-    """An error as a result carries it."""
-    explained = explain(error)
-    return {**explained.as_dict(), "exit_code": explained.exit_code}
+    # Full-width signs begin a formula too.
+    first = unicodedata.normalize("NFKC", text.lstrip()[:1])
+    return f"'{text}" if first in ("=", "+", "-", "@") else text

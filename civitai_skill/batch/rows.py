@@ -1,21 +1,26 @@
 """Rows from a file, standard input or a program: fields of an ImageRequest, and an `id` if wanted.
 
-JSON lines hold an object a line. CSV has the fields' names in its first line; an empty cell says
-nothing, numbers are read as numbers, and `loras`, `images`, `options` and columns such as
-`options.clipSkip` may hold JSON.
+JSON lines hold an object a line. A table (CSV) has the fields' names in its first line, in any
+case; an empty cell says nothing, numbers are read as numbers, `loras` may hold AIRs, and `loras`,
+`images`, `options` and columns such as `options.clipSkip` may hold JSON. A .txt file holds a prompt
+a line; lines that begin with # are comments.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
+import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.schema.fields import FIELDS
+from civitai_skill.schema.problems import nearest_name
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import read_json
 
@@ -29,10 +34,10 @@ _TABLES = (".csv", ".tsv")
 _KINDS = {**dict.fromkeys(_TABLES, True), ".jsonl": False, ".ndjson": False}
 
 #: Columns whose cells are texts, whatever they look like.
-TEXTS = frozenset(
-    {"id", "prompt", "negative_prompt", "engine", "variant", "route", "quality", "aspect_ratio",
-     "sampler", "scheduler", "model", "output_format"}
-)  # fmt: skip
+TEXTS = frozenset({"id", *(f.name for f in FIELDS if f.kind in ("text", "choice"))})
+
+
+_COLUMNS = frozenset({"id", *ImageRequest.model_fields})
 
 
 @dataclass(frozen=True)
@@ -42,31 +47,28 @@ class RawRow:
     line: int
     fields: Mapping[str, Any]
     problem: Problem | None = None
+    #: What a sweep put in, by name.
+    values: Mapping[str, Any] | None = None
 
 
 def read_values(values: Iterable[Given]) -> list[RawRow]:
     """Rows from a program; the line is the place in its list, from 1."""
-    return [RawRow(i, _fields(value), _check_value(value)) for i, value in enumerate(values, 1)]
-
-
-def _fields(value: Given) -> Mapping[str, Any]:
-    if isinstance(value, str):
-        return {"prompt": value}
-    if isinstance(value, ImageRequest):
-        return {name: getattr(value, name) for name in value.model_fields_set}
-    return value if isinstance(value, Mapping) else {}
-
-
-def _check_value(value: object) -> Problem | None:
+    rows = []
     accepted = "a prompt, an ImageRequest, or its fields by name"
-    if not isinstance(value, Mapping | ImageRequest | str):
-        return Problem("row", value, accepted)
-    odd = None if isinstance(value, ImageRequest | str) else _find_nontext_name(value)
-    return None if odd is None else Problem("row", odd[0], accepted, None, "a name is a text")
-
-
-def _find_nontext_name(fields: Mapping[Any, Any]) -> tuple[Any] | None:
-    return next(((name,) for name in fields if not isinstance(name, str)), None)
+    for line, value in enumerate(values, 1):
+        if isinstance(value, str):
+            rows.append(RawRow(line, {"prompt": value}))
+        elif isinstance(value, ImageRequest):
+            said = {name: getattr(value, name) for name in value.model_fields_set}
+            rows.append(RawRow(line, said))
+        elif not isinstance(value, Mapping):
+            rows.append(RawRow(line, {}, Problem("row", value, accepted)))
+        elif odd := [name for name in value if not isinstance(name, str)]:
+            problem = Problem("row", odd[0], accepted, None, "a name is a text")
+            rows.append(RawRow(line, {}, problem))
+        else:
+            rows.append(RawRow(line, value))
+    return rows
 
 
 def read_file(path: Path) -> list[RawRow]:
@@ -90,10 +92,28 @@ def read_file(path: Path) -> list[RawRow]:
         raise _refuse_file(
             path, "it is one JSON list: put each of its objects on a line of its own"
         )
-    rows = read_text(text, is_csv=_KINDS.get(path.suffix.lower()))
+    if path.suffix.lower() == ".txt" and not _is_named_table(text) and text.lstrip()[:1] != "{":
+        rows = [RawRow(line, {"prompt": prompt}) for line, prompt in split_lines(text)]
+    else:
+        rows = read_text(text, is_csv=_KINDS.get(path.suffix.lower()))
     if not rows:
         raise _refuse_file(path, "it has no rows")
     return rows
+
+
+def split_lines(text: str) -> Iterator[tuple[int, str]]:
+    r"""The lines of a list with their numbers, without blank ones and comments (# ...); `\#` begins
+    a line that is none."""
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.strip()
+        if line and not line.startswith("#"):
+            yield number, line[1:] if line.startswith("\\#") else line
+
+
+def _is_named_table(text: str) -> bool:
+    """Does a text begin with the names of columns?"""
+    first = text.lstrip().partition("\n")[0]
+    return "prompt" in (name.strip(' "\r').lower() for name in re.split("[,;\t]", first))
 
 
 def _is_json_list(text: str) -> bool:
@@ -104,7 +124,7 @@ def _is_json_list(text: str) -> bool:
 
 
 def _refuse_file(path: Path, why: str) -> RequestInvalid:
-    return RequestInvalid(Problem("FILE", str(path), "JSON lines or CSV with rows", None, why))
+    return RequestInvalid(Problem("file", str(path), "JSON lines or CSV with rows", None, why))
 
 
 def read_text(text: str, *, is_csv: bool | None = None) -> list[RawRow]:
@@ -148,48 +168,78 @@ def _parse_json_lines(text: str) -> list[RawRow]:
 
 # -- CSV -----------------------------------------------------------------------------------------
 def _parse_csv(text: str) -> list[RawRow]:
-    first = text.partition("\n")[0]
-    delimiter = max((",", ";", "\t"), key=first.count)
+    first, _, rest = text.partition("\n")
+    begins = 1
+    marked = re.fullmatch(r"sep=(.)", first.strip(), re.IGNORECASE)
+    if marked:  # Excel's own way to say what parts the cells
+        text, begins = rest, 2
+    head = text.lstrip().partition("\n")[0]
+    delimiter = marked[1] if marked else max((",", ";", "\t"), key=head.count)
+    if delimiter not in head:
+        delimiter = "\x1f"  # one column: a comma is part of its words
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[RawRow] = []
     names: list[str] = []
-    begins = 1
+    line = begins
     try:
         for cells in reader:
-            line, begins = begins, reader.line_num + 1
+            here, line = line, begins + reader.line_num
             if not any(cell.strip() for cell in cells):
                 continue
             if not names:
-                names = [name.strip() for name in cells]
-                _check_header(names)
+                names = _read_header(cells, here)
             else:
-                rows.append(_parse_record(line, names, cells))
+                rows.append(_parse_record(here, names, cells, decimal_comma=delimiter == ";"))
     except csv.Error as error:
         problem = Problem("row", None, "quoted cells that end", None, f"not CSV ({error})")
-        rows.append(RawRow(begins, {}, problem))
+        rows.append(RawRow(line, {}, problem))
     return rows
 
 
-def _check_header(names: list[str]) -> None:
-    accepted = "the names of ImageRequest's fields, prompt among them"
+def _read_header(cells: list[str], line: int) -> list[str]:
+    """The names of the columns, "" where one has none. Raises RequestInvalid."""
+    accepted = "a column prompt, and others named " + ", ".join(sorted(_COLUMNS - {"prompt"}))
+    accepted += ", or options.NAME"
+    names = []
+    for cell in cells:
+        name = cell.strip()
+        bare = re.sub(r"[\s-]+", "_", name).lower()
+        whole, dot, option = name.partition(".")
+        if bare in _COLUMNS:
+            name = bare
+        elif dot and whole.lower() == "options":
+            name = f"options.{option}"
+        names.append(name)
+    problems = []
+    odd = [n for n in names if n and n not in _COLUMNS and not n.startswith("options.")]
     if "prompt" not in names:
-        raise RequestInvalid(
-            Problem("line 1", ", ".join(names), accepted, None, "there is no column prompt")
-        )
-    twice = next((n for n in names if names.count(n) > 1), None)
-    if twice is not None:
-        raise RequestInvalid(Problem("line 1", twice, accepted, None, "a column stands twice"))
+        why = "there is no column prompt"
+        near = nearest_name("prompt", odd)
+        problems.append(Problem(f"line {line}", ", ".join(names), accepted, near, why))
+    for name in odd:
+        why = "there is no such field; take the column out, or give it a field's name"
+        near = nearest_name(name, list(_COLUMNS))
+        told = "" if problems else accepted
+        problems.append(Problem(f"line {line}", name, told, near, why))
+    for name in dict.fromkeys(n for n in names if n and names.count(n) > 1):
+        problems.append(Problem(f"line {line}", name, accepted, None, "a column stands twice"))
+    if problems:
+        raise RequestInvalid(*problems)
+    return names
 
 
-def _parse_record(line: int, names: list[str], cells: list[str]) -> RawRow:
-    if len(cells) > len(names):
-        why = f"{len(cells)} cells under {len(names)} names"
-        return RawRow(line, {}, Problem("row", cells[-1], "a cell for each name", None, why))
+def _parse_record(line: int, names: list[str], cells: list[str], *, decimal_comma: bool) -> RawRow:
     fields: dict[str, Any] = {}
     single: dict[str, Any] = {}
-    for name, cell in zip(names, cells, strict=False):
+    for name, cell in itertools.zip_longest(names, cells, fillvalue=""):
         if not cell.strip():
             continue
+        if not name:
+            accepted = "a name in the first line for each column that is not empty"
+            problem = Problem("row", cell, accepted, None, "a cell stands under no name")
+            return RawRow(line, {}, problem)
+        if decimal_comma and name not in TEXTS and re.fullmatch(r"-?\d+,\d+", cell.strip()):
+            cell = cell.replace(",", ".")
         try:
             value = cell if name in TEXTS else _parse_cell(name, cell)
         except ValueError:
@@ -212,7 +262,7 @@ def _parse_record(line: int, names: list[str], cells: list[str]) -> RawRow:
 
 
 _JSON_CELLS = {
-    "loras": 'JSON such as [{"air": "urn:air:...", "strength": 0.8}]',
+    "loras": 'AIRs, each with =STRENGTH if wanted, or JSON such as [{"air": "urn:air:..."}]',
     "options": 'JSON such as {"clipSkip": 2}',
 }
 
@@ -221,6 +271,8 @@ def _parse_cell(name: str, cell: str) -> Any:
     text = cell.strip()
     if name == "images" and not text.startswith("["):
         return [text]
+    if name == "loras" and text[:1] not in ("[", "{"):
+        return [_parse_lora(part) for part in re.split(r"[\s,;]+", text) if part]
     if name in ("loras", "options", "images"):
         return read_json(text)
     try:
@@ -229,12 +281,10 @@ def _parse_cell(name: str, cell: str) -> Any:
         return cell  # left for the request to refuse by name
 
 
-def with_line(line: int, problem: Problem) -> Problem:
-    """The problem with its line in front of the field."""
-    return Problem(
-        f"line {line}, {problem.field}",
-        problem.given,
-        problem.accepted,
-        problem.nearest,
-        problem.why,
-    )
+def _parse_lora(text: str) -> dict[str, Any]:
+    """A LoRA from `AIR` or `AIR=STRENGTH`; an AIR itself may hold an equals sign."""
+    air, _, strength = text.rpartition("=")
+    try:
+        return {"air": air, "strength": float(strength)} if air else {"air": text}
+    except ValueError:
+        return {"air": text}

@@ -11,56 +11,74 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, TypedDict, Unpack
 
 import anyio
 import anyio.to_thread
 
 from civitai_skill.batch import results, rows
-from civitai_skill.batch.keys import tag_of
-from civitai_skill.batch.making import RowRunner
-from civitai_skill.batch.names import TEMPLATE, check_template
-from civitai_skill.batch.plan import Row, apply_quote, plan_rows, rows_to_quote
-from civitai_skill.batch.report import BatchPlan, Report, ignore_event
-from civitai_skill.batch.results import Result
+from civitai_skill.batch.names import sweep_template
+from civitai_skill.batch.report import Report, Tell
 from civitai_skill.batch.rows import Given
-from civitai_skill.batch.settings import BatchSettings, check_names
-from civitai_skill.batch.states import RowState, build_result, load_states, update_results
+from civitai_skill.batch.session import BatchSession
 from civitai_skill.batch.sweep import Mode, expand_sweep
-from civitai_skill.batch.turns import RowQueue
-from civitai_skill.batch.waiting import WorkflowWatcher
-from civitai_skill.batch.worker import CONCURRENCY, BatchClient
-from civitai_skill.client.base import Folder
-from civitai_skill.client.clients import TIMEOUT
-from civitai_skill.client.options import Call
-from civitai_skill.errors import (
-    ConfigError,
-    NotEnoughBuzz,
-    OverBudget,
-    Problem,
-    RequestInvalid,
-    Spent,
-)
-from civitai_skill.images.save import prepare_folder
-from civitai_skill.images.sources import EVERY_SOURCE
-from civitai_skill.ledger.ledger import Ledger
-from civitai_skill.storage import files
-
-#: Rows under way at once.
-IN_FLIGHT = 100
-
-_MOST_IN_FLIGHT = 5000
+from civitai_skill.client.base import BaseClient, Folder
+from civitai_skill.errors import ConfigError, Problem, RequestInvalid
+from civitai_skill.errors.next_steps import Render
+from civitai_skill.images.sources import SourcePolicy
+from civitai_skill.schema.problems import nearest_name
 
 
-Many = Folder | Iterable[Given]
+class BatchSettings(TypedDict, total=False):
+    """How a batch runs.
+
+    name            the batch's name: the same row under another name is bought anew
+    out             the folder of the pictures and of results.jsonl (the working folder)
+    client          a Civitai or AsyncCivitai whose settings count; made from the environment else
+    max_buzz        the most that all rows together may cost; the client's limit when left out
+    template        the pictures' names (`{row}-{engine}-{seed}-{n}`; of a sweep, what is swept)
+    concurrency     requests at once at most; the service's answers decide below it
+    in_flight       rows under way at once
+    timeout         seconds to wait for one row
+    retry_failed    buy once more what failed or expired
+    allow_unpriced  let rows through whose price nobody tells
+    dry_run         plan only
+    table           write results.csv as well
+    sources         which source pictures the rows may name
+    tell            hears the plan, each result and how it stands
+    render          says in results.jsonl what to do next, in the words of an interface
+    purpose         the interface's name in the ledger
+    tags, metadata, allow_mature_content, currencies, priority: as in `generate`
+    """
+
+    name: str
+    out: Folder
+    client: BaseClient | None
+    max_buzz: int | None
+    template: str
+    concurrency: int
+    in_flight: int
+    timeout: float
+    retry_failed: bool
+    allow_unpriced: bool
+    dry_run: bool
+    table: bool
+    sources: SourcePolicy
+    tell: Tell
+    render: Render
+    purpose: str
+    tags: Sequence[str]
+    metadata: Mapping[str, Any] | None
+    allow_mature_content: bool | None
+    currencies: Sequence[str] | None
+    priority: str | None
 
 
-def run_batch(given: Many, **settings: Unpack[BatchSettings]) -> Report:
-    """Make every row: a file of JSON lines or CSV, or an iterable of requests, fields or prompts.
+def run_batch(given: Folder | Iterable[Given], **settings: Unpack[BatchSettings]) -> Report:
+    """Make every row: a file of JSON lines, a table (CSV) or a prompt a line (.txt), or an iterable
+    of requests, fields or prompts.
 
     A row that fails is reported, not raised. Raises RequestInvalid with every bad row, OverBudget
     where the whole costs more than `max_buzz`, and ConfigError, all before anything is bought.
@@ -68,16 +86,18 @@ def run_batch(given: Many, **settings: Unpack[BatchSettings]) -> Report:
     return _run_in_own_loop(partial(arun_batch, given, **settings))
 
 
-async def arun_batch(given: Many, **settings: Unpack[BatchSettings]) -> Report:
+async def arun_batch(given: Folder | Iterable[Given], **settings: Unpack[BatchSettings]) -> Report:
     """See run_batch."""
     if isinstance(given, str | os.PathLike):
         path = Path(given)
-        _check_input_is_not_output(path, Path(settings.get("out", ".")))
-        found = await anyio.to_thread.run_sync(rows.read_file, path)
         name = "batch" if str(path) == "-" else path.stem
-    else:
-        found, name = rows.read_values(given), "batch"
-    return await BatchSession({"name": name, **settings}).run(found)
+        session = _make_session(name, settings)
+        written = [os.path.realpath(session.folder / f) for f in (results.RESULTS, results.TABLE)]
+        if str(path) != "-" and os.path.realpath(path) in written:
+            why = "the results of the batch are written there"
+            raise RequestInvalid(Problem("file", str(path), "another name or folder", None, why))
+        return await session.run(await anyio.to_thread.run_sync(rows.read_file, path))
+    return await _make_session("batch", settings).run(rows.read_values(given))
 
 
 def run_sweep(
@@ -109,10 +129,16 @@ async def arun_sweep(
     **settings: Unpack[BatchSettings],
 ) -> Report:
     """See run_sweep."""
-    found = expand_sweep(
-        prompt, sets, mode=mode, count=count, seeds=seeds, **_check_shared_fields(fields)
-    )
-    return await BatchSession({"name": "sweep", **settings}).run(rows.read_values(found))
+    accepted = "fields of the request by name, without prompt"
+    shared = {} if fields is None else fields
+    if not isinstance(shared, Mapping) or not all(isinstance(name, str) for name in shared):
+        raise RequestInvalid(Problem("fields", shared, accepted))
+    if "prompt" in shared:
+        why = "the prompt is said already"
+        raise RequestInvalid(Problem("fields", shared["prompt"], accepted, None, why))
+    found = expand_sweep(prompt, sets, mode=mode, count=count, seeds=seeds, **shared)
+    given: BatchSettings = {"template": sweep_template(sets), **settings}
+    return await _make_session("sweep", given).run(found)
 
 
 def _run_in_own_loop(run: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
@@ -127,261 +153,11 @@ def _run_in_own_loop(run: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
     )
 
 
-def _check_input_is_not_output(file: Path, out: Path) -> None:
-    """Raises RequestInvalid where the results would be written over the rows."""
-    for name in (results.RESULTS, results.TABLE):
-        if str(file) != "-" and os.path.realpath(file) == os.path.realpath(out / name):
-            why = "the results of the batch are written there"
-            raise RequestInvalid(Problem("FILE", str(file), "another name or folder", None, why))
-
-
-def _check_shared_fields(given: Any) -> dict[str, Any]:
-    """The fields that all rows of a sweep share. Raises RequestInvalid."""
-    accepted = "fields of the request by name, without prompt"
-    if given is None:
-        return {}
-    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-        raise RequestInvalid(Problem("fields", given, accepted))
-    if "prompt" in given:
-        why = "the prompt is said already"
-        raise RequestInvalid(Problem("fields", given["prompt"], accepted, None, why))
-    return dict(given)
-
-
-@dataclass
-class BatchSession:
-    """One call, with its settings."""
-
-    settings: BatchSettings
-
-    def __post_init__(self) -> None:
-        given = self.settings
-        check_names(given)
-        self.timeout = given.get("timeout", TIMEOUT)
-        if not self.timeout >= 0:
-            raise RequestInvalid(Problem("timeout", self.timeout, "seconds, 0 or more"))
-        self.name = given.get("name", "batch")
-        if not 1 <= len(self.name) <= 100 or not self.name.isprintable():
-            raise RequestInvalid(Problem("name", self.name, "1 to 100 printable characters"))
-        self.out = Path(given.get("out", "."))
-        self.template = given.get("template", TEMPLATE)
-        check_template(self.template)
-        self.in_flight = _check_range(
-            "in_flight", given.get("in_flight", IN_FLIGHT), _MOST_IN_FLIGHT
-        )
-        self.most = _check_range("concurrency", given.get("concurrency", CONCURRENCY), 256)
-        self.tag = tag_of(self.name)
-        self.tell = given.get("tell", ignore_event)
-        self.retry_failed = given.get("retry_failed", False)
-        self.unpriced = given.get("allow_unpriced", False)
-
-    async def run(self, raw_rows: list[rows.RawRow]) -> Report:
-        given = self.settings
-        client = given.get("client")
-        async with BatchClient() if client is None else BatchClient.like(client) as worker:
-            worker.limiter.most = self.most
-            call = self._build_call()
-            policy = given.get("sources", EVERY_SOURCE)
-            plan = partial(plan_rows, raw_rows, self.name, call.terms, self.template, policy)
-            found: list[Row] = await anyio.to_thread.run_sync(plan)
-            if not given.get("dry_run"):
-                await anyio.to_thread.run_sync(self._prepare_folder)
-            look = partial(self._load_states, found, worker.ledger)
-            states: list[RowState] = await anyio.to_thread.run_sync(look)
-            limit = given.get("max_buzz")
-            limit = worker.settings.max_buzz if limit is None else limit
-            found = await self._quote_rows(worker, found, states)
-            batch_plan = self._build_plan(found, states)
-            self.tell(batch_plan)
-            if given.get("dry_run"):
-                return Report(batch_plan, tuple(s.result for s in states if s.result), self.out)
-            self._check_price(batch_plan, limit)
-            return await self._run_rows(worker, call, found, states, batch_plan, limit)
-
-    def _build_call(self) -> Call:
-        given = self.settings
-        names = ("metadata", "allow_mature_content", "currencies", "priority", "sources")
-        more = {name: given[name] for name in names if name in given}  # type: ignore[literal-required]
-        tags = given.get("tags", ())
-        if isinstance(tags, str):
-            raise RequestInvalid(Problem("tags", tags, "a list of texts", [tags]))
-        tags = (self.tag, *tags)
-        return Call("-", {**more, "tags": tags, "purpose": given.get("purpose", "batch")})
-
-    def _prepare_folder(self) -> None:
-        prepare_folder(self.out)
-        for name in (results.RESULTS, results.TABLE):
-            if (self.out / name).is_dir():
-                raise ConfigError(
-                    f"{self.out / name} is a folder, and the results are to be written there.",
-                    advice="Move it away, or give another folder (--out).",
-                )
-        files.remove_stale(self.out)
-
-    def _load_states(self, found: Sequence[Row], ledger: Ledger | None) -> list[RowState]:
-        with results.lock_folder(self.out):
-            return load_states(found, ledger, self.out, retry_failed=self.retry_failed)
-
-    # -- the price ---------------------------------------------------------------------------------
-    async def _quote_rows(
-        self, worker: BatchClient, found: list[Row], states: Sequence[RowState]
-    ) -> list[Row]:
-        """The rows with the prices that they are held to.
-
-        The service is asked where it will be asked before buying, once for each kind of row.
-        """
-        quotes: dict[str, int | None] = {}
-        lines = list(zip(found, states, strict=True))
-        for row in rows_to_quote(
-            row for row, state in lines if state.result is None and not state.run
-        ):
-            call = self._build_call()
-            terms = {name: getattr(call.terms, name)
-                     for name in ("allow_mature_content", "currencies", "priority")}  # fmt: skip
-            quote = await worker.estimate(row.request, **terms)
-            if quote.insufficient_buzz:
-                raise NotEnoughBuzz(
-                    f"The account has not enough Buzz for row {row.number} ({quote.total} needed).",
-                    status=200,
-                    advice="Buy Buzz, or lower the price.",
-                )
-            quotes[row.shape] = quote.total
-        return [
-            apply_quote(row, quotes)
-            if state.run is None
-            else replace(row, price=max(row.price or 0, state.run.reserved))
-            for row, state in lines
-        ]
-
-    def _build_plan(self, found: Sequence[Row], states: Sequence[RowState]) -> BatchPlan:
-        # One that was perhaps never sent may cost its price now.
-        new = [row for row, state in zip(found, states, strict=True)
-               if state.result is None and not state.is_submitted]  # fmt: skip
-        by_engine: dict[str, int] = {}
-        for row in new:
-            name = f"{row.engine} {row.variant}"
-            by_engine[name] = by_engine.get(name, 0) + (row.price or 0)
-        done = sum(state.result is not None for state in states)
-        warnings = dict.fromkeys(warning for row in new for warning in row.warnings)
-        return BatchPlan(
-            self.name, len(found), len(new), len(found) - len(new) - done, done,
-            sum(row.price or 0 for row in new), sum(row.price is None for row in new),
-            by_engine, tuple(warnings),
-        )  # fmt: skip
-
-    def _check_price(self, plan: BatchPlan, limit: int) -> None:
-        if plan.unpriced and not self.unpriced:
-            raise OverBudget(
-                f"The price of {plan.unpriced} of {plan.rows} rows is not documented, and the "
-                "service did not tell it either. Nothing was bought.",
-                price=None,
-                limit=limit,
-                advice="Choose other engines, or let them through with allow_unpriced "
-                "(--allow-unpriced).",
-            )
-        if plan.price > limit:
-            raise OverBudget(
-                f"{plan.new} rows cost up to {plan.price} Buzz together; the limit is {limit}. "
-                "Nothing was bought.",
-                price=plan.price,
-                limit=limit,
-                advice=f"Allow more: max_buzz={plan.price} (--max-buzz {plan.price}).",
-            )
-
-    # -- the rows ----------------------------------------------------------------------------------
-    async def _run_rows(
-        self, worker: BatchClient, call: Call, found: Sequence[Row], states: Sequence[RowState],
-        plan: BatchPlan, limit: int,
-    ) -> Report:  # fmt: skip
-        order = await anyio.to_thread.run_sync(partial(worker.build_order, call))
-        runner = RowRunner(
-            worker=worker,
-            watch=WorkflowWatcher(worker, self.tag),
-            out=self.out,
-            batch=self.name,
-            # The keys alone say what is the same: a batch goes on after the account's key changed.
-            order=replace(order, unpriced=self.unpriced, apart=False),
-            terms=call.terms,
-            timeout=self.timeout,
-            allowance=(limit - plan.price) // max(1, plan.unpriced),
-            tell=self.tell,
-            total=len(found),
-        )
-        queue, ended = RowQueue(), 0
-        for row, state in zip(found, states, strict=True):
-            if state.banned is not None:
-                queue.mark_banned(row.request.prompt, state.banned)
-            if state.result is None:
-                queue.add(row, state)
-            else:
-                ended += 1
-                runner.count(state.result)
-                if state.result.good:
-                    queue.mark_passed(row.request.prompt)
-        try:
-            await runner.run_all(queue, min(self.in_flight, len(found) - ended))
-        finally:
-            # Interrupted or not, the file has a line for each row. No await: this must not be cut.
-            here = [
-                (
-                    row,
-                    state,
-                    runner.results.get(row.number) or _interrupted_result(row, state, runner),
-                )
-                for row, state in zip(found, states, strict=True)
-            ]
-            _release_unfinished(worker.ledger, [result for _, _, result in here])
-            written = self._write_results(worker.ledger, here)
-            files.remove_stale(self.out)
-        return Report(plan, tuple(written), self.out, runner.watch.requests)
-
-    def _write_results(
-        self, ledger: Ledger | None, ended: Sequence[tuple[Row, RowState, Result]]
-    ) -> list[Result]:
-        """Write the results, with what other processes have seen of these rows since."""
-        try:
-            with results.lock_folder(self.out):
-                found = update_results(ended, ledger, self.out)
-                results.write(self.out, found, table=self.settings.get("table", False))
-        except OSError as error:
-            raise ConfigError(
-                f"The results can't be written to {self.out}: {error.strerror or 'no room'}.",
-                advice="Make room, then run the same command again: it goes on from here, and "
-                "nothing is bought twice.",
-                spent=_summarize_spent(
-                    [result for _, state, result in ended if state.result is None]
-                ),
-            ) from None
-        return found
-
-
-def _summarize_spent(results: Sequence[Result]) -> Spent:
-    """Was Buzz spent for these rows?"""
-    if any(result.workflow is not None for result in results):
-        return "yes"
-    outcomes = {(result.error or {}).get("spent") for result in results}
-    return "unknown" if "unknown" in outcomes else "no"
-
-
-def _release_unfinished(ledger: Ledger | None, ended: Sequence[Result]) -> None:
-    """Leave what is not finished to whoever asks next: this process may live on."""
-    left = [result.key for result in ended if result.status not in results.FINAL]
-    if ledger is not None and left:
-        with suppress(ConfigError):
-            ledger.release(*left)
-
-
-def _interrupted_result(row: Row, state: RowState, runner: RowRunner) -> Result:
-    """A row that had not ended when the run was interrupted."""
-    workflow = runner.under_way.get(row.number)
-    begun = state.run is not None or row.number in runner.under_way
-    status = "unfinished" if begun else "unsent"
-    return build_result(row, state.key, status, reason="interrupted",
-                     workflow=None if workflow is None else workflow.id,
-                     cost=None if workflow is None else workflow.cost.total)  # fmt: skip
-
-
-def _check_range(name: str, value: int, most: int) -> int:
-    if not 1 <= value <= most:
-        raise RequestInvalid(Problem(name, value, f"1 to {most}", max(1, min(most, value))))
-    return value
+def _make_session(name: str, settings: BatchSettings) -> BatchSession:
+    known = list(BatchSettings.__annotations__)
+    odd = next((name for name in settings if name not in known), None)
+    if odd is not None:
+        near, why = nearest_name(odd, known), "there is no such setting"
+        raise RequestInvalid(Problem(odd, None, ", ".join(known), near, why))
+    given: BatchSettings = {"name": name, **settings}
+    return BatchSession(**given)

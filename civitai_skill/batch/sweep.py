@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from civitai_skill.batch.keys import short_digest
-from civitai_skill.batch.rows import TEXTS
+from civitai_skill.batch.plan import digest
+from civitai_skill.batch.rows import TEXTS, RawRow, split_lines
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.schema.request import ImageRequest, nearest_name
+from civitai_skill.schema.problems import nearest_name
+from civitai_skill.schema.request import ImageRequest
 
 Mode = Literal["product", "zip", "random"]
 MODES: tuple[Mode, ...] = ("product", "zip", "random")
@@ -29,8 +31,8 @@ def expand_sweep(
     count: int | None = None,
     seeds: int = 1,
     **fields: Any,
-) -> list[dict[str, Any]]:
-    """The rows of a sweep.
+) -> list[RawRow]:
+    """The rows of a sweep, each with the values that were put in.
 
     Each name in `sets` is a {name} of the prompt, a field of the request (`engine`, `steps`), or
     both. `product` takes every combination, `zip` the first values, the second ones and so on,
@@ -40,19 +42,22 @@ def expand_sweep(
     wanted = _find_placeholders(prompt)
     _check_sweep(wanted, sets, mode, count, seeds)
     _check_conflicts(sets, fields, seeds)
-    rows = []
-    for values in _combinations(sets, mode, count):
-        values_by_name = dict(zip(sets, values, strict=True))
-        row = {**fields, "prompt": _fill_in(prompt, values_by_name)}
-        row |= {
-            n: _parse_field(n, v)
-            for n, v in values_by_name.items()
-            if n in ImageRequest.model_fields
-        }
-        rows += [row] * seeds
+    rows: list[RawRow] = []
+    for combination in _combinations(sets, mode, count):
+        words = dict(zip(sets, combination, strict=True))
+        read = {n: _parse_field(n, w) for n, w in words.items() if n in ImageRequest.model_fields}
+        row = {**fields, "prompt": _fill_in(prompt, words), **read}
+        values = {n: _as_value(read.get(n, w), w) for n, w in words.items()}
+        rows += [RawRow(len(rows) + 1 + i, row, values=values) for i in range(seeds)]
         if len(rows) > MOST:
             raise RequestInvalid(Problem("sweep", None, f"at most {MOST} rows", None, "too many"))
     return rows
+
+
+def _as_value(read: Any, word: Any) -> Any:
+    """What a result says of a value that was put in: a number, or text."""
+    plain = isinstance(read, str | int) or (isinstance(read, float) and math.isfinite(read))
+    return read if plain else str(word)
 
 
 # A brace that is written twice, a {name}, or a brace too many.
@@ -94,9 +99,9 @@ def _check_sweep(
     if mode not in MODES:
         problems.append(Problem("mode", mode, "one of " + ", ".join(MODES)))
     for name in sorted(wanted - set(sets)):
-        accepted = f"values for it: --set {name}=..."
         why = f"{{{name}}} has no values"
-        problems.append(Problem("prompt", None, accepted, nearest_name(name, list(sets)), why))
+        near = nearest_name(name, list(sets))
+        problems.append(Problem("prompt", None, "a set of values for each {name}", near, why))
     for name, values in sets.items():
         if name not in wanted and name not in ImageRequest.model_fields:
             near = nearest_name(name, [*wanted, *ImageRequest.model_fields])
@@ -146,7 +151,7 @@ def _combinations(
             yield tuple(values[i if len(values) > 1 else 0] for values in lists)
     else:
         # Drawn from what is swept, so that the same command draws the same again.
-        drawn = random.Random(short_digest([list(sets), [[str(v) for v in vs] for vs in lists]]))
+        drawn = random.Random(digest([list(sets), [[str(v) for v in vs] for vs in lists]])[:8])
         for _ in range(count or 0):
             yield tuple(drawn.choice(values) for values in lists)
 
@@ -156,21 +161,20 @@ _COMMA = re.compile(r"(?<!\\),")
 
 
 def parse_values(text: str) -> list[str]:
-    r"""Values from `fox,owl` (`\,` is a comma in a value) or `@FILE`, a value a line.
+    r"""Values from `fox,owl` (`\,` is a comma in a value) or `@FILE`, a value a line (# comments).
 
     Raises RequestInvalid.
     """
     if text.startswith("@"):
         try:
-            with Path(text[1:]).open(encoding="utf-8-sig") as file:
-                found = [line.strip() for line in file]
+            words = Path(text[1:]).read_text(encoding="utf-8-sig")
+            return [value for _, value in split_lines(words)]
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "not UTF-8 text"
             raise RequestInvalid(
                 Problem("set", text, "@FILE with a value a line", None, why)
             ) from None
-    else:
-        found = [part.replace("\\,", ",").strip() for part in _COMMA.split(text)]
+    found = [part.replace("\\,", ",").strip() for part in _COMMA.split(text)]
     return [value for value in found if value]
 
 

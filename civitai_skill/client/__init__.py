@@ -14,32 +14,53 @@ _HOMES = {
     "CURRENCIES": "purchase.body",
     "Civitai": "client.clients",
     "Event": "purchase.events",
-    "Generation": "purchase.result",
     "FIELDS": "purchase.body_rules",
+    "Generation": "purchase.result",
     "Health": "api.workflows",
     "KEY": "purchase.body",
     "LONGEST_WAIT": "client.base",
+    "Ledger": "ledger.ledger",
     "MAX_KEY": "purchase.body",
     "MOST_STEPS": "purchase.body_rules",
+    "Order": "purchase.order",
     "Picture": "purchase.result",
+    "Priced": "purchase.events",
     "Progress": "api.models",
+    "Quoted": "purchase.events",
+    "Releasing": "purchase.events",
     "Resumed": "purchase.events",
+    "Run": "ledger.run",
     "STEPS": "purchase.body_rules",
     "SourcePolicy": "images.sources",
     "Submitted": "purchase.events",
     "Submitting": "purchase.events",
     "Tell": "purchase.events",
+    "Terms": "purchase.body",
     "Workflow": "api.models",
     "WorkflowBody": "purchase.order",
     "above_limit_error": "purchase.price",
     "aqueryimagegens": "client.functions",
+    "card": "engines.cards",
+    "check_account": "purchase.join",
     "check_body": "purchase.body_rules",
+    "choose_engine": "engines.choose",
+    "current_budget": "ledger.ledger",
     "describe_engine": "engines.describe",
+    "examine": "client.doctor",
     "find": "engines.catalog",
+    "history_row": "client.history",
     "is_template": "purchase.body_rules",
+    "is_text": "engines.index",
     "list_engines": "engines.index",
+    "parse_since": "client.history",
+    "prepare": "purchase.prepare",
     "set_key": "purchase.body_rules",
     "summarize_unsaved": "purchase.result",
+    "table": "engines.cards",
+    "vary_request": "images.sidecar",
+    "workflow_failed_error": "purchase.result",
+    "write_atomic": "storage.files",
+    "write_temporary": "storage.files",
 }
 
 if TYPE_CHECKING:
@@ -49,14 +70,26 @@ if TYPE_CHECKING:
     from civitai_skill.client.base import LONGEST_WAIT as LONGEST_WAIT
     from civitai_skill.client.clients import AsyncCivitai as AsyncCivitai
     from civitai_skill.client.clients import Civitai as Civitai
+    from civitai_skill.client.doctor import examine as examine
     from civitai_skill.client.functions import aqueryimagegens as aqueryimagegens
+    from civitai_skill.client.history import history_row as history_row
+    from civitai_skill.client.history import parse_since as parse_since
+    from civitai_skill.engines.cards import card as card
+    from civitai_skill.engines.cards import table as table
     from civitai_skill.engines.catalog import find as find
+    from civitai_skill.engines.choose import choose_engine as choose_engine
     from civitai_skill.engines.describe import describe_engine as describe_engine
+    from civitai_skill.engines.index import is_text as is_text
     from civitai_skill.engines.index import list_engines as list_engines
+    from civitai_skill.images.sidecar import vary_request as vary_request
     from civitai_skill.images.sources import SourcePolicy as SourcePolicy
+    from civitai_skill.ledger.ledger import Ledger as Ledger
+    from civitai_skill.ledger.ledger import current_budget as current_budget
+    from civitai_skill.ledger.run import Run as Run
     from civitai_skill.purchase.body import CURRENCIES as CURRENCIES
     from civitai_skill.purchase.body import KEY as KEY
     from civitai_skill.purchase.body import MAX_KEY as MAX_KEY
+    from civitai_skill.purchase.body import Terms as Terms
     from civitai_skill.purchase.body_rules import FIELDS as FIELDS
     from civitai_skill.purchase.body_rules import MOST_STEPS as MOST_STEPS
     from civitai_skill.purchase.body_rules import STEPS as STEPS
@@ -64,15 +97,24 @@ if TYPE_CHECKING:
     from civitai_skill.purchase.body_rules import is_template as is_template
     from civitai_skill.purchase.body_rules import set_key as set_key
     from civitai_skill.purchase.events import Event as Event
+    from civitai_skill.purchase.events import Priced as Priced
+    from civitai_skill.purchase.events import Quoted as Quoted
+    from civitai_skill.purchase.events import Releasing as Releasing
     from civitai_skill.purchase.events import Resumed as Resumed
     from civitai_skill.purchase.events import Submitted as Submitted
     from civitai_skill.purchase.events import Submitting as Submitting
     from civitai_skill.purchase.events import Tell as Tell
+    from civitai_skill.purchase.join import check_account as check_account
+    from civitai_skill.purchase.order import Order as Order
     from civitai_skill.purchase.order import WorkflowBody as WorkflowBody
+    from civitai_skill.purchase.prepare import prepare as prepare
     from civitai_skill.purchase.price import above_limit_error as above_limit_error
     from civitai_skill.purchase.result import Generation as Generation
     from civitai_skill.purchase.result import Picture as Picture
     from civitai_skill.purchase.result import summarize_unsaved as summarize_unsaved
+    from civitai_skill.purchase.result import workflow_failed_error as workflow_failed_error
+    from civitai_skill.storage.files import write_atomic as write_atomic
+    from civitai_skill.storage.files import write_temporary as write_temporary
 
 
 def __getattr__(name: str) -> Any:

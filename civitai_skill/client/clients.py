@@ -16,9 +16,9 @@ from typing import Any, Self, Unpack
 
 import httpx
 
+from civitai_skill.api.connections import AsyncTransport, SyncTransport
 from civitai_skill.api.drivers import adrive, drive
 from civitai_skill.api.models import Workflow
-from civitai_skill.api.pool import UNLIMITED, make_transport
 from civitai_skill.api.workflows import Canceled, Health, Page, Quote
 from civitai_skill.client.base import BaseClient, Folder
 from civitai_skill.client.options import (
@@ -42,7 +42,7 @@ class Civitai(BaseClient):
 
     def __init__(self, key: Any = None, **settings: Any) -> None:
         super().__init__(key, **settings)
-        self._http = httpx.Client(transport=self._transport, limits=UNLIMITED)
+        self._http = httpx.Client(transport=self._transport or SyncTransport())
 
     def close(self) -> None:
         """Close the connections. Work that was submitted goes on."""
@@ -181,9 +181,7 @@ class AsyncCivitai(BaseClient):
 
     def __init__(self, key: Any = None, **settings: Any) -> None:
         super().__init__(key, **settings)
-        self._http = httpx.AsyncClient(
-            transport=self._transport or make_transport(), limits=UNLIMITED
-        )
+        self._http = httpx.AsyncClient(transport=self._transport or AsyncTransport())
 
     async def close(self) -> None:
         """Close the connections. Work that was submitted goes on."""

@@ -10,36 +10,12 @@ from civitai_skill.images.sources import EVERY_SOURCE, SourcePolicy
 from civitai_skill.purchase.body import Terms
 from civitai_skill.purchase.events import Tell, ignore_event
 from civitai_skill.purchase.order import WorkflowBody
-from civitai_skill.schema.request import ImageRequest, Quality
+from civitai_skill.schema.fields import RequestFields
+from civitai_skill.schema.request import ImageRequest
 
 #: A prompt, a request or its fields; or a workflow of the service's own form, which takes no other
 #: keywords than those of PurchaseRules.
 RequestLike = ImageRequest | str | Mapping[str, Any] | WorkflowBody
-
-
-class RequestFields(TypedDict, total=False):
-    """The fields of an ImageRequest, as keywords beside a prompt."""
-
-    engine: str
-    variant: str | None
-    route: str | None
-    quality: Quality
-    negative_prompt: str | None
-    width: int | None
-    height: int | None
-    aspect_ratio: str | None
-    quantity: int
-    seed: int | None
-    steps: int | None
-    guidance: float | None
-    sampler: str | None
-    scheduler: str | None
-    model: str | None
-    loras: Sequence[Any]
-    images: Sequence[str]
-    strength: float | None
-    output_format: str | None
-    options: Mapping[str, Any]
 
 
 class PriceOptions(RequestFields, total=False):

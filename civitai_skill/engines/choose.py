@@ -19,7 +19,8 @@ from civitai_skill.engines.index import serving
 from civitai_skill.engines.planning.plan import Plan, Price, plan
 from civitai_skill.errors import Problem, RequestInvalid, preview
 from civitai_skill.schema.air import LORA_TYPES, Air, fold
-from civitai_skill.schema.request import ImageRequest, nearest_name
+from civitai_skill.schema.problems import nearest_name
+from civitai_skill.schema.request import ImageRequest
 
 # Asked for, these set the order (price, or time) and make it a draft.
 _BY_PRICE: frozenset[Need] = frozenset({"cheapest", "draft"})

@@ -69,11 +69,30 @@ class Fix:
 
 
 @dataclass(frozen=True)
+class Say:
+    """Make the same call with this `option` switched on."""
+
+    option: str
+
+
+@dataclass(frozen=True)
 class UseSandbox:
     """Do the same over the sandbox, without a key and at no cost."""
 
 
-Next = Look | Resume | Settle | BuyAgain | Allow | RaiseBudget | Choose | Release | Fix | UseSandbox
+Next = (
+    Look
+    | Resume
+    | Settle
+    | BuyAgain
+    | Allow
+    | RaiseBudget
+    | Choose
+    | Release
+    | Fix
+    | Say
+    | UseSandbox
+)
 
 #: Tells a next step in one interface's words; "" where that interface has none for it.
 Render = Callable[[Next], str]
@@ -105,6 +124,8 @@ def in_python(step: Next) -> str:
             return "choose_engine() ranks the engines, list_engines() lists them."
         case Release(id):
             return f"The account's owner may release it, for yellow Buzz: client.release({id!r})."
+        case Say(option):
+            return f"To have it done: {option}=True."
         case UseSandbox():
             return "To try without a key: sandbox=True."
         case Fix():

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from civitai_skill.errors import from_clone
+
 
 @dataclass(frozen=True)
 class FetchedPicture:
@@ -46,42 +48,84 @@ def _without_pillow_limits() -> Iterator[None]:
 
 class Unreadable(Exception):
     """The bytes are no whole picture of an accepted kind. `broken` says that it was meant as one,
-    so that fetching it again may help."""
+    so that fetching it again may help; `advice` says what else may."""
 
-    def __init__(self, why: str, *, broken: bool = False) -> None:
+    def __init__(self, why: str, *, broken: bool = False, advice: str = "") -> None:
         super().__init__(why)
         self.broken = broken
+        self.advice = advice
+
+
+class ShortOfMemory(Unreadable):
+    """The picture may be whole, but this process has not the memory to decode it."""
+
+
+#: JPEG ends here, and Pillow takes 8 bytes for each line before it reads the first.
+_LONGEST_SIDE = 65_535
 
 
 @contextmanager
 def decode(data: bytes, formats: list[str], most: int) -> Iterator[Any]:
-    """A decoded picture of at most `most` pixels. Raises Unreadable."""
+    """A decoded picture of at most `most` pixels. Raises Unreadable, also for what the caller does
+    with it where memory runs out."""
     picture = _read(data, formats)
+    size = f"{picture.width}x{picture.height}"
     with picture:
         if picture.width * picture.height > most:
-            raise Unreadable(f"more than {most // 10**6} million pixels")
+            raise Unreadable(f"{size}, more than {most // 10**6} million pixels")
+        if max(picture.size) > _LONGEST_SIDE:
+            raise Unreadable(f"{size}, a side of more than {_LONGEST_SIDE} pixels")
         try:
-            picture.load()
-        except Exception:  # decoders raise whatever they stumble over
-            raise Unreadable("a broken picture", broken=True) from None
-        yield picture
+            try:
+                picture.load()
+            except MemoryError:
+                raise
+            except Exception:  # decoders raise whatever they stumble over
+                raise Unreadable("a broken picture", broken=True) from None
+            yield picture
+        except MemoryError:
+            raise ShortOfMemory(f"{size}, and there is not the memory to decode it") from None
 
 
 def _read(data: bytes, formats: list[str], again: bool = True) -> Any:
     from PIL import Image, UnidentifiedImageError
 
+    if "HEIF" in formats and _is_heic(data):
+        _register_heic()
+    else:
+        formats = [name for name in formats if name != "HEIF"]
     try:
         with _without_pillow_limits():
             return Image.open(io.BytesIO(data), formats=formats)
     except UnidentifiedImageError:
-        *most, last = (name.lower() for name in formats)
-        raise Unreadable(f"not a {', '.join(most)} or {last} picture") from None
+        *others, last = (name.lower() for name in formats)
+        raise Unreadable(f"not a {', '.join(others)} or {last} picture") from None
+    except MemoryError:
+        raise ShortOfMemory("a picture that there is not the memory to read") from None
     except Exception:
         # Pillow gives up where the EXIF is broken, though the picture may be whole.
         bare = _strip_jpeg(data) if again and data[:2] == b"\xff\xd8" else None
         if bare is None:
             raise Unreadable("a broken picture", broken=True) from None
         return _read(bare, formats, again=False)
+
+
+_HEIC = re.compile(rb"hei[cxmsf]|hev[cxms]|mif1|msf1")
+
+
+def _is_heic(data: bytes) -> bool:
+    """Is it a phone's HEIC or HEIF, which Pillow alone does not read?"""
+    brands = data[8:12] + data[16 : int.from_bytes(data[:4], "big")][:400]
+    return data[4:8] == b"ftyp" and b"avi" not in brands and _HEIC.search(brands) is not None
+
+
+def _register_heic() -> None:
+    try:
+        import pillow_heif
+    except ImportError:
+        advice = f"Save it as jpeg or png, or install the extra. {from_clone('heif')}"
+        raise Unreadable("a HEIC picture, which needs an extra", advice=advice) from None
+    pillow_heif.register_heif_opener()
 
 
 def size_of(data: bytes, formats: list[str]) -> tuple[int, int]:
@@ -91,7 +135,7 @@ def size_of(data: bytes, formats: list[str]) -> tuple[int, int]:
 
 
 def kind_of(picture: Any) -> str:
-    """JPEG, PNG, WEBP or GIF. A JPEG with more pictures behind it is a JPEG."""
+    """The format in Pillow's name. A JPEG with more pictures behind it is a JPEG."""
     return "JPEG" if picture.format == "MPO" else str(picture.format)
 
 
@@ -116,9 +160,15 @@ def orient(picture: Any) -> Any:
     return picture if way is None else picture.transpose(way)
 
 
+_PNG_MODES = frozenset({"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"})
+
+
 def encode(picture: Any, kind: str) -> bytes:
     """The picture as JPEG or PNG, with its colours' profile and nothing else about it."""
     profile = picture.info.get("icc_profile")
+    if kind == "PNG" and picture.mode not in _PNG_MODES:
+        picture = picture.convert("RGBA" if "A" in picture.mode.upper() else "RGB")
+        profile = None  # it was about other colours
     bare = picture.copy()
     bare.info = {n: v for n, v in picture.info.items() if n == "transparency"}
     out = io.BytesIO()

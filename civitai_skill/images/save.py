@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images import sidecar
 from civitai_skill.images.decode import FetchedPicture
-from civitai_skill.storage.files import write_atomic, write_temporary
+from civitai_skill.storage.files import write_temporary
 
 _TRIES = 10_000
 
@@ -47,11 +47,15 @@ def safe_stem(stem: str) -> str:
 
 
 def save_picture(fetched: FetchedPicture, out: Path, stem: str) -> Path:
-    """Write a picture under its final name, whole or not at all. Raises OSError."""
-    path = out / (safe_stem(stem) + fetched.suffix)
+    """Save a picture under the first free name like `stem`, and give its path. Raises OSError.
+
+    One that is there already, byte for byte, is taken as it is.
+    """
     with write_temporary(out, fetched.data) as part:
-        part.replace(path)
-    return path
+        for path in _names(out, safe_stem(stem), fetched.suffix):
+            if _link(part, path) or _holds(path, fetched.data):
+                return path
+    raise FileExistsError(f"every name like {stem} is taken")
 
 
 @dataclass(frozen=True)
@@ -92,26 +96,33 @@ def save_with_sidecar(
     else:
         stem = f"{stems[-1]}-{n}" if stems else safe_stem(f"{facts['workflow']}-{n}")
     digest = hashlib.sha256(fetched.data).hexdigest()
+    content = sidecar.encode_sidecar({**facts, "n": n, "sha256": digest})
     with write_temporary(out, fetched.data) as part:
-        for number in range(1, _TRIES):
-            path = out / f"{stem if number == 1 else f'{stem}-{number}'}{fetched.suffix}"
+        for path in _names(out, stem, fetched.suffix):
             beside = sidecar.sidecar_path(path)
             if not sidecar.can_write_sidecar(beside, facts["key"], n):
                 continue
-            if _link(part, path) or _is_same(path, fetched.data):
-                if not beside.exists():
-                    write_atomic(
-                        beside, sidecar.encode_sidecar({**facts, "n": n, "sha256": digest})
-                    )
+            if _link(part, path) or _holds(path, fetched.data):
+                _write_new(beside, content)
                 return path
     raise FileExistsError(f"every name like {stem} is taken")
 
 
-def _is_same(path: Path, data: bytes) -> bool:
+def _names(out: Path, stem: str, suffix: str) -> Iterator[Path]:
+    yield out / f"{stem}{suffix}"
+    yield from (out / f"{stem}-{number}{suffix}" for number in range(2, _TRIES))
+
+
+def _holds(path: Path, data: bytes) -> bool:
     try:
         return path.read_bytes() == data
-    except IsADirectoryError:
+    except OSError:  # a folder, a link to nowhere, a file of somebody else
         return False
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    with write_temporary(path.parent, data) as part:
+        _link(part, path)
 
 
 def _link(part: Path, path: Path) -> bool:
@@ -120,9 +131,10 @@ def _link(part: Path, path: Path) -> bool:
         os.link(part, path)
     except FileExistsError:
         return False
-    except OSError:
-        # A disk without links: the name is looked at first, and taken right after.
-        if path.exists():
+    except OSError:  # a disk without links: the name is taken first, then filled
+        try:
+            path.open("xb").close()
+        except FileExistsError:
             return False
         part.replace(path)
     return True

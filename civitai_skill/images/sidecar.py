@@ -13,6 +13,7 @@ from typing import Any
 from civitai_skill._version import __version__
 from civitai_skill.engines.planning.sources import with_sources
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.images.sources import local_path, scheme_of
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import read_json
 
@@ -37,9 +38,11 @@ def request_fields(request: ImageRequest) -> dict[str, Any]:
 
 
 def _absolute_source(source: str) -> str:
-    if source[:8].lower().startswith(("https://", "http://", "data:")):
-        return source
-    return str(Path(source).expanduser().absolute())
+    return (
+        source
+        if scheme_of(source) in ("https", "http", "data")
+        else str(local_path(source).absolute())
+    )
 
 
 def encode_sidecar(facts: Mapping[str, Any]) -> bytes:

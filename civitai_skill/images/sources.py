@@ -1,20 +1,20 @@
 """Source pictures: checked before anything is sent, and made fit to travel.
 
 A source is an https URL, a data URL or a local file. Local files and data URLs are opened here:
-type and size are checked, WebP becomes PNG (a WebP source makes the service fail without a
-reason), the EXIF orientation is applied, and what else the file tells about people and places is
-left behind.
+type and size are checked, what is neither JPEG nor PNG becomes PNG (a WebP source makes the service
+fail without a reason), the EXIF orientation is applied, and what else the file tells about people
+and places is left behind.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from urllib.request import url2pathname
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.decode import Unreadable, decode, encode, kind_of, orient, strip_metadata
@@ -26,12 +26,12 @@ MAX_PIXELS = 100_000_000
 #: Up to here a source travels inside the body; above, it is uploaded first.
 INLINE_BYTES = 512 * 1024
 
-_ACCEPTED = (
-    "an https URL, a data URL (data:image/png;base64,...) or the path of a jpeg, png or webp"
-)
-_ACCEPTED_NO_FILES = "an https URL or a data URL (data:image/png;base64,...) of a jpeg, png or webp"
+_FROM_AFAR = "an https URL or a data URL (data:image/png;base64,...)"
+_ACCEPTED = f"{_FROM_AFAR.replace(' or', ',')} or the path of a picture (jpeg, png, webp, ...)"
 _TOO_LARGE = f"larger than {MAX_BYTES // 2**20} MiB"
-_MIMES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
+_MIMES = {"JPEG": "image/jpeg", "PNG": "image/png"}
+#: What is read, in Pillow's names.
+_FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF"]
 
 
 @dataclass(frozen=True)
@@ -60,20 +60,23 @@ class SourcePolicy:
 
     def check(self, text: str, field: str = "images") -> None:
         """Raises RequestInvalid for a source that may not be named."""
-        lowered = text[:8].lower()
-        if lowered.startswith("data:"):
-            return
-        if lowered.startswith(("https://", "http://")):
+        scheme = scheme_of(text)
+        if not text.strip():
+            raise self.refusal(field, text, "is empty")
+        if not scheme and (bare := _BARE_BASE64.match(text)):
+            why = f"is bare base64; write data:{_MAGIC[bare[1]]};base64, before it"
+            raise self.refusal(field, text, why)
+        if scheme in ("https", "http"):
             if not self.private and not self.is_own(text) and _is_private(text):
                 why = "an address of this machine or a private network is not allowed here"
                 raise self.refusal(field, text, why)
-        elif not self.local:
+        elif scheme != "data" and not self.local:
             raise self.refusal(field, text, "files of this machine are not allowed here")
 
-    def refusal(self, field: str, given: str, why: str) -> RequestInvalid:
+    def refusal(self, field: str, given: str, why: str, advice: str = "") -> RequestInvalid:
         """The error for a source, with what is accepted here."""
-        accepted = _ACCEPTED if self.local else _ACCEPTED_NO_FILES
-        return RequestInvalid(Problem(field, given, accepted, None, why))
+        accepted = _ACCEPTED if self.local else _FROM_AFAR
+        return RequestInvalid(Problem(field, given, accepted, None, why), advice=advice)
 
     def is_own(self, text: str) -> bool:
         """Is it on the service's own host?"""
@@ -130,21 +133,36 @@ def _is_private(url: str) -> bool:
 EVERY_SOURCE = SourcePolicy()
 
 
+_SCHEME = re.compile(r"\s*(https?(?=://)|data|file):", re.IGNORECASE)
+_MAGIC = {"iVBORw0KGgo": "image/png", "/9j/": "image/jpeg", "UklGR": "image/webp",
+          "R0lGOD": "image/gif"}  # fmt: skip
+_BARE_BASE64 = re.compile(rf"\s*({'|'.join(_MAGIC)})[A-Za-z0-9+/_\s-]{{40}}")
+
+
+def scheme_of(text: str) -> str:
+    """How a source is named: https, http, data or file; empty for a path."""
+    found = _SCHEME.match(text)
+    return "" if found is None else found[1].lower()
+
+
 def open_source(
     text: str, field: str = "images", policy: SourcePolicy = EVERY_SOURCE
 ) -> Source | str:
     """Open one source; a URL comes back as it is. Raises RequestInvalid."""
+    scheme = scheme_of(text)
+    text = text.strip() if scheme else text
     policy.check(text, field)
-    lowered = text[:8].lower()
     try:
-        if lowered.startswith(("https://", "http://")):
+        if scheme in ("https", "http"):
             return _check_url(text, policy)
-        if lowered.startswith("data:"):
-            return _open_bytes(_read_data_url(text))
-        return _open_bytes(_read_file(text))
+        return _open_bytes(_read_data_url(text) if scheme == "data" else _read_file(text))
     except Unreadable as error:
-        shown_as = "a data URL" if lowered.startswith("data:") else text
-        raise policy.refusal(field, shown_as, str(error)) from None
+        given = "a data URL" if scheme == "data" else text
+        raise policy.refusal(field, given, str(error), error.advice) from None
+
+
+#: Pages of the site, which show pictures and are none.
+_PAGE = re.compile(r"https?://(?:www\.)?civitai\.(?:com|red|green)(?::\d+)?/(?!_next/)", re.I)
 
 
 def _check_url(text: str, policy: SourcePolicy) -> str:
@@ -153,14 +171,30 @@ def _check_url(text: str, policy: SourcePolicy) -> str:
         raise Unreadable("this URL names no host, or holds characters that no URL has")
     if place[0] == "http" and not policy.is_own(text):
         raise Unreadable("an unencrypted http URL is not accepted")
+    if _PAGE.match(text) or urlsplit(text).path.lower().endswith((".html", ".htm")):
+        advice = "Give the picture's own address: in a browser, copy the address of the picture."
+        raise Unreadable("is a web page and not a picture", advice=advice)
     return text
+
+
+def local_path(text: str) -> Path:
+    """The file that a path or a file URL names. Raises ValueError, or RuntimeError for a home that
+    there is not."""
+    if scheme_of(text) != "file":
+        return Path(text).expanduser()
+    parts = urlsplit(text)
+    if parts.netloc.lower() not in ("", "localhost"):
+        raise ValueError("a file of another machine")
+    return Path(url2pathname(parts.path))
 
 
 def _read_file(text: str) -> bytes:
     try:
-        path = Path(text).expanduser()
+        path = local_path(text)
         if not path.is_file():
-            raise Unreadable("a folder" if path.is_dir() else "no such file")
+            scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text)
+            missing = "no such file" if scheme is None else f"{scheme[0]} is not read"
+            raise Unreadable("a folder" if path.is_dir() else missing)
         if path.stat().st_size > MAX_BYTES:
             raise Unreadable(_TOO_LARGE)
         return path.read_bytes()
@@ -171,22 +205,25 @@ def _read_file(text: str) -> bytes:
 
 def _read_data_url(text: str) -> bytes:
     head, comma, body = text.partition(",")
-    if not comma or not head.lower().startswith("data:image/"):
+    kind, *parameters = (part.strip() for part in head[len("data:") :].lower().split(";"))
+    if not comma or not (kind.startswith("image/") or kind in ("", "application/octet-stream")):
         raise Unreadable("not a data URL of a picture")
-    if len(body) > MAX_BYTES * 3 // 2:
+    if len(body) > 3 * MAX_BYTES:
         raise Unreadable(_TOO_LARGE)
-    try:
-        if head.lower().endswith(";base64"):
-            return base64.b64decode(body, validate=True)
+    if "base64" not in parameters:
         return unquote_to_bytes(body)
-    except (binascii.Error, ValueError):
+    # As people and programs write it: wrapped, percent-encoded, unpadded, with - and _ for + and /.
+    digits = "".join(unquote(body).split()).rstrip("=").translate({45: "+", 95: "/"})
+    try:
+        return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
+    except ValueError:
         raise Unreadable("its base64 is broken") from None
 
 
 def _open_bytes(data: bytes) -> Source:
     if len(data) > MAX_BYTES:
         raise Unreadable(_TOO_LARGE)
-    with decode(data, list(_MIMES), MAX_PIXELS) as picture:
+    with decode(data, _FORMATS, MAX_PIXELS) as picture:
         kind, upright = kind_of(picture), orient(picture)
         bare = strip_metadata(data, kind) if upright is picture else None
         if bare is None:

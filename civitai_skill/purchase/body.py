@@ -40,38 +40,35 @@ class Terms:
 
     def check(self) -> None:
         """Raises RequestInvalid where the service would not take them."""
-        problems = [
-            *_tag_problems(self.tags),
-            *_metadata_problems(self.metadata),
-            *_key_problems(self.external_id),
-            *_choice_problems("currencies", self.currencies, CURRENCIES),
-            *_choice_problems("priority", self.priority, PRIORITIES),
-        ]
+        problems: list[Problem] = []
+        if self.tags:
+            problems += _tag_problems(self.tags)
+        if self.metadata is not None:
+            problems += _metadata_problems(self.metadata)
+        if self.external_id is not None:
+            problems += _key_problems(self.external_id)
+        for name, given, known in (
+            ("currencies", self.currencies, CURRENCIES),
+            ("priority", self.priority, PRIORITIES),
+        ):
+            values = [given] if isinstance(given, str) else given or ()
+            accepted = "one of " + ", ".join(known)
+            problems += [Problem(name, v, accepted) for v in values if v not in known]
         if problems:
             raise RequestInvalid(*problems)
 
-    def template(self, step_input: Mapping[str, Any]) -> dict[str, Any]:
-        """The workflow template around one imageGen step; the key is left out."""
-        step = {"$type": "imageGen", "input": step_input}
-        if self.priority is not None:
-            step["priority"] = self.priority
-        body: dict[str, Any] = {"steps": [step]}
+    def around(self) -> dict[str, Any]:
+        """The fields of the workflow template beside its steps and its key."""
+        found: dict[str, Any] = {}
         if self.tags:
-            body["tags"] = list(self.tags)
+            found["tags"] = list(self.tags)
         if self.metadata:
-            body["metadata"] = dict(self.metadata)
+            found["metadata"] = dict(self.metadata)
         if self.currencies:
-            body["currencies"] = list(self.currencies)
+            found["currencies"] = list(self.currencies)
         if self.allow_mature_content is not None:
-            body["allowMatureContent"] = self.allow_mature_content
-        return body
-
-
-def check_key(key: Any) -> None:
-    """Refuse an idempotency key that the service would not take. Raises RequestInvalid."""
-    problems = list(_key_problems(key))
-    if problems:
-        raise RequestInvalid(*problems)
+            found["allowMatureContent"] = self.allow_mature_content
+        return found
 
 
 def _tag_problems(tags: Any) -> Iterator[Problem]:
@@ -89,8 +86,6 @@ def _tag_problems(tags: Any) -> Iterator[Problem]:
 
 def _metadata_problems(given: Any) -> Iterator[Problem]:
     accepted = "names and values that are plain JSON"
-    if given is None:
-        return
     if not isinstance(given, Mapping):
         yield Problem("metadata", given, accepted)
         return
@@ -101,12 +96,5 @@ def _metadata_problems(given: Any) -> Iterator[Problem]:
 
 
 def _key_problems(key: Any) -> Iterator[Problem]:
-    if key is None or (isinstance(key, str) and KEY.fullmatch(key) and len(key) <= MAX_KEY):
-        return
-    yield Problem("external_id", key, f"1 to {MAX_KEY} letters, digits, - and _")
-
-
-def _choice_problems(name: str, given: Any, known: tuple[str, ...]) -> Iterator[Problem]:
-    for value in [given] if isinstance(given, str) else given or ():
-        if value not in known:
-            yield Problem(name, value, "one of " + ", ".join(known))
+    if not (isinstance(key, str) and KEY.fullmatch(key) and len(key) <= MAX_KEY):
+        yield Problem("external_id", key, f"1 to {MAX_KEY} letters, digits, - and _")

@@ -12,7 +12,7 @@ from typing import Any
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import SourcePolicy
-from civitai_skill.schema.request import nearest_name
+from civitai_skill.schema.problems import nearest_name
 
 #: Step types of the published document.
 STEPS = (

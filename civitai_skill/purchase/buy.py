@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,6 @@ from civitai_skill.errors import ApiError, CivitaiError, ConfigError, NotFound, 
 from civitai_skill.errors.next_steps import BuyAgain, Resume
 from civitai_skill.images.save import Label
 from civitai_skill.images.sidecar import sidecar_facts
-from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.events import Resumed, Submitted, Submitting
 from civitai_skill.purchase.join import (
@@ -38,20 +37,18 @@ def buy(service: Service, order: Order, prepared: Prepared | None = None) -> Flo
     `prepared` is the order as it was prepared before. Raises StillRunning when another call is
     making the same right now.
     """
-    if prepared is None:
-        prepared = yield Work(partial(prepare, order))
-        assert prepared is not None
-    earlier = yield from find_open_run(order, prepared)
+    prepared = prepared or (yield Work(partial(prepare, order)))
+    identity = prepared.identity(order)
+    earlier: Run | None = yield Work(partial(find_open_run, order, prepared.key, identity))
+    if earlier is None:
+        body = yield from upload_sources(service, prepared)
+        price = yield from check_price(service, order, prepared, body)
+        run = _make_run(order, prepared, identity, body, price)
+        earlier = yield from _begin(order, run)
     if earlier is not None:
         return (yield from go_on(service, order, earlier, prepared.plan))
-    template = yield from upload_sources(service, prepared)
-    price = yield from check_price(service, order, prepared, template)
-    run = _make_run(order, prepared, template, price)
-    return (
-        yield from release_on_failure(
-            order.ledger, run, _begin_and_send(service, order, run, prepared.plan)
-        )
-    )
+    sending = _send(service, order, run, prepared.plan, certain=True)
+    return (yield from release_on_failure(order.ledger, run, sending))
 
 
 @dataclass(frozen=True)
@@ -69,17 +66,20 @@ def preview(order: Order) -> Flow[Preview]:
     Raises StillRunning when another call is making the same right now.
     """
     prepared: Prepared = yield Work(partial(prepare, order))
-    return Preview((yield from find_open_run(order, prepared)), prepared.plan)
+    find = partial(find_open_run, order, prepared.key, prepared.identity(order))
+    return Preview((yield Work(find)), prepared.plan)
 
 
-def _make_run(order: Order, prepared: Prepared, template: dict[str, Any], price: int) -> Run:
+def _make_run(
+    order: Order, prepared: Prepared, identity: str, body: dict[str, Any], price: int
+) -> Run:
     key = prepared.key or workflows.new_key()
     label = make_label(order, prepared.plan)
     return Run(
         key=key,
-        identity=prepared.identity(order),
+        identity=identity,
         purpose=order.purpose,
-        body=workflows.encode_body({**template, "externalId": key}),
+        body=workflows.encode_body({**body, "externalId": key}),
         wanted=prepared.wanted,
         reserved=price,
         engine=prepared.engine,
@@ -98,37 +98,33 @@ def make_label(order: Order, plan: Plan | None) -> Label | None:
     return Label((), sidecar_facts(order.asked, plan.family, plan.variant, plan.seed))
 
 
-def _begin_and_send(
-    service: Service, order: Order, run: Run, decided: Plan | None
-) -> Flow[Purchase]:
-    """Write a new run down and send it, unless another call was first: then go on with its."""
-    if order.ledger is not None:
-        try:
-            earlier = yield Work(partial(_begin, order.ledger, order, run))
-        except GeneratorExit:
-            if order.terms.external_id is None:  # the key is this call's own, and was never sent
-                with suppress(ConfigError):
-                    order.ledger.drop(run.key, "broken off before it was sent")
-            raise
-        if earlier is not None:
-            return (yield from go_on(service, order, earlier, decided))
-    workflow = yield from _send(service, order, run, certain=True)
-    order.tell(Submitted(workflow, decided))
-    return Purchase(workflow, decided, run)
-
-
-def _begin(ledger: Ledger, order: Order, run: Run) -> Run | None:
+def _begin(order: Order, run: Run) -> Flow[Run | None]:
     """Write the run down; gives the earlier one when another process was first."""
-    own = order.terms.external_id is not None
-    begun = ledger.begin(run, again=order.again or own, budget=order.budget)
-    if begun.fresh:
+    ledger, own = order.ledger, order.terms.external_id is not None
+    if ledger is None:
         return None
-    if begun.run.key == run.key and begun.run.identity != run.identity:
-        raise key_reused_error(run.key)
-    if begun.run.key == run.key or may_join(ledger, order, begun.run):
-        return begun.run
-    ledger.begin(run, again=True, budget=order.budget)
-    return None
+
+    def begin() -> Run | None:
+        begun = ledger.begin(run, again=order.again or own, budget=order.budget)
+        if begun.fresh:
+            return None
+        if begun.run.key == run.key and begun.run.identity != run.identity:
+            raise key_reused_error(run.key)
+        if begun.run.key == run.key or may_join(ledger, order, begun.run):
+            return begun.run
+        ledger.begin(run, again=True, budget=order.budget)
+        return None
+
+    try:
+        earlier: Run | None = yield Work(begin)
+    except GeneratorExit:
+        with suppress(ConfigError):
+            if own:
+                ledger.release(run.key)
+            else:  # the key is this call's own, and was never sent
+                ledger.drop(run.key, "broken off before it was sent")
+        raise
+    return earlier
 
 
 def go_on(service: Service, order: Order, run: Run, decided: Plan | None = None) -> Flow[Purchase]:
@@ -139,22 +135,18 @@ def go_on(service: Service, order: Order, run: Run, decided: Plan | None = None)
     """
     order.tell(Resumed(run))
     mine = yield from take_up(order, run)
-    workflow = yield from release_on_failure(
-        order.ledger, mine, _look_or_send(service, order, mine)
+    part = _look_again if run.workflow else partial(_send, certain=False)
+    purchase = yield from release_on_failure(
+        order.ledger, mine, part(service, order, mine, decided)
     )
-    seed = workflow.input.get("seed")
-    if isinstance(seed, int) and decided is not None and decided.seed is not None:
-        decided = with_seed(decided, seed)
-    if run.workflow is None:
-        order.tell(Submitted(workflow, decided))
-    return Purchase(workflow, decided, mine, resumed=True)
+    return replace(purchase, resumed=True)
 
 
-def _look_or_send(service: Service, order: Order, run: Run) -> Flow[Workflow]:
-    if run.workflow is None:
-        return (yield from _send(service, order, run, certain=False))
+def _look_again(service: Service, order: Order, run: Run, decided: Plan | None) -> Flow[Purchase]:
+    """Look at the workflow of a run that was taken up."""
+    assert run.workflow is not None, "see go_on"
     try:
-        return (yield from workflows.get(service, run.workflow, committed=True))
+        workflow = yield from workflows.get(service, run.workflow, committed=True)
     except NotFound as error:
         # Sent again it would be made, and paid, a second time.
         if order.ledger is not None:
@@ -165,16 +157,18 @@ def _look_or_send(service: Service, order: Order, run: Run) -> Flow[Workflow]:
             "sees them. Nothing was bought now.",
             next=(BuyAgain(),),
         ) from None
+    return Purchase(workflow, _as_made(decided, workflow), run)
 
 
-def send(service: Service, order: Order, run: Run) -> Flow[Workflow]:
+def send(service: Service, order: Order, run: Run) -> Flow[Purchase]:
     """Send the bytes of a run that nobody has sent before."""
-    return (
-        yield from release_on_failure(order.ledger, run, _send(service, order, run, certain=True))
-    )
+    sending = _send(service, order, run, None, certain=True)
+    return (yield from release_on_failure(order.ledger, run, sending))
 
 
-def _send(service: Service, order: Order, run: Run, certain: bool) -> Flow[Workflow]:
+def _send(
+    service: Service, order: Order, run: Run, decided: Plan | None, *, certain: bool
+) -> Flow[Purchase]:
     """`certain` says that no earlier process may have sent them."""
     try:
         order.tell(Submitting(run.key))
@@ -189,7 +183,17 @@ def _send(service: Service, order: Order, run: Run, certain: bool) -> Flow[Workf
     if order.ledger is not None:
         record = partial(order.ledger.record_submitted, run.key, workflow.id, workflow.cost.total)
         yield from write_quietly(record)
-    return workflow
+    decided = _as_made(decided, workflow)
+    order.tell(Submitted(workflow, decided))
+    return Purchase(workflow, decided, run)
+
+
+def _as_made(decided: Plan | None, workflow: Workflow) -> Plan | None:
+    """The plan with the seed that the service has: an earlier purchase drew its own."""
+    seed = workflow.input.get("seed")
+    if decided is None or decided.seed is None or not isinstance(seed, int):
+        return decided
+    return decided if decided.seed == seed else with_seed(decided, seed)
 
 
 def _unsure(error: CivitaiError) -> CivitaiError:
@@ -215,5 +219,5 @@ def _record_failure(
         )
         yield from write_quietly(partial(ledger.close_run, key))
     else:
-        return error.replace(next=(*error.next, Resume(key)))
+        return error.replace(next=(Resume(key),))  # the ledger keeps it: nothing is left to settle
     return error

@@ -72,27 +72,33 @@ def finish(
 ) -> Flow[Generation]:
     """Wait for a purchase and bring it home, writing down how it went."""
     assert order.out is not None, "pictures that come home need a folder"
-    place = place or _choose_place(order, purchase)
+    run = purchase.run
+    label = _recorded_label(run) or make_label(order, purchase.plan)
+    if place is None and label is not None:
+        key = purchase.workflow.external_id or "" if run is None else run.key
+        place = label.places(key, purchase.workflow.id, order.out)
     delivery = Delivery(order.out, order.tell, purchase.plan, purchase.resumed, place=place)
     ended = _wait_for_end(service, order, purchase, timeout, now)
-    if order.ledger is None or purchase.run is None:
+    if order.ledger is None or run is None:
         return (yield from bring_home(service, (yield from ended), delivery))
-    work = _finish(service, order.ledger, purchase, ended, delivery)
-    return (yield from release_on_failure(order.ledger, purchase.run, work))
+    work = _finish(service, order.ledger, run, ended, delivery)
+    return (yield from release_on_failure(order.ledger, run, work))
+
+
+def _recorded_label(run: Run | None) -> Label | None:
+    return None if run is None or run.label is None else Label.from_json(run.label)
 
 
 def _finish(
     service: Service,
     ledger: Ledger,
-    purchase: Purchase,
+    run: Run,
     ended: Flow[Workflow],
     delivery: Delivery,
 ) -> Flow[Generation]:
-    run = purchase.run
-    assert run is not None, "see finish"
     workflow = yield from ended
     yield from _record_finished(ledger, run, workflow)
-    if purchase.resumed:
+    if delivery.resumed:
         have = yield Work(partial(_find_saved, ledger, run.key, delivery.out))
         delivery = replace(delivery, have=have)
     return (yield from _bring_home(service, ledger, run, workflow, delivery))
@@ -126,21 +132,6 @@ def _wait_for_end(
         latest = error.workflow or purchase.workflow
         result = summarize(latest, (), purchase.plan, resumed=purchase.resumed)
         raise error.replace(result=result) from None
-
-
-def _choose_place(order: Order, purchase: Purchase) -> Place | None:
-    """Where the pictures go by name: as the run says, else as the order does."""
-    assert order.out is not None, "see finish"
-    run, workflow = purchase.run, purchase.workflow
-    label = _recorded_label(run) or make_label(order, purchase.plan)
-    if label is None:
-        return None
-    key = run.key if run is not None else workflow.external_id or ""
-    return label.places(key, workflow.id, order.out)
-
-
-def _recorded_label(run: Run | None) -> Label | None:
-    return None if run is None or run.label is None else Label.from_json(run.label)
 
 
 def download(

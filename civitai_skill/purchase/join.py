@@ -21,32 +21,26 @@ from civitai_skill.errors.next_steps import Allow, BuyAgain, Look
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.order import Order
-from civitai_skill.purchase.prepare import Prepared
 from civitai_skill.storage.locks import is_mine
 
 T = TypeVar("T")
 
 
-def find_open_run(order: Order, prepared: Prepared) -> Flow[Run | None]:
+def find_open_run(order: Order, key: str | None, identity: str) -> Run | None:
     """The run that an order goes on with, looked for before anything is asked of the service.
 
     Raises StillRunning while another call is making the same.
     """
-    if order.ledger is None:
+    ledger = order.ledger
+    if ledger is None:
         return None
-    found: Run | None = yield Work(partial(_find_open_run, order.ledger, order, prepared))
-    return found
-
-
-def _find_open_run(ledger: Ledger, order: Order, prepared: Prepared) -> Run | None:
-    identity = prepared.identity(order)
-    if prepared.key is not None:
-        named = ledger.run(prepared.key)
+    if key is not None:
+        named = ledger.run(key)
         if named is None or named.state == "dropped":
             return None  # the service never had it, so it is a purchase like any other
         if named.identity == identity:
             return named  # whatever became of it: the service answers with the same workflow
-        raise key_reused_error(prepared.key)
+        raise key_reused_error(key)
     found = None if order.again else ledger.open_run(identity)
     return found if found is not None and may_join(ledger, order, found) else None
 

@@ -23,7 +23,7 @@ from civitai_skill.engines.planning.sources import named
 from civitai_skill.engines.sources import fill, picture_of
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import INLINE_BYTES, Source, SourcePolicy, open_source
-from civitai_skill.purchase.body import Terms, check_key
+from civitai_skill.purchase.body import Terms
 from civitai_skill.purchase.identity import first_attempt, hash_json
 from civitai_skill.purchase.order import Order, WorkflowBody
 from civitai_skill.schema.request import ImageRequest
@@ -36,12 +36,13 @@ Open = Callable[[str, str, SourcePolicy], Source | str]
 class Prepared:
     """An order ready to be priced and sent.
 
-    `template` is the workflow template without its key, its sources as the request names them;
-    `sources` are those sources, opened. `content` is what makes it the same purchase as another
-    one, `key` the caller's own. `plan` is None where the caller wrote the body.
+    `steps` and what stands `around` them make its workflow template; the steps name sources as the
+    request does, and `sources` are those sources, opened. `content` is what makes it the same
+    purchase as another one, `key` the caller's own. `plan` is None where the caller wrote the body.
     """
 
-    template: dict[str, Any]
+    steps: list[dict[str, Any]]
+    around: dict[str, Any]
     content: Mapping[str, Any]
     key: str | None
     wanted: int
@@ -49,6 +50,12 @@ class Prepared:
     variant: str | None
     plan: Plan | None = None
     sources: tuple[Source | str, ...] = ()
+
+    @property
+    def planned(self) -> Plan:
+        """The plan of a request."""
+        assert self.plan is not None, "the caller wrote the body"
+        return self.plan
 
     def identity(self, order: Order) -> str:
         """The tagged hash of the purchase that an order makes of it."""
@@ -63,25 +70,25 @@ class Prepared:
             }
         )
 
-    def filled(self, places: Iterable[str]) -> dict[str, Any]:
-        """The template with every source as it travels, in the order of `sources`."""
-        if self.plan is None or not self.sources:
-            return self.template
-        (step,) = self.template["steps"]
-        step_input = fill(type(self.plan.form), step["input"], places)
-        return {**self.template, "steps": [{**step, "input": step_input}]}
+    def body(self, places: Iterable[str] = ()) -> dict[str, Any]:
+        """The workflow template without its key; `places` are its sources as they travel."""
+        steps = self.steps
+        if self.plan is not None and self.sources:
+            (step,) = steps
+            steps = [{**step, "input": fill(type(self.plan.form), step["input"], places)}]
+        return {"steps": steps, **self.around}
 
     def with_seed(self, seed: int) -> Prepared:
         """The same with a seed that counts as asked for."""
         assert self.plan is not None, "only a request has a seed to set"
-        (step,) = self.template["steps"]
-        template = {**self.template, "steps": [{**step, "input": {**step["input"], "seed": seed}}]}
+        (step,) = self.steps
+        steps = [{**step, "input": {**step["input"], "seed": seed}}]
         content = {**self.content, "input": {**self.content["input"], "seed": seed}}
-        return replace(self, template=template, content=content, plan=with_seed(self.plan, seed))
+        return replace(self, steps=steps, content=content, plan=with_seed(self.plan, seed))
 
 
 def prepare(order: Order, open_source: Open = open_source) -> Prepared:
-    """Open the sources, choose the form, build the body. Raises RequestInvalid."""
+    """Open the sources, choose the form, fill it. Raises RequestInvalid."""
     if isinstance(order.asked, WorkflowBody):
         return _prepare_body(order.asked.body)
     request, terms = order.asked, order.terms
@@ -90,21 +97,22 @@ def prepare(order: Order, open_source: Open = open_source) -> Prepared:
     pictures = sources[: len(request.images)]
     sizes = tuple(None if isinstance(source, str) else source.size for source in pictures)
     decided = plan(request, sources=sizes)
-    form = decided.form
-    template = terms.template(form.sent())
+    form, around = decided.form, terms.around()
+    step: dict[str, Any] = {"$type": "imageGen", "input": form.sent()}
+    if terms.priority is not None:
+        step["priority"] = terms.priority
 
     digests = [s if isinstance(s, str) else hashlib.sha256(s.data).hexdigest() for s in sources]
-    made = fill(type(form), template["steps"][0]["input"], digests)
-    drawn = {"seed"} if request.seed is None else set()
+    made = fill(type(form), step["input"], digests) if sources else dict(step["input"])
     picture = picture_of(type(form))
-    left_out = drawn if picture is None else {*drawn, form.alias(picture)}
-    content = {
-        "input": {name: value for name, value in made.items() if name not in left_out},
-        "sources": digests,
-        "terms": {**template, "steps": terms.priority},
-    }
+    if picture is not None:
+        made.pop(form.alias(picture), None)
+    if request.seed is None:
+        made.pop("seed", None)
+    content = {"input": made, "sources": digests, "terms": {**around, "steps": terms.priority}}
     return Prepared(
-        template,
+        [step],
+        around,
         content,
         terms.external_id,
         decided.quantity,
@@ -126,8 +134,7 @@ def _prepare_body(body: Mapping[str, Any]) -> Prepared:
         advice = "" if "prompt" not in body else "A prompt and its settings are a request."
         given = ", ".join(str(name)[:40] for name in list(body)[:10])
         raise RequestInvalid(Problem("body", given, accepted, None, why), advice=advice)
-    key = body.get("externalId")
-    check_key(key)
+    Terms(external_id=body.get("externalId")).check()
     if body.get("ephemeral") not in (None, False):
         # Its end is forgotten at once (schema WorkflowTemplate): nobody could fetch what was paid
         # for, and the same key sent again would pay again.
@@ -139,14 +146,14 @@ def _prepare_body(body: Mapping[str, Any]) -> Prepared:
         own: dict[str, Any] = json.loads(encode_body(body))  # as the service reads it
     except (TypeError, ValueError, RecursionError) as error:
         raise RequestInvalid(Problem("body", None, "plain JSON", None, str(error)[:200])) from None
-    own.pop("externalId", None)
+    key = own.pop("externalId", None)
     drawn = Workflow.read(own)
-    engine, variant = identify(drawn.input)
-    return Prepared(own, {"body": own}, key, drawn.wanted, engine, variant)
+    around = {name: value for name, value in own.items() if name != "steps"}
+    return Prepared(own["steps"], around, {"body": own}, key, drawn.wanted, *identify(drawn.input))
 
 
 def upload_sources(service: Service, prepared: Prepared) -> Flow[dict[str, Any]]:
-    """The template with its sources where the service can read them: small ones inside, large ones
+    """The body with its sources where the service can read them: small ones inside, large ones
     uploaded."""
     places: list[str] = []
     for source in prepared.sources:
@@ -156,7 +163,7 @@ def upload_sources(service: Service, prepared: Prepared) -> Flow[dict[str, Any]]
             places.append(source.data_url())
         else:
             places.append((yield from upload(service, source)))
-    return prepared.filled(places)
+    return prepared.body(places)
 
 
 def build_workflow(
@@ -178,5 +185,5 @@ def build_workflow(
     """
     terms = Terms(tags, metadata, external_id, allow_mature_content, currencies, priority)
     prepared = prepare(Order(ImageRequest.of(request), terms))
-    body = prepared.filled(s if isinstance(s, str) else s.data_url() for s in prepared.sources)
+    body = prepared.body(s if isinstance(s, str) else s.data_url() for s in prepared.sources)
     return body if external_id is None else {**body, "externalId": external_id}

@@ -14,7 +14,7 @@ from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.save import prepare_folder
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.buy import go_on, send
-from civitai_skill.purchase.events import Quoted, Submitted
+from civitai_skill.purchase.events import Quoted
 from civitai_skill.purchase.generate import finish
 from civitai_skill.purchase.identity import next_attempt
 from civitai_skill.purchase.join import check_account
@@ -60,6 +60,4 @@ def _buy_again(service: Service, order: Order, run: Run) -> Flow[Purchase]:
     content = workflows.encode_body({**body, "externalId": key})
     second = replace(run, key=key, body=content, out=str(order.out.absolute()), reserved=price)
     yield Work(partial(order.ledger.begin, second, again=True, budget=order.budget))
-    workflow = yield from send(service, order, second)
-    order.tell(Submitted(workflow, None))
-    return Purchase(workflow, None, second)
+    return (yield from send(service, order, second))

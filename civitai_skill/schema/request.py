@@ -6,9 +6,7 @@ engines' business (`civitai_skill.engines`).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -20,16 +18,28 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import EXAMPLE
-from civitai_skill.schema.types import AirText, Limited, ModelText, Picture, Text, Whole
+from civitai_skill.schema.problems import to_problems
+from civitai_skill.schema.types import (
+    AirText,
+    FieldWords,
+    Limited,
+    LoraStrength,
+    ModelText,
+    Picture,
+    Positive,
+    Share,
+    Side,
+    Text,
+    Whole,
+)
 
 Quality = Literal["draft", "standard", "high"]
 
 # Some forms name no limit of their own; the longest that any engine names is 50,000 characters.
-LONGEST = 100_000
+Long = Annotated[Text, Field(max_length=100_000)]
 
 _RATIO = r"^\d{1,5}(\.\d{1,5})?:\d{1,5}(\.\d{1,5})?$|^auto$"
 
@@ -87,7 +97,7 @@ class Lora(StrictModel):
     """A LoRA by its AIR, and how strongly it acts (0 to 4; most are made for 0.6 to 1)."""
 
     air: AirText = Field(description=f"AIR of the LoRA, such as {EXAMPLE}.")
-    strength: Annotated[Limited, Field(ge=0, le=4)] = Field(
+    strength: LoraStrength = Field(
         default=1.0, description="0 to 4; most LoRAs are made for 0.6 to 1."
     )
 
@@ -102,66 +112,147 @@ class ImageRequest(StrictModel):
     when the workflow is built.
     """
 
-    prompt: Annotated[Text, Field(max_length=LONGEST), AfterValidator(_check_prompt)] = Field(
-        description="What should be in the picture. How to word it differs by engine."
+    prompt: Annotated[
+        Long,
+        AfterValidator(_check_prompt),
+        FieldWords(
+            "What should be in the picture. How to word it differs by engine.",
+            "PROMPT",
+            tool="What to draw, or for an edit what to change and what to keep. Engines want it "
+            "worded differently; civitai_choose_engine tells how.",
+        ),
+    ]
+    engine: Annotated[
+        Text,
+        FieldWords("Engine family; flux2 (klein 4b) when left out.", "NAME", tool="", planned=True),
+    ] = "flux2"
+    variant: Annotated[
+        Text | None,
+        FieldWords(
+            "A family's own variant, such as klein-9b, dev, turbo, v4.5, 2.0-pro.",
+            "NAME",
+            tool="Only one that civitai_choose_engine or the user named. Left out: the quality "
+            "decides.",
+            planned=True,
+        ),
+    ] = None
+    route: Annotated[
+        Text | None,
+        FieldWords(
+            "Backend where a family has several (sdcpp, comfy, fal). Leave it out.",
+            "NAME",
+            planned=True,
+        ),
+    ] = None
+    quality: Annotated[
+        Quality,
+        BeforeValidator(_lower),
+        FieldWords(
+            "draft, standard (when left out) or high: which variant and settings the family "
+            "takes. Fields given beside it win.",
+            "Q",
+            tool="draft to try things out, standard (the default), high for the final picture. "
+            "The price rises with it.",
+            planned=True,
+        ),
+    ] = "standard"
+    negative_prompt: Annotated[
+        Long | None, FieldWords("What should not be in the picture.", "TEXT", tool="")
+    ] = None
+    width: Annotated[
+        Side | None,
+        FieldWords(
+            "Pixels.",
+            "PX",
+            tool="Pixels, with height, only when exact pixels are asked for; not with "
+            "aspect_ratio.",
+        ),
+    ] = None
+    height: Annotated[Side | None, FieldWords("Pixels.", "PX", tool="Pixels, with width.")] = None
+    aspect_ratio: Annotated[
+        Annotated[Text, Field(pattern=_RATIO), AfterValidator(_check_ratio)] | None,
+        FieldWords("Such as 16:9, instead of width and height.", "W:H", tool="", planned=True),
+    ] = None
+    quantity: Annotated[
+        Positive,
+        FieldWords(
+            "How many pictures; 1 when left out.",
+            "N",
+            tool="Pictures, each paid for. Default 1; engines take up to 4 or 12.",
+        ),
+    ] = 1
+    seed: Annotated[
+        Whole | None,
+        FieldWords(
+            "For the same picture again. Left out: one is chosen and reported.",
+            "N",
+            tool="Only to repeat a picture: the seed reported with it, all else unchanged.",
+        ),
+    ] = None
+    steps: Annotated[
+        Positive | None,
+        FieldWords("Denoising steps.", "N", tool="Leave out: the quality sets it."),
+    ] = None
+    guidance: Annotated[
+        Limited | None,
+        FieldWords(
+            "How closely the prompt is followed (CFG scale).",
+            "X",
+            tool="CFG scale. Leave out: the quality sets it.",
+        ),
+    ] = None
+    sampler: Annotated[Text | None, FieldWords("Sampler, in the route's own spelling.", "NAME")] = (
+        None
     )
-    engine: Text = Field(
-        default="flux2", description="Engine family; flux2 (klein 4b) when left out."
-    )
-    variant: Text | None = Field(
-        default=None,
-        description="A family's own variant, such as klein-9b, dev, turbo, v4.5, 2.0-pro.",
-    )
-    route: Text | None = Field(
-        default=None,
-        description="Backend where a family has several (sdcpp, comfy, fal). Leave it out.",
-    )
-    quality: Annotated[Quality, BeforeValidator(_lower)] = Field(
-        default="standard",
-        description="draft, standard or high: which variant and settings the family takes. "
-        "Fields given beside it win.",
-    )
-    negative_prompt: Annotated[Text, Field(max_length=LONGEST)] | None = Field(
-        default=None, description="What should not be in the picture."
-    )
-    width: Annotated[Whole, Field(ge=1)] | None = Field(default=None, description="Pixels.")
-    height: Annotated[Whole, Field(ge=1)] | None = Field(default=None, description="Pixels.")
-    aspect_ratio: Annotated[Text, Field(pattern=_RATIO), AfterValidator(_check_ratio)] | None = (
-        Field(default=None, description="Such as 16:9, instead of width and height.")
-    )
-    quantity: Annotated[Whole, Field(ge=1)] = Field(default=1, description="How many pictures.")
-    seed: Whole | None = Field(
-        default=None,
-        description="For the same picture again. Left out: one is chosen and reported.",
-    )
-    steps: Annotated[Whole, Field(ge=1)] | None = Field(
-        default=None, description="Denoising steps."
-    )
-    guidance: Limited | None = Field(
-        default=None, description="How closely the prompt is followed (CFG scale)."
-    )
-    sampler: Text | None = Field(default=None, description="Sampler, in the route's own spelling.")
-    scheduler: Text | None = Field(
-        default=None, description="Noise schedule, in the route's own spelling."
-    )
-    model: ModelText | None = Field(
-        default=None, description="AIR of a checkpoint, where the engine takes one."
-    )
-    loras: list[Lora] = Field(default=[], description="LoRAs: a list of {air, strength}.")
-    images: list[Picture] = Field(
-        default=[],
-        description="Source pictures: https URL, data URL or local file. They make it an edit.",
-    )
-    strength: Annotated[Limited, Field(ge=0, le=1)] | None = Field(
-        default=None,
-        description="With one source picture: a variant of it; 0 keeps the source, 1 ignores it.",
-    )
-    output_format: (
-        Annotated[Literal["jpeg", "png", "webP"], BeforeValidator(_normalize_format)] | None
-    ) = Field(default=None, description="jpeg, png or webP.")
-    options: dict[str, Any] = Field(
-        default={}, description="The engine's own remaining fields, such as resolution or clipSkip."
-    )
+    scheduler: Annotated[
+        Text | None, FieldWords("Noise schedule, in the route's own spelling.", "NAME")
+    ] = None
+    model: Annotated[
+        ModelText | None,
+        FieldWords("AIR of a checkpoint, where the engine takes one.", "AIR", tool=""),
+    ] = None
+    loras: Annotated[
+        list[Lora],
+        FieldWords(
+            "LoRAs: a list of {air, strength}.",
+            "AIR[=X]",
+            help="a LoRA and its strength (1)",
+            tool="LoRAs made for this engine.",
+        ),
+    ] = []
+    images: Annotated[
+        list[Picture],
+        FieldWords(
+            "Source pictures: https URL, data URL or local file. They make it an edit.",
+            "SRC",
+            tool="Source pictures to edit: local paths (as returned here) or https URLs.",
+            planned=True,
+        ),
+    ] = []
+    strength: Annotated[
+        Share | None,
+        FieldWords(
+            "With one source picture: a variant of it; 0 keeps the source, 1 ignores it.",
+            "X",
+            tool="Only to restyle one source: 0 keeps it, 1 ignores it. Left out: an edit by "
+            "instruction.",
+            planned=True,
+        ),
+    ] = None
+    output_format: Annotated[
+        Annotated[Literal["jpeg", "png", "webP"], BeforeValidator(_normalize_format)] | None,
+        FieldWords("jpeg, png or webP.", "F", "--format", tool="Only when the user names one."),
+    ] = None
+    options: Annotated[
+        dict[str, Any],
+        FieldWords(
+            "The engine's own remaining fields, such as resolution or clipSkip.",
+            "K=V",
+            tool="Rarely: the engine's own fields (resolution, clipSkip, ...), or route, "
+            "sampler, scheduler.",
+            planned=True,
+        ),
+    ] = {}
 
     @model_validator(mode="after")
     def _one_way_to_say_a_size(self) -> ImageRequest:
@@ -190,132 +281,3 @@ class ImageRequest(StrictModel):
     def given(self, name: str) -> bool:
         """Was the field said, and not as null?"""
         return name in self.model_fields_set and getattr(self, name) is not None
-
-
-# Words that people and other tools use, and what they are called here.
-_SYNONYMS = {
-    "negativeprompt": "negative_prompt",
-    "negative": "negative_prompt",
-    "cfg": "guidance",
-    "cfgscale": "guidance",
-    "guidancescale": "guidance",
-    "n": "quantity",
-    "num": "quantity",
-    "numimages": "quantity",
-    "count": "quantity",
-    "batchsize": "quantity",
-    "numinferencesteps": "steps",
-    "samplemethod": "sampler",
-    "schedule": "scheduler",
-    "image": "images",
-    "imageurl": "images",
-    "source": "images",
-    "lora": "loras",
-    "checkpoint": "model",
-    "format": "output_format",
-    "ratio": "aspect_ratio",
-    "size": "width and height, or aspect_ratio",
-    "resolution": "options.resolution where an engine has it, else width and height",
-    "denoise": "strength",
-    "denoisestrength": "strength",
-    "denoising": "strength",
-    "weight": "strength",
-    "air": "model, or loras for a LoRA",
-    "version": "variant",
-    "provider": "route",
-    "clipskip": "options.clipSkip",
-}
-
-
-def nearest_name(name: str, known: list[str]) -> str | None:
-    """The name that was probably meant, or None. Case and separators do not count."""
-    bare = name.lower().replace("_", "").replace("-", "").replace(" ", "")
-    for candidate in known:
-        if candidate.lower().replace("_", "").replace("-", "") == bare:
-            return candidate
-    if bare in _SYNONYMS and (_SYNONYMS[bare] in known or {" ", "."} & set(_SYNONYMS[bare])):
-        return _SYNONYMS[bare]
-    close = difflib.get_close_matches(name.lower(), [k.lower() for k in known], 1, 0.6)
-    return next((k for k in known if close and k.lower() == close[0]), None)
-
-
-def to_problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """pydantic's findings in our words: one Problem for each field."""
-    found: dict[str, Problem] = {}
-    for detail in error.errors(include_url=False):
-        inner = detail.get("ctx", {}).get("error")
-        if isinstance(inner, RequestInvalid):
-            for problem in inner.problems:
-                where = ".".join([*(str(p) for p in detail["loc"]), problem.field])
-                named = replace(problem, field=where)
-                found.setdefault(named.field, named)
-            continue
-        problem = _problem(detail, model)
-        found.setdefault(problem.field, problem)
-    return list(found.values())
-
-
-def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
-    loc = [p for p in detail["loc"] if p not in ("function-before", "function-after")]
-    name = ".".join(str(p) for p in loc) or "request"
-    given = detail["input"]
-    kind = detail["type"]
-    if kind == "extra_forbidden":
-        known = list(model.model_fields)
-        accepted = "one of " + ", ".join(known)
-        near = nearest_name(str(loc[-1]), known)
-        return Problem(name, given, accepted, near, "there is no such field")
-    if kind == "missing":
-        return Problem(name, None, "a value", None, "is required")
-    if kind == "value_error":
-        why = str(detail["msg"]).removeprefix("Value error, ")
-        return Problem(name, given if loc else None, "", None, why)
-    if name == "aspect_ratio":
-        return Problem(name, given, "two numbers with a colon, such as 16:9")
-    return Problem(name, given, describe_expected(detail), nearest_bound(detail))
-
-
-def describe_expected(detail: ErrorDetails) -> str:
-    """What pydantic wanted, in a few words."""
-    context = detail.get("ctx") or {}
-    kind = detail["type"]
-    if "expected" in context and kind in ("literal_error", "enum"):
-        return "one of " + str(context["expected"]).replace("'", "").replace(" or ", ", ")
-    words = {
-        "int_type": "a whole number",
-        "int_from_float": "a whole number",
-        "float_type": "a number",
-        "finite_number": "a finite number",
-        "string_type": "text",
-        "string_unicode": "text that is valid Unicode",
-        "bool_type": "true or false",
-        "list_type": "a list",
-        "dict_type": "an object",
-        "model_type": "an object",
-        "missing": "a value",
-    }
-    if kind in words:
-        return words[kind]
-    if kind == "greater_than_equal":
-        return f"{context['ge']:g} or more"
-    if kind == "less_than_equal":
-        return f"{context['le']:g} or less"
-    if kind == "string_too_long":
-        return f"at most {context['max_length']} characters"
-    if kind == "string_too_short":
-        return f"at least {context['min_length']} characters"
-    if kind == "too_long":
-        return f"at most {context['max_length']}"
-    if kind == "too_short":
-        return f"at least {context['min_length']}"
-    return str(detail["msg"])
-
-
-def nearest_bound(detail: ErrorDetails) -> Any:
-    """The value at the bound that was crossed, where there is one."""
-    context = detail.get("ctx") or {}
-    for bound in ("ge", "le"):
-        if bound in context:
-            value = context[bound]
-            return int(value) if float(value).is_integer() else value
-    return None

@@ -7,7 +7,16 @@ import sys
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AllowInfNan, BeforeValidator, PlainSerializer, Strict
+from annotated_types import Ge, Le
+from pydantic import (
+    AfterValidator,
+    AllowInfNan,
+    BeforeValidator,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    Strict,
+)
+from pydantic_core import CoreSchema
 
 from civitai_skill.schema.air import EXAMPLE, MODEL_EXAMPLE, is_air
 
@@ -56,15 +65,26 @@ def _model(value: str) -> str:
 def _clamp(value: Any) -> Any:
     """A number beyond any float as the largest one, so that the field's own limit answers."""
     most = sys.float_info.max
-    if isinstance(value, int | float) and abs(value) > most:
+    if isinstance(value, int) and abs(value) > most:
         return most if value > 0 else -most
     return value
 
 
+def _side(value: Any) -> Any:
+    if isinstance(value, int | float) and value <= 0:
+        raise ValueError("no size; leave it out, or say pixels such as 1024")
+    return value
+
+
 Whole = Annotated[int, Strict(), BeforeValidator(_integral)]
+#: A bound stands before what reads the value: else JSON Schema does not get it.
+Positive = Annotated[int, Strict(), Ge(1), BeforeValidator(_integral)]
 Number = Annotated[float, Strict(), AllowInfNan(False), PlainSerializer(_short)]
+Side = Annotated[Positive, BeforeValidator(_side)]
 #: A number whose field has limits.
 Limited = Annotated[Number, BeforeValidator(_clamp)]
+Share = Annotated[Number, Ge(0), Le(1), BeforeValidator(_clamp)]
+LoraStrength = Annotated[Number, Ge(0), Le(4), BeforeValidator(_clamp)]
 Flag = Annotated[bool, Strict()]
 Text = Annotated[str, Strict(), AfterValidator(_unicode)]
 
@@ -86,3 +106,26 @@ Guide = Annotated[Text, Source("guide")]
 
 AirText = Annotated[Text, AfterValidator(_air)]
 ModelText = Annotated[Text, AfterValidator(_model)]
+
+
+@dataclass(frozen=True)
+class FieldWords:
+    """How a field of the request is spoken of: a mark in its annotation.
+
+    `metavar` and `flag` (where it is not the field's name) are the command line's, as is `help`
+    where the description's first sentence does not serve there. `tool` is what a model is told:
+    None leaves the field to the tools' options, "" the words to the tools. What is `planned`
+    decides how a form is made; no form takes it as it is.
+    """
+
+    description: str
+    metavar: str
+    flag: str = ""
+    help: str = ""
+    tool: str | None = None
+    planned: bool = False
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "description": self.description}

@@ -133,12 +133,18 @@ def _strip_port(text: str) -> str:
     return head if colon and port.isdigit() and not head.endswith(":") else text
 
 
+#: Connections that may wait to be accepted.
+BACKLOG = 2048
+
+
 # -- listening -----------------------------------------------------------------------------
 def open_listener(host: str, port: int) -> socket.socket:
     """Listen on an address; port 0 takes a free one. Raises ConfigError."""
     try:
+        if port > 65535:
+            raise OverflowError
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, OverflowError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a usable address"
         raise ConfigError(

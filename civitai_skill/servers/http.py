@@ -8,17 +8,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from civitai_skill.servers.access import AccessPolicy, open_listener, ready_line
+from civitai_skill.servers.access import BACKLOG, AccessPolicy, open_listener, ready_line
 from civitai_skill.servers.session import ServerSession
 
 Message = MutableMapping[str, Any]
@@ -28,6 +29,8 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 #: Bytes of a request's body, with room for a few source pictures as data URLs.
 MOST_BODY = 16 * 1024 * 1024
+#: Values in a body's JSON: a million small ones take a hundred times their bytes.
+_MOST_VALUES = 50_000
 #: Up to here a body that is too large is read and thrown away, so that its sender can hear why.
 _MOST_DRAINED = 64 * 1024 * 1024
 #: Seconds that an idle connection is kept: longer than clients and proxies commonly do (60), so
@@ -88,6 +91,7 @@ class AccessMiddleware:
         if (
             scope["path"] not in self._policy.open_paths
             and scope["method"] != "OPTIONS"
+            and self._policy.token is not None
             and not self._policy.accepts_token(headers.get("authorization", ""))
         ):
             raise _RequestRefused(401, "token_refused", "Send `Authorization: Bearer TOKEN`.")
@@ -113,7 +117,11 @@ async def _read_body(announced: str, receive: Receive) -> bytes:
     if size > MOST_BODY:
         most = MOST_BODY // 2**20
         raise _RequestRefused(413, "body_too_large", f"A body has at most {most} MiB here.")
-    return b"".join(parts)
+    body = b"".join(parts)
+    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > _MOST_VALUES:
+        detail = f"A body has at most {_MOST_VALUES} values here."
+        raise _RequestRefused(413, "body_too_complex", detail)
+    return body
 
 
 #: Seconds in which a client that has its answer may send one more request.
@@ -200,10 +208,11 @@ def serve(
     made is finished. Raises ConfigError where the address can't be taken.
     """
     counter = RequestCounter(app)
-    timely: Any = partial(HeadTimeoutProtocol, policy.head_seconds)
+    protocol: Any = partial(BoundedProtocol, policy.head_seconds, most=_most_connections())
     config = uvicorn.Config(
         counter,
-        http=timely,
+        http=protocol,
+        backlog=_ACCEPTED_AT_ONCE,
         access_log=False,
         log_level="warning",
         server_header=False,
@@ -216,33 +225,74 @@ def serve(
         _Server(config, session, counter, ready).run([listener])
 
 
-class HeadTimeoutProtocol(H11Protocol):
-    """uvicorn's protocol; it closes a connection whose request head takes longer than `seconds`."""
+#: Connections that are accepted in one turn of the event loop, before the bound is looked at.
+_ACCEPTED_AT_ONCE = 64
+#: Connections where the system tells no bound.
+_MOST_CONNECTIONS = 1000
 
-    def __init__(self, seconds: float, **given: Any) -> None:
+
+def _most_connections() -> int:
+    """How many connections may be open: each may need one more to the service, and a file."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return _MOST_CONNECTIONS
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        soft = min(most, 65536) if most != resource.RLIM_INFINITY else 65536
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
+    return max(8, soft // 3)
+
+
+class BoundedProtocol(H11Protocol):
+    """uvicorn's protocol with bounds: a request's head may take `head_seconds`, and of more than
+    `most` connections the one that has been idle for longest is closed."""
+
+    def __init__(self, head_seconds: float, *, most: int = _MOST_CONNECTIONS, **given: Any) -> None:
         super().__init__(**given)
-        self._seconds = seconds
+        self._head_seconds = head_seconds
+        self._most = most
         self._timer: asyncio.TimerHandle | None = None
+        self._used = 0.0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._used = self.loop.time()
         self._time_head(True)
+        others: Any = [c for c in self.connections if not c.transport.is_closing()]
+        if len(others) > self._most:
+            _warn_of_bound(self._most)
+            idle = [c for c in others if c.is_idle]
+            min(idle, key=lambda one: one._used).transport.close()
 
     def data_received(self, data: bytes) -> None:
+        self._used = self.loop.time()
         super().data_received(data)
-        # Where no request is under way, this was a part of a head.
-        self._time_head(self.cycle is None or self.cycle.response_complete)
+        self._time_head(self.is_idle)  # what came was a part of a head
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._time_head(False)
         super().connection_lost(exc)
 
+    @property
+    def is_idle(self) -> bool:
+        """Is no request under way?"""
+        return self.cycle is None or self.cycle.response_complete
+
     def _time_head(self, begun: bool) -> None:
         if begun and self._timer is None:
-            self._timer = self.loop.call_later(self._seconds, self.transport.close)
+            self._timer = self.loop.call_later(self._head_seconds, self.transport.close)
         elif not begun and self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+@cache
+def _warn_of_bound(most: int) -> None:
+    """Say it once, not for each connection."""
+    logging.getLogger("uvicorn.error").warning(
+        "There are more than %d connections; idle ones are closed, the oldest first.", most
+    )
 
 
 class _Server(uvicorn.Server):
@@ -259,6 +309,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)  # whatever is accepted at once
         if self.started:
             print(self._ready, flush=True)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from civitai_skill.api.models import Workflow
@@ -33,42 +34,40 @@ T = TypeVar("T")
 GRACE = 8.0
 
 
+@dataclass
 class Caller:
     """Somebody who may leave while a purchase is made for them; follows its events."""
 
-    def __init__(self, session: ServerSession, tell: Tell = ignore_event) -> None:
-        self._stopping = session.stopping
-        self._tell = tell
-        #: Set when whoever asked has left.
-        self.gone = asyncio.Event()
-        #: May the purchase have been sent, perhaps by an earlier process?
-        self.sending = False
-        #: Was it bought before?
-        self.already = False
-        self.workflow: Workflow | None = None
-        #: Set when the workflow is known.
-        self.known = asyncio.Event()
+    session: ServerSession
+    tell: Tell = ignore_event
+    #: Set when whoever asked has left.
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    #: May the purchase have been sent, perhaps by an earlier process?
+    sending: bool = False
+    #: Was it bought before?
+    already: bool = False
+    workflow: Workflow | None = None
+    #: Set when the workflow is known.
+    known: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __call__(self, event: Event) -> None:
         """Follow an event. Raises where something new is about to be sent for nobody, or by a
         server that ends."""
         if isinstance(event, Submitting):
-            if self._stopping.is_set() and not self.already:
+            if self.session.stopping.is_set() and not self.already:
                 raise Stopping
             if self.gone.is_set() and not self.already:
                 raise TransportFailed("Whoever asked for it has gone; nothing was sent.")
             self.sending = True
+        elif isinstance(event, Submitted):
+            self.workflow = event.workflow
         elif isinstance(event, Resumed):
             self.already = self.sending = True
             if event.run.workflow is not None:
-                self._learn(Workflow(event.run.workflow, "unknown"))
-        elif isinstance(event, Submitted):
-            self._learn(event.workflow)
-        self._tell(event)
-
-    def _learn(self, workflow: Workflow) -> None:
-        self.workflow = workflow
-        self.known.set()
+                self.workflow = Workflow(event.run.workflow, "unknown")
+        if self.workflow is not None:
+            self.known.set()
+        self.tell(event)
 
     def stopped_error(self) -> CivitaiError:
         """The error where the server's end comes before the purchase's."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill._version import __version__
+from civitai_skill.config import find_claude_folder, find_user_home
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.skill.bundle import find_bundle
 
@@ -75,8 +76,10 @@ def skills_folder(agent: str | None, folder: str | None, project: bool) -> Path:
             why = f"it can't be given together with {other}"
             raise RequestInvalid(Problem("dir", folder, f"either dir or {other}", None, why))
         return Path(folder).absolute()
+    if agent == "claude" and not project:
+        return find_claude_folder() / "skills"
     user, local = SHARED if agent is None else PLACES[agent]
-    return Path.cwd() / local if project else Path.home() / user
+    return Path.cwd() / local if project else find_user_home() / user
 
 
 def install(target: Path, *, whole: bool = False, force: bool = False) -> list[SkillChange]:
@@ -94,7 +97,9 @@ def install(target: Path, *, whole: bool = False, force: bool = False) -> list[S
         changed = [p for name in wanted for p in _find_changed(folders[name], wanted[name])]
         if changed and not force:
             why = f"these are not as this program wrote them: {_list_paths(changed)}"
-            raise RequestInvalid(Problem("force", False, "True, to overwrite them", None, why))
+            raise RequestInvalid(
+                Problem("force", None, "overwriting them, if that is meant", None, why)
+            )
         return [_copy(name, folders[name], files, force) for name, files in wanted.items()]
     except OSError as error:
         raise _unusable_error(target, error) from None

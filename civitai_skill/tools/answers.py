@@ -102,11 +102,11 @@ def in_tools(step: Next, ceiling: int | None = None, tools: Sequence[str] | None
     one when left out.
     """
     match step:
-        case Look(id) if tools is not None and look_again(id)["tool"] not in tools:
+        case Look() | Settle() if tools is not None and _call_of(step)["tool"] not in tools:
             return (
                 "No tool here can look it up: tell the user, and do not make it again of yourself."
             )
-        case Look(None):
+        case Look(None) | Settle():
             return "Look as `next` says before submitting again, else it may be paid twice."
         case Look():
             return "Look again as `next` says."

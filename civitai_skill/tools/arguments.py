@@ -17,13 +17,15 @@ from pydantic import (
     ConfigDict,
     Field,
     WithJsonSchema,
+    create_model,
     model_validator,
 )
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Need
-from civitai_skill.schema.request import Lora, Quality, StrictModel
-from civitai_skill.schema.types import Number, Text, Whole, read_json
+from civitai_skill.schema.fields import FIELDS, RequestField
+from civitai_skill.schema.request import ImageRequest, Lora, StrictModel
+from civitai_skill.schema.types import FieldWords, Number, Side, Text, Whole, read_json
 from civitai_skill.tools import words
 
 #: Seconds that a tool waits when nothing is said: most pictures are ready by then, and many hosts
@@ -33,9 +35,6 @@ LONGEST_WAIT = 1200
 
 #: What the id of a workflow looks like.
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,199}")
-
-#: Fields of a request that a tool takes among its options.
-IN_OPTIONS = ("route", "sampler", "scheduler")
 
 #: Characters of a name; whatever is longer is no name.
 LONGEST_NAME = 100
@@ -102,12 +101,6 @@ def _to_loras(value: Any) -> Any:
     ]
 
 
-def _check_side(value: Any) -> Any:
-    if isinstance(value, int | float) and value <= 0:
-        raise ValueError("no size; leave it out, or say pixels such as 1024")
-    return value
-
-
 def _check_id(value: str) -> str:
     if not ID.fullmatch(value):
         raise ValueError("not a workflow id; pass the id exactly as it was returned")
@@ -130,7 +123,6 @@ class Option(StrictModel):
 
 
 Seconds = Annotated[Number, Field(ge=0, le=LONGEST_WAIT)]
-Side = Annotated[Whole, Field(ge=1), BeforeValidator(_check_side)]
 Texts = Annotated[list[Text], BeforeValidator(_to_list)]
 WorkflowId = Annotated[Text, AfterValidator(_check_id)]
 
@@ -149,77 +141,56 @@ class Arguments(BaseModel):
         return {n: v for n, v in values.items() if n not in optional or is_given(v)}
 
 
+def _words(name: str) -> str | None:
+    """What a model is told of a field of the request; None where it goes among the options."""
+    marks = ImageRequest.model_fields[name].metadata
+    return next(mark.tool for mark in marks if isinstance(mark, FieldWords))
+
+
+#: Fields of a request that a tool takes among its options.
+IN_OPTIONS = tuple(field.name for field in FIELDS if _words(field.name) is None)
+
+_LISTS: dict[str, Any] = {
+    "texts": Annotated[list[Text], BeforeValidator(_to_list), Field(max_length=16)],
+    "loras": Annotated[list[Lora], BeforeValidator(_to_loras), Field(max_length=16)],
+}
+
+
+def _argument(field: RequestField) -> tuple[Any, Any]:
+    """A field as a model may say it; what is wrong all the same, the request refuses by name."""
+    own = ImageRequest.model_fields[field.name]
+    kind: Any = _LISTS.get(field.kind, Text)
+    if field.kind == "choice":
+        choices = tuple(choice.lower() for choice in field.choices)
+        kind = Annotated[Literal[choices], BeforeValidator(_lower)]
+    elif field.kind in ("whole", "number"):
+        marks = [mark for mark in own.metadata if not isinstance(mark, FieldWords)]
+        kind = Annotated[own.annotation, Field(), *marks]
+    told = _words(field.name) or words.FIELDS[field.name](catalog.NAMES)
+    default = own.get_default()
+    return kind | None if default is None else kind, Field(default, description=told)
+
+
+def _add_request_fields(model: type[Arguments]) -> type[Arguments]:
+    """The model with the fields of a request, in their order; those that it declares stay."""
+    own = {name: (field.annotation, field) for name, field in model.model_fields.items()}
+    fields: dict[str, Any] = {
+        f.name: own.get(f.name) or _argument(f) for f in FIELDS if f.name not in IN_OPTIONS
+    }
+    return create_model(model.__name__, __base__=Arguments, __doc__=model.__doc__, **fields)
+
+
+@_add_request_fields
 class EstimateImage(Arguments):
     """A picture, in words and settings."""
 
-    prompt: Text = Field(
-        description="What to draw, or for an edit what to change and what to keep. Engines want it "
-        "worded differently; civitai_choose_engine tells how."
-    )
     engine: Text = Field(
         default="flux2",
         description=words.engine(catalog.NAMES, "flux2"),
         json_schema_extra={"enum": list(catalog.NAMES)},
     )
-    variant: Text | None = Field(
-        default=None,
-        description="Only one that civitai_choose_engine or the user named. Left out: the quality "
-        "decides.",
-    )
-    quality: Annotated[Quality, BeforeValidator(_lower)] = Field(
-        default="standard",
-        description="draft to try things out, standard (the default), high for the final picture. "
-        "The price rises with it.",
-    )
-    aspect_ratio: Text | None = Field(
-        default=None,
-        description=words.aspect_ratio(catalog.NAMES),
-    )
-    width: Side | None = Field(
-        default=None,
-        description="Pixels, with height, only when exact pixels are asked for; not with "
-        "aspect_ratio.",
-    )
-    height: Side | None = Field(default=None, description="Pixels, with width.")
-    quantity: Annotated[Whole, Field(ge=1)] = Field(
-        default=1, description="Pictures, each paid for. Default 1; engines take up to 4 or 12."
-    )
-    images: Annotated[list[Text], BeforeValidator(_to_list), Field(max_length=16)] = Field(
-        default=[],
-        description="Source pictures to edit: local paths (as returned here) or https URLs.",
-    )
-    strength: Annotated[Number, Field(ge=0, le=1)] | None = Field(
-        default=None,
-        description="Only to restyle one source: 0 keeps it, 1 ignores it. Left out: an edit by "
-        "instruction.",
-    )
-    negative_prompt: Text | None = Field(
-        default=None, description=words.negative_prompt(catalog.NAMES)
-    )
-    seed: Whole | None = Field(
-        default=None,
-        description="Only to repeat a picture: the seed reported with it, all else unchanged.",
-    )
-    steps: Annotated[Whole, Field(ge=1)] | None = Field(
-        default=None, description="Leave out: the quality sets it."
-    )
-    guidance: Number | None = Field(
-        default=None, description="CFG scale. Leave out: the quality sets it."
-    )
-    model: Text | None = Field(
-        default=None,
-        description=words.model(catalog.NAMES),
-    )
-    loras: Annotated[list[Lora], BeforeValidator(_to_loras), Field(max_length=16)] = Field(
-        default=[], description="LoRAs made for this engine."
-    )
-    output_format: Annotated[Literal["jpeg", "png", "webp"], BeforeValidator(_lower)] | None = (
-        Field(default=None, description="Only when the user names one.")
-    )
     options: Annotated[list[Option], BeforeValidator(_to_pairs), Field(max_length=50)] = Field(
-        default=[],
-        description="Rarely: the engine's own fields (resolution, clipSkip, ...), or route, "
-        "sampler, scheduler.",
+        default=[], description=_words("options")
     )
 
 

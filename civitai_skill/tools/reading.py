@@ -13,7 +13,8 @@ from civitai_skill.engines import catalog
 from civitai_skill.engines.limits import limits
 from civitai_skill.errors import Problem, RequestInvalid, preview
 from civitai_skill.schema.air import fold
-from civitai_skill.schema.request import ImageRequest, nearest_name, to_problems
+from civitai_skill.schema.problems import nearest_name, to_problems
+from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import read_json
 from civitai_skill.tools.arguments import IN_OPTIONS, LONGEST_NAME, Arguments
 

@@ -145,7 +145,7 @@ def test_the_walker_sees_what_is_wrong() -> None:
 def test_an_optional_property_may_be_null_in_strict_mode_and_only_there() -> None:
     (strict,) = functions(openai_tools(include=["civitai_generate_image"]))
     width = strict["parameters"]["properties"]["width"]
-    assert width["anyOf"] == [{"type": "integer"}, {"type": "null"}]
+    assert width["anyOf"] == [{"type": "integer", "minimum": 1}, {"type": "null"}]
     (loose,) = functions(openai_tools(include=["civitai_generate_image"], strict=False))
     assert loose["parameters"]["properties"]["width"]["type"] == "integer"
     assert loose["parameters"]["required"] == ["prompt"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from civitai_skill import (
     AsyncCivitai,
@@ -26,6 +26,7 @@ from civitai_skill.api.service import Retry
 from civitai_skill.engines.catalog import identify
 from civitai_skill.errors import ApiError, TransportFailed
 from civitai_skill.errors.explain import explain
+from tests.support.pictures import claiming
 
 ID = "7-20260101120000000"
 RETRY = Retry(tries=2, first=0.0, cap=0.0)
@@ -203,7 +204,7 @@ def test_releasing_costs_what_was_not_paid_in_yellow_yet(tmp_path: Path) -> None
 
 
 # -- pictures ----------------------------------------------------------------------------
-def tried(answer: Answer, tmp_path: Path) -> list[httpx.Request]:
+def tried(answer: Answer, tmp_path: Path, why: str | None = None) -> list[httpx.Request]:
     """The requests for a picture that never comes whole."""
     seen: list[httpx.Request] = []
 
@@ -216,7 +217,7 @@ def tried(answer: Answer, tmp_path: Path) -> list[httpx.Request]:
             return httpx.Response(200, json={"id": "x.png", "url": "https://p.example/y"})
         return answer(request)
 
-    with client(blob, tmp_path) as buyer, pytest.raises(TransportFailed) as failed:
+    with client(blob, tmp_path) as buyer, pytest.raises(TransportFailed, match=why) as failed:
         buyer.download(ID, tmp_path / "out")
     assert (failed.value.spent, failed.value.workflow_id) == ("yes", ID)
     return seen
@@ -242,6 +243,24 @@ def test_a_picture_that_will_not_come_is_not_asked_for_without_end(
     answer: Answer, most: int, tmp_path: Path
 ) -> None:
     assert len(tried(answer, tmp_path)) <= most
+
+
+def test_a_picture_of_a_senseless_size_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("it was decoded"))
+    assert len(tried(always(200, content=claiming(1, 299_999_999)), tmp_path)) <= 4
+
+
+def test_a_picture_that_memory_is_short_for_is_fetched_once_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(self: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", short)
+    whole = always(200, content=claiming(14_000, 14_000))
+    assert len(tried(whole, tmp_path, "14000x14000, and there is not the memory")) == 1
 
 
 @pytest.mark.parametrize(("kind", "missing"), [("PNG", 16), ("GIF", 1)])

@@ -10,8 +10,9 @@ import pytest
 
 from civitai_skill import ImageRequest, run_batch
 from civitai_skill.batch.plan import Row
+from civitai_skill.batch.queue import NotSent, PromptModerated, RowQueue
 from civitai_skill.batch.states import RowState
-from civitai_skill.batch.turns import NotSent, PromptModerated, RowQueue
+from civitai_skill.engines.planning.plan import plan
 from civitai_skill.ledger.run import Run
 from civitai_skill.sandbox import Fault, Sandbox
 from tests.support.ledger import client
@@ -20,7 +21,7 @@ from tests.support.sandbox import submits
 
 def row(number: int, prompt: str) -> Row:
     request = ImageRequest(prompt=prompt)
-    return Row(number, number, None, request, f"k{number}", "e", "v", 1, 1, 1, "s", ("a",))
+    return Row(number, number, None, request, f"k{number}", plan(request), 1, ("a",))
 
 
 def new(number: int) -> RowState:

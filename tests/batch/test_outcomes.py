@@ -118,7 +118,7 @@ def test_a_price_that_rises_after_the_plan_stops_no_other_row(
     given = [*DEAR, *rows("b")]
     first = made(box, tmp_path, given, tell=told, in_flight=1)
     assert [r.status for r in first.results] == ["refused", "succeeded"]
-    assert "the same command plans anew" in (first.results[0].error or {})["hint"]
+    assert "the same batch again plans anew" in (first.results[0].error or {})["hint"]
     assert made(box, tmp_path, given).good
 
 
@@ -203,7 +203,7 @@ def test_a_workflow_that_the_service_forgot_is_told_and_may_be_bought_anew(
     other = Sandbox(seconds_per_job=0.02)
     first = made(other, tmp_path, given)
     assert first.statuses == {"gone": 1}
-    assert "--retry-failed" in (first.results[0].error or {})["hint"]
+    assert "retry_failed=True" in (first.results[0].error or {})["hint"]
     assert made(other, tmp_path, given).statuses == {"gone": 1}
     assert net_charged(other) == 0
     assert made(other, tmp_path, given, retry_failed=True).statuses == {"succeeded": 1}

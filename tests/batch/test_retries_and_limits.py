@@ -16,8 +16,8 @@ import pytest
 from civitai_skill import Civitai, OverBudget, RequestInvalid, run_batch, run_sweep
 from civitai_skill.api.drivers import adrive
 from civitai_skill.api.service import Flow
+from civitai_skill.batch.limiter import AdaptiveLimiter, ThrottledClient
 from civitai_skill.batch.report import Report
-from civitai_skill.batch.tempo import AdaptiveLimiter, ThrottledClient
 from civitai_skill.errors import CivitaiError, ConfigError, Unauthorized, WorkflowFailed
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.purchase.events import Quoted, Submitted

@@ -16,7 +16,7 @@ ANIMALS = {"animal": ["fox", "owl"], "style": ["ink", "oil"]}
 
 
 def prompts(*given: Any, **more: Any) -> list[str]:
-    return [row["prompt"] for row in expand_sweep(*given, **more)]
+    return [row.fields["prompt"] for row in expand_sweep(*given, **more)]
 
 
 def test_product_takes_every_combination() -> None:
@@ -44,9 +44,10 @@ def test_random_draws_the_same_each_time() -> None:
 
 
 def test_a_name_may_be_a_field_of_the_request_a_word_of_the_prompt_or_both() -> None:
-    assert expand_sweep(
+    found = expand_sweep(
         "a {engine} fox", {"engine": ["flux2"], "steps": ["4", "8"]}, quality="draft"
-    ) == [
+    )
+    assert [row.fields for row in found] == [
         {"prompt": "a flux2 fox", "engine": "flux2", "steps": 4, "quality": "draft"},
         {"prompt": "a flux2 fox", "engine": "flux2", "steps": 8, "quality": "draft"},
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from hypothesis import strategies as st
 
 from civitai_skill import ImageRequest, RequestInvalid
 from civitai_skill.batch import names, results
-from civitai_skill.batch.keys import attempt_keys, key_of, seed_of
+from civitai_skill.batch.limiter import FIRST, AdaptiveLimiter
 from civitai_skill.batch.names import PictureNames, format_stem
+from civitai_skill.batch.plan import key_of, seed_of
 from civitai_skill.batch.results import Result, SavedPicture, escape_cell
 from civitai_skill.batch.rows import read_file, read_text, read_values
-from civitai_skill.batch.tempo import FIRST, AdaptiveLimiter
+from civitai_skill.purchase.identity import next_attempt
 
 
 # -- rows --------------------------------------------------------------------------------
@@ -150,8 +152,8 @@ def test_the_seed_of_a_row_follows_from_its_key() -> None:
 
 
 def test_attempts_are_numbered_in_the_key() -> None:
-    following = attempt_keys("b1-kabc")
-    assert [next(following) for _ in range(3)] == ["b1-kabc", "b1-kabc-a2", "b1-kabc-a3"]
+    assert next_attempt("b1-kabc") == "b1-kabc-a2"
+    assert next_attempt("b1-kabc-a2") == "b1-kabc-a3"
 
 
 # -- names -------------------------------------------------------------------------------
@@ -180,7 +182,7 @@ def test_a_template_names_a_file(template: str, name: str) -> None:
 def test_a_template_that_leads_elsewhere_is_refused(template: str) -> None:
     with pytest.raises(RequestInvalid) as refused:
         PictureNames(template)
-    assert refused.value.field == "name template"
+    assert refused.value.field == "template"
     assert refused.value.nearest == names.TEMPLATE
 
 
@@ -188,7 +190,8 @@ def test_a_template_that_leads_elsewhere_is_refused(template: str) -> None:
 def test_no_id_leads_out_of_the_folder(text: str) -> None:
     name = format_stem("{id}", {**FACTS, "id": text})
     assert name
-    assert not set(name) - set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+    assert all(c in "._-" or unicodedata.category(c)[0] in "LMN" for c in name)
+    assert len(f"{name}-9999.jpeg".encode()) <= 255
     assert not name.startswith(".")
 
 
@@ -229,12 +232,14 @@ def test_a_line_that_is_no_result_is_left_out(value: Any) -> None:
 
 
 def test_the_table_holds_no_formula_and_no_escape(tmp_path: Path) -> None:
-    prompts = ["=HYPERLINK(1)", "+1", "-1", "@x", " =1", "\x1b[31mred", 'a, "b"\nc', "plain"]
+    prompts = ["=HYPERLINK(1)", "+1", "-1", "@x", " =1", "\uff1d1", "\u3000\uff0b1",
+               "\x1b[31mred", 'a, "b"\nc', "plain"]  # fmt: skip
     results.write(tmp_path, [result(row=i, prompt=p) for i, p in enumerate(prompts)], table=True)
 
     data = (tmp_path / "results.csv").read_text()
     told = [row["prompt"] for row in csv.DictReader(io.StringIO(data, newline=""))]
-    assert told == ["'=HYPERLINK(1)", "'+1", "'-1", "'@x", "' =1", " [31mred", 'a, "b" c', "plain"]
+    assert told == ["'=HYPERLINK(1)", "'+1", "'-1", "'@x", "' =1", "'\uff1d1", "' \uff0b1",
+                    " [31mred", 'a, "b" c', "plain"]  # fmt: skip
     assert "\x1b" not in data
     assert escape_cell(7) == 7
 

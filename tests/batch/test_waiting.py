@@ -12,7 +12,7 @@ import pytest
 
 from civitai_skill import AsyncCivitai, StillRunning, Workflow
 from civitai_skill.api.service import Retry
-from civitai_skill.batch.waiting import WorkflowWatcher
+from civitai_skill.batch.watcher import WorkflowWatcher
 from civitai_skill.errors import BadRequest, CivitaiError, NotFound, ServerError
 from civitai_skill.sandbox import Fault, Sandbox
 

@@ -48,6 +48,7 @@ ONLY: dict[str, set[str]] = {
 ONLY_IN: dict[str, set[str]] = {
     "langchain_core": {"adapters/langchain.py"},
     "mcp": {"adapters/mcp/"},
+    "pillow_heif": {"images/"},
     "fastapi": {"adapters/rest/"},
     "starlette": {"adapters/rest/"},
     "uvicorn": {"servers/", "adapters/mcp/", "adapters/rest/"},

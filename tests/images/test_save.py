@@ -9,7 +9,7 @@ import pytest
 
 from civitai_skill.images import save
 from civitai_skill.images.decode import FetchedPicture
-from civitai_skill.images.save import save_with_sidecar
+from civitai_skill.images.save import save_picture, save_with_sidecar
 
 
 def fetched(data: bytes) -> FetchedPicture:
@@ -54,3 +54,24 @@ def test_a_folder_with_a_picture_s_name_is_a_name_that_is_taken(tmp_path: Path) 
     assert (
         save_with_sidecar(tmp_path, ("a",), {"key": "k"}, 0, fetched(b"x")) == tmp_path / "a-2.png"
     )
+
+
+def test_a_picture_of_a_workflow_never_lands_on_a_file_of_somebody_else(tmp_path: Path) -> None:
+    (tmp_path / "holiday-0.png").write_bytes(b"mine")
+    (tmp_path / "holiday-0-2.png").symlink_to(tmp_path / "nowhere")
+    path = save_picture(fetched(b"new"), tmp_path, "holiday-0")
+
+    assert path == tmp_path / "holiday-0-3.png"
+    assert (tmp_path / "holiday-0.png").read_bytes() == b"mine"
+    assert save_picture(fetched(b"new"), tmp_path, "holiday-0") == path
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_sidecar_that_appears_meanwhile_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(save.sidecar, "can_write_sidecar", lambda *given: True)
+    (tmp_path / "a.json").write_text("mine")
+    save_with_sidecar(tmp_path, ("a",), {"key": "k"}, 0, fetched(b"new"))
+
+    assert (tmp_path / "a.json").read_text() == "mine"

@@ -142,7 +142,7 @@ def test_a_note_that_can_not_be_written_is_told_and_made_good(
 
     before = box.accounts()[0]["workflows"]
     with monkeypatch.context() as patch:
-        patch.setattr(save, "write_atomic", no_room)
+        patch.setattr(save, "_write_new", no_room)
         code, told, err = again()
     assert (code, told["error"]["spent"]) == (7, "yes")
     assert "No space left on device" in err

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from civitai_skill.batch.names import PictureNames, format_stem, template_fields
+from civitai_skill.batch.names import PictureNames, format_stem
 from civitai_skill.client.history import parse_since
 from civitai_skill.errors import BudgetUsedUp, ConfigError, RequestInvalid
 from civitai_skill.errors.next_steps import RaiseBudget
@@ -307,5 +307,5 @@ def test_a_long_name_ends_with_a_digest_that_many_machines_can_share() -> None:
 
 
 def test_a_brace_that_is_meant_is_no_field() -> None:
-    assert template_fields("{{key}}-{n}") == {"n"}
-    assert template_fields(PictureNames("{key}-{n:03}")._template) == {"key", "n"}
+    assert PictureNames("{{key}}-{n}").fields == {"n"}
+    assert PictureNames("{key}-{n:03}").fields == {"key", "n"}

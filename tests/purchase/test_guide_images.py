@@ -126,5 +126,5 @@ def test_a_batch_knows_its_rows_by_the_content_of_their_guides(tmp_path: Path) -
 def test_a_guide_that_is_no_picture_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(io.BytesIO(b"hello").getvalue())
-    with pytest.raises(RequestInvalid, match="not a jpeg, png or webp"):
+    with pytest.raises(RequestInvalid, match="not a jpeg, png, webp, gif, bmp, tiff or avif"):
         build_workflow(asked((str(path), None)))

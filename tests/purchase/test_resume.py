@@ -103,6 +103,19 @@ def test_a_broken_download_is_taken_up_and_only_what_is_missing_is_fetched(
     assert [p.width for p in result.pictures] == [1024, 1024]
 
 
+def test_a_picture_that_its_owner_edited_is_not_overwritten(box: Sandbox, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with client(box, tmp_path) as buyer:
+        made = buyer.generate("a fox", out=out)
+        (path,), whole = made.paths, made.paths[0].read_bytes()
+        path.write_bytes(b"edited")
+        (again,) = buyer.download(made.workflow, out).paths
+        assert buyer.download(made.workflow, out).paths == (again,)
+
+    assert (path.read_bytes(), again.read_bytes()) == (b"edited", whole)
+    assert sorted(out.iterdir()) == sorted([path, again])
+
+
 @pytest.mark.parametrize("moment", [Submitting, Submitted])
 def test_an_interrupted_call_is_taken_up(
     box: Sandbox, tmp_path: Path, over: Over, moment: type

@@ -72,7 +72,7 @@ def test_an_interrupted_release_may_be_paid(
     out, err = capsys.readouterr()
 
     assert (code, json.loads(out)["error"]["spent"]) == (130, "unknown")
-    assert f"look first with: civitai-skill get {held} --sandbox" in err
+    assert f"Look at it with `civitai-skill get {held} --wait --sandbox`" in err
 
 
 def test_a_release_whose_answer_has_no_place_is_not_begun(
@@ -93,7 +93,7 @@ def test_a_release_whose_answer_is_lost_was_paid(
     error = json.loads(capsys.readouterr().out)["error"]
 
     assert (code, error["code"], error["spent"]) == (8, "answer_lost", "yes")
-    assert f"civitai-skill get {held} --sandbox" in error["hint"]
+    assert f"`civitai-skill get {held} --wait --sandbox`" in error["hint"]
 
 
 def test_pictures_that_can_not_be_saved_yet_are_no_success(

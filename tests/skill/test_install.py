@@ -59,6 +59,17 @@ def test_each_agent_has_its_place(
     assert skills_folder(agent, None, True) == tmp_path / project
 
 
+def test_claude_code_s_own_folder_is_where_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(tmp_path / "work"))
+    monkeypatch.chdir(tmp_path)
+    assert skills_folder("claude", None, False) == tmp_path / "work" / "skills"
+    assert skills_folder("claude", None, True) == tmp_path / ".claude" / "skills"
+    assert main(["install-skill", "--agent", "claude", "--quiet"]) == 0
+    assert contents(tmp_path / "work" / "skills") == contents(ROOT / "skills")
+
+
 def test_the_command_line_knows_every_agent() -> None:
     assert set(AGENTS) == set(PLACES)
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from civitai_skill.adapters.cli import main
-from civitai_skill.adapters.cli.parser import _build_parser
+from civitai_skill.adapters.cli.parser import COMMANDS, build_parser
 from tests.support.paths import ROOT
 
 PAGES = [ROOT / "SKILL.md", *sorted(ROOT.glob("skills/**/*.md"))]
@@ -143,7 +143,10 @@ def test_a_row_of_flags_is_accepted(
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_every_flag_that_is_named_exists(page: Path) -> None:
     known = {
-        o for made in _build_parser()[1].values() for a in made._actions for o in a.option_strings
+        o
+        for made in build_parser(COMMANDS)[1].values()
+        for a in made._actions
+        for o in a.option_strings
     }
     told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8")))
     assert told - known == set()

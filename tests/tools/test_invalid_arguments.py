@@ -189,7 +189,9 @@ def test_a_malformed_air_and_one_of_another_engine(bench: Bench) -> None:
 def test_a_source_that_is_no_picture(bench: Bench, tmp_path: Path) -> None:
     notes = tmp_path / "notes.txt"
     notes.write_text("not a picture")
-    assert "not a jpeg, png or webp picture" in refused(bench, prompt="a", images=[str(notes)])
+    assert "not a jpeg, png, webp, gif, bmp, tiff or avif picture" in refused(
+        bench, prompt="a", images=[str(notes)]
+    )
     assert "a folder" in refused(bench, prompt="a", images=[str(tmp_path)])
 
 

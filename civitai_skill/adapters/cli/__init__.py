@@ -2,13 +2,13 @@
 
 JSON on standard output (with --json, and whenever it is not a terminal), words on standard error,
 one exit code for each kind of ending. Nothing here decides: commands call the client and print.
+Each command's flags (add_NAME) and function (NAME) stand in one module; parser.py lists them all.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.parser import parse
@@ -32,9 +32,7 @@ def _run_command(words: list[str], output: Output) -> int:
         given = parse(words)
         output = Output(given)
         output.check_folder(given.out)
-        module, _, function = given.run.rpartition(":")
-        command = getattr(import_module(module), function)
-        return int(command(given, output))
+        return int(given.run(given, output))
     except CivitaiError as error:
         return output.report_error(error)
     except KeyboardInterrupt:

@@ -1,17 +1,17 @@
-"""The commands for many pictures, batch and sweep, and `again`, which makes one of them anew."""
+"""The commands for many pictures: batch and sweep."""
 
 from __future__ import annotations
 
 import argparse
 import time
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
+from civitai_skill.adapters.cli import values
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.adapters.cli.pictures import (
-    describe_result,
-    event_printer,
+from civitai_skill.adapters.cli.request import (
+    add_request_flags,
+    add_terms_flags,
     load_settings,
     request_fields,
     request_terms,
@@ -22,6 +22,67 @@ from civitai_skill.errors import Problem, RequestInvalid, TransportFailed, Workf
 _EVERY = 5.0
 
 _INTERRUPTED = 130
+
+
+def add_batch(parser: argparse.ArgumentParser) -> None:
+    values.set_examples(
+        parser,
+        "batch rows.csv --out pictures --dry-run",
+        "batch rows.jsonl --out pictures --max-buzz 500",
+        "batch - --name animals --out pictures < rows.jsonl",
+    )
+    parser.add_argument(
+        "file", metavar="FILE", help="JSON lines or CSV with the fields of a request; - reads it"
+    )
+    add_terms_flags(parser)
+    _add_run_flags(parser, "FILE's name")
+
+
+def add_sweep(parser: argparse.ArgumentParser) -> None:
+    values.set_examples(
+        parser,
+        'sweep --prompt "a {animal} in {style}" --set animal=fox,owl --set style=@styles.txt '
+        "--seeds 3 --out pictures",
+        'sweep --prompt "a lighthouse" --set engine=flux2,z-image --dry-run',
+        'sweep --prompt "a {a} {b}" --set a=red,blue --set b=fox,owl --mode zip',
+    )
+    parser.add_argument("--prompt", required=True, metavar="TEXT", help="with {names} to fill in")
+    parser.add_argument("--set", action="append", default=[], dest="sets", metavar="NAME=A,B",
+                        help="values of a {name} or of a field; @FILE has one a line; "
+                        "repeatable")  # fmt: skip
+    parser.add_argument("--mode", default="product", metavar="M",
+                        help="product (every combination), zip, or random")  # fmt: skip
+    parser.add_argument("--count", type=values.parse_count, metavar="N",
+                        help="combinations that random draws")  # fmt: skip
+    each = "pictures of each combination, each with its own seed (1)"
+    parser.add_argument("--seeds", type=values.parse_count, default=1, metavar="N", help=each)
+    add_request_flags(parser)
+    add_terms_flags(parser)
+    _add_run_flags(parser, "sweep")
+
+
+def _add_run_flags(parser: argparse.ArgumentParser, name: str) -> None:
+    group = parser.add_argument_group("the run")
+    group.add_argument("--dry-run", action="store_true",
+                       help="check and price every row; buy nothing")  # fmt: skip
+    most = "refuse when all rows together cost more than N (CIVITAI_MAX_BUZZ, or 300)"
+    values.add_max_buzz(group, most)
+    group.add_argument("--name", metavar="NAME",
+                       help=f"the same row under another name is bought anew ({name})")  # fmt: skip
+    group.add_argument("--names", metavar="T", dest="template",
+                       help="the pictures' names ({row}-{engine}-{seed}-{n}); also {id}, "
+                       "{variant}, {batch}, {key}")  # fmt: skip
+    group.add_argument("--csv", action="store_true", help="write results.csv as well")
+    group.add_argument("--retry-failed", action="store_true",
+                       help="buy once more what failed or expired")  # fmt: skip
+    group.add_argument("--allow-unpriced", action="store_true",
+                       help="let rows through whose price nobody tells")  # fmt: skip
+    group.add_argument("--concurrency", type=values.parse_count, default=16, metavar="N",
+                       help="requests at once at most; the service's answers decide "
+                       "below it (16)")  # fmt: skip
+    group.add_argument("--in-flight", type=values.parse_count, default=100, metavar="N",
+                       help="rows under way at once (100)")  # fmt: skip
+    values.add_timeout(group, " for each row")
 
 
 def batch(given: argparse.Namespace, output: Output) -> int:
@@ -60,7 +121,7 @@ def sweep(given: argparse.Namespace, output: Output) -> int:
 
 
 def _run_batch(given: argparse.Namespace, output: Output, make: Any) -> int:
-    from civitai_skill.client.clients import Civitai
+    from civitai_skill.client import Civitai
 
     show = _ProgressDisplay(output)
     terms = request_terms(given)
@@ -68,7 +129,6 @@ def _run_batch(given: argparse.Namespace, output: Output, make: Any) -> int:
         settings = {
             "client": client,
             "out": given.out or ".",
-            "max_buzz": given.max_buzz,
             "concurrency": given.concurrency,
             "in_flight": given.in_flight,
             "timeout": given.timeout,
@@ -204,28 +264,3 @@ class _ProgressDisplay:
         if now - self._said >= _EVERY or event.done + event.failed == event.total:
             self._said = now
             self._output.say(str(event))
-
-
-def again(given: argparse.Namespace, output: Output) -> int:
-    """One picture once more, with what was said otherwise."""
-    from civitai_skill.client.clients import Civitai
-    from civitai_skill.images.sidecar import vary_request
-
-    changes = request_fields(given)
-    if given.prompt is not None:
-        changes["prompt"] = given.prompt
-    request = vary_request(Path(given.picture), changes)
-    with Civitai(settings=load_settings(given)) as client:
-        result = client.generate(
-            request,
-            out=given.out or ".",
-            timeout=given.timeout,
-            max_buzz=given.max_buzz,
-            tell=event_printer(output),
-            again=given.again,
-            notes=True,
-            purpose="again",
-            **request_terms(given),
-        )
-    output.answer(result.as_dict(), describe_result(result))
-    return 0

@@ -1,56 +1,61 @@
-"""The command `choose`: engines for a need, best first, with the flags to pass on."""
+"""The commands that tell what there is: engines, choose, doctor."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Callable
 from typing import Any
 
+from civitai_skill.adapters.cli import values
 from civitai_skill.adapters.cli.output import Output
-
-_EXAMPLES = """\
-  civitai-skill choose poster --max-buzz 50
-  civitai-skill choose edit --references 3
-  civitai-skill choose --air urn:air:sdxl:lora:civitai:12345@67890 --aspect-ratio 16:9"""
+from civitai_skill.adapters.cli.request import load_settings
+from civitai_skill.schema.fields import FIELDS
 
 
-def add_command(
-    command: Callable[..., argparse.ArgumentParser], count: Callable[[str], int]
-) -> None:
-    """Add the command to the parser; `count` reads a whole number."""
-    text = "rank the engines for what the picture is for, with their prices; spends nothing"
-    command_parser = command("choose", f"{__name__}:choose", text, _EXAMPLES)
+def add_engines(parser: argparse.ArgumentParser) -> None:
+    values.set_examples(parser, "engines", "engines flux2 --json")
+    parser.add_argument("name", nargs="?", help="one engine: variants, sizes, limits, prices")
+
+
+def engines(given: argparse.Namespace, output: Output) -> int:
+    """The engine table, or one engine in full."""
+    from civitai_skill import client
+
+    if given.name is None:
+        output.answer(client.list_engines(), client.table(), given.out)
+    else:
+        output.answer(client.describe_engine(given.name), client.card(given.name), given.out)
+    return 0
+
+
+def add_choose(parser: argparse.ArgumentParser) -> None:
+    values.set_examples(
+        parser,
+        "choose poster --max-buzz 50",
+        "choose edit --references 3",
+        "choose --air urn:air:sdxl:lora:civitai:12345@67890 --aspect-ratio 16:9",
+    )
     words = "such as photo, anime, poster, edit; a wrong one lists them all"
-    command_parser.add_argument("needs", nargs="*", metavar="NEED", help=words)
-    for flag, metavar, words in (
-        ("width", "PX", "pixels that must be possible"),
-        ("height", "PX", "pixels that must be possible"),
-        ("max-buzz", "N", "the most that one picture may cost"),
-        ("references", "N", "how many source pictures there are (0)"),
-        ("take", "N", "how many choices to name (3)"),
+    parser.add_argument("needs", nargs="*", metavar="NEED", help=words)
+    for flag, metavar, words, default in (
+        ("width", "PX", "pixels that must be possible", None),
+        ("height", "PX", "pixels that must be possible", None),
+        ("max-buzz", "N", "the most that one picture may cost", None),
+        ("references", "N", "how many source pictures there are (0)", 0),
+        ("take", "N", "how many choices to name (3)", 3),
     ):
-        default = {"references": 0, "take": 3}.get(flag)
-        command_parser.add_argument(
-            f"--{flag}", type=count, metavar=metavar, help=words, default=default
+        parser.add_argument(
+            f"--{flag}", type=values.parse_count, metavar=metavar, help=words, default=default
         )
-    command_parser.add_argument(
-        "--aspect-ratio", metavar="W:H", help="a ratio that must be possible"
-    )
-    command_parser.add_argument("--air", help="a LoRA or checkpoint that must load")
-    command_parser.add_argument(
-        "--engine",
-        action="append",
-        default=[],
-        dest="engines",
-        metavar="NAME",
-        help="only this engine; repeatable",
-    )
+    parser.add_argument("--aspect-ratio", metavar="W:H", help="a ratio that must be possible")
+    parser.add_argument("--air", help="a LoRA or checkpoint that must load")
+    parser.add_argument("--engine", action="append", default=[], dest="engines", metavar="NAME",
+                        help="only this engine; repeatable")  # fmt: skip
 
 
 def choose(given: argparse.Namespace, output: Output) -> int:
     """Rank the engines; nothing is sent."""
-    from civitai_skill.engines.choose import choose_engine
+    from civitai_skill.client import choose_engine
 
     choices = choose_engine(
         given.needs,
@@ -75,8 +80,20 @@ def to_flags(arguments: dict[str, Any]) -> str:
     """The fields of a request as flags of `generate` and `estimate`; a strength is of a FILE."""
     words: list[str] = ["--image", "FILE"] if "strength" in arguments else []
     for name, value in arguments.items():
-        if name == "loras":
-            words += [word for lora in value for word in ("--lora", lora["air"])]
-        else:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+        flag = next(field.flag for field in FIELDS if field.name == name)
+        for part in value if isinstance(value, list) else [value]:
+            words += [flag, part["air"] if isinstance(part, dict) else str(part)]
     return shlex.join(words)
+
+
+def add_doctor(parser: argparse.ArgumentParser) -> None:
+    values.set_examples(parser, "doctor", "doctor --sandbox --json")
+
+
+def doctor(given: argparse.Namespace, output: Output) -> int:
+    """Check the set-up."""
+    from civitai_skill.client import examine
+
+    report = examine(load_settings(given))
+    output.answer(report.as_dict(), report.text(), given.out)
+    return report.exit_code

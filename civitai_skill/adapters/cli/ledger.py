@@ -6,20 +6,31 @@ import argparse
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from civitai_skill.adapters.cli import values
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.adapters.cli.pictures import event_printer, load_settings
+from civitai_skill.adapters.cli.pictures import event_printer
+from civitai_skill.adapters.cli.request import load_settings
 from civitai_skill.errors import CivitaiError, Problem, RequestInvalid
-from civitai_skill.errors.explain import explain
 
 if TYPE_CHECKING:
-    from civitai_skill.client.clients import Civitai
-    from civitai_skill.ledger.run import Run
+    from civitai_skill.client import Civitai, Ledger, Run
+
+
+def add_resume(parser: argparse.ArgumentParser) -> None:
+    values.set_examples(
+        parser, "resume", "resume 123456-20260101120000000 --retry-failed --max-buzz 20"
+    )
+    parser.add_argument("ids", nargs="*", metavar="ID", help="only these: workflow ids, or keys")
+    values.add_timeout(parser, " for each")
+    failed = "buy once more what failed or expired in the last 24 hours"
+    parser.add_argument("--retry-failed", action="store_true", help=failed)
+    values.add_max_buzz(parser, "with --retry-failed: refuse above N Buzz each")
 
 
 def resume(given: argparse.Namespace, output: Output) -> int:
     """Finish every open run, or only the named; the exit code is that of the first that did not end
     well."""
-    from civitai_skill.client.clients import Civitai
+    from civitai_skill.client import Civitai
 
     results: list[dict[str, Any]] = []
     code = 0
@@ -42,11 +53,10 @@ def resume(given: argparse.Namespace, output: Output) -> int:
                     timeout=given.timeout,
                     out=given.out,
                     tell=event_printer(output),
-                    max_buzz=given.max_buzz,
                 )
                 results.append(result.as_dict())
             except CivitaiError as error:
-                explained = explain(error)
+                explained = output.explain(error)
                 output.say(f"civitai-skill: {explained.text()}")
                 result_so_far = {} if error.result is None else error.result.as_dict()
                 results.append({**result_so_far, "key": run.key, "error": explained.as_dict()})
@@ -58,7 +68,7 @@ def resume(given: argparse.Namespace, output: Output) -> int:
 
 def _find_run(client: Civitai, name: str, runs: list[Run]) -> Run:
     """The run of an id or key. Raises RequestInvalid for one that is not to be finished."""
-    from civitai_skill.purchase.join import check_account
+    from civitai_skill.client import check_account
 
     for run in runs:
         if name in (run.workflow, run.key):
@@ -86,6 +96,12 @@ def _format_result(result: dict[str, Any]) -> str:
     return f"{name}: {result.get('status', 'open')} {' '.join(paths)}".rstrip()
 
 
+def add_history(parser: argparse.ArgumentParser) -> None:
+    values.set_examples(parser, "history", "history --since 7d --json")
+    values.add_since(parser)
+    values.add_take(parser, 50)
+
+
 def history(given: argparse.Namespace, output: Output) -> int:
     """Runs from the ledger, newest first."""
     rows = [
@@ -101,6 +117,13 @@ def history(given: argparse.Namespace, output: Output) -> int:
     return 0
 
 
+def add_spend(parser: argparse.ArgumentParser) -> None:
+    values.set_examples(parser, "spend --since 7d --by engine")
+    values.add_since(parser)
+    by = "a row for each engine or day (UTC)"
+    parser.add_argument("--by", choices=("engine", "day"), help=by)
+
+
 def spend(given: argparse.Namespace, output: Output) -> int:
     """Sums from the ledger."""
     rows = _open_ledger(given).spend(_parse_since(given.since), given.by)
@@ -111,9 +134,17 @@ def spend(given: argparse.Namespace, output: Output) -> int:
     return 0
 
 
+def add_budget(parser: argparse.ArgumentParser) -> None:
+    values.set_examples(parser, "budget", "budget set 500 --per day", "budget clear")
+    parser.add_argument("action", nargs="?", choices=("show", "set", "clear"), default="show")
+    parser.add_argument("amount", nargs="?", type=values.parse_count, metavar="N", help="Buzz")
+    parser.add_argument("--per", choices=("hour", "day", "week", "month"), default="day",
+                        help="counted back from now: a day is the last 24 hours (day)")  # fmt: skip
+
+
 def budget(given: argparse.Namespace, output: Output) -> int:
     """Show, set or clear the budget."""
-    from civitai_skill.ledger.ledger import current_budget
+    from civitai_skill.client import current_budget
 
     settings, ledger = load_settings(given), _open_ledger(given)
     if given.action == "set":
@@ -143,14 +174,14 @@ def budget(given: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def _open_ledger(given: argparse.Namespace) -> Any:
-    from civitai_skill.ledger.ledger import Ledger
+def _open_ledger(given: argparse.Namespace) -> Ledger:
+    from civitai_skill.client import Ledger
 
     return Ledger(load_settings(given).ledger)
 
 
 def _parse_since(text: str | None) -> float:
-    from civitai_skill.client.history import parse_since
+    from civitai_skill.client import parse_since
 
     when = parse_since(text)
     return 0.0 if when is None else datetime.fromisoformat(when).timestamp()

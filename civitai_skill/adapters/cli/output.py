@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shlex
 import sys
 import time
@@ -16,8 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill.errors import AnswerLost, CivitaiError, Problem, RequestInvalid, Spent
-from civitai_skill.errors.explain import explain
-from civitai_skill.storage.files import write_atomic, write_temporary
+from civitai_skill.errors.explain import Explanation, explain
+from civitai_skill.errors.next_steps import (
+    Allow,
+    BuyAgain,
+    Choose,
+    Look,
+    Next,
+    RaiseBudget,
+    Release,
+    Resume,
+    Settle,
+    UseSandbox,
+)
 
 #: Commands whose --out is where the pictures of one workflow go.
 _SAVING = frozenset({"generate", "get", "again"})
@@ -26,15 +36,12 @@ _FOR_PICTURES = _SAVING | {"resume", "batch", "sweep", "mcp", "rest"}
 #: Commands that buy, and do not tell which workflow they are at.
 _MANY = frozenset({"batch", "sweep"})
 
-#: A command that a message tells to go on with, its id, and its folder where it names one.
-_COMMAND = re.compile(
-    r"civitai-skill (?:get|resume|cancel|query|release)\b(?: [\w-]*\d[\w-]*)?(?: --wait)?"
-    r"(?P<out> --out FOLDER)?"
-)
+#: Commands whose refusals name their flags; others name the fields of a request.
+_NAMING_FLAGS = frozenset({"mcp", "rest", "sandbox", "install-skill", "uninstall-skill"})
 
 
 class Output:
-    """One command's two streams."""
+    """One command's two streams, and what it says to do next."""
 
     def __init__(self, given: argparse.Namespace) -> None:
         self.json: bool = given.json or not sys.stdout.isatty()
@@ -46,8 +53,9 @@ class Output:
         self.releasing: str | None = None
         self.resumed = False
         self._buys_many = given.command in _MANY and not given.dry_run
-        self._flags = _shared_flags(given)
         self._out: str | None = given.out if given.command in _SAVING else None
+        self._flags = ["--sandbox"] if getattr(given, "sandbox", False) else []
+        self._flags += ["--ledger", given.ledger] if getattr(given, "ledger", None) else []
         self.live = sys.stderr.isatty() and not self.quiet
         self._line = ""
         self._started = time.monotonic()
@@ -55,7 +63,7 @@ class Output:
     @classmethod
     def for_argv(cls, words: Sequence[str]) -> Output:
         """An output for the time before the words are understood."""
-        return cls(argparse.Namespace(json="--json" in words, quiet=False, command=""))
+        return cls(argparse.Namespace(json="--json" in words, quiet=False, command="", out=None))
 
     @property
     def spent(self) -> Spent:
@@ -64,6 +72,56 @@ class Output:
             return "yes"
         unsure = self.key is not None or self.releasing is not None or self._buys_many
         return "unknown" if unsure else "no"
+
+    # -- what to do next -------------------------------------------------------------------
+    def command_line(self, command: str, *words: str) -> str:
+        """A command in the shell's words, with the flags that lead to where this one works."""
+        return f"`{shlex.join(['civitai-skill', command, *words, *self._flags])}`"
+
+    def render(self, step: Next) -> str:
+        """A next step as a command or a flag."""
+        place = ["--out", self._out] if self._out else []
+        match step:
+            case Look(str() as id, save=True):
+                fetch = self.command_line("get", id, *(place or ["--out", "FOLDER"]))
+                return f"Fetch its pictures with {fetch}."
+            case Look(str() as id):
+                return f"Look at it with {self.command_line('get', id, '--wait', *place)}."
+            case Look():
+                return f"See the latest workflows with {self.command_line('query')}."
+            case Resume():
+                again = "The same command again goes on with it and can't pay twice"
+                return f"{again}; so does {self.command_line('resume')}."
+            case Settle(key):
+                return f"To learn what became of it: {self.command_line('resume', key)}."
+            case BuyAgain():
+                return "To buy it anew as well: --again."
+            case Allow(price):
+                return f"To allow more: --max-buzz {'N' if price is None else price}."
+            case RaiseBudget(str() as per):
+                more = self.command_line("budget", "set", "N", "--per", per)
+                return f"To allow more: {more}, or CIVITAI_BUDGET where that is set."
+            case RaiseBudget():
+                return "To allow more, start the server with a higher --budget."
+            case Choose():
+                choose, engines = self.command_line("choose"), self.command_line("engines")
+                return f"{choose} ranks the engines, {engines} lists them."
+            case Release(id):
+                release = self.command_line("release", id)
+                return f"Only its owner may release it, for yellow Buzz, with {release}."
+            case UseSandbox():
+                return "To try it without a key: --sandbox."
+        return ""  # the message says it
+
+    def explain(self, error: CivitaiError) -> Explanation:
+        """An error in the words of the command line."""
+        if isinstance(error, RequestInvalid) and self.command in _NAMING_FLAGS:
+            named = [
+                p if p.field.startswith("-") else replace(p, field=_flag(p.field))
+                for p in error.problems
+            ]
+            error = error.about(*named)
+        return explain(error, self.render)
 
     # -- standard output -------------------------------------------------------------------
     def answer(self, data: Any, text: str, out: str | None = None) -> None:
@@ -74,21 +132,21 @@ class Output:
         try:
             print(_to_json(data) if self.json else _to_printable(text), flush=True)
         except AnswerLost as error:
-            self._explain_loss(error)
-            raise
+            raise self._add_fate(error) from None
 
-    def _explain_loss(self, lost: AnswerLost) -> None:
+    def _add_fate(self, lost: AnswerLost) -> AnswerLost:
         """What became of the work whose answer is lost."""
-        lost.spent = self.spent
         if self.workflow_id is not None:
-            lost.advice = f"Look at it with: civitai-skill get {self.workflow_id}"
-        elif self.spent != "no":
-            lost.advice = "The same command again tells how it stands; nothing is bought twice."
+            return lost.replace(spent=self.spent, next=(Look(self.workflow_id),))
+        advice = "" if self.spent == "no" else _SAME_AGAIN
+        return lost.replace(spent=self.spent, advice=advice)
 
     def check_folder(self, out: str | None) -> None:
         """Try the answer's folder before anything is done. Raises RequestInvalid."""
         if out is None or self.command in _FOR_PICTURES:
             return
+        from civitai_skill.client import write_temporary
+
         try:
             Path(out).mkdir(parents=True, exist_ok=True)
             with write_temporary(Path(out), b""):
@@ -100,19 +158,20 @@ class Output:
 
     def write(self, text: str, out: str, suffix: str) -> None:
         """Write the command's answer into a folder. Raises AnswerLost."""
+        from civitai_skill.client import write_atomic
+
         path = Path(out) / f"{self.command}.{suffix}"
         try:
             write_atomic(path, text.encode())
         except OSError as error:
             lost = AnswerLost(error.strerror or "not usable", str(path))
-            self._explain_loss(lost)
-            raise lost from None
+            raise self._add_fate(lost) from None
 
     # -- standard error --------------------------------------------------------------------
     def say(self, text: str) -> None:
         """A message on a line of its own; silent with --quiet."""
         if not self.quiet:
-            self._print_message(self._complete_commands(text))
+            self._print_message(text)
 
     def warn(self, text: str) -> None:
         """A message that --quiet does not silence."""
@@ -134,16 +193,6 @@ class Output:
         self._clear_line()
         print(_to_printable(text), file=sys.stderr, flush=True)
 
-    def _complete_commands(self, text: str) -> str:
-        """The text, its commands leading to the place that this one works in."""
-        return _COMMAND.sub(self._complete_command, text)
-
-    def _complete_command(self, found: re.Match[str]) -> str:
-        command, out = found[0].removesuffix(found["out"] or ""), found["out"] or ""
-        if self._out and command.startswith("civitai-skill get"):
-            out = f" --out {shlex.quote(self._out)}"
-        return command + out + self._flags
-
     def _clear_line(self) -> None:
         if self.live and self._line:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
@@ -151,9 +200,8 @@ class Output:
     # -- endings -----------------------------------------------------------------------------
     def report_error(self, error: CivitaiError) -> int:
         """Tell an error in both forms and give its exit code."""
-        explained = explain(error)
-        explained = replace(explained, hint=self._complete_commands(explained.hint))
-        self._print_message(f"civitai-skill: {explained.text()}")
+        explained = self.explain(error)
+        self.warn(explained.text())
         result = {} if error.result is None else error.result.as_dict()
         self._print_json_ending({**result, "error": explained.as_dict()})
         return explained.exit_code
@@ -162,25 +210,23 @@ class Output:
         """Say what goes on after an interruption."""
         if self.workflow_id is not None:
             text = (
-                f"Interrupted. Workflow {self.workflow_id} goes on and its Buzz is committed. "
-                f"Go on with: civitai-skill get {self.workflow_id} --wait; "
-                f"or stop it with: civitai-skill cancel {self.workflow_id}"
+                f"Workflow {self.workflow_id} goes on and its Buzz is committed. "
+                f"{self.render(Look(self.workflow_id))} "
+                f"Stop it with {self.command_line('cancel', self.workflow_id)}."
             )
         elif self.key is not None:
             text = (
-                f"Interrupted while submitting: it is not known whether the service took it "
-                f"(key {self.key}). The same command again goes on with it and can't pay twice; "
-                "so does: civitai-skill resume"
+                f"It is not known whether the service took the submit (key {self.key}). "
+                + self.render(Resume(self.key))
             )
         elif self.releasing is not None:
             text = (
-                f"Interrupted while releasing {self.releasing}: it is not known whether the "
-                "service took it. The same command again can't pay twice; look first with: "
-                f"civitai-skill get {self.releasing}"
+                f"It is not known whether the service took the release of {self.releasing}. The "
+                f"same command again can't pay twice. {self.render(Look(self.releasing))}"
             )
         else:
-            text = "Interrupted before anything was submitted. No Buzz was spent."
-        text = self._complete_commands(text)
+            text = "Nothing had been submitted. No Buzz was spent."
+        text = f"Interrupted. {text}"
         self._print_message(f"\ncivitai-skill: {text}")
         error = {"code": "interrupted", "message": text, "spent": self.spent}
         self._print_json_ending({"id": self.workflow_id, "key": self.key, "error": error})
@@ -203,11 +249,11 @@ class Output:
                 print(_to_json(data), flush=True)
 
 
-def _shared_flags(given: argparse.Namespace) -> str:
-    """What must stand behind a command, so that it finds what this one began."""
-    flags = " --sandbox" if getattr(given, "sandbox", False) else ""
-    ledger = getattr(given, "ledger", None)
-    return flags + (f" --ledger {shlex.quote(ledger)}" if ledger else "")
+_SAME_AGAIN = "The same command again tells how it stands; nothing is bought twice."
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _to_json(data: Any) -> str:

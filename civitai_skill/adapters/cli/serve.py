@@ -1,13 +1,14 @@
-"""The commands mcp and rest: settings and an access policy, handed to a server."""
+"""The commands that serve: mcp, rest, sandbox."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from civitai_skill.adapters.cli import values
 from civitai_skill.adapters.cli.output import Output
+from civitai_skill.adapters.cli.request import load_settings
 from civitai_skill.adapters.cli.streams import ignore_lost_answers
 from civitai_skill.errors import AnswerLost, ConfigError, Problem, RequestInvalid
 
@@ -16,56 +17,18 @@ MCP_PORT = 9090
 REST_PORT = 8080
 
 
-def add_commands(
-    command: Callable[..., argparse.ArgumentParser], count: Callable[[str], int]
-) -> None:
-    """Add the two commands to the parser."""
-    talk = command(
-        "mcp",
-        f"{__name__}:mcp",
-        "serve the tools to an agent by MCP, over standard input and output or over HTTP",
-        "  civitai-skill mcp --stdio\n"
-        "  civitai-skill mcp --http --budget 200\n"
-        "  civitai-skill mcp --http --sandbox",
-    )
-    how = talk.add_mutually_exclusive_group()
+def add_mcp(parser: argparse.ArgumentParser) -> None:
+    values.set_examples(parser, "mcp --stdio", "mcp --http --budget 200", "mcp --http --sandbox")
+    how = parser.add_mutually_exclusive_group()
     how.add_argument("--stdio", action="store_true",
                      help="over standard input and output (the default)")  # fmt: skip
     how.add_argument("--http", action="store_true", help="over HTTP, at the path /mcp")
-    talk.add_argument("--local-files", action="store_true",
-                      help="let source pictures be any file of this machine")  # fmt: skip
-    talk.add_argument("--ask-above", type=count, default=50, metavar="N",
-                      help="ask the user before spending more than N Buzz at once, where "
-                      "the client can ask (50)")  # fmt: skip
-    _add_server_flags(talk, count, MCP_PORT)
-    rest_ = command(
-        "rest",
-        f"{__name__}:rest",
-        "serve the capability's REST interface, with OpenAPI, health and metrics",
-        "  civitai-skill rest\n"
-        "  civitai-skill rest --sandbox --port 8081 --budget 200\n"
-        "  civitai-skill rest --host 0.0.0.0 --allow-host pictures.example --token-env MY_TOKEN",
-    )
-    rest_.add_argument("--cors-origin", action="append", default=[], metavar="URL", dest="origins",
-                       help="let pages of this origin call it; repeatable")  # fmt: skip
-    _add_server_flags(rest_, count, REST_PORT)
-
-
-def _add_server_flags(
-    parser: argparse.ArgumentParser, count: Callable[[str], int], port: int
-) -> None:
-    group = parser.add_argument_group("the server")
-    group.add_argument("--host",
-                       help=f"address to listen on ({HOST}); any other needs a token")  # fmt: skip
-    group.add_argument("--port", type=count, metavar="N", help=f"port ({port})")
-    group.add_argument("--token-env", metavar="NAME",
-                       help="the variable that holds the token callers must show")  # fmt: skip
-    group.add_argument("--allow-host", action="append", default=[], metavar="NAME", dest="hosts",
-                       help="answer to this host name too; repeatable")  # fmt: skip
-    group.add_argument("--max-buzz", type=count, metavar="N",
-                       help="refuse above N Buzz a call (CIVITAI_MAX_BUZZ, or 300)")  # fmt: skip
-    group.add_argument("--budget", type=count, metavar="N",
-                       help="spend at most N Buzz in this server's life")  # fmt: skip
+    parser.add_argument("--local-files", action="store_true",
+                        help="let source pictures be any file of this machine")  # fmt: skip
+    parser.add_argument("--ask-above", type=values.parse_count, default=50, metavar="N",
+                        help="ask the user before spending more than N Buzz at once, where "
+                        "the client can ask (50)")  # fmt: skip
+    _add_server_flags(parser, MCP_PORT)
 
 
 def mcp(given: argparse.Namespace, output: Output) -> int:
@@ -73,10 +36,9 @@ def mcp(given: argparse.Namespace, output: Output) -> int:
     from civitai_skill.adapters.mcp import server
     from civitai_skill.skill.bundle import find_bundle
 
-    flags = [name for name in ("host", "port", "token_env", "hosts") if getattr(given, name)]
+    flags = [name for name in ("host", "port", "token_env", "allow_host") if getattr(given, name)]
     if flags and not given.http:
-        flag = {"hosts": "--allow-host"}.get(flags[0], "--" + flags[0].replace("_", "-"))
-        raise RequestInvalid(Problem(flag, None, "--http with it", None, "is for HTTP only"))
+        raise RequestInvalid(Problem(flags[0], None, "--http with it", None, "is for HTTP only"))
     bundle = None
     with suppress(ConfigError):  # a server without the skill's pages is still a server
         bundle = find_bundle()
@@ -97,11 +59,21 @@ def mcp(given: argparse.Namespace, output: Output) -> int:
         _, others = group.split(OSError)
         if others is not None:
             raise
-        lost = AnswerLost("its reader has gone")
-        lost.spent = "unknown"
-        lost.advice = "What was bought is told by: civitai-skill history"
-        raise lost from None
+        told = f"What was bought is told by {output.command_line('history')}."
+        raise AnswerLost("its reader has gone", spent="unknown", advice=told) from None
     return 0
+
+
+def add_rest(parser: argparse.ArgumentParser) -> None:
+    values.set_examples(
+        parser,
+        "rest",
+        "rest --sandbox --port 8081 --budget 200",
+        "rest --host 0.0.0.0 --allow-host pictures.example --token-env MY_TOKEN",
+    )
+    parser.add_argument("--cors-origin", action="append", default=[], metavar="URL", dest="origins",
+                        help="let pages of this origin call it; repeatable")  # fmt: skip
+    _add_server_flags(parser, REST_PORT)
 
 
 def rest(given: argparse.Namespace, output: Output) -> int:
@@ -116,18 +88,71 @@ def rest(given: argparse.Namespace, output: Output) -> int:
     return 0
 
 
+def _add_server_flags(parser: argparse.ArgumentParser, port: int) -> None:
+    group = parser.add_argument_group("the server")
+    group.add_argument("--host",
+                       help=f"address to listen on ({HOST}); any other needs a token")  # fmt: skip
+    group.add_argument("--port", type=values.parse_count, metavar="N", help=f"port ({port})")
+    group.add_argument("--token-env", metavar="NAME",
+                       help="the variable that holds the token callers must show")  # fmt: skip
+    group.add_argument("--allow-host", action="append", default=[], metavar="NAME",
+                       help="answer to this host name too; repeatable")  # fmt: skip
+    values.add_max_buzz(group, "refuse above N Buzz a call (CIVITAI_MAX_BUZZ, or 300)")
+    group.add_argument("--budget", type=values.parse_count, metavar="N",
+                       help="spend at most N Buzz in this server's life")  # fmt: skip
+
+
 def _build_policy(given: argparse.Namespace, port: int, **more: Any) -> Any:
     from civitai_skill.servers.access import AccessPolicy
 
     number = port if given.port is None else given.port
-    return AccessPolicy.from_flags(given.host or HOST, number, given.token_env, given.hosts, **more)
+    return AccessPolicy.from_flags(
+        given.host or HOST, number, given.token_env, given.allow_host, **more
+    )
 
 
 def _open_session(given: argparse.Namespace) -> Any:
-    from civitai_skill.config import Settings
     from civitai_skill.servers.session import ServerSession
 
-    settings = Settings.load(
-        sandbox=True if given.sandbox else None, ledger=given.ledger, max_buzz=given.max_buzz
+    return ServerSession.open(load_settings(given), given.budget)
+
+
+def add_sandbox(parser: argparse.ArgumentParser) -> None:
+    from civitai_skill.sandbox import switches
+
+    values.set_examples(
+        parser,
+        "sandbox --port 8787",
+        "sandbox --seconds-per-job 3 --balance blue=500,yellow=200",
+        "sandbox --switch short_of_buzz=403 --switch unfinished_at_most=4\n\n"
+        f"switches, for what is disputed or unknown about the service:\n{switches.describe()}",
     )
-    return ServerSession.open(settings, given.budget)
+    parser.add_argument("--host", default=HOST, help=f"address to listen on ({HOST})")
+    parser.add_argument("--port", type=values.parse_count, default=8787, metavar="N",
+                        help="port (8787)")  # fmt: skip
+    parser.add_argument("--seconds-per-job", type=values.parse_seconds, metavar="S",
+                        help="how long a job takes")  # fmt: skip
+    parser.add_argument("--balance", type=values.parse_balance, metavar="C=N,...",
+                        help="Buzz of a new account, such as blue=500,yellow=200")  # fmt: skip
+    parser.add_argument("--switch", type=values.parse_switch, action="append", default=[],
+                        metavar="NAME=VALUE", dest="switches",
+                        help="see the switches below; repeatable")  # fmt: skip
+
+
+def sandbox(given: argparse.Namespace, output: Output) -> int:
+    """Serve the sandbox until interrupted."""
+    from civitai_skill.sandbox import Sandbox, Switches
+    from civitai_skill.sandbox.port import serve
+    from civitai_skill.servers.access import open_listener, ready_line
+
+    settings = load_settings(given)
+    ignore_lost_answers()
+    box = Sandbox(
+        settings.home / "sandbox.sqlite3",
+        seconds_per_job=given.seconds_per_job,
+        balance=given.balance,
+        switches=Switches(**dict(given.switches)),
+    )
+    with open_listener(given.host, given.port) as listener:
+        serve(box, listener, ready_line("sandbox", listener))
+    return 0

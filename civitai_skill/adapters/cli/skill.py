@@ -3,35 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
+from civitai_skill.adapters.cli import values
 from civitai_skill.adapters.cli.output import Output
 
 AGENTS = ("claude", "codex", "cursor", "gemini", "openclaw")
-
-
-def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the two commands to the parser."""
-    copy = command(
-        "install-skill",
-        f"{__name__}:install",
-        "copy the agent skills to where an agent looks for them",
-        "  civitai-skill install-skill --agent claude\n"
-        "  civitai-skill install-skill --agent codex --project\n"
-        "  civitai-skill install-skill --dir my-agent/skills",
-    )
-    _add_target_flags(copy)
-    one = "as one folder with the router, instead of one folder a skill"
-    copy.add_argument("--bundle", action="store_true", help=one)
-    copy.add_argument("--force", action="store_true", help="overwrite files that were changed")
-    back = command(
-        "uninstall-skill",
-        f"{__name__}:uninstall",
-        "remove what install-skill copied",
-        "  civitai-skill uninstall-skill --agent claude",
-    )
-    _add_target_flags(back)
-    back.add_argument("--force", action="store_true", help="remove files that were changed, too")
 
 
 def _add_target_flags(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +19,20 @@ def _add_target_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", metavar="DIR", help="into this folder instead")
 
 
-def install(given: argparse.Namespace, output: Output) -> int:
+def add_install_skill(parser: argparse.ArgumentParser) -> None:
+    values.set_examples(
+        parser,
+        "install-skill --agent claude",
+        "install-skill --agent codex --project",
+        "install-skill --dir my-agent/skills",
+    )
+    _add_target_flags(parser)
+    one = "as one folder with the router, instead of one folder a skill"
+    parser.add_argument("--bundle", action="store_true", help=one)
+    parser.add_argument("--force", action="store_true", help="overwrite files that were changed")
+
+
+def install_skill(given: argparse.Namespace, output: Output) -> int:
     """Copy the skills to where an agent looks."""
     from civitai_skill.skill.install import install, skills_folder
 
@@ -54,7 +43,13 @@ def install(given: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def uninstall(given: argparse.Namespace, output: Output) -> int:
+def add_uninstall_skill(parser: argparse.ArgumentParser) -> None:
+    values.set_examples(parser, "uninstall-skill --agent claude")
+    _add_target_flags(parser)
+    parser.add_argument("--force", action="store_true", help="remove files that were changed, too")
+
+
+def uninstall_skill(given: argparse.Namespace, output: Output) -> int:
     """Take back what install-skill copied."""
     from civitai_skill.skill.install import skills_folder, uninstall
 

@@ -1,4 +1,7 @@
-"""What the word of a flag means. What can't be meant raises ArgumentTypeError."""
+"""What the word of a flag means, and the flags and examples that several commands have.
+
+What can't be meant raises ArgumentTypeError.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import argparse
 from typing import Any
 
 from civitai_skill.errors import preview
-from civitai_skill.sandbox import switches
 
 
 def parse_number(text: str) -> Any:
@@ -61,7 +63,40 @@ def parse_balance(text: str) -> dict[str, int]:
 
 def parse_switch(text: str) -> tuple[str, Any]:
     """A switch of the sandbox, `NAME=VALUE`."""
+    from civitai_skill.sandbox import switches
+
     try:
         return switches.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def set_examples(parser: argparse.ArgumentParser, *examples: str) -> None:
+    """Show these command lines below the flags."""
+    parser.epilog = "examples:\n" + "\n".join(f"  civitai-skill {line}" for line in examples)
+
+
+def add_timeout(group: argparse._ActionsContainer, what: str) -> None:
+    """The flag for how long to wait."""
+    group.add_argument("--timeout", type=parse_seconds, default=1200.0, metavar="S",
+                       help=f"seconds to wait{what} (1200)")  # fmt: skip
+
+
+def add_max_buzz(
+    group: argparse._ActionsContainer,
+    text: str = "refuse above N Buzz (CIVITAI_MAX_BUZZ, or 300)",
+) -> None:
+    """The flag for the most that may be paid."""
+    group.add_argument("--max-buzz", type=parse_count, metavar="N", help=text)
+
+
+def add_since(parser: argparse.ArgumentParser) -> None:
+    """The flag for how far back to look."""
+    text = "7d, 12h, 30m or 2w back from now, or an ISO date (UTC)"
+    parser.add_argument("--since", help=text)
+
+
+def add_take(parser: argparse.ArgumentParser, rows: int) -> None:
+    """The flag for how many rows to list."""
+    parser.add_argument("--take", type=parse_count, default=rows, metavar="N",
+                        help=f"rows ({rows})")  # fmt: skip

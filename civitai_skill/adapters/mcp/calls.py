@@ -14,7 +14,7 @@ from mcp.types import CallToolResult, ContentBlock, ImageContent, InputRequiredR
 
 from civitai_skill.adapters.mcp import resources
 from civitai_skill.adapters.mcp.consent import Consent, can_ask
-from civitai_skill.adapters.mcp.schema import result_to_json
+from civitai_skill.adapters.mcp.schema import spell_result
 from civitai_skill.client import (
     Event,
     Generation,
@@ -163,7 +163,7 @@ def _call_timeout(wait: Any) -> float:
 
 def _build_call_result(result: Result) -> CallToolResult:
     """A tool's answer as content. Raises ToolError for an explained error."""
-    data = result_to_json(result)
+    data = spell_result(result)
     text = json.dumps(data, ensure_ascii=False)
     if result.failed:
         raise ToolError(text)

@@ -34,7 +34,7 @@ def to_mcp_names(text: str) -> str:
     return text.replace("civitai_*", "civitai-*")
 
 
-def result_to_json(result: Result) -> dict[str, Any]:
+def spell_result(result: Result) -> dict[str, Any]:
     """An answer in this spelling."""
     data = dict(result.data)
     for name in _OUR_TEXTS:

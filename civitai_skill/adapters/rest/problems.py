@@ -49,8 +49,7 @@ _STATUS: tuple[tuple[type[CivitaiError], int], ...] = (
     (ConfigError, 503),
     (Stopping, 503),
 )
-#: What only the owner of this server can mend, so that the advice is not for its callers.
-_OWNERS = (ConfigError, Unauthorized, Forbidden, BudgetUsedUp)
+_OWNERS = "This is about the server's own key or settings, and its owner's to mend."
 
 
 def in_rest(step: Next) -> str:
@@ -79,8 +78,9 @@ def in_rest(step: Next) -> str:
 
 def error_response(error: CivitaiError, status: int | None = None) -> Response:
     """An error of the tree as an answer; `status` where the place decides it."""
-    if isinstance(error, _OWNERS):
-        error = error.replace(advice="This is about the server's set-up, and its owner's to mend.")
+    if isinstance(error, BudgetUsedUp | ConfigError | Unauthorized | Forbidden):
+        # Its advice is for the owner of this server, not for the callers.
+        error = error.replace(advice="" if isinstance(error, BudgetUsedUp) else _OWNERS)
     explained = explain(error, in_rest)
     found = status or next((code for kind, code in _STATUS if isinstance(error, kind)), 502)
     out = problem_json(found, explained.code, explained.message, explained.spent)

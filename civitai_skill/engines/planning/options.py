@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from civitai_skill.engines.family import Family
-from civitai_skill.engines.index import is_text
 from civitai_skill.engines.limits import Limit
 from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import fold
-from civitai_skill.schema.request import ImageRequest, nearest_name
-from civitai_skill.schema.types import read_json
+from civitai_skill.schema.problems import nearest_name
+from civitai_skill.schema.request import ImageRequest
 
 # Ours, not the service's: an AIR of an unknown ecosystem may pass.
 _UNLISTED = "allowunlistedair"
@@ -74,25 +72,3 @@ def _deciding(family: Family, field: str) -> list[str]:
         for variant in family.variants
         if variant.retired is None and any(field in way.fixed for way in variant.ways)
     ]
-
-
-def typed(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Options as typed on a command line: a field of text as it stands, any other as JSON.
-
-    Raises RequestInvalid for one that is said twice.
-    """
-    found: dict[str, Any] = {}
-    for key, text in pairs:
-        if key in found:
-            raise RequestInvalid(
-                Problem(f"options.{key}", text, "each option once", None, "is said twice")
-            )
-        found[key] = text if is_text(key) else _json(text)
-    return found
-
-
-def _json(text: str) -> Any:
-    try:
-        return read_json(text)
-    except ValueError:
-        return text

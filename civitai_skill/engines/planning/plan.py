@@ -39,16 +39,14 @@ from civitai_skill.engines.planning.sizes import (
 from civitai_skill.engines.sizing import SQUARE, FollowsSource, Size
 from civitai_skill.engines.sources import picture_of
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.schema.fields import FIELDS
 from civitai_skill.schema.request import ImageRequest
 
 # 0 and -1 were refused by the service, and several forms are 32-bit (civitai-api facts, 0.1), so
 # what is chosen here stays where every form and every batch offset is safe.
 _CHOSEN_SEEDS = range(1, 2**31 - 64)
 
-#: Fields of a request that are not the engine's to take.
-_OURS = frozenset(
-    {"engine", "variant", "route", "quality", "aspect_ratio", "images", "strength", "options"}
-)
+_PLANNED = frozenset(field.name for field in FIELDS if field.planned)
 
 
 @dataclass(frozen=True)
@@ -228,7 +226,7 @@ def _said(candidate: Candidate) -> dict[str, Any]:
     said: dict[str, Any] = {}
     problems = []
     for name in type(request).model_fields:
-        if name in _OURS or not request.given(name) or getattr(request, name) in ([], {}):
+        if name in _PLANNED or not request.given(name) or getattr(request, name) in ([], {}):
             continue
         if takes(name, known):
             said[name] = getattr(request, name)

@@ -11,7 +11,8 @@ from civitai_skill.engines.family import Variant, Way
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.schema.request import ImageRequest, describe_expected, nearest_bound
+from civitai_skill.schema.problems import describe_expected, nearest_bound
+from civitai_skill.schema.request import ImageRequest
 
 
 def lacking(candidate: Candidate, name: str) -> Problem:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -114,7 +115,7 @@ def has_dependencies(root: Path) -> bool:
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     try:
         for requirement in project["dependencies"]:
-            metadata.version(requirement.split(">")[0].split("=")[0].split("<")[0].strip())
+            metadata.version(re.split(r"[\[<>=!~; ]", requirement)[0])
     except metadata.PackageNotFoundError:
         return False
     return True

@@ -100,7 +100,7 @@ def test_an_answer_that_can_not_be_written_is_no_success(
     assert err.startswith("civitai-skill: The answer could not be written to standard output: ")
     assert err.endswith(
         "Buzz is committed for this workflow. "
-        f"Look at it with: civitai-skill get {run['workflow']}\n"
+        f"Look at it with `civitai-skill get {run['workflow']} --wait`.\n"
     )
     assert (run["state"], len(list(tmp_path.glob("*.jpeg")))) == ("closed", 1)
 
@@ -252,7 +252,7 @@ def test_a_letter_that_the_stream_lacks_does_not_cost_the_answer(
 def test_an_interruption_and_a_defect_move_no_cursor(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from civitai_skill.adapters.cli import pictures
+    from civitai_skill.adapters.cli import engines
 
     def interrupted(given: Any, output: Any) -> int:
         output.workflow_id = f"1-2{ESCAPE}"
@@ -263,7 +263,7 @@ def test_an_interruption_and_a_defect_move_no_cursor(
         raise RuntimeError(f"oops {ESCAPE}")
 
     for command, code, words in ((interrupted, 130, "1-2?[31m goes on"), (broken, 1, "oops ?[31m")):
-        monkeypatch.setattr(pictures, "engines", command)
+        monkeypatch.setattr(engines, "engines", command)
         assert main(["engines"]) == code
         out, err = capsys.readouterr()
         assert words in err

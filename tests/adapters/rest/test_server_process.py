@@ -24,7 +24,7 @@ from civitai_skill.api.models import TERMINAL
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.servers.access import AccessPolicy
-from civitai_skill.servers.http import AccessMiddleware, HeadTimeoutProtocol
+from civitai_skill.servers.http import AccessMiddleware, BoundedProtocol
 
 FOX = {"prompt": "a red fox"}
 SLOW = {"prompt": "a red fox [sandbox:slow=60]"}
@@ -136,8 +136,8 @@ async def test_a_head_that_dribbles_in_is_given_up_and_nothing_else() -> None:
     config = uvicorn.Config(app, lifespan="off", log_level="warning")
     config.load()
 
-    def protocol() -> HeadTimeoutProtocol:
-        return HeadTimeoutProtocol(0.3, config=config, server_state=ServerState(), app_state={})
+    def protocol() -> BoundedProtocol:
+        return BoundedProtocol(0.3, config=config, server_state=ServerState(), app_state={})
 
     server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
     async with server:

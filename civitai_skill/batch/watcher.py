@@ -8,12 +8,10 @@ rows (benchmarks/README.md has the figures for both).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import anyio
-from anyio.abc import TaskGroup
 
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.workflows import LONG_POLL, still_running_error
@@ -69,13 +67,11 @@ class WorkflowWatcher:
         *,
         few: int = FEW,
         shortest: float = SHORTEST,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._tag = tag
         self._few = few
         self._shortest = shortest
-        self._clock = clock
         self._table: dict[str, _Pending] = {}
         self._news = anyio.Event()
         self._over = False
@@ -93,9 +89,9 @@ class WorkflowWatcher:
         if workflow.done:
             return workflow
         id = workflow.id or ""
-        now = self._clock()
+        now = time.monotonic()
         waiting = self._table.setdefault(id, _Pending(workflow, now, now))
-        self._wake()
+        self._news.set()
         try:
             with anyio.move_on_after(timeout):
                 await waiting.done.wait()
@@ -112,8 +108,11 @@ class WorkflowWatcher:
         gap, failures = self._shortest, 0
         async with anyio.create_task_group() as group:
             while not self._over:
-                if self.in_flight <= self._few:
-                    self._poll_all(group)
+                if len(self._table) <= self._few:
+                    for waiting in self._table.values():
+                        if not waiting.polled:
+                            waiting.polled = True
+                            group.start_soon(self._poll, waiting)
                     gap = self._shortest
                     await self._news.wait()
                     self._news = anyio.Event()
@@ -124,7 +123,8 @@ class WorkflowWatcher:
                 except (TransportFailed, ApiError) as error:
                     news, failures = 0, failures + 1
                     if failures >= _MOST_FAILURES:
-                        self._fail_all(error)
+                        for waiting in list(self._table.values()):
+                            self._settle(waiting, None, error)
                 if news >= PAGE // 4:
                     continue  # a page full of ends: the next one holds more
                 gap = self._shortest if news else min(LONGEST, gap * 2)
@@ -134,22 +134,16 @@ class WorkflowWatcher:
     def stop(self) -> None:
         """Nothing more is waited for."""
         self._over = True
-        self._wake()
+        self._news.set()
 
     # -- a few: a long-poll each ---------------------------------------------------------------
-    def _poll_all(self, group: TaskGroup) -> None:
-        for waiting in self._table.values():
-            if not waiting.polled:
-                waiting.polled = True
-                group.start_soon(self._poll, waiting)
-
     async def _poll(self, waiting: _Pending) -> None:
         gap, failures = 0.0, 0
         id = waiting.latest.id or ""
-        while id in self._table and self.in_flight <= self._few:
+        while id in self._table and len(self._table) <= self._few:
             if gap:
                 await anyio.sleep(gap)
-            asked = self._clock()
+            asked = time.monotonic()
             self.requests += 1
             try:
                 latest = await self._client.get(id, wait=self._hold)
@@ -165,11 +159,11 @@ class WorkflowWatcher:
             if self._settle(waiting, latest):
                 return
             # A service that does not hold the answer is not flooded.
-            now = self._clock()
+            now = time.monotonic()
             early = now - asked < LONG_POLL - 0.5 or not self._hold
             gap = min(30.0, max(self._shortest, (now - waiting.since) / 2)) if early else 0.0
         waiting.polled = False
-        self._wake()
+        self._news.set()
 
     # -- many: a page at a time ----------------------------------------------------------------
     async def _query_since(self) -> int:
@@ -189,7 +183,7 @@ class WorkflowWatcher:
             page = await self._client.page(
                 cursor, tags=(self._tag,), take=PAGE, ascending=True, since=since
             )
-            now, shown = self._clock(), False
+            now, shown = time.monotonic(), False
             for workflow in page.items:
                 waiting = self._table.get(workflow.id or "")
                 shown = shown or waiting is first
@@ -205,7 +199,7 @@ class WorkflowWatcher:
 
     async def _get_one(self, waiting: _Pending) -> bool:
         """Ask for one that the list does not show, so that it can't hold up the others."""
-        waiting.seen = self._clock()
+        waiting.seen = time.monotonic()
         self.requests += 1
         try:
             return self._settle(waiting, await self._client.get(waiting.latest.id or ""))
@@ -226,25 +220,18 @@ class WorkflowWatcher:
             return False
         self._table.pop(waiting.latest.id or "", None)
         waiting.done.set()
-        self._wake()
+        self._news.set()
         return True
-
-    def _fail_all(self, error: CivitaiError) -> None:
-        for waiting in list(self._table.values()):
-            self._settle(waiting, None, error)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep; less when only a few are left."""
-        until = self._clock() + seconds
-        while not self._over and self.in_flight > self._few:
-            with anyio.move_on_after(max(0.0, until - self._clock())) as scope:
+        until = time.monotonic() + seconds
+        while not self._over and len(self._table) > self._few:
+            with anyio.move_on_after(max(0.0, until - time.monotonic())) as scope:
                 await self._news.wait()
                 self._news = anyio.Event()
-            if scope.cancelled_caught or self._clock() >= until:
+            if scope.cancelled_caught or time.monotonic() >= until:
                 return
-
-    def _wake(self) -> None:
-        self._news.set()
 
 
 def _is_temporary(error: CivitaiError) -> bool:

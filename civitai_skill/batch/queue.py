@@ -44,24 +44,21 @@ class RowQueue:
     async def next(self) -> Line | None:
         """The next row to make; None when there are no more."""
         while True:
-            line = self._take_ready()
+            line = self._bought.popleft() if self._bought else None
+            while line is None and self._new:
+                row, state = self._new.popleft()
+                prompt = row.request.prompt
+                settled = prompt in self._passed or prompt in self._banned
+                if settled or not self._trying[prompt]:
+                    line = row, state
+                else:
+                    self._waiting[prompt].append((row, state))
             if line is not None:
                 self._trying[line[0].request.prompt] += 1
                 return line
             if not self._waiting:
                 return None
             await self._news.wait()
-
-    def _take_ready(self) -> Line | None:
-        if self._bought:
-            return self._bought.popleft()
-        while self._new:
-            line = self._new.popleft()
-            prompt = line[0].request.prompt
-            if not self._trying[prompt] or self._is_settled(prompt):
-                return line
-            self._waiting[prompt].append(line)
-        return None
 
     # -- what is learned of a prompt -------------------------------------------------------------
     def mark_passed(self, prompt: str) -> None:
@@ -85,18 +82,15 @@ class RowQueue:
             self._requeue_waiting(prompt)
 
     def check_prompt(self, prompt: str) -> None:
-        """Raises Held where a prompt must not be sent now."""
+        """Raises NotSent where a prompt must not be sent now."""
         if prompt in self._banned:
             reason = self._banned[prompt]
             raise PromptModerated(f"not sent: the same prompt was stopped by moderation ({reason})")
         if prompt in self._unsure and prompt not in self._passed:
             raise NotSent(
                 "not sent: what becomes of another row with the same prompt is not known yet; "
-                "the same command goes on"
+                "the same batch again goes on"
             )
-
-    def _is_settled(self, prompt: str) -> bool:
-        return prompt in self._passed or prompt in self._banned
 
     def _requeue_waiting(self, prompt: str) -> None:
         if prompt in self._waiting:

@@ -14,9 +14,17 @@ from typing import Any
 import anyio
 import httpx
 
-from civitai_skill.api.drivers import CLOCK
+from civitai_skill.api import workflows
+from civitai_skill.api.connections import AsyncTransport
+from civitai_skill.api.drivers import adrive
+from civitai_skill.api.models import Workflow
 from civitai_skill.api.replies import retry_after
 from civitai_skill.api.retry import is_transient
+from civitai_skill.api.send import CLOCK
+from civitai_skill.client.clients import AsyncCivitai
+
+#: Requests at once at most, when nothing else is said.
+CONCURRENCY = 16
 
 #: Requests at once in the beginning.
 FIRST = 4
@@ -39,7 +47,7 @@ class AdaptiveLimiter:
         self.active = 0
         self.cuts = 0
         self._clock = clock
-        self._usual: dict[str, float] = {}
+        self._usual: dict[object, float] = {}
         self._cut_at = float("-inf")
         self._paused_until = float("-inf")
         self._free = anyio.Condition()
@@ -61,7 +69,7 @@ class AdaptiveLimiter:
                 async with self._free:
                     self._free.notify_all()
 
-    def record_response(self, kind: str, response: httpx.Response, seconds: float) -> None:
+    def record_response(self, kind: object, response: httpx.Response, seconds: float) -> None:
         """Learn from an answer; requests of one kind are compared with each other only."""
         if is_transient(response.status_code):
             asked = retry_after(response)
@@ -87,12 +95,11 @@ class AdaptiveLimiter:
 
 
 class ThrottledClient(httpx.AsyncClient):
-    """An HTTP client whose requests wait for a free slot. A long-poll waits by design, so it takes
-    none."""
+    """An HTTP client whose requests wait for a free slot, but for long-polls, slow by design."""
 
-    def __init__(self, tempo: AdaptiveLimiter, **settings: Any) -> None:
+    def __init__(self, limiter: AdaptiveLimiter, **settings: Any) -> None:
         super().__init__(**settings)
-        self.limiter = tempo
+        self.limiter = limiter
 
     async def send(self, request: httpx.Request, **given: Any) -> httpx.Response:
         if request.method == "GET" and request.url.params.get("wait", "0") != "0":
@@ -109,10 +116,22 @@ class ThrottledClient(httpx.AsyncClient):
             except httpx.TransportError:
                 self.limiter.back_off()
                 raise
-            self.limiter.record_response(_request_kind(request), response, time.monotonic() - began)
+            # Requests of one kind: the same method, depth of path, and whether it is a price.
+            kind = (request.method, request.url.path.count("/"), "whatif" in request.url.params)
+            self.limiter.record_response(kind, response, time.monotonic() - began)
             return response
 
 
-def _request_kind(request: httpx.Request) -> str:
-    asked = "whatif" if "whatif" in request.url.params else ""
-    return f"{request.method} {request.url.path.count('/')} {asked}"
+class BatchClient(AsyncCivitai):
+    """An AsyncCivitai that limits its requests in flight."""
+
+    def __init__(self, key: Any = None, **settings: Any) -> None:
+        super().__init__(key, **settings)
+        self.limiter = AdaptiveLimiter(CONCURRENCY)
+        self.http = ThrottledClient(self.limiter, transport=self._transport or AsyncTransport())
+        self._http = self.http
+
+    async def get(self, workflow_id: str, *, wait: float = 0.0) -> Workflow:
+        """Read a workflow that the batch has paid for; `finish` writes down its end."""
+        look = workflows.get(self._service, workflow_id, wait=wait, committed=True)
+        return await adrive(look, self.http)

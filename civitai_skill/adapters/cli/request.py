@@ -1,0 +1,130 @@
+"""A request and what surrounds it, on a command line: flags, and the values that they mean."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from civitai_skill.adapters.cli import values
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.schema.fields import FIELDS
+
+if TYPE_CHECKING:
+    from civitai_skill.config import Settings
+    from civitai_skill.schema.request import ImageRequest
+
+# Characters of a prompt that is read; no engine takes as many.
+_LONGEST = 1_000_000
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "whole": values.parse_number,
+    "number": values.parse_number,
+    "loras": values.parse_lora,
+    "options": values.parse_pair,
+}
+_MANY = ("loras", "texts", "options")
+_ELSEWHERE = {"engine": "; see `civitai-skill engines`"}
+
+
+def add_request_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of every field of a request but the prompt."""
+    group = parser.add_argument_group("the picture")
+    for field in FIELDS[1:]:
+        more = _ELSEWHERE.get(field.name, "")
+        given: dict[str, Any] = {"help": field.help + more}
+        if field.kind in _MANY:
+            given = {"action": "append", "default": [], "help": f"{field.help}; repeatable"}
+        group.add_argument(
+            field.flag,
+            dest=field.name,
+            metavar=field.metavar,
+            type=_READERS.get(field.kind, str),
+            **given,
+        )
+
+
+def add_terms_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of what surrounds a request."""
+    group = parser.add_argument_group("the workflow")
+    group.add_argument("--tag", action="append", default=[], dest="tags", metavar="TAG",
+                       help="file it under a tag; repeatable, at most 10")  # fmt: skip
+    group.add_argument("--priority", metavar="P", help="high, normal or low")
+    group.add_argument("--currency", action="append", default=[], dest="currencies", metavar="C",
+                       help="pay only with blue, green or yellow Buzz; repeatable")  # fmt: skip
+    group.add_argument("--allow-mature", action="store_true",
+                       help="allow mature content (paid in yellow Buzz only)")  # fmt: skip
+
+
+def add_prompt(parser: argparse.ArgumentParser) -> None:
+    """The prompt, by its place."""
+    parser.add_argument("prompt", metavar="PROMPT", help=f"{FIELDS[0].help}; - reads it")
+
+
+def load_settings(given: argparse.Namespace) -> Settings:
+    """The settings of this command line and its environment."""
+    from civitai_skill.config import Settings
+
+    return Settings.load(
+        sandbox=True if given.sandbox else None,
+        ledger=given.ledger,
+        max_buzz=getattr(given, "max_buzz", None),
+    )
+
+
+def build_request(given: argparse.Namespace) -> ImageRequest:
+    """The request of a command line. Raises RequestInvalid."""
+    from civitai_skill.schema.request import ImageRequest
+
+    prompt = _read_prompt() if given.prompt == "-" else given.prompt
+    return ImageRequest(prompt=prompt, **request_fields(given))
+
+
+def _read_prompt() -> str:
+    """The prompt from standard input. Raises RequestInvalid."""
+    try:
+        text = sys.stdin.read(_LONGEST + 1)
+        why = "" if len(text) <= _LONGEST else f"longer than {_LONGEST} characters"
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8 text"
+    if why:
+        accepted = "a prompt on standard input"
+        raise RequestInvalid(Problem("prompt", "-", accepted, None, why))
+    return text
+
+
+def request_fields(given: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a request that were said, without the prompt."""
+    fields = {field.name: getattr(given, field.name) for field in FIELDS[1:]}
+    fields = {name: value for name, value in fields.items() if value not in (None, [])}
+    if given.options:
+        fields["options"] = _read_options(given.options)
+    return fields
+
+
+def _read_options(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    """Options as typed: a field of text as it stands, any other as JSON. Raises RequestInvalid."""
+    from civitai_skill.client import is_text
+    from civitai_skill.schema.types import read_json
+
+    found: dict[str, Any] = {}
+    for key, text in pairs:
+        if key in found:
+            why = "is said twice"
+            raise RequestInvalid(Problem(f"options.{key}", text, "each option once", None, why))
+        try:
+            found[key] = text if is_text(key) else read_json(text)
+        except ValueError:
+            found[key] = text
+    return found
+
+
+def request_terms(given: argparse.Namespace) -> dict[str, Any]:
+    """What surrounds a request."""
+    return {
+        "tags": given.tags,
+        "priority": given.priority,
+        "currencies": given.currencies or None,
+        "allow_mature_content": True if given.allow_mature else None,
+    }

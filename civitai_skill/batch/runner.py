@@ -1,0 +1,312 @@
+"""Making the rows of a batch: at most so many under way, each bought, waited for and saved."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import httpx
+
+from civitai_skill.api.drivers import adrive
+from civitai_skill.api.models import Workflow
+from civitai_skill.api.service import Service
+from civitai_skill.batch.plan import Row
+from civitai_skill.batch.queue import NotSent, PromptModerated, RowQueue, moderation_reason
+from civitai_skill.batch.report import BatchProgress, Tell
+from civitai_skill.batch.results import FINAL, Result, SavedPicture
+from civitai_skill.batch.states import RETRIED, RowState, build_result
+from civitai_skill.batch.watcher import WorkflowWatcher
+from civitai_skill.errors import (
+    BadRequest,
+    BudgetUsedUp,
+    CivitaiError,
+    ConfigError,
+    Forbidden,
+    NotEnoughBuzz,
+    NotFound,
+    OverBudget,
+    StillRunning,
+    TransportFailed,
+    Unauthorized,
+    WorkflowFailed,
+)
+from civitai_skill.errors.explain import explain
+from civitai_skill.errors.next_steps import Render, Say
+from civitai_skill.images.decode import FetchedPicture
+from civitai_skill.images.save import Label, Place
+from civitai_skill.images.sidecar import sidecar_facts
+from civitai_skill.ledger.ledger import JOINABLE
+from civitai_skill.ledger.run import Run
+from civitai_skill.purchase.buy import buy
+from civitai_skill.purchase.generate import finish
+from civitai_skill.purchase.order import Order, Purchase
+from civitai_skill.purchase.result import Generation
+
+#: Pictures that are fetched, decoded and written at once: this bounds the memory.
+DOWNLOADS = 8
+
+# Clocks differ; the list is asked from this long before a purchase on.
+_SKEW = timedelta(minutes=5)
+
+
+@dataclass
+class RowRunner:
+    """Buy, await and save every row. `results` fills up, by row number."""
+
+    http: httpx.AsyncClient
+    service: Service
+    watcher: WorkflowWatcher
+    #: What the purchases have in common.
+    order: Order
+    out: Path
+    batch: str
+    timeout: float
+    #: Buzz that a row may cost whose price nobody tells.
+    allowance: int
+    tell: Tell
+    render: Render
+    total: int
+    results: dict[int, Result] = field(default_factory=dict)
+    #: What was bought for rows that have no result yet, by row number.
+    under_way: dict[int, Workflow | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._began = time.monotonic()
+        self._stopped: CivitaiError | None = None
+        self._downloads = anyio.Semaphore(DOWNLOADS)
+        self._ended = self._pictures = self._good = self._buzz = 0
+
+    async def run_all(self, queue: RowQueue, in_flight: int) -> None:
+        """Make the rows, `in_flight` of them at once."""
+        async with anyio.create_task_group() as watching:
+            watching.start_soon(self.watcher.run)
+            async with anyio.create_task_group() as group:
+                for _ in range(in_flight):
+                    group.start_soon(self._run_queue, queue)
+            self.watcher.stop()
+
+    def add(self, result: Result) -> None:
+        """Take in the end of a row, of this run or an earlier one."""
+        self.results[result.row] = result
+        self._good += result.good
+        self._buzz += result.cost or 0
+
+    async def _run_queue(self, queue: RowQueue) -> None:
+        while (line := await queue.next()) is not None:
+            row, state = line
+            self.under_way[row.number] = None
+            result = await self._run_row(row, state, queue)
+            del self.under_way[row.number]
+            # Has its workflow no end yet, or does nobody know whether there is one?
+            unknown = (result.error or {}).get("spent") == "unknown"
+            unsure = result.status not in FINAL and (result.workflow is not None or unknown)
+            queue.mark_ended(row.request.prompt, unsure=unsure)
+            self._ended += 1
+            self._pictures += len(result.pictures)
+            self.add(result)
+            self.tell(result)
+            self.tell(
+                BatchProgress(
+                    total=self.total,
+                    done=self._good,
+                    failed=len(self.results) - self._good,
+                    under_way=len(self.under_way),
+                    pictures=self._pictures,
+                    buzz=self._buzz,
+                    seconds=time.monotonic() - self._began,
+                    ended=self._ended,
+                )
+            )
+
+    # -- one row -----------------------------------------------------------------------------------
+    async def _run_row(self, row: Row, state: RowState, queue: RowQueue) -> Result:
+        purchase: Purchase | None = None
+        prompt, made = row.request.prompt, row.plan
+        label = Label(row.stems, {
+            "batch": self.batch, "row": row.number, "id": row.id,
+            **sidecar_facts(row.request, made.family, made.variant, made.seed),
+        })  # fmt: skip
+        order = replace(
+            self.order,
+            asked=row.request,
+            out=self.out,
+            terms=replace(self.order.terms, external_id=state.key),
+            limit=self.allowance if row.price is None else row.price,
+            label=label,
+        )
+        try:
+            if state.is_submitted:
+                purchase = await anyio.to_thread.run_sync(self._take_up, state.key)
+            else:
+                queue.check_prompt(prompt)
+                if self._stopped is not None:
+                    raise NotSent(f"not sent: the batch was stopped: {self._stopped.message}")
+                # Sources are opened again: a batch keeps no bytes of them.
+                prepared = None if row.prepared.sources else replace(row.prepared, key=state.key)
+                purchase = await adrive(buy(self.service, order, prepared), self.http)
+            self.under_way[row.number] = purchase.workflow
+            workflow = await self.watcher.wait_for(purchase.workflow, self.timeout)
+            if not workflow.moderated:
+                queue.mark_passed(prompt)
+            purchase = replace(purchase, workflow=workflow)
+            place = partial(self._save, label.places(state.key, workflow.id, self.out))
+            home = finish(self.service, order, purchase, timeout=0.0, place=place)
+            async with self._downloads:
+                generation = await adrive(home, self.http)
+            return await self._build_result(row, state.key, "succeeded", generation)
+        except NotSent as not_sent:
+            begun = state.run is not None
+            status = "unfinished" if begun else "unsent"
+            if isinstance(not_sent, PromptModerated):
+                status = "blocked"
+            cost = None if begun else 0
+            return build_result(row, state.key, status, reason=str(not_sent), cost=cost)
+        except CivitaiError as error:
+            reason = moderation_reason(error)
+            if reason is not None:
+                queue.mark_banned(prompt, reason)
+            return await self._result_of_error(row, state, error, purchase, reason)
+
+    def _take_up(self, key: str) -> Purchase:
+        """Go on with a purchase of an earlier process, as far as the ledger knows it."""
+        assert self.order.ledger is not None, "only a ledger has runs to take up"
+        run = self.order.ledger.take_up(key)
+        created = datetime.fromtimestamp(run.created, UTC) - _SKEW
+        workflow = Workflow(run.workflow, "unknown", created_at=created.isoformat())
+        return Purchase(workflow, None, run, resumed=True)
+
+    def _save(self, place: Place, n: int, fetched: FetchedPicture) -> Path:
+        try:
+            return place(n, fetched)
+        except OSError as error:
+            # What can't be written need not be bought: the rest waits until there is room.
+            self._stopped = self._stopped or TransportFailed(
+                f"Pictures can't be written to {self.out}: {error.strerror or 'no room'}"
+            )
+            raise
+
+    # -- how it ended ------------------------------------------------------------------------------
+    async def _result_of_error(
+        self,
+        row: Row,
+        state: RowState,
+        error: CivitaiError,
+        purchase: Purchase | None,
+        reason: str | None,
+    ) -> Result:
+        sent = purchase is not None or state.is_submitted
+        if sent and error.spent == "no" and not isinstance(error, WorkflowFailed):
+            error = error.replace(spent="yes")
+        if _stops_batch(error):
+            self._stopped = self._stopped or error
+        status = _status_of(error, moderated=reason is not None, sent=sent)
+        gone = sent and isinstance(error, NotFound) and _is_old(state.run)
+        if gone:
+            status = "gone"
+            with suppress(ConfigError):
+                assert self.order.ledger is not None, "only a ledger has runs that are old"
+                await anyio.to_thread.run_sync(self.order.ledger.record_missing, state.key)
+        error = _with_next_steps(status, error)
+        before = state.before
+        if gone and before is not None and before.status in FINAL:
+            # How it ended before the service forgot it: its pictures and its price are known.
+            if before.status != "gone":
+                return before
+            explained = self._explain(error)
+            return replace(before, reason=error.message, error=explained)
+        workflow = getattr(error, "workflow", None) or (purchase.workflow if purchase else None)
+        if reason is None and isinstance(error, WorkflowFailed):
+            reason = "; ".join(error.reasons) or None
+        return await self._build_result(
+            row, state.key, status, error.result, workflow,
+            reason=reason or error.message, error=self._explain(error),
+        )  # fmt: skip
+
+    async def _build_result(
+        self,
+        row: Row,
+        key: str,
+        status: str,
+        generation: Generation | None,
+        workflow: Workflow | None = None,
+        **more: object,
+    ) -> Result:
+        pictures: tuple[SavedPicture, ...] = ()
+        if generation is not None:
+            workflow = generation.workflow
+            pictures = await anyio.to_thread.run_sync(_list_pictures, generation)
+        cost = None if workflow is None else workflow.cost
+        return build_result(
+            row,
+            key,
+            status,
+            workflow=None if workflow is None else workflow.id,
+            cost=0 if status == "refused" else None if cost is None else cost.kept,
+            refunded=0 if cost is None else sum(cost.refunded.values()),
+            pictures=pictures,
+            **more,
+        )
+
+    def _explain(self, error: CivitaiError) -> dict[str, object]:
+        """An error as a result carries it."""
+        explained = explain(error, self.render)
+        return {**explained.as_dict(), "exit_code": explained.exit_code}
+
+
+def _list_pictures(generation: Generation) -> tuple[SavedPicture, ...]:
+    """The pictures that are on disk, each with its checksum."""
+    found = []
+    for n, picture in enumerate(generation.pictures):
+        if picture.path is None:
+            continue
+        with suppress(OSError):  # one that was taken away already is fetched by the next run
+            data = picture.path.read_bytes()
+            name, digest = picture.path.name, hashlib.sha256(data).hexdigest()
+            size = (picture.width, picture.height)
+            found.append(SavedPicture(name, n, *size, picture.seed, len(data), digest))
+    return tuple(found)
+
+
+def _stops_batch(error: CivitaiError) -> bool:
+    """Would every further row end so? The price of one row says nothing of the others."""
+    if isinstance(error, OverBudget):
+        return isinstance(error, BudgetUsedUp)
+    return isinstance(error, Unauthorized | NotEnoughBuzz | ConfigError)
+
+
+def _is_old(run: Run | None) -> bool:
+    return run is not None and run.created < time.time() - JOINABLE
+
+
+def _with_next_steps(status: str, error: CivitaiError) -> CivitaiError:
+    """The error with what to do about a row that ended so, where the same batch again does
+    nothing about it."""
+    if isinstance(error, OverBudget) and not isinstance(error, BudgetUsedUp):
+        advice = "Its price has risen since the plan; the same batch again plans anew."
+        return error.replace(advice=advice, next=())
+    if status in RETRIED:
+        advice = "It is not bought again by itself."
+        return error.replace(advice=advice, next=(Say("retry_failed"),))
+    if status == "canceled":
+        advice = "It is not bought again. To have it made, give the row to a batch of another name."
+        return error.replace(advice=advice, next=())
+    return error
+
+
+def _status_of(error: CivitaiError, *, moderated: bool, sent: bool) -> str:
+    if moderated:
+        return "blocked"
+    if isinstance(error, WorkflowFailed):
+        status = getattr(error.workflow, "status", "failed")
+        return "incomplete" if status == "succeeded" else str(status)
+    if isinstance(error, StillRunning):
+        return "running"
+    refused = isinstance(error, BadRequest | Forbidden | NotEnoughBuzz | OverBudget | ValueError)
+    return "refused" if refused and not sent and error.spent == "no" else "unfinished"

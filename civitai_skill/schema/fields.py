@@ -1,0 +1,74 @@
+"""The fields of a request, light: for the command line, tables and typed keywords.
+
+Rendered by scripts/render.py from ImageRequest, where a field is added.
+"""
+
+# ruff: noqa: E501
+# fmt: off
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypedDict
+
+
+class RequestField(NamedTuple):
+    """A field: its kind (text, choice, whole, number, loras, texts, options) and its words."""
+
+    name: str
+    kind: str
+    flag: str
+    metavar: str
+    help: str
+    choices: tuple[str, ...] = ()
+    #: Does it decide how a form is made? No form takes it as it is.
+    planned: bool = False
+
+
+FIELDS = (
+    RequestField("prompt", "text", "--prompt", "PROMPT", "what should be in the picture"),
+    RequestField("engine", "text", "--engine", "NAME", "engine family; flux2 (klein 4b) when left out", planned=True),
+    RequestField("variant", "text", "--variant", "NAME", "a family's own variant, such as klein-9b, dev, turbo, v4.5, 2.0-pro", planned=True),
+    RequestField("route", "text", "--route", "NAME", "backend where a family has several (sdcpp, comfy, fal)", planned=True),
+    RequestField("quality", "choice", "--quality", "Q", "draft, standard (when left out) or high: which variant and settings the family takes", choices=('draft', 'standard', 'high'), planned=True),
+    RequestField("negative_prompt", "text", "--negative-prompt", "TEXT", "what should not be in the picture"),
+    RequestField("width", "whole", "--width", "PX", "pixels"),
+    RequestField("height", "whole", "--height", "PX", "pixels"),
+    RequestField("aspect_ratio", "text", "--aspect-ratio", "W:H", "such as 16:9, instead of width and height", planned=True),
+    RequestField("quantity", "whole", "--quantity", "N", "how many pictures; 1 when left out"),
+    RequestField("seed", "whole", "--seed", "N", "for the same picture again"),
+    RequestField("steps", "whole", "--steps", "N", "denoising steps"),
+    RequestField("guidance", "number", "--guidance", "X", "how closely the prompt is followed (CFG scale)"),
+    RequestField("sampler", "text", "--sampler", "NAME", "sampler, in the route's own spelling"),
+    RequestField("scheduler", "text", "--scheduler", "NAME", "noise schedule, in the route's own spelling"),
+    RequestField("model", "text", "--model", "AIR", "AIR of a checkpoint, where the engine takes one"),
+    RequestField("loras", "loras", "--lora", "AIR[=X]", "a LoRA and its strength (1)"),
+    RequestField("images", "texts", "--image", "SRC", "source pictures: https URL, data URL or local file", planned=True),
+    RequestField("strength", "number", "--strength", "X", "with one source picture: a variant of it; 0 keeps the source, 1 ignores it", planned=True),
+    RequestField("output_format", "choice", "--format", "F", "jpeg, png or webP", choices=('jpeg', 'png', 'webP')),
+    RequestField("options", "options", "--option", "K=V", "the engine's own remaining fields, such as resolution or clipSkip", planned=True),
+)
+
+
+class RequestFields(TypedDict, total=False):
+    """The fields of an ImageRequest, as keywords beside a prompt."""
+
+    engine: str
+    variant: str | None
+    route: str | None
+    quality: Literal['draft', 'standard', 'high']
+    negative_prompt: str | None
+    width: int | None
+    height: int | None
+    aspect_ratio: str | None
+    quantity: int
+    seed: int | None
+    steps: int | None
+    guidance: float | None
+    sampler: str | None
+    scheduler: str | None
+    model: str | None
+    loras: Sequence[Any]
+    images: Sequence[str]
+    strength: float | None
+    output_format: str | None
+    options: Mapping[str, Any]

@@ -1,0 +1,85 @@
+"""Render civitai_skill/schema/fields.py: the request's fields for readers that load no pydantic."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args, get_origin
+
+from civitai_skill.schema.request import ImageRequest, Lora, Quality
+from civitai_skill.schema.types import FieldWords
+
+_HEAD = '''"""The fields of a request, light: for the command line, tables and typed keywords.
+
+Rendered by scripts/render.py from ImageRequest, where a field is added.
+"""
+
+# ruff: noqa: E501
+# fmt: off
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypedDict
+
+
+class RequestField(NamedTuple):
+    """A field: its kind (text, choice, whole, number, loras, texts, options) and its words."""
+
+    name: str
+    kind: str
+    flag: str
+    metavar: str
+    help: str
+    choices: tuple[str, ...] = ()
+    #: Does it decide how a form is made? No form takes it as it is.
+    planned: bool = False
+
+
+FIELDS = (
+'''
+
+
+def render() -> str:
+    """The module's text."""
+    rows, keywords = [], []
+    for name, field in ImageRequest.model_fields.items():
+        kind, python, choices = _kind(field.annotation)
+        words = next(mark for mark in field.metadata if isinstance(mark, FieldWords))
+        plural = kind in ("loras", "texts", "options")
+        flag = words.flag or "--" + (name.removesuffix("s") if plural else name).replace("_", "-")
+        said = (name, kind, flag, words.metavar, words.help or _first_sentence(words.description))
+        more = [f"choices={choices!r}"] * bool(choices) + ["planned=True"] * words.planned
+        rows.append(f"    RequestField({', '.join([*map(_quoted, said), *more])}),")
+        if not field.is_required():
+            nullable = " | None" if field.default is None else ""
+            keywords.append(f"    {name}: {python}{nullable}")
+    return "\n".join(
+        [_HEAD + "\n".join(rows), ")", "", "", "class RequestFields(TypedDict, total=False):",
+         '    """The fields of an ImageRequest, as keywords beside a prompt."""', "", *keywords, ""]
+    )  # fmt: skip
+
+
+def _kind(annotation: Any) -> tuple[str, str, tuple[str, ...]]:
+    """A field's kind, its type as a keyword, and its choices."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is list:
+        return (
+            ("loras", "Sequence[Any]", ()) if inner[0] is Lora else ("texts", "Sequence[str]", ())
+        )
+    if origin is dict:
+        return "options", "Mapping[str, Any]", ()
+    if origin is Literal:
+        # Formats are known in more spellings than those of the type.
+        return "choice", f"Literal{list(inner)}" if annotation is Quality else "str", inner
+    if origin is not None:  # Annotated, or with None
+        return _kind(inner[0])
+    kinds = {str: ("text", "str"), int: ("whole", "int"), float: ("number", "float")}
+    return *kinds[annotation], ()
+
+
+def _first_sentence(description: str) -> str:
+    """As it stands in a help text: without a capital that only begins it, without its end."""
+    text = description.partition(". ")[0].removesuffix(".")
+    return text if text[1].isupper() else text[0].lower() + text[1:]
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '\\"') + '"'
