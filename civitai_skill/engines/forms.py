@@ -155,6 +155,8 @@ class Wire(BaseModel):
     implied: ClassVar[frozenset[str]] = frozenset()
     #: The widest a source picture may be, as width through height, and the tallest the other way.
     source_ratio: ClassVar[float | None] = None
+    #: How many source pictures it looks at, where it takes more.
+    looks_at: ClassVar[int | None] = None
 
     output_format: OutputFormat | None = None
     image_metadata: Text | None = None

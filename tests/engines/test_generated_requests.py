@@ -25,7 +25,11 @@ SPOKEN = TEXT.filter(lambda text: bool(text.strip()))
 SOURCE = st.sampled_from(
     ["https://example.org/source.png", "data:image/png;base64,iVBORw0KGgo=", "aGVsbG8="]
 )
-ECOSYSTEMS = {name: sorted(catalog.family(name).ecosystems) or ["other"] for name in catalog.NAMES}
+ECOSYSTEMS = {
+    f"{family.name} {variant.name}": sorted(variant.ecosystems or family.ecosystems) or ["other"]
+    for family in catalog.families()
+    for variant in family.variants
+}
 
 
 def _roads() -> dict[type[Wire], list[tuple[Family, Variant, Way]]]:
@@ -127,6 +131,7 @@ def _requests(
 ) -> st.SearchStrategy[ImageRequest]:
     facts = DIGEST["forms"][_key(form)]
     needed = {"prompt": SPOKEN, **_sources(operation, facts)}
+    owner = f"{family.name} {variant.name}"
     fields: dict[str, st.SearchStrategy[Any]] = {}
     options: dict[str, st.SearchStrategy[Any]] = {}
     held = {"prompt", "images", "image", "strength", "width", "height", *way.fixed}
@@ -135,17 +140,17 @@ def _requests(
         if wire in form.tags() or name in held:
             continue
         if name == "loras":
-            fields[name] = _loras(family.name)
+            fields[name] = _loras(owner)
         elif name == "seed":
             bits = int(facts[wire]["format"].removeprefix("int"))
             # Each picture of a batch has a seed, one higher than the one before.
             fields[name] = st.integers(1, 2 ** (bits - 1) - MOST_PICTURES)
         elif name == "model":
-            fields[name] = _air(family.name, "checkpoint")
+            fields[name] = _air(owner, "checkpoint")
         elif name not in ImageRequest.model_fields:
-            options[wire] = _value(facts[wire], family.name)
+            options[wire] = _value(facts[wire], owner)
         elif name != "quantity" or variant.name not in ("max", "plus", "edit"):
-            fields[name] = _value(facts[wire], family.name)
+            fields[name] = _value(facts[wire], owner)
     place: dict[str, Any] = {"engine": family.name, "variant": variant.name, "route": form.route()}
 
     def made(said: dict[str, Any], size: dict[str, Any]) -> ImageRequest:

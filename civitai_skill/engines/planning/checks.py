@@ -62,7 +62,9 @@ def check_airs(candidate: Candidate, values: Mapping[str, Any]) -> None:
         ecosystem = air.family
         if ecosystem is None or ecosystem in takes:
             continue
-        home = [f.name for f in catalog.families() if ecosystem in f.ecosystems]
+        others = [f.name for f in catalog.families() if ecosystem in f.ecosystems - takes]
+        mine = [f"{family.name} {v.name}" for v in family.variants if ecosystem in v.ecosystems]
+        home = mine or others
         if not home and unlisted:
             continue
         accepted = "an AIR of " + ", ".join(sorted(takes))
