@@ -45,7 +45,6 @@ CATALOG: tuple[Entry, ...] = (
     Entry("ernie", "ernie", ("ernie image", "ernie-image")),
     Entry("anima", "anima", ("anima 2b",)),
     Entry("qwen21", "qwen21", ("qwen 2.1", "qwen-image-2.1", "qwen image 2.1")),
-    Entry("krea2", "krea2", ("krea", "krea 2")),
     Entry("hidream", "hidream", ("hidream-o1", "hidream-i1", "hidream o1", "hidream i1")),
     Entry("lens", "lens", ("microsoft lens",)),
     Entry("ideogram4", "ideogram4", ("ideogram", "ideogram 4")),
@@ -53,6 +52,14 @@ CATALOG: tuple[Entry, ...] = (
     Entry("mageflow", "mageflow", ("mage-flow", "mage flow")),
     Entry("chroma", "chroma", ("chroma1-hd", "chroma hd")),
     Entry("pony-v7", "pony_v7", ("pony v7", "pony 7", "auraflow")),
+    Entry("openai", "openai", ("gpt image", "gpt-image-2", "gpt-image-2.5", "dall-e", "dall-e-3")),
+    Entry("google", "google", ("nano banana", "nano-banana-pro", "imagen 4", "gemini")),
+    Entry("krea2", "krea2", ("krea", "krea 2")),
+    Entry("wan", "wan", ("wan image", "wan 2.7", "wan 2.5", "wan 2.2")),
+    Entry("mai", "mai", ("mai image",)),
+    Entry("reve", "reve", ("reve 2.1",)),
+    Entry("muse", "muse", ("muse image",)),
+    Entry("flux1-pro", "flux1_pro", ("flux 1.1 pro", "flux1.1-pro", "flux pro ultra")),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)

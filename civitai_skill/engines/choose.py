@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from civitai_skill.engines import catalog
@@ -84,6 +85,7 @@ class Choice:
     prompting: str
     unmet: tuple[Need, ...] = ()
     measured: Measured | None = None
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {
@@ -103,6 +105,8 @@ class Choice:
             out["seconds"] = f"{self.seconds} by the recipe page; nobody measured it"
         if self.unmet:
             out["not_made_for"] = list(self.unmet)
+        if self.warnings:
+            out["warnings"] = list(self.warnings)
         return out
 
 
@@ -117,14 +121,16 @@ def choose_engine(
     air: str | None = None,
     engines: Sequence[str] | None = None,
     take: int = 3,
+    today: date | None = None,
 ) -> list[Choice]:
     """Rank the engines for what is needed, best first; nothing is sent.
 
     `needs` are of `civitai_skill.engines.family.NEEDS`; limits must hold: pixels or a ratio,
     `max_buzz` for one picture, how many `references` (source pictures) there are, and `air`, a LoRA
-    or checkpoint that must load. `engines` narrows the search. Raises RequestInvalid for an unknown
-    need, or when nothing is left.
+    or checkpoint that must load. `engines` narrows the search; `today` says what is withdrawn.
+    Raises RequestInvalid for an unknown need, or when nothing is left.
     """
+    today = today or date.today()
     limits = Limits(width, height, aspect_ratio, max_buzz, references, air)
     _check_air(air)
     asked = _with_implied(tuple(dict.fromkeys(known_need(need) for need in needs)), limits)
@@ -132,13 +138,13 @@ def choose_engine(
     ranked: list[tuple[Any, Choice]] = []
     refusals: list[RequestInvalid] = []
     too_dear: list[Choice] = []
-    for family, variant in _current(asked, allowed):
+    for family, variant in _current(asked, allowed, today):
         if any(need in HARD and variant.fit(need) is None for need in asked):
             continue
         if not any(variant.fit(need) for need in asked):
             continue
         try:
-            choice = _choice(family, variant, asked, limits)
+            choice = _choice(family, variant, asked, limits, today)
         except RequestInvalid as error:
             refusals.append(error)
             continue
@@ -175,19 +181,25 @@ def known_need(need: str) -> Need:
     )
 
 
-def _current(asked: Sequence[Need], allowed: set[str] | None) -> Iterator[tuple[Family, Variant]]:
+def _current(
+    asked: Sequence[Need], allowed: set[str] | None, today: date
+) -> Iterator[tuple[Family, Variant]]:
     useful = serving(asked)
     for name in catalog.NAMES:
         if name in useful and (allowed is None or name in allowed):
             family = catalog.family(name)
-            yield from ((family, v) for v in family.variants if v.retired is None)
+            for variant in family.variants:
+                if variant.retired is None or not variant.retired.passed(today):
+                    yield family, variant
 
 
-def _choice(family: Family, variant: Variant, asked: tuple[Need, ...], limits: Limits) -> Choice:
+def _choice(
+    family: Family, variant: Variant, asked: tuple[Need, ...], limits: Limits, today: date
+) -> Choice:
     """One candidate, planned. Raises RequestInvalid where a limit puts it out."""
     fits = [fit for need in asked if (fit := variant.fit(need)) is not None]
     arguments = _arguments(family, variant, asked, fits, limits)
-    decided = _planned(arguments, fits, limits)
+    decided = _planned(arguments, fits, limits, today)
     served = {fit.need for fit in fits} | _BY_PRICE | _BY_TIME
     return Choice(
         family.name,
@@ -200,6 +212,7 @@ def _choice(family: Family, variant: Variant, asked: tuple[Need, ...], limits: L
         " ".join((family.prompt, *variant.notes)),
         tuple(need for need in asked if need not in served),
         variant.measured.get(decided.operation),
+        decided.warnings,
     )
 
 
@@ -237,10 +250,10 @@ def _is_lora(air: str) -> bool:
     return (Air.parse(air).type or "").lower() in LORA_TYPES
 
 
-def _planned(arguments: dict[str, Any], fits: list[Fit], limits: Limits) -> Plan:
+def _planned(arguments: dict[str, Any], fits: list[Fit], limits: Limits, today: date) -> Plan:
     sources = max([limits.references, *(fit.pictures for fit in fits)])
     request = ImageRequest(prompt="a picture", images=[_SOURCE] * sources, **arguments)
-    decided = plan(request, sources=(_SOURCE_SIZE,) * sources)
+    decided = plan(request, sources=(_SOURCE_SIZE,) * sources, today=today)
     wanted = "create" if not sources else "variant" if request.strength is not None else "edit"
     for limit in limits_of(type(decided.form)).values():
         given = getattr(decided.form, limit.name)

@@ -96,6 +96,7 @@ def probe(
             aspect_ratio=ratio,
             images=[] if operation == "create" else [_SOURCE],
             strength=0.5 if operation == "variant" else None,
+            retired=True,
         ),
         sources=() if operation == "create" else (_SOURCE_SIZE,),
     )

@@ -21,6 +21,7 @@ from civitai_skill.purchase.events import Tell
 from civitai_skill.purchase.generate import OnSubmitted
 from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.schema.air import fold
+from civitai_skill.schema.fields import FIELDS
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import Text, read_json
 from civitai_skill.tools import words
@@ -30,6 +31,7 @@ from civitai_skill.tools.arguments import (
     EstimateImage,
     Option,
     SubmitImage,
+    unpack_json,
 )
 from civitai_skill.tools.body import GenerateBody
 
@@ -181,8 +183,19 @@ def _split_options(given: EstimateImage) -> tuple[dict[str, Any], dict[str, Any]
         key = name or option.name
         if key in into:
             raise RequestInvalid(Problem("options", option.name, "each name once"))
-        into[key] = option.value if name is not None else _option_value(option, given.engine)
+        into[key] = _option_value(option, given.engine) if name is None else _own(name, option)
     return fields, options
+
+
+def _own(name: str, option: Option) -> Any:
+    """The value of a field of the request: a list of sources and a flag are read as JSON."""
+    kind = next(field.kind for field in FIELDS if field.name == name)
+    if kind not in ("flag", "texts") or not isinstance(option.value, str):
+        return option.value
+    if kind == "flag":
+        return {"true": True, "false": False}.get(option.value.strip().lower(), option.value)
+    value = unpack_json(option.value)
+    return [value] if isinstance(value, str) else value
 
 
 def _option_value(option: Option, engine: str) -> Any:

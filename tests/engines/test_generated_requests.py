@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Variant, Way
-from civitai_skill.engines.forms import Wire
+from civitai_skill.engines.forms import FAL_SIZES, Wire
 from civitai_skill.engines.planning.plan import plan
 from civitai_skill.engines.sizing import FollowsSource
 from civitai_skill.schema.request import ImageRequest
@@ -67,6 +67,7 @@ def _loras(engine: str) -> st.SearchStrategy[list[dict[str, Any]]]:
 
 def _value(facts: dict[str, Any], engine: str, part: str = "vae") -> st.SearchStrategy[Any]:
     """Any value that the document's facts about a field allow."""
+    facts = {**facts.get("likely", {}), **facts}
     if "enum" in facts:
         enum = facts["enum"]
         return st.sampled_from(DIGEST["enums"][enum] if isinstance(enum, str) else enum)
@@ -130,8 +131,9 @@ def _requests(
     form: type[Wire], operation: str, family: Family, variant: Variant, way: Way
 ) -> st.SearchStrategy[ImageRequest]:
     facts = DIGEST["forms"][_key(form)]
-    needed = {"prompt": SPOKEN, **_sources(operation, facts)}
     owner = f"{family.name} {variant.name}"
+    spoken = SPOKEN.map(lambda text: text.ljust(facts["prompt"].get("min_length", 0), "."))
+    needed = {"prompt": spoken, **_sources(operation, facts)}
     fields: dict[str, st.SearchStrategy[Any]] = {}
     options: dict[str, st.SearchStrategy[Any]] = {}
     held = {"prompt", "images", "image", "strength", "width", "height", *way.fixed}
@@ -142,16 +144,24 @@ def _requests(
         if name == "loras":
             fields[name] = _loras(owner)
         elif name == "seed":
-            bits = int(facts[wire]["format"].removeprefix("int"))
+            bits = int(facts[wire].get("format", "int64").removeprefix("int"))
             # Each picture of a batch has a seed, one higher than the one before.
             fields[name] = st.integers(1, 2 ** (bits - 1) - MOST_PICTURES)
         elif name == "model":
             fields[name] = _air(owner, "checkpoint")
+        elif name == "image_size" and "enum" not in facts[wire]:
+            options[wire] = st.sampled_from(list(FAL_SIZES.sizes))
+        elif name == "mask":
+            fields[name] = SOURCE
+        elif name == "style_images":
+            style = st.fixed_dictionaries({"image": SOURCE, "strength": st.floats(-2, 2)})
+            fields[name] = st.lists(style | SOURCE, max_size=3)
         elif name not in ImageRequest.model_fields:
             options[wire] = _value(facts[wire], owner)
         elif name != "quantity" or variant.name not in ("max", "plus", "edit"):
             fields[name] = _value(facts[wire], owner)
     place: dict[str, Any] = {"engine": family.name, "variant": variant.name, "route": form.route()}
+    place["retired"] = True
 
     def made(said: dict[str, Any], size: dict[str, Any]) -> ImageRequest:
         return ImageRequest(**place, **said, **size)

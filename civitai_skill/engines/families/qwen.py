@@ -62,7 +62,7 @@ def _fal(*forms: type[Wire]) -> tuple[Way, ...]:
 _LEGACY = Retired(
     on=None,
     source="absent from the recipe page's current list; the maker files it as legacy",
-    instead="qwen 2.0 or 2.0-pro",
+    instead="qwen 2.0",
 )
 
 

@@ -78,14 +78,14 @@ ONLY_LCM = samplers("is for LCM checkpoints and LoRAs only", "lcm")
 
 # -- why they fit ---------------------------------------------------------------------------------
 CUT_OUT = (
-    "no engine here draws transparency: ask for a plain background, then cut it out with the "
+    "draws no transparency: ask for a plain background, then cut it out with the "
     "service's imageBackgroundRemoval step (about 7 Buzz)"
 )
 ENLARGE = "1 megapixel, then the service's imageUpscaler step (4 Buzz) makes it 4096x4096"
-NO_MASK = "no engine here takes a mask: say what changes and that everything else stays"
-LOOK_UP = "no engine here looks things up: find the facts first and write them into the prompt"
 TWIN = (
     "sdcpp draws, by its documented price; a sampler or schedule that only comfy has goes by "
     "comfy, whose price and limits are not published."
 )
 NO_PRICE = "The price is not documented: ask for an estimate first."
+NO_MASK = "takes no mask: say what changes and that everything else stays"
+LOOK_UP = "looks nothing up: find the facts first and write them into the prompt"

@@ -36,7 +36,7 @@ from civitai_skill.engines.planning.sizes import (
     size_of,
     within,
 )
-from civitai_skill.engines.sizing import SQUARE, FollowsSource, Size
+from civitai_skill.engines.sizing import SQUARE, FollowsSource, PixelsOrSource, Size
 from civitai_skill.engines.sources import picture_of
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.fields import FIELDS
@@ -118,12 +118,13 @@ def plan(
 ) -> Plan:
     """Decide a request.
 
-    `sources` are the pixel sizes of the source pictures where they are known. Raises
-    RequestInvalid when no way of the engine takes the request.
+    `sources` are the pixel sizes of the source pictures where they are known, `today` says which
+    variants are withdrawn. Raises RequestInvalid when no way of the engine takes the request.
     """
     family = catalog.family(request.engine)
     operation = operation_of(request)
     variant = variant_of(family, request)
+    retirement = _retirement(family, variant, request, today or date.today())
     ways, operation, notes = ways_of(family, variant, request, operation)
 
     refused: list[SizeRefused] = []
@@ -135,8 +136,7 @@ def plan(
             refused.append(error)
             continue
         warned = list(warnings(candidate, form, said))
-        if variant.retired is not None:
-            warned.append(_retirement(family, variant, today or date.today()))
+        warned += retirement
         price = price_of(form, sources)
         noted, names = (*notes, *sized), (family.name, variant.name)
         return Plan(*names, operation, form, price, noted, tuple(warned), sources)
@@ -146,14 +146,16 @@ def plan(
 
 def price_of(form: Wire, sources: tuple[Size | None, ...] = ()) -> Price:
     """The documented price of a form, rounded up to whole Buzz."""
-    fields = form.sizing.fields
-    if not (isinstance(form.sizing, FollowsSource) and fields):
+    sizing = form.sizing
+    fields, top = sizing.fields, sizing.most if isinstance(sizing, PixelsOrSource) else None
+    left_open = top is not None and sizing.asked(form) is None
+    if not (left_open or (isinstance(sizing, FollowsSource) and fields)):
         return Price(_rounded(form.buzz()))
     # The size comes from the source: bill what is known, and name the largest the form allows.
     source = deciding(sources)
     size = within(type(form), source or SQUARE)
     known = limits(type(form))
-    most = tuple(int(known[name].maximum or 0) for name in fields)
+    most = top or tuple(int(known[name].maximum or 0) for name in fields)
     made = (form.model_copy(update=dict(zip(fields, p, strict=True))) for p in (size, most))
     price, cap = (_rounded(at.buzz()) for at in made)
     if size == source or price == cap:
@@ -168,14 +170,28 @@ def _rounded(buzz: float | None) -> int | None:
     return None if buzz is None else math.ceil(round(buzz, 6))
 
 
-def _retirement(family: Family, variant: Variant, today: date) -> str:
+def _retirement(
+    family: Family, variant: Variant, request: ImageRequest, today: date
+) -> tuple[str, ...]:
+    """Warn of a variant that its maker withdraws; once it is withdrawn, refuse it unasked."""
     gone = variant.retired
-    assert gone is not None
+    if gone is None:
+        return ()
     since = "" if gone.on is None else f" since {gone.on}"
     when = f"is withdrawn{since}" if gone.passed(today) else f"will be withdrawn on {gone.on}"
+    if gone.passed(today) and not request.retired:
+        field = "engine" if request.variant is None else "variant"
+        near = gone.instead.removeprefix(f"{family.name} ")
+        near = near if field == "variant" else gone.instead
+        why = f"{family.name} {variant.name} {when} ({gone.source})"
+        raise RequestInvalid(
+            Problem(field, getattr(request, field), gone.instead, near, why),
+            engine=family.name,
+            advice="The maker's date is not the service's: retired true tries it all the same.",
+        )
     return (
         f"{family.name} {variant.name} {when} ({gone.source}); use {gone.instead}. "
-        "A price request does not prove that it still runs."
+        "A price request does not prove that it still runs.",
     )
 
 
@@ -257,6 +273,8 @@ def _check_count(candidate: Candidate, limit: Limit) -> None:
 
 
 def _on_the_wire(name: str, value: Any, known: Mapping[str, Limit]) -> Any:
+    if name == "style_images":
+        return [{"imageUrl": style.image, "strength": style.strength} for style in value]
     if known[name].role != "lora" or not isinstance(value, list):
         return value
     if known[name].kind == "map":

@@ -10,7 +10,15 @@ from typing import Any
 from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.planning.candidate import Candidate
-from civitai_skill.engines.sizing import FollowsSource, Named, Pixels, Ratio, Size, ratio_value
+from civitai_skill.engines.sizing import (
+    FollowsSource,
+    Named,
+    Pixels,
+    PixelsOrSource,
+    Ratio,
+    Size,
+    ratio_value,
+)
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.request import ImageRequest
 
@@ -54,13 +62,20 @@ def offered(candidate: Candidate) -> dict[str, Values]:
         return _recommended(candidate)
     if isinstance(sizing, Ratio | Named):
         (field,) = sizing.fields
-        names = [str(choice) for choice in candidate.known[field].choices]
+        names = _names(candidate, field)
         found: dict[str, Values] = {}
         for name in names:
             ratio = sizing.ratio(name) if isinstance(sizing, Named) else name
             found.setdefault(ratio, {field: name})
         return found
     return {}
+
+
+def _names(candidate: Candidate, field: str) -> list[str]:
+    """The names of sizes: those that the form lists, else those that its guide knows."""
+    choices = [str(choice) for choice in candidate.known[field].choices]
+    sizing = candidate.form.sizing
+    return choices or (list(sizing.sizes) if isinstance(sizing, Named) else [])
 
 
 def _recommended(candidate: Candidate) -> dict[str, Values]:
@@ -118,7 +133,7 @@ def _of_pixels(candidate: Candidate) -> Values | None:
     if not isinstance(sizing, Named):
         return None
     (field,) = sizing.fields
-    names = (str(choice) for choice in candidate.known[field].choices)
+    names = _names(candidate, field)
     return next(({field: name} for name in names if sizing.size(name) == wanted), None)
 
 
@@ -135,6 +150,8 @@ def shape_of(candidate: Candidate) -> Values:
     if not choices:
         return {}
     near = _closest(math.log(source[0] / source[1]), list(choices))
+    if isinstance(sizing, PixelsOrSource):
+        return {}
     defaults = {name: candidate.known[name].default for name in sizing.fields}
     as_it_is = near == "1:1" if isinstance(sizing, Pixels) else choices[near] == defaults
     return {} if as_it_is or "auto" in defaults.values() else choices[near]
