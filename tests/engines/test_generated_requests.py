@@ -127,6 +127,12 @@ def requests(form: type[Wire], operation: str) -> st.SearchStrategy[ImageRequest
     return st.one_of([_requests(form, operation, *road) for road in ROADS[form]])
 
 
+def _as_asked(net: dict[str, Any]) -> dict[str, Any]:
+    """A control net in a request's words: its steps are shares."""
+    shares = {n: min(max(net[n], 0), 1) for n in ("startStep", "endStep")}
+    return {k: v for k, v in {**net, **shares}.items() if v is not None}
+
+
 def _requests(
     form: type[Wire], operation: str, family: Family, variant: Variant, way: Way
 ) -> st.SearchStrategy[ImageRequest]:
@@ -153,6 +159,11 @@ def _requests(
             options[wire] = st.sampled_from(list(FAL_SIZES.sizes))
         elif name == "mask":
             fields[name] = SOURCE
+        elif name == "control_nets":
+            net = _value(facts[wire]["items"], owner)
+            fields[name] = st.lists(net.map(_as_asked), max_size=3)
+        elif name == "embeddings":
+            fields[name] = st.lists(_air(owner, "embedding"), max_size=3)
         elif name == "style_images":
             style = st.fixed_dictionaries({"image": SOURCE, "strength": st.floats(-2, 2)})
             fields[name] = st.lists(style | SOURCE, max_size=3)

@@ -53,9 +53,22 @@ def decide(**fields: Any) -> Plan:
             "comfy",
             "Drawn by comfy: sdcpp has no sampler dpmpp_2m.",
         ),
+        (
+            {"engine": "sdxl", "control_nets": ["canny=https://example.org/a.png"]},
+            "comfy",
+            "Drawn by comfy: sdcpp has no control_nets.",
+        ),
+        (
+            {"engine": "anima", "vae": "urn:air:anima:vae:civitai:1@2", "images": ONE},
+            "comfy",
+            "",
+        ),
+        ({"engine": "sdxl", "embeddings": ["urn:air:sdxl:embedding:civitai:1@2"]}, "sdcpp", ""),
     ],
 )
-def test_a_sampler_decides_the_backend(fields: dict[str, Any], route: str, note: str) -> None:
+def test_what_is_asked_for_decides_the_backend(
+    fields: dict[str, Any], route: str, note: str
+) -> None:
     decided = decide(**fields)
     assert decided.route == route
     assert [n for n in decided.notes if n.startswith("Drawn")] == ([note] if note else [])
@@ -96,3 +109,23 @@ def test_an_edit_of_flux1_by_comfy_says_that_it_looks_at_one_source() -> None:
     decided = decide(engine="flux1", route="comfy", images=[*ONE, "https://example.org/2.png"])
     assert any("first source only" in warning for warning in decided.warnings)
     assert decide(engine="flux1", images=ONE).route == "sdcpp"
+
+
+def test_a_control_net_goes_out_in_the_forms_words() -> None:
+    guide = {"preprocessor": "inpaint", "image": ONE[0], "mask": ONE[0], "start_step": 0.2}
+    (net,) = decide(engine="z-image", control_nets=[guide]).form.sent()["controlNets"]
+    assert net == {
+        "preprocessor": "inpaint", "image": ONE[0], "mask": ONE[0],
+        "weight": 1, "startStep": 0.2, "endStep": 1,
+    }  # fmt: skip
+    with pytest.raises(RequestInvalid) as refused:
+        decide(engine="z-image", control_nets=["cany=" + ONE[0]])
+    assert refused.value.field == "control_nets.0.preprocessor"
+    with pytest.raises(RequestInvalid, match="control_nets"):
+        decide(engine="grok", control_nets=["canny=" + ONE[0]])
+
+
+def test_a_backends_own_field_is_no_option_any_more() -> None:
+    with pytest.raises(RequestInvalid) as refused:
+        decide(engine="sdxl", options={"vaeModel": "urn:air:sdxl:vae:civitai:1@2"})
+    assert refused.value.accepted == "the field vae"

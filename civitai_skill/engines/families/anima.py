@@ -31,7 +31,7 @@ class Anima(forms.Sized):
 
 class AnimaComfy(forms.Comfy, Anima):
     control_nets: list[forms.ControlNet] = []
-    vae_model: forms.VaeAir = forms.ABSENT
+    vae: forms.VaeAir = Field(forms.ABSENT, alias="vaeModel")
 
 
 class AnimaSdcpp(forms.Sdcpp, Anima): ...

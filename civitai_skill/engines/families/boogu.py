@@ -34,7 +34,7 @@ class Turbo(Boogu, forms.Create):
 
 class AnyEdit(Boogu, forms.Edit):
     quantity: forms.Quantity4 = 1
-    images: Annotated[list[Picture], Field(min_length=1, max_length=2)] = []
+    images: Annotated[list[Picture], Field(min_length=1, max_length=2)] = forms.ABSENT
 
 
 class Edit(AnyEdit):

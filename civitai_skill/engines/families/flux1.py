@@ -64,7 +64,7 @@ class FluxSdcpp(forms.Sdcpp, Flux1, forms.Sized):
     guidance: Annotated[Number, Field(ge=1, le=20)] = Field(3.5, alias="cfgScale")
     quantity: forms.Quantity4 = 1
     model: forms.ModelAir = Field(alias="diffuserModel")
-    vae_model: forms.VaeAir = forms.ABSENT
+    vae: forms.VaeAir = Field(forms.ABSENT, alias="vaeModel")
     clip_l_model: forms.PartAir = forms.ABSENT
     t5_xxl_model: forms.PartAir = Field(forms.ABSENT, alias="t5XXLModel")
 

@@ -20,7 +20,7 @@ class Checkpoint(forms.Sized):
     guidance: forms.Guidance30 = Field(7.0, alias="cfgScale")
     quantity: forms.Quantity12 = 1
     model: forms.ModelAir
-    vae_model: forms.VaeAir | None = None
+    vae: forms.VaeAir | None = Field(None, alias="vaeModel")
 
 
 class SdcppCheckpoint(forms.Sdcpp, Checkpoint):

@@ -91,8 +91,8 @@ class _Role:
 _ROLES = {
     "model": _Role("a checkpoint", MODEL_TYPES, "model"),
     "lora": _Role("a LoRA", LORA_TYPES, "loras"),
-    "embedding": _Role("an embedding", frozenset({"embedding"}), "options.embeddings"),
-    "vae": _Role("a VAE", frozenset({"vae"}), "options.vaeModel"),
+    "embedding": _Role("an embedding", frozenset({"embedding"}), "embeddings"),
+    "vae": _Role("a VAE", frozenset({"vae"}), "vae"),
 }
 
 

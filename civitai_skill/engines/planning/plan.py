@@ -15,6 +15,7 @@ from datetime import date
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Variant
@@ -275,6 +276,11 @@ def _check_count(candidate: Candidate, limit: Limit) -> None:
 def _on_the_wire(name: str, value: Any, known: Mapping[str, Limit]) -> Any:
     if name == "style_images":
         return [{"imageUrl": style.image, "strength": style.strength} for style in value]
+    if name == "control_nets":
+        return [
+            {to_camel(key): part for key, part in net.model_dump(exclude_none=True).items()}
+            for net in value
+        ]
     if known[name].role != "lora" or not isinstance(value, list):
         return value
     if known[name].kind == "map":

@@ -119,9 +119,7 @@ def able_of(ways: list[Way], request: ImageRequest) -> tuple[list[Way], tuple[st
     The notes say which way was passed over for it.
     """
     asked = {
-        name: value
-        for name in _DECIDING
-        if name in ImageRequest.model_fields and (value := getattr(request, name)) not in (None, [])
+        name: value for name in _DECIDING if (value := getattr(request, name)) not in (None, [])
     }
     lacking = [[n for n, value in asked.items() if not _has(way, n, value)] for way in ways]
     able = [way for way, missing in zip(ways, lacking, strict=True) if not missing]
