@@ -34,7 +34,6 @@ def guidance(engines: Sequence[str] | None = None) -> str:
         prices = [engine["buzz"][quality] for quality in ("draft", "standard", "high")]
         said = "/".join("?" if price is None else str(price) for price in prices)
         lines.append(
-            f"- {engine['name']} ({said}; {', '.join(engine['operations'])}): "
-            f"{'; '.join(engine['best_for'])}. Not for {'; '.join(engine['avoid_for'])}."
+            f"- {engine['name']} ({said}; {', '.join(engine['operations'])}): {engine['suits']}"
         )
     return "\n".join(lines)
