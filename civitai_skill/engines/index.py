@@ -21,7 +21,7 @@ PRICES_READ = "August 2026"
 EVERYWHERE = "every variant"
 
 _LISTED = (
-    "name", "title", "suits", "best_for", "avoid_for", "operations", "variants", "buzz", "takes",
+    "name", "title", "best_for", "avoid_for", "operations", "variants", "buzz", "takes",
 )  # fmt: skip
 
 

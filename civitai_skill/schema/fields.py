@@ -73,10 +73,10 @@ class RequestFields(TypedDict, total=False):
     scheduler: str | None
     model: str | None
     loras: Sequence[Any]
-    images: Sequence[str]
+    images: Any
     strength: float | None
     mask: str | None
-    style_images: Sequence[Any]
+    style_images: Any
     background: str | None
     grounding: bool | None
     output_format: str | None

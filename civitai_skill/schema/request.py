@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.schema import pictures
 from civitai_skill.schema.air import EXAMPLE
 from civitai_skill.schema.problems import to_problems
 from civitai_skill.schema.types import (
@@ -108,12 +109,15 @@ class Lora(StrictModel):
 class StyleImage(StrictModel):
     """A picture whose style is taken, and how strongly (a picture alone stands for strength 1)."""
 
-    image: Style = Field(description="https URL, data URL or local file.")
+    image: Annotated[Style, BeforeValidator(pictures.to_text)] = Field(
+        description="https URL, data URL or local file."
+    )
     strength: Limited = Field(default=1.0, description="How strongly its style is taken.")
 
 
 def _read_style(value: Any) -> Any:
-    return {"image": value} if isinstance(value, str) else value
+    text = pictures.to_text(value)
+    return {"image": text} if isinstance(text, str) else value
 
 
 class ImageRequest(StrictModel):
@@ -235,7 +239,8 @@ class ImageRequest(StrictModel):
         ),
     ] = []
     images: Annotated[
-        list[Picture],
+        list[Annotated[Picture, BeforeValidator(pictures.to_text)]],
+        BeforeValidator(pictures.to_list),
         FieldWords(
             "Source pictures: https URL, data URL or local file. They make it an edit.",
             "SRC",
@@ -255,6 +260,7 @@ class ImageRequest(StrictModel):
     ] = None
     mask: Annotated[
         Mask | None,
+        BeforeValidator(pictures.to_text),
         FieldWords(
             "With a source picture: one of its size; what is transparent in it is drawn anew.",
             "SRC",
@@ -263,6 +269,7 @@ class ImageRequest(StrictModel):
     ] = None
     style_images: Annotated[
         list[Annotated[StyleImage, BeforeValidator(_read_style)]],
+        BeforeValidator(pictures.to_list),
         FieldWords(
             "Pictures whose style is taken: each a source, or an object with image and strength.",
             "SRC",
@@ -283,6 +290,7 @@ class ImageRequest(StrictModel):
     ] = None
     options: Annotated[
         dict[str, Any],
+        BeforeValidator(pictures.inside),
         FieldWords(
             "The engine's own remaining fields, such as resolution or clipSkip.",
             "K=V",
