@@ -15,7 +15,7 @@ _HOMES = {
     "ApiError": "errors",
     "AsyncCivitai": "client.clients",
     "BadRequest": "errors",
-    "Canceled": "api.workflows",
+    "Canceled": "api.changes",
     "Choice": "engines.choose",
     "Civitai": "client.clients",
     "CivitaiError": "errors",
@@ -77,10 +77,10 @@ _HOMES = {
 __all__ = ["__version__", *sorted(_HOMES)]
 
 if TYPE_CHECKING:
+    from civitai_skill.api.changes import Canceled as Canceled
     from civitai_skill.api.models import Progress as Progress
     from civitai_skill.api.models import Workflow as Workflow
     from civitai_skill.api.service import Retry as Retry
-    from civitai_skill.api.workflows import Canceled as Canceled
     from civitai_skill.api.workflows import Page as Page
     from civitai_skill.api.workflows import Quote as Quote
     from civitai_skill.batch.run import arun_batch as arun_batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args, get_origin
 
-from civitai_skill.schema.request import ControlNet, ImageRequest, Lora, Quality, StyleImage
+from civitai_skill.schema.request import ImageRequest, Lora, Quality
 from civitai_skill.schema.types import FieldWords
 
 _HEAD = '''"""The fields of a request, light: for the command line, tables and typed keywords.
@@ -61,8 +61,8 @@ def _kind(annotation: Any) -> tuple[str, str, tuple[str, ...]]:
     """A field's kind, its type as a keyword, and its choices."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is list:
-        kind, python, _ = ("loras", "Any", ()) if inner[0] is Lora else _kind(inner[0])
-        return ("loras" if kind == "loras" else "texts"), f"Sequence[{python}]", ()
+        # Pictures are named in many ways, alone or in a list: see schema/pictures.py.
+        return ("loras", "Sequence[Any]", ()) if inner[0] is Lora else ("texts", "Any", ())
     if origin is dict:
         return "options", "Mapping[str, Any]", ()
     if origin is Literal:
@@ -75,8 +75,6 @@ def _kind(annotation: Any) -> tuple[str, str, tuple[str, ...]]:
         int: ("whole", "int"),
         float: ("number", "float"),
         bool: ("flag", "bool"),
-        StyleImage: ("text", "Any"),
-        ControlNet: ("text", "Any"),
     }
     return *kinds[annotation], ()
 

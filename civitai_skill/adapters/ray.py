@@ -28,7 +28,7 @@ from civitai_skill.batch.plan import plan_rows
 from civitai_skill.batch.results import RESULTS, TABLE
 from civitai_skill.batch.rows import read_values
 from civitai_skill.batch.run import run_batch
-from civitai_skill.client.clients import Civitai
+from civitai_skill.client import Civitai
 from civitai_skill.config import Settings
 from civitai_skill.errors import ConfigError, OverBudget, Problem, RequestInvalid, from_clone
 from civitai_skill.errors.next_steps import Allow

@@ -43,6 +43,22 @@ class TooLarge(httpx.TransportError):
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 
 
+#: Answers to a submit that certainly mean that nothing was taken, and why. The document lists 400,
+#: 401 and 429 for it, and 403 as a bare string; 413, 415 and 422 for other bodies. Whatever else is
+#: answered (402 or 409, say) may come after the workflow was made, so the same key is sent again.
+REFUSALS = {
+    400: "the body was read and found wrong",
+    401: "the key was not accepted",
+    403: "the key, or the prompt, is not allowed to",
+    404: "nothing takes workflows at this address, or the body names what is not there",
+    405: "nothing takes workflows at this address",
+    413: "the body is larger than what is read",
+    415: "the body is not of a kind that is read",
+    422: "the body was read and found wrong",
+    429: "it was not its turn",
+}
+
+
 @dataclass(frozen=True)
 class Purpose:
     """What a request is for, and the Buzz that hangs on it.
@@ -56,11 +72,16 @@ class Purpose:
     paid: str | None = None
     pays: bool = False
 
+    @property
+    def costs(self) -> bool:
+        """May the request itself cost Buzz?"""
+        return self.pays or self.key is not None
+
     def spent(self, unsure: bool) -> Spent:
         """Was Buzz spent, if it is not certain that the service did not take the request?"""
         if self.paid is not None:
             return "yes"
-        return "unknown" if unsure and (self.pays or self.key is not None) else "no"
+        return "unknown" if unsure and self.costs else "no"
 
     def _outlook(self, spent: Spent, advice: str) -> dict[str, Any]:
         """The part of an error that says how things stand and what to do."""
@@ -85,7 +106,7 @@ def api_error(
     body = read_answer(response)
     reasons = tuple(clean_reason(text) for text in read_reasons(body))
     trace = body.get("traceId") if isinstance(body, dict) else None
-    kind, message, advice = _meaning(response, "; ".join(reasons))
+    kind, message, advice = _meaning(response, "; ".join(reasons), purpose)
     if purpose.paid is not None and kind is not NotFound:
         advice += f" {KEPT}"
     return kind(
@@ -102,14 +123,28 @@ def api_error(
 _NO_BUZZ = re.compile(r"insufficient\s*buzz|enough\s+(funds|buzz)", re.IGNORECASE)
 
 
-def _meaning(response: httpx.Response, said: str) -> tuple[type[ApiError], str, str]:
-    """The class, message and advice for an answer of 4xx or 5xx.
+def is_refusal(response: httpx.Response, purpose: Purpose) -> bool:
+    """Is it certain that the service did not do what it was asked, and will not?"""
+    status = response.status_code
+    if status in (408, 429) or not 400 <= status < 500:
+        return False
+    return not purpose.costs or status in REFUSALS or _lacks_buzz(response)
 
-    The status for lack of Buzz is disputed between sources (400, 402, 403), so the words count.
-    """
+
+def _lacks_buzz(response: httpx.Response) -> bool:
+    """The status for lack of Buzz is disputed between sources (400, 402, 403): the words count."""
+    words = " ".join(read_reasons(read_answer(response)))
+    said = f"{words} {response.content[:2000]!r}"
+    return response.status_code in (400, 402, 403) and bool(_NO_BUZZ.search(said))
+
+
+def _meaning(
+    response: httpx.Response, said: str, purpose: Purpose
+) -> tuple[type[ApiError], str, str]:
+    """The class, message and advice for an answer of 4xx or 5xx."""
     status = response.status_code
     why = f": {said.rstrip('.')}" if said else ""
-    if status in (400, 402, 403) and _NO_BUZZ.search(f"{said} {response.content[:2000]!r}"):
+    if _lacks_buzz(response):
         return NotEnoughBuzz, "The account has not enough Buzz for this.", (
             "Buy Buzz, or lower the price (draft quality, fewer pictures). Mature content is paid "
             "in yellow Buzz only, whatever the blue balance is."
@@ -134,6 +169,8 @@ def _meaning(response: httpx.Response, said: str) -> tuple[type[ApiError], str, 
         return ServerError, f"The service failed with status {status}{why}.", (
             "This is the service's own trouble; try again later."
         )  # fmt: skip
+    if purpose.costs and not is_refusal(response, purpose):
+        return ApiError, f"The service answered {purpose.what} with status {status}{why}.", ""
     return BadRequest, f"The service refused the request (status {status}){why}.", _change(said)
 
 
@@ -150,12 +187,12 @@ def _change(said: str) -> str:
 
 
 def transport_failed(
-    trouble: Exception | None,
+    trouble: Exception | httpx.Response | None,
     purpose: Purpose,
     tries: int,
+    request: httpx.Request,
     *,
     unsure: bool,
-    request: httpx.Request | None = None,
 ) -> TransportFailed:
     """The error for a request that no usable answer came to."""
     times = f"{tries} tries" if tries > 1 else "one try"
@@ -180,21 +217,24 @@ _TROUBLES = {
 }
 
 
-def _describe(trouble: Exception | None, request: httpx.Request | None) -> tuple[str, str]:
+def _describe(
+    trouble: Exception | httpx.Response | None, request: httpx.Request
+) -> tuple[str, str]:
     """What happened, and what to check."""
-    if trouble is None:
-        return "the answer was not readable", "Check the base URL, then try again."
+    if not isinstance(trouble, Exception):
+        elsewhere = trouble is not None and trouble.is_redirect
+        what = "it leads elsewhere" if elsewhere else "the answer was not readable"
+        return what, "Check the base URL and whether the network wants a sign-in first."
     fault = certificate_fault(trouble)
     if fault is not None:
-        host = "the service" if request is None else request.url.host
-        return f"the certificate of {host} is not accepted ({fault})", (
+        return f"the certificate of {request.url.host} is not accepted ({fault})", (
             "Check this machine's clock, whether the network wants a sign-in first, and "
             "SSL_CERT_FILE where the network has certificates of its own."
         )  # fmt: skip
     what = next(
         (words for kind, words in _TROUBLES.items() if isinstance(trouble, kind)), "it failed"
     )
-    proxy = None if request is None else request.extensions.get(PROXY)
+    proxy = request.extensions.get(PROXY)
     if proxy is None:
         return what, "Check the connection and the base URL, then try again."
     if isinstance(trouble, httpx.ProxyError):

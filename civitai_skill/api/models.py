@@ -304,6 +304,8 @@ def _read_cost(cost: Mapping[str, Any], transactions: Mapping[str, Any]) -> Cost
         book = {"debit": paid, "credit": refunded}.get(str(entry.get("type")).lower())
         if amount is not None and book is not None:
             book[account] = book.get(account, 0) + amount
+    # No more comes back than was paid, whatever is told.
+    refunded = {name: min(n, paid[name]) for name, n in refunded.items() if name in paid}
     return Cost(read_price(cost, "total"), paid, refunded, cost.get("variable") is True)
 
 

@@ -13,6 +13,7 @@ from civitai_skill.api.failures import (
     TooLarge,
     api_error,
     certificate_fault,
+    is_refusal,
     transport_failed,
 )
 from civitai_skill.api.service import Flow, Service
@@ -37,9 +38,8 @@ def send_with_retry(
 ) -> Flow[httpx.Response]:
     """Send until a usable answer comes.
 
-    The identical request goes out each time. Answers of 4xx other than 408 and 429 end it. Raises
-    TransportFailed or ApiError. No pause goes past `give_up_at` (of `now`); it is raised then, and
-    not before.
+    The identical request goes out each time; a refusal ends it. Raises TransportFailed or ApiError.
+    No pause goes past `give_up_at` (of `now`); it is raised then, and not before.
     """
     unsure = False
     attempt = 0
@@ -58,7 +58,7 @@ def send_with_retry(
             good = response.is_success or response.is_redirect
             if good and usable(response):
                 return response
-            if not good and not is_transient(response.status_code):
+            if is_refusal(response, purpose):
                 raise api_error(response, purpose, unsure=unsure)
             # Only a 429 says for certain that the request was not taken.
             unsure = unsure or response.status_code != 429
@@ -69,9 +69,10 @@ def send_with_retry(
         if late and give_up_at is not None:
             yield max(0.0, give_up_at - now())
         if pause is None or late:
-            if response is not None and not response.is_success:
+            if response is not None and response.is_error:
                 raise api_error(response, purpose, unsure=unsure)
-            raise transport_failed(trouble, purpose, attempt, unsure=unsure, request=request)
+            what = trouble or response
+            raise transport_failed(what, purpose, attempt, request, unsure=unsure)
         yield pause
 
 

@@ -1,4 +1,4 @@
-"""Every decision about a workflow: submit, price, wait, query, cancel. No I/O (see service.py)."""
+"""Workflows at the service: their price, the submit, a look, the list. No I/O (see service.py)."""
 
 from __future__ import annotations
 
@@ -10,27 +10,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
+import httpx
+
 from civitai_skill.api.failures import Purpose
-from civitai_skill.api.models import Cost, Progress, Workflow
+from civitai_skill.api.models import Cost, Workflow
 from civitai_skill.api.replies import is_json, is_object, read_answer
 from civitai_skill.api.retry import send_with_retry
 from civitai_skill.api.service import MAX_JSON, POLL_MARGIN, PRICE_TIMEOUT, Flow, Retry, Service
 from civitai_skill.errors import (
     ApiError,
-    BadRequest,
     Forbidden,
-    StillRunning,
     TransportFailed,
     Unauthorized,
 )
-from civitai_skill.errors.next_steps import Look
 
 WORKFLOWS = "/v2/consumer/workflows"
-
-#: Seconds of one long-poll. The service's own limit for a request is 100 s; its widget uses 90.
-LONG_POLL = 60.0
-#: Shorter while somebody watches, so that the progress moves.
-WATCHED_POLL = 10.0
 
 Clock = Callable[[], float]
 
@@ -68,29 +62,6 @@ class Page:
     next: str | None
 
 
-@dataclass(frozen=True)
-class Canceled:
-    """What a cancel came to. `refunded` is Buzz; `was_done` says that it had ended before."""
-
-    workflow: Workflow
-    refunded: int
-    was_done: bool
-
-    def __str__(self) -> str:
-        if self.was_done:
-            return f"{self.workflow.id} had ended already ({self.workflow.status})"
-        return f"{self.workflow.id}: {self.workflow.status}, {self.refunded} Buzz refunded"
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "id": self.workflow.id,
-            "status": self.workflow.status,
-            "refunded": self.refunded,
-            "was_done": self.was_done,
-            "cost": self.workflow.cost.as_dict(),
-        }
-
-
 def new_key() -> str:
     """A new idempotency key (`externalId`): one for each thing that is to be bought."""
     return f"cs-{uuid.uuid4().hex}"
@@ -102,38 +73,91 @@ def encode_body(body: Mapping[str, Any]) -> bytes:
     return text.encode()
 
 
-def estimate(service: Service, body: Mapping[str, Any]) -> Flow[Quote]:
-    """Ask for the price. Spends nothing.
+def estimate(
+    service: Service,
+    body: Mapping[str, Any],
+    *,
+    give_up_at: float | None = None,
+    now: Clock = time.monotonic,
+) -> Flow[Quote]:
+    """Ask for the price; `give_up_at` (of `now`) is the caller's deadline. Spends nothing.
 
     The key is left out: the document says that a price request claims it.
     """
     asked = {name: value for name, value in body.items() if name != "externalId"}
     request = service.request(
-        "POST", WORKFLOWS, params={"whatif": "true"}, content=encode_body(asked), read=PRICE_TIMEOUT
+        "POST",
+        WORKFLOWS,
+        params={"whatif": "true"},
+        content=encode_body(asked),
+        read=PRICE_TIMEOUT if give_up_at is None else max(1.0, give_up_at - now()),
     )
+    purpose = Purpose("the price request")
     response = yield from send_with_retry(
-        service, request, Purpose("the price request"), usable=is_object
+        service, request, purpose, usable=is_object, give_up_at=give_up_at, now=now
     )
     workflow = Workflow.read(read_answer(response))
     return Quote(workflow.cost, workflow.insufficient_buzz, workflow.raw)
 
 
-def submit(service: Service, content: bytes, key: str) -> Flow[Workflow]:
+def submit(
+    service: Service,
+    content: bytes,
+    key: str,
+    *,
+    give_up_at: float | None = None,
+    now: Clock = time.monotonic,
+) -> Flow[Workflow]:
     """Submit once, however often it must be sent: the bytes carry the key.
 
     `wait` stays 0, so that the id is known as early as can be. Raises TransportFailed with the key
-    when it is not known whether the service took it.
+    when it is not known whether the service took it; `give_up_at` (of `now`) is the deadline.
     """
+    sent = json.loads(content)
+    foreign: list[str] = []
+
+    def is_ours(response: httpx.Response) -> bool:
+        workflow = _read_submitted(response)
+        if workflow is None or _answers(workflow, sent, key):
+            return workflow is not None
+        foreign.append(workflow.id or "")
+        return False
+
     request = service.request("POST", WORKFLOWS, params={"wait": 0}, content=content)
-    response = yield from send_with_retry(
-        service, request, Purpose("the submit", key), usable=_has_workflow_id
-    )
+    try:
+        response = yield from send_with_retry(
+            service, request, Purpose("the submit", key), usable=is_ours, give_up_at=give_up_at,
+            now=now,
+        )  # fmt: skip
+    except TransportFailed as error:
+        if not foreign:
+            raise
+        message = f"The service answered the submit with another workflow, {foreign[-1]}."
+        raise error.replace(message=message) from None
     return replace(Workflow.read(read_answer(response)), http_status=response.status_code)
 
 
-def _has_workflow_id(response: Any) -> bool:
+def _read_submitted(response: httpx.Response) -> Workflow | None:
     body = read_answer(response)
-    return isinstance(body, dict) and isinstance(body.get("id"), str) and bool(body["id"])
+    workflow = Workflow.read(body) if isinstance(body, dict) else None
+    return workflow if workflow is not None and workflow.id else None
+
+
+def _answers(workflow: Workflow, sent: Any, key: str) -> bool:
+    """Was a workflow made from what was sent? It says so by its key (the service puts the account
+    before it), or by its prompt where it has no key; what tells neither is believed."""
+    told = workflow.external_id
+    if told is not None and told.endswith(key):
+        return True
+    ours, theirs = _prompt_of(Workflow.read(sent)), _prompt_of(workflow)
+    if ours is None or theirs is None:
+        return told is None
+    return ours == theirs
+
+
+def _prompt_of(workflow: Workflow) -> list[str] | None:
+    prompt = workflow.input.get("prompt")
+    return prompt.casefold().split() if isinstance(prompt, str) else None
 
 
 def get(
@@ -165,67 +189,6 @@ def get(
     )
     read = Workflow.read({**read_answer(response), "id": workflow_id})
     return replace(read, http_status=response.status_code)
-
-
-def wait(
-    service: Service,
-    workflow: Workflow | str,
-    *,
-    timeout: float,
-    tell: Callable[[Progress], None] | None = None,
-    now: Clock = time.monotonic,
-) -> Flow[Workflow]:
-    """Wait until a workflow ends. Raises StillRunning at the deadline; never cancels.
-
-    Long-polls; where the service answers early without being finished a gap is kept (1 s, then half
-    the time already waited, at most 30 s), so that one that ignores `wait` is not flooded.
-    """
-    started = now()
-    deadline = started + timeout
-    if isinstance(workflow, str):
-        workflow_id, latest = workflow, None
-    else:
-        workflow_id, latest = workflow.id or "", workflow
-    poll = WATCHED_POLL if tell is not None else LONG_POLL
-    gap = 0.0
-    while True:
-        if latest is not None:
-            if latest.done:
-                return latest
-            if tell is not None:
-                tell(latest.progress)
-            if now() >= deadline:
-                raise still_running_error(latest, timeout)
-            if gap:
-                yield min(gap, max(0.0, deadline - now()))
-        asked = min(poll, max(0.0, deadline - now()))
-        sent = now()
-        try:
-            latest = yield from get(
-                service, workflow_id, wait=asked, give_up_at=deadline, now=now, committed=True
-            )
-        except BadRequest:
-            if poll == 0:
-                raise
-            poll = 0.0  # an old deployment takes no number here; ask without
-            continue
-        except (TransportFailed, ApiError):
-            if now() < deadline:
-                raise
-            raise still_running_error(latest or Workflow(workflow_id, "unknown"), timeout) from None
-        early = now() - sent < asked - 0.5 or asked < 1
-        waited = now() - started
-        gap = min(30.0, max(1.0, waited / 2)) if early else 0.0
-
-
-def still_running_error(workflow: Workflow, timeout: float) -> StillRunning:
-    """The error at the caller's deadline: the id, the next call, and that the Buzz is committed."""
-    return StillRunning(
-        f"Workflow {workflow.id} is still running after {timeout:g} s ({workflow.progress}).",
-        workflow=workflow,
-        advice="It goes on, and nothing was canceled.",
-        next=[Look(workflow.id)],
-    )
 
 
 def query(
@@ -298,51 +261,3 @@ def health(service: Service) -> Flow[Health]:
         refused = isinstance(error, Unauthorized | Forbidden)
         return Health(True, False if refused else None, error.message)
     return Health(True, True)
-
-
-def update(
-    service: Service,
-    workflow_id: str,
-    change: Mapping[str, Any],
-    *,
-    pays: bool = False,
-    committed: bool = False,
-) -> Flow[None]:
-    """Change a workflow (PUT); `pays` says that the change costs Buzz, `committed` that the
-    workflow did."""
-    request = service.request(
-        "PUT", f"{WORKFLOWS}/{quote(workflow_id, safe='')}", content=encode_body(change)
-    )
-    paid = workflow_id if committed else None
-    what = f"changing workflow {workflow_id}"
-    yield from send_with_retry(service, request, Purpose(what, paid=paid, pays=pays))
-
-
-def cancel(service: Service, workflow_id: str, *, committed: bool = False) -> Flow[Canceled]:
-    """Cancel a workflow and read what was refunded; `committed` says that it is known as paid.
-
-    What a cancel of a finished workflow answers is not documented, so 400 and 409 are read as
-    "already finished" where the workflow says so itself.
-    """
-    before = yield from get(service, workflow_id, committed=committed)
-    if before.done:
-        return Canceled(before, 0, was_done=True)
-    try:
-        yield from update(service, workflow_id, {"status": "canceled"}, committed=True)
-    except ApiError as error:
-        after = yield from get(service, workflow_id, committed=True)
-        if error.status in (400, 409) and after.done:
-            return Canceled(after, 0, was_done=True)
-        raise
-    try:
-        after = yield from get(service, workflow_id)
-    except (TransportFailed, ApiError) as error:
-        raise error.replace(
-            message=f"The cancel was taken, but what came back is not known. {error.message}",
-            advice="",
-            next=(Look(workflow_id),),
-            spent="unknown",
-            workflow_id=workflow_id,
-        ) from None
-    refunded = sum(after.cost.refunded.values()) - sum(before.cost.refunded.values())
-    return Canceled(after, refunded, was_done=after.done and after.status != "canceled")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from civitai_skill.batch.names import TEMPLATE, PictureNames
@@ -35,15 +37,20 @@ _MOST_SENTENCES = 200
 #: Rows that a sentence names when they are bad in one way.
 _FEW = 3
 
-# Opened sources that are kept while rows that share them are planned.
+_AIR = re.compile(r'(?<=")urn:air:[^"]+', re.IGNORECASE)
+
+# Opened sources that are kept while rows that share them are planned, and bytes of sources that
+# are kept until they are sent.
 _MOST_SOURCES = 8
+_MOST_BYTES = 128 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Row:
     """One row, decided. `number` counts from 1, `line` is where it stands in the file.
 
-    `price` is the most it costs (Buzz), None where nobody tells it; `stems` name its pictures.
+    `price` is the most it costs (Buzz), None where nobody tells it; `asked` says that the service
+    told it. `stems` name its pictures.
     """
 
     number: int
@@ -51,16 +58,24 @@ class Row:
     id: str | None
     request: ImageRequest
     key: str
-    #: As it is sent, without the bytes of its sources.
+    #: As it is sent; where its sources are "", they are opened again.
     prepared: Prepared
     price: int | None
     stems: tuple[str, ...]
     #: What a sweep put in, by name.
     values: Mapping[str, Any] | None = None
+    asked: bool = False
 
     @property
     def plan(self) -> Plan:
         return self.prepared.planned
+
+    @cached_property
+    def rule(self) -> str:
+        """Which documented price rule holds: the form, the variant and the AIRs."""
+        made = self.prepared
+        airs = sorted(_AIR.findall(json.dumps(made.steps)))
+        return " ".join([type(self.plan.form).__qualname__, f"{made.engine} {made.variant}", *airs])
 
 
 def plan_rows(
@@ -121,6 +136,7 @@ class _Planner:
     alike: Counter[str] = field(default_factory=Counter)
     ids: dict[str, int] = field(default_factory=dict)
     sources: dict[str, Source | str] = field(default_factory=dict)
+    bytes: int = 0
 
     def plan_row(self, number: int, raw: RawRow) -> Row:
         if raw.problem is not None:
@@ -135,20 +151,19 @@ class _Planner:
         content = prepared.identity(order)
         self.alike[content] += 1
         key = key_of(self.name, f"n:{self.alike[content]}" if id is None else f"id:{id}", content)
-        decided = prepared.planned
-        if request.seed is None and decided.seed is not None:
+        if request.seed is None and prepared.planned.seed is not None:
             request = request.model_copy(update={"seed": seed_of(key)})
             prepared = prepared.with_seed(seed_of(key))
-            decided = prepared.planned
+        decided = prepared.planned
         facts = {
             **(raw.values or {}), "row": number, "id": id or number, "engine": decided.family,
             "batch": self.name, "variant": decided.variant, "seed": decided.seed, "key": key,
         }  # fmt: skip
         stems = self.names.reserve(decided.quantity, facts)
+        if self.bytes > _MOST_BYTES:
+            prepared = replace(prepared, sources=tuple("" for _ in prepared.sources))
         price = decided.price.most
-        # Thousands of opened sources would not fit the memory: they are opened again.
-        kept = replace(prepared, sources=tuple("" for _ in prepared.sources))
-        return Row(number, raw.line, id, request, key, kept, price, stems, raw.values)
+        return Row(number, raw.line, id, request, key, prepared, price, stems, raw.values)
 
     def _check_id(self, given: object, line: int) -> str:
         text = str(given)
@@ -168,7 +183,8 @@ class _Planner:
         if mark not in self.sources:
             while len(self.sources) >= _MOST_SOURCES:
                 self.sources.pop(next(iter(self.sources)))
-            self.sources[mark] = open_source(text, field, policy)
+            source = self.sources[mark] = open_source(text, field, policy)
+            self.bytes += 0 if isinstance(source, str) else len(source.data)
         return self.sources[mark]
 
 
@@ -188,7 +204,7 @@ def digest(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def price_group(prepared: Prepared) -> str:
+def shape_of(prepared: Prepared) -> str:
     """What a price depends on: everything but the words, the seed and the sources' content."""
     (step,) = prepared.body("" for _ in prepared.sources)["steps"]
     words = ("prompt", "negativePrompt", "seed")

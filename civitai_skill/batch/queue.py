@@ -16,7 +16,7 @@ from civitai_skill.errors import BadRequest, CivitaiError, Forbidden, WorkflowFa
 Line = tuple[Row, RowState]
 
 
-class NotSent(Exception):
+class NotSent(CivitaiError):
     """A row is not sent; the text says why."""
 
 

@@ -15,7 +15,8 @@ from civitai_skill.batch.results import Result
 class BatchPlan:
     """The plan, before anything is bought. `price` is the most that `new` rows cost (Buzz),
     among them those that were perhaps sent before; `done` rows are finished, `open` ones were
-    bought before and go on."""
+    bought before and go on, `left_out` ones do not fit. `limit` is what all rows together may cost,
+    `budget_left` what is left of the budget for all calls (None: there is none)."""
 
     name: str
     rows: int
@@ -26,6 +27,9 @@ class BatchPlan:
     unpriced: int
     by_engine: dict[str, int]
     warnings: tuple[str, ...] = ()
+    left_out: int = 0
+    limit: int = 0
+    budget_left: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -38,6 +42,9 @@ class BatchPlan:
             "unpriced": self.unpriced,
             "by_engine": self.by_engine,
             "warnings": list(self.warnings),
+            "left_out": self.left_out,
+            "limit": self.limit,
+            "budget_left": self.budget_left,
         }
 
     def __str__(self) -> str:
@@ -48,6 +55,8 @@ class BatchPlan:
             parts.append(f"{self.open} bought before to go on with")
         if self.done:
             parts.append(f"{self.done} finished before")
+        if self.left_out:
+            parts.append(f"{self.left_out} left out, which do not fit")
         return f"Batch {self.name}: {self.rows} rows: " + ", ".join(parts)
 
 
@@ -85,7 +94,21 @@ class BatchProgress:
         )
 
 
-Event = BatchPlan | BatchProgress | Result
+@dataclass(frozen=True)
+class Surprise:
+    """A row was charged more than was expected (Buzz)."""
+
+    row: int
+    expected: int
+    charged: int
+
+    def __str__(self) -> str:
+        return (
+            f"Row {self.row} was charged {self.charged} Buzz where {self.expected} were expected."
+        )
+
+
+Event = BatchPlan | BatchProgress | Surprise | Result
 Tell = Callable[[Event], None]
 
 
@@ -98,11 +121,20 @@ class Report:
     folder: Path
     #: Status requests sent while waiting.
     status_requests: int = 0
+    #: Buzz that this run has spent or reserved.
+    spent: int = 0
+    #: What was charged that was not expected.
+    surprises: tuple[str, ...] = ()
 
     @property
     def good(self) -> bool:
         """Are all pictures there?"""
         return all(result.good for result in self.results)
+
+    @property
+    def over_limit(self) -> bool:
+        """Was more charged than was allowed?"""
+        return self.spent > self.plan.limit
 
     @property
     def statuses(self) -> dict[str, int]:
@@ -116,6 +148,7 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         return {
             **self.plan.as_dict(),
+            "warnings": [*self.plan.warnings, *self.surprises],
             "statuses": self.statuses,
             "pictures": len(self.paths),
             "cost": sum(result.cost or 0 for result in self.results),

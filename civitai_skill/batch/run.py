@@ -44,6 +44,7 @@ class BatchSettings(TypedDict, total=False):
     timeout         seconds to wait for one row
     retry_failed    buy once more what failed or expired
     allow_unpriced  let rows through whose price nobody tells
+    as_many_as_fit  buy rows in order up to the limit and what is left of the budget
     dry_run         plan only
     table           write results.csv as well
     sources         which source pictures the rows may name
@@ -63,6 +64,7 @@ class BatchSettings(TypedDict, total=False):
     timeout: float
     retry_failed: bool
     allow_unpriced: bool
+    as_many_as_fit: bool
     dry_run: bool
     table: bool
     sources: SourcePolicy

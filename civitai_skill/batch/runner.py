@@ -21,6 +21,7 @@ from civitai_skill.batch.plan import Row
 from civitai_skill.batch.queue import NotSent, PromptModerated, RowQueue, moderation_reason
 from civitai_skill.batch.report import BatchProgress, Tell
 from civitai_skill.batch.results import FINAL, Result, SavedPicture
+from civitai_skill.batch.spending import Spending
 from civitai_skill.batch.states import RETRIED, RowState, build_result
 from civitai_skill.batch.watcher import WorkflowWatcher
 from civitai_skill.errors import (
@@ -45,8 +46,10 @@ from civitai_skill.images.sidecar import sidecar_facts
 from civitai_skill.ledger.ledger import JOINABLE
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.buy import buy
+from civitai_skill.purchase.events import Event, Submitting
 from civitai_skill.purchase.generate import finish
 from civitai_skill.purchase.order import Order, Purchase
+from civitai_skill.purchase.price import ASK_ABOVE
 from civitai_skill.purchase.result import Generation
 
 #: Pictures that are fetched, decoded and written at once: this bounds the memory.
@@ -68,8 +71,7 @@ class RowRunner:
     out: Path
     batch: str
     timeout: float
-    #: Buzz that a row may cost whose price nobody tells.
-    allowance: int
+    spending: Spending
     tell: Tell
     render: Render
     total: int
@@ -103,6 +105,7 @@ class RowRunner:
             row, state = line
             self.under_way[row.number] = None
             result = await self._run_row(row, state, queue)
+            self.spending.count(row, result.cost)
             del self.under_way[row.number]
             # Has its workflow no end yet, or does nobody know whether there is one?
             unknown = (result.error or {}).get("spent") == "unknown"
@@ -136,10 +139,9 @@ class RowRunner:
         order = replace(
             self.order,
             asked=row.request,
-            out=self.out,
             terms=replace(self.order.terms, external_id=state.key),
-            limit=self.allowance if row.price is None else row.price,
             label=label,
+            tell=self._hear,
         )
         try:
             if state.is_submitted:
@@ -147,10 +149,16 @@ class RowRunner:
             else:
                 queue.check_prompt(prompt)
                 if self._stopped is not None:
-                    raise NotSent(f"not sent: the batch was stopped: {self._stopped.message}")
-                # Sources are opened again: a batch keeps no bytes of them.
-                prepared = None if row.prepared.sources else replace(row.prepared, key=state.key)
-                purchase = await adrive(buy(self.service, order, prepared), self.http)
+                    raise self._stopped_error()
+                reopen = "" in row.prepared.sources
+                prepared = None if reopen else replace(row.prepared, key=state.key)
+                async with self.spending.admit(row) as (price, first):
+                    # Asked again where it is dear and nothing of its rule was bought yet.
+                    cheap = row.price is not None and row.price <= ASK_ABOVE
+                    quoted = row.price if cheap or (row.asked and not first) else None
+                    order = replace(order, limit=price, quoted=quoted)
+                    purchase = await adrive(buy(self.service, order, prepared), self.http)
+                    self.spending.count(row, purchase.workflow.cost.kept)
             self.under_way[row.number] = purchase.workflow
             workflow = await self.watcher.wait_for(purchase.workflow, self.timeout)
             if not workflow.moderated:
@@ -161,18 +169,33 @@ class RowRunner:
             async with self._downloads:
                 generation = await adrive(home, self.http)
             return await self._build_result(row, state.key, "succeeded", generation)
-        except NotSent as not_sent:
-            begun = state.run is not None
-            status = "unfinished" if begun else "unsent"
-            if isinstance(not_sent, PromptModerated):
-                status = "blocked"
-            cost = None if begun else 0
-            return build_result(row, state.key, status, reason=str(not_sent), cost=cost)
         except CivitaiError as error:
+            if isinstance(error, BudgetUsedUp) and self._stopped not in (None, error):
+                error = self._stopped_error()  # one row tells it
+            if isinstance(error, NotSent):
+                begun = state.run is not None
+                status = "unfinished" if begun else "unsent"
+                if isinstance(error, PromptModerated):
+                    status = "blocked"
+                cost = None if begun else 0
+                return build_result(row, state.key, status, reason=error.message, cost=cost)
             reason = moderation_reason(error)
             if reason is not None:
                 queue.mark_banned(prompt, reason)
             return await self._result_of_error(row, state, error, purchase, reason)
+
+    def _hear(self, event: Event) -> None:
+        """Look once more right before a row is sent: what was charged meanwhile may stop it."""
+        if isinstance(event, Submitting):
+            try:
+                self.spending.check()
+            except BudgetUsedUp as error:
+                self._stopped = self._stopped or error
+                raise
+
+    def _stopped_error(self) -> NotSent:
+        assert self._stopped is not None, "something stopped the batch"
+        return NotSent(f"not sent: the batch was stopped: {self._stopped.message}")
 
     def _take_up(self, key: str) -> Purchase:
         """Go on with a purchase of an earlier process, as far as the ledger knows it."""

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 
+from civitai_skill.api.drivers import adrive
 from civitai_skill.api.models import Workflow
 from civitai_skill.batch import results
 from civitai_skill.batch.limiter import CONCURRENCY, BatchClient
 from civitai_skill.batch.names import TEMPLATE
-from civitai_skill.batch.plan import Row, plan_rows, price_group
+from civitai_skill.batch.plan import Row, plan_rows
+from civitai_skill.batch.prices import Line, ask_prices, leave_out, summarize
 from civitai_skill.batch.queue import RowQueue
 from civitai_skill.batch.report import BatchPlan, Report, Tell
 from civitai_skill.batch.results import Result
 from civitai_skill.batch.rows import RawRow
 from civitai_skill.batch.runner import RowRunner
+from civitai_skill.batch.spending import Spending
 from civitai_skill.batch.states import RowState, build_result, load_states, update_result
 from civitai_skill.batch.watcher import WorkflowWatcher
 from civitai_skill.client.base import BaseClient, Folder
@@ -36,15 +41,18 @@ from civitai_skill.errors import (
 from civitai_skill.errors.next_steps import Allow, Choose, Render, Say, in_python
 from civitai_skill.images.save import prepare_folder
 from civitai_skill.images.sources import EVERY_SOURCE, SourcePolicy
+from civitai_skill.ledger.budget import read_budget
 from civitai_skill.ledger.ledger import Ledger
-from civitai_skill.purchase.price import ASK_ABOVE
+from civitai_skill.purchase.order import Order
+from civitai_skill.purchase.prepare import prepare
+from civitai_skill.purchase.price import estimate
 from civitai_skill.storage import files
 
 #: Rows under way at once, and the most that may be.
 IN_FLIGHT = 100
 _MOST_IN_FLIGHT = 5000
 
-Line = tuple[Row, RowState]
+_ANY_PROMPT = "a quiet landscape"
 
 
 @dataclass
@@ -61,6 +69,7 @@ class BatchSession:
     timeout: float = TIMEOUT
     retry_failed: bool = False
     allow_unpriced: bool = False
+    as_many_as_fit: bool = False
     dry_run: bool = False
     table: bool = False
     sources: SourcePolicy = EVERY_SOURCE
@@ -89,6 +98,7 @@ class BatchSession:
         #: All workflows of a batch carry it.
         self.tag = f"batch:{self.name}"
         self.call = Call("-", {
+            "max_buzz": self.max_buzz,
             "tags": (self.tag, *self.tags), "metadata": self.metadata, "sources": self.sources,
             "allow_mature_content": self.allow_mature_content, "currencies": self.currencies,
             "priority": self.priority, "purpose": self.purpose,
@@ -99,14 +109,19 @@ class BatchSession:
         made = BatchClient() if self.client is None else BatchClient.like(self.client)
         async with made as client:
             client.limiter.most = self.concurrency
-            lines = await anyio.to_thread.run_sync(self._plan, raw_rows, client.ledger)
-            lines = await self._ask_prices(client, lines)
-            plan = self._summarize(lines)
+            lines, order, used = await anyio.to_thread.run_sync(self._prepare, raw_rows, client)
+            limit, budget = order.limit, order.budget
+            documented = summarize(self.name, lines, set(), limit, budget, used)
+            if self.dry_run or self.as_many_as_fit or documented.price <= limit:
+                ask = partial(self._ask_price, client, order)
+                lines = await ask_prices(lines, ask, every_rule=not self.dry_run)
+            left = None if budget is None else budget.limit - used
+            left_out = leave_out(lines, limit, left) if self.as_many_as_fit else set[int]()
+            plan = summarize(self.name, lines, left_out, limit, budget, used)
             self.tell(plan)
             if self.dry_run:
                 done = tuple(state.result for _, state in lines if state.result)
                 return Report(plan, done, self.folder)
-            limit = client.settings.max_buzz if self.max_buzz is None else self.max_buzz
             if plan.unpriced and not self.allow_unpriced:
                 raise OverBudget(
                     f"The price of {plan.unpriced} of {plan.rows} rows is not documented, and the "
@@ -122,12 +137,18 @@ class BatchSession:
                     "Nothing was bought.",
                     price=plan.price,
                     limit=limit,
-                    next=(Allow(plan.price),),
+                    advice="Or buy as many rows as fit, in order.",
+                    next=(Allow(plan.price), Say("as_many_as_fit")),
                 )
-            return await self._buy(client, lines, plan, limit)
+            allowance = (limit - plan.price) // max(1, plan.unpriced)
+            spending = Spending(limit, budget, used, allowance, self.tell)
+            return await self._buy(client, lines, plan, order, spending, left_out)
 
-    def _plan(self, raw_rows: Sequence[RawRow], ledger: Ledger | None) -> list[Line]:
-        """Check every row and find out where it stands."""
+    def _prepare(
+        self, raw_rows: Sequence[RawRow], client: BatchClient
+    ) -> tuple[list[Line], Order, int]:
+        """Check every row and find out where it stands; gives the lines, the rules of their
+        purchases, and what all else has used of the budget (Buzz)."""
         rows = plan_rows(raw_rows, self.name, self.call.terms, self.template, self.sources)
         if not self.dry_run:
             prepare_folder(self.folder)
@@ -138,38 +159,35 @@ class BatchSession:
                         advice="Move it away, or have the pictures written to another folder.",
                     )
             files.remove_stale(self.folder)
-        states = load_states(rows, ledger, self.folder, retry_failed=self.retry_failed)
-        return list(zip(rows, states, strict=True))
-
-    # -- the price ---------------------------------------------------------------------------------
-    async def _ask_prices(self, client: BatchClient, lines: Sequence[Line]) -> list[Line]:
-        """The rows with the prices that they are held to.
-
-        The service is asked where it will be asked before buying, once for each group of rows.
-        Where it asks more than is documented, that counts.
-        """
-        quotes: dict[str, int | None] = {}
-        priced = []
-        for row, state in lines:
-            price = row.price
-            if state.run is not None:
-                price = max(price or 0, state.run.reserved)
-            elif state.result is None and (price is None or price > ASK_ABOVE):
-                group = price_group(row.prepared)
-                if group not in quotes:
-                    quotes[group] = await self._ask_price(client, row)
-                told = quotes[group]
-                price = price if told is None else max(price or 0, told)
-            priced.append((replace(row, price=price), state))
-        return priced
-
-    async def _ask_price(self, client: BatchClient, row: Row) -> int | None:
-        quote = await client.estimate(
-            row.request,
-            allow_mature_content=self.allow_mature_content,
-            currencies=self.currencies,
-            priority=self.priority,
+        states = load_states(rows, client.ledger, self.folder, retry_failed=self.retry_failed)
+        lines = list(zip(rows, states, strict=True))
+        # The keys alone say what is the same: a batch goes on after the account's key changed.
+        order = client._order(self.call, self.folder)
+        order = replace(
+            order, unpriced=self.allow_unpriced, apart=False, most=order.limit, unconfirmed=None
         )
+        if client.ledger is not None and order.budget is None:
+            kept = client.ledger.setting("budget")
+            order = replace(order, budget=read_budget(kept) if kept else None)
+        if client.ledger is None or order.budget is None:
+            return lines, order, 0
+        begun = time.time() - order.budget.period
+        used = client.ledger.used_buzz(order.budget) - sum(
+            state.run.buzz
+            for state in states
+            if state.run is not None and not state.is_submitted and state.run.created >= begun
+        )
+        return lines, order, used
+
+    async def _ask_price(self, client: BatchClient, order: Order, row: Row) -> int | None:
+        prepared = row.prepared
+        if "" in prepared.sources:
+            prepared = prepare(replace(order, asked=row.request))
+        # Other words: a price depends on none, and what moderation stops must not be sent twice.
+        (step,) = prepared.steps
+        asked = {**step, "input": {**step["input"], "prompt": _ANY_PROMPT}}
+        prepared = replace(prepared, steps=[asked])
+        quote = await adrive(estimate(client._service, order, prepared), client.http)
         if quote.insufficient_buzz:
             raise NotEnoughBuzz(
                 f"The account has not enough Buzz for row {row.number} ({quote.total} needed).",
@@ -178,37 +196,21 @@ class BatchSession:
             )
         return quote.total
 
-    def _summarize(self, lines: Sequence[Line]) -> BatchPlan:
-        # One that was perhaps never sent may cost its price now.
-        new = [row for row, state in lines if state.result is None and not state.is_submitted]
-        by_engine: dict[str, int] = {}
-        for row in new:
-            name = f"{row.plan.family} {row.plan.variant}"
-            by_engine[name] = by_engine.get(name, 0) + (row.price or 0)
-        done = sum(state.result is not None for _, state in lines)
-        warnings = dict.fromkeys(warning for row in new for warning in row.plan.warnings)
-        return BatchPlan(
-            self.name, len(lines), len(new), len(lines) - len(new) - done, done,
-            sum(row.price or 0 for row in new), sum(row.price is None for row in new),
-            by_engine, tuple(warnings),
-        )  # fmt: skip
-
     # -- the rows ----------------------------------------------------------------------------------
     async def _buy(
-        self, client: BatchClient, lines: Sequence[Line], plan: BatchPlan, limit: int
-    ) -> Report:
+        self, client: BatchClient, lines: Sequence[Line], plan: BatchPlan, order: Order,
+        spending: Spending, left_out: set[int],
+    ) -> Report:  # fmt: skip
         """Make what is not finished, and write down how every row ended."""
-        order = await anyio.to_thread.run_sync(client._order, self.call)
         runner = RowRunner(
             http=client.http,
             service=client._service,
             watcher=WorkflowWatcher(client, self.tag),
-            # The keys alone say what is the same: a batch goes on after the account's key changed.
-            order=replace(order, unpriced=self.allow_unpriced, apart=False),
+            order=order,
             out=self.folder,
             batch=self.name,
             timeout=self.timeout,
-            allowance=(limit - plan.price) // max(1, plan.unpriced),
+            spending=spending,
             tell=self.tell,
             render=self.render,
             total=len(lines),
@@ -217,7 +219,10 @@ class BatchSession:
         for row, state in lines:
             if state.banned is not None:
                 queue.mark_banned(row.request.prompt, state.banned)
-            if state.result is None:
+            if row.number in left_out:
+                why = "not sent: it does not fit into what is left"
+                runner.add(build_result(row, state.key, "unsent", reason=why, cost=0))
+            elif state.result is None:
                 queue.add(row, state)
             else:
                 runner.add(state.result)
@@ -228,7 +233,8 @@ class BatchSession:
         finally:
             # Interrupted or not, the file has a line for each row. No await: this must not be cut.
             written = self._write(client.ledger, lines, runner)
-        return Report(plan, tuple(written), self.folder, runner.watcher.requests)
+        told = (runner.watcher.requests, spending.total, tuple(map(str, spending.surprises)))
+        return Report(plan, tuple(written), self.folder, *told)
 
     def _write(
         self, ledger: Ledger | None, lines: Sequence[Line], runner: RowRunner

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 
 from civitai_skill.api.models import Workflow
-from civitai_skill.api.workflows import LONG_POLL, still_running_error
+from civitai_skill.api.wait import LONG_POLL, still_running_error
 from civitai_skill.client.clients import AsyncCivitai
 from civitai_skill.errors import (
     ApiError,

@@ -10,7 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _HOMES = {
+    "Asking": "purchase.events",
     "AsyncCivitai": "client.clients",
+    "Charged": "purchase.events",
+    "LeftOpen": "purchase.events",
     "CURRENCIES": "purchase.body",
     "Civitai": "client.clients",
     "Event": "purchase.events",
@@ -96,7 +99,10 @@ if TYPE_CHECKING:
     from civitai_skill.purchase.body_rules import check_body as check_body
     from civitai_skill.purchase.body_rules import is_template as is_template
     from civitai_skill.purchase.body_rules import set_key as set_key
+    from civitai_skill.purchase.events import Asking as Asking
+    from civitai_skill.purchase.events import Charged as Charged
     from civitai_skill.purchase.events import Event as Event
+    from civitai_skill.purchase.events import LeftOpen as LeftOpen
     from civitai_skill.purchase.events import Priced as Priced
     from civitai_skill.purchase.events import Quoted as Quoted
     from civitai_skill.purchase.events import Releasing as Releasing

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
+import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,9 +16,11 @@ from weakref import WeakKeyDictionary
 
 from civitai_skill._version import __version__
 from civitai_skill.api import workflows
+from civitai_skill.api.changes import Canceled, cancel
 from civitai_skill.api.models import Workflow
-from civitai_skill.api.service import Flow, Retry, Service
-from civitai_skill.api.workflows import Canceled, Health, Page, Quote
+from civitai_skill.api.service import Flow, Retry, Service, Work
+from civitai_skill.api.wait import still_running_error, wait
+from civitai_skill.api.workflows import Health, Page, Quote
 from civitai_skill.client.options import (
     Call,
     PriceOptions,
@@ -25,16 +29,16 @@ from civitai_skill.client.options import (
     RequestLike,
 )
 from civitai_skill.config import Secret, Settings
-from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.ledger.budget import Budget
-from civitai_skill.ledger.ledger import Ledger, current_budget
+from civitai_skill.errors import ConfigError, Problem, RequestInvalid
+from civitai_skill.ledger.budget import Budget, read_budget
+from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase import generate, resume
 from civitai_skill.purchase.buy import Preview, preview
 from civitai_skill.purchase.events import Releasing, Tell, ignore_event
 from civitai_skill.purchase.generate import OnSubmitted
-from civitai_skill.purchase.join import check_account, write_quietly
-from civitai_skill.purchase.order import Order, keep_nothing
+from civitai_skill.purchase.join import check_account, close_answered, write_quietly
+from civitai_skill.purchase.order import Order, Unconfirmed, keep_nothing
 from civitai_skill.purchase.price import estimate
 from civitai_skill.purchase.release import release
 from civitai_skill.purchase.result import Generation, summarize_unsaved
@@ -86,6 +90,11 @@ class BaseClient:
             self.ledger = Ledger(Path(named) if named else self.settings.ledger)
         self._retry = retry or Retry()
         self._unsettled: dict[str, bytes] = {}
+        #: Does a purchase stay open until its caller surely has the answer: until the next call,
+        #: `confirm`, `close`, or the end of the program? A server decides that itself.
+        self.confirms = True
+        self._unconfirmed: Unconfirmed = []
+        weakref.finalize(self, close_answered, self._unconfirmed)
         if transport is None and self.settings.sandbox:
             from civitai_skill.sandbox import Sandbox, SandboxTransport
 
@@ -102,8 +111,24 @@ class BaseClient:
         made = cls(
             settings=other.settings, retry=other._retry, ledger=False, transport=other._transport
         )
+        made.confirms = other.confirms
         made.ledger, made.account, made._unsettled = other.ledger, other.account, other._unsettled
         return made
+
+    def confirm(self) -> None:
+        """Say that the answers of all calls so far have arrived: their purchases are over.
+
+        Until then the same request goes on with such a purchase when this program has died.
+        """
+        close_answered(self._unconfirmed, LOOK_PATIENCE)
+
+    def keep_open(self) -> None:
+        """Say that the answers since the last `confirm` did not arrive: the same request goes on
+        with their purchases."""
+        while self._unconfirmed:
+            ledger, key = self._unconfirmed.pop()
+            with suppress(ConfigError):
+                ledger.release(key)
 
     def __repr__(self) -> str:
         where = "the sandbox" if self.settings.sandbox else self.settings.base_url
@@ -136,10 +161,13 @@ class BaseClient:
             sources=replace(call.sources, service=self.settings.base_url),
             tell=call.tell,
             keep=keep_nothing if self.ledger is not None else self._unsettled.__setitem__,
+            unconfirmed=self._unconfirmed if self.confirms else None,
         )
 
     def _budget(self) -> Budget | None:
-        return None if self.ledger is None else current_budget(self.settings.budget, self.ledger)
+        """The budget that the environment sets; else the ledger's own counts, where it has one."""
+        text = None if self.ledger is None else self.settings.budget
+        return read_budget(text, "CIVITAI_BUDGET") if text else None
 
     # -- the flow behind each method ---------------------------------------------------------------
     def _estimate(self, request: RequestLike, given: PriceOptions) -> Flow[Quote]:
@@ -167,34 +195,44 @@ class BaseClient:
         return generate.generate(self._service, order, timeout=timeout)
 
     def _get(self, workflow_id: str, wait: float) -> Flow[Workflow]:
+        if self._unconfirmed:
+            yield Work(self.confirm)
         paid = yield from generate.is_paid(self.ledger, workflow_id)
         held = min(wait, LONGEST_WAIT)
         look = workflows.get(self._service, workflow_id, wait=held, committed=paid)
         return (yield from generate.record_end(self.ledger, (yield from look)))
 
     def _wait(self, workflow: Workflow | str, timeout: float, tell: Tell | None) -> Flow[Workflow]:
-        end = workflows.wait(self._service, workflow, timeout=timeout, tell=tell)
+        if self._unconfirmed:
+            yield Work(self.confirm)
+        end = wait(self._service, workflow, timeout=timeout, tell=tell)
         return (yield from generate.record_end(self.ledger, (yield from end)))
 
     def _page(self, cursor: str | None, filters: QueryFilters) -> Flow[Page]:
-        return workflows.query(self._service, cursor=cursor, **filters)
+        if self._unconfirmed:
+            yield Work(self.confirm)
+        return (yield from workflows.query(self._service, cursor=cursor, **filters))
 
     def _cancel(self, workflow_id: str) -> Flow[Canceled]:
+        if self._unconfirmed:
+            yield Work(self.confirm)
         paid = yield from generate.is_paid(self.ledger, workflow_id)
-        canceled = yield from workflows.cancel(self._service, workflow_id, committed=paid)
+        canceled = yield from cancel(self._service, workflow_id, committed=paid)
         yield from generate.record_end(self.ledger, canceled.workflow)
         return canceled
 
     def _download(
         self, workflow: Workflow | str, out: Folder, tell: Tell | None
     ) -> Flow[Generation]:
+        if self._unconfirmed:
+            yield Work(self.confirm)
         service = self._service
         if isinstance(workflow, str):
             paid = yield from generate.is_paid(self.ledger, workflow)
             workflow = yield from workflows.get(service, workflow, committed=paid)
         workflow = yield from generate.record_end(self.ledger, workflow)
         if not workflow.done:
-            error = workflows.still_running_error(workflow, 0)
+            error = still_running_error(workflow, 0)
             raise error.replace(result=summarize_unsaved(workflow))
         hear = tell or ignore_event
         return (
@@ -206,6 +244,8 @@ class BaseClient:
         run = self.ledger.run(key) if content is None and self.ledger is not None else None
         if run is not None and run.state != "dropped":
             check_account(self.account, run)
+            if run.workflow is not None:
+                return (yield from workflows.get(self._service, run.workflow, committed=True))
             content = run.body
         if content is None:
             raise RequestInvalid(Problem("key", key, "the key of a submit whose fate is open here"))

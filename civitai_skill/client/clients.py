@@ -16,10 +16,11 @@ from typing import Any, Self, Unpack
 
 import httpx
 
+from civitai_skill.api.changes import Canceled
 from civitai_skill.api.connections import AsyncTransport, SyncTransport
 from civitai_skill.api.drivers import adrive, drive
 from civitai_skill.api.models import Workflow
-from civitai_skill.api.workflows import Canceled, Health, Page, Quote
+from civitai_skill.api.workflows import Health, Page, Quote
 from civitai_skill.client.base import BaseClient, Folder
 from civitai_skill.client.options import (
     PriceOptions,
@@ -27,6 +28,7 @@ from civitai_skill.client.options import (
     QueryFilters,
     RequestLike,
 )
+from civitai_skill.errors import AnswerLost
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.buy import Preview
 from civitai_skill.purchase.events import Releasing, Tell
@@ -46,6 +48,7 @@ class Civitai(BaseClient):
 
     def close(self) -> None:
         """Close the connections. Work that was submitted goes on."""
+        self.confirm()
         self._http.close()
         if self.ledger is not None:
             self.ledger.close()
@@ -59,6 +62,8 @@ class Civitai(BaseClient):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is not None and (kind is AnswerLost or not issubclass(kind, Exception)):
+            self.keep_open()  # interrupted, or its answer was lost
         self.close()
 
     def estimate(self, request: RequestLike, **given: Unpack[PriceOptions]) -> Quote:
@@ -185,6 +190,7 @@ class AsyncCivitai(BaseClient):
 
     async def close(self) -> None:
         """Close the connections. Work that was submitted goes on."""
+        self.confirm()
         await self._http.aclose()
         if self.ledger is not None:
             self.ledger.close()
@@ -198,6 +204,8 @@ class AsyncCivitai(BaseClient):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is not None and (kind is AnswerLost or not issubclass(kind, Exception)):
+            self.keep_open()
         await self.close()
 
     async def estimate(self, request: RequestLike, **given: Unpack[PriceOptions]) -> Quote:

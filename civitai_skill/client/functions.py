@@ -13,8 +13,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Unpack
 
+from civitai_skill.api.changes import Canceled
 from civitai_skill.api.models import Workflow
-from civitai_skill.api.workflows import Canceled, Page, Quote
+from civitai_skill.api.workflows import Page, Quote
 from civitai_skill.client.base import Folder
 from civitai_skill.client.clients import TIMEOUT, AsyncCivitai, Civitai
 from civitai_skill.client.history import parse_since as moment

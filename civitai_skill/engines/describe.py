@@ -103,7 +103,7 @@ def probe(
 
 
 def _quality(family: Family, quality: Quality) -> dict[str, Any]:
-    variant = family.at(quality)
+    variant = family.at[quality]
     decided = probe(family, variant.operations()[0], quality=quality)
     out: dict[str, Any] = {
         "variant": variant.name,

@@ -250,32 +250,34 @@ class Family:
     notes: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    #: The variant that each quality means.
+    at: Mapping[Quality, Variant] = field(init=False, repr=False, compare=False)
+    _spelt: Mapping[str, Variant] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        names = [name for variant in self.variants for name in self._spelt(variant)]
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise ValueError(f"{self.name}: names of two variants: {', '.join(sorted(twice))}")
-        meant = {*self.quality.values(), self.own_checkpoint or self.variants[0].name}
-        unknown = meant - {variant.name for variant in self.variants}
+        spelt: dict[str, Variant] = {}
+        for variant in self.variants:
+            names = (variant.name, *variant.aliases)
+            own = {fold(before + name) for name in names for before in ("", self.name)}
+            if twice := own & spelt.keys():
+                raise ValueError(f"{self.name}: names of two variants: {', '.join(sorted(twice))}")
+            spelt |= dict.fromkeys(own, variant)
+        named = {variant.name: variant for variant in self.variants}
+        unknown = {*self.quality.values(), self.own_checkpoint or self.variants[0].name} - set(
+            named
+        )
         if unknown or set(self.quality) != set(get_args(Quality)):
             raise ValueError(f"{self.name}: each quality names a variant (not {unknown or None})")
+        # What follows from the rest; the object is frozen for everybody else.
+        vars(self)["_spelt"] = spelt
+        vars(self)["at"] = {quality: named[name] for quality, name in self.quality.items()}
 
     def variant(self, name: str) -> Variant | None:
         """Find a variant by name or alias, without regard to case and separators.
 
         The family's own name may stand before it: `flux2-dev`, `Seedream 4.5`.
         """
-        wanted = fold(name)
-        return next((v for v in self.variants if wanted in self._spelt(v)), None)
-
-    def at(self, quality: Quality) -> Variant:
-        """The variant that a quality means."""
-        return next(v for v in self.variants if v.name == self.quality[quality])
-
-    def _spelt(self, variant: Variant) -> set[str]:
-        names = (variant.name, *variant.aliases)
-        return {fold(before + name) for name in names for before in ("", self.name)}
+        return self._spelt.get(fold(name))
 
     def size(
         self, ratio: str, variant: Variant | None = None, quality: Quality = "standard"

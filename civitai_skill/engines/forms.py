@@ -178,6 +178,7 @@ class Wire(BaseModel):
         return cls.tags()["engine"]
 
     @classmethod
+    @cache
     def operations(cls) -> tuple[Operation, ...]:
         """What the form can do. A form without an operation edits when it is given sources."""
         tag = cls.tags().get("operation")

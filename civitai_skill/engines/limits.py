@@ -19,12 +19,17 @@ from civitai_skill.schema.request import ImageRequest
 
 @dataclass(frozen=True)
 class Limit:
-    """What one field of one form accepts. `minimum` and `maximum` are values, `least` and `most`
-    lengths (characters of a text, items of a list), `source` what the pictures in it are for;
-    `likely` limits are nobody's word: beyond them the service decides."""
+    """What one field of one form accepts.
+
+    `label` is the name that a request uses: its own field, or the engine's own under `options`.
+    `minimum` and `maximum` are values, `least` and `most` lengths (characters of a text, items of a
+    list), `source` what the pictures in it are for; `likely` limits are nobody's word: beyond them
+    the service decides.
+    """
 
     name: str
     wire: str
+    label: str
     kind: str
     required: bool
     minimum: float | None = None
@@ -45,13 +50,6 @@ class Limit:
             value, bounds = len(value), (self.least, self.most)
         low, high = bounds
         return (low is None or value >= low) and (high is None or value <= high)
-
-    @property
-    def label(self) -> str:
-        """The name that a request uses: its own field, or the engine's own under `options`."""
-        if self.source == "picture":
-            return "images"
-        return self.name if self.name in ImageRequest.model_fields else f"options.{self.wire}"
 
     def text(self) -> str:
         """In a few words, such as "1 to 150 (default 20)"; the default is the service's own."""
@@ -78,6 +76,14 @@ class Limit:
         if self.role not in (None, "lora"):
             said = "a list of AIRs" if self.kind == "list" else "an AIR"
         return said
+
+
+@cache
+def request_fields(form: type[Wire]) -> frozenset[str]:
+    """The request's own fields that a form takes as they are."""
+    known = limits(form)
+    own = {name for name in ImageRequest.model_fields if name in known}
+    return frozenset(own if "model" in own and known["model"].role == "model" else own - {"model"})
 
 
 @cache
@@ -118,7 +124,10 @@ def _limit(name: str, field: FieldInfo, source: str | None) -> Limit:
     if "likely" in out and kind not in ("whole", "number"):
         out["least"], out["most"] = out.pop("minimum"), out.pop("maximum")
     default = None if field.is_required() else field.get_default(call_default_factory=True)
-    return Limit(name, field.alias or name, kind, field.is_required(), default=default, **out)
+    wire = field.alias or name
+    label = name if name in ImageRequest.model_fields else f"options.{wire}"
+    label = "images" if source == "picture" else label
+    return Limit(name, wire, label, kind, field.is_required(), default=default, **out)
 
 
 _KINDS = {int: "whole", float: "number", bool: "flag", str: "text", list: "list", dict: "map"}

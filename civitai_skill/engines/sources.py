@@ -35,6 +35,7 @@ def holders(model: type[BaseModel]) -> Mapping[str, Source]:
     return MappingProxyType({name: found[name] for name in order})
 
 
+@cache
 def picture_of(model: type[BaseModel]) -> str | None:
     """The field that holds the pictures that are edited or varied."""
     return next((n for n, mark in holders(model).items() if mark.kind == "picture"), None)

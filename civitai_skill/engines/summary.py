@@ -29,7 +29,7 @@ def summary(family: Family) -> dict[str, Any]:
     """
     current = [v for v in family.variants if v.retired is None]
     drawing = [v for v in current if v.fits] or current
-    prices = {q: _plan(family, family.at(q), quality=q).price.buzz for q in QUALITIES}
+    prices = {q: _plan(family, family.at[q], quality=q).price.buzz for q in QUALITIES}
     # One that is still to be withdrawn serves until then; its date is looked at when it is chosen.
     fits = [fit for v in family.variants for fit in v.fits]
     return {

@@ -18,9 +18,8 @@ from urllib.request import url2pathname
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.decode import Unreadable, decode, encode, kind_of, orient, strip_metadata
+from civitai_skill.schema.pictures import MAX_BYTES
 
-# The service's blob store caps at 64 MB (site source, consumer-blob-upload).
-MAX_BYTES = 64 * 1024 * 1024
 #: Bounds the memory that one picture may take when it is opened.
 MAX_PIXELS = 100_000_000
 #: Up to here a source travels inside the body; above, it is uploaded first.
@@ -93,7 +92,7 @@ def _split_origin(url: str) -> tuple[str, str, int | None] | None:
 
 #: Names that only mean something inside a network (RFC 6761, RFC 6762, RFC 8375 and habit).
 _INSIDE = ("localhost", "local", "internal", "lan", "home", "corp", "intranet", "arpa",
-           "svc", "cluster", "localdomain", "test")  # fmt: skip
+           "svc", "cluster", "default", "kube-system", "localdomain", "test")  # fmt: skip
 
 
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", re.ASCII)

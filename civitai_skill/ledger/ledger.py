@@ -17,12 +17,17 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from civitai_skill.ledger.budget import Budget, read_budget
 from civitai_skill.ledger.reports import JOINABLE as JOINABLE
-from civitai_skill.ledger.reports import UNUSABLE, LedgerReports, select_first
-from civitai_skill.ledger.run import Run, read_run
+from civitai_skill.ledger.reports import LedgerReports, select_first, select_setting
+from civitai_skill.ledger.run import HOLDS_SOURCES, Run, forget_sources, read_run
 from civitai_skill.storage import locks
+from civitai_skill.storage.sqlite import PATIENCE
+
+#: Seconds that a look waits to write down what it saw; the next one sees it again.
+LOOK_PATIENCE = 0.2
 
 
 def current_budget(text: str | None, ledger: Ledger) -> Budget | None:
@@ -42,26 +47,36 @@ class BeginResult:
 
 
 class Ledger(LedgerReports):
-    """One ledger file. Every method is one short transaction; raises ConfigError when it fails."""
+    """One ledger file. Every method is one short transaction; raises ConfigError when it fails.
 
-    def begin(self, run: Run, *, again: bool, budget: Budget | None) -> BeginResult:
+    Where no `budget` is given, the one that is kept in the ledger counts, as it is at that moment.
+    """
+
+    def begin(
+        self, run: Run, *, again: bool, budget: Budget | None, confirmed: str | None = None
+    ) -> BeginResult:
         """Write a run down before it is submitted, unless one of its identity is open already.
 
         `again` buys anew whatever is open. A key that is known already stays what it is, unless it
-        was dropped. Raises OverBudget when the budget has no room.
+        was dropped. `confirmed` is a price rule that the service confirmed just now. Raises
+        OverBudget when the budget has no room.
         """
-        me = self._process_name()
-        with self._transaction() as db:
+        with self._transaction(writes=True) as db:
+            if confirmed is not None:
+                values = (f"confirmed {confirmed}", str(self._clock()))
+                db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", values)
+            me = locks.process_name(self._owners)
             known = select_first(db, "key = ?", run.key)
             if known is not None and known.state != "dropped":
                 return BeginResult(known, fresh=False)
             earlier = None if again else self._find_open(db, run.identity)
             if earlier is not None:
                 return BeginResult(earlier, fresh=False)
-            self._admit(db, run, budget)
+            self._admit(db, run, budget or _kept_budget(db))
             new = replace(run, owner=me, created=self._clock(), state="open",
                           workflow=None, status=None, cost=None, reason=None, taken=0)  # fmt: skip
             _insert(db, new)
+            _forget_sources(db, _OLD, self._clock() - JOINABLE)
             return BeginResult(new, fresh=True)
 
     def open_run(self, identity: str) -> Run | None:
@@ -75,13 +90,15 @@ class Ledger(LedgerReports):
         One that was perhaps never sent is bought now: when its period is over, or when it was
         dropped meanwhile, it is counted in this one. Raises OverBudget when the budget has no room.
         """
-        me = self._process_name()
-        with self._transaction() as db:
+        with self._transaction(writes=True) as db:
+            me = locks.process_name(self._owners)
             run = select_first(db, "key = ?", key)
             if run is None:
                 raise self._file_error(LookupError(f"it does not hold the purchase {key} any more"))
             if run.workflow is None:
-                self._readmit(db, run, budget)
+                if not run.is_whole:
+                    raise self._file_error(LookupError(f"{key} is over, its pictures not kept"))
+                self._readmit(db, run, budget or _kept_budget(db))
             db.execute("UPDATE runs SET owner = ?, taken = taken + 1 WHERE key = ?", (me, key))
             return read_run(db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
 
@@ -112,9 +129,10 @@ class Ledger(LedgerReports):
         written. Raises OverBudget when the budget has no room.
         """
         now = self._clock()
-        with self._transaction() as db:
+        with self._transaction(writes=True) as db:
             earlier = select_first(db, "workflow = ?", run.workflow)
             price = run.reserved if earlier is None else max(run.reserved, earlier.buzz)
+            budget = budget or _kept_budget(db)
             if budget is not None:
                 used = self._used_buzz(db, budget)
                 if earlier is not None and earlier.created >= now - budget.period:
@@ -132,7 +150,7 @@ class Ledger(LedgerReports):
     def put_back(self, run: Run, earlier: Run | None) -> None:
         """Undo `renew`, which gave `earlier`: the service certainly did not take the change. Where
         another call has renewed it since, that one's stays."""
-        with self._transaction() as db:
+        with self._transaction(writes=True) as db:
             if earlier is None:
                 db.execute("DELETE FROM runs WHERE key = ? AND taken = 1", (run.key,))
             else:
@@ -143,8 +161,8 @@ class Ledger(LedgerReports):
 
     def release(self, *keys: str) -> None:
         """The call that worked on open runs has ended; whoever asks next may go on with them."""
-        me = self._process_name()
-        with self._transaction() as db:
+        with self._transaction(writes=True) as db:
+            me = locks.process_name(self._owners)
             db.executemany(
                 "UPDATE runs SET owner = '' WHERE key = ? AND owner = ? AND state = 'open'",
                 [(key, me) for key in keys],
@@ -152,7 +170,7 @@ class Ledger(LedgerReports):
 
     def record_submitted(self, key: str, workflow: str | None, cost: int | None) -> None:
         """The service took it; the price it told, if it told one, replaces the reservation."""
-        with self._transaction() as db:
+        with self._transaction(writes=True) as db:
             db.execute(
                 "UPDATE runs SET workflow = ?,"
                 " cost = coalesce(?, iif(state = 'dropped', NULL, cost)),"
@@ -160,18 +178,31 @@ class Ledger(LedgerReports):
                 (workflow, cost, key),
             )
 
-    def record_finished(self, key: str, status: str, cost: int | None, reason: str | None) -> None:
+    def record_finished(
+        self,
+        key: str,
+        status: str,
+        cost: int | None,
+        reason: str | None,
+        *,
+        close: bool = False,
+        patience: float = PATIENCE,
+    ) -> None:
         """It ended; the cost is what was kept in the end. Where the end tells no figure, what was
-        told before counts on: a refund that nobody told is not assumed."""
-        with self._transaction() as db:
+        told before counts on: a refund that nobody told is not assumed. With `close` nothing is
+        left to do. Whoever only looks has little `patience` (seconds)."""
+        with self._transaction(patience, writes=True) as db:
             db.execute(
                 "UPDATE runs SET status = ?, cost = coalesce(?, cost), reason = ? WHERE key = ?",
                 (status, cost, reason, key),
             )
+            if close:
+                db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
+            _forget_sources(db, _OVER, key)
 
     def record_picture(self, key: str, n: int, path: Path, size: int, sha256: str) -> None:
         """A picture is on disk."""
-        with self._transaction() as db:
+        with self._transaction(writes=True) as db:
             db.execute(
                 "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?, ?)",
                 (key, n, str(path), size, sha256, self._clock()),
@@ -180,21 +211,23 @@ class Ledger(LedgerReports):
     def record_missing(self, key: str) -> None:
         """The service does not know its workflow. A young one stays open: it may be found yet.
         What it cost counts on: it was taken once, and nothing tells that it came back."""
-        with self._transaction() as db:
+        with self._transaction(writes=True) as db:
             db.execute(
                 "UPDATE runs SET state = 'closed', status = 'gone'"
                 " WHERE key = ? AND state = 'open' AND created < ?",
                 (key, self._clock() - JOINABLE),
             )
 
-    def close_run(self, key: str) -> None:
-        """Nothing is left to do."""
-        with self._transaction() as db:
-            db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
+    def close_run(self, *keys: str, patience: float = PATIENCE) -> None:
+        """Nothing is left to do for these."""
+        with self._transaction(patience, writes=True) as db:
+            for key in keys:
+                db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
+                _forget_sources(db, _OVER, key)
 
     def reopen(self, workflow: str) -> None:
         """Nobody heard how it went: the same request goes on with it."""
-        with self._transaction() as db:
+        with self._transaction(writes=True) as db:
             db.execute(
                 "UPDATE runs SET state = 'open', owner = ''"
                 " WHERE workflow = ? AND state = 'closed'",
@@ -204,8 +237,8 @@ class Ledger(LedgerReports):
     def drop(self, key: str, reason: str) -> bool:
         """The service certainly did not take it. False where another call has taken it up since, or
         has sent it: then it stays as it is."""
-        me = self._process_name()
-        with self._transaction() as db:
+        with self._transaction(writes=True) as db:
+            me = locks.process_name(self._owners)
             changed = db.execute(
                 "UPDATE runs SET state = 'dropped', cost = 0, reason = ?"
                 " WHERE key = ? AND owner = ? AND taken = 0 AND workflow IS NULL",
@@ -215,32 +248,48 @@ class Ledger(LedgerReports):
 
     def keep_setting(self, name: str, value: str | None) -> None:
         """Keep a value in the ledger; None forgets it."""
-        with self._transaction() as db:
+        with self._transaction(writes=True) as db:
             if value is None:
                 db.execute("DELETE FROM settings WHERE name = ?", (name,))
             else:
                 db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
 
     def _find_open(self, db: sqlite3.Connection, identity: str) -> Run | None:
-        """The newest that nobody works on any more; else the newest."""
+        """The newest that nobody works on any more; else the newest that somebody does. One whose
+        caller, who lives, has everything already is over."""
         rows = db.execute(
             "SELECT * FROM runs WHERE identity = ? AND state = 'open' AND created >= ?"
             " ORDER BY created DESC",
             (identity, self._clock() - JOINABLE),
         ).fetchall()
-        found = [read_run(row) for row in rows]
-        return next(
-            (run for run in found if not self.is_worked_on(run)), found[0] if found else None
-        )
+        worked_on: list[Run] = []
+        for run in map(read_run, rows):
+            if not self.is_worked_on(run):
+                return run
+            if not run.is_delivered:
+                worked_on.append(run)
+        return worked_on[0] if worked_on else None
 
-    def _process_name(self) -> str:
-        try:
-            return locks.process_name(self._owners)
-        except UNUSABLE as error:
-            raise self._file_error(error) from None
+
+def _kept_budget(db: sqlite3.Connection) -> Budget | None:
+    kept = select_setting(db, "budget")
+    return read_budget(kept) if kept else None
 
 
 def _insert(db: sqlite3.Connection, run: Run) -> None:
     names, values = zip(*vars(run).items(), strict=True)
     marks = ", ".join("?" * len(names))
     db.execute(f"INSERT OR REPLACE INTO runs ({', '.join(names)}) VALUES ({marks})", values)
+
+
+#: Purchases whose body is not sent again: what failed may be tried once more for a while. Files of
+#: older versions kept every picture; some are cleared with each purchase.
+_OVER = "key = ? AND state = 'closed' AND status NOT IN ('failed', 'expired')"
+_OLD = "created < ? ORDER BY created LIMIT 10"
+
+
+def _forget_sources(db: sqlite3.Connection, which: str, value: Any) -> None:
+    """Keep digests of the source pictures of purchases that are over."""
+    sql = f"SELECT key, body FROM runs WHERE {HOLDS_SOURCES} AND {which}"
+    for key, body in db.execute(sql, (value,)).fetchall():
+        db.execute("UPDATE runs SET body = ? WHERE key = ?", (forget_sources(body), key))

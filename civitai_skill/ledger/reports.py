@@ -13,16 +13,18 @@ from civitai_skill.errors import ConfigError, preview
 from civitai_skill.ledger.budget import Budget
 from civitai_skill.ledger.run import MIGRATIONS, Run, read_run
 from civitai_skill.storage import locks
-from civitai_skill.storage.sqlite import Storage
+from civitai_skill.storage.sqlite import PATIENCE, Storage
 
 #: Seconds in which the same request goes on with an open run instead of buying anew.
 JOINABLE = 24 * 3600.0
+#: Seconds for which a price rule counts as confirmed.
+CONFIRMED = 24 * 3600.0
 
 # The last two: a name that is no text, a number that no file of SQLite's holds.
-UNUSABLE = (sqlite3.Error, OSError, ValueError, OverflowError)
+_UNUSABLE = (sqlite3.Error, OSError, ValueError, OverflowError)
 
 #: What a run counts: its cost once known, else what was reserved for it.
-_BUZZ = "coalesce(cost, reserved)"
+_BUZZ = "max(coalesce(cost, reserved), 0)"
 
 
 class LedgerReports:
@@ -32,10 +34,7 @@ class LedgerReports:
         self.path = path
         self._clock = clock
         self._storage = Storage(path, MIGRATIONS)
-
-    @property
-    def _owners(self) -> Path:
-        return self.path.parent / "owners"
+        self._owners = path.parent / "owners"
 
     def run(self, key: str) -> Run | None:
         """One run by its key."""
@@ -51,6 +50,19 @@ class LedgerReports:
         """Is Buzz committed for a workflow, as far as this ledger knows?"""
         run = self.find_by_workflow(workflow)
         return run is not None and run.buzz > 0
+
+    def is_confirmed(self, rule: str) -> bool:
+        """Did the service confirm a documented price rule within a day?"""
+        at = self.setting(f"confirmed {rule}")
+        return at is not None and abs(self._clock() - float(at)) < CONFIRMED
+
+    def left_open(self, identity: str) -> Run | None:
+        """The newest run of this identity that is open and too old to be gone on with."""
+        with self._transaction() as db:
+            return select_first(
+                db, "identity = ? AND state = 'open' AND created < ? ORDER BY created DESC",
+                identity, self._clock() - JOINABLE,
+            )  # fmt: skip
 
     def unfinished(self) -> list[Run]:
         """Open runs that nobody works on any more, oldest first, whatever account they are of."""
@@ -112,8 +124,7 @@ class LedgerReports:
     def setting(self, name: str) -> str | None:
         """A value kept in the ledger."""
         with self._transaction() as db:
-            row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
-            return None if row is None else str(row["value"])
+            return select_setting(db, name)
 
     def used_buzz(self, budget: Budget) -> int:
         """Buzz reserved and spent in the budget's current period."""
@@ -130,11 +141,14 @@ class LedgerReports:
         return int(row["buzz"])
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(
+        self, patience: float = PATIENCE, *, writes: bool = False
+    ) -> Iterator[sqlite3.Connection]:
+        """One transaction; raises ConfigError where the file can't be used."""
         try:
-            with self._storage.transaction() as db:
+            with self._storage.transaction(patience, writes=writes) as db:
                 yield db
-        except UNUSABLE as error:
+        except _UNUSABLE as error:
             raise self._file_error(error) from None
 
     def close(self) -> None:
@@ -155,3 +169,8 @@ class LedgerReports:
 def select_first(db: sqlite3.Connection, where: str, *values: Any) -> Run | None:
     row = db.execute(f"SELECT * FROM runs WHERE {where} LIMIT 1", values).fetchone()
     return None if row is None else read_run(row)
+
+
+def select_setting(db: sqlite3.Connection, name: str) -> str | None:
+    row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+    return None if row is None else str(row["value"])

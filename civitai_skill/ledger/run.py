@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import sqlite3
 from dataclasses import dataclass
 from typing import Literal
+
+#: Is it a purchase that is over, whose body still holds source pictures (as data URLs)?
+HOLDS_SOURCES = "state != 'open' AND instr(body, 'base64,')"
 
 State = Literal["open", "closed", "dropped"]
 
@@ -38,6 +43,7 @@ MIGRATIONS: tuple[str, ...] = (
     "CREATE INDEX runs_workflow ON runs (workflow)",
     "ALTER TABLE runs ADD COLUMN label TEXT",
     "ALTER TABLE runs ADD COLUMN taken INTEGER NOT NULL DEFAULT 0",
+    f"CREATE INDEX runs_sources ON runs (created) WHERE {HOLDS_SOURCES}",
 )
 
 
@@ -46,7 +52,7 @@ class Run:
     """One purchase. `reserved` and `cost` are Buzz; `created` is seconds since 1970.
 
     `account` names the service and the account that it was begun with, `label` the names of its
-    pictures where they have some of their own (see placing), `taken` how often it was taken up.
+    pictures where they have some of their own, `taken` how often it was taken up.
     """
 
     key: str
@@ -70,9 +76,31 @@ class Run:
     taken: int = 0
 
     @property
+    def is_whole(self) -> bool:
+        """Can its body be sent? Once it is over, digests stand where its source pictures stood."""
+        return re.search(rb'"data:[^",]*;sha256,', self.body) is None
+
+    @property
+    def is_delivered(self) -> bool:
+        """Has its end been written down, which follows its pictures?"""
+        return self.status is not None
+
+    @property
     def buzz(self) -> int:
         """What it counts: its cost once known, else what was reserved for it."""
-        return self.reserved if self.cost is None else self.cost
+        return max(0, self.reserved if self.cost is None else self.cost)
+
+
+def forget_sources(body: bytes) -> bytes:
+    """A body with a digest in place of each picture in it."""
+    return _DATA_URL.sub(lambda url: url[1] + b";sha256," + _digest(url[2]), body)
+
+
+_DATA_URL = re.compile(rb'("data:[^",]*);base64,([^"]*)')
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode()
 
 
 def read_run(row: sqlite3.Row) -> Run:

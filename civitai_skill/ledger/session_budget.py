@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from civitai_skill.errors import BudgetUsedUp, Stopping
 from civitai_skill.errors.next_steps import RaiseBudget
@@ -33,6 +34,8 @@ class SessionLedger(Ledger):
         self._gate = threading.Lock()
         self._total = 0
         self._counted: dict[str, int] = {}
+        #: What counted before, for a purchase that is just being written down.
+        self._pending: dict[str, int] = {}
         #: Is it over? Nothing is bought then, and what has begun comes to its end.
         self.over: Callable[[], bool] = lambda: False
 
@@ -42,11 +45,13 @@ class SessionLedger(Ledger):
         return self._total
 
     # -- what costs --------------------------------------------------------------------------
-    def begin(self, run: Run, *, again: bool, budget: Budget | None) -> BeginResult:
+    def begin(
+        self, run: Run, *, again: bool, budget: Budget | None, confirmed: str | None = None
+    ) -> BeginResult:
         """See Ledger.begin. Raises BudgetUsedUp when the session has no room either, and Stopping
         when it is over."""
         with self._counting(run.key):
-            return super().begin(run, again=again, budget=budget)
+            return super().begin(run, again=again, budget=budget, confirmed=confirmed)
 
     def take_up(self, key: str, budget: Budget | None = None) -> Run:
         """See Ledger.take_up. A run that was perhaps never sent is bought here and now."""
@@ -67,33 +72,35 @@ class SessionLedger(Ledger):
             self._count(run)
 
     def _count(self, run: Run) -> None:
-        more = run.reserved - self._counted.get(run.key, 0)
-        if self.limit is not None and self._total + more > self.limit:
-            left = max(0, self.limit - self._total)
-            raise BudgetUsedUp(
-                f"This server may spend {self.limit} Buzz in all; {self._total} are used or "
-                f"reserved, {left} are left, and this costs about {run.reserved}.",
-                price=run.reserved,
-                limit=left,
-                next=[RaiseBudget()],
-            )
-        self._total += more
-        self._counted[run.key] = run.reserved
+        with self._gate:
+            before = self._counted.get(run.key, 0)
+            if self.limit is not None and self._total + run.reserved - before > self.limit:
+                left = max(0, self.limit - self._total)
+                raise BudgetUsedUp(
+                    f"This server may spend {self.limit} Buzz in all; {self._total} are used or "
+                    f"reserved, {left} are left, and this costs about {run.reserved}.",
+                    price=run.reserved,
+                    limit=left,
+                    next=[RaiseBudget()],
+                )
+            self._total += run.reserved - before
+            self._counted[run.key] = run.reserved
+            self._pending[run.key] = before
 
     @contextmanager
     def _counting(self, key: str) -> Iterator[None]:
-        """One purchase at a time; what was counted for one that is not written down is given
-        back."""
-        with self._gate:
-            total, counted = self._total, self._counted.get(key)
-            try:
-                yield
-            except BaseException:
-                self._total = total
-                self._counted.pop(key, None)
-                if counted is not None:
-                    self._counted[key] = counted
-                raise
+        """Count within; what was counted for a purchase that is not written down is given back."""
+        try:
+            yield
+        except BaseException:
+            with self._gate:
+                if key in self._pending:
+                    self._total += self._pending[key] - self._counted[key]
+                    self._counted[key] = self._pending[key]
+            raise
+        finally:
+            with self._gate:
+                self._pending.pop(key, None)
 
     # -- what it came to ---------------------------------------------------------------------
     def record_submitted(self, key: str, workflow: str | None, cost: int | None) -> None:
@@ -101,10 +108,12 @@ class SessionLedger(Ledger):
         self._settle(key, cost)
         super().record_submitted(key, workflow, cost)
 
-    def record_finished(self, key: str, status: str, cost: int | None, reason: str | None) -> None:
+    def record_finished(
+        self, key: str, status: str, cost: int | None, reason: str | None, **how: Any
+    ) -> None:
         """See Ledger.record_finished."""
         self._settle(key, cost)
-        super().record_finished(key, status, cost, reason)
+        super().record_finished(key, status, cost, reason, **how)
 
     def drop(self, key: str, reason: str) -> bool:
         """See Ledger.drop."""

@@ -11,12 +11,19 @@ from civitai_skill.api import workflows
 from civitai_skill.api.models import Workflow, is_moderation
 from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.engines.planning.plan import Plan, with_seed
-from civitai_skill.errors import ApiError, CivitaiError, ConfigError, NotFound, TransportFailed
+from civitai_skill.errors import (
+    ApiError,
+    CivitaiError,
+    ConfigError,
+    NotFound,
+    StillRunning,
+    TransportFailed,
+)
 from civitai_skill.errors.next_steps import BuyAgain, Resume
 from civitai_skill.images.save import Label
 from civitai_skill.images.sidecar import sidecar_facts
 from civitai_skill.ledger.run import Run
-from civitai_skill.purchase.events import Resumed, Submitted, Submitting
+from civitai_skill.purchase.events import Charged, Resumed, Submitted, Submitting
 from civitai_skill.purchase.join import (
     find_open_run,
     key_reused_error,
@@ -30,6 +37,10 @@ from civitai_skill.purchase.prepare import Prepared, prepare, upload_sources
 from civitai_skill.purchase.price import check_price
 from civitai_skill.schema.request import ImageRequest
 
+#: How often, and how many seconds apart, a call looks for the id of the same request that another
+#: call is submitting.
+_TRIES, _PAUSE = 50, 0.2
+
 
 def buy(service: Service, order: Order, prepared: Prepared | None = None) -> Flow[Purchase]:
     """Prepare, price, write down and submit once; or go on with what is open.
@@ -39,12 +50,20 @@ def buy(service: Service, order: Order, prepared: Prepared | None = None) -> Flo
     """
     prepared = prepared or (yield Work(partial(prepare, order)))
     identity = prepared.identity(order)
-    earlier: Run | None = yield Work(partial(find_open_run, order, prepared.key, identity))
+    find = partial(find_open_run, order, prepared.key, identity)
+    for tries in range(_TRIES, -1, -1):
+        try:
+            earlier: Run | None = yield Work(find)
+            break
+        except StillRunning as error:
+            if error.workflow_id is not None or not tries:
+                raise
+        yield _PAUSE  # it is being submitted by another call: soon it has an id to be told
     if earlier is None:
         body = yield from upload_sources(service, prepared)
-        price = yield from check_price(service, order, prepared, body)
+        price, confirmed = yield from check_price(service, order, prepared, body)
         run = _make_run(order, prepared, identity, body, price)
-        earlier = yield from _begin(order, run)
+        earlier = yield from _begin(order, run, confirmed)
     if earlier is not None:
         return (yield from go_on(service, order, earlier, prepared.plan))
     sending = _send(service, order, run, prepared.plan, certain=True)
@@ -98,14 +117,15 @@ def make_label(order: Order, plan: Plan | None) -> Label | None:
     return Label((), sidecar_facts(order.asked, plan.family, plan.variant, plan.seed))
 
 
-def _begin(order: Order, run: Run) -> Flow[Run | None]:
+def _begin(order: Order, run: Run, confirmed: str | None) -> Flow[Run | None]:
     """Write the run down; gives the earlier one when another process was first."""
     ledger, own = order.ledger, order.terms.external_id is not None
     if ledger is None:
         return None
 
     def begin() -> Run | None:
-        begun = ledger.begin(run, again=order.again or own, budget=order.budget)
+        again = order.again or own
+        begun = ledger.begin(run, again=again, budget=order.budget, confirmed=confirmed)
         if begun.fresh:
             return None
         if begun.run.key == run.key and begun.run.identity != run.identity:
@@ -185,6 +205,8 @@ def _send(
         yield from write_quietly(record)
     decided = _as_made(decided, workflow)
     order.tell(Submitted(workflow, decided))
+    if (workflow.cost.total or 0) > run.reserved:
+        order.tell(Charged(workflow, run.reserved, workflow.cost.total or 0))
     return Purchase(workflow, decided, run)
 
 

@@ -58,14 +58,16 @@ def bring_home(service: Service, workflow: Workflow, delivery: Delivery) -> Flow
     """
     pictures: list[Picture] = []
     trouble: CivitaiError | None = None
-    for n, image in enumerate(workflow.images):
+    images, plan = workflow.images, delivery.plan
+    if plan is not None and len(workflow.steps) == 1:
+        images = images[: plan.quantity]  # whatever more the service tells was not asked for
+    for n, image in enumerate(images):
         try:
             pictures.append((yield from _deliver_one(service, workflow, n, image, delivery)))
         except TransportFailed as error:
             trouble = error
             unsaved = Picture.unsaved(image)
             pictures.append(replace(unsaved, available=True, reason=error.message))
-    plan = delivery.plan
     wanted = plan.quantity if plan is not None else workflow.wanted
     while len(pictures) < wanted:
         reason = "; ".join(workflow.reasons()) or NO_REASON

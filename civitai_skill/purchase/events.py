@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from civitai_skill.api.models import Progress, Workflow
 from civitai_skill.api.workflows import Quote
@@ -29,6 +30,49 @@ class Priced:
         if self.price.buzz is None:
             return f"{who}: the price is not documented (limit {self.limit} Buzz)"
         return f"{who}: {self.price}, by the documented rule (limit {self.limit})"
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Told before the service is asked for the price of something with source pictures: it fetches
+    each of them first (about 20 s each, civitai-api facts 1.4)."""
+
+    pictures: int
+    seconds: float
+
+    def __str__(self) -> str:
+        what = "a source picture" if self.pictures == 1 else f"{self.pictures} source pictures"
+        return f"asking for the price with {what}; this may take {self.seconds:.0f} s"
+
+
+@dataclass(frozen=True)
+class Charged:
+    """Told when the service charged more than was expected (Buzz)."""
+
+    workflow: Workflow
+    expected: int
+    charged: int
+
+    def __str__(self) -> str:
+        return (
+            f"The service charged {self.charged} Buzz for {self.workflow.id}; "
+            f"{self.expected} were expected."
+        )
+
+
+@dataclass(frozen=True)
+class LeftOpen:
+    """Told before the same is bought anew although an earlier purchase of it is still open."""
+
+    run: Run
+
+    def __str__(self) -> str:
+        what = self.run.workflow or f"key {self.run.key}"
+        when = datetime.fromtimestamp(self.run.created).astimezone().isoformat(" ", "minutes")
+        return (
+            f"An earlier purchase of the same ({what}, {when}) was never finished; this is bought "
+            "anew."
+        )
 
 
 @dataclass(frozen=True)
@@ -83,7 +127,18 @@ class Releasing:
         return f"releasing {self.workflow.id} costs {cost} yellow Buzz; what was paid comes back"
 
 
-Event = Priced | Quoted | Submitting | Submitted | Resumed | Progress | Picture
+Event = (
+    Priced
+    | Asking
+    | Quoted
+    | Submitting
+    | Submitted
+    | Resumed
+    | LeftOpen
+    | Charged
+    | Progress
+    | Picture
+)
 Tell = Callable[[Event], None]
 
 

@@ -9,13 +9,24 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from civitai_skill.api import workflows
+from civitai_skill.api.changes import cancel
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Service, Work
-from civitai_skill.errors import ConfigError, StillRunning, WorkflowFailed
+from civitai_skill.api.wait import wait
+from civitai_skill.errors import (
+    ApiError,
+    ConfigError,
+    OverBudget,
+    StillRunning,
+    TransportFailed,
+    WorkflowFailed,
+)
+from civitai_skill.errors.next_steps import Look
 from civitai_skill.images.save import Label, Place, prepare_folder
-from civitai_skill.ledger.ledger import Ledger
+from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.buy import buy, make_label
 from civitai_skill.purchase.deliver import Delivery, bring_home
@@ -41,24 +52,43 @@ def generate(
 def submit(service: Service, order: Order, told: OnSubmitted | None = None) -> Flow[Purchase]:
     """Buy and come back; with the id told, the ledger's part is done.
 
-    Where `told` raises, the same request goes on with the purchase.
+    Where `told` raises, the same request goes on with the purchase. Raises OverBudget where the
+    service charged more than is allowed, and the workflow is canceled.
     """
     purchase = yield from buy(service, order)
+    if _is_overcharged(order, purchase, purchase.workflow):
+        workflow = yield from _stop(service, purchase.workflow)
+        error = _overcharged_error(order, summarize(workflow, (), purchase.plan))
+        yield from _end(order, purchase.run, workflow)
+        raise error
     if order.ledger is None or purchase.run is None:
         if told is not None:
             told(purchase.workflow)
     else:
-        handed = _hand_over(order.ledger, purchase.run, purchase.workflow, told)
+        handed = _hand_over(order, purchase.run, purchase.workflow, told)
         yield from release_on_failure(order.ledger, purchase.run, handed)
     return purchase
 
 
-def _hand_over(
-    ledger: Ledger, run: Run, workflow: Workflow, told: OnSubmitted | None
-) -> Flow[None]:
+def _hand_over(order: Order, run: Run, workflow: Workflow, told: OnSubmitted | None) -> Flow[None]:
     if told is not None:
         told(workflow)
-    yield from write_quietly(partial(ledger.close_run, run.key))
+    yield from _end(order, run)
+
+
+def _end(
+    order: Order, run: Run | None, ended: Workflow | None = None, *, empty: bool = False
+) -> Flow[None]:
+    """A purchase came to its end; it is over when its caller has the answer. One that gave nothing
+    (`empty`) is over at once: there is nothing to hand over once more."""
+    if order.ledger is None or run is None:
+        return
+    if ended is not None and ended.done:
+        yield from _record_finished(order.ledger, run, ended)
+    if order.unconfirmed is not None and not empty:
+        order.unconfirmed.append((order.ledger, run.key))
+    else:
+        yield from write_quietly(partial(order.ledger.close_run, run.key))
 
 
 def finish(
@@ -70,68 +100,106 @@ def finish(
     now: workflows.Clock = time.monotonic,
     place: Place | None = None,
 ) -> Flow[Generation]:
-    """Wait for a purchase and bring it home, writing down how it went."""
+    """Wait for a purchase and bring it home, writing down how it went.
+
+    Raises OverBudget (Buzz was spent; the pictures that came stand in `result`) where the service
+    charged more than is allowed.
+    """
     assert order.out is not None, "pictures that come home need a folder"
-    run = purchase.run
-    label = _recorded_label(run) or make_label(order, purchase.plan)
+    run, ledger = purchase.run, order.ledger
+    label = None if run is None or run.label is None else Label.from_json(run.label)
+    label = label or make_label(order, purchase.plan)
     if place is None and label is not None:
         key = purchase.workflow.external_id or "" if run is None else run.key
         place = label.places(key, purchase.workflow.id, order.out)
     delivery = Delivery(order.out, order.tell, purchase.plan, purchase.resumed, place=place)
-    ended = _wait_for_end(service, order, purchase, timeout, now)
-    if order.ledger is None or run is None:
-        return (yield from bring_home(service, (yield from ended), delivery))
-    work = _finish(service, order.ledger, run, ended, delivery)
-    return (yield from release_on_failure(order.ledger, run, work))
-
-
-def _recorded_label(run: Run | None) -> Label | None:
-    return None if run is None or run.label is None else Label.from_json(run.label)
+    if ledger is not None and run is not None:
+        delivery = replace(delivery, record=partial(_record_picture, ledger, run.key))
+        if purchase.resumed:
+            have = yield Work(partial(_find_saved, ledger, run.key, order.out))
+            delivery = replace(delivery, have=have)
+        work = _finish(service, order, purchase, delivery, timeout, now)
+        return (yield from release_on_failure(ledger, run, work))
+    return (yield from _finish(service, order, purchase, delivery, timeout, now))
 
 
 def _finish(
     service: Service,
-    ledger: Ledger,
-    run: Run,
-    ended: Flow[Workflow],
+    order: Order,
+    purchase: Purchase,
     delivery: Delivery,
+    timeout: float,
+    now: workflows.Clock,
 ) -> Flow[Generation]:
-    workflow = yield from ended
-    yield from _record_finished(ledger, run, workflow)
-    if delivery.resumed:
-        have = yield Work(partial(_find_saved, ledger, run.key, delivery.out))
-        delivery = replace(delivery, have=have)
-    return (yield from _bring_home(service, ledger, run, workflow, delivery))
-
-
-def _bring_home(
-    service: Service, ledger: Ledger, run: Run, workflow: Workflow, delivery: Delivery
-) -> Flow[Generation]:
-    """Bring home a purchase of the ledger and close it."""
-    delivery = replace(delivery, record=partial(_record_picture, ledger, run.key))
-    try:
-        result = yield from bring_home(service, workflow, delivery)
-    except WorkflowFailed:
-        yield from write_quietly(partial(ledger.close_run, run.key))
-        raise
-    yield from write_quietly(partial(ledger.close_run, run.key))
-    return result
-
-
-def _wait_for_end(
-    service: Service, order: Order, purchase: Purchase, timeout: float, now: workflows.Clock
-) -> Flow[Workflow]:
     watched = None if order.tell is ignore_event else order.tell
+    too_much = partial(_is_overcharged, order, purchase)
     try:
-        return (
-            yield from workflows.wait(
-                service, purchase.workflow, timeout=timeout, tell=watched, now=now
-            )
+        workflow = yield from wait(
+            service,
+            purchase.workflow,
+            timeout=timeout,
+            tell=watched,
+            now=now,
+            just_bought=True,
+            wanted=purchase.plan.quantity if purchase.plan else 0,
+            until=too_much,
         )
     except StillRunning as error:
         latest = error.workflow or purchase.workflow
         result = summarize(latest, (), purchase.plan, resumed=purchase.resumed)
         raise error.replace(result=result) from None
+    overcharged = too_much(workflow)
+    if overcharged and not workflow.done:
+        workflow = yield from _stop(service, workflow)
+    try:
+        result = yield from bring_home(service, workflow, delivery)
+    except WorkflowFailed as error:
+        yield from _end(order, purchase.run, workflow, empty=not error.result.paths)
+        if overcharged:
+            raise _overcharged_error(order, error.result) from None
+        raise
+    except TransportFailed:
+        if order.ledger is not None and purchase.run is not None:
+            yield from _record_finished(order.ledger, purchase.run, workflow)
+        raise
+    yield from _end(order, purchase.run, workflow)
+    if overcharged:
+        raise _overcharged_error(order, result)
+    return result
+
+
+# -- more than was allowed -------------------------------------------------------------------------
+def _is_overcharged(order: Order, purchase: Purchase, workflow: Workflow) -> bool:
+    """Did the service charge more for a new purchase than its call may cost?"""
+    return not purchase.resumed and (workflow.cost.total or 0) > order.ceiling
+
+
+def _stop(service: Service, workflow: Workflow) -> Flow[Workflow]:
+    """Cancel what was charged too high, unless it has ended; gives how it stands then."""
+    try:
+        return (yield from cancel(service, workflow.id or "", committed=True)).workflow
+    except (TransportFailed, ApiError):
+        return workflow
+
+
+def _overcharged_error(order: Order, result: Generation) -> OverBudget:
+    workflow = result.workflow
+    charged = workflow.cost.total or 0
+    stopped = "it was canceled" if workflow.status == "canceled" else "it had ended already"
+    if not workflow.done:
+        stopped = "it could not be canceled"
+    back = sum(workflow.cost.refunded.values())
+    refund = f"; {back} Buzz came back" if back else ""
+    return OverBudget(
+        f"The service charged {charged} Buzz for workflow {workflow.id}, which is more than the "
+        f"{order.ceiling} that were allowed: {stopped}{refund}.",
+        price=charged,
+        limit=order.ceiling,
+        spent="yes",
+        advice="Nothing further is bought at this price.",
+        next=[Look(workflow.id)],
+        result=result,
+    )
 
 
 def download(
@@ -145,10 +213,17 @@ def download(
         run = yield Work(partial(ledger.find_by_workflow, workflow.id))
     if ledger is None or run is None:
         return (yield from bring_home(service, workflow, delivery))
-    label = _recorded_label(run)
-    if label is not None:
-        delivery = replace(delivery, place=label.places(run.key, workflow.id, out))
-    return (yield from _bring_home(service, ledger, run, workflow, delivery))
+    delivery = replace(delivery, record=partial(_record_picture, ledger, run.key))
+    if run.label is not None:
+        place = Label.from_json(run.label).places(run.key, workflow.id, out)
+        delivery = replace(delivery, place=place)
+    try:
+        result = yield from bring_home(service, workflow, delivery)
+    except WorkflowFailed:
+        yield from write_quietly(partial(ledger.close_run, run.key))
+        raise
+    yield from write_quietly(partial(ledger.close_run, run.key))
+    return result
 
 
 # -- what the ledger learns ------------------------------------------------------------------------
@@ -176,20 +251,20 @@ def record_end(ledger: Ledger | None, workflow: Workflow) -> Flow[Workflow]:
     except ConfigError:
         return workflow
     kept = workflow.cost.kept
-    if run is not None and (run.status != workflow.status or kept not in (None, run.cost)):
-        yield from _record_finished(ledger, run, workflow)
+    if run is None or (run.state == "open" and ledger.is_worked_on(run)):
+        return workflow  # whoever works on it writes down its end after its pictures
+    if run.status != workflow.status or kept not in (None, run.cost):
         nothing_comes = not any(i.deliverable or i.available for i in workflow.images)
-        if run.state == "open" and nothing_comes:
-            yield from write_quietly(partial(ledger.close_run, run.key))
+        close = run.state == "open" and nothing_comes
+        looking = {"close": close, "patience": LOOK_PATIENCE}
+        yield from _record_finished(ledger, run, workflow, **looking)
     return workflow
 
 
-def _record_finished(ledger: Ledger, run: Run, workflow: Workflow) -> Flow[None]:
+def _record_finished(ledger: Ledger, run: Run, workflow: Workflow, **how: Any) -> Flow[None]:
     reason = "; ".join(workflow.reasons()) or None
-    cost = workflow.cost.kept
-    yield from write_quietly(
-        partial(ledger.record_finished, run.key, workflow.status, cost, reason)
-    )
+    told = (run.key, workflow.status, workflow.cost.kept, reason)
+    yield from write_quietly(partial(ledger.record_finished, *told, **how))
 
 
 def _record_picture(ledger: Ledger, key: str, n: int, path: Path, data: bytes) -> None:

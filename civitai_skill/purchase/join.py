@@ -20,8 +20,10 @@ from civitai_skill.errors import (
 from civitai_skill.errors.next_steps import Allow, BuyAgain, Look
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.run import Run
-from civitai_skill.purchase.order import Order
+from civitai_skill.purchase.events import LeftOpen
+from civitai_skill.purchase.order import Order, Unconfirmed
 from civitai_skill.storage.locks import is_mine
+from civitai_skill.storage.sqlite import PATIENCE
 
 T = TypeVar("T")
 
@@ -34,6 +36,8 @@ def find_open_run(order: Order, key: str | None, identity: str) -> Run | None:
     ledger = order.ledger
     if ledger is None:
         return None
+    if order.unconfirmed:
+        close_answered(order.unconfirmed)
     if key is not None:
         named = ledger.run(key)
         if named is None or named.state == "dropped":
@@ -41,8 +45,15 @@ def find_open_run(order: Order, key: str | None, identity: str) -> Run | None:
         if named.identity == identity:
             return named  # whatever became of it: the service answers with the same workflow
         raise key_reused_error(key)
-    found = None if order.again else ledger.open_run(identity)
-    return found if found is not None and may_join(ledger, order, found) else None
+    if order.again:
+        return None
+    found = ledger.open_run(identity)
+    if found is not None:
+        return found if may_join(ledger, order, found) else None
+    old = ledger.left_open(identity)
+    if old is not None:
+        order.tell(LeftOpen(old))
+    return None
 
 
 def key_reused_error(key: str) -> RequestInvalid:
@@ -115,6 +126,15 @@ def release_on_failure(ledger: Ledger | None, run: Run, part: Flow[T]) -> Flow[T
     except BaseException:
         yield from write_quietly(partial(ledger.release, run.key))
         raise
+
+
+def close_answered(ended: Unconfirmed, patience: float = PATIENCE) -> None:
+    """Close purchases whose callers have the answer; those that the ledger does not take within
+    `patience` seconds stay for the next time."""
+    for ledger, key in tuple(ended):
+        with suppress(ConfigError):
+            ledger.close_run(key, patience=patience)
+            ended.remove((ledger, key))
 
 
 def write_quietly(write: Callable[[], object]) -> Flow[None]:

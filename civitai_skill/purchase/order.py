@@ -21,6 +21,10 @@ from civitai_skill.schema.request import ImageRequest
 Keep = Callable[[str, bytes], None]
 
 
+#: Purchases that came to their end, each with its ledger and key.
+Unconfirmed = list[tuple[Ledger, str]]
+
+
 def keep_nothing(key: str, content: bytes) -> None:
     """Forget a submit of unknown fate; a ledger has it."""
 
@@ -41,11 +45,15 @@ class Order:
     `budget` for all calls together. `again` buys anew whatever is open. `joins` says what happens
     to the same request while this process itself is still making it: True reports it (a caller that
     repeats itself), False buys it too (a program that wants several). `unpriced` lets a price
-    through that nobody tells; `sources` says which sources may be named. `purpose` is for the
+    through that nobody tells, `quoted` is the service's price where it was asked already (Buzz);
+    `sources` says which sources may be named. `purpose` is for the
     ledger's reader; `account` tells accounts and services apart; `apart` False says that the
     caller's key alone names a purchase, whatever the account. `label` names the pictures; with
     `notes` each gets its sidecar, even without a label. `keep` gets the key and bytes of a submit
-    whose fate stayed unknown.
+    whose fate stayed unknown. `quoted` is the service's price where it was asked before (Buzz);
+    a workflow that is charged above `most` is canceled (the limit, when left out). `unconfirmed`
+    gets a purchase that came to its end, instead of the ledger closing it: its caller has no answer
+    yet. Those that stand there when the next one begins are closed.
     """
 
     asked: ImageRequest | WorkflowBody
@@ -60,11 +68,19 @@ class Order:
     again: bool = False
     joins: bool = False
     unpriced: bool = False
+    quoted: int | None = None
     sources: SourcePolicy = EVERY_SOURCE
     tell: Tell = ignore_event
     label: Label | None = None
     notes: bool = False
     keep: Keep = keep_nothing
+    most: int | None = None
+    unconfirmed: Unconfirmed | None = None
+
+    @property
+    def ceiling(self) -> int:
+        """The most that the service may charge (Buzz) before the workflow is canceled."""
+        return self.limit if self.most is None else self.most
 
 
 @dataclass(frozen=True)

@@ -7,22 +7,34 @@ what counts where it is not certain, what is said when it is too much.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from civitai_skill.api import workflows
 from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.engines.planning.plan import Plan, plan
-from civitai_skill.errors import NotEnoughBuzz, OverBudget, RequestInvalid
+from civitai_skill.errors import (
+    ConfigError,
+    NotEnoughBuzz,
+    OverBudget,
+    RequestInvalid,
+    TransportFailed,
+)
 from civitai_skill.errors.next_steps import Allow, Choose
-from civitai_skill.purchase.events import Priced, Quoted
+from civitai_skill.purchase.events import Asking, Priced, Quoted
+from civitai_skill.purchase.identity import hash_json
 from civitai_skill.purchase.order import Order
 from civitai_skill.purchase.prepare import Prepared, prepare, upload_sources
 from civitai_skill.schema.request import ImageRequest, Quality
 
-#: Above this many Buzz, or where no price is documented, the service is asked before paying.
+#: Above this many Buzz, or where no price is documented, a batch asks the service while it plans.
 ASK_ABOVE = 100
+#: Seconds that a price question may take, and more for each source picture, which the service
+#: fetches first (about 20 s each, civitai-api facts 1.4).
+_ASK_SECONDS, _ASK_SECONDS_A_SOURCE = 15.0, 25.0
 
 _CHEAPER: Mapping[Quality, tuple[Quality, ...]] = {
     "draft": (),
@@ -31,42 +43,104 @@ _CHEAPER: Mapping[Quality, tuple[Quality, ...]] = {
 }
 
 
-def estimate(service: Service, order: Order) -> Flow[workflows.Quote]:
-    """The service's own price for an order, with the plan that was priced. Spends nothing."""
-    prepared: Prepared = yield Work(lambda: prepare(order))
+def estimate(
+    service: Service, order: Order, prepared: Prepared | None = None
+) -> Flow[workflows.Quote]:
+    """The service's own price for an order, with the plan that was priced. Spends nothing.
+
+    `prepared` is the order as it was prepared before.
+    """
+    if prepared is None:
+        prepared = yield Work(lambda: prepare(order))
+        assert prepared is not None
     template = yield from upload_sources(service, prepared)
     quote = yield from workflows.estimate(service, template)
     return replace(quote, plan=prepared.plan)
 
 
 def check_price(
-    service: Service, order: Order, prepared: Prepared, template: Mapping[str, Any]
-) -> Flow[int]:
-    """Say the price, refuse above the limit, and give what must be reserved (Buzz).
+    service: Service, order: Order, prepared: Prepared, body: Mapping[str, Any]
+) -> Flow[tuple[int, str | None]]:
+    """Say the price, refuse above the limit, and give what must be reserved (Buzz); with it the
+    documented rule that the service confirmed just now.
 
-    Raises OverBudget or NotEnoughBuzz.
+    The service is asked, unless it confirmed that rule within a day. Raises OverBudget or
+    NotEnoughBuzz.
     """
-    decided, limit = prepared.plan, order.limit
+    decided, limit, confirmed = prepared.plan, order.limit, None
     if decided is None:
-        price = check_quote((yield from workflows.estimate(service, template)), limit)
+        price = check_quote((yield from workflows.estimate(service, body)), limit)
         order.tell(Quoted(price, limit))
-        return price
+        return price, None
     most = decided.price.most
     order.tell(Priced(decided, decided.price, None, limit))
-    if most is None or most > ASK_ABOVE:
-        if most is not None and most > limit:
-            raise over_budget_error(order, decided, most)
-        quote = yield from workflows.estimate(service, template)
-        order.tell(Priced(decided, decided.price, quote, limit))
-        _check_balance(quote)
-        most = quote.total if quote.total is not None else most
+    if order.quoted is not None:
+        most = max(order.quoted, most or 0)
+    elif most is not None and most > limit:
+        raise over_budget_error(order, decided, most)
+    elif most is None or not (yield Work(partial(is_confirmed, order, decided))):
+        quote = yield from _ask(service, order, prepared, body)
+        if quote is not None:
+            order.tell(Priced(decided, decided.price, quote, limit))
+            _check_balance(quote)
+            most = quote.total or most  # 0 may mean that the result is kept
+            confirmed = confirmed_rule(decided, quote)
     if most is None:
         if order.unpriced:
-            return limit
+            return limit, None
         raise _no_price_error(limit)
     if most > limit:
         raise over_budget_error(order, decided, most)
-    return most
+    return most, confirmed
+
+
+def _ask(
+    service: Service, order: Order, prepared: Prepared, body: Mapping[str, Any]
+) -> Flow[workflows.Quote | None]:
+    """The service's price; None where it fetched source pictures for too long and a price is
+    documented."""
+    if not prepared.sources:
+        return (yield from workflows.estimate(service, body))
+    seconds = _ASK_SECONDS + _ASK_SECONDS_A_SOURCE * len(prepared.sources)
+    order.tell(Asking(len(prepared.sources), seconds))
+    try:
+        return (yield from workflows.estimate(service, body, give_up_at=time.monotonic() + seconds))
+    except TransportFailed:
+        if prepared.planned.price.most is None:
+            raise
+        return None
+
+
+# -- what the service confirmed --------------------------------------------------------------------
+def _rule(decided: Plan) -> str:
+    """What a documented price rule is about: the form, the variant, the set of AIRs."""
+    airs: set[str] = set()
+    left: list[Any] = [decided.form.sent()]
+    while left:
+        value = left.pop()
+        if isinstance(value, Mapping):
+            left += [*value, *value.values()]
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, str) and value.startswith("urn:air:"):
+            airs.add(value)
+    tags = sorted(type(decided.form).tags().items())
+    return hash_json([decided.family, decided.variant, tags, sorted(airs)])
+
+
+def is_confirmed(order: Order, decided: Plan) -> bool:
+    """Did the service confirm the documented rule of this plan within a day?"""
+    if order.ledger is None:
+        return False
+    try:
+        return order.ledger.is_confirmed(_rule(decided))
+    except ConfigError:
+        return False
+
+
+def confirmed_rule(decided: Plan, quote: workflows.Quote) -> str | None:
+    """The documented rule, where a price of the service confirms it; 0 tells nothing."""
+    return _rule(decided) if quote.total and quote.total == decided.price.buzz else None
 
 
 def check_quote(quote: workflows.Quote, limit: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from civitai_skill.api import workflows
+from civitai_skill.api import changes, workflows
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.errors import ApiError, OverBudget, Problem, RequestInvalid, TransportFailed
@@ -45,7 +45,7 @@ def release(
             limit=limit,
             next=[Allow(price)],
         )
-    changed = workflows.update(service, workflow_id, {"allowMatureContent": True}, pays=True)
+    changed = changes.update(service, workflow_id, {"allowMatureContent": True}, pays=True)
     try:
         if ledger is None:
             yield from changed
@@ -58,7 +58,13 @@ def release(
             raise
         advice = "It may be released. The same call again can't pay twice; look first."
         raise error.replace(advice=advice, next=(Look(workflow_id),)) from None
-    return (yield from workflows.get(service, workflow_id, committed=True))
+    return (
+        yield from changes.look_until_changed(
+            service,
+            workflow_id,
+            lambda seen: seen.allow_mature_content is True or not any(i.held for i in seen.images),
+        )
+    )
 
 
 def _price(before: Workflow, workflow_id: str) -> int | None:

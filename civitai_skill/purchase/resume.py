@@ -52,6 +52,9 @@ def _buy_again(service: Service, order: Order, run: Run) -> Flow[Purchase]:
     if run.status not in _RETRIABLE:
         accepted = "an open run, or one that failed or expired"
         raise RequestInvalid(Problem("run", run.key, accepted, None, f"it {run.status}"))
+    if not run.is_whole:
+        why = "its source pictures are not kept any more; make the request again"
+        raise RequestInvalid(Problem("run", run.key, "a younger run", None, why))
     body = json.loads(run.body)
     # What it cost then may be another price now.
     price = check_quote((yield from workflows.estimate(service, body)), order.limit)

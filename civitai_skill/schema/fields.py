@@ -76,13 +76,13 @@ class RequestFields(TypedDict, total=False):
     scheduler: str | None
     model: str | None
     loras: Sequence[Any]
-    embeddings: Sequence[str]
+    embeddings: Any
     vae: str | None
-    control_nets: Sequence[Any]
-    images: Sequence[str]
+    control_nets: Any
+    images: Any
     strength: float | None
     mask: str | None
-    style_images: Sequence[Any]
+    style_images: Any
     background: str | None
     grounding: bool | None
     output_format: str | None

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.schema import pictures
 from civitai_skill.schema.air import EXAMPLE
 from civitai_skill.schema.problems import to_problems
 from civitai_skill.schema.types import (
@@ -110,7 +111,9 @@ class Lora(StrictModel):
 class StyleImage(StrictModel):
     """A picture whose style is taken, and how strongly (a picture alone stands for strength 1)."""
 
-    image: Style = Field(description="https URL, data URL or local file.")
+    image: Annotated[Style, BeforeValidator(pictures.to_text)] = Field(
+        description="https URL, data URL or local file."
+    )
     strength: Limited = Field(default=1.0, description="How strongly its style is taken.")
 
 
@@ -122,8 +125,8 @@ class ControlNet(StrictModel):
     """
 
     preprocessor: Text
-    image: Guide | None = None
-    mask: Mask | None = None
+    image: Annotated[Guide | None, BeforeValidator(pictures.to_text)] = None
+    mask: Annotated[Mask | None, BeforeValidator(pictures.to_text)] = None
     weight: Limited = 1.0
     start_step: Share = Field(0.0, validation_alias=AliasChoices("start_step", "startStep"))
     end_step: Share = Field(1.0, validation_alias=AliasChoices("end_step", "endStep"))
@@ -137,7 +140,8 @@ def _read_control(value: Any) -> Any:
 
 
 def _read_style(value: Any) -> Any:
-    return {"image": value} if isinstance(value, str) else value
+    text = pictures.to_text(value)
+    return {"image": text} if isinstance(text, str) else value
 
 
 class ImageRequest(StrictModel):
@@ -274,7 +278,8 @@ class ImageRequest(StrictModel):
         ),
     ] = []
     images: Annotated[
-        list[Picture],
+        list[Annotated[Picture, BeforeValidator(pictures.to_text)]],
+        BeforeValidator(pictures.to_list),
         FieldWords(
             "Source pictures: https URL, data URL or local file. They make it an edit.",
             "SRC",
@@ -294,6 +299,7 @@ class ImageRequest(StrictModel):
     ] = None
     mask: Annotated[
         Mask | None,
+        BeforeValidator(pictures.to_text),
         FieldWords(
             "With a source picture: one of its size; what is transparent in it is drawn anew.",
             "SRC",
@@ -302,6 +308,7 @@ class ImageRequest(StrictModel):
     ] = None
     style_images: Annotated[
         list[Annotated[StyleImage, BeforeValidator(_read_style)]],
+        BeforeValidator(pictures.to_list),
         FieldWords(
             "Pictures whose style is taken: each a source, or an object with image and strength.",
             "SRC",
@@ -322,6 +329,7 @@ class ImageRequest(StrictModel):
     ] = None
     options: Annotated[
         dict[str, Any],
+        BeforeValidator(pictures.inside),
         FieldWords(
             "The engine's own remaining fields, such as resolution or clipSkip.",
             "K=V",

@@ -30,7 +30,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 #: Bytes of a request's body, with room for a few source pictures as data URLs.
 MOST_BODY = 16 * 1024 * 1024
 #: Values in a body's JSON: a million small ones take a hundred times their bytes.
-_MOST_VALUES = 50_000
+_MOST_VALUES = 100_000
 #: Up to here a body that is too large is read and thrown away, so that its sender can hear why.
 _MOST_DRAINED = 64 * 1024 * 1024
 #: Seconds that an idle connection is kept: longer than clients and proxies commonly do (60), so
@@ -208,11 +208,12 @@ def serve(
     made is finished. Raises ConfigError where the address can't be taken.
     """
     counter = RequestCounter(app)
-    protocol: Any = partial(BoundedProtocol, policy.head_seconds, most=_most_connections())
+    most = _most_connections()
+    protocol: Any = partial(BoundedProtocol, policy.head_seconds, most=most)
     config = uvicorn.Config(
         counter,
         http=protocol,
-        backlog=_ACCEPTED_AT_ONCE,
+        backlog=max(1, most // 8),  # accepted in one turn, before the bound is looked at
         access_log=False,
         log_level="warning",
         server_header=False,
@@ -225,8 +226,6 @@ def serve(
         _Server(config, session, counter, ready).run([listener])
 
 
-#: Connections that are accepted in one turn of the event loop, before the bound is looked at.
-_ACCEPTED_AT_ONCE = 64
 #: Connections where the system tells no bound.
 _MOST_CONNECTIONS = 1000
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from civitai_skill.api.models import Workflow
@@ -19,11 +20,13 @@ from civitai_skill.errors import (
     KEPT,
     CivitaiError,
     ConfigError,
+    RequestInvalid,
     Spent,
     Stopping,
     TransportFailed,
 )
 from civitai_skill.errors.next_steps import Look, Next, Resume
+from civitai_skill.images.save import prepare_folder
 from civitai_skill.ledger.session_budget import SessionLedger
 from civitai_skill.purchase.events import Event, Resumed, Submitted, Submitting, Tell, ignore_event
 
@@ -90,6 +93,21 @@ def _stopped_error(spent: Spent = "no", *steps: Next) -> CivitaiError:
     )
 
 
+def choose_folder(state: Path) -> Path:
+    """The first folder for pictures that can be written to: in the current one, under the user's
+    pictures, or in `state`. A client may start a server anywhere, as in /."""
+    here = Path("pictures").absolute()
+    for folder in (here, Path("~/Pictures/civitai-skill"), state / "pictures"):
+        with contextlib.suppress(RequestInvalid, RuntimeError):  # without a home there is no ~
+            found = folder.expanduser()
+            fresh = not found.exists()
+            prepare_folder(found)
+            if fresh:
+                found.rmdir()  # it is made with the first picture
+            return found
+    return here  # each call says what is wrong with it
+
+
 class ServerSession:
     """The client that a server works with, and the work that is under way.
 
@@ -104,6 +122,7 @@ class ServerSession:
         self.grace = grace
         self.ledger = SessionLedger(client.settings.ledger, budget)
         client.ledger = self.ledger
+        client.confirms = False
         #: Set when the server is to end: whoever waits comes back with what is known.
         self.stopping = asyncio.Event()
         self.ledger.over = self.stopping.is_set

@@ -7,6 +7,7 @@ however the process ends, SIGKILL included. A process id would not do: ids are u
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import sys
@@ -125,17 +126,13 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def lock(descriptor: int) -> bool:
+    def lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
         """Take the file for as long as it is open here; False when another process has it."""
-        return _flocked(descriptor, fcntl.LOCK_EX)
-
-    def free(descriptor: int) -> bool:
-        """Does nobody hold it? Two who look at once do not take each other for its holder."""
-        return _flocked(descriptor, fcntl.LOCK_SH)
-
-    def _flocked(descriptor: int, kind: int) -> bool:
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except OSError:
             return False
         return True
+
+    #: Does nobody hold it? Two who look at once do not take each other for its holder.
+    free = functools.partial(lock, kind=fcntl.LOCK_SH)

@@ -1,8 +1,8 @@
-"""One SQLite file behind one connection: short transactions, which threads and processes share.
+"""One SQLite file behind two connections: short transactions, which threads and processes share.
 
-The connection stays open between transactions: closing the last one makes SQLite write its log back
-to the file, which costs more than the transaction. It is opened anew after an error, after a fork,
-and where the file was replaced.
+One connection writes and one reads. They stay open between transactions: closing the last one makes
+SQLite write its log back to the file, which costs more than the transaction. They are opened anew
+after an error, after a fork, and where the file was replaced.
 """
 
 from __future__ import annotations
@@ -27,9 +27,12 @@ def connect(path: Path, *, patience: float = PATIENCE) -> sqlite3.Connection:
 
     Raises sqlite3.Error and OSError.
     """
+    if path.name == ":memory:":
+        raise OSError(errno.EINVAL, "that name keeps nothing")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "not a regular file"
+        raise OSError(errno.EINVAL, f"it is {what}")
     path.touch(mode=0o600)  # SQLite gives its other files the mode of this one
     db = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
     try:
@@ -69,25 +72,25 @@ def _enable_wal(db: sqlite3.Connection, patience: float) -> None:
             time.sleep(0.01)
 
 
-_STORAGES: weakref.WeakSet[Storage] = weakref.WeakSet()
+_CONNECTIONS: weakref.WeakSet[_Connection] = weakref.WeakSet()
 _LIST = threading.Lock()
-_RESTING: list[Storage] = []
+_RESTING: list[_Connection] = []
 
 
 def _before_fork() -> None:
     """Before a fork: close every file. A child inherits what SQLite notes about its locks, but not
     the locks: it would write to a log that others take for nobody's and remove."""
     _LIST.acquire()
-    for storage in list(_STORAGES):
-        if storage._turn.acquire(timeout=PATIENCE):
-            _RESTING.append(storage)
-            storage._drop()
+    for connection in list(_CONNECTIONS):
+        if connection.turn.acquire(timeout=PATIENCE):
+            _RESTING.append(connection)
+            connection.drop()
 
 
 def _after_fork_in_parent() -> None:
     """After a fork, in the parent."""
     while _RESTING:
-        _RESTING.pop()._turn.release()
+        _RESTING.pop().turn.release()
     _LIST.release()
 
 
@@ -95,8 +98,8 @@ def _after_fork_in_child() -> None:
     """After a fork, in the child: the threads that held these locks are not there any more."""
     global _LIST
     _RESTING.clear()
-    for storage in _STORAGES:
-        storage._turn = threading.Lock()
+    for connection in _CONNECTIONS:
+        connection.turn = threading.Lock()
     _LIST = threading.Lock()
 
 
@@ -109,57 +112,82 @@ if hasattr(os, "register_at_fork"):
 
 
 class Storage:
-    """A file and its migrations. Raises sqlite3.Error and OSError as they come."""
+    """A file and its migrations. Raises sqlite3.Error and OSError as they come.
+
+    Whoever reads waits for nobody who writes: not for another process, and not for a thread here.
+    """
 
     def __init__(self, path: Path, migrations: Sequence[str]) -> None:
-        self.path = path
-        self._migrations = migrations
-        # SQLite lets waiting threads starve each other; here they take turns.
-        self._turn = threading.Lock()
-        self._open: tuple[sqlite3.Connection, int, int] | None = None
-        with _LIST:
-            _STORAGES.add(self)
+        self._writer = _Connection(path, migrations)
+        self._reader = _Connection(path, migrations)
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; nothing of it stays when the body raises."""
-        with self._turn:
-            db = self._connection()
+    def transaction(
+        self, patience: float = PATIENCE, *, writes: bool = True
+    ) -> Iterator[sqlite3.Connection]:
+        """One transaction; nothing of it stays when the body raises. One that writes waits for
+        others to end theirs, at most `patience` seconds."""
+        connection = self._writer if writes else self._reader
+        if not connection.turn.acquire(timeout=patience):
+            raise sqlite3.OperationalError("database is locked")
+        try:
+            db = connection.connect()
             try:
-                db.execute("BEGIN IMMEDIATE")
-                _check(db, self._migrations)  # a newer program may have come since it was opened
+                db.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
+                db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+                # A newer program may have come since it was opened.
+                _check(db, connection.migrations)
                 yield db
                 db.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
-                self._drop()
+                connection.drop()
                 raise
+        finally:
+            connection.turn.release()
 
     def close(self) -> None:
-        """Close the connection; the next transaction opens another."""
-        with self._turn:
-            self._drop()
+        """Close both connections; the next transaction opens another."""
+        for connection in (self._writer, self._reader):
+            with connection.turn:
+                connection.drop()
 
-    def _drop(self) -> None:
+
+class _Connection:
+    """One connection to the file, used by one thread at a time."""
+
+    def __init__(self, path: Path, migrations: Sequence[str]) -> None:
+        self.path = path
+        self.migrations = migrations
+        # SQLite lets waiting threads starve each other; here they take turns.
+        self.turn = threading.Lock()
+        self._open: tuple[sqlite3.Connection, int, int] | None = None
+        with _LIST:
+            _CONNECTIONS.add(self)
+
+    def drop(self) -> None:
+        """Close it."""
         if self._open is not None:
             db, pid, _ = self._open
             self._open = None
             if pid == os.getpid():  # a parent's connection is the parent's to close
                 db.close()
 
-    def _connection(self) -> sqlite3.Connection:
+    def connect(self) -> sqlite3.Connection:
+        """The open connection, or a new one where it is of another process or another file."""
         if self._open is not None:
             db, pid, file = self._open
             if pid == os.getpid() and self._file() == file:
                 return db
-            self._drop()
+            self.drop()
         db = connect(self.path)
         try:
             db.row_factory = sqlite3.Row
             # What is about to be paid for must be on the disk itself before it is paid for.
             db.execute("PRAGMA synchronous = FULL")
-            _migrate(db, self._migrations)
+            if _check(db, self.migrations) < len(self.migrations):
+                _migrate(db, self.migrations)
         except BaseException:
             db.close()
             raise
@@ -172,8 +200,7 @@ class Storage:
         except OSError:
             return -1
 
-    def __del__(self) -> None:
-        self._drop()
+    __del__ = drop
 
 
 def _check(db: sqlite3.Connection, migrations: Sequence[str]) -> int:

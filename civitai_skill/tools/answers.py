@@ -238,7 +238,7 @@ def _make_thumbnail(path: Path) -> Thumbnail | None:
             picture.draft("RGB", (2 * THUMBNAIL_SIDE, 2 * THUMBNAIL_SIDE))
             small = picture.convert("RGBA")
             small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError):
         return None
     flat = Image.new("RGB", small.size, "white")
     flat.paste(small, mask=small.getchannel("A"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -61,6 +61,20 @@ def unpack_json(value: Any) -> Any:
         return value
 
 
+_NUMBER = re.compile(r"\s*[+-]?([0-9]{1,20}|[0-9]{0,20}\.[0-9]{1,20})\s*")
+
+
+def _to_number(value: Any) -> Any:
+    """A number that came as text."""
+    if not isinstance(value, str) or not _NUMBER.fullmatch(value):
+        return value
+    return float(value) if "." in value else int(value)
+
+
+def _holds_number(annotation: Any) -> bool:
+    return annotation in (int, float) or any(map(_holds_number, get_args(annotation)))
+
+
 def _to_list(value: Any) -> Any:
     value = unpack_json(value)
     if value == {}:
@@ -93,7 +107,11 @@ def _to_loras(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         return value
     return [
-        {n: part for n, part in v.items() if n == "air" or is_given(part)}
+        {
+            n: _to_number(part) if n == "strength" else part
+            for n, part in v.items()
+            if n == "air" or is_given(part)
+        }
         if isinstance(v, Mapping)
         else v
         for v in value
@@ -134,11 +152,18 @@ class Arguments(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_placeholders(cls, values: Any) -> Any:
+    def _as_models_write(cls, values: Any) -> Any:
+        """Without placeholders, and with numbers for their texts."""
         if not isinstance(values, Mapping):
             return values
-        optional = {n for n, f in cls.model_fields.items() if not f.is_required()}
-        return {n: v for n, v in values.items() if n not in optional or is_given(v)}
+        fields = cls.model_fields
+        return {
+            name: _to_number(value)
+            if name in fields and _holds_number(fields[name].annotation)
+            else value
+            for name, value in values.items()
+            if name not in fields or fields[name].is_required() or is_given(value)
+        }
 
 
 def _words(name: str) -> str | None:

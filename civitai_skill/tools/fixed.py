@@ -15,7 +15,7 @@ from civitai_skill.engines import catalog
 from civitai_skill.engines.index import is_text
 from civitai_skill.engines.planning.sources import named
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.images.sources import SourcePolicy
+from civitai_skill.images.sources import SourcePolicy, local_path, scheme_of
 from civitai_skill.purchase.body_rules import check_body
 from civitai_skill.purchase.events import Tell
 from civitai_skill.purchase.generate import OnSubmitted
@@ -122,7 +122,7 @@ class ToolSettings:
 
     def _check_source(self, source: str, place: str) -> None:
         policy = replace(self.sources(self.service), local=self.local_files)
-        if not _is_address(source) and _is_inside(Path(source), self.out):
+        if scheme_of(source) in ("", "file") and _is_inside(source, self.out):
             return
         try:
             policy.check(source, place)
@@ -130,7 +130,7 @@ class ToolSettings:
             what = "an https URL" if self.private_urls else "an https URL of a public host"
             file = "a file" if self.local_files else "a picture that these tools saved"
             accepted = f"{what}, or {file}"
-            raise RequestInvalid(replace(error.problems[0], accepted=accepted)) from None
+            raise error.about(replace(error.problems[0], accepted=accepted)) from None
 
     # -- money -------------------------------------------------------------------------------------
     def limit(self, asked: int | None) -> int:
@@ -166,7 +166,7 @@ class ToolSettings:
             return self.out
         parts = name.strip().split("/")
         usable = len(name) <= 200 and all(_PART.fullmatch(p) and p[-1] not in " ." for p in parts)
-        if not usable or not _is_inside(self.out.joinpath(*parts), self.out):
+        if not usable or not _is_inside(str(self.out.joinpath(*parts)), self.out):
             why = "leads out of the output folder, or is no plain name"
             accepted = "a subfolder such as foxes/red: letters, digits, spaces, dots, - and _"
             raise RequestInvalid(Problem("folder", name, accepted, None, why))
@@ -210,14 +210,10 @@ def _option_value(option: Option, engine: str) -> Any:
     return value if isinstance(value, str) or not is_told_as_text else option.value
 
 
-def _is_address(source: str) -> bool:
-    return source[:8].lower().startswith(("https://", "http://", "data:"))
-
-
-def _is_inside(path: Path, folder: Path) -> bool:
-    """Does the path stay in the folder, links followed?"""
+def _is_inside(path: str, folder: Path) -> bool:
+    """Does a path or a file URL stay in the folder, links followed?"""
     try:
-        return path.expanduser().resolve().is_relative_to(folder.resolve())
+        return local_path(path).resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError, ValueError):
         return False
 

@@ -30,6 +30,7 @@ class Output(BaseModel):
 
 class PictureOut(BaseModel):
     path: str | None = Field(default=None, description="Where it is saved.")
+    resource: str | None = Field(default=None, description="Where a client can read it whole.")
     size: str | None = Field(default=None, description="Pixels, such as 1024x768.")
     seed: int | None = None
     available: bool | None = None

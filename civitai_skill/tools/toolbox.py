@@ -72,6 +72,10 @@ class Toolbox:
     def __repr__(self) -> str:
         return f"Toolbox({self._given!r}, {len(self.tools)} tools)"
 
+    def __deepcopy__(self, memo: object) -> Self:
+        """Itself: hosts copy their tools, and a copy buys under the same limits and ledger."""
+        return self
+
     def close(self) -> None:
         """Close the client that was made here; one that was given stays open."""
         if self._sync is not None and (self._owned or self._sync is not self._given):

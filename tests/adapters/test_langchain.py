@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from functools import cache
 from pathlib import Path
@@ -141,6 +142,10 @@ def test_an_explained_error_is_a_message_of_status_error(generate: CivitaiTool) 
     message = generate.invoke(call(prompt="a fox", engine="seedream"))
     assert message.status == "error"
     assert "the limit is 50" in json.loads(message.content)["error"]
+
+
+def test_a_copied_tool_works_as_the_first(generate: CivitaiTool) -> None:
+    assert json.loads(copy.deepcopy(generate).run({"prompt": "a fox"}))["status"] == "succeeded"
 
 
 def test_a_developer_may_have_the_exception_instead(generate: CivitaiTool) -> None:

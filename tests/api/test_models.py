@@ -155,3 +155,22 @@ def test_no_answer_that_is_an_object_breaks_the_reading(answer: dict[str, Any]) 
     workflow.cost.as_dict()
     assert workflow.wanted >= 0 or answer
     assert all(image.reason for image in workflow.images if not image.deliverable)
+
+
+@pytest.mark.parametrize(
+    ("entries", "kept", "refunded"),
+    [
+        ([("debit", 4, "blue"), ("credit", 400, "blue")], 0, 4),
+        ([("debit", 4, "blue"), ("credit", 4, "blue"), ("credit", 4, "blue")], 0, 4),
+        ([("debit", 4, "blue"), ("credit", 3, "yellow")], 4, 0),
+        ([("debit", 4, "blue"), ("debit", 6, "yellow"), ("credit", 9, "blue")], 6, 4),
+        ([("credit", 9, "blue")], 4, 0),
+    ],
+)
+def test_no_more_comes_back_than_was_paid(
+    entries: list[tuple[str, int, str]], kept: int, refunded: int
+) -> None:
+    listed = [{"type": t, "amount": n, "accountType": name} for t, n, name in entries]
+    workflow = Workflow.read({"cost": {"total": 4}, "transactions": {"list": listed}})
+    assert workflow.cost.kept == kept
+    assert sum(workflow.cost.refunded.values()) == refunded

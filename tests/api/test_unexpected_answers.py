@@ -26,7 +26,7 @@ from civitai_skill.api.service import Retry
 from civitai_skill.engines.catalog import identify
 from civitai_skill.errors import ApiError, TransportFailed
 from civitai_skill.errors.explain import explain
-from tests.support.pictures import claiming
+from tests.support.pictures import claiming, picture
 
 ID = "7-20260101120000000"
 RETRY = Retry(tries=2, first=0.0, cap=0.0)
@@ -283,6 +283,27 @@ def test_a_picture_that_lacks_its_last_bytes_is_fetched_again_though_it_decodes(
     with client(answer, tmp_path) as buyer:
         (path,) = buyer.download(ID, tmp_path / "out").paths
     assert path.read_bytes() == whole
+
+
+def test_an_odd_workflow_id_lands_on_no_file_of_the_users_or_of_another_workflow(
+    tmp_path: Path,
+) -> None:
+    mine = tmp_path / "holiday-0.png"
+    mine.write_bytes(b"mine")
+    colours = [picture(size=(8, 8)), picture(size=(9, 9))]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "/workflows/" in request.url.path:
+            address = {"id": "x", "available": True, "url": "https://p.example/x"}
+            return httpx.Response(200, json={**done(address), "id": "holiday"})
+        return httpx.Response(200, content=colours.pop(0))
+
+    with client(answer, tmp_path / "home") as buyer:
+        paths = [*buyer.download("holiday", tmp_path).paths]
+        paths += buyer.download("holiday", tmp_path).paths
+
+    assert [path.name for path in paths] == ["holiday-0-2.png", "holiday-0-3.png"]
+    assert mine.read_bytes() == b"mine"
 
 
 def test_a_huge_picture_that_was_paid_for_comes_home(tmp_path: Path) -> None:

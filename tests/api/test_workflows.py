@@ -10,8 +10,10 @@ import httpx
 import pytest
 
 from civitai_skill.api import workflows
+from civitai_skill.api.changes import cancel
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Retry, Service
+from civitai_skill.api.wait import wait
 from civitai_skill.config import Secret
 from civitai_skill.errors import StillRunning, TransportFailed
 from civitai_skill.errors.next_steps import Look
@@ -74,7 +76,7 @@ def job(seconds: float, *, holds: bool) -> Callable[[httpx.Request, World], http
 
 def waited(world: World, timeout: float, tell: Any = None) -> Workflow:
     start = Workflow("1-2", "unassigned")
-    found = world.run(workflows.wait(SERVICE, start, timeout=timeout, tell=tell, now=world.now))
+    found = world.run(wait(SERVICE, start, timeout=timeout, tell=tell, now=world.now))
     assert isinstance(found, Workflow)
     return found
 
@@ -130,7 +132,7 @@ def test_a_finished_workflow_is_not_asked_for_again() -> None:
     world = World(job(0, holds=True))
     finished = Workflow("1-2", "failed")
 
-    assert world.run(workflows.wait(SERVICE, finished, timeout=9, now=world.now)) is finished
+    assert world.run(wait(SERVICE, finished, timeout=9, now=world.now)) is finished
     assert world.requests == []
 
 
@@ -233,7 +235,7 @@ def test_a_cancel_says_what_came_back() -> None:
         return httpx.Response(204) if body is None else httpx.Response(200, json=body)
 
     world = World(answer)
-    canceled = world.run(workflows.cancel(SERVICE, "1-2"))
+    canceled = world.run(cancel(SERVICE, "1-2"))
 
     assert (canceled.refunded, canceled.was_done) == (8, False)
     assert [(r.method, json.loads(r.content or b"{}")) for r in world.requests] == [
@@ -245,7 +247,7 @@ def test_a_cancel_says_what_came_back() -> None:
 
 def test_a_finished_workflow_is_left_as_it_is() -> None:
     world = World(lambda request, world: done())
-    canceled = world.run(workflows.cancel(SERVICE, "1-2"))
+    canceled = world.run(cancel(SERVICE, "1-2"))
 
     assert (canceled.was_done, [r.method for r in world.requests]) == (True, ["GET"])
 

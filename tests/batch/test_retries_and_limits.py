@@ -134,7 +134,7 @@ def test_a_second_try_that_was_refused_bars_no_further_one(box: Sandbox, tmp_pat
             buyer.generate("a", out=tmp_path / "out", **SIZE)
         assert buyer.ledger is not None
         (run,) = buyer.ledger.failed()
-        box.script(Fault("submit", "status", status=402))
+        box.script(Fault("submit", "status", status=400))
         with pytest.raises(CivitaiError):
             buyer.resume(run)
         assert [one.key for one in buyer.ledger.failed()] == [run.key]
@@ -144,6 +144,7 @@ def test_a_second_try_that_was_refused_bars_no_further_one(box: Sandbox, tmp_pat
 def test_what_went_well_is_not_resumed(box: Sandbox, tmp_path: Path) -> None:
     with client(box, tmp_path / "home") as buyer:
         buyer.generate("a", out=tmp_path / "out", **SIZE)
+        buyer.confirm()
         assert buyer.ledger is not None
         run = buyer.ledger.run(buyer.ledger.history()[0]["key"])
         assert run is not None

@@ -60,7 +60,7 @@ def test_a_variant_may_have_its_familys_name() -> None:
     twins = (replace(base, name="sd1"), replace(base, name="two"))
     family = replace(catalog.family("sd1"), variants=twins, quality=dict.fromkeys(QUALITIES, "two"))
     assert family.variant("SD1") is twins[0]
-    assert family.at("draft") is twins[1]
+    assert family.at["draft"] is twins[1]
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ def test_a_model_may_ask_for_web_search_among_the_options(client: Civitai, folde
         "civitai_generate_image",
         {"prompt": "the tower", "engine": "google", "variant": "nano-banana-2", "options": options},
     )
-    assert (done.data["status"], done.data["spent_buzz"]) == ("succeeded", 124), done.text
+    assert (done.data["status"], done.data["buzz"]) == ("succeeded", 124), done.text
 
 
 def test_every_form_with_a_mask_or_styles_uses_the_requests_own_names() -> None:

@@ -102,6 +102,7 @@ PRIVATE = (
     "https://[2002:7f00:1::]/x.png",
     "https://[::127.0.0.1]/x.png",
     "https://kubernetes.default.svc/x.png",
+    "https://kubernetes.default/x.png",
     "https://224.0.0.1/x.png",
     "https://orchestration.civitai.com@10.0.0.1/x.png",
     "https://[broken/x.png",

@@ -56,6 +56,8 @@ def test_a_purchase_is_written_before_its_first_byte_leaves(box: Sandbox, tmp_pa
                 seen.append(book.run(event.key))
 
         buyer.generate("a fox", out=tmp_path / "out", tell=tell)
+        assert [row["state"] for row in book.history()] == ["open"], "does its caller have it?"
+        buyer.confirm()
         (row,) = book.history()
         (picture,) = book.pictures(row["key"])
 

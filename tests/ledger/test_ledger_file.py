@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from civitai_skill.adapters.cli import main
 from civitai_skill.errors import ConfigError, RequestInvalid
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.sandbox import Sandbox
@@ -55,6 +56,32 @@ def test_what_is_no_ledger_is_refused_in_words(
     make(path)
     with pytest.raises(ConfigError, match=said):
         begun(path)
+
+
+def test_only_a_regular_file_is_a_ledger(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    device = Path(os.devnull)
+    before = device.stat().st_mode
+    link = tmp_path / "link"
+    link.symlink_to(device)
+    for path in (pipe, device, link):
+        for use in (begun, lambda path: Ledger(path).setting("budget")):
+            with pytest.raises(ConfigError, match="not a regular file"):
+                use(path)
+    assert device.stat().st_mode == before
+    assert not (device.parent / "owners").exists()
+
+
+def test_a_ledger_in_memory_would_keep_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="keeps nothing"):
+        begun(Path(":memory:"))
+    assert main(["generate", "a fox", "--sandbox", "--ledger", ":memory:"]) == 3
+    assert "keeps nothing" in capsys.readouterr().err
+    assert list(tmp_path.glob("*.jpeg")) == []
 
 
 @pytest.mark.parametrize("make", [a_folder, a_text])

@@ -11,7 +11,7 @@ import pytest
 
 from civitai_skill import Civitai, CivitaiError, TransportFailed
 from civitai_skill.adapters.cli import main
-from civitai_skill.api import workflows
+from civitai_skill.api import changes
 from civitai_skill.api.service import Retry
 from civitai_skill.errors.next_steps import Look
 from civitai_skill.purchase.events import Submitted
@@ -67,7 +67,7 @@ def test_an_interrupted_release_may_be_paid(
     def interrupted(*given: Any, **more: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(workflows, "update", interrupted)
+    monkeypatch.setattr(changes, "update", interrupted)
     code = main(["release", held, "--sandbox"])
     out, err = capsys.readouterr()
 

@@ -10,7 +10,7 @@ import pytest
 from civitai_skill import AsyncCivitai, CivitaiError, TransportFailed
 from civitai_skill.purchase.events import Submitting
 from civitai_skill.sandbox import Sandbox
-from civitai_skill.servers.session import Caller, ServerSession
+from civitai_skill.servers.session import Caller, ServerSession, choose_folder
 
 
 @pytest.fixture
@@ -105,3 +105,19 @@ async def test_work_that_is_done_first_gives_its_outcome_or_its_error(
     with pytest.raises(CivitaiError):
         await session.run_to_end(fail())
     await session.close()
+
+
+def test_pictures_go_where_they_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    monkeypatch.chdir(tmp_path)
+    assert choose_folder(tmp_path / "state") == tmp_path / "pictures"
+    assert not (tmp_path / "pictures").exists(), "nothing was made yet"
+    monkeypatch.chdir("/proc")  # where not even root can write, as Claude Desktop starts one in /
+    there = tmp_path / "user" / "Pictures" / "civitai-skill"
+    assert choose_folder(tmp_path / "state") == there
+    assert not there.exists()
+    monkeypatch.setenv("HOME", "/proc/nobody")
+    assert choose_folder(tmp_path / "state") == tmp_path / "state" / "pictures"
+    assert choose_folder(Path("/proc/state")) == Path("/proc/pictures")

@@ -19,6 +19,7 @@ import sys, time
 from pathlib import Path
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.sandbox.state.memory import Memory
+from civitai_skill.storage.locks import process_name
 
 folder, start = Path(sys.argv[1]), float(sys.argv[2])
 ledger = Ledger(folder / "ledger.sqlite3")
@@ -26,7 +27,7 @@ while time.time() < start:
     pass
 ledger.keep_setting("a", "b")
 Memory(folder / "sandbox.sqlite3")
-print(ledger._process_name(), flush=True)
+print(process_name(folder / "owners"), flush=True)
 sys.stdin.readline()
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_narrowed_tools_speak_of_no_other_engine(client: Civitai) -> None:
     box = Toolbox(client, engines=["sdxl", "grok"])
     told = json.dumps([tool["function"] for tool in openai_tools(box)])
     others = set(catalog.NAMES) - {"sdxl", "grok"}
-    assert [name for name in others if name in told] == []
+    assert [name for name in others if re.search(rf"\b{re.escape(name)}\b", told)] == []
     assert "sdxl for anime, LoRAs, checkpoints (the default)" in told
 
 
@@ -208,6 +209,32 @@ def test_lists_as_json_text_are_read(box: Toolbox) -> None:
     )
     assert (given["loras"], given["clipSkip"]) == ({air: 1}, 2)
     assert box.call("civitai_query_images", {"tags": '["foxes"]'}).data["items"]
+
+
+def test_numbers_as_text_are_read(box: Toolbox) -> None:
+    loras = [{"air": "urn:air:sdxl:lora:civitai:1@2", "strength": "0.8"}]
+    numbers = {"quantity": "2", "width": "1024 ", "height": "768", "steps": "20", "seed": "7"}
+    said = {"engine": "sdxl", **numbers, "guidance": "5.5", "loras": loras}
+    given = sent(box, **said, max_buzz="60", wait_seconds="30", estimate_only="false")
+    assert (given["quantity"], given["width"], given["steps"], given["seed"]) == (2, 1024, 20, 7)
+    assert (given["cfgScale"], list(given["loras"].values())) == (5.5, [0.8])
+    assert box.call("civitai_query_images", {"take": "5"}).data["items"]
+    assert box.call(CHOOSE, {"needs": "photo", "max_buzz": "60", "references": "1"}).data["choices"]
+
+
+@pytest.mark.parametrize("word", ["two", "1_0", "1,5", "inf", "0x10", "\u0663", "9" * 50])
+def test_text_that_is_no_number_is_refused(box: Toolbox, word: str) -> None:
+    said = box.call(GENERATE, {"prompt": "a fox", "quantity": word}).data["error"]
+    assert said.startswith("quantity: not accepted")
+
+
+def test_a_file_url_of_what_these_tools_saved_is_a_source(box: Toolbox, tmp_path: Path) -> None:
+    made = Path(box.call(GENERATE, {"prompt": "a fox"}).data["images"][0]["path"])
+    assert "images" in sent(box, images=[made.as_uri()])
+    beside = tmp_path / "beside.jpeg"
+    beside.write_bytes(made.read_bytes())
+    refused = box.call(GENERATE, {"prompt": "a fox", "images": [beside.as_uri()]}).data["error"]
+    assert "files of this machine are not allowed here" in refused
 
 
 @pytest.mark.parametrize("value", ["2512", '"2512"'])

@@ -9,35 +9,62 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from civitai_skill.adapters.cli.output import Output
-from civitai_skill.adapters.cli.parser import parse
-from civitai_skill.adapters.cli.streams import wrap_streams
-from civitai_skill.errors import CivitaiError
+from civitai_skill.adapters.cli.interrupts import Interrupts
 
-#: Exit codes that are no error of the tree.
-INTERRUPTED = 130
+if TYPE_CHECKING:
+    from civitai_skill.adapters.cli.output import Output
+
+#: The exit code that is no error of the tree and no signal.
 DEFECT = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit code."""
+    """Run one command and give its exit code. Without `argv` it is this process's command."""
+    interrupts = Interrupts()
+    if argv is None:
+        interrupts.catch()
+    # Loaded once the signals are held: an interruption while it loads is told like any other.
+    from civitai_skill.adapters.cli.output import Output
+    from civitai_skill.adapters.cli.streams import wrap_streams
+
     words = list(sys.argv[1:] if argv is None else argv)
     with wrap_streams():
-        return _run_command(words, Output.for_argv(words))
+        code = _run_command(words, Output.for_argv(words, interrupts))
+    interrupts.ignore()
+    return code
 
 
 def _run_command(words: list[str], output: Output) -> int:
+    from civitai_skill.adapters.cli.output import Output
+    from civitai_skill.adapters.cli.parser import parse
+    from civitai_skill.errors import AnswerLost, CivitaiError
+
+    interrupts, answered = output.interrupts, False
     try:
-        given = parse(words)
-        output = Output(given)
-        output.check_folder(given.out)
-        return int(given.run(given, output))
-    except CivitaiError as error:
-        return output.report_error(error)
+        try:
+            interrupts.release()
+            given = parse(words)
+            output = Output(given, interrupts)
+            output.check_folder(given.out)
+            code = int(given.run(given, output))
+            answered = True
+            return code
+        except CivitaiError as error:
+            if interrupts.number is None:
+                interrupts.hold()
+                answered = not isinstance(error, AnswerLost)
+                return output.report_error(error)
+            raise KeyboardInterrupt from None  # what an interruption broke on its way
+        except Exception:
+            if interrupts.number is None:
+                interrupts.hold()
+                output.report_defect()
+                return DEFECT
+            raise KeyboardInterrupt from None
     except KeyboardInterrupt:
         output.report_interrupt()
-        return INTERRUPTED
-    except Exception:
-        output.report_defect()
-        return DEFECT
+        return interrupts.exit_code
+    finally:
+        output.close_client(answered)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli import values
 from civitai_skill.adapters.cli.output import Output
@@ -16,12 +18,19 @@ from civitai_skill.adapters.cli.request import (
     request_fields,
     request_terms,
 )
-from civitai_skill.errors import Problem, RequestInvalid, TransportFailed, WorkflowFailed
+from civitai_skill.errors import (
+    OverBudget,
+    Problem,
+    RequestInvalid,
+    TransportFailed,
+    WorkflowFailed,
+)
+
+if TYPE_CHECKING:
+    from civitai_skill.batch.report import Report
 
 #: Seconds between two lines where there is no terminal.
 _EVERY = 5.0
-
-_INTERRUPTED = 130
 
 
 def add_batch(parser: argparse.ArgumentParser) -> None:
@@ -32,8 +41,10 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
         "batch - --name animals --out pictures < rows.jsonl",
     )
     parser.add_argument(
-        "file", metavar="FILE", help="JSON lines or CSV with the fields of a request; - reads it"
-    )
+        "file", metavar="FILE",
+        help="JSON lines or CSV with the fields of a request, or .txt with a prompt a line "
+        "(# lines are comments); - reads standard input",
+    )  # fmt: skip
     add_terms_flags(parser)
     _add_run_flags(parser, "FILE's name")
 
@@ -48,8 +59,8 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--prompt", required=True, metavar="TEXT", help="with {names} to fill in")
     parser.add_argument("--set", action="append", default=[], dest="sets", metavar="NAME=A,B",
-                        help="values of a {name} or of a field; @FILE has one a line; "
-                        "repeatable")  # fmt: skip
+                        help="values of a {name} or of a field; @FILE has one a line, and "
+                        "comments (# ...); repeatable")  # fmt: skip
     parser.add_argument("--mode", default="product", metavar="M",
                         help="product (every combination), zip, or random")  # fmt: skip
     parser.add_argument("--count", type=values.parse_count, metavar="N",
@@ -70,13 +81,16 @@ def _add_run_flags(parser: argparse.ArgumentParser, name: str) -> None:
     group.add_argument("--name", metavar="NAME",
                        help=f"the same row under another name is bought anew ({name})")  # fmt: skip
     group.add_argument("--names", metavar="T", dest="template",
-                       help="the pictures' names ({row}-{engine}-{seed}-{n}); also {id}, "
-                       "{variant}, {batch}, {key}")  # fmt: skip
+                       help="the pictures' names ({row}-{engine}-{seed}-{n}, of a sweep what "
+                       "is swept); also {id}, {variant}, {batch}, {key}")  # fmt: skip
     group.add_argument("--csv", action="store_true", help="write results.csv as well")
     group.add_argument("--retry-failed", action="store_true",
                        help="buy once more what failed or expired")  # fmt: skip
     group.add_argument("--allow-unpriced", action="store_true",
                        help="let rows through whose price nobody tells")  # fmt: skip
+    group.add_argument("--as-many-as-fit", action="store_true",
+                       help="buy rows in order up to --max-buzz and what is left of the "
+                       "budget")  # fmt: skip
     group.add_argument("--concurrency", type=values.parse_count, default=16, metavar="N",
                        help="requests at once at most; the service's answers decide "
                        "below it (16)")  # fmt: skip
@@ -87,14 +101,14 @@ def _add_run_flags(parser: argparse.ArgumentParser, name: str) -> None:
 
 def batch(given: argparse.Namespace, output: Output) -> int:
     """Every row of a file."""
-    from civitai_skill.batch.run import run_batch
+    from civitai_skill.batch.run import arun_batch
 
-    return _run_batch(given, output, lambda settings: run_batch(given.file, **settings))
+    return _run_batch(given, output, partial(arun_batch, given.file))
 
 
 def sweep(given: argparse.Namespace, output: Output) -> int:
     """Every combination of values."""
-    from civitai_skill.batch.run import run_sweep
+    from civitai_skill.batch.run import arun_sweep
     from civitai_skill.batch.sweep import parse_values
 
     sets: dict[str, list[Any]] = {}
@@ -104,50 +118,49 @@ def sweep(given: argparse.Namespace, output: Output) -> int:
             why = "is given twice" if name in sets else "not NAME=A,B"
             raise RequestInvalid(Problem("set", text, "--set animal=fox,owl", None, why))
         sets[name] = parse_values(values)
+    how = {"mode": given.mode, "count": given.count, "seeds": given.seeds}
     fields = request_fields(given)
-    return _run_batch(
-        given,
-        output,
-        lambda settings: run_sweep(
-            given.prompt,
-            sets,
-            mode=given.mode,
-            count=given.count,
-            seeds=given.seeds,
-            fields=fields,
-            **settings,
-        ),
-    )
+    run = partial(arun_sweep, given.prompt, sets, fields=fields, **how)
+    return _run_batch(given, output, run)
 
 
-def _run_batch(given: argparse.Namespace, output: Output, make: Any) -> int:
+def _run_batch(
+    given: argparse.Namespace, output: Output, make: Callable[..., Awaitable[Report]]
+) -> int:
+    import asyncio
+
     from civitai_skill.client import Civitai
 
     show = _ProgressDisplay(output)
-    terms = request_terms(given)
-    with Civitai(settings=load_settings(given)) as client, show.start():
-        settings = {
-            "client": client,
-            "out": given.out or ".",
-            "concurrency": given.concurrency,
-            "in_flight": given.in_flight,
-            "timeout": given.timeout,
-            "retry_failed": given.retry_failed,
-            "allow_unpriced": given.allow_unpriced,
-            "dry_run": given.dry_run,
-            "table": given.csv,
-            "tell": show,
-            "purpose": given.command,
-            **terms,
-        }
-        for name in ("name", "template"):
-            if getattr(given, name) is not None:
-                settings[name] = getattr(given, name)
-        try:
-            report = make(settings)
-        except KeyboardInterrupt:
-            show.stop()
-            return _report_interrupt(output, show, given.dry_run)
+
+    async def run() -> Report:
+        with Civitai(settings=load_settings(given)) as client, output.interrupts.canceling():
+            settings = {
+                **request_terms(given),
+                "client": client,
+                "out": given.out or ".",
+                "concurrency": given.concurrency,
+                "in_flight": given.in_flight,
+                "timeout": given.timeout,
+                "retry_failed": given.retry_failed,
+                "allow_unpriced": given.allow_unpriced,
+                "as_many_as_fit": given.as_many_as_fit,
+                "dry_run": given.dry_run,
+                "table": given.csv,
+                "tell": show,
+                "render": output.render,
+                "purpose": given.command,
+            }
+            for name in ("name", "template"):
+                if getattr(given, name) is not None:
+                    settings[name] = getattr(given, name)
+            return await make(**settings)
+
+    try:
+        with show.start():
+            report = asyncio.run(run())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return _report_interrupt(output, show, given.dry_run)
     data = report.as_dict()
     if given.dry_run:
         data = {"dry_run": True, **report.plan.as_dict()}
@@ -157,7 +170,7 @@ def _run_batch(given: argparse.Namespace, output: Output, make: Any) -> int:
     text = f"{counts}; {data['cost']} Buzz; {data['pictures']} pictures in {report.folder}"
     _say_what_next(report, output)
     output.answer({**data, "results": str(report.folder / "results.jsonl")}, text)
-    return _exit_code(report)
+    return _exit_code(report, given.as_many_as_fit)
 
 
 def _say_what_next(report: Any, output: Output) -> None:
@@ -176,13 +189,15 @@ def _say_what_next(report: Any, output: Output) -> None:
         output.say(f"{left} of {rows} rows are not finished: the same command goes on.")
 
 
-def _exit_code(report: Any) -> int:
+def _exit_code(report: Any, as_many_as_fit: bool) -> int:
     """That of the first row that did not end well; rows that waited for others say nothing."""
     from civitai_skill.batch.results import FINAL
 
     bad = [result for result in report.results if not result.good]
+    if as_many_as_fit and all(r.status == "unsent" and r.error is None for r in bad):
+        bad = []  # what does not fit was not asked for
     if not bad:
-        return 0
+        return OverBudget.exit_code if report.over_limit else 0
     first = next((r for r in bad if r.error is not None or r.status != "unsent"), bad[0])
     error = first.error or {}
     code = int(error.get("exit_code", WorkflowFailed.exit_code))
@@ -194,17 +209,18 @@ def _exit_code(report: Any) -> int:
 
 def _report_interrupt(output: Output, show: _ProgressDisplay, dry: bool) -> int:
     stands = f" ({show.last})" if show.last is not None else ""
+    ended = output.interrupts.name
     text = (
-        "Interrupted; a dry run buys nothing."
+        f"{ended}; a dry run buys nothing."
         if dry
-        else f"Interrupted{stands}. What was submitted goes on and its Buzz is committed. "
+        else f"{ended}{stands}. What was submitted goes on and its Buzz is committed. "
         "The same command again goes on from here; nothing is bought twice."
     )
     output.warn(text)
     if output.json:
         error = {"code": "interrupted", "message": text, "spent": "no" if dry else "unknown"}
         output.answer({"error": error}, "")
-    return _INTERRUPTED
+    return output.interrupts.exit_code
 
 
 class _ProgressDisplay:
@@ -242,7 +258,7 @@ class _ProgressDisplay:
             self._bar.stop()
 
     def __call__(self, event: Any) -> None:
-        from civitai_skill.batch.report import BatchPlan, BatchProgress
+        from civitai_skill.batch.report import BatchPlan, BatchProgress, Surprise
 
         if isinstance(event, BatchPlan):
             self._output.say(str(event))
@@ -251,6 +267,8 @@ class _ProgressDisplay:
         elif isinstance(event, BatchProgress):
             self.last = event
             self._show_progress(event)
+        elif isinstance(event, Surprise):
+            self._output.warn(str(event))
         elif not event.good:
             why = event.reason or (event.error or {}).get("message") or "no reason given"
             self._output.say(f"Row {event.row} (line {event.line}): {event.status}: {why}")

@@ -12,22 +12,29 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from civitai_skill.adapters.cli.interrupts import Interrupts
 from civitai_skill.errors import AnswerLost, CivitaiError, Problem, RequestInvalid, Spent
 from civitai_skill.errors.explain import Explanation, explain
 from civitai_skill.errors.next_steps import (
     Allow,
     BuyAgain,
     Choose,
+    Fix,
     Look,
     Next,
     RaiseBudget,
     Release,
     Resume,
+    Say,
     Settle,
     UseSandbox,
 )
+
+if TYPE_CHECKING:
+    from civitai_skill.client import Civitai
+    from civitai_skill.config import Settings
 
 #: Commands whose --out is where the pictures of one workflow go.
 _SAVING = frozenset({"generate", "get", "again"})
@@ -43,8 +50,11 @@ _NAMING_FLAGS = frozenset({"mcp", "rest", "sandbox", "install-skill", "uninstall
 class Output:
     """One command's two streams, and what it says to do next."""
 
-    def __init__(self, given: argparse.Namespace) -> None:
-        self.json: bool = given.json or not sys.stdout.isatty()
+    def __init__(self, given: argparse.Namespace, interrupts: Interrupts) -> None:
+        self.interrupts = interrupts
+        # What an MCP server writes on standard output is the protocol's alone, its failure too.
+        protocol = given.command == "mcp" and not getattr(given, "http", False)
+        self.json: bool = (given.json or not sys.stdout.isatty()) and not protocol
         self.quiet: bool = given.quiet
         self.command: str = given.command
         self.workflow_id: str | None = None
@@ -59,11 +69,29 @@ class Output:
         self.live = sys.stderr.isatty() and not self.quiet
         self._line = ""
         self._started = time.monotonic()
+        self._client: Civitai | None = None
+
+    def open_client(self, settings: Settings) -> Civitai:
+        """A client that is closed once the command's answer is out."""
+        from civitai_skill.client import Civitai
+
+        self._client = Civitai(settings=settings)
+        return self._client
+
+    def close_client(self, answered: bool) -> None:
+        """Close the client; what was bought stays open where its answer did not get out: the same
+        command goes on with it."""
+        if self._client is not None:
+            if not answered:
+                self._client.keep_open()
+            self._client.close()
 
     @classmethod
-    def for_argv(cls, words: Sequence[str]) -> Output:
+    def for_argv(cls, words: Sequence[str], interrupts: Interrupts) -> Output:
         """An output for the time before the words are understood."""
-        return cls(argparse.Namespace(json="--json" in words, quiet=False, command="", out=None))
+        command = "mcp" if "mcp" in words and "--http" not in words else ""
+        known = {"json": "--json" in words, "quiet": False, "command": command, "out": None}
+        return cls(argparse.Namespace(**known), interrupts)
 
     @property
     def spent(self) -> Spent:
@@ -109,8 +137,12 @@ class Output:
             case Release(id):
                 release = self.command_line("release", id)
                 return f"Only its owner may release it, for yellow Buzz, with {release}."
+            case Say(option):
+                return f"To have it done: {_flag(option)}."
             case UseSandbox():
                 return "To try it without a key: --sandbox."
+            case Fix(field, nearest) if self.command in _NAMING_FLAGS and field[0] != "-":
+                return f"To go on: {_flag(field)} {nearest}."
         return ""  # the message says it
 
     def explain(self, error: CivitaiError) -> Explanation:
@@ -127,6 +159,7 @@ class Output:
     def answer(self, data: Any, text: str, out: str | None = None) -> None:
         """Print the answer; with `out`, write it there as JSON too. Raises AnswerLost."""
         self._clear_line()
+        self.interrupts.hold()  # an answer is whole, or not there
         if out is not None:
             self.write(_to_json(data) + "\n", out, "json")
         try:
@@ -226,7 +259,7 @@ class Output:
             )
         else:
             text = "Nothing had been submitted. No Buzz was spent."
-        text = f"Interrupted. {text}"
+        text = f"{self.interrupts.name}. {text}"
         self._print_message(f"\ncivitai-skill: {text}")
         error = {"code": "interrupted", "message": text, "spent": self.spent}
         self._print_json_ending({"id": self.workflow_id, "key": self.key, "error": error})

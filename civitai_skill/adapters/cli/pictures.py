@@ -46,21 +46,20 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
 
 def generate(given: argparse.Namespace, output: Output) -> int:
     """Price, submit, wait, save; or submit only."""
-    from civitai_skill.client import Civitai
-
     request = build_request(given)
-    with Civitai(settings=load_settings(given)) as client:
-        buying = {
-            **request_terms(given),
-            "out": given.out or ".",
-            "tell": event_printer(output),
-            "again": given.again,
-            "purpose": "generate",
-        }
-        if given.no_wait:
-            client.submit(request, told=partial(_print_submitted, output), **buying)
-            return 0
-        result = client.generate(request, timeout=given.timeout, **buying)
+    client = output.open_client(load_settings(given))
+    buying = {
+        **request_terms(given),
+        "out": given.out or ".",
+        "tell": event_printer(output),
+        "again": given.again,
+        "purpose": "generate",
+        "max_buzz": given.max_buzz,
+    }
+    if given.no_wait:
+        client.submit(request, told=partial(_print_submitted, output), **buying)
+        return 0
+    result = client.generate(request, timeout=given.timeout, **buying)
     output.answer(result.as_dict(), describe_result(result))
     return 0
 
@@ -90,23 +89,24 @@ def add_again(parser: argparse.ArgumentParser) -> None:
 
 def again(given: argparse.Namespace, output: Output) -> int:
     """One picture once more, with what was said otherwise."""
-    from civitai_skill.client import Civitai, vary_request
+    from civitai_skill.client import vary_request
 
     changes = request_fields(given)
     if given.prompt is not None:
         changes["prompt"] = given.prompt
     request = vary_request(Path(given.picture), changes)
-    with Civitai(settings=load_settings(given)) as client:
-        result = client.generate(
-            request,
-            out=given.out or ".",
-            timeout=given.timeout,
-            tell=event_printer(output),
-            again=given.again,
-            notes=True,
-            purpose="again",
-            **request_terms(given),
-        )
+    client = output.open_client(load_settings(given))
+    result = client.generate(
+        request,
+        out=given.out or ".",
+        timeout=given.timeout,
+        tell=event_printer(output),
+        again=given.again,
+        notes=True,
+        purpose="again",
+        max_buzz=given.max_buzz,
+        **request_terms(given),
+    )
     output.answer(result.as_dict(), describe_result(result))
     return 0
 
@@ -154,7 +154,17 @@ def estimate(given: argparse.Namespace, output: Output) -> int:
 
 def event_printer(output: Output) -> Any:
     """Tells what happens on the way of a purchase, and keeps what an ending must say."""
-    from civitai_skill.client import Picture, Priced, Quoted, Resumed, Submitted, Submitting
+    from civitai_skill.client import (
+        Asking,
+        Charged,
+        LeftOpen,
+        Picture,
+        Priced,
+        Quoted,
+        Resumed,
+        Submitted,
+        Submitting,
+    )
 
     def tell(event: Any) -> None:
         if isinstance(event, Priced):
@@ -172,6 +182,10 @@ def event_printer(output: Output) -> Any:
             output.resumed = True
             output.workflow_id = event.run.workflow
             output.say(str(event))
+        elif isinstance(event, LeftOpen | Charged):
+            output.warn(str(event))
+        elif isinstance(event, Asking):
+            output.say(f"Price: {event}")
         elif isinstance(event, Picture):
             output.say(f"Saved {event.path} ({event.width}x{event.height})")
         else:

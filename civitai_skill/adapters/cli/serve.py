@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from civitai_skill.adapters.cli import values
@@ -28,12 +29,16 @@ def add_mcp(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ask-above", type=values.parse_count, default=50, metavar="N",
                         help="ask the user before spending more than N Buzz at once, where "
                         "the client can ask (50)")  # fmt: skip
+    parser.add_argument("--links", action="store_true",
+                        help="link to pictures in answers as well; many clients drop an answer "
+                        "that holds a link")  # fmt: skip
     _add_server_flags(parser, MCP_PORT)
 
 
 def mcp(given: argparse.Namespace, output: Output) -> int:
     """Serve MCP until the client or the user ends it."""
     from civitai_skill.adapters.mcp import server
+    from civitai_skill.servers.session import choose_folder
     from civitai_skill.skill.bundle import find_bundle
 
     flags = [name for name in ("host", "port", "token_env", "allow_host") if getattr(given, name)]
@@ -42,14 +47,19 @@ def mcp(given: argparse.Namespace, output: Output) -> int:
     bundle = None
     with suppress(ConfigError):  # a server without the skill's pages is still a server
         bundle = find_bundle()
+    session = _open_session(given)
+    out = Path(given.out or choose_folder(session.client.settings.home))
+    if not given.out and out != Path("pictures").absolute():
+        output.say(f"The current folder can't be written to; pictures are saved in {out}.")
     mcp_server = server.create_server(
-        _open_session(given),
-        out=given.out or "pictures",
+        session,
+        out=out,
         local_files=given.local_files,
         ask_above=given.ask_above,
+        links=given.links,
         bundle=bundle,
     )
-    ignore_lost_answers()
+    _begin_to_serve(output)
     if given.http:
         server.serve_http(mcp_server, _build_policy(given, MCP_PORT))
         return 0
@@ -83,7 +93,7 @@ def rest(given: argparse.Namespace, output: Output) -> int:
 
     policy = _build_policy(given, REST_PORT, origins=given.origins, open_paths=app.OPEN_PATHS)
     session = _open_session(given)
-    ignore_lost_answers()
+    _begin_to_serve(output)
     serve(app.create_app(session, policy), policy, session, "REST")
     return 0
 
@@ -100,6 +110,11 @@ def _add_server_flags(parser: argparse.ArgumentParser, port: int) -> None:
     values.add_max_buzz(group, "refuse above N Buzz a call (CIVITAI_MAX_BUZZ, or 300)")
     group.add_argument("--budget", type=values.parse_count, metavar="N",
                        help="spend at most N Buzz in this server's life")  # fmt: skip
+
+
+def _begin_to_serve(output: Output) -> None:
+    ignore_lost_answers()
+    output.interrupts.leave()
 
 
 def _build_policy(given: argparse.Namespace, port: int, **more: Any) -> Any:
@@ -146,7 +161,7 @@ def sandbox(given: argparse.Namespace, output: Output) -> int:
     from civitai_skill.servers.access import open_listener, ready_line
 
     settings = load_settings(given)
-    ignore_lost_answers()
+    _begin_to_serve(output)
     box = Sandbox(
         settings.home / "sandbox.sqlite3",
         seconds_per_job=given.seconds_per_job,

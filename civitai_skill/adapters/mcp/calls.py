@@ -35,6 +35,8 @@ from civitai_skill.tools.toolbox import Toolbox, find_tool
 #: wait it comes before the SDKs' own time-out of 60 s, and a picture has time to come home.
 _AT_LEAST, _BEYOND = 50.0, 10.0
 
+#: The version of the protocol that brought links; older clients drop the whole answer for one.
+_KNOWS_LINKS = "2025-06-18"
 _CANCEL = "civitai_cancel_image"
 #: Seconds for a last look when the server ends.
 _LAST_LOOK = 2.0
@@ -43,11 +45,15 @@ _SENDING = 0.5
 
 
 class ToolRunner:
-    """Run the tools of a toolbox in a server session; ask the user above `ask_above` Buzz."""
+    """Run the tools of a toolbox in a server session; ask the user above `ask_above` Buzz.
 
-    def __init__(self, session: ServerSession, box: Toolbox, ask_above: int) -> None:
+    With `links`, pictures are linked to as well, where the protocol's version knows that.
+    """
+
+    def __init__(self, session: ServerSession, box: Toolbox, ask_above: int, links: bool) -> None:
         self.server_session = session
         self.box = box
+        self._links = links
         self._consent = Consent(box, session.client, ask_above)
         self._active = 0
 
@@ -58,6 +64,9 @@ class ToolRunner:
         self._active += 1
         try:
             tool = find_tool(name, self.box.tools)
+            if "images" in arguments:
+                out = self.box.fixed.out
+                arguments = await resources.open_sources(self.server_session, arguments, out)
             async with _report_progress(context) as tell:
                 run = self._buy if tool.spends else self._look
                 result = await run(tool.name, arguments, context, tell)
@@ -66,7 +75,10 @@ class ToolRunner:
             result = keep_folder(failure, arguments.get("folder"))
         finally:
             self._active -= 1
-        return result if isinstance(result, InputRequiredResult) else _build_call_result(result)
+        if isinstance(result, InputRequiredResult):
+            return result
+        links = self._links and (context.protocol_version or "") >= _KNOWS_LINKS
+        return _build_call_result(result, links)
 
     async def wait_for_answers(self, seconds: float) -> None:
         """Wait until every call has its answer, at most so long."""
@@ -161,7 +173,7 @@ def _call_timeout(wait: Any) -> float:
     return max(_AT_LEAST, (float(wait) if usable else WAIT) + _BEYOND)
 
 
-def _build_call_result(result: Result) -> CallToolResult:
+def _build_call_result(result: Result, links: bool) -> CallToolResult:
     """A tool's answer as content. Raises ToolError for an explained error."""
     data = spell_result(result)
     text = json.dumps(data, ensure_ascii=False)
@@ -169,7 +181,7 @@ def _build_call_result(result: Result) -> CallToolResult:
         raise ToolError(text)
     content: list[ContentBlock] = [TextContent(text=text)]
     content += [ImageContent(data=small.data, mime_type=small.mime) for small in result.thumbnails]
-    if isinstance(result.artifact, Generation):
+    if links and isinstance(result.artifact, Generation):
         content += resources.resource_links(result.artifact)
     return CallToolResult(content=content, structured_content=data)
 

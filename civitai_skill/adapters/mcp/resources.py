@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import anyio.to_thread
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
@@ -15,7 +19,7 @@ from mcp.server.mcpserver.resources import FunctionResource
 from mcp.types import ResourceLink
 
 from civitai_skill.client import AsyncCivitai, Generation, Picture
-from civitai_skill.errors import CivitaiError, NotFound, WorkflowFailed
+from civitai_skill.errors import CivitaiError, NotFound, Problem, RequestInvalid, WorkflowFailed
 from civitai_skill.servers.session import ServerSession
 from civitai_skill.tools.arguments import ID
 
@@ -34,6 +38,30 @@ def resource_links(generation: Generation) -> Iterator[ResourceLink]:
                 name=picture.path.name,
                 mime_type=_TYPES.get(picture.path.suffix),
             )
+
+
+async def open_sources(
+    session: ServerSession, arguments: Mapping[str, Any], out: Path
+) -> dict[str, Any]:
+    """The arguments, whose source pictures may be resources of this server or file:// addresses, as
+    clients hand them on. Raises RequestInvalid."""
+    given = arguments["images"]
+    images = [given] if isinstance(given, str) else list(given) if isinstance(given, list) else []
+    for n, image in enumerate(images):
+        if not isinstance(image, str):
+            continue
+        if image.startswith(PICTURES):
+            try:
+                data, kind = await read_picture(session, image, out)
+            except ResourceError as error:
+                accepted = f"a picture that was made here, as {TEMPLATE}"
+                raise RequestInvalid(
+                    Problem(f"images.{n}", image, accepted, None, str(error))
+                ) from None
+            images[n] = f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+        elif image.startswith("file:"):
+            images[n] = url2pathname(urlsplit(image).path)
+    return {**arguments, "images": images or given}
 
 
 async def read_picture(session: ServerSession, uri: str, out: Path) -> tuple[bytes, str]:

@@ -10,6 +10,7 @@ from mcp.types import Tool as McpTool
 from mcp.types import ToolAnnotations
 from pydantic import Field, create_model
 
+from civitai_skill.adapters.mcp.resources import PICTURES
 from civitai_skill.tools.answers import Result
 from civitai_skill.tools.arguments import Arguments, IncludeImage
 from civitai_skill.tools.body import DESCRIPTION, NAME
@@ -35,13 +36,18 @@ def to_mcp_names(text: str) -> str:
 
 
 def spell_result(result: Result) -> dict[str, Any]:
-    """An answer in this spelling."""
+    """An answer in this spelling, with the address of each whole picture."""
     data = dict(result.data)
     for name in _OUR_TEXTS:
         if isinstance(data.get(name), str):
             data[name] = to_mcp_names(data[name])
     if "next" in data:
         data["next"] = {**data["next"], "tool": to_mcp_names(data["next"]["tool"])}
+    if "id" in data and "images" in data:
+        data["images"] = [
+            {**image, "resource": f"{PICTURES}{data['id']}/{n}"} if "path" in image else image
+            for n, image in enumerate(data["images"])
+        ]
     return data
 
 

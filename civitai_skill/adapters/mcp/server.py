@@ -119,14 +119,15 @@ def create_server(
     out: str | Path = OUT,
     local_files: bool = False,
     ask_above: int = ASK_ABOVE,
+    links: bool = False,
     bundle: Path | None = None,
 ) -> Server:
-    """Build a server in a session; pictures go to `out`. See Toolbox for `local_files`; `bundle` is
-    the folder of the skill, whose pages are resources."""
+    """Build a server in a session; pictures go to `out`. See Toolbox for `local_files`, ToolRunner
+    for `links`; `bundle` is the folder of the skill, whose pages are resources."""
     # A client knows nothing of this process's folder, so it is given absolute paths.
     box = Toolbox(session.client, out=Path(out).absolute(), local_files=local_files)
     box.models = extend_models(box.models)
-    return Server(ToolRunner(session, box, ask_above), bundle)
+    return Server(ToolRunner(session, box, ask_above, links), bundle)
 
 
 def create_app(server: Server, policy: AccessPolicy) -> App:

@@ -265,6 +265,7 @@ def create_app(session: ServerSession, policy: AccessPolicy) -> App:
     app.state.readiness = Readiness(session.client)
     app.state.metrics = Metrics(lambda: session.ledger.spent)
     app.include_router(router)
+    app.state.routes = router.routes
     closed_but = policy.open_paths if app.state.locked else None
     app.openapi = partial(openapi.build_document, app, closed_but)  # type: ignore[method-assign]
     app.add_exception_handler(CivitaiError, problems.on_error)

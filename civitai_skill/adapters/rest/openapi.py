@@ -170,6 +170,7 @@ def build_document(app: FastAPI, open_paths: Collection[str] | None = None) -> d
             version=__version__,
             description=_DESCRIPTION,
             routes=app.routes,
+            servers=[{"url": "/", "description": "This server, wherever it stands."}],
         )
         for path, operations in schema["paths"].items():
             for operation in operations.values():

@@ -139,6 +139,12 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
         problem_json(error.status_code, code, str(error.detail)), error.status_code, MEDIA
     )
     answer.headers.update(error.headers or {})
+    if error.status_code == 405:
+        # The framework names the methods of one route, and a path may have several.
+        routes = (r for r in request.app.state.routes if r.path_regex.match(request.scope["path"]))
+        methods = {method for route in routes for method in route.methods}
+        methods |= {"HEAD"} if "GET" in methods else set()
+        answer.headers["Allow"] = ", ".join(sorted(methods))
     return answer
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from civitai_skill.engines.family import Family, Variant, Way
-from civitai_skill.engines.forms import Wire
-from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.sizing import Size
 from civitai_skill.schema.request import ImageRequest
 
@@ -27,17 +24,8 @@ class Candidate:
     sources: tuple[Size | None, ...] = ()
 
     @property
-    def form(self) -> type[Wire]:
-        return self.way.form
-
-    @property
-    def known(self) -> Mapping[str, Limit]:
-        """The form's limits by attribute name."""
-        return limits(self.way.form)
-
-    @property
     def owner(self) -> str:
         """Who refuses: the engine and variant, and the route where there are several."""
         owner = f"{self.family.name} {self.variant.name}"
         several = len(self.variant.routes()) > 1
-        return f"{owner} (route {self.form.route()})" if several else owner
+        return f"{owner} (route {self.way.form.route()})" if several else owner

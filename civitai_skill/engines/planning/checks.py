@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.forms import Wire
-from civitai_skill.engines.limits import Limit
+from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.planning.candidate import Candidate
+from civitai_skill.engines.planning.options import UNLISTED
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, TYPES, Air, fold
+from civitai_skill.schema.request import Lora
 
 
 def check_seed(candidate: Candidate, form: Wire) -> None:
@@ -23,7 +26,7 @@ def check_seed(candidate: Candidate, form: Wire) -> None:
     if seed is None:
         return
     quantity = int(getattr(form, "quantity", 1))
-    top = 2 ** ((candidate.known["seed"].bits or 64) - 1) - quantity
+    top = 2 ** ((limits(candidate.way.form)["seed"].bits or 64) - 1) - quantity
     if not 1 <= seed <= top:
         why = "the service refuses 0 and below" if seed < 1 else "too large"
         several = f" with quantity {quantity}, whose last seed is {quantity - 1} higher"
@@ -40,43 +43,57 @@ def check_airs(candidate: Candidate, values: Mapping[str, Any]) -> None:
 
     The service does not refuse a mismatched AIR: the job hangs, and the Buzz with it.
     """
-    family, known = candidate.family, candidate.known
-    if not family.ecosystems:
+    known = limits(candidate.way.form)
+    held = [(known[name], value) for name, value in values.items() if known[name].role]
+    if not candidate.family.ecosystems or not held:
         return
-    options = candidate.request.options
-    unlisted = any(fold(k) == "allowunlistedair" and v is True for k, v in options.items())
     problems = []
-    for field, text, role in _airs(values, known):
-        try:
-            air = Air.parse(text)
-        except ValueError:
-            continue  # the form says so itself
-        kind = (air.type or "").lower()
-        if role in _ROLES and kind in TYPES - _ROLES[role].types:
-            accepted = f"{_ROLES[role].name}'s AIR"
-            problems.append(Problem(field, text, accepted, None, _misplaced(kind, known)))
-            continue
-        takes = candidate.variant.ecosystems or family.ecosystems
-        if role == "embedding":
-            takes |= family.embedding_ecosystems
-        ecosystem = air.family
-        if ecosystem is None or ecosystem in takes:
-            continue
-        others = [f.name for f in catalog.families() if ecosystem in f.ecosystems - takes]
-        mine = [f"{family.name} {v.name}" for v in family.variants if ecosystem in v.ecosystems]
-        home = mine or others
-        if not home and unlisted:
-            continue
-        accepted = "an AIR of " + ", ".join(sorted(takes))
-        if home:
-            why = f"made for {air.ecosystem}, which engine {' or '.join(home)} takes; "
-            why += "here the job would hang"
-        else:
-            why = f"no engine is known to take the ecosystem {air.ecosystem}"
-            accepted += "; or set options.allow_unlisted_air to true if you know that it fits"
-        problems.append(Problem(field, text, accepted, None, why))
+    for limit, value in held:
+        for field, text in _airs(limit.label, value):
+            with suppress(ValueError):  # the form says so itself
+                problem = _judge(candidate, limit.role or "", field, Air.parse(text), text)
+                problems += [] if problem is None else [problem]
     if problems:
         raise RequestInvalid(*problems, engine=candidate.owner)
+
+
+def _airs(label: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Every AIR in a field: the place as the request names it, and the text."""
+    if isinstance(value, str):
+        yield label, value
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            if isinstance(item, Lora):
+                yield f"{label}.{i}.air", item.air
+            elif isinstance(item, str):
+                yield f"{label}.{i}", item
+
+
+def _judge(candidate: Candidate, role: str, field: str, air: Air, text: str) -> Problem | None:
+    """What is wrong with an AIR in this place, or None."""
+    kind = (air.type or "").lower()
+    if role in _ROLES and kind in TYPES - _ROLES[role].types:
+        accepted = f"{_ROLES[role].name}'s AIR"
+        return Problem(field, text, accepted, None, _misplaced(kind, limits(candidate.way.form)))
+    family = candidate.family
+    takes = candidate.variant.ecosystems or family.ecosystems
+    if role == "embedding":
+        takes |= family.embedding_ecosystems
+    ecosystem = air.family
+    if ecosystem is None or ecosystem in takes:
+        return None
+    home = [f"{family.name} {v.name}" for v in family.variants if ecosystem in v.ecosystems]
+    home = home or [f.name for f in catalog.families() if ecosystem in f.ecosystems - takes]
+    accepted = "an AIR of " + ", ".join(sorted(takes))
+    if home:
+        why = f"made for {air.ecosystem}, which engine {' or '.join(home)} takes; "
+        return Problem(field, text, accepted, None, why + "here the job would hang")
+    options = candidate.request.options
+    if any(fold(name) == UNLISTED and value is True for name, value in options.items()):
+        return None
+    accepted += "; or set options.allow_unlisted_air to true if you know that it fits"
+    why = f"no engine is known to take the ecosystem {air.ecosystem}"
+    return Problem(field, text, accepted, None, why)
 
 
 @dataclass(frozen=True)
@@ -105,29 +122,13 @@ def _misplaced(kind: str, known: Mapping[str, Limit]) -> str:
     return f"its type is {kind}"
 
 
-def _airs(values: Mapping[str, Any], known: Mapping[str, Limit]) -> Iterator[tuple[str, str, str]]:
-    """Every AIR of a request: the field as the request names it, the text, its role."""
-    for name, value in values.items():
-        role = known[name].role if name in known else None
-        label = known[name].label if name in known else name
-        if role == "lora" and isinstance(value, list):
-            for i, lora in enumerate(value):
-                yield f"{label}.{i}.air", lora.air, role
-        elif role is not None and isinstance(value, str):
-            yield label, value, role
-        elif role is not None and isinstance(value, list):
-            for i, text in enumerate(value):
-                if isinstance(text, str):
-                    yield f"{label}.{i}", text, role
-
-
 def warnings(candidate: Candidate, form: Wire, said: Mapping[str, Any]) -> Iterator[str]:
     """What is accepted and has no effect, or spoils the picture."""
     family, variant = candidate.family, candidate.variant
     for caution in family.cautions:
         if caution.holds(variant.name, form):
             yield f"{family.name} {variant.name}: {caution.what}."
-    for limit in candidate.known.values():
+    for limit in limits(type(form)).values():
         value = getattr(form, limit.name)
         if limit.likely and value is not None and not limit.holds(value):
             given = f"{len(value)} long" if isinstance(value, str | list | dict) else f"{value:g}"

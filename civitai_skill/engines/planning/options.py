@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from civitai_skill.engines.family import Family
-from civitai_skill.engines.limits import Limit
+from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import fold
@@ -13,12 +13,12 @@ from civitai_skill.schema.problems import nearest_name
 from civitai_skill.schema.request import ImageRequest
 
 # Ours, not the service's: an AIR of an unknown ecosystem may pass.
-_UNLISTED = "allowunlistedair"
+UNLISTED = "allowunlistedair"
 
 
 def options_of(candidate: Candidate) -> dict[str, Any]:
     """The options by attribute name; wire names in any spelling. Raises RequestInvalid."""
-    request, way, known = candidate.request, candidate.way, candidate.known
+    request, way, known = candidate.request, candidate.way, limits(candidate.way.form)
     shared = {n: k for n, k in known.items() if k.label in ImageRequest.model_fields}
     free = {n: k for n, k in known.items() if n not in shared and n not in way.fixed}
     by_name = {fold(k.wire): n for n, k in free.items()}
@@ -31,7 +31,7 @@ def options_of(candidate: Candidate) -> dict[str, Any]:
     problems = []
     for key, value in request.options.items():
         field, bare = f"options.{key}", fold(key)
-        if bare == _UNLISTED:
+        if bare == UNLISTED:
             if not isinstance(value, bool):
                 problems.append(Problem(field, value, "true or false"))
         elif bare in by_name:

@@ -20,14 +20,15 @@ from pydantic.alias_generators import to_camel
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Variant
 from civitai_skill.engines.forms import Operation, Wire
-from civitai_skill.engines.limits import Limit, limits
+from civitai_skill.engines.limits import limits, request_fields
 from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.engines.planning.checks import check_airs, check_seed, warnings
 from civitai_skill.engines.planning.options import options_of
-from civitai_skill.engines.planning.refusals import lacking, refusal, takes
+from civitai_skill.engines.planning.refusals import lacking, refusal
 from civitai_skill.engines.planning.route import elsewhere, operation_of, variant_of, ways_of
 from civitai_skill.engines.planning.sizes import (
     SizeRefused,
+    Values,
     best_of,
     check_pixels,
     check_sources,
@@ -147,28 +148,24 @@ def plan(
 
 def price_of(form: Wire, sources: tuple[Size | None, ...] = ()) -> Price:
     """The documented price of a form, rounded up to whole Buzz."""
-    sizing = form.sizing
+    sizing, made = form.sizing, [form]
     fields, top = sizing.fields, sizing.most if isinstance(sizing, PixelsOrSource) else None
     left_open = top is not None and sizing.asked(form) is None
-    if not (left_open or (isinstance(sizing, FollowsSource) and fields)):
-        return Price(_rounded(form.buzz()))
-    # The size comes from the source: bill what is known, and name the largest the form allows.
-    source = deciding(sources)
-    size = within(type(form), source or SQUARE)
-    known = limits(type(form))
-    most = top or tuple(int(known[name].maximum or 0) for name in fields)
-    made = (form.model_copy(update=dict(zip(fields, p, strict=True))) for p in (size, most))
-    price, cap = (_rounded(at.buzz()) for at in made)
-    if size == source or price == cap:
+    if left_open or (isinstance(sizing, FollowsSource) and fields):
+        # The size comes from the source: bill what is known, and name the largest the form allows.
+        source = deciding(sources)
+        size = within(type(form), source or SQUARE)
+        known = limits(type(form))
+        most = top or tuple(int(known[name].maximum or 0) for name in fields)
+        made = [form.model_copy(update=dict(zip(fields, p, strict=True))) for p in (size, most)]
+    # Measured: 4.6 -> 5, 1.2 -> 2, 2.4 -> 3 (spec/prices.md); the inner round undoes float dust.
+    told = [at.buzz() for at in made]
+    price, *caps = [None if buzz is None else math.ceil(round(buzz, 6)) for buzz in told]
+    if not caps or size == source or price == caps[0]:
         return Price(price)
     spelt = "x".join(str(side) for side in size)
     what = f"a {spelt} source" if source is None else f"a source scaled down to {spelt}"
-    return Price(price, cap, f"for {what}, at most {cap}")
-
-
-def _rounded(buzz: float | None) -> int | None:
-    # Measured: 4.6 -> 5, 1.2 -> 2, 2.4 -> 3 (spec/prices.md); the inner round undoes float dust.
-    return None if buzz is None else math.ceil(round(buzz, 6))
+    return Price(price, caps[0], f"for {what}, at most {caps[0]}")
 
 
 def _retirement(
@@ -215,18 +212,31 @@ def _form(candidate: Candidate) -> tuple[Wire, Mapping[str, Any], tuple[str, ...
 
     Raises SizeRefused where only the size stands in the way, else RequestInvalid.
     """
-    form, known, way = candidate.form, candidate.known, candidate.way
-    said = _said(candidate)
-    check_sources(candidate)
-    size, shape = size_of(candidate), shape_of(candidate)
-    settings, options = way.settings(candidate.request.quality), options_of(candidate)
-    values = {**settings, **size, **shape, **said, **options, **way.fixed}
+    request, way, known = candidate.request, candidate.way, limits(candidate.way.form)
+    said, shape = _said(candidate), Values()
+    if candidate.sources:
+        check_sources(candidate)
+        shape = shape_of(candidate)
+    options = options_of(candidate) if request.options else {}
+    values = {**way.settings(request.quality), **size_of(candidate), **shape, **said, **options}
+    values |= way.fixed
     if "seed" in known and values.get("seed") is None:
         values["seed"] = random.choice(_CHOSEN_SEEDS)
     check_airs(candidate, values)
-    wire = {form.alias(name): _on_the_wire(name, value, known) for name, value in values.items()}
+    if request.loras:
+        as_map = known["loras"].kind == "map"
+        listed = [lora.model_dump() for lora in request.loras]
+        values["loras"] = {x["air"]: x["strength"] for x in listed} if as_map else listed
+    if request.control_nets:
+        values["control_nets"] = [
+            {to_camel(name): part for name, part in net.model_dump(exclude_none=True).items()}
+            for net in request.control_nets
+        ]
+    if request.style_images:
+        styles = request.style_images
+        values["style_images"] = [{"imageUrl": s.image, "strength": s.strength} for s in styles]
     try:
-        made = form.read(wire)
+        made = way.form.read({known[name].wire: value for name, value in values.items()})
     except ValidationError as error:
         raise refusal(candidate, error) from None
     objection = made.objection()
@@ -239,22 +249,27 @@ def _form(candidate: Candidate) -> tuple[Wire, Mapping[str, Any], tuple[str, ...
 
 def _said(candidate: Candidate) -> dict[str, Any]:
     """The request's own words, by attribute name; what the form lacks is refused."""
-    request, known = candidate.request, candidate.known
+    request, form = candidate.request, candidate.way.form
     said: dict[str, Any] = {}
     problems = []
     for name in type(request).model_fields:
         if name in _PLANNED or not request.given(name) or getattr(request, name) in ([], {}):
             continue
-        if takes(name, known):
+        if name in request_fields(form):
             said[name] = getattr(request, name)
         elif name not in ("width", "height"):  # size_of answers for both at once
             problems.append(lacking(candidate, name))
-    pictures = picture_of(candidate.form)
+    pictures = picture_of(form)
     if request.images and pictures is not None:
-        several = known[pictures].kind == "list"
-        if several:
-            _check_count(candidate, known[pictures])
-        said[pictures] = list(request.images) if several else request.images[0]
+        limit, given = limits(form)[pictures], len(request.images)
+        if limit.kind != "list":
+            said[pictures] = request.images[0]
+        elif limit.most is None or limit.likely or given <= limit.most:
+            said[pictures] = list(request.images)
+        else:
+            problem = Problem("images", given, limit.accepted(), limit.most, "too many")
+            advice = elsewhere("edit", given)
+            raise RequestInvalid(problem, engine=candidate.owner, advice=advice)
     if request.strength is not None:
         said["strength"] = request.strength
     airs = [lora.air for lora in request.loras]
@@ -264,28 +279,6 @@ def _said(candidate: Candidate) -> dict[str, Any]:
     if problems:
         raise RequestInvalid(*problems, engine=candidate.owner)
     return said
-
-
-def _check_count(candidate: Candidate, limit: Limit) -> None:
-    sources = len(candidate.request.images)
-    if limit.most is not None and sources > limit.most and not limit.likely:
-        problem = Problem("images", sources, limit.accepted(), limit.most, "too many")
-        raise RequestInvalid(problem, engine=candidate.owner, advice=elsewhere("edit", sources))
-
-
-def _on_the_wire(name: str, value: Any, known: Mapping[str, Limit]) -> Any:
-    if name == "style_images":
-        return [{"imageUrl": style.image, "strength": style.strength} for style in value]
-    if name == "control_nets":
-        return [
-            {to_camel(key): part for key, part in net.model_dump(exclude_none=True).items()}
-            for net in value
-        ]
-    if known[name].role != "lora" or not isinstance(value, list):
-        return value
-    if known[name].kind == "map":
-        return {lora.air: lora.strength for lora in value}
-    return [lora.model_dump() for lora in value]
 
 
 def with_seed(plan: Plan, seed: int) -> Plan:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 
 from pydantic import ValidationError
 
 from civitai_skill.engines.family import Variant, Way
-from civitai_skill.engines.limits import Limit, limits
+from civitai_skill.engines.limits import limits, request_fields
 from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.problems import describe_expected, nearest_bound
@@ -19,7 +18,7 @@ def lacking(candidate: Candidate, name: str) -> Problem:
     """The problem of a field that the form lacks, with what it takes and who has the field."""
     family, variant, way = candidate.family, candidate.variant, candidate.way
     given = getattr(candidate.request, name)
-    taken = [n for n in ImageRequest.model_fields if n in candidate.known]
+    taken = [n for n in ImageRequest.model_fields if n in limits(way.form)]
     accepted = "leave it out; this form takes " + ", ".join(taken)
     routes = _routes_with(name, way, variant)
     others = [
@@ -42,19 +41,14 @@ def _routes_with(name: str, way: Way, variant: Variant) -> list[str]:
         other.form.route()
         for other in variant.ways
         if set(other.form.operations()) & set(way.form.operations())
-        and takes(name, limits(other.form))
+        and name in request_fields(other.form)
     ]
     return list(dict.fromkeys(found))
 
 
-def takes(name: str, known: Mapping[str, Limit]) -> bool:
-    """Does a form with these limits take the request's field?"""
-    return name in known and (name != "model" or known[name].role == "model")
-
-
 def refusal(candidate: Candidate, error: ValidationError) -> RequestInvalid:
     """pydantic's findings about a form, in the request's own names."""
-    form, known = candidate.form, candidate.known
+    form, known = candidate.way.form, limits(candidate.way.form)
     names = {form.alias(n): n for n in form.model_fields}
     found: dict[str, Problem] = {}
     for detail in error.errors(include_url=False):

@@ -48,22 +48,17 @@ def variant_of(family: Family, request: ImageRequest) -> Variant:
         )
     # A spelling that the catalog knows may mean a variant; the family's own name never does.
     is_own = fold(request.engine) == fold(family.name)
-    named = None if is_own else family.variant(request.engine)
-    preferred = named or _by_quality(family, request)
+    preferred = None if is_own else family.variant(request.engine)
+    if preferred is None:
+        preferred = family.at[request.quality]
+        own = family.variant(family.own_checkpoint) if request.model is not None else None
+        stock = (way.default.get("model") for way in preferred.ways)
+        preferred = preferred if own is None or request.model in stock else own
     if request.route is None or _on_route(preferred, request.route):
         return preferred
     return next(
         (v for v in family.variants if v.retired is None and _on_route(v, request.route)), preferred
     )
-
-
-def _by_quality(family: Family, request: ImageRequest) -> Variant:
-    meant = family.at(request.quality)
-    own = family.variant(family.own_checkpoint)
-    if request.model is None or own is None:
-        return meant
-    stock = any(way.default.get("model") == request.model for way in meant.ways)
-    return meant if stock else own
 
 
 def _on_route(variant: Variant, route: str) -> list[Way]:

@@ -57,7 +57,7 @@ def _sides(form: type[Wire]) -> list[Limit]:
 # -- what each kind of sizing offers ---------------------------------------------------------------
 def offered(candidate: Candidate) -> dict[str, Values]:
     """{ratio: what it is in the form, by attribute name}; empty where no ratio can be chosen."""
-    sizing = candidate.form.sizing
+    sizing = candidate.way.form.sizing
     if isinstance(sizing, Pixels):
         return _recommended(candidate)
     if isinstance(sizing, Ratio | Named):
@@ -73,14 +73,14 @@ def offered(candidate: Candidate) -> dict[str, Values]:
 
 def _names(candidate: Candidate, field: str) -> list[str]:
     """The names of sizes: those that the form lists, else those that its guide knows."""
-    choices = [str(choice) for choice in candidate.known[field].choices]
-    sizing = candidate.form.sizing
+    form = candidate.way.form
+    choices, sizing = [str(choice) for choice in limits(form)[field].choices], form.sizing
     return choices or (list(sizing.sizes) if isinstance(sizing, Named) else [])
 
 
 def _recommended(candidate: Candidate) -> dict[str, Values]:
     """The recommended sizes that the form can take."""
-    family, form = candidate.family, candidate.form
+    family, form = candidate.family, candidate.way.form
     found = {}
     for ratio in family.ratios():
         size = family.size(ratio, candidate.variant, candidate.request.quality)
@@ -101,7 +101,7 @@ def size_of(candidate: Candidate) -> Values:
     Width and height themselves are the request's own fields and only checked here. Raises
     SizeRefused.
     """
-    request, sizing = candidate.request, candidate.form.sizing
+    request, sizing = candidate.request, candidate.way.form.sizing
     pixels = request.width is not None or request.height is not None
     ratio = request.aspect_ratio
     if not pixels and ratio is None:
@@ -128,7 +128,7 @@ def size_of(candidate: Candidate) -> Values:
 
 def _of_pixels(candidate: Candidate) -> Values | None:
     """The name of exactly these pixels, where the form names sizes."""
-    sizing = candidate.form.sizing
+    sizing = candidate.way.form.sizing
     wanted = (candidate.request.width, candidate.request.height)
     if not isinstance(sizing, Named):
         return None
@@ -143,7 +143,7 @@ def shape_of(candidate: Candidate) -> Values:
     Empty for a square source, for one of unknown size, and where the service follows the source by
     itself: the default holds then.
     """
-    source, sizing = deciding(candidate.sources), candidate.form.sizing
+    source, sizing = deciding(candidate.sources), candidate.way.form.sizing
     if _says_a_size(candidate.request) or source is None:
         return {}
     choices = offered(candidate)
@@ -152,7 +152,7 @@ def shape_of(candidate: Candidate) -> Values:
     near = _closest(math.log(source[0] / source[1]), list(choices))
     if isinstance(sizing, PixelsOrSource):
         return {}
-    defaults = {name: candidate.known[name].default for name in sizing.fields}
+    defaults = {name: limits(candidate.way.form)[name].default for name in sizing.fields}
     as_it_is = near == "1:1" if isinstance(sizing, Pixels) else choices[near] == defaults
     return {} if as_it_is or "auto" in defaults.values() else choices[near]
 
@@ -185,7 +185,7 @@ def _spelt(values: Iterable[Any]) -> str:
 # -- what is refused -------------------------------------------------------------------------------
 def check_sources(candidate: Candidate) -> None:
     """Refuse sources that are wider or taller than the form takes, where their sizes are known."""
-    most, sources = candidate.form.source_ratio, candidate.sources
+    most, sources = candidate.way.form.source_ratio, candidate.sources
     if most is None:
         return
     problems = []
@@ -216,7 +216,7 @@ def check_pixels(candidate: Candidate, form: Wire, said: Mapping[str, Any]) -> N
             Problem(
                 name,
                 value,
-                f"a multiple of {step} pixels, {candidate.known[name].accepted()}",
+                f"a multiple of {step} pixels, {limits(candidate.way.form)[name].accepted()}",
                 near.get(name),
                 "off the grid",
             )
@@ -228,10 +228,10 @@ def check_pixels(candidate: Candidate, form: Wire, said: Mapping[str, Any]) -> N
 
 def _on_the_grid(candidate: Candidate, form: Wire, off: Mapping[str, int]) -> dict[str, int]:
     """The nearest values that the form takes together; empty where none beside them is taken."""
-    beside, step = [], candidate.family.multiple
+    beside, step, known = [], candidate.family.multiple, limits(candidate.way.form)
     for name, value in off.items():
         low_high = (value // step * step, -(-value // step) * step)
-        beside.append([near for near in low_high if near and _fits(near, candidate.known[name])])
+        beside.append([near for near in low_high if near and _fits(near, known[name])])
     tries = [dict(zip(off, values, strict=True)) for values in product(*beside)]
     tries.sort(key=lambda near: sum(abs(near[name] - value) for name, value in off.items()))
     fitting = (near for near in tries if form.model_copy(update=near).objection() is None)
@@ -240,7 +240,7 @@ def _on_the_grid(candidate: Candidate, form: Wire, off: Mapping[str, int]) -> di
 
 def _check_range(candidate: Candidate) -> None:
     request, problems, apart = candidate.request, [], 0
-    for limit in _sides(candidate.form):
+    for limit in _sides(candidate.way.form):
         value = getattr(request, limit.name)
         low, high = limit.minimum, limit.maximum
         if value is None or low is None or high is None or low <= value <= high:
@@ -258,7 +258,7 @@ def _check_range(candidate: Candidate) -> None:
 def _is_left_to_the_service(candidate: Candidate) -> bool:
     """May a size beyond the likely ones go out? Not where a way with published limits refuses it
     and nobody asked for this route."""
-    operations = set(candidate.form.operations())
+    operations = set(candidate.way.form.operations())
     return candidate.request.route is not None or all(
         limit.likely
         for way in candidate.variant.ways

@@ -24,7 +24,8 @@ def named(request: ImageRequest) -> list[tuple[str, str]]:
         found.append((".".join(map(str, at[:1] if alone else at)), text))
         return text
 
-    with_sources(request, see)
+    if request.options or any(getattr(request, name) for name in holders(type(request))):
+        with_sources(request, see)
     return found
 
 
@@ -46,24 +47,20 @@ def with_sources(request: ImageRequest, see: See) -> dict[str, Any]:
     """The fields that hold sources, as JSON, with what `see` makes of each source."""
     fields: dict[str, Any] = {}
     for name in holders(type(request)):
-        value = request.model_dump(include={name})[name]
-        if value:
+        if getattr(request, name):
+            value = request.model_dump(include={name})[name]
             fields[name] = visit(type(request), name, value, (name,), see)
+    if not request.options:
+        return fields
     options = dict(request.options)
-    for _, key, form, name in sorted(_declared(request), key=lambda found: found[:2]):
-        options[key] = visit(form, name, options[key], ("options", key), see)
-    return {**fields, "options": options} if request.options else fields
-
-
-def _declared(request: ImageRequest) -> list[tuple[str, str, type[Wire], str]]:
-    """The options that hold sources in a form of the engine: name, spelling, form, name again."""
-    found = []
-    forms = catalog.family(request.engine).forms() if request.options else ()
-    for key in request.options:
-        for form in forms:
-            names = [n for n in holders(form) if n != picture_of(form)]
-            name = next((n for n in names if fold(form.alias(n)) == fold(key)), None)
-            if name is not None:
-                found.append((name, key, form, name))
+    forms = catalog.family(request.engine).forms()
+    declared: dict[tuple[str, str], type[Wire]] = {}
+    for key in options:
+        marked = ((n, form) for form in forms for n in holders(form) if n != picture_of(form))
+        for name, form in marked:
+            if fold(form.alias(name)) == fold(key):
+                declared[name, key] = form
                 break
-    return found
+    for name, key in sorted(declared):
+        options[key] = visit(declared[name, key], name, options[key], ("options", key), see)
+    return {**fields, "options": options}

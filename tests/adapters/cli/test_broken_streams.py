@@ -102,7 +102,10 @@ def test_an_answer_that_can_not_be_written_is_no_success(
         "Buzz is committed for this workflow. "
         f"Look at it with `civitai-skill get {run['workflow']} --wait`.\n"
     )
-    assert (run["state"], len(list(tmp_path.glob("*.jpeg")))) == ("closed", 1)
+    assert (run["state"], len(list(tmp_path.glob("*.jpeg")))) == ("open", 1)
+    assert main(["generate", "a fox", *SMALL, "--quiet"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["id"], told["resumed"]) == (run["workflow"], True), "nothing is bought twice"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from PIL import Image
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.tools.registry import BY_NAME, DEFAULT
 from tests.support.mcp_server import ERAS, GENERATE, GET, Open, error_of
-from tests.support.sandbox import PRICE, TEMPLATE
+from tests.support.sandbox import PRICE, TEMPLATE, charged
 
 
 @pytest.fixture(params=ERAS)
@@ -106,7 +106,7 @@ async def test_a_picture_is_saved_shown_and_whole_as_a_resource(
 ) -> None:
     async with open_client(mode=era) as client:
         result = await client.call_tool(GENERATE, {"prompt": "a red fox", "seed": 7})
-        text, small, link = result.content
+        text, small = result.content
         told = result.structured_content
         assert json.loads(text.text) == told
         path = Path(told["images"][0]["path"])
@@ -116,8 +116,9 @@ async def test_a_picture_is_saved_shown_and_whole_as_a_resource(
         assert len(small.data) < 200_000
         with Image.open(io.BytesIO(base64.b64decode(small.data))) as picture:
             assert max(picture.size) <= 512
-        assert link.uri == f"civitai://images/{told['id']}/0"
-        (whole,) = (await client.read_resource(link.uri)).contents
+        address = told["images"][0]["resource"]
+        assert address == f"civitai://images/{told['id']}/0"
+        (whole,) = (await client.read_resource(address)).contents
         assert whole.mime_type == "image/jpeg"
         assert base64.b64decode(whole.blob) == path.read_bytes()
 
@@ -159,6 +160,19 @@ async def test_a_picture_that_is_not_there_is_an_error_in_words(
         assert "Traceback" not in str(caught.value)
 
 
+async def test_the_address_of_a_picture_is_a_source(open_client: Open) -> None:
+    async with open_client() as client:
+        made = (await client.call_tool(GENERATE, {"prompt": "a fox"})).structured_content
+        uri = f"civitai://images/{made['id']}/0"
+        for images in (uri, [uri], [made["images"][0]["path"]]):
+            given = {"prompt": "make it night", "images": images, "quantity": "1"}
+            night = (await client.call_tool(GENERATE, given)).structured_content
+            assert night["status"] == "succeeded"
+        lost = await client.call_tool(GENERATE, {**given, "images": ["civitai://images/1-2/0"]})
+        assert error_of(lost)["code"] == "request_invalid"
+        assert "as it was returned here" in error_of(lost)["error"]
+
+
 async def test_progress_is_told_while_waiting_and_rises(open_client: Open, era: str) -> None:
     seen: list[tuple[float, float, str]] = []
 
@@ -190,7 +204,47 @@ async def test_a_wait_that_is_over_gives_the_handle_to_go_on_with(
         assert following["tool"] == GET
         done = await client.call_tool(following["tool"], following["arguments"])
         assert done.structured_content["status"] == "succeeded"
-        assert [block.type for block in done.content] == ["text", "image", "resource_link"]
+        assert [block.type for block in done.content] == ["text", "image"]
+
+
+async def test_pictures_are_linked_to_where_that_is_asked_for(open_client: Open, era: str) -> None:
+    async with open_client(mode=era, links=True) as client:
+        result = await client.call_tool(GENERATE, {"prompt": "a fox"})
+        assert [block.type for block in result.content] == ["text", "image", "resource_link"]
+        link = result.content[-1]
+        assert link.uri == result.structured_content["images"][0]["resource"]
+        assert (await client.read_resource(link.uri)).contents[0].mime_type == "image/jpeg"
+
+
+async def test_the_servers_own_pictures_are_sources(open_client: Open, tmp_path: Path) -> None:
+    async with open_client() as client:
+        first = (await client.call_tool(GENERATE, {"prompt": "a fox"})).structured_content
+        (image,) = first["images"]
+        ids = {first["id"]}
+        for source in (image["resource"], f"file://{image['path']}", image["path"]):
+            for images in ([source], source):
+                night = {"prompt": f"make it night {len(ids)}", "images": images}
+                edited = await client.call_tool(GENERATE, night)
+                assert not edited.is_error, edited
+                ids.add(edited.structured_content["id"])
+        assert len(ids) == 7
+        price = {**night, "images": [image["resource"]], "estimate_only": True}
+        assert (await client.call_tool(GENERATE, price)).structured_content["within_limit"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["civitai://images/nobody/0", "civitai://images/../0", "file:///etc/passwd",
+     "file://elsewhere/etc/passwd", "civitai://other"],
+)  # fmt: skip
+async def test_a_source_that_is_not_the_servers_own_is_refused_by_name(
+    open_client: Open, sandbox: Sandbox, source: str
+) -> None:
+    async with open_client() as client:
+        told = error_of(await client.call_tool(GENERATE, {"prompt": "a", "images": [source]}))
+        assert told["code"] == "request_invalid"
+        assert told["error"].startswith("images")
+    assert charged(sandbox) == 0
 
 
 async def test_every_answer_fits_the_schema_that_was_told(

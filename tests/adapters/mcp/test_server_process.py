@@ -52,7 +52,7 @@ async def test_a_picture_comes_over_http(start: Start, tmp_path: Path, mode: str
         told = result.structured_content
         assert told["status"] == "succeeded"
         assert Path(told["images"][0]["path"]).is_file()
-        (whole,) = (await client.read_resource(result.content[-1].uri)).contents
+        (whole,) = (await client.read_resource(told["images"][0]["resource"])).contents
         assert whole.mime_type == "image/jpeg"
     assert any("submitted as" in message for message in seen)
     assert server.ended() == (0, "")
@@ -168,7 +168,7 @@ async def test_a_picture_comes_over_standard_output(tmp_path: Path, mode: str) -
         transport = stdio_client(words(tmp_path), errlog=log)
         async with Client(transport, mode=mode) as client:
             result = await client.call_tool(GENERATE, {"prompt": "a fox"})
-            assert [block.type for block in result.content] == ["text", "image", "resource_link"]
+            assert [block.type for block in result.content] == ["text", "image"]
             wrong = await client.call_tool(GENERATE, {"prompt": "a", "engine": "nix"})
             assert wrong.is_error
     assert (tmp_path / "log").read_text() == ""
@@ -204,6 +204,49 @@ def test_nothing_but_the_protocol_is_on_standard_output(tmp_path: Path) -> None:
         rest, _ = process.communicate(timeout=60)
     assert all(json.loads(line)["jsonrpc"] == "2.0" for line in [*lines, *rest.splitlines()])
     assert process.returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("version", "kinds"),
+    [
+        ("2024-11-05", ["text"]),
+        ("2025-03-26", ["text"]),
+        ("2025-06-18", ["text", "resource_link"]),
+    ],
+)
+def test_links_are_for_versions_that_know_them(
+    tmp_path: Path, version: str, kinds: list[str]
+) -> None:
+    hello = {
+        "jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": {"protocolVersion": version, "capabilities": {},
+                   "clientInfo": {"name": "test", "version": "1"}},
+    }  # fmt: skip
+    arguments = {"prompt": "a fox", "include_image": "no"}
+    call = {
+        "jsonrpc": "2.0", "id": 2, "method": "tools/call",
+        "params": {"name": GENERATE, "arguments": arguments},
+    }  # fmt: skip
+    asked = words(tmp_path, "--links")
+    with subprocess.Popen(
+        [asked.command, *asked.args], env=asked.env, cwd=tmp_path, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        answers: list[Any] = []
+        for message in (hello, call):
+            process.stdin.write(json.dumps(message) + "\n")
+            process.stdin.flush()
+            while not answers or answers[-1].get("id") != message["id"]:
+                answers.append(json.loads(process.stdout.readline()))
+        process.stdin.close()
+    result = answers[-1]["result"]
+    assert answers[0]["result"]["protocolVersion"] == version
+    assert [block["type"] for block in result["content"]] == kinds
+    (image,) = result["structuredContent"]["images"]
+    assert image["resource"].startswith("civitai://images/")
 
 
 @pytest.mark.slow

@@ -164,6 +164,7 @@ async def test_the_openapi_document_names_the_capabilitys_operations(rest: Rest)
         "metrics": "GET /metrics",
     }
     assert "security" not in document
+    assert [server["url"] for server in document["servers"]] == ["/"]
 
 
 async def test_the_document_says_where_the_token_is_needed(rest: Rest) -> None:

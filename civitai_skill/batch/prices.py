@@ -1,0 +1,122 @@
+"""What a batch will cost, before anything is bought: documented, asked for, held against limits."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+
+import anyio
+
+from civitai_skill.batch.plan import Row, shape_of
+from civitai_skill.batch.report import BatchPlan
+from civitai_skill.batch.states import RowState
+from civitai_skill.errors import CivitaiError, ConfigError, NotEnoughBuzz, Unauthorized
+from civitai_skill.ledger.budget import Budget
+from civitai_skill.purchase.price import ASK_ABOVE
+
+Line = tuple[Row, RowState]
+
+#: Asks the service what a row costs (Buzz); None where it does not tell.
+Ask = Callable[[Row], Awaitable[int | None]]
+
+
+async def ask_prices(lines: Sequence[Line], ask: Ask, *, every_rule: bool) -> list[Line]:
+    """The rows with the prices that they are held to.
+
+    The service is asked once for each documented rule (with `every_rule` False only where a row of
+    it is dear), once for each shape that no rule covers, and for each shape of a rule that it does
+    not follow. Where it asks more than is documented, that counts.
+    """
+    new = [row for row, state in lines if state.result is None and state.run is None]
+    open_shapes = [row for row in new if row.price is None]
+    covered = [row for row in new if row.price is not None]
+    first: dict[str, Row] = {}
+    for row in covered:
+        if every_rule or (row.price or 0) > ASK_ABOVE:
+            first.setdefault(row.rule, row)
+    by_rule = await _ask_all(first, ask)
+    broken = {r for r, told in by_rule.items() if told is not None and told > (first[r].price or 0)}
+    open_shapes += [row for row in covered if row.rule in broken]
+    shapes = {row.number: shape_of(row.prepared) for row in open_shapes}
+    by_shape = await _ask_all({shapes[row.number]: row for row in reversed(open_shapes)}, ask)
+
+    priced = []
+    for row, state in lines:
+        if state.run is not None:
+            row = replace(row, price=max(row.price or 0, state.run.reserved))
+        elif row.number in shapes:
+            told = by_shape[shapes[row.number]]
+            if told is not None:
+                row = replace(row, price=max(row.price or 0, told), asked=True)
+        elif state.result is None and by_rule.get(row.rule):
+            row = replace(row, asked=True)
+        priced.append((row, state))
+    return priced
+
+
+async def _ask_all(rows: Mapping[str, Row], ask: Ask) -> dict[str, int | None]:
+    """The service's price for each. Where it does not answer, what is documented holds; raises its
+    error where nothing is."""
+    told: dict[str, int | None] = {}
+    errors: list[CivitaiError] = []
+
+    async def one(name: str, row: Row) -> None:
+        try:
+            told[name] = await ask(row)
+        except CivitaiError as error:
+            if row.price is None or isinstance(error, Unauthorized | NotEnoughBuzz | ConfigError):
+                errors.append(error)
+            told[name] = None
+
+    async with anyio.create_task_group() as group:
+        for name, row in rows.items():
+            group.start_soon(one, name, row)
+    if errors:
+        raise errors[0]
+    return told
+
+
+def leave_out(lines: Sequence[Line], limit: int, left: int | None) -> set[int]:
+    """The numbers of the new rows after the last one that fits, in order, into the limit and into
+    what is left of the budget (Buzz)."""
+    most = limit if left is None else min(limit, left)
+    total, out = 0, set[int]()
+    for row, state in lines:
+        if state.result is None and not state.is_submitted:
+            if out or total + (row.price or 0) > most:
+                out.add(row.number)
+            else:
+                total += row.price or 0
+    return out
+
+
+def summarize(
+    name: str, lines: Sequence[Line], left_out: set[int], limit: int, budget: Budget | None,
+    used: int,
+) -> BatchPlan:  # fmt: skip
+    """The plan, with a warning for each limit that its price is above."""
+    # One that was perhaps never sent may cost its price now.
+    new = [
+        row
+        for row, state in lines
+        if state.result is None and not state.is_submitted and row.number not in left_out
+    ]
+    by_engine: dict[str, int] = {}
+    for row in new:
+        engine = f"{row.plan.family} {row.plan.variant}"
+        by_engine[engine] = by_engine.get(engine, 0) + (row.price or 0)
+    price = sum(row.price or 0 for row in new)
+    done = sum(state.result is not None for _, state in lines)
+    warnings = dict.fromkeys(warning for row in new for warning in row.plan.warnings)
+    if price > limit:
+        warnings[f"{len(new)} rows cost up to {price} Buzz together; the limit is {limit}."] = None
+    left = None if budget is None else max(0, budget.limit - used)
+    if left is not None and price > left:
+        costly = f"{len(new)} rows cost up to {price} Buzz together"
+        rest = f"the budget of {budget} has {left} left: rows are bought in order until it is used"
+        warnings[f"{costly}; {rest} up."] = None
+    return BatchPlan(
+        name, len(lines), len(new), len(lines) - len(new) - done - len(left_out), done, price,
+        sum(row.price is None for row in new), by_engine, tuple(warnings), len(left_out), limit,
+        left,
+    )  # fmt: skip

@@ -1,0 +1,116 @@
+"""What a batch may spend: reserved before a row is bought, counted as soon as it is charged.
+
+Rows are let in one after the other, in the order in which they ask. Of the rows that one price rule
+covers the first is bought alone: what it is charged shows what the others will be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio
+
+from civitai_skill.batch.plan import Row
+from civitai_skill.batch.report import Surprise, Tell
+from civitai_skill.errors import BudgetUsedUp
+from civitai_skill.errors.next_steps import Allow
+from civitai_skill.ledger.budget import Budget
+
+
+@dataclass
+class Spending:
+    """Counts a run's Buzz. Nothing further is bought above `limit`, nor above the `budget`, of
+    which all else has `used` so much."""
+
+    limit: int
+    budget: Budget | None
+    used: int
+    #: Buzz that a row may cost whose price nobody tells.
+    allowance: int
+    tell: Tell
+    #: What is reserved and charged for the rows of this run.
+    total: int = 0
+    surprises: list[Surprise] = field(default_factory=list)
+    _rows: dict[int, int] = field(default_factory=dict)
+    _waiting: dict[int, Row] = field(default_factory=dict)
+    # How many times its price a row of a rule is charged, where that is above 1.
+    _factors: dict[str, float] = field(default_factory=dict)
+    _firsts: dict[str, anyio.Event] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def admit(self, row: Row) -> AsyncIterator[tuple[int, bool]]:
+        """Reserve a row's price while it is bought; gives that, and whether it is the first of its
+        rule. Raises BudgetUsedUp."""
+        rule = row.rule
+        self._waiting[row.number] = row
+        try:
+            price = self._fit(row)
+            while (first := self._firsts.get(rule)) is not None:
+                await first.wait()
+                price = self._fit(row)  # by what was learned meanwhile
+                if self._firsts.get(rule) is first:
+                    break
+        finally:
+            del self._waiting[row.number]
+        self._rows[row.number] = price
+        self.total += price
+        own = self._firsts.setdefault(rule, anyio.Event()) if first is None else None
+        try:
+            yield price, own is not None
+        except BaseException:
+            if own is not None:  # it showed nothing; the next one is the first
+                del self._firsts[rule]
+            raise
+        finally:
+            if own is not None:
+                own.set()
+
+    def _fit(self, row: Row) -> int:
+        """What a row will cost, beside those that are let in and those before it that wait."""
+        price = self._price(row)
+        before = (self._price(w) for number, w in self._waiting.items() if number < row.number)
+        others = self.total + sum(before)
+        if others + price > self.limit:
+            raise self._over(price, others)
+        if self.budget is not None:
+            self.budget.check(self.used + others, price)
+        return price
+
+    def _price(self, row: Row) -> int:
+        price = self.allowance if row.price is None else row.price
+        return math.ceil(price * self._factors.get(row.rule, 1))
+
+    def count(self, row: Row, charged: int | None) -> None:
+        """Take in what a row was charged, in place of its reservation."""
+        if charged is None or row.number not in self._rows:
+            return
+        expected = self._rows[row.number]
+        self.total += charged - expected
+        self._rows[row.number] = charged
+        if charged > expected:
+            rule = row.rule
+            factor = self._factors.get(rule, 1) * charged / max(1, expected)
+            if rule not in self._factors:
+                self.surprises.append(Surprise(row.number, expected, charged))
+                self.tell(self.surprises[-1])
+            self._factors[rule] = factor
+
+    def check(self) -> None:
+        """Raises BudgetUsedUp where more was charged than is allowed."""
+        if self.total > self.limit:
+            raise self._over(0, self.total)
+
+    def _over(self, price: int, others: int) -> BudgetUsedUp:
+        left = max(0, self.limit - others)
+        surprise = f"{self.surprises[-1]} " if self.surprises else ""
+        return BudgetUsedUp(
+            f"{surprise}{others} of {self.limit} Buzz are spent or reserved for this batch"
+            + (f", and one more row costs about {price}" if price else "")
+            + ". Nothing further is bought.",
+            price=price,
+            limit=left,
+            next=[Allow()],
+        )
