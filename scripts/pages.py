@@ -103,7 +103,7 @@ def compared() -> str:
                 f"; not for {variant['avoid_for']}" if variant["avoid_for"] else ""
             )
             rows.append(
-                (f"`{name}` {variant['name']}", can, price, variant["seconds"], sizes, best)
+                (f"`{name}` {variant['name']}", can, price, cards.seconds(variant), sizes, best)
             )
     licences = [
         f"{name}: {licence}" if licence else f"{name}: not documented"
@@ -116,7 +116,9 @@ def compared() -> str:
     ]
     lead = [
         f"Buzz is the documented price of one picture at quality standard ({index.PRICES_READ}; "
-        "`?`: none is documented). Seconds and judgements come from the makers' pages and guides.",
+        "`?`: none is documented). Seconds are the median and what 95 of 100 stay under, measured "
+        "on 2026-08-31 in the service's public catalogue; those that say so were not measured. "
+        "Judgements come from the makers' pages and guides.",
         _table(("engine and variant", "can", "Buzz", "seconds", "square", "best for"), rows),
     ]
     return _page("All variants compared", lead, ("Licences", licences), ("Filters", filters))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args, get_origin
 
-from civitai_skill.schema.request import ImageRequest, Lora, Quality
+from civitai_skill.schema.request import ImageRequest, Lora, Quality, StyleImage
 from civitai_skill.schema.types import FieldWords
 
 _HEAD = '''"""The fields of a request, light: for the command line, tables and typed keywords.
@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 
 
 class RequestField(NamedTuple):
-    """A field: its kind (text, choice, whole, number, loras, texts, options) and its words."""
+    """A field: its kind (text, choice, whole, number, flag, loras, texts, options), its words."""
 
     name: str
     kind: str
@@ -70,7 +70,13 @@ def _kind(annotation: Any) -> tuple[str, str, tuple[str, ...]]:
         return "choice", f"Literal{list(inner)}" if annotation is Quality else "str", inner
     if origin is not None:  # Annotated, or with None
         return _kind(inner[0])
-    kinds = {str: ("text", "str"), int: ("whole", "int"), float: ("number", "float")}
+    kinds = {
+        str: ("text", "str"),
+        int: ("whole", "int"),
+        float: ("number", "float"),
+        bool: ("flag", "bool"),
+        StyleImage: ("text", "Any"),
+    }
     return *kinds[annotation], ()
 
 

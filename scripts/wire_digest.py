@@ -108,8 +108,13 @@ class Document:
         if "null" in kinds:
             out["null"] = True
         out |= {ours: schema[theirs] for theirs, ours in _FACTS.items() if theirs in schema}
-        if out.get("min_length") == 0:
-            del out["min_length"]
+        # What nobody published: names for our own warnings, and no judge.
+        likely = {ours: v for k, v in schema.get("x-likely", {}).items() if (ours := _FACTS.get(k))}
+        for limits in (out, likely):
+            if limits.get("min_length") == 0:
+                del limits["min_length"]
+        if likely:
+            out["likely"] = likely
         if "pattern" in schema:
             self.patterns.add(re.sub(r"\(\?<(\w+)>", r"(?P<\1>", schema["pattern"]))
             out["pattern"] = AIR

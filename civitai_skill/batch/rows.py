@@ -37,6 +37,8 @@ _KINDS = {**dict.fromkeys(_TABLES, True), ".jsonl": False, ".ndjson": False}
 TEXTS = frozenset({"id", *(f.name for f in FIELDS if f.kind in ("text", "choice"))})
 
 
+#: Columns whose cells are lists of texts: one alone may stand as it is.
+LISTS = frozenset(f.name for f in FIELDS if f.kind == "texts")
 _COLUMNS = frozenset({"id", *ImageRequest.model_fields})
 
 
@@ -269,11 +271,11 @@ _JSON_CELLS = {
 
 def _parse_cell(name: str, cell: str) -> Any:
     text = cell.strip()
-    if name == "images" and not text.startswith("["):
+    if name in LISTS and not text.startswith("["):
         return [text]
     if name == "loras" and text[:1] not in ("[", "{"):
         return [_parse_lora(part) for part in re.split(r"[\s,;]+", text) if part]
-    if name in ("loras", "options", "images"):
+    if name in ("loras", "options", *LISTS):
         return read_json(text)
     try:
         return read_json(text)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from civitai_skill.batch.plan import digest
-from civitai_skill.batch.rows import TEXTS, RawRow, split_lines
+from civitai_skill.batch.rows import LISTS, TEXTS, RawRow, split_lines
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.problems import nearest_name
 from civitai_skill.schema.request import ImageRequest
@@ -183,7 +183,7 @@ def _parse_field(name: str, value: Any) -> Any:
     if not isinstance(value, str) or name in TEXTS:
         return value
     text = value.strip()
-    if name == "images":
+    if name in LISTS:
         return [text]
     if re.fullmatch(r"-?\d{1,18}", text):
         return int(text)

@@ -86,8 +86,7 @@ def quality_line(quality: str, facts: dict[str, Any]) -> str:
 def variant_line(variant: dict[str, Any]) -> str:
     price = "price " + NOT_DOCUMENTED if variant["buzz"] is None else f"{variant['buzz']} Buzz"
     parts = [f"{variant['name']} ({', '.join(variant['operations'])}; {price})"]
-    if variant["seconds"]:
-        parts[0] = parts[0][:-1] + f"; {variant['seconds']} s)"
+    parts[0] = parts[0][:-1] + f"; {time})" if (time := seconds(variant)) else parts[0]
     parts[0] += f": {variant['best_for']}."
     if variant["avoid_for"]:
         parts.append(f"Not for {variant['avoid_for']}.")
@@ -96,6 +95,19 @@ def variant_line(variant: dict[str, Any]) -> str:
         when = f"on {gone['on']}" if gone["on"] else "already"
         parts.append(f"Withdrawn {when} ({gone['source']}); use {gone['instead']}.")
     return " ".join([*parts, *variant["notes"]])
+
+
+def seconds(variant: dict[str, Any]) -> str:
+    """Say how long it takes: as measured, by operation, and as the recipe page promises."""
+    seen = variant.get("measured", {})
+    said = [
+        f"{operation} {facts['median']:g} s, rarely over {facts['rarely_over']:g} "
+        f"({facts['success']:.1%} succeed)"
+        for operation, facts in seen.items()
+    ]
+    if variant["seconds"] and len(seen) < len(variant["operations"]):
+        said.append(f"{variant['seconds']} s by its page, not measured")
+    return "; ".join(said)
 
 
 def size_lines(engine: dict[str, Any]) -> Iterator[str]:

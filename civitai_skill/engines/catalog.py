@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -43,23 +43,27 @@ CATALOG: tuple[Entry, ...] = (
     Entry("qwen", "qwen", ("qwen image", "qwen-image")),
     Entry("seedream", "seedream", ("see dream", "seedream 4.5")),
     Entry("grok", "grok", ("grok imagine", "grok 2")),
+    Entry("openai", "openai", ("gpt image", "gpt-image-2", "gpt-image-2.5", "dall-e", "dall-e-3")),
+    Entry("google", "google", ("nano banana", "nano-banana-pro", "imagen 4", "gemini")),
+    Entry("krea2", "krea2", ("krea", "krea 2")),
+    Entry("wan", "wan", ("wan image", "wan 2.7", "wan 2.5", "wan 2.2")),
+    Entry("mai", "mai", ("mai image",)),
+    Entry("reve", "reve", ("reve 2.1",)),
+    Entry("muse", "muse", ("muse image",)),
+    Entry("flux1-pro", "flux1_pro", ("flux 1.1 pro", "flux1.1-pro", "flux pro ultra")),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)
 
 
-@cache
-def _spellings(catalog: tuple[Entry, ...]) -> Mapping[str, Entry]:
-    return {fold(name): entry for entry in catalog for name in (entry.name, *entry.aliases)}
-
-
+@lru_cache(256)
 def find(name: str) -> Entry:
     """The catalog's line for a name in any common spelling.
 
     Raises RequestInvalid for an unknown name, with the nearest one.
     """
     wanted = fold(name)
-    known = _spellings(CATALOG)
+    known = {fold(n): entry for entry in CATALOG for n in (entry.name, *entry.aliases)}
     if wanted in known:
         return known[wanted]
     near = spelling.meant(wanted, [(family(entry.name), entry.aliases) for entry in CATALOG])

@@ -11,10 +11,11 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.family import HARD, NEEDS, Family, Fit, Need, Variant
+from civitai_skill.engines.family import HARD, NEEDS, Family, Fit, Measured, Need, Variant
 from civitai_skill.engines.index import serving
 from civitai_skill.engines.planning.plan import Plan, Price, plan
 from civitai_skill.errors import Problem, RequestInvalid, preview
@@ -68,7 +69,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Choice:
-    """One engine for the job. `arguments` are the request's fields to pass; sizes are pixels."""
+    """One engine for the job. `arguments` are the request's fields to pass; sizes are pixels.
+
+    `seconds` is the recipe page's figure, `measured` what users of the service saw.
+    """
 
     engine: str
     variant: str
@@ -79,6 +83,8 @@ class Choice:
     reason: str
     prompting: str
     unmet: tuple[Need, ...] = ()
+    measured: Measured | None = None
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {
@@ -92,10 +98,14 @@ class Choice:
             out["price"] = "not documented; ask for an estimate"
         if self.size is not None:
             out["size"] = "{}x{}".format(*self.size)
-        if self.seconds:
-            out["seconds"] = self.seconds
+        if self.measured is not None:
+            out["seconds"] = str(self.measured)
+        elif self.seconds:
+            out["seconds"] = f"{self.seconds} by the recipe page; nobody measured it"
         if self.unmet:
             out["not_made_for"] = list(self.unmet)
+        if self.warnings:
+            out["warnings"] = list(self.warnings)
         return out
 
 
@@ -110,14 +120,16 @@ def choose_engine(
     air: str | None = None,
     engines: Sequence[str] | None = None,
     take: int = 3,
+    today: date | None = None,
 ) -> list[Choice]:
     """Rank the engines for what is needed, best first; nothing is sent.
 
     `needs` are of `civitai_skill.engines.family.NEEDS`; limits must hold: pixels or a ratio,
     `max_buzz` for one picture, how many `references` (source pictures) there are, and `air`, a LoRA
-    or checkpoint that must load. `engines` narrows the search. Raises RequestInvalid for an unknown
-    need, or when nothing is left.
+    or checkpoint that must load. `engines` narrows the search; `today` says what is withdrawn.
+    Raises RequestInvalid for an unknown need, or when nothing is left.
     """
+    today = today or date.today()
     limits = Limits(width, height, aspect_ratio, max_buzz, references, air)
     _check_air(air)
     asked = _with_implied(tuple(dict.fromkeys(known_need(need) for need in needs)), limits)
@@ -125,13 +137,13 @@ def choose_engine(
     ranked: list[tuple[Any, Choice]] = []
     refusals: list[RequestInvalid] = []
     too_dear: list[Choice] = []
-    for family, variant in _current(asked, allowed):
+    for family, variant in _current(asked, allowed, today):
         if any(need in HARD and variant.fit(need) is None for need in asked):
             continue
         if not any(variant.fit(need) for need in asked):
             continue
         try:
-            choice = _choice(family, variant, asked, limits)
+            choice = _choice(family, variant, asked, limits, today)
         except RequestInvalid as error:
             refusals.append(error)
             continue
@@ -168,19 +180,25 @@ def known_need(need: str) -> Need:
     )
 
 
-def _current(asked: Sequence[Need], allowed: set[str] | None) -> Iterator[tuple[Family, Variant]]:
+def _current(
+    asked: Sequence[Need], allowed: set[str] | None, today: date
+) -> Iterator[tuple[Family, Variant]]:
     useful = serving(asked)
     for name in catalog.NAMES:
         if name in useful and (allowed is None or name in allowed):
             family = catalog.family(name)
-            yield from ((family, v) for v in family.variants if v.retired is None)
+            for variant in family.variants:
+                if variant.retired is None or not variant.retired.passed(today):
+                    yield family, variant
 
 
-def _choice(family: Family, variant: Variant, asked: tuple[Need, ...], limits: Limits) -> Choice:
+def _choice(
+    family: Family, variant: Variant, asked: tuple[Need, ...], limits: Limits, today: date
+) -> Choice:
     """One candidate, planned. Raises RequestInvalid where a limit puts it out."""
     fits = [fit for need in asked if (fit := variant.fit(need)) is not None]
     arguments = _arguments(family, variant, asked, fits, limits)
-    decided = _planned(arguments, fits, limits)
+    decided = _planned(arguments, fits, limits, today)
     served = {fit.need for fit in fits} | _BY_PRICE | _BY_TIME
     return Choice(
         family.name,
@@ -192,6 +210,8 @@ def _choice(family: Family, variant: Variant, asked: tuple[Need, ...], limits: L
         max(fits, key=lambda fit: fit.score).reason if fits else variant.best_for,
         " ".join((family.prompt, *variant.notes)),
         tuple(need for need in asked if need not in served),
+        variant.measured.get(decided.operation),
+        decided.warnings,
     )
 
 
@@ -229,10 +249,10 @@ def _is_lora(air: str) -> bool:
     return (Air.parse(air).type or "").lower() in LORA_TYPES
 
 
-def _planned(arguments: dict[str, Any], fits: list[Fit], limits: Limits) -> Plan:
+def _planned(arguments: dict[str, Any], fits: list[Fit], limits: Limits, today: date) -> Plan:
     sources = max([limits.references, *(fit.pictures for fit in fits)])
     request = ImageRequest(prompt="a picture", images=[_SOURCE] * sources, **arguments)
-    decided = plan(request, sources=(_SOURCE_SIZE,) * sources)
+    decided = plan(request, sources=(_SOURCE_SIZE,) * sources, today=today)
     wanted = "create" if not sources else "variant" if request.strength is not None else "edit"
     if decided.operation != wanted:
         why = "it has no edit; it can only make a variant of the source"
@@ -248,17 +268,20 @@ def _order(variant: Variant, asked: tuple[Need, ...], choice: Choice) -> tuple[f
     """Least unmet first; then price or time where that was asked, then the scores, then price."""
     fits = [variant.fit(need) for need in asked]
     score = sum(0 if fit is None else fit.score for fit in fits)
-    lead = 0.0
+    lead: tuple[float, ...] = ()
     if set(asked) & _BY_PRICE:
-        lead = _most(choice.price)
+        lead = (_most(choice.price),)
     elif set(asked) & _BY_TIME:
-        lead = _slowest(variant.seconds)
-    return (len(choice.unmet), lead, -score, _most(choice.price))
+        lead = _slowness(choice)
+    return (len(choice.unmet), *lead, -score, _most(choice.price))
 
 
-def _slowest(seconds: str) -> float:
-    numbers = re.findall(r"\d+", seconds)
-    return float(numbers[-1]) if numbers else math.inf
+def _slowness(choice: Choice) -> tuple[float, ...]:
+    """What was measured comes before what was not, however fast that is said to be."""
+    if choice.measured is not None:
+        return 0, choice.measured.p50
+    numbers = re.findall(r"\d+", choice.seconds)
+    return 1, float(numbers[-1]) if numbers else math.inf
 
 
 def _nothing(

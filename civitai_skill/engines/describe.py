@@ -96,6 +96,7 @@ def probe(
             aspect_ratio=ratio,
             images=[] if operation == "create" else [_SOURCE],
             strength=0.5 if operation == "variant" else None,
+            retired=True,
         ),
         sources=() if operation == "create" else (_SOURCE_SIZE,),
     )
@@ -141,6 +142,8 @@ def _variant(family: Family, variant: Variant) -> dict[str, Any]:
         "sizes": _sizes(family, variant),
         "notes": list(variant.notes),
     }
+    if variant.measured:
+        out["measured"] = {op: seen.as_dict() for op, seen in variant.measured.items()}
     if variant.retired is not None:
         out["retired"] = {
             "on": variant.retired.on.isoformat() if variant.retired.on else None,

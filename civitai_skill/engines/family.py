@@ -159,9 +159,34 @@ class Retired:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What was measured of an operation: seconds a step took, and the share that succeeded (of 1).
+
+    `p50` is the median; 95 of 100 steps took no longer than `p95`. `source` says who measured it.
+    """
+
+    p50: float
+    p95: float
+    success: float
+    on: date
+    source: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.p50:g}, rarely over {self.p95:g}; {self.success:.1%} succeed "
+            f"({self.source}, {self.on})"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        said = {"median": self.p50, "rarely_over": self.p95, "success": self.success}
+        return {**said, "on": self.on.isoformat(), "source": self.source}
+
+
+@dataclass(frozen=True)
 class Variant:
     """What a user can name within a family.
 
+    `seconds` is what the recipe page promises, `measured` what users of the service saw.
     `sizes_at` replaces the family's recommended pixels for a quality whose pixels differ, with the
     same ratios.
     """
@@ -171,6 +196,7 @@ class Variant:
     best_for: str
     avoid_for: str = ""
     seconds: str = ""
+    measured: Mapping[Operation, Measured] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     retired: Retired | None = None

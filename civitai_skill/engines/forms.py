@@ -52,6 +52,17 @@ class Bits:
 
 
 @dataclass(frozen=True)
+class Likely:
+    """Marks limits that nobody published: a sibling's, or a third party's.
+
+    They bound a number, or the length of a text or list. Beyond them is warned, not refused.
+    """
+
+    low: int | None = None
+    high: int | None = None
+
+
+@dataclass(frozen=True)
 class AirRole:
     """Marks a field that holds AIRs with what must be in it."""
 

@@ -12,7 +12,7 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from civitai_skill.engines.forms import AirRole, Bits, Wire
+from civitai_skill.engines.forms import AirRole, Bits, Likely, Wire
 from civitai_skill.engines.sources import holders
 from civitai_skill.schema.request import ImageRequest
 
@@ -23,7 +23,8 @@ class Limit:
 
     `label` is the name that a request uses: its own field, or the engine's own under `options`.
     `minimum` and `maximum` are values, `least` and `most` lengths (characters of a text, items of a
-    list), `source` what the pictures in it are for.
+    list), `source` what the pictures in it are for; `likely` limits are nobody's word: beyond them
+    the service decides.
     """
 
     name: str
@@ -40,6 +41,15 @@ class Limit:
     bits: int | None = None
     role: str | None = None
     source: str | None = None
+    likely: bool = False
+
+    def holds(self, value: Any) -> bool:
+        """Is a value within the limits?"""
+        bounds = (self.minimum, self.maximum)
+        if isinstance(value, str | list | dict):
+            value, bounds = len(value), (self.least, self.most)
+        low, high = bounds
+        return (low is None or value >= low) and (high is None or value <= high)
 
     def text(self) -> str:
         """In a few words, such as "1 to 150 (default 20)"; the default is the service's own."""
@@ -100,6 +110,9 @@ def _limit(name: str, field: FieldInfo, source: str | None) -> Limit:
             out["most"] = part.max_length
         elif isinstance(part, MinLen):
             out["least"] = part.min_length
+        elif isinstance(part, Likely):
+            out["likely"] = True
+            out |= {"minimum": part.low, "maximum": part.high}  # of a text or list: lengths
         elif isinstance(part, Bits):
             out["bits"] = part.size
         elif isinstance(part, AirRole):
@@ -108,6 +121,8 @@ def _limit(name: str, field: FieldInfo, source: str | None) -> Limit:
             out["choices"] = part
         elif isinstance(part, str):
             kind = part
+    if "likely" in out and kind not in ("whole", "number"):
+        out["least"], out["most"] = out.pop("minimum"), out.pop("maximum")
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     wire = field.alias or name
     label = name if name in ImageRequest.model_fields else f"options.{wire}"

@@ -77,6 +77,13 @@ class Pixels(Sizing):
 
 
 @dataclass(frozen=True)
+class PixelsOrSource(Pixels):
+    """Width and height; left out, those of the source, but for more than `most`."""
+
+    most: Size | None = None
+
+
+@dataclass(frozen=True)
 class FollowsSource(Sizing):
     """The picture takes its source's size.
 

@@ -30,7 +30,8 @@ def summary(family: Family) -> dict[str, Any]:
     current = [v for v in family.variants if v.retired is None]
     drawing = [v for v in current if v.fits] or current
     prices = {q: _plan(family, family.at[q], quality=q).price.buzz for q in QUALITIES}
-    fits = [fit for v in current for fit in v.fits]
+    # One that is still to be withdrawn serves until then; its date is looked at when it is chosen.
+    fits = [fit for v in family.variants for fit in v.fits]
     return {
         "name": family.name,
         "title": family.title,

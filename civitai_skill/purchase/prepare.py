@@ -19,7 +19,7 @@ from civitai_skill.api.service import Flow, Service
 from civitai_skill.api.workflows import encode_body
 from civitai_skill.engines.catalog import identify
 from civitai_skill.engines.planning.plan import Plan, plan, with_seed
-from civitai_skill.engines.planning.sources import named
+from civitai_skill.engines.planning.sources import check_masks, named
 from civitai_skill.engines.sources import fill, picture_of
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import INLINE_BYTES, Source, SourcePolicy, open_source
@@ -93,10 +93,11 @@ def prepare(order: Order, open_source: Open = open_source) -> Prepared:
         return _prepare_body(order.asked.body)
     request, terms = order.asked, order.terms
     terms.check()
-    sources = tuple(open_source(text, field, order.sources) for field, text in named(request))
-    pictures = sources[: len(request.images)]
-    sizes = tuple(None if isinstance(source, str) else source.size for source in pictures)
-    decided = plan(request, sources=sizes)
+    places = named(request)
+    sources = tuple(open_source(text, field, order.sources) for field, text in places)
+    sizes = tuple(None if isinstance(source, str) else source.size for source in sources)
+    check_masks(dict(zip((field for field, _ in places), sizes, strict=True)))
+    decided = plan(request, sources=sizes[: len(request.images)])
     form, around = decided.form, terms.around()
     step: dict[str, Any] = {"$type": "imageGen", "input": form.sent()}
     if terms.priority is not None:

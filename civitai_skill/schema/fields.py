@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 
 
 class RequestField(NamedTuple):
-    """A field: its kind (text, choice, whole, number, loras, texts, options) and its words."""
+    """A field: its kind (text, choice, whole, number, flag, loras, texts, options), its words."""
 
     name: str
     kind: str
@@ -44,8 +44,13 @@ FIELDS = (
     RequestField("loras", "loras", "--lora", "AIR[=X]", "a LoRA and its strength (1)"),
     RequestField("images", "texts", "--image", "SRC", "source pictures: https URL, data URL or local file", planned=True),
     RequestField("strength", "number", "--strength", "X", "with one source picture: a variant of it; 0 keeps the source, 1 ignores it", planned=True),
+    RequestField("mask", "text", "--mask", "SRC", "with a source picture: one of its size; what is transparent in it is drawn anew"),
+    RequestField("style_images", "texts", "--style-image", "SRC", "a picture whose style is taken"),
+    RequestField("background", "choice", "--background", "B", "auto, transparent or opaque, where the engine draws it", choices=('auto', 'transparent', 'opaque')),
+    RequestField("grounding", "flag", "--grounding", "", "look facts up on the web before drawing"),
     RequestField("output_format", "choice", "--format", "F", "jpeg, png or webP", choices=('jpeg', 'png', 'webP')),
     RequestField("options", "options", "--option", "K=V", "the engine's own remaining fields, such as resolution or clipSkip", planned=True),
+    RequestField("retired", "flag", "--retired", "", "take a variant that its maker has withdrawn all the same", planned=True),
 )
 
 
@@ -70,5 +75,10 @@ class RequestFields(TypedDict, total=False):
     loras: Sequence[Any]
     images: Any
     strength: float | None
+    mask: str | None
+    style_images: Any
+    background: str | None
+    grounding: bool | None
     output_format: str | None
     options: Mapping[str, Any]
+    retired: bool

@@ -26,15 +26,19 @@ from civitai_skill.schema.problems import to_problems
 from civitai_skill.schema.types import (
     AirText,
     FieldWords,
+    Flag,
     Limited,
     LoraStrength,
+    Mask,
     ModelText,
     Picture,
     Positive,
     Share,
     Side,
+    Style,
     Text,
     Whole,
+    lower,
 )
 
 Quality = Literal["draft", "standard", "high"]
@@ -57,10 +61,6 @@ def _check_ratio(value: str) -> str:
     return value
 
 
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
-
-
 def _normalize_format(value: Any) -> Any:
     """Formats are matched without regard to case, and jpg is jpeg."""
     if not isinstance(value, str):
@@ -72,22 +72,19 @@ def _normalize_format(value: Any) -> Any:
 _MOST_NAMES, _MOST_PARTS = 100, 1000
 
 
-def _check_bounds(values: Mapping[str, Any]) -> None:
-    if len(values) > _MOST_NAMES:
-        given = f"{len(values)} names"
-        raise RequestInvalid(Problem("request", given, f"at most {_MOST_NAMES}"))
-    for name, value in values.items():
-        if isinstance(value, list | tuple | Mapping) and len(value) > _MOST_PARTS:
-            raise RequestInvalid(Problem(name, f"{len(value)} parts", f"at most {_MOST_PARTS}"))
-
-
 class StrictModel(BaseModel):
     """Refusals are RequestInvalid from the start, so that one kind of error leaves every door."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def __init__(self, /, **values: Any) -> None:
-        _check_bounds(values)
+        if len(values) > _MOST_NAMES:
+            given = f"{len(values)} names"
+            raise RequestInvalid(Problem("request", given, f"at most {_MOST_NAMES}"))
+        for name, value in values.items():
+            if isinstance(value, list | tuple | Mapping) and len(value) > _MOST_PARTS:
+                given = f"{len(value)} parts"
+                raise RequestInvalid(Problem(name, given, f"at most {_MOST_PARTS}"))
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -101,6 +98,17 @@ class Lora(StrictModel):
     strength: LoraStrength = Field(
         default=1.0, description="0 to 4; most LoRAs are made for 0.6 to 1."
     )
+
+
+class StyleImage(StrictModel):
+    """A picture whose style is taken, and how strongly (a picture alone stands for strength 1)."""
+
+    image: Style = Field(description="https URL, data URL or local file.")
+    strength: Limited = Field(default=1.0, description="How strongly its style is taken.")
+
+
+def _read_style(value: Any) -> Any:
+    return {"image": value} if isinstance(value, str) else value
 
 
 class ImageRequest(StrictModel):
@@ -147,7 +155,7 @@ class ImageRequest(StrictModel):
     ] = None
     quality: Annotated[
         Quality,
-        BeforeValidator(_lower),
+        BeforeValidator(lower),
         FieldWords(
             "draft, standard (when left out) or high: which variant and settings the family "
             "takes. Fields given beside it win.",
@@ -241,6 +249,30 @@ class ImageRequest(StrictModel):
             planned=True,
         ),
     ] = None
+    mask: Annotated[
+        Mask | None,
+        FieldWords(
+            "With a source picture: one of its size; what is transparent in it is drawn anew.",
+            "SRC",
+            tool="Of the source's size; what is transparent in it is drawn anew.",
+        ),
+    ] = None
+    style_images: Annotated[
+        list[Annotated[StyleImage, BeforeValidator(_read_style)]],
+        FieldWords(
+            "Pictures whose style is taken: each a source, or an object with image and strength.",
+            "SRC",
+            "--style-image",
+            help="a picture whose style is taken",
+        ),
+    ] = []
+    background: Annotated[
+        Annotated[Literal["auto", "transparent", "opaque"], BeforeValidator(lower)] | None,
+        FieldWords("auto, transparent or opaque, where the engine draws it.", "B"),
+    ] = None
+    grounding: Annotated[
+        Flag | None, FieldWords("Look facts up on the web before drawing.", "")
+    ] = None
     output_format: Annotated[
         Annotated[Literal["jpeg", "png", "webP"], BeforeValidator(_normalize_format)] | None,
         FieldWords("jpeg, png or webP.", "F", "--format", tool="Only when the user names one."),
@@ -256,6 +288,10 @@ class ImageRequest(StrictModel):
             planned=True,
         ),
     ] = {}
+    retired: Annotated[
+        Flag,
+        FieldWords("Take a variant that its maker has withdrawn all the same.", "", planned=True),
+    ] = False
 
     @model_validator(mode="after")
     def _one_way_to_say_a_size(self) -> ImageRequest:
@@ -266,6 +302,9 @@ class ImageRequest(StrictModel):
         if self.strength is not None and not self.images:
             why = "says how far to leave a source picture, and there is none"
             raise RequestInvalid(Problem("strength", self.strength, "images with it", None, why))
+        if self.mask is not None and not self.images:
+            why = "says what to draw anew in a source picture, and there is none"
+            raise RequestInvalid(Problem("mask", self.mask, "images with it", None, why))
         return self
 
     @classmethod

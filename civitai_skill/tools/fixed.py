@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field, create_model
 
+from civitai_skill.config import expand_home
 from civitai_skill.engines import catalog
 from civitai_skill.engines.index import is_text
 from civitai_skill.engines.planning.sources import named
@@ -18,9 +19,9 @@ from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import SourcePolicy, local_path, scheme_of
 from civitai_skill.purchase.body_rules import check_body
 from civitai_skill.purchase.events import Tell
-from civitai_skill.purchase.generate import OnSubmitted
 from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.schema.air import fold
+from civitai_skill.schema.fields import FIELDS
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import Text, read_json
 from civitai_skill.tools import words
@@ -30,6 +31,7 @@ from civitai_skill.tools.arguments import (
     EstimateImage,
     Option,
     SubmitImage,
+    unpack_json,
 )
 from civitai_skill.tools.body import GenerateBody
 
@@ -50,9 +52,8 @@ class ToolSettings:
     cost. `engines` narrows what may be used. Without `local_files` a source picture may be a
     URL, or a file that lies in `out`; without `private_urls` no URL of this machine or its
     network but the service's own. `tags` are put on every workflow; `allow_mature_content` and
-    `currencies` are sent with every purchase. `tell` hears every event of a call, `told` of a
-    workflow that was submitted only. `service` is the base URL in use, and `tools` names the
-    tools that there are.
+    `currencies` are sent with every purchase. `tell` hears every event of a call. `service` is
+    the base URL in use, and `tools` names the tools that there are.
     """
 
     max_buzz: int
@@ -64,7 +65,6 @@ class ToolSettings:
     allow_mature_content: bool | None = None
     currencies: tuple[str, ...] | None = None
     tell: Tell | None = None
-    told: OnSubmitted | None = None
     service: str = ""
     tools: tuple[str, ...] = ()
     default_engine: str = field(init=False)
@@ -151,7 +151,12 @@ class ToolSettings:
 
     def purchase_options(self, given: SubmitImage | GenerateBody) -> dict[str, Any]:
         """What surrounds a purchase."""
-        rules = {"max_buzz": self.limit(given.max_buzz), "purpose": PURPOSE, "tell": self.tell}
+        rules = {
+            "max_buzz": self.limit(given.max_buzz),
+            "purpose": PURPOSE,
+            "tell": self.tell,
+            "again": getattr(given, "again", False),  # where an interface offers it
+        }
         if isinstance(given, GenerateBody):
             return rules
         tags = list(dict.fromkeys((*self.tags, *given.tags)))
@@ -181,8 +186,19 @@ def _split_options(given: EstimateImage) -> tuple[dict[str, Any], dict[str, Any]
         key = name or option.name
         if key in into:
             raise RequestInvalid(Problem("options", option.name, "each name once"))
-        into[key] = option.value if name is not None else _option_value(option, given.engine)
+        into[key] = _option_value(option, given.engine) if name is None else _own(name, option)
     return fields, options
+
+
+def _own(name: str, option: Option) -> Any:
+    """The value of a field of the request: a list of sources and a flag are read as JSON."""
+    kind = next(field.kind for field in FIELDS if field.name == name)
+    if kind not in ("flag", "texts") or not isinstance(option.value, str):
+        return option.value
+    if kind == "flag":
+        return {"true": True, "false": False}.get(option.value.strip().lower(), option.value)
+    value = unpack_json(option.value)
+    return [value] if isinstance(value, str) else value
 
 
 def _option_value(option: Option, engine: str) -> Any:
@@ -220,7 +236,7 @@ def make_settings(
     given: Mapping[str, Any] = {} if engines is None else {"engines": tuple(engines)}
     return ToolSettings(
         max_buzz,
-        out=Path(out),
+        out=expand_home(out),
         local_files=local_files,
         private_urls=private_urls,
         tags=tuple(tags),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import date
 from typing import get_args
 
 import pytest
 
 from civitai_skill.engines import catalog, index
 from civitai_skill.engines.describe import describe_engine
-from civitai_skill.engines.family import Family, Retired
+from civitai_skill.engines.family import Family
 from civitai_skill.engines.limits import limits
 from civitai_skill.engines.planning.plan import plan
 from civitai_skill.engines.planning.route import engines_for
@@ -190,34 +189,6 @@ def test_a_family_tells_what_a_reader_needs(family: Family) -> None:
 def test_an_ecosystem_belongs_to_one_family() -> None:
     owned = [name for family in catalog.families() for name in family.ecosystems]
     assert len(owned) == len(set(owned))
-
-
-def test_retirement_is_a_date_or_already_past() -> None:
-    coming = Retired(date(2026, 12, 1), "a table", "another")
-    assert [coming.passed(date(2026, 11, 30)), coming.passed(date(2026, 12, 1))] == [False, True]
-    assert Retired(None, "a table", "another").passed(date(2020, 1, 1))
-
-
-@pytest.mark.parametrize(
-    ("engine", "variant", "today", "said"),
-    [
-        ("grok", "v1.0", date(2026, 10, 29), "will be withdrawn on 2026-10-30"),
-        ("grok", "v1.0", date(2026, 10, 30), "is withdrawn since 2026-10-30"),
-        ("qwen", "plus", date(2026, 1, 1), "is withdrawn ("),
-    ],
-)
-def test_using_a_retired_variant_warns_with_the_source_and_what_to_use_instead(
-    engine: str, variant: str, today: date, said: str
-) -> None:
-    family = catalog.family(engine)
-    found = family.variant(variant)
-    assert found is not None
-    assert found.retired is not None
-    decided = plan(ImageRequest(prompt="a fox", engine=engine, variant=variant), today=today)
-    (warning,) = decided.warnings
-    assert warning.startswith(f"{engine} {variant} {said}")
-    assert found.retired.source in warning
-    assert found.retired.instead in warning
 
 
 def first(engines: list[str]) -> list[str]:

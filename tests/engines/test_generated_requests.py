@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Variant, Way
-from civitai_skill.engines.forms import Wire
+from civitai_skill.engines.forms import FAL_SIZES, Wire
 from civitai_skill.engines.planning.plan import plan
 from civitai_skill.engines.sizing import FollowsSource
 from civitai_skill.schema.request import ImageRequest
@@ -63,6 +63,7 @@ def _loras(engine: str) -> st.SearchStrategy[list[dict[str, Any]]]:
 
 def _value(facts: dict[str, Any], engine: str, part: str = "vae") -> st.SearchStrategy[Any]:
     """Any value that the document's facts about a field allow."""
+    facts = {**facts.get("likely", {}), **facts}
     if "enum" in facts:
         enum = facts["enum"]
         return st.sampled_from(DIGEST["enums"][enum] if isinstance(enum, str) else enum)
@@ -90,7 +91,7 @@ def _sources(operation: str, facts: dict[str, Any]) -> dict[str, st.SearchStrate
     if operation == "variant":
         return {"images": st.lists(SOURCE, min_size=1, max_size=1), "strength": st.floats(0, 1)}
     if operation == "edit":
-        most = facts["images"].get("max_items", 12)
+        most = facts.get("images", {"max_items": 1}).get("max_items", 12)
         return {"images": st.lists(SOURCE, min_size=1, max_size=most)}
     return {}
 
@@ -103,8 +104,9 @@ def _sizes(
         return st.just({})
     step = family.multiple
     # Hosted qwen wants 512x512 pixels in all.
-    low = max(facts["width"]["minimum"], 512 if form.route() == "qwen" else 0)
-    high = facts["width"]["maximum"]
+    stated = {"minimum": 64, "maximum": 2048, **facts["width"].get("likely", {}), **facts["width"]}
+    low = max(stated["minimum"], 512 if form.route() == "qwen" else 0)
+    high = stated["maximum"]
     sides = st.integers(-(-low // step), high // step).map(step.__mul__)
     sizes = {ratio: family.size(ratio) for ratio in family.ratios()}
     ratios = [r for r, size in sizes.items() if size and all(low <= s <= high for s in size)]
@@ -125,7 +127,8 @@ def _requests(
     form: type[Wire], operation: str, family: Family, variant: Variant, way: Way
 ) -> st.SearchStrategy[ImageRequest]:
     facts = DIGEST["forms"][_key(form)]
-    needed = {"prompt": SPOKEN, **_sources(operation, facts)}
+    spoken = SPOKEN.map(lambda text: text.ljust(facts["prompt"].get("min_length", 0), "."))
+    needed = {"prompt": spoken, **_sources(operation, facts)}
     fields: dict[str, st.SearchStrategy[Any]] = {}
     options: dict[str, st.SearchStrategy[Any]] = {}
     held = {"prompt", "images", "image", "strength", "width", "height", *way.fixed}
@@ -136,16 +139,24 @@ def _requests(
         if name == "loras":
             fields[name] = _loras(family.name)
         elif name == "seed":
-            bits = int(facts[wire]["format"].removeprefix("int"))
+            bits = int(facts[wire].get("format", "int64").removeprefix("int"))
             # Each picture of a batch has a seed, one higher than the one before.
             fields[name] = st.integers(1, 2 ** (bits - 1) - MOST_PICTURES)
         elif name == "model":
             fields[name] = _air(family.name, "checkpoint")
+        elif name == "image_size" and "enum" not in facts[wire]:
+            options[wire] = st.sampled_from(list(FAL_SIZES.sizes))
+        elif name == "mask":
+            fields[name] = SOURCE
+        elif name == "style_images":
+            style = st.fixed_dictionaries({"image": SOURCE, "strength": st.floats(-2, 2)})
+            fields[name] = st.lists(style | SOURCE, max_size=3)
         elif name not in ImageRequest.model_fields:
             options[wire] = _value(facts[wire], family.name)
         elif name != "quantity" or variant.name not in ("max", "plus", "edit"):
             fields[name] = _value(facts[wire], family.name)
     place: dict[str, Any] = {"engine": family.name, "variant": variant.name, "route": form.route()}
+    place["retired"] = True
 
     def made(said: dict[str, Any], size: dict[str, Any]) -> ImageRequest:
         return ImageRequest(**place, **said, **size)

@@ -53,7 +53,7 @@ DOCUMENTED: list[tuple[dict[str, Any], int | None]] = [
     ({"engine": "seedream", "quality": "draft"}, 40),
     ({"engine": "seedream", "variant": "v3"}, 40),
     ({"engine": "seedream", "variant": "v5.0-lite"}, 52),
-    ({"engine": "seedream", "variant": "v5.0-pro"}, None),
+    ({"engine": "seedream", "variant": "v5.0-pro"}, 135),
     ({"engine": "grok"}, None),
     ({"engine": "grok", "variant": "v1.0", "quantity": 2}, 52),
     ({"engine": "grok", "variant": "v1.0", "images": ONE}, 29),
@@ -83,12 +83,60 @@ DOCUMENTED: list[tuple[dict[str, Any], int | None]] = [
     ({"engine": "qwen", "variant": "edit", "images": ONE}, 59),
     ({"engine": "qwen", "variant": "edit-max", "images": ONE}, 98),
     ({"engine": "qwen", "variant": "2.0", "route": "fal"}, None),
+    # openai: gpt-image-2 by the cheapest tier that covers the size, however turned.
+    ({"engine": "openai"}, 52),
+    ({"engine": "openai", "quality": "draft"}, 13),
+    ({"engine": "openai", "quality": "high"}, 208),
+    ({"engine": "openai", "width": 1024, "height": 768}, 52),
+    ({"engine": "openai", "width": 768, "height": 1024}, 52),
+    ({"engine": "openai", "width": 1024, "height": 1536}, 52),
+    ({"engine": "openai", "width": 1088, "height": 1088}, 78),
+    ({"engine": "openai", "width": 1920, "height": 1072, "quantity": 2}, 104),
+    ({"engine": "openai", "width": 2560, "height": 1440}, 78),
+    ({"engine": "openai", "width": 2160, "height": 3840, "quality": "high"}, 533),
+    ({"engine": "openai", "width": 3840, "height": 3840}, None),
+    ({"engine": "openai", "variant": "2.5-flare"}, None),
+    ({"engine": "openai", "variant": "gpt-image-1.5"}, 100),
+    ({"engine": "openai", "variant": "gpt-image-1.5", "quality": "high", "images": ONE}, 375),
+    ({"engine": "openai", "variant": "gpt-image-1", "options": {"quality": "auto"}}, 300),
+    ({"engine": "openai", "variant": "dall-e-3"}, 300),
+    # google and gemini.
+    ({"engine": "google", "quantity": 2}, 88),
+    ({"engine": "google", "quality": "high"}, 230),
+    ({"engine": "google", "variant": "pro", "images": ONE}, 180),
+    ({"engine": "google", "variant": "pro", "options": {"resolution": "4K"}}, 320),
+    ({"engine": "google", "variant": "nano-banana-2"}, 104),
+    ({"engine": "google", "variant": "nano-banana-2", "grounding": True, "quality": "high"}, 176),
+    ({"engine": "google", "variant": "nano-banana-2", "options": {
+        "enableGoogleSearch": True, "resolution": "4K"}, "grounding": True}, 248),
+    ({"engine": "google", "variant": "nano-banana-2.1"}, None),
+    ({"engine": "google", "variant": "imagen4"}, 40),
+    ({"engine": "gemini", "images": ONE}, 60),
+    # krea2, wan, mai, reve, muse, flux1-pro.
+    ({"engine": "krea2"}, 39),
+    ({"engine": "krea2", "quality": "high"}, 78),
+    ({"engine": "krea2", "style_images": ONE}, 46),
+    ({"engine": "krea2", "style_images": ONE * 3, "quantity": 2}, 91),
+    ({"engine": "krea2", "route": "krea"}, None),
+    ({"engine": "krea2", "images": ONE, "strength": 0.5}, None),
+    ({"engine": "wan"}, 39),
+    ({"engine": "wan", "quality": "draft"}, 33),
+    ({"engine": "wan", "quality": "high", "images": ONE}, 98),
+    ({"engine": "wan", "variant": "v2.2"}, 150),
+    ({"engine": "wan", "variant": "v2.2", "loras": LORA}, 300),
+    ({"engine": "wan", "variant": "v2.2-5b"}, 100),
+    ({"engine": "mai", "images": ONE, "quantity": 2}, 130),
+    ({"engine": "reve"}, None),
+    ({"engine": "muse"}, None),
+    ({"engine": "flux1-pro"}, None),
 ]  # fmt: skip
 
 
 def price(sources: tuple[tuple[int, int] | None, ...] = (), **fields: Any) -> Price:
     strength = {} if fields.get("strength") is None else {"strength": fields.pop("strength")}
-    return plan(ImageRequest(prompt="a fox", **fields, **strength), sources=sources).price
+    return plan(
+        ImageRequest(prompt="a fox", retired=True, **fields, **strength), sources=sources
+    ).price
 
 
 @pytest.mark.parametrize(("fields", "buzz"), MEASURED)
@@ -121,6 +169,13 @@ def test_an_edit_that_follows_an_unknown_source_says_what_it_may_cost_at_most() 
     found = price(engine="qwen", images=ONE)
     assert (found.buzz, found.cap) == (40, 160)
     assert str(found) == "about 40 Buzz (for a 1024x1024 source, at most 160)"
+
+
+def test_an_edit_by_gpt_image_2_costs_what_its_source_does_where_it_names_no_size() -> None:
+    assert price(((1440, 2560),), engine="openai", images=ONE) == Price(78)
+    found = price(engine="openai", images=ONE)
+    assert (found.buzz, found.cap) == (52, 143)
+    assert price(engine="openai", images=ONE, width=1024, height=1536) == Price(52)
 
 
 def test_a_flat_price_needs_no_source_and_no_cap() -> None:

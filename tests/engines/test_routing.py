@@ -284,7 +284,7 @@ def test_pixels_on_a_ratio_engine_are_refused_with_the_nearest_ratio(
         {"engine": "qwen"},
         {"engine": "qwen", "strength": 0.5},
         {"engine": "qwen", "variant": "3.0-pro"},
-        {"engine": "grok", "variant": "v1.0"},
+        {"engine": "grok", "variant": "v1.0", "retired": True},
     ],
     ids=str,
 )

@@ -27,7 +27,9 @@ def nearest(name: str) -> str | None:
         ("klein-9b", "flux2", "klein-9b"),
         ("flux schnell", "flux1", "schnell"),
         ("FLUX.1 [schnell]", "flux1", "schnell"),
-        ("krea", "flux1", "krea"),
+        ("flux krea", "flux1", "krea"),
+        ("sunburst", "openai", "gpt-image-2.5-sunburst"),
+        ("banana pro", "google", "nano-banana-pro"),
         ("kontext max", "flux1-kontext", "max"),
         ("z image turbo", "z-image", "turbo"),
         ("qwen 2.0", "qwen", "2.0"),
@@ -54,7 +56,7 @@ def test_a_family_that_was_meant_is_named(name: str, engine: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["openai", "nano banana", "gpt-image-1", "imagen4", "midjourney", "hidream", "SD 3.5", "dev",
+    ["veo", "sora", "hunyuan", "midjourney", "hidream", "SD 3.5", "dev",
      "x", ""],
 )  # fmt: skip
 def test_nothing_absurd_is_offered(name: str) -> None:

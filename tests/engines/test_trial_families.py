@@ -174,7 +174,7 @@ with Civitai(sandbox=Sandbox(balance={"blue": 900}), home="home") as client:
     box = Toolbox(client, out="out", max_buzz=60)
     generate = next(t for t in openai_tools(box) if "generate" in t["function"]["name"])
     said["engine"] = generate["function"]["parameters"]["properties"]["engine"]
-    masked = client.generate("a fox", out="out", options={"maskImage": "mask.png"}, **edit)
+    masked = client.generate("a fox", out="out", mask="mask.png", **edit)
     said["masked"] = masked.workflow.input
     said["sizes"] = [(p.width, p.height) for p in masked.pictures]
     wide = client.generate("a fox", out="out", engine="posterize", aspect_ratio="3:2")
@@ -185,16 +185,15 @@ with Civitai(sandbox=Sandbox(balance={"blue": 900}), home="home") as client:
     said["styled"] = styled.workflow.input["imageStyleReferences"]
     for name, mask in (("gone", "gone.png"), ("http", "http://a.test/mask.png")):
         try:
-            client.generate("a fox", options={"maskImage": mask}, **edit)
+            client.generate("a fox", mask=mask, **edit)
         except RequestInvalid as error:
             said[name] = error.problems[0].sentence()
     for mask in ("mask.png", "https://10.0.0.1/mask.png"):
-        options = [{"name": "maskImage", "value": mask}]
         images = ["https://example.com/a.png"]
         told = box.call("civitai_generate_image", {"prompt": "a fox", "engine": "retouch",
-                                                  "images": images, "options": options})
+                                                  "images": images, "mask": mask})
         said[f"tool {mask}"] = told.text
-masks = [ImageRequest(prompt="a fox", options={"mask_image": f"{name}.png"}, **edit)
+masks = [ImageRequest(prompt="a fox", mask=f"{name}.png", **edit)
          for name in ("mask", "same", "other")]
 said["noted"] = request_fields(masks[0])
 said["identities"] = [prepare(Order(r)).identity(Order(r)) for r in masks]
@@ -281,7 +280,7 @@ def test_a_mask_travels_inside_and_bare_like_every_source(said: Any) -> None:
 
 
 def test_a_mask_is_remembered_by_its_full_path(said: Any) -> None:
-    assert said["noted"]["options"] == {"mask_image": f"{said['folder']}/mask.png"}
+    assert said["noted"]["mask"] == f"{said['folder']}/mask.png"
     assert said["noted"]["images"] == [f"{said['folder']}/source.png"]
 
 
@@ -292,10 +291,10 @@ def test_a_purchase_is_known_by_the_content_of_its_mask(said: Any) -> None:
 
 
 def test_a_mask_is_held_to_the_rule_of_sources(said: Any) -> None:
-    assert said["gone"].startswith("options.maskImage: no such file")
+    assert said["gone"].startswith("mask: no such file")
     assert "unencrypted" in said["http"]
     for mask in ("mask.png", "https://10.0.0.1/mask.png"):
-        assert "options.maskImage" in said[f"tool {mask}"]
+        assert "mask" in said[f"tool {mask}"]
         assert "https URL of a public host" in said[f"tool {mask}"]
 
 

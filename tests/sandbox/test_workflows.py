@@ -285,7 +285,7 @@ def test_a_misfit_is_named_by_a_dotted_and_indexed_path(play: Play) -> None:
     [
         ({"engine": "flux"}, "Read unrecognized type discriminator id 'flux' for 'engine'."),
         ({"model": "kleen"}, "No derived type found for model 'kleen'."),
-        ({"engine": "openai"}, "The sandbox does not emulate engine openai"),
+        ({"engine": "comfy", "ecosystem": "mageflow"}, "does not emulate ecosystem mageflow"),
     ],
 )
 def test_a_wrong_discriminator_is_named(play: Play, change: Any, words: str) -> None:

@@ -23,6 +23,7 @@ SAID: dict[str, tuple[str, str, Any]] = {
     "choice": ("png", "png", "png"),
     "whole": ("7", "7", 7),
     "number": ("0.5", "0.5", 0.5),
+    "flag": ("", "true", True),
     "texts": ("a.png", "a.png", ["a.png"]),
     "loras": (f"{LORA}=0.5", f'"[{{""air"": ""{LORA}"", ""strength"": 0.5}}]"',
               [{"air": LORA, "strength": 0.5}]),
@@ -39,7 +40,7 @@ def test_every_interface_knows_every_field() -> None:
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
 def test_a_field_means_the_same_on_a_command_line_and_in_a_table(field: RequestField) -> None:
     word, cell, meant = SAID[field.kind]
-    given = parse(["sweep", "--prompt", "a fox", field.flag, word])
+    given = parse(["sweep", "--prompt", "a fox", field.flag, *filter(None, [word])])
     typed = {"prompt": given.prompt, **request_fields(given)}
     (row,) = read_text(f"prompt,{field.name}\na fox,{cell}" if field.name != "prompt" else
                        f"prompt\n{cell}", is_csv=True)  # fmt: skip

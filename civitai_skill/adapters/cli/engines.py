@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 from typing import Any
 
@@ -81,8 +82,14 @@ def to_flags(arguments: dict[str, Any]) -> str:
     words: list[str] = ["--image", "FILE"] if "strength" in arguments else []
     for name, value in arguments.items():
         flag = next(field.flag for field in FIELDS if field.name == name)
-        for part in value if isinstance(value, list) else [value]:
-            words += [flag, part["air"] if isinstance(part, dict) else str(part)]
+        if value is True:
+            words.append(flag)
+        elif name == "options":
+            for key, part in value.items():
+                words += [flag, f"{key}={part if isinstance(part, str) else json.dumps(part)}"]
+        else:
+            for part in value if isinstance(value, list) else [value]:
+                words += [flag, part["air"] if isinstance(part, dict) else str(part)]
     return shlex.join(words)
 
 

@@ -36,13 +36,11 @@ def add_request_flags(parser: argparse.ArgumentParser) -> None:
         given: dict[str, Any] = {"help": field.help + more}
         if field.kind in _MANY:
             given = {"action": "append", "default": [], "help": f"{field.help}; repeatable"}
-        group.add_argument(
-            field.flag,
-            dest=field.name,
-            metavar=field.metavar,
-            type=_READERS.get(field.kind, str),
-            **given,
-        )
+        if field.kind == "flag":
+            given |= {"action": "store_const", "const": True}
+        else:
+            given |= {"metavar": field.metavar, "type": _READERS.get(field.kind, str)}
+        group.add_argument(field.flag, dest=field.name, **given)
 
 
 def add_terms_flags(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from civitai_skill.engines.families.shared import catalogue
 from civitai_skill.engines.family import Family, Fit, Retired, Variant, Way
 from civitai_skill.engines.forms import Create, Edit3, Quantity4, Wire, flat
 from civitai_skill.engines.sizing import FollowsSource, Ratio
@@ -107,6 +108,7 @@ FAMILY = Family(
         Variant(
             "v1.0",
             (Way(V1Create), Way(V1Edit)),
+            measured={"create": catalogue(16, 39, 0.478), "edit": catalogue(12, 26, 0.593)},
             best_for="a documented price: 26 a picture, 29 an edit",
             seconds="10-30",
             aliases=("1", "v1"),

@@ -74,7 +74,7 @@ FAMILY = Family(
             fits=(
                 Fit("cheapest", 57, "cheap because it is small: 512x512"),
                 Fit("draft", 51, "small and quick: 512x512"),
-                Fit("fastest", 54, "3 to 10 seconds"),
+                Fit("fastest", 54, "the smallest model; its time was not measured"),
                 Fit("pixel_art", 57, "retro styles and pixel LoRAs"),
                 Fit("checkpoint", 57, "takes any SD 1.x checkpoint as model"),
                 Fit("exact_seed", 57, "real seeds; pin model, sampler and size as well"),

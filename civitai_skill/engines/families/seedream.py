@@ -11,15 +11,24 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from civitai_skill.engines.families.shared import NO_MASK
-from civitai_skill.engines.family import Caution, Family, Fit, Outside, Values, Variant, Way
-from civitai_skill.engines.forms import Quantity12, Seed32, Sized
+from civitai_skill.engines.families.shared import NO_MASK, catalogue
+from civitai_skill.engines.family import (
+    Caution,
+    Family,
+    Fit,
+    Measured,
+    Outside,
+    Values,
+    Variant,
+    Way,
+)
+from civitai_skill.engines.forms import Operation, Quantity12, Seed32, Sized
 from civitai_skill.engines.sizing import Sizes, by_ratio
 from civitai_skill.schema.request import Quality
 from civitai_skill.schema.types import Flag, Number, Picture, Text, Whole
 
-# Buzz a picture, whatever the size. v5.0-pro is not documented.
-_FLAT = {"v3": 40, "v4": 40, "v4.5": 60, "v5.0-lite": 52}
+# Buzz a picture, whatever the size; v5.0-pro's is the catalogue's median (August 2026).
+_FLAT = {"v3": 40, "v4": 40, "v4.5": 60, "v5.0-lite": 52, "v5.0-pro": 135}
 
 
 class Seedream(Sized):
@@ -62,6 +71,11 @@ def _square(sizes: Sizes) -> Values:
     return dict(zip(("width", "height"), sizes["1:1"], strict=True))
 
 
+def _measured(p50: float, p95: float, success: float) -> Mapping[Operation, Measured]:
+    """Of creating and editing alike: it is one form."""
+    return dict.fromkeys(("create", "edit"), catalogue(p50, p95, success))
+
+
 FAMILY = Family(
     name="seedream",
     title="Seedream",
@@ -85,6 +99,7 @@ FAMILY = Family(
                 Fit("portrait", 48, "4K portraits at a flat price"),
                 Fit("concept_art", 54, "large scenes at a flat price"),
             ),
+            measured=_measured(46, 182, 0.986),
             best_for="4K prints, posters, products, edits with up to 10 references",
             avoid_for="small drafts: the price is flat",
             seconds="40-90",
@@ -99,6 +114,7 @@ FAMILY = Family(
                 Fit("print_4k", 57, "native 4096x4096 for a little less", {"quality": "high"}),
                 Fit("several_references", 54, "up to 10 references for a little less", pictures=2),
             ),
+            measured=_measured(71, 224, 0.983),
             best_for="4K for a little less; edits",
             seconds="40-90",
             aliases=("v5-lite", "5.0-lite"),
@@ -107,11 +123,11 @@ FAMILY = Family(
         Variant(
             "v5.0-pro",
             _way("v5.0-pro"),
+            measured=_measured(62, 257, 0.772),
             best_for="the best-rated Seedream for pictures from words",
             avoid_for="4K: it accepts the size and returns about 2K",
             seconds="40-90",
             aliases=("v5-pro", "5.0-pro"),
-            notes=("Price not documented; one note from the site says 135.",),
         ),
         Variant(
             "v4",

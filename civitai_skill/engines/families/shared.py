@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Literal
 
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.family import Caution, samplers, schedules
+from civitai_skill.engines.family import Caution, Measured, samplers, schedules
 
 
 # -- the forms of Civitai's own checkpoints, by its two backends ----------------------------------
@@ -32,6 +33,12 @@ class ComfyCheckpoint(forms.Comfy, Checkpoint):
     control_nets: list[forms.ControlNet] = []
 
 
+# -- how long they take ---------------------------------------------------------------------------
+def catalogue(p50: float, p95: float, success: float) -> Measured:
+    """What the service's public catalogue said of a form on 2026-08-31, of the day before."""
+    return Measured(p50, p95, success, date(2026, 8, 31), "the service's catalogue")
+
+
 # -- settings that spoil --------------------------------------------------------------------------
 def sdcpp_cautions(*variants: str) -> tuple[Caution, ...]:
     """What Civitai's own matrix says of the distilled families on sdcpp (engine guide, part 0)."""
@@ -50,9 +57,9 @@ ONLY_LCM = samplers("is for LCM checkpoints and LoRAs only", "lcm")
 
 # -- why they fit ---------------------------------------------------------------------------------
 CUT_OUT = (
-    "no engine here draws transparency: ask for a plain background, then cut it out with the "
+    "draws no transparency: ask for a plain background, then cut it out with the "
     "service's imageBackgroundRemoval step (about 7 Buzz)"
 )
 ENLARGE = "1 megapixel, then the service's imageUpscaler step (4 Buzz) makes it 4096x4096"
-NO_MASK = "no engine here takes a mask: say what changes and that everything else stays"
-LOOK_UP = "no engine here looks things up: find the facts first and write them into the prompt"
+NO_MASK = "takes no mask: say what changes and that everything else stays"
+LOOK_UP = "looks nothing up: find the facts first and write them into the prompt"

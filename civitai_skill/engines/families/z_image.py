@@ -1,4 +1,4 @@
-"""z-image: Alibaba Tongyi-MAI's 6B model; turbo is the fastest good picture, base the pliable one.
+"""z-image: Alibaba Tongyi-MAI's 6B model; turbo is the photoreal draft, base the pliable one.
 
 Wire forms: sdcpp zImage turbo and base, create only.
 """
@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import DISTORTING, sdcpp_cautions
+from civitai_skill.engines.families.shared import DISTORTING, catalogue, sdcpp_cautions
 from civitai_skill.engines.family import Family, Fit, Variant, Way, schedules
 from civitai_skill.engines.sizing import by_ratio
 
@@ -52,20 +52,21 @@ FAMILY = Family(
             "turbo",
             (Way(Turbo),),
             fits=(
-                Fit("fastest", 60, "3 to 8 seconds"),
-                Fit("portrait", 57, "real skin texture in seconds"),
-                Fit("photo", 57, "real skin and light in seconds"),
-                Fit("draft", 54, "a finished-looking draft in seconds"),
-                Fit("anything", 54, "photoreal in seconds"),
+                Fit("fastest", 54, "few steps, yet it waits for a machine: a minute was measured"),
+                Fit("portrait", 57, "real skin texture"),
+                Fit("photo", 57, "real skin and light"),
+                Fit("draft", 54, "a finished-looking draft"),
+                Fit("anything", 54, "photoreal for little"),
                 Fit("cheapest", 51, "cheap, and photoreal"),
                 Fit("commercial_licence", 57, "Apache-2.0 weights"),
                 Fit("chinese_text", 51, "signs and lettering in Chinese"),
-                Fit("text_in_picture", 51, "short lettering in seconds"),
+                Fit("text_in_picture", 51, "short lettering"),
                 Fit("exact_seed", 54, "runs on Civitai's sdcpp with real seeds"),
                 Fit("checkpoint", 51, "takes a Z-Image checkpoint as model"),
                 Fit("lora", 51, "takes LoRAs made for Z-Image"),
                 Fit("mature", 51, "only Civitai's own moderation applies"),
             ),
+            measured={"create": catalogue(59, 274, 0.971)},
             best_for="fast photoreal drafts, shop signs and lettering in Chinese and English",
             avoid_for="negative prompts (they do nothing at guidance 1), extreme stylisation",
             seconds="3-8",
@@ -82,6 +83,7 @@ FAMILY = Family(
                 Fit("lora", 48, "takes LoRAs made for Z-Image base"),
                 Fit("exact_seed", 51, "runs on Civitai's sdcpp with real seeds"),
             ),
+            measured={"create": catalogue(72, 506, 0.98)},
             best_for="negative prompts, variety between seeds, LoRAs trained on base",
             avoid_for="quick drafts",
             seconds="8-20",

@@ -126,6 +126,14 @@ def warnings(candidate: Candidate, form: Wire, said: Mapping[str, Any]) -> Itera
     for caution in family.cautions:
         if caution.holds(variant.name, form):
             yield f"{family.name} {variant.name}: {caution.what}."
+    for limit in limits(candidate.way.form).values():
+        value = getattr(form, limit.name)
+        if limit.likely and value is not None and not limit.holds(value):
+            given = f"{len(value)} long" if isinstance(value, str | list | dict) else f"{value:g}"
+            yield (
+                f"{limit.label} is {given}; {limit.accepted()} is likely the limit, which nobody "
+                "published: the service decides."
+            )
     guidance = getattr(form, "guidance", None)
     if said.get("negative_prompt") and guidance is not None and guidance <= 1:
         yield (

@@ -31,13 +31,12 @@ from civitai_skill.engines.planning.sizes import (
     best_of,
     check_pixels,
     check_sources,
-    deciding,
     shape_of,
     size_notes,
     size_of,
     within,
 )
-from civitai_skill.engines.sizing import SQUARE, FollowsSource, Size
+from civitai_skill.engines.sizing import SQUARE, FollowsSource, PixelsOrSource, Size
 from civitai_skill.engines.sources import picture_of
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.fields import FIELDS
@@ -91,6 +90,8 @@ class Plan:
     variant: str
     operation: Operation
     form: Wire
+    seed: int | None
+    quantity: int
     price: Price
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -99,14 +100,6 @@ class Plan:
     @property
     def route(self) -> str:
         return self.form.route()
-
-    @property
-    def seed(self) -> int | None:
-        return getattr(self.form, "seed", None)
-
-    @property
-    def quantity(self) -> int:
-        return int(getattr(self.form, "quantity", 1))
 
     @property
     def size(self) -> Size | None:
@@ -119,12 +112,13 @@ def plan(
 ) -> Plan:
     """Decide a request.
 
-    `sources` are the pixel sizes of the source pictures where they are known. Raises
-    RequestInvalid when no way of the engine takes the request.
+    `sources` are the pixel sizes of the source pictures where they are known, `today` says which
+    variants are withdrawn. Raises RequestInvalid when no way of the engine takes the request.
     """
     family = catalog.family(request.engine)
     operation = operation_of(request)
     variant = variant_of(family, request)
+    retirement = _retirement(family, variant, request, today or date.today())
     ways, operation, notes = ways_of(family, variant, request, operation)
 
     refused: list[SizeRefused] = []
@@ -136,24 +130,26 @@ def plan(
             refused.append(error)
             continue
         warned = list(warnings(candidate, form, said))
-        if variant.retired is not None:
-            warned.append(_retirement(family, variant, today or date.today()))
-        price = price_of(form, sources)
-        noted, names = (*notes, *sized), (family.name, variant.name)
-        return Plan(*names, operation, form, price, noted, tuple(warned), sources)
+        warned += retirement
+        seed, quantity = getattr(form, "seed", None), int(getattr(form, "quantity", 1))
+        price, noted = price_of(form, sources), (*notes, *sized)
+        decided = (family.name, variant.name, operation, form, seed, quantity, price)
+        return Plan(*decided, noted, tuple(warned), sources)
     hint = _other_route(candidate, operation) if request.route else ""
     raise RequestInvalid(*best_of(refused), engine=f"{family.name} {variant.name}", advice=hint)
 
 
 def price_of(form: Wire, sources: tuple[Size | None, ...] = ()) -> Price:
     """The documented price of a form, rounded up to whole Buzz."""
-    fields, made = form.sizing.fields, [form]
-    if isinstance(form.sizing, FollowsSource) and fields:
+    sizing, made = form.sizing, [form]
+    top = sizing.most if isinstance(sizing, PixelsOrSource) else None
+    left_open = top is not None and sizing.asked(form) is None
+    if left_open or (isinstance(sizing, FollowsSource) and sizing.fields):
         # The size comes from the source: bill what is known, and name the largest the form allows.
-        source = deciding(sources)
+        source = sources[0] if sources else None
         size = within(type(form), source or SQUARE)
-        known = limits(type(form))
-        most = tuple(int(known[name].maximum or 0) for name in fields)
+        known, fields = limits(type(form)), sizing.fields
+        most = top or tuple(int(known[name].maximum or 0) for name in fields)
         made = [form.model_copy(update=dict(zip(fields, p, strict=True))) for p in (size, most)]
     # Measured: 4.6 -> 5, 1.2 -> 2, 2.4 -> 3 (spec/prices.md); the inner round undoes float dust.
     told = [at.buzz() for at in made]
@@ -165,14 +161,28 @@ def price_of(form: Wire, sources: tuple[Size | None, ...] = ()) -> Price:
     return Price(price, caps[0], f"for {what}, at most {caps[0]}")
 
 
-def _retirement(family: Family, variant: Variant, today: date) -> str:
+def _retirement(
+    family: Family, variant: Variant, request: ImageRequest, today: date
+) -> tuple[str, ...]:
+    """Warn of a variant that its maker withdraws; once it is withdrawn, refuse it unasked."""
     gone = variant.retired
-    assert gone is not None
+    if gone is None:
+        return ()
     since = "" if gone.on is None else f" since {gone.on}"
     when = f"is withdrawn{since}" if gone.passed(today) else f"will be withdrawn on {gone.on}"
+    if gone.passed(today) and not request.retired:
+        field = "engine" if request.variant is None else "variant"
+        near = gone.instead.removeprefix(f"{family.name} ")
+        near = near if field == "variant" else gone.instead
+        why = f"{family.name} {variant.name} {when} ({gone.source})"
+        raise RequestInvalid(
+            Problem(field, getattr(request, field), gone.instead, near, why),
+            engine=family.name,
+            advice="The maker's date is not the service's: retired true tries it all the same.",
+        )
     return (
         f"{family.name} {variant.name} {when} ({gone.source}); use {gone.instead}. "
-        "A price request does not prove that it still runs."
+        "A price request does not prove that it still runs.",
     )
 
 
@@ -210,6 +220,10 @@ def _form(candidate: Candidate) -> tuple[Wire, Mapping[str, Any], tuple[str, ...
         as_map = known["loras"].kind == "map"
         listed = [lora.model_dump() for lora in request.loras]
         values["loras"] = {x["air"]: x["strength"] for x in listed} if as_map else listed
+    if request.style_images:
+        values["style_images"] = [
+            {"imageUrl": style.image, "strength": style.strength} for style in request.style_images
+        ]
     try:
         made = way.form.read({known[name].wire: value for name, value in values.items()})
     except ValidationError as error:
@@ -228,10 +242,11 @@ def _said(candidate: Candidate) -> dict[str, Any]:
     said: dict[str, Any] = {}
     problems = []
     for name in type(request).model_fields:
-        if name in _PLANNED or not request.given(name) or getattr(request, name) in ([], {}):
+        value = getattr(request, name)
+        if name in _PLANNED or name not in request.model_fields_set or value in (None, [], {}):
             continue
         if name in request_fields(form):
-            said[name] = getattr(request, name)
+            said[name] = value
         elif name not in ("width", "height"):  # size_of answers for both at once
             problems.append(lacking(candidate, name))
     pictures = picture_of(form)
@@ -239,7 +254,7 @@ def _said(candidate: Candidate) -> dict[str, Any]:
         limit, given = limits(form)[pictures], len(request.images)
         if limit.kind != "list":
             said[pictures] = request.images[0]
-        elif limit.most is None or given <= limit.most:
+        elif limit.most is None or given <= limit.most or limit.likely:
             said[pictures] = list(request.images)
         else:
             problem = Problem("images", given, limit.accepted(), limit.most, "too many")
@@ -258,4 +273,4 @@ def _said(candidate: Candidate) -> dict[str, Any]:
 
 def with_seed(plan: Plan, seed: int) -> Plan:
     """The same plan with another seed."""
-    return replace(plan, form=plan.form.model_copy(update={"seed": seed}))
+    return replace(plan, form=plan.form.model_copy(update={"seed": seed}), seed=seed)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.forms import Wire
+from civitai_skill.engines.sizing import Size
 from civitai_skill.engines.sources import Path, See, holders, picture_of, visit
+from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import fold
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import Source
@@ -26,11 +29,25 @@ def named(request: ImageRequest) -> list[tuple[str, str]]:
     return found
 
 
+def check_masks(sizes: Mapping[str, Size | None]) -> None:
+    """Refuse a mask whose pixels are not its picture's; {field of a source: its size, if known}."""
+    for field, size in sizes.items():
+        inside, _, name = field.rpartition(".")
+        if name != "mask":
+            continue
+        picture = f"{inside}.image" if inside else next(f for f in sizes if f.startswith("images"))
+        wanted = sizes.get(picture)
+        if size is not None and wanted is not None and size != wanted:
+            given, accepted = ("x".join(map(str, pixels)) for pixels in (size, wanted))
+            why = "a mask has the size of its picture"
+            raise RequestInvalid(Problem(field, given, f"{accepted}, as {picture}", None, why))
+
+
 def with_sources(request: ImageRequest, see: See) -> dict[str, Any]:
     """The fields that hold sources, as JSON, with what `see` makes of each source."""
     fields: dict[str, Any] = {}
     for name in holders(type(request)):
-        value = getattr(request, name)
+        value = request.model_dump(include={name})[name]
         if value:
             fields[name] = visit(type(request), name, value, (name,), see)
     if not request.options:

@@ -214,9 +214,7 @@ OTHER_STEPS = frozenset({
     "xGuardModeration",
 })  # fmt: skip
 OTHER_FORMS: dict[str, frozenset[str]] = {
-    "engine": frozenset({"openai", "google", "gemini", "wan"}),
     "ecosystem": frozenset(
         {"anima", "ernie", "hidream-o1", "lens", "ideogram4", "boogu", "krea2", "mageflow"}
     ),
-    "model": frozenset({"krea2", "maiImage", "reve"}),
 }

@@ -1,0 +1,161 @@
+"""krea2: Krea 2, hosted: pictures with a mood, and with the style of other pictures.
+
+Wire forms: fal krea2 and Krea's own engine krea, which makes variants too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from civitai_skill.engines.families.shared import catalogue
+from civitai_skill.engines.family import Family, Fit, Measured, Values, Variant, Way
+from civitai_skill.engines.forms import Create, Operation, Seed32
+from civitai_skill.engines.sizing import Ratio
+from civitai_skill.schema.types import Number, Picture, Style, Text, Whole
+
+_Scale = Annotated[Whole, Field(ge=-100, le=100)]
+
+
+class StyleReference(BaseModel):
+    """One element of `imageStyleReferences`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+    image_url: Annotated[Style, Field(min_length=1)]
+    strength: Annotated[Number, Field(ge=-2, le=2)] = 1.0
+
+
+class Krea2(Create):
+    """What both forms share. The document requires style references; the recipe page's own samples
+    leave them out."""
+
+    sizing = Ratio()
+    prompt: Annotated[Text, Field(min_length=1, max_length=5000)]
+    aspect_ratio: Literal["1:1", "4:3", "3:2", "16:9", "2.35:1", "4:5", "2:3", "9:16"] = "1:1"
+    creativity: Literal["raw", "low", "medium", "high"] = "medium"
+    quantity: Annotated[Whole, Field(ge=1, le=10)] = 1
+    seed: Seed32 = None
+    style_images: Annotated[list[StyleReference], Field(max_length=10)] = Field(
+        [], alias="imageStyleReferences"
+    )
+
+
+class Fal(Krea2):
+    engine: Literal["fal"] = "fal"
+    model_name: Literal["krea2"] = Field("krea2", alias="model")
+    tier: Literal["medium", "large"] = Field("medium", alias="size")
+
+    def buzz(self) -> float | None:
+        """By size, 6.5 more with style references."""
+        each = 39.0 if self.tier == "medium" else 78.0
+        return (each + (6.5 if self.style_images else 0)) * self.quantity
+
+
+class Own(Krea2):
+    """Krea's own API; its price is not documented."""
+
+    engine: Literal["krea"] = "krea"
+    model_name: Literal["krea2-medium", "krea2-large", "krea2-medium-turbo"] = Field(
+        "krea2-medium", alias="model"
+    )
+    image: Picture | None = None
+    strength: Annotated[Number, Field(ge=0, le=1)] = 0.99
+    intensity: _Scale = 0
+    complexity: _Scale = 0
+    movement: _Scale = 0
+
+    @classmethod
+    @cache
+    def operations(cls) -> tuple[Operation, ...]:
+        """The document: with a picture it makes a variant of it."""
+        return ("create", "variant")
+
+
+#: Of both sizes together.
+_MEASURED: Mapping[Operation, Measured] = {"create": catalogue(32, 55, 0.874)}
+_NO_STYLE: Values = {"style_images": []}
+
+
+def _fal(tier: str) -> Way:
+    return Way(Fal, {"tier": tier}, _NO_STYLE)
+
+
+def _own(model: str) -> Way:
+    return Way(Own, {"model_name": f"krea2-{model}"}, _NO_STYLE)
+
+
+FAMILY = Family(
+    name="krea2",
+    title="Krea 2",
+    maker="Krea",
+    suits="mood, film looks, style references",
+    variants=(
+        Variant(
+            "medium",
+            (_fal("medium"), _own("medium")),
+            fits=(
+                Fit(
+                    "concept_art",
+                    60,
+                    "mood and material in every picture; creativity high goes further",
+                    {"options": {"creativity": "high"}},
+                ),
+                Fit("illustration", 57, "takes the style of up to 10 pictures (style_images)"),
+                Fit("ultra_wide", 52, "2.35:1 natively", {"aspect_ratio": "2.35:1"}),
+            ),
+            best_for="illustration, concept art, the style of other pictures",
+            avoid_for="tight layouts, much text",
+            seconds="5-15",
+            measured=_MEASURED,
+        ),
+        Variant(
+            "large",
+            (_fal("large"), _own("large")),
+            fits=(
+                Fit("portrait", 55, "gritty photoreal faces, fashion, film looks"),
+                Fit("photo", 55, "film grain and light as shot"),
+                Fit("concept_art", 55, "the same mood in finer detail"),
+                Fit("ultra_wide", 51, "2.35:1 natively", {"aspect_ratio": "2.35:1"}),
+            ),
+            best_for="gritty photoreal pictures, fashion, film looks",
+            avoid_for="drafts: twice the price of medium",
+            seconds="15-40",
+            measured=_MEASURED,
+        ),
+        Variant(
+            "medium-turbo",
+            (_own("medium-turbo"),),
+            best_for="quick tries of medium",
+            avoid_for="known prices: ask for an estimate first",
+        ),
+    ),
+    quality={"draft": "medium", "standard": "medium", "high": "large"},
+    best_for=("film looks", "concept art", "illustration in a given style"),
+    avoid_for=("tight layouts", "much text", "3:4: it has 4:5 and 2:3"),
+    prompt=(
+        "Natural sentences with words of mood, material and light, up to 300 words; no weights. "
+        "options.creativity raw takes it literally."
+    ),
+    mature="provider",
+    licence="closed",
+    notes=(
+        "A seed is the same for the whole batch: with quantity above 1 it buys near-copies.",
+        "style_images take a strength from -2 to 2; 6.5 Buzz more with any.",
+        "Variants (strength with one source) go by Krea's own engine, whose price is not "
+        "documented; options.intensity, complexity and movement are its alone.",
+    ),
+    conflicts=(
+        "Style references: the document requires the list, the recipe page omits it. Taken: an "
+        "empty list is sent.",
+        "Their strength: -2 to 2 (document), 0 to 1 (site).",
+    ),
+    sources=(
+        "recipe page krea (August 2026)",
+        "published document, forms Krea2*; recipe document of engine krea, August 2026",
+        "Krea 2's model card",
+    ),
+)
