@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,6 +28,7 @@ from civitai_skill.schema.types import (
     AirText,
     FieldWords,
     Flag,
+    Guide,
     Limited,
     LoraStrength,
     Mask,
@@ -113,6 +115,28 @@ class StyleImage(StrictModel):
         description="https URL, data URL or local file."
     )
     strength: Limited = Field(default=1.0, description="How strongly its style is taken.")
+
+
+class ControlNet(StrictModel):
+    """What holds the picture to a pose, edges or depth; KIND=SOURCE as text says the first two.
+
+    `preprocessor` says what `image` is (canny, openpose, depthAnythingV2, inpaint and so on; the
+    engine lists its own); a `mask` belongs to inpaint. Steps are shares of all steps.
+    """
+
+    preprocessor: Text
+    image: Guide | None = None
+    mask: Mask | None = None
+    weight: Limited = 1.0
+    start_step: Share = Field(0.0, validation_alias=AliasChoices("start_step", "startStep"))
+    end_step: Share = Field(1.0, validation_alias=AliasChoices("end_step", "endStep"))
+
+
+def _read_control(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    kind, _, source = value.partition("=")
+    return {"preprocessor": kind} | ({"image": source} if source else {})
 
 
 def _read_style(value: Any) -> Any:
@@ -236,6 +260,21 @@ class ImageRequest(StrictModel):
             "AIR[=X]",
             help="a LoRA and its strength (1)",
             tool="LoRAs made for this engine.",
+        ),
+    ] = []
+    embeddings: Annotated[
+        list[AirText], FieldWords("AIRs of embeddings (textual inversions).", "AIR")
+    ] = []
+    vae: Annotated[
+        AirText | None, FieldWords("AIR of a VAE, in place of the model's own.", "AIR")
+    ] = None
+    control_nets: Annotated[
+        list[Annotated[ControlNet, BeforeValidator(_read_control)]],
+        FieldWords(
+            "Pictures to hold to: each KIND=SOURCE (canny=edges.png), or an object with "
+            "preprocessor, image, mask, weight, start_step and end_step.",
+            "KIND=SRC",
+            help="a picture to hold to, such as openpose=pose.png",
         ),
     ] = []
     images: Annotated[

@@ -316,6 +316,7 @@ def test_every_form_of_every_engine_has_a_size_and_a_price(play: Play) -> None:
             if field.is_required() and name != "prompt" and form.alias(name) not in given:
                 given[form.alias(name)] = {
                     "images": ["https://example.org/a.png"], "image": "https://example.org/a.png",
+                    "steps": 20, "guidance": 5, "quantity": 1,
                 }.get(name, "urn:air:sdxl:checkpoint:civitai:1@2")  # fmt: skip
         answer = client.submit(given, whatif=True)
         assert answer.status_code == 200, (given, answer.text)

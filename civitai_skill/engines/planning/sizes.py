@@ -243,7 +243,9 @@ def _check_range(candidate: Candidate) -> None:
     for limit in _sides(candidate.way.form):
         value = getattr(request, limit.name)
         low, high = limit.minimum, limit.maximum
-        if value is None or low is None or high is None or limit.likely or low <= value <= high:
+        if value is None or low is None or high is None or low <= value <= high:
+            continue
+        if limit.likely and _is_left_to_the_service(candidate):
             continue
         bound = int(min(max(value, low), high))
         why = "too small" if value < low else "too large"
@@ -251,6 +253,18 @@ def _check_range(candidate: Candidate) -> None:
         apart += abs(value - bound)
     if problems:
         raise SizeRefused(*problems, apart=apart)
+
+
+def _is_left_to_the_service(candidate: Candidate) -> bool:
+    """May a size beyond the likely ones go out? Not where a way with published limits refuses it
+    and nobody asked for this route."""
+    operations = set(candidate.way.form.operations())
+    return candidate.request.route is not None or all(
+        limit.likely
+        for way in candidate.variant.ways
+        if operations & set(way.form.operations())
+        for limit in _sides(way.form)
+    )
 
 
 def _wants_a_ratio(request: ImageRequest, ratios: list[str]) -> SizeRefused:
