@@ -7,6 +7,7 @@ weights stand in `krea2_comfy.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -70,6 +71,7 @@ class Own(Krea2):
     movement: _Scale = 0
 
     @classmethod
+    @cache
     def operations(cls) -> tuple[Operation, ...]:
         """The document: with a picture it makes a variant of it."""
         return ("create", "variant")
