@@ -9,35 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema import pictures
-from civitai_skill.schema.air import EXAMPLE
-from civitai_skill.schema.problems import to_problems
+from civitai_skill.schema.parts import ControlNetOrText, Lora, StrictModel, StyleImageOrText
 from civitai_skill.schema.types import (
     AirText,
     FieldWords,
     Flag,
-    Guide,
     Limited,
-    LoraStrength,
     Mask,
     ModelText,
     Picture,
     Positive,
     Share,
     Side,
-    Style,
     Text,
     Whole,
     lower,
@@ -263,7 +250,7 @@ class ImageRequest(StrictModel):
         AirText | None, FieldWords("AIR of a VAE, in place of the model's own.", "AIR")
     ] = None
     control_nets: Annotated[
-        list[Annotated[ControlNet, BeforeValidator(_read_control)]],
+        list[ControlNetOrText],
         FieldWords(
             "Pictures to hold to: each KIND=SOURCE (canny=edges.png), or an object with "
             "preprocessor, image, mask, weight, start_step and end_step.",
@@ -301,7 +288,7 @@ class ImageRequest(StrictModel):
         ),
     ] = None
     style_images: Annotated[
-        list[Annotated[StyleImage, BeforeValidator(_read_style)]],
+        list[StyleImageOrText],
         BeforeValidator(pictures.to_list),
         FieldWords(
             "Pictures whose style is taken: each a source, or an object with image and strength.",

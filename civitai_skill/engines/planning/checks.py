@@ -14,7 +14,7 @@ from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.engines.planning.options import UNLISTED
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, TYPES, Air, fold
-from civitai_skill.schema.request import Lora
+from civitai_skill.schema.parts import Lora
 
 
 def check_seed(candidate: Candidate, form: Wire) -> None:
