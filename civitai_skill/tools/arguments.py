@@ -24,7 +24,8 @@ from pydantic import (
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Need
 from civitai_skill.schema.fields import FIELDS, RequestField
-from civitai_skill.schema.request import ImageRequest, Lora, StrictModel
+from civitai_skill.schema.parts import Lora, StrictModel
+from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import FieldWords, Number, Side, Text, Whole, read_json
 from civitai_skill.tools import words
 

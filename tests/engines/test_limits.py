@@ -17,7 +17,8 @@ from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.limits import limits
 from civitai_skill.engines.planning.plan import plan
 from civitai_skill.errors import RequestInvalid
-from civitai_skill.schema.request import ImageRequest, Lora
+from civitai_skill.schema.parts import Lora
+from civitai_skill.schema.request import ImageRequest
 
 DIGEST = json.loads((Path(__file__).resolve().parent / "wire_digest.json").read_text("utf-8"))
 SOURCE = "https://example.org/source.png"

@@ -14,7 +14,7 @@ from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.engines.planning.options import UNLISTED
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, TYPES, Air, fold
-from civitai_skill.schema.request import Lora
+from civitai_skill.schema.parts import Lora
 
 
 def check_seed(candidate: Candidate, form: Wire) -> None:
@@ -82,8 +82,8 @@ def _judge(candidate: Candidate, role: str, field: str, air: Air, text: str) -> 
     ecosystem = air.family
     if ecosystem is None or ecosystem in takes:
         return None
-    home = [f"{family.name} {v.name}" for v in family.variants if ecosystem in v.ecosystems]
-    home = home or [f.name for f in catalog.families() if ecosystem in f.ecosystems - takes]
+    mine = [f"{family.name} {v.name}" for v in family.variants if ecosystem in v.ecosystems]
+    home = mine or [f.name for f in catalog.families() if ecosystem in f.ecosystems - takes]
     accepted = "an AIR of " + ", ".join(sorted(takes))
     if home:
         why = f"made for {air.ecosystem}, which engine {' or '.join(home)} takes; "
