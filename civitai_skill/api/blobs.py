@@ -96,33 +96,8 @@ def fetch(service: Service, image: Image, workflow_id: str) -> Flow[FetchedPictu
     raise not_fetched(last)
 
 
-def _fetch_by_url(service: Service, image: Image) -> Flow[httpx.Response]:
-    return (yield from _follow_redirects(service, image.url or ""))
-
-
-def _fetch_by_refresh(service: Service, image: Image) -> Flow[httpx.Response]:
-    request = service.request("POST", f"{BLOBS}/{quote(image.id, safe='')}/refresh")
-    response = yield from send_with_retry(
-        service, request, Purpose("a fresh address for a picture")
-    )
-    blob = read_answer(response)
-    url = blob.get("url") if isinstance(blob, dict) else None
-    if not isinstance(url, str) or not url:
-        raise _BrokenPicture("the fresh address is missing")
-    return (yield from _follow_redirects(service, url))
-
-
-def _fetch_by_id(service: Service, image: Image) -> Flow[httpx.Response]:
-    request = service.request(
-        "GET", f"{BLOBS}/{quote(image.id, safe='')}", read=READ_TIMEOUT, limit=MAX_BYTES
-    )
-    response = yield from send_with_retry(service, request, _A_PICTURE)
-    if response.is_redirect:
-        return (yield from _follow_redirects(service, _redirect_target(response)))
-    return response
-
-
-def _follow_redirects(service: Service, url: str) -> Flow[httpx.Response]:
+def _fetch_by_url(service: Service, image: Image, url: str = "") -> Flow[httpx.Response]:
+    url = url or image.url or ""
     for _ in range(_HOPS):
         try:
             if urlsplit(url).scheme not in ("https", "http"):
@@ -135,6 +110,28 @@ def _follow_redirects(service: Service, url: str) -> Flow[httpx.Response]:
             return response
         url = _redirect_target(response)
     raise _BrokenPicture("its address redirects without end", passing=False)
+
+
+def _fetch_by_refresh(service: Service, image: Image) -> Flow[httpx.Response]:
+    request = service.request("POST", f"{BLOBS}/{quote(image.id, safe='')}/refresh")
+    response = yield from send_with_retry(
+        service, request, Purpose("a fresh address for a picture")
+    )
+    blob = read_answer(response)
+    url = blob.get("url") if isinstance(blob, dict) else None
+    if not isinstance(url, str) or not url:
+        raise _BrokenPicture("the fresh address is missing")
+    return (yield from _fetch_by_url(service, image, url))
+
+
+def _fetch_by_id(service: Service, image: Image) -> Flow[httpx.Response]:
+    request = service.request(
+        "GET", f"{BLOBS}/{quote(image.id, safe='')}", read=READ_TIMEOUT, limit=MAX_BYTES
+    )
+    response = yield from send_with_retry(service, request, _A_PICTURE)
+    if response.is_redirect:
+        return (yield from _fetch_by_url(service, image, _redirect_target(response)))
+    return response
 
 
 def _redirect_target(response: httpx.Response) -> str:

@@ -23,7 +23,8 @@ def drive(flow: Flow[T], http: httpx.Client, sleep: Callable[[float], None] = ti
     with closing(flow):
         try:
             while True:
-                step = _continue(flow, outcome)
+                failed = isinstance(outcome, Exception)
+                step = flow.throw(outcome) if failed else flow.send(outcome)
                 try:
                     if isinstance(step, httpx.Request):
                         outcome = send(http, step)
@@ -44,7 +45,8 @@ async def adrive(flow: Flow[T], http: httpx.AsyncClient) -> T:
     with closing(flow):
         try:
             while True:
-                step = _continue(flow, outcome)
+                failed = isinstance(outcome, Exception)
+                step = flow.throw(outcome) if failed else flow.send(outcome)
                 try:
                     if isinstance(step, httpx.Request):
                         outcome = await asend(http, step)
@@ -57,8 +59,3 @@ async def adrive(flow: Flow[T], http: httpx.AsyncClient) -> T:
                     outcome = error
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-
-
-def _continue(flow: Flow[T], outcome: Any) -> httpx.Request | Work | float:
-    """Hand a flow what its last step came to, and take the next one."""
-    return flow.throw(outcome) if isinstance(outcome, Exception) else flow.send(outcome)

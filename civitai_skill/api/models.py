@@ -124,7 +124,9 @@ class Cost:
     @property
     def kept(self) -> int | None:
         """What was kept in the end (Buzz); None where nothing tells it."""
-        return sum(self.by_currency.values()) if self.paid else self.total
+        if not self.paid:
+            return self.total
+        return sum(n - self.refunded.get(currency, 0) for currency, n in self.paid.items())
 
     def as_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {"total": self.total}

@@ -48,7 +48,10 @@ def send_with_retry(
         response: httpx.Response | None = None
         trouble: Exception | None = None
         if give_up_at is not None:
-            _shorten_timeouts(request, give_up_at - now())
+            # No try goes on much longer than its caller waits.
+            most, limits = max(0.0, give_up_at - now()) + _LATE, request.extensions["timeout"]
+            limits |= {n: min(limits[n], most) for n in ("connect", "read", "write")}
+            request.extensions["seconds"] = min(request.extensions["seconds"], most)
         try:
             response = yield request
         except httpx.TransportError as error:
@@ -74,12 +77,3 @@ def send_with_retry(
             what = trouble or response
             raise transport_failed(what, purpose, attempt, request, unsure=unsure)
         yield pause
-
-
-def _shorten_timeouts(request: httpx.Request, left: float) -> None:
-    """No try goes on much longer than its caller waits."""
-    most = max(0.0, left) + _LATE
-    timeouts = request.extensions["timeout"]
-    for name in ("connect", "read", "write"):
-        timeouts[name] = min(timeouts[name], most)
-    request.extensions["seconds"] = min(request.extensions["seconds"], most)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -60,11 +59,6 @@ class Page:
 
     items: tuple[Workflow, ...]
     next: str | None
-
-
-def new_key() -> str:
-    """A new idempotency key (`externalId`): one for each thing that is to be bought."""
-    return f"cs-{uuid.uuid4().hex}"
 
 
 def encode_body(body: Mapping[str, Any]) -> bytes:

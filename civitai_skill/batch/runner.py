@@ -81,7 +81,9 @@ class RowRunner:
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
+        # Why nothing more is begun, and where that came to light.
         self._stopped: CivitaiError | None = None
+        self._stopped_at = 0
         self._downloads = anyio.Semaphore(DOWNLOADS)
         self._ended = self._pictures = self._good = self._buzz = 0
 
@@ -141,7 +143,7 @@ class RowRunner:
             asked=row.request,
             terms=replace(self.order.terms, external_id=state.key),
             label=label,
-            tell=self._hear,
+            tell=partial(self._hear, row),
         )
         try:
             if state.is_submitted:
@@ -164,7 +166,7 @@ class RowRunner:
             if not workflow.moderated:
                 queue.mark_passed(prompt)
             purchase = replace(purchase, workflow=workflow)
-            place = partial(self._save, label.places(state.key, workflow.id, self.out))
+            place = partial(self._save, row, label.places(state.key, workflow.id, self.out))
             home = finish(self.service, order, purchase, timeout=0.0, place=place)
             async with self._downloads:
                 generation = await adrive(home, self.http)
@@ -184,18 +186,21 @@ class RowRunner:
                 queue.mark_banned(prompt, reason)
             return await self._result_of_error(row, state, error, purchase, reason)
 
-    def _hear(self, event: Event) -> None:
+    def _hear(self, row: Row, event: Event) -> None:
         """Look once more right before a row is sent: what was charged meanwhile may stop it."""
         if isinstance(event, Submitting):
             try:
                 self.spending.check()
             except BudgetUsedUp as error:
-                self._stopped = self._stopped or error
+                self._stop(row, error)
                 raise
 
     def _stopped_error(self) -> NotSent:
-        assert self._stopped is not None, "something stopped the batch"
-        return NotSent(f"not sent: the batch was stopped: {self._stopped.message}")
+        return NotSent(f"not sent: the batch was stopped at row {self._stopped_at}")
+
+    def _stop(self, row: Row, error: CivitaiError) -> None:
+        if self._stopped is None:
+            self._stopped, self._stopped_at = error, row.number
 
     def _take_up(self, key: str) -> Purchase:
         """Go on with a purchase of an earlier process, as far as the ledger knows it."""
@@ -205,14 +210,12 @@ class RowRunner:
         workflow = Workflow(run.workflow, "unknown", created_at=created.isoformat())
         return Purchase(workflow, None, run, resumed=True)
 
-    def _save(self, place: Place, n: int, fetched: FetchedPicture) -> Path:
+    def _save(self, row: Row, place: Place, n: int, fetched: FetchedPicture) -> Path:
         try:
             return place(n, fetched)
         except OSError as error:
             # What can't be written need not be bought: the rest waits until there is room.
-            self._stopped = self._stopped or TransportFailed(
-                f"Pictures can't be written to {self.out}: {error.strerror or 'no room'}"
-            )
+            self._stop(row, TransportFailed(f"Pictures can't be written to {self.out}: {error}"))
             raise
 
     # -- how it ended ------------------------------------------------------------------------------
@@ -228,7 +231,7 @@ class RowRunner:
         if sent and error.spent == "no" and not isinstance(error, WorkflowFailed):
             error = error.replace(spent="yes")
         if _stops_batch(error):
-            self._stopped = self._stopped or error
+            self._stop(row, error)
         status = _status_of(error, moderated=reason is not None, sent=sent)
         gone = sent and isinstance(error, NotFound) and _is_old(state.run)
         if gone:
@@ -316,7 +319,7 @@ def _with_next_steps(status: str, error: CivitaiError) -> CivitaiError:
         return error.replace(advice=advice, next=())
     if status in RETRIED:
         advice = "It is not bought again by itself."
-        return error.replace(advice=advice, next=(Say("retry_failed"),))
+        return error.replace(advice=advice, next=(Say("retry_failed", "buy it again"),))
     if status == "canceled":
         advice = "It is not bought again. To have it made, give the row to a batch of another name."
         return error.replace(advice=advice, next=())

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
@@ -30,6 +29,7 @@ from civitai_skill.batch.watcher import WorkflowWatcher
 from civitai_skill.client.base import BaseClient, Folder
 from civitai_skill.client.clients import TIMEOUT
 from civitai_skill.client.options import Call
+from civitai_skill.config import expand_home
 from civitai_skill.errors import (
     ConfigError,
     NotEnoughBuzz,
@@ -83,7 +83,7 @@ class BatchSession:
     priority: str | None = None
 
     def __post_init__(self) -> None:
-        self.folder = Path(self.out)
+        self.folder = expand_home(self.out)
         if not self.timeout >= 0:
             raise RequestInvalid(Problem("timeout", self.timeout, "seconds, 0 or more"))
         if not 1 <= len(self.name) <= 100 or not self.name.isprintable():
@@ -128,8 +128,7 @@ class BatchSession:
                     "service did not tell it either. Nothing was bought.",
                     price=None,
                     limit=limit,
-                    advice="Choose other engines, or let them through.",
-                    next=(Choose(), Say("allow_unpriced")),
+                    next=(Choose(), Say("allow_unpriced", "let them through")),
                 )
             if plan.price > limit:
                 raise OverBudget(
@@ -137,8 +136,7 @@ class BatchSession:
                     "Nothing was bought.",
                     price=plan.price,
                     limit=limit,
-                    advice="Or buy as many rows as fit, in order.",
-                    next=(Allow(plan.price), Say("as_many_as_fit")),
+                    next=(Allow(plan.price), Say("as_many_as_fit", "buy the first that fit")),
                 )
             allowance = (limit - plan.price) // max(1, plan.unpriced)
             spending = Spending(limit, budget, used, allowance, self.tell)

@@ -7,6 +7,7 @@ covers the first is bought alone: what it is charged shows what the others will 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from civitai_skill.batch.report import Surprise, Tell
 from civitai_skill.errors import BudgetUsedUp
 from civitai_skill.errors.next_steps import Allow
 from civitai_skill.ledger.budget import Budget
+
+# Rows that go alone and fail before the others of their rule follow all the same.
+_MOST_FIRSTS = 3
 
 
 @dataclass
@@ -39,6 +43,7 @@ class Spending:
     # How many times its price a row of a rule is charged, where that is above 1.
     _factors: dict[str, float] = field(default_factory=dict)
     _firsts: dict[str, anyio.Event] = field(default_factory=dict)
+    _failed: Counter[str] = field(default_factory=Counter)
 
     @asynccontextmanager
     async def admit(self, row: Row) -> AsyncIterator[tuple[int, bool]]:
@@ -61,8 +66,9 @@ class Spending:
         try:
             yield price, own is not None
         except BaseException:
-            if own is not None:  # it showed nothing; the next one is the first
-                del self._firsts[rule]
+            self._failed[rule] += own is not None
+            if own is not None and self._failed[rule] < _MOST_FIRSTS:
+                del self._firsts[rule]  # it showed nothing; the next one is the first
             raise
         finally:
             if own is not None:

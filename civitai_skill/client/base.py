@@ -9,8 +9,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
+from functools import cached_property, partial
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
@@ -28,7 +27,7 @@ from civitai_skill.client.options import (
     QueryFilters,
     RequestLike,
 )
-from civitai_skill.config import Secret, Settings
+from civitai_skill.config import Secret, Settings, expand_home
 from civitai_skill.errors import ConfigError, Problem, RequestInvalid
 from civitai_skill.ledger.budget import Budget, read_budget
 from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger
@@ -87,7 +86,7 @@ class BaseClient:
         self.ledger: Ledger | None = None
         if ledger is not False:
             named = ledger if isinstance(ledger, str | os.PathLike) else None
-            self.ledger = Ledger(Path(named) if named else self.settings.ledger)
+            self.ledger = Ledger(expand_home(named) if named else self.settings.ledger)
         self._retry = retry or Retry()
         self._unsettled: dict[str, bytes] = {}
         #: Does a purchase stay open until its caller surely has the answer: until the next call,
@@ -134,7 +133,7 @@ class BaseClient:
         where = "the sandbox" if self.settings.sandbox else self.settings.base_url
         return f"{type(self).__name__}({where})"
 
-    @property
+    @cached_property
     def _service(self) -> Service:
         agent = f"civitai-skill/{__version__}"
         if not self.settings.sandbox:
@@ -150,9 +149,9 @@ class BaseClient:
             asked=call.asked,
             terms=call.terms,
             limit=self.settings.max_buzz if call.max_buzz is None else call.max_buzz,
-            out=None if out is None else Path(out),
+            out=None if out is None else expand_home(out),
             ledger=self.ledger,
-            budget=self._budget(),
+            budget=self._budget,
             account=self.account,
             purpose=call.purpose,
             again=call.again,
@@ -164,6 +163,7 @@ class BaseClient:
             unconfirmed=self._unconfirmed if self.confirms else None,
         )
 
+    @cached_property
     def _budget(self) -> Budget | None:
         """The budget that the environment sets; else the ledger's own counts, where it has one."""
         text = None if self.ledger is None else self.settings.budget
@@ -236,7 +236,9 @@ class BaseClient:
             raise error.replace(result=summarize_unsaved(workflow))
         hear = tell or ignore_event
         return (
-            yield from generate.download(service, self.ledger, workflow, out=Path(out), tell=hear)
+            yield from generate.download(
+                service, self.ledger, workflow, out=expand_home(out), tell=hear
+            )
         )
 
     def _settle(self, key: str) -> Flow[Workflow]:
@@ -276,7 +278,7 @@ class BaseClient:
             workflow_id,
             limit=self.settings.max_buzz if max_buzz is None else max_buzz,
             ledger=self.ledger,
-            budget=self._budget(),
+            budget=self._budget,
             account=self.account,
             tell=tell,
         )

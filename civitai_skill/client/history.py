@@ -19,10 +19,11 @@ def history_row(workflow: Workflow) -> dict[str, Any]:
     engine, variant = identify(workflow.input)
     prompt = workflow.input.get("prompt")
     text = " ".join(prompt.split()) if isinstance(prompt, str) else ""
+    blocked = workflow.fruitless and any(image.blocked_reason for image in workflow.images)
     return {
         "id": workflow.id,
         "created": workflow.created_at,
-        "status": workflow.status,
+        "status": "blocked" if blocked else workflow.status,
         "engine": engine,
         "variant": variant,
         "cost": workflow.cost.total,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -66,18 +66,14 @@ CATALOG: tuple[Entry, ...] = (
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)
 
 
-@cache
-def _spellings(catalog: tuple[Entry, ...]) -> Mapping[str, Entry]:
-    return {fold(name): entry for entry in catalog for name in (entry.name, *entry.aliases)}
-
-
+@lru_cache(256)
 def find(name: str) -> Entry:
     """The catalog's line for a name in any common spelling.
 
     Raises RequestInvalid for an unknown name, with the nearest one.
     """
     wanted = fold(name)
-    known = _spellings(CATALOG)
+    known = {fold(n): entry for entry in CATALOG for n in (entry.name, *entry.aliases)}
     if wanted in known:
         return known[wanted]
     near = spelling.meant(wanted, [(family(entry.name), entry.aliases) for entry in CATALOG])

@@ -70,9 +70,10 @@ class Fix:
 
 @dataclass(frozen=True)
 class Say:
-    """Make the same call with this `option` switched on."""
+    """Make the same call with this `option` switched on, `to` do something (its words)."""
 
     option: str
+    to: str
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,8 @@ def in_python(step: Next) -> str:
             return "choose_engine() ranks the engines, list_engines() lists them."
         case Release(id):
             return f"The account's owner may release it, for yellow Buzz: client.release({id!r})."
-        case Say(option):
-            return f"To have it done: {option}=True."
+        case Say(option, to):
+            return f"To {to}: {option}=True."
         case UseSandbox():
             return "To try without a key: sandbox=True."
         case Fix():

@@ -15,17 +15,20 @@ a run of the same identity is open already, and whether the budget has room for 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from civitai_skill.ledger.budget import Budget, read_budget
 from civitai_skill.ledger.reports import JOINABLE as JOINABLE
-from civitai_skill.ledger.reports import LedgerReports, select_first, select_setting
-from civitai_skill.ledger.run import HOLDS_SOURCES, Run, forget_sources, read_run
+from civitai_skill.ledger.reports import LedgerReports, select_first
+from civitai_skill.ledger.run import HOLDS_SOURCES, Run, forget_sources
 from civitai_skill.storage import locks
 from civitai_skill.storage.sqlite import PATIENCE
 
+#: Seconds in which the same request gets an answer that its caller may not have read.
+UNREAD = 600.0
 #: Seconds that a look waits to write down what it saw; the next one sees it again.
 LOOK_PATIENCE = 0.2
 
@@ -99,8 +102,12 @@ class Ledger(LedgerReports):
                 if not run.is_whole:
                     raise self._file_error(LookupError(f"{key} is over, its pictures not kept"))
                 self._readmit(db, run, budget or _kept_budget(db))
-            db.execute("UPDATE runs SET owner = ?, taken = taken + 1 WHERE key = ?", (me, key))
-            return read_run(db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
+            db.execute(
+                "UPDATE runs SET owner = ?, taken = taken + 1,"
+                " state = iif(handed IS NULL, state, 'open'), handed = NULL WHERE key = ?",
+                (me, key),
+            )
+            return Run(**db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
 
     def _admit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
         """Count a new purchase. Raises BudgetUsedUp when there is no room for it."""
@@ -218,21 +225,23 @@ class Ledger(LedgerReports):
                 (key, self._clock() - JOINABLE),
             )
 
-    def close_run(self, *keys: str, patience: float = PATIENCE) -> None:
-        """Nothing is left to do for these."""
+    def close_run(self, *keys: str, empty: bool = False, patience: float = PATIENCE) -> None:
+        """Nothing is left to do for these; of an `empty` one nothing came (see SessionLedger)."""
         with self._transaction(patience, writes=True) as db:
             for key in keys:
                 db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
                 _forget_sources(db, _OVER, key)
 
-    def reopen(self, workflow: str) -> None:
-        """Nobody heard how it went: the same request goes on with it."""
+    def hand_over(self, key: str) -> None:
+        """Nothing is left to do, and the answer was handed to a caller who may not have read it:
+        for a while the same request gets the same answer."""
         with self._transaction(writes=True) as db:
             db.execute(
-                "UPDATE runs SET state = 'open', owner = ''"
-                " WHERE workflow = ? AND state = 'closed'",
-                (workflow,),
+                "UPDATE runs SET state = 'closed', owner = '', handed = ?"
+                " WHERE key = ? AND state = 'open'",
+                (self._clock(), key),
             )
+            _forget_sources(db, _OVER, key)
 
     def drop(self, key: str, reason: str) -> bool:
         """The service certainly did not take it. False where another call has taken it up since, or
@@ -254,16 +263,22 @@ class Ledger(LedgerReports):
             else:
                 db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
 
-    def _find_open(self, db: sqlite3.Connection, identity: str) -> Run | None:
+    def _find_open(
+        self, db: sqlite3.Connection, identity: str, read: Collection[str] = ()
+    ) -> Run | None:
         """The newest that nobody works on any more; else the newest that somebody does. One whose
-        caller, who lives, has everything already is over."""
+        caller, who lives, has everything already is over. Answers that may not have been read count
+        as open; `read` are the keys of those that were."""
+        now = self._clock()
         rows = db.execute(
-            "SELECT * FROM runs WHERE identity = ? AND state = 'open' AND created >= ?"
-            " ORDER BY created DESC",
-            (identity, self._clock() - JOINABLE),
+            "SELECT * FROM runs WHERE identity = ?"
+            " AND ((state = 'open' AND created >= ?) OR handed >= ?) ORDER BY created DESC",
+            (identity, now - JOINABLE, now - UNREAD),
         ).fetchall()
         worked_on: list[Run] = []
-        for run in map(read_run, rows):
+        for run in (Run(**row) for row in rows):
+            if run.handed is not None and run.key in read:
+                continue
             if not self.is_worked_on(run):
                 return run
             if not run.is_delivered:
@@ -272,8 +287,8 @@ class Ledger(LedgerReports):
 
 
 def _kept_budget(db: sqlite3.Connection) -> Budget | None:
-    kept = select_setting(db, "budget")
-    return read_budget(kept) if kept else None
+    row = db.execute("SELECT value FROM settings WHERE name = 'budget'").fetchone()
+    return None if row is None else read_budget(row["value"])
 
 
 def _insert(db: sqlite3.Connection, run: Run) -> None:

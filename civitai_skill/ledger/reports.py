@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from civitai_skill.errors import ConfigError, preview
 from civitai_skill.ledger.budget import Budget
-from civitai_skill.ledger.run import MIGRATIONS, Run, read_run
+from civitai_skill.ledger.run import MIGRATIONS, Run
 from civitai_skill.storage import locks
 from civitai_skill.storage.sqlite import PATIENCE, Storage
 
@@ -68,7 +68,7 @@ class LedgerReports:
         """Open runs that nobody works on any more, oldest first, whatever account they are of."""
         with self._transaction() as db:
             rows = db.execute("SELECT * FROM runs WHERE state = 'open' ORDER BY created").fetchall()
-        return [run for run in map(read_run, rows) if not self.is_worked_on(run)]
+        return [run for run in (Run(**row) for row in rows) if not self.is_worked_on(run)]
 
     def failed(self) -> list[Run]:
         """Runs of the last 24 hours that failed or expired and were not tried again since, whatever
@@ -82,7 +82,7 @@ class LedgerReports:
                 " AND later.state != 'dropped') ORDER BY created",
                 (self._clock() - JOINABLE,),
             ).fetchall()
-        return [read_run(row) for row in rows]
+        return [Run(**row) for row in rows]
 
     def history(self, since: float = 0.0, limit: int = 100) -> list[dict[str, Any]]:
         """Runs with the number of their saved pictures, newest first."""
@@ -124,7 +124,8 @@ class LedgerReports:
     def setting(self, name: str) -> str | None:
         """A value kept in the ledger."""
         with self._transaction() as db:
-            return select_setting(db, name)
+            row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+            return None if row is None else str(row["value"])
 
     def used_buzz(self, budget: Budget) -> int:
         """Buzz reserved and spent in the budget's current period."""
@@ -168,9 +169,4 @@ class LedgerReports:
 
 def select_first(db: sqlite3.Connection, where: str, *values: Any) -> Run | None:
     row = db.execute(f"SELECT * FROM runs WHERE {where} LIMIT 1", values).fetchone()
-    return None if row is None else read_run(row)
-
-
-def select_setting(db: sqlite3.Connection, name: str) -> str | None:
-    row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
-    return None if row is None else str(row["value"])
+    return None if row is None else Run(**row)

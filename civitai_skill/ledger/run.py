@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sqlite3
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +43,7 @@ MIGRATIONS: tuple[str, ...] = (
     "ALTER TABLE runs ADD COLUMN label TEXT",
     "ALTER TABLE runs ADD COLUMN taken INTEGER NOT NULL DEFAULT 0",
     f"CREATE INDEX runs_sources ON runs (created) WHERE {HOLDS_SOURCES}",
+    "ALTER TABLE runs ADD COLUMN handed REAL",
 )
 
 
@@ -52,7 +52,8 @@ class Run:
     """One purchase. `reserved` and `cost` are Buzz; `created` is seconds since 1970.
 
     `account` names the service and the account that it was begun with, `label` the names of its
-    pictures where they have some of their own, `taken` how often it was taken up.
+    pictures where they have some of their own, `taken` how often it was taken up, `handed` when its
+    answer was handed to a caller who may not have read it (seconds since 1970).
     """
 
     key: str
@@ -74,6 +75,7 @@ class Run:
     reason: str | None = None
     label: str | None = None
     taken: int = 0
+    handed: float | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -93,16 +95,11 @@ class Run:
 
 def forget_sources(body: bytes) -> bytes:
     """A body with a digest in place of each picture in it."""
-    return _DATA_URL.sub(lambda url: url[1] + b";sha256," + _digest(url[2]), body)
+
+    def shortened(url: re.Match[bytes]) -> bytes:
+        return url[1] + b";sha256," + hashlib.sha256(url[2]).hexdigest().encode()
+
+    return _DATA_URL.sub(shortened, body)
 
 
 _DATA_URL = re.compile(rb'("data:[^",]*);base64,([^"]*)')
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).hexdigest().encode()
-
-
-def read_run(row: sqlite3.Row) -> Run:
-    """A run from its row."""
-    return Run(**dict(row))

@@ -1,9 +1,12 @@
-"""What one server may spend in its life, counted over the ledger.
+"""What one server may spend in its life, and which answers its callers have, over the ledger.
 
 A ledger's own budget is for everything that this user buys, in a period. A session's is for what
 the server buys from its start on: a purchase is counted before its first byte leaves, so that calls
 at the same time can't pass together. What the service did not take is given back. When the server
 is about to end, nothing is bought any more.
+
+A server's purchase is over when its answer was handed to its caller. Until then the run stays open,
+so that the same request goes on with it, whatever happens to the server or the caller.
 """
 
 from __future__ import annotations
@@ -11,7 +14,8 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +23,9 @@ from typing import Any
 from civitai_skill.errors import BudgetUsedUp, Stopping
 from civitai_skill.errors.next_steps import RaiseBudget
 from civitai_skill.ledger.budget import Budget
-from civitai_skill.ledger.ledger import BeginResult, Ledger
+from civitai_skill.ledger.ledger import UNREAD, BeginResult, Ledger
 from civitai_skill.ledger.run import Run
+from civitai_skill.storage.sqlite import PATIENCE
 
 
 class SessionLedger(Ledger):
@@ -36,6 +41,15 @@ class SessionLedger(Ledger):
         self._counted: dict[str, int] = {}
         #: What counted before, for a purchase that is just being written down.
         self._pending: dict[str, int] = {}
+        #: Purchases without an answer yet, and how many calls make each.
+        self._making: Counter[str] = Counter()
+        #: Those that the service has, those that need nothing but their answer, and those of which
+        #: one call has it.
+        self._submitted: set[str] = set()
+        self._ended: set[str] = set()
+        self._delivered: set[str] = set()
+        #: Answers that were certainly read, and when that was known.
+        self._read: dict[str, float] = {}
         #: Is it over? Nothing is bought then, and what has begun comes to its end.
         self.over: Callable[[], bool] = lambda: False
 
@@ -51,12 +65,23 @@ class SessionLedger(Ledger):
         """See Ledger.begin. Raises BudgetUsedUp when the session has no room either, and Stopping
         when it is over."""
         with self._counting(run.key):
-            return super().begin(run, again=again, budget=budget, confirmed=confirmed)
+            begun = super().begin(run, again=again, budget=budget, confirmed=confirmed)
+        if begun.fresh:
+            self._count_call(run.key, False)
+        return begun
 
     def take_up(self, key: str, budget: Budget | None = None) -> Run:
         """See Ledger.take_up. A run that was perhaps never sent is bought here and now."""
         with self._counting(key):
-            return super().take_up(key, budget)
+            run = super().take_up(key, budget)
+        self._count_call(key, run.workflow is not None)
+        return run
+
+    def _count_call(self, key: str, submitted: bool) -> None:
+        with self._gate:
+            self._making[key] += 1
+            if submitted:
+                self._submitted.add(key)
 
     def _admit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
         if self.over():
@@ -106,14 +131,35 @@ class SessionLedger(Ledger):
     def record_submitted(self, key: str, workflow: str | None, cost: int | None) -> None:
         """See Ledger.record_submitted."""
         self._settle(key, cost)
+        self._submitted.add(key)
         super().record_submitted(key, workflow, cost)
 
     def record_finished(
-        self, key: str, status: str, cost: int | None, reason: str | None, **how: Any
+        self,
+        key: str,
+        status: str,
+        cost: int | None,
+        reason: str | None,
+        *,
+        close: bool = False,
+        **how: Any,
     ) -> None:
         """See Ledger.record_finished."""
         self._settle(key, cost)
-        super().record_finished(key, status, cost, reason, **how)
+        close = close and not self._awaits_answer(key)
+        super().record_finished(key, status, cost, reason, close=close, **how)
+
+    def close_run(self, *keys: str, empty: bool = False, patience: float = PATIENCE) -> None:
+        """See Ledger.close_run. What waits for its answer is closed when that is handed over."""
+        over = (key for key in keys if empty or not self._awaits_answer(key))
+        super().close_run(*over, patience=patience)
+
+    def _awaits_answer(self, key: str) -> bool:
+        """Is it a purchase that ends with its answer? What the service never took is none."""
+        waits = self._making[key] > 0 and key in self._submitted
+        if waits:
+            self._ended.add(key)
+        return waits
 
     def drop(self, key: str, reason: str) -> bool:
         """See Ledger.drop."""
@@ -121,6 +167,50 @@ class SessionLedger(Ledger):
         if dropped:
             self._settle(key, 0)
         return dropped
+
+    # -- who has the answer ------------------------------------------------------------------
+    def release(self, *keys: str) -> None:
+        """See Ledger.release. What has ended waits for its answer; whoever brings home what has not
+        may close it."""
+        left = [key for key in keys if key not in self._ended]
+        self._submitted.difference_update(left)
+        super().release(*left)
+
+    def is_worked_on(self, run: Run) -> bool:
+        """See Ledger.is_worked_on. What only waits for its answer may be answered to others too."""
+        return run.key not in self._ended and super().is_worked_on(run)
+
+    def unfinished(self) -> list[Run]:
+        """See Ledger.unfinished."""
+        return [run for run in super().unfinished() if run.key not in self._ended]
+
+    def end_answer(self, key: str, *, delivered: bool) -> None:
+        """A call that made a purchase has its answer, or has left without it."""
+        with self._gate:
+            if delivered:
+                self._delivered.add(key)
+            self._making[key] -= 1
+            if self._making[key] > 0:
+                return  # another call goes on with it
+            del self._making[key]
+            over = key in self._ended and key in self._delivered
+            for kept in (self._submitted, self._ended, self._delivered):
+                kept.discard(key)
+        if over:
+            self.hand_over(key)
+        else:
+            super().release(key)
+
+    def mark_read(self, *keys: str) -> None:
+        """The answers of these purchases were read: the same request buys anew."""
+        now = self._clock()
+        self._read |= dict.fromkeys(keys, now)
+        self._read = {key: when for key, when in self._read.items() if when > now - UNREAD}
+
+    def _find_open(
+        self, db: sqlite3.Connection, identity: str, read: Collection[str] = ()
+    ) -> Run | None:
+        return super()._find_open(db, identity, self._read)
 
     def _settle(self, key: str, cost: int | None) -> None:
         with self._gate:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from civitai_skill.api import workflows
 from civitai_skill.api.models import Workflow, is_moderation
@@ -60,9 +60,24 @@ def buy(service: Service, order: Order, prepared: Prepared | None = None) -> Flo
                 raise
         yield _PAUSE  # it is being submitted by another call: soon it has an id to be told
     if earlier is None:
-        body = yield from upload_sources(service, prepared)
+        sourced = bool(prepared.sources)
+        body = (yield from upload_sources(service, prepared)) if sourced else prepared.body()
         price, confirmed = yield from check_price(service, order, prepared, body)
-        run = _make_run(order, prepared, identity, body, price)
+        key = prepared.key or f"cs-{uuid.uuid4().hex}"
+        label = make_label(order, prepared.plan)
+        run = Run(
+            key=key,
+            identity=identity,
+            purpose=order.purpose,
+            body=workflows.encode_body({**body, "externalId": key}),
+            wanted=prepared.wanted,
+            reserved=price,
+            engine=prepared.engine,
+            variant=prepared.variant,
+            out=None if order.out is None else str(order.out.absolute()),
+            account=order.account,
+            label=None if label is None else label.to_json(),
+        )
         earlier = yield from _begin(order, run, confirmed)
     if earlier is not None:
         return (yield from go_on(service, order, earlier, prepared.plan))
@@ -87,26 +102,6 @@ def preview(order: Order) -> Flow[Preview]:
     prepared: Prepared = yield Work(partial(prepare, order))
     find = partial(find_open_run, order, prepared.key, prepared.identity(order))
     return Preview((yield Work(find)), prepared.plan)
-
-
-def _make_run(
-    order: Order, prepared: Prepared, identity: str, body: dict[str, Any], price: int
-) -> Run:
-    key = prepared.key or workflows.new_key()
-    label = make_label(order, prepared.plan)
-    return Run(
-        key=key,
-        identity=identity,
-        purpose=order.purpose,
-        body=workflows.encode_body({**body, "externalId": key}),
-        wanted=prepared.wanted,
-        reserved=price,
-        engine=prepared.engine,
-        variant=prepared.variant,
-        out=None if order.out is None else str(order.out.absolute()),
-        account=order.account,
-        label=None if label is None else label.to_json(),
-    )
 
 
 def make_label(order: Order, plan: Plan | None) -> Label | None:

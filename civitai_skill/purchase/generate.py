@@ -88,7 +88,7 @@ def _end(
     if order.unconfirmed is not None and not empty:
         order.unconfirmed.append((order.ledger, run.key))
     else:
-        yield from write_quietly(partial(order.ledger.close_run, run.key))
+        yield from write_quietly(partial(order.ledger.close_run, run.key, empty=empty))
 
 
 def finish(
@@ -107,8 +107,10 @@ def finish(
     """
     assert order.out is not None, "pictures that come home need a folder"
     run, ledger = purchase.run, order.ledger
-    label = None if run is None or run.label is None else Label.from_json(run.label)
-    label = label or make_label(order, purchase.plan)
+    if run is not None and run.label is not None:
+        label: Label | None = Label.from_json(run.label)
+    else:
+        label = make_label(order, purchase.plan)
     if place is None and label is not None:
         key = purchase.workflow.external_id or "" if run is None else run.key
         place = label.places(key, purchase.workflow.id, order.out)

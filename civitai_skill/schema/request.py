@@ -27,6 +27,7 @@ from civitai_skill.schema.types import (
     Side,
     Text,
     Whole,
+    lower,
 )
 
 Quality = Literal["draft", "standard", "high"]
@@ -47,10 +48,6 @@ def _check_ratio(value: str) -> str:
     if value != "auto" and not all(float(part) for part in value.split(":")):
         raise ValueError("a side of the ratio is nothing; write it as 16:9")
     return value
-
-
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
 
 
 def _normalize_format(value: Any) -> Any:
@@ -104,7 +101,7 @@ class ImageRequest(StrictModel):
     ] = None
     quality: Annotated[
         Quality,
-        BeforeValidator(_lower),
+        BeforeValidator(lower),
         FieldWords(
             "draft, standard (when left out) or high: which variant and settings the family "
             "takes. Fields given beside it win.",
@@ -233,7 +230,7 @@ class ImageRequest(StrictModel):
         ),
     ] = []
     background: Annotated[
-        Annotated[Literal["auto", "transparent", "opaque"], BeforeValidator(_lower)] | None,
+        Annotated[Literal["auto", "transparent", "opaque"], BeforeValidator(lower)] | None,
         FieldWords("auto, transparent or opaque, where the engine draws it.", "B"),
     ] = None
     grounding: Annotated[

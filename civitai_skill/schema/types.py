@@ -58,20 +58,22 @@ def _air(value: str, example: str = EXAMPLE) -> str:
     return value
 
 
-def _model(value: str) -> str:
-    return _air(value, MODEL_EXAMPLE)
+def lower(value: Any) -> Any:
+    """A word in lower case, without blanks around it; anything else as it is."""
+    return value.strip().lower() if isinstance(value, str) else value
 
 
 def _clamp(value: Any) -> Any:
     """A number beyond any float as the largest one, so that the field's own limit answers."""
     most = sys.float_info.max
-    if isinstance(value, int) and abs(value) > most:
+    if isinstance(value, int | float) and abs(value) > most:
         return most if value > 0 else -most
     return value
 
 
 def _side(value: Any) -> Any:
-    if isinstance(value, int | float) and value <= 0:
+    # What fills a field that is meant to be left out; anything else is answered by the limits.
+    if isinstance(value, int | float) and -10_000 <= value <= 0:
         raise ValueError("no size; leave it out, or say pixels such as 1024")
     return value
 
@@ -105,7 +107,7 @@ Style = Annotated[Text, Source("style")]
 Guide = Annotated[Text, Source("guide")]
 
 AirText = Annotated[Text, AfterValidator(_air)]
-ModelText = Annotated[Text, AfterValidator(_model)]
+ModelText = Annotated[Text, AfterValidator(lambda text: _air(text, MODEL_EXAMPLE))]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
@@ -36,6 +37,27 @@ _MOST_DRAINED = 64 * 1024 * 1024
 #: Seconds that an idle connection is kept: longer than clients and proxies commonly do (60), so
 #: that it is they who close it, and no request meets a connection that is just being closed.
 KEEP_ALIVE = 75
+
+
+@dataclass
+class Connection:
+    """One client's connection, as its requests are told in their scope's state."""
+
+    #: Did it break before the answer was written?
+    cut_off: bool = False
+    #: Purchases whose answers went through it; the next request says that those were read.
+    told: set[str] = field(default_factory=set)
+
+
+def connection_of(scope: Message) -> Connection:
+    """The connection of a request."""
+    found: Connection = scope.get("state", {}).get("connection") or Connection()
+    return found
+
+
+def after_answer(scope: Message, tell: Callable[[bool], Awaitable[None]]) -> None:
+    """Have `tell` called when the answer was written; it hears whether that was possible."""
+    scope["answered"].append(tell)
 
 
 class _RequestRefused(Exception):
@@ -70,7 +92,14 @@ class AccessMiddleware:
         async def replay() -> Message:
             return left.pop() if left else await receive()
 
-        await self._app(scope, replay, send)
+        scope["answered"] = []
+        written = False
+        try:
+            await self._app(scope, replay, send)
+            written = not connection_of(scope).cut_off
+        finally:
+            for tell in scope["answered"]:
+                await tell(written)
 
     def _check_access(self, scope: Message) -> dict[str, str]:
         """The request's headers, where it may go on. Raises _RequestRefused."""
@@ -253,6 +282,8 @@ class BoundedProtocol(H11Protocol):
         self._most = most
         self._timer: asyncio.TimerHandle | None = None
         self._used = 0.0
+        self._connection = Connection()
+        self.app_state = {**self.app_state, "connection": self._connection}
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -271,6 +302,7 @@ class BoundedProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._time_head(False)
+        self._connection.cut_off = not self.is_idle
         super().connection_lost(exc)
 
     @property

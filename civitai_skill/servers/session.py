@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from civitai_skill.errors import (
 )
 from civitai_skill.errors.next_steps import Look, Next, Resume
 from civitai_skill.images.save import prepare_folder
+from civitai_skill.ledger.ledger import UNREAD
 from civitai_skill.ledger.session_budget import SessionLedger
 from civitai_skill.purchase.events import Event, Resumed, Submitted, Submitting, Tell, ignore_event
 
@@ -35,9 +37,15 @@ T = TypeVar("T")
 #: Seconds that the end of a server may take, for purchases that are being made right then: less
 #: than the 10 after which containers are commonly killed.
 GRACE = 8.0
+#: How long the same request gets an answer that its caller may not have read.
+UNREAD_MINUTES = round(UNREAD / 60)
+#: Seconds that writing an answer takes at most.
+_WRITING = 0.1
+#: Purchases of which it is known whose answer they were.
+_REMEMBERED = 10_000
 
 
-@dataclass
+@dataclass(eq=False)
 class Caller:
     """Somebody who may leave while a purchase is made for them; follows its events."""
 
@@ -45,13 +53,17 @@ class Caller:
     tell: Tell = ignore_event
     #: Set when whoever asked has left.
     gone: asyncio.Event = field(default_factory=asyncio.Event)
-    #: May the purchase have been sent, perhaps by an earlier process?
+    #: The purchase, from when it is written down, or was found, until its answer is given.
+    key: str | None = None
+    #: May it have been sent, perhaps by an earlier process?
     sending: bool = False
     #: Was it bought before?
     already: bool = False
     workflow: Workflow | None = None
     #: Set when the workflow is known.
     known: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Has the work come to its end?
+    ended: bool = False
 
     def __call__(self, event: Event) -> None:
         """Follow an event. Raises where something new is about to be sent for nobody, or by a
@@ -61,11 +73,11 @@ class Caller:
                 raise Stopping
             if self.gone.is_set() and not self.already:
                 raise TransportFailed("Whoever asked for it has gone; nothing was sent.")
-            self.sending = True
+            self.key, self.sending = event.key, True
         elif isinstance(event, Submitted):
             self.workflow = event.workflow
         elif isinstance(event, Resumed):
-            self.already = self.sending = True
+            self.key, self.already, self.sending = event.run.key, True, True
             if event.run.workflow is not None:
                 self.workflow = Workflow(event.run.workflow, "unknown")
         if self.workflow is not None:
@@ -75,13 +87,6 @@ class Caller:
     def stopped_error(self) -> CivitaiError:
         """The error where the server's end comes before the purchase's."""
         return _stopped_error("unknown", Resume()) if self.sending else Stopping()
-
-    def fail_if_gone(self, workflow: Workflow) -> None:
-        """Keep what nobody hears of open, so that the same request goes on with it."""
-        if self.gone.is_set():
-            raise TransportFailed(
-                "Whoever asked for it has gone.", spent="yes", workflow_id=workflow.id
-            )
 
 
 def _stopped_error(spent: Spent = "no", *steps: Next) -> CivitaiError:
@@ -128,24 +133,21 @@ class ServerSession:
         self.ledger.over = self.stopping.is_set
         self._over = asyncio.Event()  # and the grace has passed
         self._work: set[asyncio.Task[Any]] = set()
+        #: Whose answers are being written, and the purchases that were handed over, by workflow.
+        self._answering: set[Caller] = set()
+        self._handed: dict[str, str] = {}
 
     @classmethod
     def open(cls, settings: Settings, budget: int | None = None) -> ServerSession:
         """Open a session with a client of its own. Raises ConfigError."""
         return cls(AsyncCivitai(settings=settings, ledger=False), budget)
 
-    async def run_to_end(
-        self,
-        work: Coroutine[Any, Any, T],
-        cut_short: Callable[[], CivitaiError] = _stopped_error,
-    ) -> T:
-        """Run something to its end, even if whoever waits for it goes away.
-
-        Raises what `cut_short` gives where the server's end comes first.
-        """
+    async def run_to_end(self, work: Coroutine[Any, Any, T], caller: Caller | None = None) -> T:
+        """Run something to its end, even if whoever waits for it goes away; with a `caller` it is a
+        purchase. Raises CivitaiError where the server's end comes first."""
         task = asyncio.ensure_future(work)
         self._work.add(task)
-        task.add_done_callback(self._end_task)
+        task.add_done_callback(partial(self._end_task, caller))
         over = asyncio.ensure_future(self._over.wait())
         try:
             await asyncio.wait([task, over], return_when=asyncio.FIRST_COMPLETED)
@@ -153,10 +155,14 @@ class ServerSession:
             over.cancel()
         if task.done() and not task.cancelled():
             return task.result()
-        raise cut_short()
+        raise _stopped_error() if caller is None else caller.stopped_error()
 
-    def _end_task(self, task: asyncio.Task[Any]) -> None:
+    def _end_task(self, caller: Caller | None, task: asyncio.Task[Any]) -> None:
         self._work.discard(task)
+        if caller is not None:
+            caller.ended = True
+            if caller.gone.is_set():
+                self._keep(self.end_answer(caller, False))
         # Asked for, so that an error nobody waits for any more is not reported as lost: what was
         # bought stands in the ledger.
         if not task.cancelled() and not isinstance(task.exception(), CivitaiError | None):
@@ -178,12 +184,51 @@ class ServerSession:
                 waiting.cancel()
             await asyncio.gather(task, *signals, return_exceptions=True)
 
-    async def reopen(self, workflow: Workflow | None) -> None:
-        """Keep a purchase open whose caller left without its end: the same request goes on with
-        it."""
-        if workflow is not None and workflow.id is not None:
+    # -- answers -------------------------------------------------------------------------------
+    async def leave(self, caller: Caller) -> None:
+        """Whoever asked has left: the same request may go on with what is being made for them."""
+        caller.gone.set()
+        if caller.sending and caller.key is not None and not caller.ended:
             with contextlib.suppress(ConfigError):
-                await asyncio.to_thread(self.ledger.reopen, workflow.id)
+                await asyncio.to_thread(self.ledger.release, caller.key)
+
+    async def end_answer(self, caller: Caller, delivered: bool) -> None:
+        """The answer was written to its caller, or there was nobody to write it to: then the same
+        request goes on with the purchase."""
+        if not delivered:
+            caller.gone.set()
+        if caller.key is None or not caller.ended:
+            return  # there is nothing to end, or it is ended where the work is
+        key, caller.key = caller.key, None
+        delivered = not caller.gone.is_set()
+        if delivered and caller.workflow is not None and caller.workflow.id is not None:
+            self._handed[caller.workflow.id] = key
+            while len(self._handed) > _REMEMBERED:
+                del self._handed[next(iter(self._handed))]
+        with contextlib.suppress(ConfigError):  # it stays open
+            await asyncio.to_thread(self.ledger.end_answer, key, delivered=delivered)
+
+    def answer_soon(self, caller: Caller) -> None:
+        """Take an answer for written after a moment, where the transport does not tell."""
+        self._answering.add(caller)
+        asyncio.get_running_loop().call_later(_WRITING, self._answered, caller)
+
+    def _answered(self, caller: Caller) -> None:
+        self._answering.discard(caller)
+        self._keep(self.end_answer(caller, True))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that nobody waits for but the end."""
+        task = asyncio.ensure_future(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    def mark_read(self, *texts: Any) -> None:
+        """A caller names workflows, and so has read the answers that told their ids."""
+        keys = [key for id, key in self._handed.items()
+                if any(isinstance(text, str) and id in text for text in texts)]  # fmt: skip
+        if keys:
+            self.ledger.mark_read(*keys)
 
     async def late_answer_error(self, workflow_id: str) -> TransportFailed:
         """The error for a look at a workflow that nobody waits for any longer."""
@@ -214,4 +259,6 @@ class ServerSession:
         for task in (late := set(self._work)):
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+        for caller in tuple(self._answering):
+            await self.end_answer(caller, True)
         await self.client.close()

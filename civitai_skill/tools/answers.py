@@ -65,16 +65,13 @@ class Result:
     def text(self) -> str:
         return json.dumps(self.data, ensure_ascii=False)
 
-    def plain(self) -> Any:
-        """The artifact as JSON data."""
-        return _to_plain(self.artifact)
 
-
-def _to_plain(artifact: Any) -> Any:
+def to_plain(artifact: Any) -> Any:
+    """An artifact as JSON data."""
     if isinstance(artifact, Page):
         return {"items": [dict(w.raw) for w in artifact.items], "next": artifact.next}
     if isinstance(artifact, list):
-        return [_to_plain(item) for item in artifact]
+        return [to_plain(item) for item in artifact]
     return artifact.as_dict() if hasattr(artifact, "as_dict") else artifact
 
 
@@ -143,7 +140,7 @@ def keep_folder(result: Result, folder: str | None) -> Result:
 def generation_data(generation: Generation) -> dict[str, Any]:
     """A generation, small enough to be read."""
     workflow = generation.workflow
-    data: dict[str, Any] = {"id": generation.id, "status": generation.status}
+    data: dict[str, Any] = {"id": workflow.id, "status": workflow.status}
     if generation.engine is not None:
         data["engine"] = " ".join(filter(None, (generation.engine, generation.variant)))
     if workflow.cost.total is not None:
@@ -151,8 +148,8 @@ def generation_data(generation: Generation) -> dict[str, Any]:
     if any(workflow.cost.refunded.values()):
         data["refunded"] = sum(workflow.cost.refunded.values())
     data["images"] = [_picture_data(p) for p in generation.pictures]
-    if generation.outputs:
-        data["outputs"] = [dict(output) for output in generation.outputs]
+    if outputs := workflow.outputs:
+        data["outputs"] = [dict(output) for output in outputs]
     for name in ("notes", "warnings"):
         if getattr(generation, name):
             data[name] = list(getattr(generation, name))

@@ -21,7 +21,9 @@ from civitai_skill.tools.reading import read_arguments
 
 NAME = "civitai_generate_image"
 
-_BESIDE = "nothing but max_buzz, wait_seconds, estimate_only, folder and include_image beside it"
+_BESIDE = (
+    "nothing but max_buzz, wait_seconds, estimate_only, folder, include_image and again beside it"
+)
 DESCRIPTION = (
     "Instead of prompt and its settings, for experts: a whole workflow template of the service's "
     f"own form, imageGen and finishing steps only; {_BESIDE}."
@@ -37,6 +39,7 @@ class GenerateBody(Arguments):
     estimate_only: bool = False
     folder: Text | None = None
     include_image: IncludeImage = "no"
+    again: bool = False
 
 
 def read_body_arguments(

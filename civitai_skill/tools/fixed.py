@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field, create_model
 
+from civitai_skill.config import expand_home
 from civitai_skill.engines import catalog
 from civitai_skill.engines.index import is_text
 from civitai_skill.engines.planning.sources import named
@@ -18,7 +19,6 @@ from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import SourcePolicy, local_path, scheme_of
 from civitai_skill.purchase.body_rules import check_body
 from civitai_skill.purchase.events import Tell
-from civitai_skill.purchase.generate import OnSubmitted
 from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.schema.air import fold
 from civitai_skill.schema.fields import FIELDS
@@ -52,9 +52,8 @@ class ToolSettings:
     cost. `engines` narrows what may be used. Without `local_files` a source picture may be a
     URL, or a file that lies in `out`; without `private_urls` no URL of this machine or its
     network but the service's own. `tags` are put on every workflow; `allow_mature_content` and
-    `currencies` are sent with every purchase. `tell` hears every event of a call, `told` of a
-    workflow that was submitted only. `service` is the base URL in use, and `tools` names the
-    tools that there are.
+    `currencies` are sent with every purchase. `tell` hears every event of a call. `service` is
+    the base URL in use, and `tools` names the tools that there are.
     """
 
     max_buzz: int
@@ -66,7 +65,6 @@ class ToolSettings:
     allow_mature_content: bool | None = None
     currencies: tuple[str, ...] | None = None
     tell: Tell | None = None
-    told: OnSubmitted | None = None
     service: str = ""
     tools: tuple[str, ...] = ()
     default_engine: str = field(init=False)
@@ -153,7 +151,12 @@ class ToolSettings:
 
     def purchase_options(self, given: SubmitImage | GenerateBody) -> dict[str, Any]:
         """What surrounds a purchase."""
-        rules = {"max_buzz": self.limit(given.max_buzz), "purpose": PURPOSE, "tell": self.tell}
+        rules = {
+            "max_buzz": self.limit(given.max_buzz),
+            "purpose": PURPOSE,
+            "tell": self.tell,
+            "again": getattr(given, "again", False),  # where an interface offers it
+        }
         if isinstance(given, GenerateBody):
             return rules
         tags = list(dict.fromkeys((*self.tags, *given.tags)))
@@ -233,7 +236,7 @@ def make_settings(
     given: Mapping[str, Any] = {} if engines is None else {"engines": tuple(engines)}
     return ToolSettings(
         max_buzz,
-        out=Path(out),
+        out=expand_home(out),
         local_files=local_files,
         private_urls=private_urls,
         tags=tuple(tags),

@@ -131,11 +131,11 @@ def _nearest_argument(models: Mapping[str, type[Arguments]], name: str, word: st
     }
     if bare in same:
         return same[bare]
-    if "options" in fields and bare in _option_names():
-        return f'options, as {{"name": "{word}", "value": ...}}'
     near = nearest_name(word, fields)
     if near is not None and near not in fields:  # several fields, in words
         return near if set(re.findall(r"\w+", near)) & set(fields) else None
+    if "options" in fields and bare in _option_names():
+        return f'options, as {{"name": "{word}", "value": ...}}'
     homes = [other for other, model in models.items() if bare in map(fold, model.model_fields)]
     return f"{word} of {homes[0]}" if homes else near
 

@@ -13,7 +13,6 @@ import anyio.to_thread
 from civitai_skill.client.clients import AsyncCivitai, Civitai
 from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid
 from civitai_skill.purchase.events import Tell
-from civitai_skill.purchase.generate import OnSubmitted
 from civitai_skill.tools.answers import LOOK, Result, failure_result, keep_folder
 from civitai_skill.tools.arguments import Arguments
 from civitai_skill.tools.body import read_body_arguments
@@ -101,29 +100,19 @@ class Toolbox:
         except CivitaiError as error:
             return self._failure(error)
 
-    async def acall(
-        self,
-        name: str,
-        arguments: Any,
-        *,
-        tell: Tell | None = None,
-        told: OnSubmitted | None = None,
-    ) -> Result:
-        """See call. `tell` hears every event on the way, `told` of a workflow that is submitted
-        only (see Civitai.submit)."""
+    async def acall(self, name: str, arguments: Any, *, tell: Tell | None = None) -> Result:
+        """See call. `tell` hears every event on the way."""
         try:
-            return await self._adrive(self._steps(name, arguments, tell, told))
+            return await self._adrive(self._steps(name, arguments, tell))
         except CivitaiError as error:
             return self._failure(error)
 
     def _failure(self, error: CivitaiError) -> Result:
         return failure_result(error, self.fixed.max_buzz, self.fixed.tools)
 
-    def _steps(
-        self, name: str, arguments: Any, tell: Tell | None = None, told: OnSubmitted | None = None
-    ) -> Steps:
+    def _steps(self, name: str, arguments: Any, tell: Tell | None = None) -> Steps:
         tool = find_tool(name, self.tools)
-        fixed = replace(self.fixed, tell=tell, told=told)
+        fixed = replace(self.fixed, tell=tell)
         given = arguments if isinstance(arguments, Arguments) else self.read(tool.name, arguments)
         try:
             result = yield from tool.steps(fixed, given)

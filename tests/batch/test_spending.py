@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from civitai_skill import OverBudget, run_batch
 from civitai_skill.adapters.cli import main
+from civitai_skill.batch.plan import plan_rows
 from civitai_skill.batch.report import BatchPlan, Report, Surprise
+from civitai_skill.batch.rows import read_values
+from civitai_skill.batch.spending import Spending
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.sandbox.state import money
 from civitai_skill.sandbox.workflows import submit
@@ -131,6 +137,27 @@ def test_a_row_whose_submit_failed_shows_no_price_and_holds_up_no_other(
     box.script(Fault("submit", "status", status=400, times=1))
     report = run(rows(10), max_buzz=100)
     assert (net_charged(box), report.statuses["succeeded"]) == (200, 1)
+
+
+async def test_rows_do_not_fail_one_by_one_where_the_service_takes_none() -> None:
+    spending = Spending(100, None, 0, 0, lambda event: None)
+    (planned,) = plan_rows(read_values(["a"]), "many")
+    under_way, beside = 0, []
+
+    async def fail(number: int) -> None:
+        nonlocal under_way
+        with suppress(ZeroDivisionError):
+            async with spending.admit(replace(planned, number=number)):
+                beside.append(under_way)
+                under_way += 1
+                await anyio.sleep(0.01)
+                under_way -= 1
+                raise ZeroDivisionError
+
+    async with anyio.create_task_group() as group:
+        for number in range(10):
+            group.start_soon(fail, number)
+    assert beside == [0, 0, 0, *range(7)]
 
 
 def test_what_came_back_is_free_for_other_rows(run: Run, box: Sandbox) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from civitai_skill import Civitai, ImageRequest, RequestInvalid, build_workflow
 from civitai_skill.engines.planning.plan import Plan, Price, plan
-from civitai_skill.engines.planning.sizes import deciding, within
+from civitai_skill.engines.planning.sizes import within
 from civitai_skill.sandbox import Sandbox
 
 URL = "https://example.org/a.png"
@@ -36,7 +36,6 @@ def test_the_cap_holds_while_the_first_source_is_unknown_whatever_the_others_are
 def test_a_first_source_that_is_unknown_gives_no_shape() -> None:
     assert decide((None, (1920, 1080))).size == (1024, 1024)
     assert decide(((1920, 1080), None)).size == (1392, 752)
-    assert (deciding(()), deciding((None, (1, 1)))) == (None, None)
 
 
 @pytest.mark.parametrize(

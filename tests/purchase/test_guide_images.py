@@ -73,7 +73,7 @@ def test_a_model_can_t_name_a_file_as_a_guide(tmp_path: Path) -> None:
     options = [{"name": "controlNets", "value": nets}]
     given = GenerateImage.model_validate({"prompt": "x", "engine": "z-image", "options": options})
     with pytest.raises(RequestInvalid) as refused:
-        tools.request(given)
+        tools.asked(given)
     assert refused.value.field == "control_nets.0.image"
 
 

@@ -129,7 +129,7 @@ async def test_repeats_of_calls_that_were_lost_at_once_each_go_on_with_one(
     assert web.server_session.ledger.unfinished() == []
 
 
-async def hung_up(desk: ServerSession, body: Any, after: float, wait: int = 0) -> None:
+async def hung_up(desk: ServerSession, body: Any, after: float, query: str = "wait=0") -> None:
     """A caller whose connection ends after so many seconds."""
     app: Any = create_app(desk, AccessPolicy())
     content = json.dumps(body).encode()
@@ -147,7 +147,7 @@ async def hung_up(desk: ServerSession, body: Any, after: float, wait: int = 0) -
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json"),
                (b"content-length", str(len(content)).encode())]  # fmt: skip
     scope = {"type": "http", "method": "POST", "path": IMAGE, "raw_path": IMAGE.encode(),
-             "query_string": b"wait=%d" % wait, "headers": headers, "scheme": "http",
+             "query_string": query.encode(), "headers": headers, "scheme": "http",
              "http_version": "1.1", "server": ("localhost", 80),
              "client": ("localhost", 1)}  # fmt: skip
     await app(scope, receive, send)
@@ -176,11 +176,13 @@ async def test_who_hangs_up_while_waiting_goes_on_with_it_later(
     step = {"$type": "imageGen", "input": {**KLEIN, "prompt": prompt}}
     body = {"steps": [step]} if template else {"prompt": prompt}
     desk = ServerSession(AsyncCivitai(sandbox=sandbox, home=tmp_path, retry=Retry(tries=1)))
-    await hung_up(desk, body, 1.0, wait=60)
+    await hung_up(desk, body, 1.0, "wait=60")
     assert (charged(sandbox), len(desk.ledger.unfinished())) == (PRICE, 1)
-    await hung_up(desk, body, 60.0, wait=30)
+    await hung_up(desk, body, 60.0, "wait=30")
     assert (charged(sandbox), desk.ledger.unfinished()) == (PRICE, [])
     await hung_up(desk, body, 60.0)
+    assert charged(sandbox) == PRICE, "nothing shows that the answer was read"
+    await hung_up(desk, body, 60.0, "again=true")
     assert charged(sandbox) == 2 * PRICE
     await desk.close()
 

@@ -77,7 +77,7 @@ async def test_the_end_tells_what_may_have_been_sent(session: ServerSession) -> 
     cut_short = waiting.stopped_error()
     assert (cut_short.spent, cut_short.resumable) == ("unknown", True)
     session.grace = 0.05
-    caller = asyncio.ensure_future(session.run_to_end(asyncio.sleep(60), waiting.stopped_error))
+    caller = asyncio.ensure_future(session.run_to_end(asyncio.sleep(60), waiting))
     await asyncio.sleep(0.01)
     await asyncio.wait_for(session.close(), 5)
     with pytest.raises(TransportFailed, match="ended before") as caught:

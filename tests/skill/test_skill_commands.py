@@ -76,6 +76,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         picture.convert("RGB").save(place / name)
     (rows,) = re.findall(r"^```csv\n(.*?)^```$", BATCH.read_text(encoding="utf-8"), re.M | re.S)
     (place / "rows.csv").write_text(rows, encoding="utf-8")
+    (place / "prompts.txt").write_text("# mugs\na blue enamel mug\n", encoding="utf-8")
     monkeypatch.chdir(place)
     return place
 

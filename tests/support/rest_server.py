@@ -14,6 +14,7 @@ from civitai_skill.adapters.rest.app import OPEN_PATHS, create_app
 from civitai_skill.api.service import Retry
 from civitai_skill.sandbox import Sandbox
 from civitai_skill.servers.access import AccessPolicy
+from civitai_skill.servers.http import Connection
 from civitai_skill.servers.session import ServerSession
 
 FOX = {"prompt": "a red fox"}
@@ -24,7 +25,7 @@ Rest = Callable[..., httpx.AsyncClient]
 
 @asynccontextmanager
 async def rests(sandbox: Sandbox, home: Path) -> AsyncIterator[Rest]:
-    """Opens servers on a sandbox: rest(budget=9) gives a client of one.
+    """Opens servers on a sandbox: rest(budget=9) gives a client of one, over one connection.
 
     `pause` is how long, in seconds, it waits before it sends a request that was lost once more.
     """
@@ -34,7 +35,13 @@ async def rests(sandbox: Sandbox, home: Path) -> AsyncIterator[Rest]:
         retry = Retry(tries=2, first=pause, cap=2 * pause)
         desk = ServerSession(AsyncCivitai(sandbox=sandbox, home=home, retry=retry), budget)
         app: Any = create_app(desk, AccessPolicy(open_paths=OPEN_PATHS, **door))
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        connection = Connection()
+
+        async def connected(scope: Any, receive: Any, send: Any) -> None:
+            scope["state"] = {"connection": connection}
+            await app(scope, receive, send)
+
+        transport = httpx.ASGITransport(app=connected, raise_app_exceptions=False)
         web = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080")
         web.server_session = desk  # type: ignore[attr-defined]
         opened.extend((web.aclose, desk.close))

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from mcp.server.mcpserver import Context
@@ -26,6 +28,7 @@ from civitai_skill.client import (
     summarize_unsaved,
 )
 from civitai_skill.errors import CivitaiError, Stopping, TransportFailed
+from civitai_skill.servers.http import after_answer
 from civitai_skill.servers.session import Caller, ServerSession
 from civitai_skill.tools.answers import LOOK, Result, failure_result, keep_folder, running_result
 from civitai_skill.tools.arguments import LONGEST_WAIT, WAIT, Arguments
@@ -64,7 +67,10 @@ class ToolRunner:
         self._active += 1
         try:
             tool = find_tool(name, self.box.tools)
-            if "images" in arguments:
+            images = arguments.get("images")
+            named = images if isinstance(images, list) else [images]
+            self.server_session.mark_read(arguments.get("id"), *named)
+            if images is not None:
                 out = self.box.fixed.out
                 arguments = await resources.open_sources(self.server_session, arguments, out)
             async with _report_progress(context) as tell:
@@ -128,19 +134,22 @@ class ToolRunner:
             if agreed is not None:  # no more than was agreed to
                 given = given.model_copy(update={"max_buzz": agreed})
         caller = Caller(self.server_session, tell)
+        request = context.request_context.request
+        if request is not None:
+            after_answer(request.scope, partial(self.server_session.end_answer, caller))
         try:
-            purchase = self._make(name, given, caller)
-            return await self.server_session.run_to_end(purchase, caller.stopped_error)
+            return await self.server_session.run_to_end(self._make(name, given, caller), caller)
         except asyncio.CancelledError:
             caller.gone.set()
             raise
+        finally:
+            if request is None:
+                self.server_session.answer_soon(caller)
 
     async def _make(self, name: str, given: Arguments, caller: Caller) -> Result:
         """Buy and wait; when the server ends first or it takes too long, come back with the id
         once it is known."""
-        work = asyncio.ensure_future(
-            self.box.acall(name, given, tell=caller, told=caller.fail_if_gone)
-        )
+        work = asyncio.ensure_future(self.box.acall(name, given, tell=caller))
         known = asyncio.ensure_future(caller.known.wait())
         end = asyncio.ensure_future(self.server_session.stopping.wait())
         first = asyncio.FIRST_COMPLETED
@@ -152,9 +161,7 @@ class ToolRunner:
             if caller.sending:
                 await asyncio.wait([work, known], return_when=first)
             if work.done():
-                if caller.gone.is_set():
-                    await self.server_session.reopen(caller.workflow)
-                return work.result()
+                return _tell_replay(work.result()) if caller.already else work.result()
             if caller.workflow is None:
                 raise Stopping
             known_by_now = running_result(
@@ -165,6 +172,14 @@ class ToolRunner:
             for task in (work, known, end):
                 task.cancel()
             await asyncio.gather(work, known, end, return_exceptions=True)
+
+
+def _tell_replay(result: Result) -> Result:
+    """An answer that bought nothing new says so, and how to buy another."""
+    if result.failed or "message" in result.data:
+        return result
+    text = "The answer to the same request of before; nothing new was bought. Another: again=true."
+    return replace(result, data={**result.data, "message": text})
 
 
 def _call_timeout(wait: Any) -> float:

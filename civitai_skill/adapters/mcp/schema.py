@@ -24,6 +24,9 @@ REGISTRY_NAMES: Mapping[str, str] = {spelt: name for name, spelt in SPELLING.ite
 #: What of an answer is our own words; the rest is data and stays as it is.
 _OUR_TEXTS = ("error", "message", "then")
 _SEES = "include_image"
+_AGAIN = (
+    "Buy another, although the same was bought in the last minutes; else its answer comes again."
+)
 # Where a type is written by hand, pydantic leaves its own words for a bound in the schema.
 _BOUNDS = {"ge": "minimum", "le": "maximum"}
 
@@ -52,13 +55,16 @@ def spell_result(result: Result) -> dict[str, Any]:
 
 
 def extend_models(models: Mapping[str, type[Arguments]]) -> dict[str, type[Arguments]]:
-    """The argument models as they are here: pictures are shown, and generate takes a body."""
+    """The argument models as they are here: pictures are shown, the same may be bought again, and
+    generate takes a body."""
     found = dict(models)
     for name, model in models.items():
         more: dict[str, Any] = {}
         if _SEES in model.model_fields:
             description = "thumbnail (the default here): also show it small. no: only its path."
             more[_SEES] = (IncludeImage, Field(default="thumbnail", description=description))
+        if BY_NAME[name].spends:
+            more["again"] = (bool, Field(default=False, description=_AGAIN))
         if name == NAME:
             more["body"] = (dict[str, Any] | None, Field(default=None, description=DESCRIPTION))
         if more:

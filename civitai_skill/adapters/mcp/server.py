@@ -85,6 +85,7 @@ class Server(MCPServer[Any]):
         """Read a page, or a picture with its own type."""
         if not str(uri).startswith(resources.PICTURES):
             return await super().read_resource(uri, context)
+        self.server_session.mark_read(str(uri))
         data, kind = await resources.read_picture(self.server_session, str(uri), self._out)
         return [ReadResourceContents(content=data, mime_type=kind)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from typing import Annotated, Any
@@ -40,17 +40,27 @@ from civitai_skill.client import (
     set_key,
 )
 from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid, Stopping
+from civitai_skill.schema import ids
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import read_json
 from civitai_skill.servers.access import AccessPolicy
-from civitai_skill.servers.http import AccessMiddleware, App, Message, Receive, Send
-from civitai_skill.servers.session import Caller, ServerSession
-from civitai_skill.tools.arguments import ID
+from civitai_skill.servers.http import (
+    AccessMiddleware,
+    App,
+    Message,
+    Receive,
+    Send,
+    after_answer,
+    connection_of,
+)
+from civitai_skill.servers.session import UNREAD_MINUTES, Caller, ServerSession
 
 #: They tell no secret, and whoever asks them seldom has a token: a probe, or a browser.
 OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/docs", "/openapi.json"})
 #: Seconds that a look may take beyond the wait that was asked for, its repetitions included.
 LATE = 20.0
+#: The header of an answer that bought nothing new.
+REPLAYED = "Idempotent-Replayed"
 #: What the ledger says these purchases were made for.
 PURPOSE = "rest"
 
@@ -62,6 +72,13 @@ MaxBuzz = Annotated[
     int | None,
     Query(ge=0, description="Refuse above this price in Buzz; can only lower the server's limit."),
 ]
+Again = Annotated[
+    bool,
+    Query(
+        description="Buy anew. Else the same request without a key of its own gets the same answer "
+        f"for {UNREAD_MINUTES} minutes, unless it is seen that its client has read it."
+    ),
+]
 Key = Annotated[
     str | None,
     Header(
@@ -71,7 +88,7 @@ Key = Annotated[
         description="Your name for this purchase: with the same one it is never paid twice.",
     ),
 ]
-WorkflowId = Annotated[str, Path(pattern=f"^{ID.pattern}$", description="As it was returned.")]
+WorkflowId = Annotated[str, Path(pattern=f"^{ids.PATTERN}$", description="As it was returned.")]
 
 
 def _refuse_unknown_parameters(request: Request) -> None:
@@ -104,6 +121,7 @@ async def submit(
     wait: Wait = 0,
     whatif: Annotated[bool, Query(description="Only tell the price; spends nothing.")] = False,
     max_buzz: MaxBuzz = None,
+    again: Again = False,
     key: Key = None,
 ) -> Response:
     """Take an image request, or a workflow in the service's own form; price it, then submit it."""
@@ -113,6 +131,8 @@ async def submit(
     session: ServerSession = request.app.state.server_session
     if session.stopping.is_set():
         raise Stopping
+    connection = connection_of(request.scope)
+    session.ledger.mark_read(*connection.told)  # who asks again here has read what came before
     client, body = session.client, _parse_body(request.headers, await request.body())
     ceiling = client.settings.max_buzz
     limit = ceiling if max_buzz is None else min(max_buzz, ceiling)
@@ -132,10 +152,17 @@ async def submit(
             raise above_limit_error(quoted.total, max_buzz)
         return json_response(quoted.raw)
     caller = Caller(session)
-    async with _watch_disconnect(request, caller.gone):
-        buying = buy(max_buzz=limit, purpose=PURPOSE, tell=caller, told=caller.fail_if_gone)
+
+    async def end_answer(written: bool) -> None:
+        if written and caller.key is not None:
+            connection.told.add(caller.key)
+        await session.end_answer(caller, written)
+
+    after_answer(request.scope, end_answer)
+    async with _watch_disconnect(request, partial(session.leave, caller)):
+        buying = buy(max_buzz=limit, purpose=PURPOSE, tell=caller, again=again)
         try:
-            workflow = await session.run_to_end(buying, caller.stopped_error)
+            workflow = await session.run_to_end(buying, caller)
         except RequestInvalid as error:  # the key is named by the header that it came in
             names = {"external_id": KEY_HEADER}
             renamed = (replace(p, field=names.get(p.field, p.field)) for p in error.problems)
@@ -150,9 +177,10 @@ async def submit(
                 pass
             except CivitaiError as error:
                 request.app.state.metrics.count_error(error)
-        if caller.gone.is_set():
-            await session.reopen(workflow)
-    return _workflow_response(workflow)
+    answer = _workflow_response(workflow)
+    if caller.already:
+        answer.headers[REPLAYED] = "true"
+    return answer
 
 
 @router.get(IMAGE, operation_id="queryimagegens", summary="List past workflows", responses=PAGE)
@@ -174,10 +202,13 @@ async def query(
 async def get(request: Request, id: WorkflowId, wait: Wait = 0) -> Response:
     """Look at a workflow, after waiting for its end where that is asked for."""
     session: ServerSession = request.app.state.server_session
-    gone = asyncio.Event()
+    caller = Caller(session)
+    session.mark_read(id)
     try:
-        async with _watch_disconnect(request, gone), asyncio.timeout(wait + LATE):
-            found = await session.run_until_stopped(session.client.get(id, wait=wait), gone)
+        leave = partial(session.leave, caller)
+        async with _watch_disconnect(request, leave), asyncio.timeout(wait + LATE):
+            look = session.client.get(id, wait=wait)
+            found = await session.run_until_stopped(look, caller.gone)
             return _workflow_response(found or await session.client.get(id))
     except TimeoutError:
         raise await session.late_answer_error(id) from None
@@ -189,6 +220,7 @@ async def get(request: Request, id: WorkflowId, wait: Wait = 0) -> Response:
 async def cancel(request: Request, id: WorkflowId) -> Response:
     """Cancel a workflow; one that has ended is left as it is."""
     session: ServerSession = request.app.state.server_session
+    session.mark_read(id)
     return _workflow_response((await session.run_to_end(session.client.cancel(id))).workflow)
 
 
@@ -280,7 +312,7 @@ def create_app(session: ServerSession, policy: AccessPolicy) -> App:
             allow_origins=list(policy.origins),
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", KEY_HEADER],
-            expose_headers=["Retry-After"],
+            expose_headers=["Retry-After", REPLAYED],
         )
     return _answer_head_as_get(app.state.metrics.wrap(inner))
 
@@ -319,13 +351,15 @@ def _refuse_constant(text: str) -> float:
 
 
 @contextlib.asynccontextmanager
-async def _watch_disconnect(request: Request, gone: asyncio.Event) -> AsyncIterator[None]:
-    """Set an event when the caller hangs up."""
+async def _watch_disconnect(
+    request: Request, leave: Callable[[], Awaitable[None]]
+) -> AsyncIterator[None]:
+    """Call `leave` when the caller hangs up."""
 
     async def watch() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
-        gone.set()
+        await leave()
 
     watching = asyncio.ensure_future(watch())
     try:

@@ -65,7 +65,7 @@ def in_rest(step: Next) -> str:
                 "goes on with this purchase and can't pay twice."
             )
         case BuyAgain():
-            return f"To buy it anew, send it under another {KEY_HEADER}."
+            return f"To buy it anew, send it with ?again=true, or under another {KEY_HEADER}."
         case Allow(price) if price is not None:
             return f"Or allow more: ?max_buzz={price}, as far as the server's own limit goes."
         case RaiseBudget():

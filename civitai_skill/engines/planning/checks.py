@@ -128,7 +128,7 @@ def warnings(candidate: Candidate, form: Wire, said: Mapping[str, Any]) -> Itera
     for caution in family.cautions:
         if caution.holds(variant.name, form):
             yield f"{family.name} {variant.name}: {caution.what}."
-    for limit in limits(type(form)).values():
+    for limit in limits(candidate.way.form).values():
         value = getattr(form, limit.name)
         if limit.likely and value is not None and not limit.holds(value):
             given = f"{len(value)} long" if isinstance(value, str | list | dict) else f"{value:g}"

@@ -32,7 +32,6 @@ from civitai_skill.engines.planning.sizes import (
     best_of,
     check_pixels,
     check_sources,
-    deciding,
     shape_of,
     size_notes,
     size_of,
@@ -92,6 +91,8 @@ class Plan:
     variant: str
     operation: Operation
     form: Wire
+    seed: int | None
+    quantity: int
     price: Price
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -100,14 +101,6 @@ class Plan:
     @property
     def route(self) -> str:
         return self.form.route()
-
-    @property
-    def seed(self) -> int | None:
-        return getattr(self.form, "seed", None)
-
-    @property
-    def quantity(self) -> int:
-        return int(getattr(self.form, "quantity", 1))
 
     @property
     def size(self) -> Size | None:
@@ -139,9 +132,10 @@ def plan(
             continue
         warned = list(warnings(candidate, form, said))
         warned += retirement
-        price = price_of(form, sources)
-        noted, names = (*notes, *sized), (family.name, variant.name)
-        return Plan(*names, operation, form, price, noted, tuple(warned), sources)
+        seed, quantity = getattr(form, "seed", None), int(getattr(form, "quantity", 1))
+        price, noted = price_of(form, sources), (*notes, *sized)
+        decided = (family.name, variant.name, operation, form, seed, quantity, price)
+        return Plan(*decided, noted, tuple(warned), sources)
     hint = _other_route(candidate, operation) if request.route else ""
     raise RequestInvalid(*best_of(refused), engine=f"{family.name} {variant.name}", advice=hint)
 
@@ -149,13 +143,13 @@ def plan(
 def price_of(form: Wire, sources: tuple[Size | None, ...] = ()) -> Price:
     """The documented price of a form, rounded up to whole Buzz."""
     sizing, made = form.sizing, [form]
-    fields, top = sizing.fields, sizing.most if isinstance(sizing, PixelsOrSource) else None
+    top = sizing.most if isinstance(sizing, PixelsOrSource) else None
     left_open = top is not None and sizing.asked(form) is None
-    if left_open or (isinstance(sizing, FollowsSource) and fields):
+    if left_open or (isinstance(sizing, FollowsSource) and sizing.fields):
         # The size comes from the source: bill what is known, and name the largest the form allows.
-        source = deciding(sources)
+        source = sources[0] if sources else None
         size = within(type(form), source or SQUARE)
-        known = limits(type(form))
+        known, fields = limits(type(form)), sizing.fields
         most = top or tuple(int(known[name].maximum or 0) for name in fields)
         made = [form.model_copy(update=dict(zip(fields, p, strict=True))) for p in (size, most)]
     # Measured: 4.6 -> 5, 1.2 -> 2, 2.4 -> 3 (spec/prices.md); the inner round undoes float dust.
@@ -256,10 +250,11 @@ def _said(candidate: Candidate) -> dict[str, Any]:
     said: dict[str, Any] = {}
     problems = []
     for name in type(request).model_fields:
-        if name in _PLANNED or not request.given(name) or getattr(request, name) in ([], {}):
+        value = getattr(request, name)
+        if name in _PLANNED or name not in request.model_fields_set or value in (None, [], {}):
             continue
         if name in request_fields(form):
-            said[name] = getattr(request, name)
+            said[name] = value
         elif name not in ("width", "height"):  # size_of answers for both at once
             problems.append(lacking(candidate, name))
     pictures = picture_of(form)
@@ -286,4 +281,4 @@ def _said(candidate: Candidate) -> dict[str, Any]:
 
 def with_seed(plan: Plan, seed: int) -> Plan:
     """The same plan with another seed."""
-    return replace(plan, form=plan.form.model_copy(update={"seed": seed}))
+    return replace(plan, form=plan.form.model_copy(update={"seed": seed}), seed=seed)

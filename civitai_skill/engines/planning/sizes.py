@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -32,11 +32,6 @@ class SizeRefused(Exception):
         super().__init__(" ".join(problem.sentence() for problem in problems))
         self.problems = problems
         self.apart = apart
-
-
-def deciding(sources: Sequence[Size | None]) -> Size | None:
-    """The size of the source whose shape and pixels the picture takes, the first; None: unknown."""
-    return sources[0] if sources else None
 
 
 def within(form: type[Wire], size: Size) -> Size:
@@ -73,8 +68,8 @@ def offered(candidate: Candidate) -> dict[str, Values]:
 
 def _names(candidate: Candidate, field: str) -> list[str]:
     """The names of sizes: those that the form lists, else those that its guide knows."""
-    form = candidate.way.form
-    choices, sizing = [str(choice) for choice in limits(form)[field].choices], form.sizing
+    choices = [str(choice) for choice in limits(candidate.way.form)[field].choices]
+    sizing = candidate.way.form.sizing
     return choices or (list(sizing.sizes) if isinstance(sizing, Named) else [])
 
 
@@ -143,8 +138,8 @@ def shape_of(candidate: Candidate) -> Values:
     Empty for a square source, for one of unknown size, and where the service follows the source by
     itself: the default holds then.
     """
-    source, sizing = deciding(candidate.sources), candidate.way.form.sizing
-    if _says_a_size(candidate.request) or source is None:
+    request, sizing, source = candidate.request, candidate.way.form.sizing, candidate.sources[0]
+    if source is None or request.width or request.height or request.aspect_ratio:
         return {}
     choices = offered(candidate)
     if not choices:
@@ -157,18 +152,14 @@ def shape_of(candidate: Candidate) -> Values:
     return {} if as_it_is or "auto" in defaults.values() else choices[near]
 
 
-def _says_a_size(request: ImageRequest) -> bool:
-    return bool(request.width or request.height or request.aspect_ratio)
-
-
 def size_notes(candidate: Candidate, form: Wire, shape: Mapping[str, Any]) -> Iterator[str]:
     """What became of a size that the request left open."""
     request, sources = candidate.request, candidate.sources
     if shape:
-        yield f"Shaped like its source: {_spelt(shape.values())}."
-    elif request.images and sources and not _says_a_size(request):
+        yield f"Shaped like its source: {'x'.join(map(str, shape.values()))}."
+    elif sources and not (sources[0] or request.width or request.height or request.aspect_ratio):
         default = "" if isinstance(form.sizing, FollowsSource) else form.sizing.shape(form)
-        if deciding(sources) is None and default:
+        if default:
             yield (
                 f"The source's size is not known before it is sent, so the default shape is used: "
                 f"{default}; aspect_ratio asks for another."
@@ -176,10 +167,6 @@ def size_notes(candidate: Candidate, form: Wire, shape: Mapping[str, Any]) -> It
     if (request.width is None) != (request.height is None):
         other = "height" if request.height is None else "width"
         yield f"Only {_first(request)} was said; {other} is {getattr(form, other)}."
-
-
-def _spelt(values: Iterable[Any]) -> str:
-    return "x".join(str(value) for value in values)
 
 
 # -- what is refused -------------------------------------------------------------------------------
@@ -194,7 +181,7 @@ def check_sources(candidate: Candidate) -> None:
             field = f"images.{i}" if len(sources) > 1 else "images"
             why = "too wide" if size[0] > size[1] else "too tall"
             accepted = f"sources between 1:{most:g} and {most:g}:1; crop it first"
-            problems.append(Problem(field, _spelt(size), accepted, None, why))
+            problems.append(Problem(field, "x".join(map(str, size)), accepted, None, why))
     if problems:
         raise RequestInvalid(*problems, engine=candidate.owner)
 

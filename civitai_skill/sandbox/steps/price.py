@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.planning.plan import price_of
-from civitai_skill.engines.planning.sizes import deciding, within
+from civitai_skill.engines.planning.sizes import within
 from civitai_skill.engines.sizing import SQUARE
 from civitai_skill.engines.sources import sources_of
 from civitai_skill.sandbox.state.money import UNDOCUMENTED
@@ -57,7 +57,7 @@ class PricedStep:
 
 def price_step(step: ValidStep, scope: Mapping[str, Any], lookup: Lookup) -> PricedStep:
     """Price one step; `scope` is what references may name, `lookup` finds a blob's record."""
-    given = step.input
+    given = dict(step.given["input"])
     value = refs.resolve(given, scope)
     if step.model is None:
         why = "The input could not be resolved."
@@ -102,7 +102,7 @@ _MOST_PICTURES, _LONGEST_SIDE = 64, 8192
 # -- imageGen ------------------------------------------------------------------------------------
 def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> PricedStep:
     known = tuple(sources.size_of(text, lookup) for text in pictures)
-    source = deciding(known)
+    source = known[0] if known else None
     quantity = min(max(1, int(getattr(form, "quantity", 1))), _MOST_PICTURES)
     price = price_of(form, known).buzz
     known_size = None if source is None else within(type(form), source)

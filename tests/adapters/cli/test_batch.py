@@ -208,3 +208,11 @@ def test_the_same_command_again_says_what_it_leaves_as_it_is(
     assert "1 of 3 rows failed, expired or are gone" in messages
     assert "--retry-failed does" in messages
     assert "1 of 3 rows are not finished: the same command goes on" in messages
+
+
+def test_what_to_do_about_a_row_is_said_in_the_words_of_the_command_line(
+    call: Callable[..., Any], tmp_path: Path
+) -> None:
+    call("batch", str(written(tmp_path / "rows.jsonl", "x [sandbox:failed]")))
+    (line,) = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    assert json.loads(line)["error"]["hint"].endswith("To buy it again: --retry-failed.")

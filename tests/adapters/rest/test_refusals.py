@@ -80,7 +80,7 @@ async def test_what_is_bought_and_gone_is_told_with_how_to_buy_it_anew(
     assert told["hint"].endswith(f"What was bought is not lost. Look again: GET {IMAGE}/{first}")
     sandbox.script(Fault("get", "status", status=404))
     told = problem(await web.post(IMAGE, json=FOX, headers=headers), 404, "not_found")
-    assert told["hint"].endswith("To buy it anew, send it under another Idempotency-Key.")
+    assert told["hint"].endswith("with ?again=true, or under another Idempotency-Key.")
 
 
 async def test_when_to_ask_again_is_passed_on(rest: Rest, sandbox: Sandbox) -> None:
