@@ -221,11 +221,6 @@ def _form(candidate: Candidate) -> tuple[Wire, Mapping[str, Any], tuple[str, ...
         as_map = known["loras"].kind == "map"
         listed = [lora.model_dump() for lora in request.loras]
         values["loras"] = {x["air"]: x["strength"] for x in listed} if as_map else listed
-    if request.control_nets:
-        values["control_nets"] = [
-            {to_camel(name): part for name, part in net.model_dump(exclude_none=True).items()}
-            for net in request.control_nets
-        ]
     if request.style_images:
         styles = request.style_images
         values["style_images"] = [{"imageUrl": s.image, "strength": s.strength} for s in styles]
