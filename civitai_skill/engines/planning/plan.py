@@ -15,7 +15,6 @@ from datetime import date
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic.alias_generators import to_camel
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Variant
