@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from civitai_skill.engines import catalog
 from civitai_skill.engines.index import is_text
 from civitai_skill.engines.planning.sources import named
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.images.sources import SourcePolicy, local_path, scheme_of
+from civitai_skill.images.sources import EVERY_SOURCE, SourcePolicy, local_path, scheme_of
 from civitai_skill.purchase.body_rules import check_body
 from civitai_skill.purchase.events import Tell
 from civitai_skill.purchase.order import WorkflowBody
@@ -40,6 +40,7 @@ OUT = Path("pictures")
 PURPOSE = "tools"
 
 # Fields of the arguments that are the request's own.
+DEFAULT_ENGINE = str(EstimateImage.model_fields["engine"].default)
 _REQUEST = tuple(name for name in EstimateImage.model_fields if name != "options")
 _PART = re.compile(r"[\w][\w .-]{0,99}")
 
@@ -49,31 +50,23 @@ class ToolSettings:
     """The developer's settings.
 
     Pictures go to `out` and its subfolders, nowhere else. `max_buzz` is the most one call may
-    cost. `engines` narrows what may be used. Without `local_files` a source picture may be a
-    URL, or a file that lies in `out`; without `private_urls` no URL of this machine or its
-    network but the service's own. `tags` are put on every workflow; `allow_mature_content` and
-    `currencies` are sent with every purchase. `tell` hears every event of a call. `service` is
-    the base URL in use, and `tools` names the tools that there are.
+    cost. `engines` narrows what may be used. `sources` says which addresses may be named; without
+    `local_files` a source picture may be one of those, or a file that lies in `out`. `tags` are put
+    on every workflow; `allow_mature_content` and `currencies` are sent with every purchase. `tell`
+    hears every event of a call, and `tools` names the tools that there are.
     """
 
     max_buzz: int
     out: Path = OUT
     engines: tuple[str, ...] = catalog.NAMES
     local_files: bool = False
-    private_urls: bool = False
     tags: tuple[str, ...] = ()
     allow_mature_content: bool | None = None
     currencies: tuple[str, ...] | None = None
     tell: Tell | None = None
-    service: str = ""
+    sources: SourcePolicy = EVERY_SOURCE
     tools: tuple[str, ...] = ()
-    default_engine: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        default = str(EstimateImage.model_fields["engine"].default)
-        names = [catalog.find(name).name for name in self.engines]
-        object.__setattr__(self, "engines", tuple(dict.fromkeys(names)))
-        object.__setattr__(self, "default_engine", default if default in names else names[0])
+    default_engine: str = DEFAULT_ENGINE
 
     def narrow(self, model: type[Arguments]) -> type[Arguments]:
         """An argument model that offers, and speaks of, only the engines that are allowed."""
@@ -93,39 +86,29 @@ class ToolSettings:
     # -- the request -------------------------------------------------------------------------------
     def asked(self, given: EstimateImage | GenerateBody) -> ImageRequest | WorkflowBody:
         """What a tool's arguments ask for. Raises RequestInvalid."""
-        if isinstance(given, EstimateImage):
-            return self.request(given)
-        # The service reads no files, so an address is all that a body can name.
-        policy = replace(self.sources(self.service), local=False)
-        return WorkflowBody(check_body(given.body, policy))
-
-    def request(self, given: EstimateImage) -> ImageRequest:
-        """The request behind a tool's arguments. Raises RequestInvalid."""
+        if isinstance(given, GenerateBody):
+            # The service reads no files, so an address is all that a body can name.
+            return WorkflowBody(check_body(given.body, replace(self.sources, local=False)))
         said = {n: getattr(given, n) for n in _REQUEST if n in given.model_fields_set}
-        said["engine"] = self.engine(str(said.get("engine", self.default_engine)))
-        fields, options = _split_options(given)
+        # It stays as it was given: it may mean a variant, too.
+        engine = str(said.setdefault("engine", self.default_engine))
+        if catalog.find(engine[:200]).name not in self.engines:
+            accepted = "one of " + ", ".join(self.engines)
+            why = "these tools are set up without this engine"
+            raise RequestInvalid(Problem("engine", engine, accepted, None, why))
+        fields, options = _split_options(given) if given.options else ({}, {})
         request = ImageRequest(**said, **fields, options=options)
         for place, source in named(request):
             self._check_source(source, place)
         return request
 
-    def engine(self, name: str) -> str:
-        """The name as it was given: it may mean a variant, too. Raises RequestInvalid for an
-        engine that is unknown or not allowed."""
-        if catalog.find(name[:200]).name not in self.engines:
-            accepted = "one of " + ", ".join(self.engines)
-            why = "these tools are set up without this engine"
-            raise RequestInvalid(Problem("engine", name, accepted, None, why))
-        return name
-
     def _check_source(self, source: str, place: str) -> None:
-        policy = replace(self.sources(self.service), local=self.local_files)
         if scheme_of(source) in ("", "file") and _is_inside(source, self.out):
             return
         try:
-            policy.check(source, place)
+            replace(self.sources, local=self.local_files).check(source, place)
         except RequestInvalid as error:
-            what = "an https URL" if self.private_urls else "an https URL of a public host"
+            what = "an https URL" if self.sources.private else "an https URL of a public host"
             file = "a file" if self.local_files else "a picture that these tools saved"
             accepted = f"{what}, or {file}"
             raise error.about(replace(error.problems[0], accepted=accepted)) from None
@@ -142,12 +125,8 @@ class ToolSettings:
         return {
             "allow_mature_content": self.allow_mature_content,
             "currencies": self.currencies,
-            "sources": self.sources(),
+            "sources": self.sources,  # files were looked at apart: those in `out` are let in
         }
-
-    def sources(self, service: str = "") -> SourcePolicy:
-        """Which addresses may be named. Files are looked at apart: those in `out` are let in."""
-        return SourcePolicy(private=self.private_urls, service=service)
 
     def purchase_options(self, given: SubmitImage | GenerateBody) -> dict[str, Any]:
         """What surrounds a purchase."""
@@ -231,16 +210,24 @@ def make_settings(
     tags: Sequence[str] = (),
     allow_mature_content: bool | None = None,
     currencies: Sequence[str] | None = None,
+    service: str = "",
+    tools: Sequence[str] = (),
 ) -> ToolSettings:
-    """Settings from a developer's keywords."""
-    given: Mapping[str, Any] = {} if engines is None else {"engines": tuple(engines)}
+    """Settings from a developer's keywords, those of ToolSettings.
+
+    Without `private_urls` no address of this machine or its network may be named but the
+    service's own; `service` is its base URL. Raises RequestInvalid for an unknown engine.
+    """
+    names = [catalog.find(name).name for name in (catalog.NAMES if engines is None else engines)]
     return ToolSettings(
         max_buzz,
         out=expand_home(out),
+        engines=tuple(dict.fromkeys(names)),
         local_files=local_files,
-        private_urls=private_urls,
         tags=tuple(tags),
         allow_mature_content=allow_mature_content,
         currencies=None if currencies is None else tuple(currencies),
-        **given,
+        sources=SourcePolicy(private=private_urls, service=service),
+        tools=tuple(tools),
+        default_engine=DEFAULT_ENGINE if DEFAULT_ENGINE in names else names[0],
     )

@@ -58,10 +58,12 @@ class Toolbox:
         self.tools: tuple[Tool, ...] = _add_look_tool(
             [find_tool(name) for name in (DEFAULT if include is None else include)]
         )
-        self.fixed: ToolSettings = replace(
-            make_settings(limit, **settings),
+        self._by_name = {tool.name: tool for tool in self.tools}
+        self.fixed: ToolSettings = make_settings(
+            limit,
             service=self._given.settings.base_url,
-            tools=tuple(tool.name for tool in self.tools),
+            tools=[tool.name for tool in self.tools],
+            **settings,
         )
         #: The argument models, narrowed to what was fixed.
         self.models: Mapping[str, type[Arguments]] = {
@@ -90,41 +92,15 @@ class Toolbox:
     def read(self, name: str, arguments: Any) -> Arguments:
         """Read the arguments of a tool, by the registry's name. Raises RequestInvalid."""
         raw = to_object(arguments)
-        return read_body_arguments(self.models, name, raw) or read_arguments(self.models, name, raw)
+        with_body = (
+            read_body_arguments(self.models, name, raw) if raw.get("body") is not None else None
+        )
+        return with_body or read_arguments(self.models, name, raw)
 
     def call(self, name: str, arguments: Any) -> Result:
         """Run a tool. `arguments` is an object, its JSON text, or what `read` gave. Never raises a
         CivitaiError: the answer then explains it."""
-        try:
-            return self._drive(self._steps(name, arguments))
-        except CivitaiError as error:
-            return self._failure(error)
-
-    async def acall(self, name: str, arguments: Any, *, tell: Tell | None = None) -> Result:
-        """See call. `tell` hears every event on the way."""
-        try:
-            return await self._adrive(self._steps(name, arguments, tell))
-        except CivitaiError as error:
-            return self._failure(error)
-
-    def _failure(self, error: CivitaiError) -> Result:
-        return failure_result(error, self.fixed.max_buzz, self.fixed.tools)
-
-    def _steps(self, name: str, arguments: Any, tell: Tell | None = None) -> Steps:
-        tool = find_tool(name, self.tools)
-        fixed = replace(self.fixed, tell=tell)
-        given = arguments if isinstance(arguments, Arguments) else self.read(tool.name, arguments)
-        try:
-            result = yield from tool.steps(fixed, given)
-        except RequestInvalid as error:
-            raise restate_error(error, given) from None
-        except CivitaiError as error:
-            result = self._failure(error)
-        return keep_folder(result, getattr(given, "folder", None))
-
-    # -- the two drivers ---------------------------------------------------------------------------
-    def _drive(self, steps: Steps) -> Result:
-        client: Civitai | None = None
+        client, steps = self._sync, self._steps(name, arguments)
         try:
             ask = next(steps)
             while True:
@@ -139,10 +115,16 @@ class Toolbox:
                 else:
                     ask = steps.send(value)
         except StopIteration as end:
-            return _stop_result(end)
+            return end.value  # type: ignore[no-any-return]
+        except CivitaiError as error:
+            return failure_result(error, self.fixed.max_buzz, self.fixed.tools)
 
-    async def _adrive(self, steps: Steps) -> Result:
-        client: AsyncCivitai | None = None
+    async def acall(self, name: str, arguments: Any, *, tell: Tell | None = None) -> Result:
+        """See call. `tell` hears every event on the way."""
+        # A connection belongs to the event loop that opened it, and hosts run tools on several
+        # loops one after the other; so unless one was given, each call has a client of its own.
+        given = self._given if isinstance(self._given, AsyncCivitai) else None
+        client, steps = given, self._steps(name, arguments, tell)
         try:
             ask = next(steps)
             while True:
@@ -150,30 +132,38 @@ class Toolbox:
                     if isinstance(ask, Local):
                         value = await anyio.to_thread.run_sync(ask.run)
                     else:
-                        client = client or self._aclient()
+                        client = client or AsyncCivitai.like(self._given)
                         value = await ask(client)
                 except CivitaiError as error:
                     ask = steps.throw(error)
                 else:
                     ask = steps.send(value)
         except StopIteration as end:
-            return _stop_result(end)
+            return end.value  # type: ignore[no-any-return]
+        except CivitaiError as error:
+            return failure_result(error, self.fixed.max_buzz, self.fixed.tools)
         finally:
-            if client is not None and client is not self._given:
+            if client is not None and client is not given:
                 await client.close()
+
+    def _steps(self, name: str, arguments: Any, tell: Tell | None = None) -> Steps:
+        tool = self._by_name.get(str(name)) or find_tool(name, self.tools)
+        fixed = replace(self.fixed, tell=tell)
+        given = arguments if isinstance(arguments, Arguments) else self.read(tool.name, arguments)
+        try:
+            result = yield from tool.steps(fixed, given)
+        except RequestInvalid as error:
+            raise restate_error(error, given) from None
+        except CivitaiError as error:
+            result = failure_result(error, self.fixed.max_buzz, self.fixed.tools)
+        folder: str | None = getattr(given, "folder", None)
+        return result if folder is None else keep_folder(result, folder)
 
     def _client(self) -> Civitai:
         with self._lock:
             if self._sync is None:
                 self._sync = Civitai.like(self._given)
             return self._sync
-
-    def _aclient(self) -> AsyncCivitai:
-        # A connection belongs to the event loop that opened it, and hosts run tools on several
-        # loops one after the other; so unless one was given, each call has a client of its own.
-        if isinstance(self._given, AsyncCivitai):
-            return self._given
-        return AsyncCivitai.like(self._given)
 
 
 def _add_look_tool(chosen: list[Tool]) -> tuple[Tool, ...]:
@@ -194,8 +184,3 @@ def find_tool(name: str, among: Sequence[Tool] = tuple(BY_NAME.values())) -> Too
     accepted = "one of " + ", ".join(known)
     near = close[0] if close else None
     raise RequestInvalid(Problem("tool", name, accepted, near, "there is no such tool here"))
-
-
-def _stop_result(end: StopIteration) -> Result:
-    assert isinstance(end.value, Result)
-    return end.value
