@@ -24,7 +24,7 @@ class Create(forms.ComfySampled, forms.Sized, forms.Create):
     guidance: forms.Guidance30 = Field(7.0, alias="cfgScale")
     quantity: forms.Quantity12 = 1
     model: forms.ModelAir | None = Field(None, alias="diffusionModel")
-    unconditional_diffusion_model: forms.ModelAir | None = None
+    unconditional_diffusion_model: forms.PartAir | None = None
 
 
 _NATIVE = by_ratio("1:1 2048x2048, 4:3 2048x1536, 3:2 2048x1360, 16:9 2048x1152, 21:9 2048x880")
