@@ -20,7 +20,7 @@ EXIT_CODES = """exit codes:
   2 request refused              6 still running at the deadline
   3 no key, or a bad one         7 the service or the network failed
   8 done, but its answer could not be written
-  130 interrupted (the workflow goes on, its Buzz is committed)"""
+  130 interrupted (the workflow goes on, its Buzz is committed); 143, 129 by SIGTERM, SIGHUP"""
 
 #: Every command: the module here that has its function NAME and its flags, add_NAME.
 COMMANDS: Mapping[str, tuple[str, str]] = {
