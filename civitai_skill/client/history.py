@@ -12,6 +12,7 @@ from civitai_skill.errors import Problem, RequestInvalid
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _PROMPT = 80
+_TAGS = 10
 
 
 def history_row(workflow: Workflow) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def history_row(workflow: Workflow) -> dict[str, Any]:
         "cost": workflow.cost.total,
         "images": sum(image.deliverable for image in workflow.images),
         "prompt": text if len(text) <= _PROMPT else text[: _PROMPT - 3] + "...",
-        "tags": list(workflow.tags),
+        "tags": [tag[:_PROMPT] for tag in workflow.tags[:_TAGS]],
     }
 
 

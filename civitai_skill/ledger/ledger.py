@@ -81,10 +81,14 @@ class Ledger(LedgerReports):
             _forget_sources(db, _OLD, self._clock() - JOINABLE)
             return BeginResult(new, fresh=True)
 
-    def open_run(self, identity: str) -> Run | None:
-        """The run of this identity that a new request should go on with, or None."""
+    def look_up(self, identity: str) -> tuple[Run | None, Run | None]:
+        """The run of this identity that a new request should go on with; where there is none, the
+        newest that is open and too old for that."""
         with self._transaction() as db:
-            return self._find_open(db, identity)
+            found = self._find_open(db, identity)
+            left = "identity = ? AND state = 'open' AND created < ? ORDER BY created DESC"
+            before = self._clock() - JOINABLE
+            return found, None if found else select_first(db, left, identity, before)
 
     def take_up(self, key: str, budget: Budget | None = None) -> Run:
         """Make this process the owner of an open run.

@@ -147,13 +147,26 @@ def generation_data(generation: Generation) -> dict[str, Any]:
         data["buzz"] = workflow.cost.total
     if any(workflow.cost.refunded.values()):
         data["refunded"] = sum(workflow.cost.refunded.values())
-    data["images"] = [_picture_data(p) for p in generation.pictures]
+    data["images"] = _pictures_data(generation.pictures)
     if outputs := workflow.outputs:
         data["outputs"] = [dict(output) for output in outputs]
     for name in ("notes", "warnings"):
         if getattr(generation, name):
             data[name] = list(getattr(generation, name))
     return data
+
+
+def _pictures_data(pictures: Sequence[Picture]) -> list[dict[str, Any]]:
+    """Each picture; a reason that many of them have is told once."""
+    found = [_picture_data(picture) for picture in pictures]
+    told: set[str] = set()
+    for data in found:
+        reason = data.get("reason")
+        if reason in told:
+            data["reason"] = "the same"
+        elif reason is not None:
+            told.add(reason)
+    return found
 
 
 def _picture_data(picture: Picture) -> dict[str, Any]:
