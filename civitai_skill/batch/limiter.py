@@ -6,9 +6,11 @@ failure of the service or an answer far slower than usual halves what is allowed
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -38,29 +40,29 @@ _APART = 1.0
 _LONGEST_PAUSE = 60.0
 
 
+@dataclass
 class AdaptiveLimiter:
     """Limit requests in flight: more after good answers, half under pressure, at most `most`."""
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.most = max(1, most)
-        self.allowed = float(min(FIRST, self.most))
-        self.active = 0
-        self.cuts = 0
-        self._clock = clock
-        self._usual: dict[object, float] = {}
-        self._cut_at = float("-inf")
-        self._paused_until = float("-inf")
-        self._free = anyio.Condition()
+    most: int
+    clock: Callable[[], float] = time.monotonic
+    allowed: float = FIRST
+    active: int = 0
+    cuts: int = 0
+    _usual: dict[object, float] = field(default_factory=dict)
+    _cut_at: float = -math.inf
+    _paused_until: float = -math.inf
+    _free: anyio.Condition = field(default_factory=anyio.Condition)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Wait until one more request may go out."""
         async with self._free:
-            while self.active >= int(self.allowed):
+            while self.active >= int(min(self.most, self.allowed)):
                 await self._free.wait()
             self.active += 1
         try:
-            while (rest := self._paused_until - self._clock()) > 0:
+            while (rest := self._paused_until - self.clock()) > 0:
                 await anyio.sleep(rest)
             yield
         finally:
@@ -74,7 +76,7 @@ class AdaptiveLimiter:
         if is_transient(response.status_code):
             asked = retry_after(response)
             if asked is not None:
-                until = self._clock() + min(asked, _LONGEST_PAUSE)
+                until = self.clock() + min(asked, _LONGEST_PAUSE)
                 self._paused_until = max(self._paused_until, until)
             self.back_off()
             return
@@ -87,7 +89,7 @@ class AdaptiveLimiter:
 
     def back_off(self) -> None:
         """Halve what is allowed, once for all the requests that hit the same wall."""
-        now = self._clock()
+        now = self.clock()
         if now - self._cut_at >= _APART:
             self._cut_at = now
             self.cuts += 1

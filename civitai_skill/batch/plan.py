@@ -11,7 +11,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 from civitai_skill.batch.names import TEMPLATE, PictureNames
@@ -55,24 +54,18 @@ class Row:
     id: str | None
     request: ImageRequest
     key: str
+    plan: Plan
     #: As it is sent; where its sources are "", they are opened again.
     prepared: Prepared
     price: int | None
     stems: tuple[str, ...]
     #: What a sweep put in, by name.
     values: Mapping[str, Any] | None = None
+    #: Which documented price rule holds for it.
+    rule: str = ""
     #: The service's price; with `ask_again` it is asked once more before the first of the rule.
     quoted: int | None = None
     ask_again: bool = False
-
-    @property
-    def plan(self) -> Plan:
-        return self.prepared.planned
-
-    @cached_property
-    def rule(self) -> str:
-        """Which documented price rule holds for it."""
-        return rule_of(self.plan)
 
 
 def plan_rows(
@@ -148,10 +141,12 @@ class _Planner:
         content = prepared.identity(order)
         self.alike[content] += 1
         key = key_of(self.name, f"n:{self.alike[content]}" if id is None else f"id:{id}", content)
-        if request.seed is None and prepared.planned.seed is not None:
+        decided = prepared.plan
+        assert decided is not None, "a row is a request"
+        if request.seed is None and decided.seed is not None:
             request = request.model_copy(update={"seed": seed_of(key)})
             prepared = prepared.with_seed(seed_of(key))
-        decided = prepared.planned
+            decided = prepared.plan or decided
         facts = {
             **(raw.values or {}), "row": number, "id": id or number, "engine": decided.family,
             "batch": self.name, "variant": decided.variant, "seed": decided.seed, "key": key,
@@ -160,7 +155,10 @@ class _Planner:
         if self.bytes > _MOST_BYTES:
             prepared = replace(prepared, sources=tuple("" for _ in prepared.sources))
         price = decided.price.most
-        return Row(number, raw.line, id, request, key, prepared, price, stems, raw.values)
+        return Row(
+            number, raw.line, id, request, key, decided, prepared, price, stems, raw.values,
+            rule_of(decided),
+        )  # fmt: skip
 
     def _check_id(self, given: object, line: int) -> str:
         text = str(given)

@@ -5,6 +5,8 @@ one row of a prompt goes first, and the others follow once its workflow ended wi
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
+from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 
@@ -24,18 +26,20 @@ class PromptModerated(NotSent):
     """The same prompt was stopped by moderation before."""
 
 
+@dataclass
 class RowQueue:
     """Hand out the rows of a batch in an order that sends no moderated prompt twice."""
 
-    def __init__(self) -> None:
-        self._bought: deque[Line] = deque()
-        self._new: deque[Line] = deque()
-        self._waiting: defaultdict[str, list[Line]] = defaultdict(list)
-        self._trying: Counter[str] = Counter()
-        self._passed: set[str] = set()
-        self._banned: dict[str, str] = {}
-        self._unsure: set[str] = set()
-        self._news = anyio.Event()
+    _bought: deque[Line] = field(default_factory=deque)
+    _new: deque[Line] = field(default_factory=deque)
+    _waiting: defaultdict[str, list[Line]] = field(default_factory=partial(defaultdict, list))
+    _trying: Counter[str] = field(default_factory=Counter)
+    _passed: set[str] = field(default_factory=set)
+    _banned: dict[str, str] = field(default_factory=dict)
+    _unsure: set[str] = field(default_factory=set)
+    # Prompts of which something was learned since rows were handed out.
+    _learned: list[str] = field(default_factory=list)
+    _news: anyio.Event = field(default_factory=anyio.Event)
 
     def add(self, row: Row, state: RowState) -> None:
         """Put a row at the end. What is bought already goes before all that is not."""
@@ -44,6 +48,8 @@ class RowQueue:
     async def next(self) -> Line | None:
         """The next row to make; None when there are no more."""
         while True:
+            while self._learned:
+                self._new.extendleft(reversed(self._waiting.pop(self._learned.pop(), [])))
             line = self._bought.popleft() if self._bought else None
             while line is None and self._new:
                 row, state = self._new.popleft()
@@ -58,18 +64,22 @@ class RowQueue:
                 return line
             if not self._waiting:
                 return None
+            if self._news.is_set():
+                self._news = anyio.Event()
             await self._news.wait()
 
     # -- what is learned of a prompt -------------------------------------------------------------
     def mark_passed(self, prompt: str) -> None:
         """A workflow with it ended, and moderation did not stop it."""
         self._passed.add(prompt)
-        self._requeue_waiting(prompt)
+        self._learned.append(prompt)
+        self._news.set()
 
     def mark_banned(self, prompt: str, reason: str) -> None:
         """Moderation stopped it."""
         self._banned.setdefault(prompt, reason)
-        self._requeue_waiting(prompt)
+        self._learned.append(prompt)
+        self._news.set()
 
     def mark_ended(self, prompt: str, *, unsure: bool) -> None:
         """A row that was given out has its result; `unsure` says that its workflow has no end yet,
@@ -79,7 +89,8 @@ class RowQueue:
             self._unsure.add(prompt)
         if not self._trying[prompt]:
             del self._trying[prompt]
-            self._requeue_waiting(prompt)
+            self._learned.append(prompt)
+            self._news.set()
 
     def check_prompt(self, prompt: str) -> None:
         """Raises NotSent where a prompt must not be sent now."""
@@ -91,12 +102,6 @@ class RowQueue:
                 "not sent: what becomes of another row with the same prompt is not known yet; "
                 "the same batch again goes on"
             )
-
-    def _requeue_waiting(self, prompt: str) -> None:
-        if prompt in self._waiting:
-            self._new.extendleft(reversed(self._waiting.pop(prompt)))
-            self._news.set()
-            self._news = anyio.Event()
 
 
 def moderation_reason(error: CivitaiError) -> str | None:

@@ -76,14 +76,15 @@ class RowRunner:
     results: dict[int, Result] = field(default_factory=dict)
     #: What was bought for rows that have no result yet, by row number.
     under_way: dict[int, Workflow | None] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._began = time.monotonic()
-        # The row since which nothing more is begun, and whether not even what was let in is sent.
-        self._stopped_at = 0
-        self._halted = False
-        self._downloads = anyio.Semaphore(DOWNLOADS)
-        self._ended = self._pictures = self._good = self._buzz = 0
+    # The row since which nothing more is begun, and whether not even what was let in is sent.
+    _stopped_at: int = 0
+    _halted: bool = False
+    _began: float = field(default_factory=time.monotonic)
+    _downloads: anyio.Semaphore = field(default_factory=partial(anyio.Semaphore, DOWNLOADS))
+    _ended: int = 0
+    _pictures: int = 0
+    _good: int = 0
+    _buzz: int = 0
 
     async def run_all(self, queue: RowQueue, in_flight: int) -> None:
         """Make the rows, `in_flight` of them at once."""
@@ -97,7 +98,7 @@ class RowRunner:
     def add(self, result: Result) -> None:
         """Take in the end of a row, of this run or an earlier one."""
         self.results[result.row] = result
-        self._good += result.good
+        self._good += result.status == "succeeded"
         self._buzz += result.cost or 0
 
     async def _run_queue(self, queue: RowQueue) -> None:

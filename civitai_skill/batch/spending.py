@@ -39,7 +39,7 @@ class Spending:
     total: int = 0
     surprises: list[Surprise] = field(default_factory=list)
     _rows: dict[int, int] = field(default_factory=dict)
-    _waiting: dict[int, Row] = field(default_factory=dict)
+    _waiting: dict[int, int] = field(default_factory=dict)
     # How many times its price a row of a rule is charged, where that is above 1.
     _factors: dict[str, float] = field(default_factory=dict)
     _firsts: dict[str, anyio.Event] = field(default_factory=dict)
@@ -50,16 +50,15 @@ class Spending:
         """Reserve a row's price while it is bought; gives that, the most that the row may be
         charged, and whether it is the first of its rule. Raises BudgetUsedUp."""
         rule = row.rule
-        self._waiting[row.number] = row
         try:
-            price = self._fit(row)
+            price = self._waiting[row.number] = self._fit(row)
             while (first := self._firsts.get(rule)) is not None:
                 await first.wait()
                 price = self._fit(row)  # by what was learned meanwhile
                 if self._firsts.get(rule) is first:
                     break
         finally:
-            del self._waiting[row.number]
+            self._waiting.pop(row.number, None)
         self._rows[row.number] = price
         self.total += price
         own = self._firsts.setdefault(rule, anyio.Event()) if first is None else None
@@ -76,18 +75,15 @@ class Spending:
 
     def _fit(self, row: Row) -> int:
         """What a row will cost, beside those that are let in and those before it that wait."""
-        price = self._price(row)
-        before = (self._price(w) for number, w in self._waiting.items() if number < row.number)
+        price = self.allowance if row.price is None else row.price
+        price = math.ceil(price * self._factors.get(row.rule, 1))
+        before = (waiting for number, waiting in self._waiting.items() if number < row.number)
         others = self.total + sum(before)
         if others + price > self.limit:
             raise self._over(price, others)
         if self.budget is not None:
             self.budget.check(self.used + others, price)
         return price
-
-    def _price(self, row: Row) -> int:
-        price = self.allowance if row.price is None else row.price
-        return math.ceil(price * self._factors.get(row.rule, 1))
 
     def count(self, row: Row, charged: int | None) -> None:
         """Take in what a row was charged, in place of its reservation."""

@@ -48,43 +48,35 @@ class RowState:
 def load_states(
     rows: Sequence[Row], ledger: Ledger | None, out: Path, *, retry_failed: bool
 ) -> list[RowState]:
-    """The state of every row, in order. Raises ConfigError where the ledger can't be read."""
+    """The state of every row, in order: that of its last attempt that either knows. Raises
+    ConfigError where the ledger can't be read."""
+    states = []
     with results.lock_folder(out):
         earlier = results.read_earlier(out)
-        states = [_load_state(row, ledger, earlier.get(row.key), out) for row in rows]
-    if not retry_failed:
-        return states
-    return [
-        RowState(next_attempt(state.key))
-        if state.result is not None and state.result.status in RETRIED
-        else state
-        for state in states
-    ]
-
-
-def _load_state(row: Row, ledger: Ledger | None, last: Result | None, out: Path) -> RowState:
-    """Follow the row's attempts to the last one that either knows."""
-    key = row.key if last is None else last.key
-    found = RowState(key)
-    while True:
-        ended = None if last is None or last.key != key else _state_from_file(row, last, out)
-        run = None
-        # What was held back may have been released since; whoever has the run can look again.
-        if ledger is not None and (ended is None or _is_incomplete(ended)):
-            run = ledger.run(key)
-        if ledger is not None and run is not None:
-            found = _state_from_ledger(row, run, ledger, out)
-            if ended is not None and found.run is not None:
-                found = replace(found, before=ended.result)
-        elif ended is not None:
-            found = ended
-        else:
-            return found
-        key = next_attempt(key)
-
-
-def _is_incomplete(state: RowState) -> bool:
-    return state.result is not None and state.result.status == "incomplete"
+        for row in rows:
+            last = earlier.get(row.key)
+            key = row.key if last is None else last.key
+            state = RowState(key)
+            while True:
+                ended = None if last is None or last.key != key else _from_file(row, last, out)
+                run = None
+                # What was held back may have been released since; whoever has the run can look.
+                held = ended is not None and ended.result and ended.result.status == "incomplete"
+                if ledger is not None and (ended is None or held):
+                    run = ledger.run(key)
+                if ledger is not None and run is not None:
+                    state = _from_ledger(row, run, ledger, out)
+                    if ended is not None and state.run is not None:
+                        state = replace(state, before=ended.result)
+                elif ended is not None:
+                    state = ended
+                else:
+                    break
+                key = next_attempt(key)
+            if retry_failed and state.result is not None and state.result.status in RETRIED:
+                state = RowState(next_attempt(state.key))
+            states.append(state)
+    return states
 
 
 def update_result(
@@ -93,7 +85,7 @@ def update_result(
     """The end of a row that has none here, where another process has seen it since, or this one
     when it was interrupted."""
     if last is not None and attempt_of(last.key) >= attempt_of(state.key):
-        seen = _state_from_file(row, last, out)
+        seen = _from_file(row, last, out)
         if seen is not None and seen.result is not None:
             return seen.result
     run = None
@@ -101,7 +93,7 @@ def update_result(
         with suppress(ConfigError):
             run = ledger.run(state.key)
             if run is not None:
-                found = _state_from_ledger(row, run, ledger, out)
+                found = _from_ledger(row, run, ledger, out)
                 if found.result is not None:
                     return found.result
                 run = found.run
@@ -110,7 +102,7 @@ def update_result(
     return replace(here, status="unfinished", workflow=run.workflow, cost=run.cost)
 
 
-def _state_from_ledger(row: Row, run: Run, ledger: Ledger, out: Path) -> RowState:
+def _from_ledger(row: Row, run: Run, ledger: Ledger, out: Path) -> RowState:
     reason = run.reason or ""
     if run.state == "dropped":
         if not is_moderation(reason):
@@ -140,7 +132,7 @@ def _state_from_ledger(row: Row, run: Run, ledger: Ledger, out: Path) -> RowStat
     return RowState(run.key, ended(status, refunded=refunded, reason=run.reason), banned=banned)
 
 
-def _state_from_file(row: Row, result: Result, out: Path) -> RowState | None:
+def _from_file(row: Row, result: Result, out: Path) -> RowState | None:
     """The end that the results file tells; None where it tells none, or pictures are gone."""
     if result.status == "succeeded" and not result.pictures:
         return None

@@ -57,28 +57,22 @@ class _Pending:
         return self.latest.created_at or ""
 
 
+@dataclass
 class WorkflowWatcher:
     """Wait for the workflows that carry a tag. `run` must run while `wait_for` is awaited."""
 
-    def __init__(
-        self,
-        client: AsyncCivitai,
-        tag: str,
-        *,
-        few: int = FEW,
-        shortest: float = SHORTEST,
-    ) -> None:
-        self._client = client
-        self._tag = tag
-        self._few = few
-        self._shortest = shortest
-        self._table: dict[str, _Pending] = {}
-        self._news = anyio.Event()
-        self._over = False
-        self._hold = LONG_POLL
-        self._turns = 0
-        #: Status requests sent so far.
-        self.requests = 0
+    client: AsyncCivitai
+    tag: str
+    #: Up to so many in flight are long-polled; seconds between two looks.
+    few: int = FEW
+    shortest: float = SHORTEST
+    #: Status requests sent so far.
+    requests: int = 0
+    _table: dict[str, _Pending] = field(default_factory=dict)
+    _news: anyio.Event = field(default_factory=anyio.Event)
+    _over: bool = False
+    _hold: float = LONG_POLL
+    _turns: int = 0
 
     @property
     def in_flight(self) -> int:
@@ -105,15 +99,15 @@ class WorkflowWatcher:
 
     async def run(self) -> None:
         """Look, until `stop`."""
-        gap, failures = self._shortest, 0
+        gap, failures = self.shortest, 0
         async with anyio.create_task_group() as group:
             while not self._over:
-                if len(self._table) <= self._few:
+                if len(self._table) <= self.few:
                     for waiting in self._table.values():
                         if not waiting.polled:
                             waiting.polled = True
                             group.start_soon(self._poll, waiting)
-                    gap = self._shortest
+                    gap = self.shortest
                     await self._news.wait()
                     self._news = anyio.Event()
                     continue
@@ -127,7 +121,7 @@ class WorkflowWatcher:
                             self._settle(waiting, None, error)
                 if news >= PAGE // 4:
                     continue  # a page full of ends: the next one holds more
-                gap = self._shortest if news else min(LONGEST, gap * 2)
+                gap = self.shortest if news else min(LONGEST, gap * 2)
                 await self._pause(gap)
             group.cancel_scope.cancel()
 
@@ -140,13 +134,13 @@ class WorkflowWatcher:
     async def _poll(self, waiting: _Pending) -> None:
         gap, failures = 0.0, 0
         id = waiting.latest.id or ""
-        while id in self._table and len(self._table) <= self._few:
+        while id in self._table and len(self._table) <= self.few:
             if gap:
                 await anyio.sleep(gap)
             asked = time.monotonic()
             self.requests += 1
             try:
-                latest = await self._client.get(id, wait=self._hold)
+                latest = await self.client.get(id, wait=self._hold)
                 failures = 0
             except (TransportFailed, ApiError) as error:
                 failures += 1
@@ -161,7 +155,7 @@ class WorkflowWatcher:
             # A service that does not hold the answer is not flooded.
             now = time.monotonic()
             early = now - asked < LONG_POLL - 0.5 or not self._hold
-            gap = min(30.0, max(self._shortest, (now - waiting.since) / 2)) if early else 0.0
+            gap = min(30.0, max(self.shortest, (now - waiting.since) / 2)) if early else 0.0
         waiting.polled = False
         self._news.set()
 
@@ -180,8 +174,8 @@ class WorkflowWatcher:
         news, cursor = 0, None
         for _ in range(_PAGES):
             self.requests += 1
-            page = await self._client.page(
-                cursor, tags=(self._tag,), take=PAGE, ascending=True, since=since
+            page = await self.client.page(
+                cursor, tags=(self.tag,), take=PAGE, ascending=True, since=since
             )
             now, shown = time.monotonic(), False
             for workflow in page.items:
@@ -202,7 +196,7 @@ class WorkflowWatcher:
         waiting.seen = time.monotonic()
         self.requests += 1
         try:
-            return self._settle(waiting, await self._client.get(waiting.latest.id or ""))
+            return self._settle(waiting, await self.client.get(waiting.latest.id or ""))
         except ApiError as error:
             if _is_temporary(error):
                 raise
@@ -226,7 +220,7 @@ class WorkflowWatcher:
     async def _pause(self, seconds: float) -> None:
         """Sleep; less when only a few are left."""
         until = time.monotonic() + seconds
-        while not self._over and len(self._table) > self._few:
+        while not self._over and len(self._table) > self.few:
             with anyio.move_on_after(max(0.0, until - time.monotonic())) as scope:
                 await self._news.wait()
                 self._news = anyio.Event()

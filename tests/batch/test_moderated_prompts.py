@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from civitai_skill import ImageRequest, run_batch
-from civitai_skill.batch.plan import Row
+from civitai_skill import run_batch
+from civitai_skill.batch.plan import Row, plan_rows
 from civitai_skill.batch.queue import NotSent, PromptModerated, RowQueue
+from civitai_skill.batch.rows import read_values
 from civitai_skill.batch.states import RowState
-from civitai_skill.engines.planning.plan import plan
 from civitai_skill.ledger.run import Run
 from civitai_skill.sandbox import Fault, Sandbox
 from tests.support.ledger import client
@@ -20,8 +21,8 @@ from tests.support.sandbox import submits
 
 
 def row(number: int, prompt: str) -> Row:
-    request = ImageRequest(prompt=prompt)
-    return Row(number, number, None, request, f"k{number}", plan(request), 1, ("a",))
+    (planned,) = plan_rows(read_values([prompt]), "moderated")
+    return replace(planned, number=number, key=f"k{number}")
 
 
 def new(number: int) -> RowState:
