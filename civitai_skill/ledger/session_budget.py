@@ -184,8 +184,9 @@ class SessionLedger(Ledger):
         """See Ledger.unfinished."""
         return [run for run in super().unfinished() if run.key not in self._ended]
 
-    def end_answer(self, key: str, *, delivered: bool) -> None:
-        """A call that made a purchase has its answer, or has left without it."""
+    def end_answer(self, key: str, *, delivered: bool, empty: bool = False) -> None:
+        """A call that made a purchase has its answer, or has left without it. An `empty` one, that
+        nothing came of, is not given again."""
         with self._gate:
             if delivered:
                 self._delivered.add(key)
@@ -195,7 +196,9 @@ class SessionLedger(Ledger):
             del self._making[key]
             over = key in self._ended and key in self._delivered
         try:
-            if over:
+            if over and empty:
+                super().close_run(key)
+            elif over:
                 self.hand_over(key)
             else:
                 super().release(key)
