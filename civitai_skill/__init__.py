@@ -23,7 +23,7 @@ _HOMES = {
     "Forbidden": "errors",
     "Generation": "purchase.result",
     "ImageRequest": "schema.request",
-    "Lora": "schema.request",
+    "Lora": "schema.parts",
     "NotEnoughBuzz": "errors",
     "NotFound": "errors",
     "OverBudget": "errors",
@@ -135,8 +135,8 @@ if TYPE_CHECKING:
     from civitai_skill.purchase.result import Generation as Generation
     from civitai_skill.purchase.result import Picture as Picture
     from civitai_skill.schema.air import Air as Air
+    from civitai_skill.schema.parts import Lora as Lora
     from civitai_skill.schema.request import ImageRequest as ImageRequest
-    from civitai_skill.schema.request import Lora as Lora
     from civitai_skill.tools.toolbox import Toolbox as Toolbox
 
 

@@ -31,13 +31,11 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 
 
+@dataclass(frozen=True, slots=True, repr=False)
 class Secret:
     """A key that never shows itself: not in a repr, not in a log, not in an error."""
 
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
+    _value: str
 
     def reveal(self) -> str:
         """The key itself; only the line that builds the Authorization header needs it."""
@@ -45,12 +43,6 @@ class Secret:
 
     def __bool__(self) -> bool:
         return bool(self._value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
 
     def __repr__(self) -> str:
         return "Secret('***')" if self._value else "Secret('')"

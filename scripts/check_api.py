@@ -87,6 +87,7 @@ def bodies(only: str | None) -> Iterator[tuple[str, Plan]]:
                         engine=name,
                         variant=variant.name,
                         route=way.form.route(),
+                        retired=True,
                         **said,
                     )
                     yield way.form.__name__, plan(request, sources=((512, 512),))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args, get_origin
 
-from civitai_skill.schema.request import ImageRequest, Lora, Quality, StyleImage
+from civitai_skill.schema.parts import Lora
+from civitai_skill.schema.request import ImageRequest, Quality
 from civitai_skill.schema.types import FieldWords
 
 _HEAD = '''"""The fields of a request, light: for the command line, tables and typed keywords.
@@ -75,7 +76,6 @@ def _kind(annotation: Any) -> tuple[str, str, tuple[str, ...]]:
         int: ("whole", "int"),
         float: ("number", "float"),
         bool: ("flag", "bool"),
-        StyleImage: ("text", "Any"),
     }
     return *kinds[annotation], ()
 

@@ -83,6 +83,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return home
 
 
+@pytest.fixture(autouse=True)
+def a_service_that_does_not_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for no picture that a workflow does not show at once (see test_lagging_service)."""
+    monkeypatch.setattr("civitai_skill.api.wait.LAG", 0.1)
+
+
 # -- the published document ------------------------------------------------------------------------
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:

@@ -28,7 +28,7 @@ except ModuleNotFoundError as missing:
 
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
-from civitai_skill.tools.answers import Result, failure_result
+from civitai_skill.tools.answers import Result, failure_result, to_plain
 from civitai_skill.tools.guidance import guidance
 from civitai_skill.tools.reading import arguments_error
 from civitai_skill.tools.registry import Tool
@@ -111,7 +111,11 @@ def _failure_message(box: Toolbox, name: str, error: Any) -> Any:
     if call is None:
         return result.text
     return ToolMessage(
-        result.text, artifact=result.plain(), tool_call_id=call, name=name, status="error"
+        result.text,
+        artifact=to_plain(result.artifact),
+        tool_call_id=call,
+        name=name,
+        status="error",
     )
 
 
@@ -119,11 +123,11 @@ def _build_content(result: Result) -> tuple[str | list[dict[str, Any]], Any]:
     if result.failed:
         raise ToolFailed(result)
     if not result.thumbnails:
-        return result.text, result.plain()
+        return result.text, to_plain(result.artifact)
     blocks: list[dict[str, Any]] = [{"type": "text", "text": result.text}]
     for small in result.thumbnails:
         blocks.append({"type": "image", "base64": small.data, "mime_type": small.mime})
-    return blocks, result.plain()
+    return blocks, to_plain(result.artifact)
 
 
 def langchain_tools(

@@ -23,7 +23,7 @@ from civitai_skill.errors import (
 )
 from civitai_skill.errors.next_steps import Look
 from civitai_skill.images.decode import FetchedPicture, ShortOfMemory, Unreadable, decode, kind_of
-from civitai_skill.images.sources import Source
+from civitai_skill.images.sources import Source, is_private
 
 BLOBS = "/v2/consumer/blobs"
 
@@ -102,6 +102,8 @@ def _fetch_by_url(service: Service, image: Image, url: str = "") -> Flow[httpx.R
         try:
             if urlsplit(url).scheme not in ("https", "http"):
                 raise _BrokenPicture("its address is not http or https", passing=False)
+            if is_private(url) and not is_private(service.base_url):
+                raise _BrokenPicture("its address leads into a private network", passing=False)
             request = service.anonymous("GET", url, read=READ_TIMEOUT, limit=MAX_BYTES)
         except (ValueError, httpx.InvalidURL):
             raise _BrokenPicture("its address can't be read", passing=False) from None

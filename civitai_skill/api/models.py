@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from civitai_skill.api.parse import (
+    clean_reasons,
     read_list,
     read_map,
     read_number,
@@ -22,6 +23,7 @@ from civitai_skill.api.parse import (
     read_text,
     read_whole,
 )
+from civitai_skill.api.replies import clean_reason
 
 #: Nothing changes any more after these (published document, WorkflowStatus).
 TERMINAL = frozenset({"succeeded", "failed", "expired", "canceled"})
@@ -176,7 +178,7 @@ class Workflow:
         mature = answer.get("allowMatureContent")
         return cls(
             id=read_text(answer, "id"),
-            status=read_text(answer, "status") or "unknown",
+            status=clean_reason(read_text(answer, "status") or "unknown"),
             steps=steps,
             cost=_read_cost(read_map(answer, "cost"), transactions),
             created_at=read_text(answer, "createdAt"),
@@ -244,7 +246,7 @@ class Workflow:
         for step in read_objects(self.raw, "steps"):
             found += read_step_reasons(step)
         found += [f"blocked: {i.blocked_reason}" for i in self.images if i.blocked_reason]
-        return tuple(dict.fromkeys(found))
+        return tuple(clean_reasons(found))
 
     @property
     def moderated(self) -> bool:
@@ -260,7 +262,7 @@ def is_moderation(*reasons: str) -> bool:
 def _read_step(step: Mapping[str, Any]) -> Step:
     name, status = read_text(step, "name") or "", read_text(step, "status") or ""
     output = read_map(step, "output")
-    errors = tuple(e for e in read_list(output, "errors") if isinstance(e, str) and e.strip())
+    errors = tuple(clean_reasons(e for e in read_list(output, "errors") if isinstance(e, str)))
     blobs = [b for key in ("images", "blobs") for b in read_objects(output, key)]
     blobs += [output[key] for key in ("image", "blob") if isinstance(output.get(key), Mapping)]
     given = read_map(step, "input")
@@ -283,8 +285,8 @@ def _read_step(step: Mapping[str, Any]) -> Step:
 
 def _read_image(blob: Mapping[str, Any], **of_step: Any) -> Image:
     blocked = read_text(blob, "blockedReason")
-    if blocked is not None and blocked.lower() == "none":
-        blocked = None  # the literal word "none" means not blocked
+    if blocked is not None:  # the literal word "none" means not blocked
+        blocked = None if blocked.lower() == "none" else clean_reason(blocked)
     return Image(
         id=read_text(blob, "id") or "",
         available=blob.get("available") is True,

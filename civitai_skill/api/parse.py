@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from civitai_skill.api.replies import clean_reason
+
+#: Of a step; a provider that fails has been seen to say one thing, some a few.
+_MOST_REASONS = 5
 
 #: No step makes more pictures (the published forms stop at 12 and 16).
 _MOST_PICTURES = 100
@@ -21,7 +26,13 @@ def read_step_reasons(step: Mapping[str, Any]) -> list[str]:
     error = read_map(step, "metadata").get("error")
     if isinstance(error, str):
         found.append(error)
-    return [text for text in found if text.strip() and text.lower() != "none"]
+    return clean_reasons(text for text in found if text.lower() != "none")
+
+
+def clean_reasons(texts: Iterable[str]) -> list[str]:
+    """The service's words, each once and none endless; the first few where it has many."""
+    clean = dict.fromkeys(text for t in texts if (text := clean_reason(t)))
+    return list(clean)[:_MOST_REASONS]
 
 
 def read_quantity(given: Mapping[str, Any]) -> int:

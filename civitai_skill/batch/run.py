@@ -12,7 +12,6 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import anyio
@@ -25,6 +24,7 @@ from civitai_skill.batch.rows import Given
 from civitai_skill.batch.session import BatchSession
 from civitai_skill.batch.sweep import Mode, expand_sweep
 from civitai_skill.client.base import BaseClient, Folder
+from civitai_skill.config import expand_home
 from civitai_skill.errors import ConfigError, Problem, RequestInvalid
 from civitai_skill.errors.next_steps import Render
 from civitai_skill.images.sources import SourcePolicy
@@ -91,7 +91,7 @@ def run_batch(given: Folder | Iterable[Given], **settings: Unpack[BatchSettings]
 async def arun_batch(given: Folder | Iterable[Given], **settings: Unpack[BatchSettings]) -> Report:
     """See run_batch."""
     if isinstance(given, str | os.PathLike):
-        path = Path(given)
+        path = expand_home(given)
         name = "batch" if str(path) == "-" else path.stem
         session = _make_session(name, settings)
         written = [os.path.realpath(session.folder / f) for f in (results.RESULTS, results.TABLE)]

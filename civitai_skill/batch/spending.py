@@ -7,6 +7,7 @@ covers the first is bought alone: what it is charged shows what the others will 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from civitai_skill.batch.report import Surprise, Tell
 from civitai_skill.errors import BudgetUsedUp
 from civitai_skill.errors.next_steps import Allow
 from civitai_skill.ledger.budget import Budget
+
+# Rows that go alone and fail before the others of their rule follow all the same.
+_MOST_FIRSTS = 3
 
 
 @dataclass
@@ -39,11 +43,12 @@ class Spending:
     # How many times its price a row of a rule is charged, where that is above 1.
     _factors: dict[str, float] = field(default_factory=dict)
     _firsts: dict[str, anyio.Event] = field(default_factory=dict)
+    _failed: Counter[str] = field(default_factory=Counter)
 
     @asynccontextmanager
-    async def admit(self, row: Row) -> AsyncIterator[tuple[int, bool]]:
-        """Reserve a row's price while it is bought; gives that, and whether it is the first of its
-        rule. Raises BudgetUsedUp."""
+    async def admit(self, row: Row) -> AsyncIterator[tuple[int, int, bool]]:
+        """Reserve a row's price while it is bought; gives that, the most that the row may be
+        charged, and whether it is the first of its rule. Raises BudgetUsedUp."""
         rule = row.rule
         self._waiting[row.number] = row
         try:
@@ -59,10 +64,11 @@ class Spending:
         self.total += price
         own = self._firsts.setdefault(rule, anyio.Event()) if first is None else None
         try:
-            yield price, own is not None
+            yield price, price + self.limit - self.total, own is not None
         except BaseException:
-            if own is not None:  # it showed nothing; the next one is the first
-                del self._firsts[rule]
+            self._failed[rule] += own is not None
+            if own is not None and self._failed[rule] < _MOST_FIRSTS:
+                del self._firsts[rule]  # it showed nothing; the next one is the first
             raise
         finally:
             if own is not None:
@@ -98,18 +104,12 @@ class Spending:
                 self.tell(self.surprises[-1])
             self._factors[rule] = factor
 
-    def check(self) -> None:
-        """Raises BudgetUsedUp where more was charged than is allowed."""
-        if self.total > self.limit:
-            raise self._over(0, self.total)
-
     def _over(self, price: int, others: int) -> BudgetUsedUp:
         left = max(0, self.limit - others)
         surprise = f"{self.surprises[-1]} " if self.surprises else ""
         return BudgetUsedUp(
-            f"{surprise}{others} of {self.limit} Buzz are spent or reserved for this batch"
-            + (f", and one more row costs about {price}" if price else "")
-            + ". Nothing further is bought.",
+            f"{surprise}{others} of {self.limit} Buzz are spent or reserved for this batch, and "
+            f"one more row costs about {price}. Nothing further is bought.",
             price=price,
             limit=left,
             next=[Allow()],

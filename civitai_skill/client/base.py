@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
@@ -28,7 +27,7 @@ from civitai_skill.client.options import (
     QueryFilters,
     RequestLike,
 )
-from civitai_skill.config import Secret, Settings
+from civitai_skill.config import Secret, Settings, expand_home
 from civitai_skill.errors import ConfigError, Problem, RequestInvalid
 from civitai_skill.ledger.budget import Budget, read_budget
 from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger
@@ -87,7 +86,7 @@ class BaseClient:
         self.ledger: Ledger | None = None
         if ledger is not False:
             named = ledger if isinstance(ledger, str | os.PathLike) else None
-            self.ledger = Ledger(Path(named) if named else self.settings.ledger)
+            self.ledger = Ledger(expand_home(named) if named else self.settings.ledger)
         self._retry = retry or Retry()
         self._unsettled: dict[str, bytes] = {}
         #: Does a purchase stay open until its caller surely has the answer: until the next call,
@@ -150,7 +149,7 @@ class BaseClient:
             asked=call.asked,
             terms=call.terms,
             limit=self.settings.max_buzz if call.max_buzz is None else call.max_buzz,
-            out=None if out is None else Path(out),
+            out=None if out is None else expand_home(out),
             ledger=self.ledger,
             budget=self._budget,
             account=self.account,
@@ -237,7 +236,9 @@ class BaseClient:
             raise error.replace(result=summarize_unsaved(workflow))
         hear = tell or ignore_event
         return (
-            yield from generate.download(service, self.ledger, workflow, out=Path(out), tell=hear)
+            yield from generate.download(
+                service, self.ledger, workflow, out=expand_home(out), tell=hear
+            )
         )
 
     def _settle(self, key: str) -> Flow[Workflow]:

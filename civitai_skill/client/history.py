@@ -12,6 +12,7 @@ from civitai_skill.errors import Problem, RequestInvalid
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _PROMPT = 80
+_TAGS = 10
 
 
 def history_row(workflow: Workflow) -> dict[str, Any]:
@@ -19,16 +20,17 @@ def history_row(workflow: Workflow) -> dict[str, Any]:
     engine, variant = identify(workflow.input)
     prompt = workflow.input.get("prompt")
     text = " ".join(prompt.split()) if isinstance(prompt, str) else ""
+    blocked = workflow.fruitless and any(image.blocked_reason for image in workflow.images)
     return {
         "id": workflow.id,
         "created": workflow.created_at,
-        "status": workflow.status,
+        "status": "blocked" if blocked else workflow.status,
         "engine": engine,
         "variant": variant,
         "cost": workflow.cost.total,
         "images": sum(image.deliverable for image in workflow.images),
         "prompt": text if len(text) <= _PROMPT else text[: _PROMPT - 3] + "...",
-        "tags": list(workflow.tags),
+        "tags": [tag[:_PROMPT] for tag in workflow.tags[:_TAGS]],
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,16 @@ CATALOG: tuple[Entry, ...] = (
     Entry("qwen", "qwen", ("qwen image", "qwen-image")),
     Entry("seedream", "seedream", ("see dream", "seedream 4.5")),
     Entry("grok", "grok", ("grok imagine", "grok 2")),
+    Entry("ernie", "ernie", ("ernie image", "ernie-image")),
+    Entry("anima", "anima", ("anima 2b",)),
+    Entry("qwen21", "qwen21", ("qwen 2.1", "qwen-image-2.1", "qwen image 2.1")),
+    Entry("hidream", "hidream", ("hidream-o1", "hidream-i1", "hidream o1", "hidream i1")),
+    Entry("lens", "lens", ("microsoft lens",)),
+    Entry("ideogram4", "ideogram4", ("ideogram", "ideogram 4")),
+    Entry("boogu", "boogu", ("boogu 0.1",)),
+    Entry("mageflow", "mageflow", ("mage-flow", "mage flow")),
+    Entry("chroma", "chroma", ("chroma1-hd", "chroma hd")),
+    Entry("pony-v7", "pony_v7", ("pony v7", "pony 7", "auraflow")),
     Entry("openai", "openai", ("gpt image", "gpt-image-2", "gpt-image-2.5", "dall-e", "dall-e-3")),
     Entry("google", "google", ("nano banana", "nano-banana-pro", "imagen 4", "gemini")),
     Entry("krea2", "krea2", ("krea", "krea 2")),
@@ -56,18 +66,14 @@ CATALOG: tuple[Entry, ...] = (
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)
 
 
-@cache
-def _spellings(catalog: tuple[Entry, ...]) -> Mapping[str, Entry]:
-    return {fold(name): entry for entry in catalog for name in (entry.name, *entry.aliases)}
-
-
+@lru_cache(256)
 def find(name: str) -> Entry:
     """The catalog's line for a name in any common spelling.
 
     Raises RequestInvalid for an unknown name, with the nearest one.
     """
     wanted = fold(name)
-    known = _spellings(CATALOG)
+    known = {fold(n): entry for entry in CATALOG for n in (entry.name, *entry.aliases)}
     if wanted in known:
         return known[wanted]
     near = spelling.meant(wanted, [(family(entry.name), entry.aliases) for entry in CATALOG])

@@ -66,7 +66,7 @@ class SourcePolicy:
             why = f"is bare base64; write data:{_MAGIC[bare[1]]};base64, before it"
             raise self.refusal(field, text, why)
         if scheme in ("https", "http"):
-            if not self.private and not self.is_own(text) and _is_private(text):
+            if not self.private and not self.is_own(text) and is_private(text):
                 why = "an address of this machine or a private network is not allowed here"
                 raise self.refusal(field, text, why)
         elif scheme != "data" and not self.local:
@@ -111,7 +111,7 @@ def _is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return address.is_global and not address.is_multicast
 
 
-def _is_private(url: str) -> bool:
+def is_private(url: str) -> bool:
     """Does a URL name this machine or a private network? What can't be read counts as one."""
     place = _split_origin(url)
     # Readers differ about all else that may stand here: %31, a backslash, a full-width dot, a user.

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from civitai_skill.errors import ConfigError, preview
 from civitai_skill.ledger.budget import Budget
-from civitai_skill.ledger.run import MIGRATIONS, Run, read_run
+from civitai_skill.ledger.run import MIGRATIONS, Run
 from civitai_skill.storage import locks
 from civitai_skill.storage.sqlite import PATIENCE, Storage
 
@@ -56,19 +56,11 @@ class LedgerReports:
         at = self.setting(f"confirmed {rule}")
         return at is not None and abs(self._clock() - float(at)) < CONFIRMED
 
-    def left_open(self, identity: str) -> Run | None:
-        """The newest run of this identity that is open and too old to be gone on with."""
-        with self._transaction() as db:
-            return select_first(
-                db, "identity = ? AND state = 'open' AND created < ? ORDER BY created DESC",
-                identity, self._clock() - JOINABLE,
-            )  # fmt: skip
-
     def unfinished(self) -> list[Run]:
         """Open runs that nobody works on any more, oldest first, whatever account they are of."""
         with self._transaction() as db:
             rows = db.execute("SELECT * FROM runs WHERE state = 'open' ORDER BY created").fetchall()
-        return [run for run in map(read_run, rows) if not self.is_worked_on(run)]
+        return [run for run in (Run(**row) for row in rows) if not self.is_worked_on(run)]
 
     def failed(self) -> list[Run]:
         """Runs of the last 24 hours that failed or expired and were not tried again since, whatever
@@ -82,7 +74,7 @@ class LedgerReports:
                 " AND later.state != 'dropped') ORDER BY created",
                 (self._clock() - JOINABLE,),
             ).fetchall()
-        return [read_run(row) for row in rows]
+        return [Run(**row) for row in rows]
 
     def history(self, since: float = 0.0, limit: int = 100) -> list[dict[str, Any]]:
         """Runs with the number of their saved pictures, newest first."""
@@ -169,4 +161,4 @@ class LedgerReports:
 
 def select_first(db: sqlite3.Connection, where: str, *values: Any) -> Run | None:
     row = db.execute(f"SELECT * FROM runs WHERE {where} LIMIT 1", values).fetchone()
-    return None if row is None else read_run(row)
+    return None if row is None else Run(**row)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sqlite3
 from dataclasses import dataclass
 from typing import Literal
 
@@ -96,16 +95,11 @@ class Run:
 
 def forget_sources(body: bytes) -> bytes:
     """A body with a digest in place of each picture in it."""
-    return _DATA_URL.sub(lambda url: url[1] + b";sha256," + _digest(url[2]), body)
+
+    def shortened(url: re.Match[bytes]) -> bytes:
+        return url[1] + b";sha256," + hashlib.sha256(url[2]).hexdigest().encode()
+
+    return _DATA_URL.sub(shortened, body)
 
 
 _DATA_URL = re.compile(rb'("data:[^",]*);base64,([^"]*)')
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).hexdigest().encode()
-
-
-def read_run(row: sqlite3.Row) -> Run:
-    """A run from its row."""
-    return Run(**dict(row))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.schema.types import HALF
+from civitai_skill.schema.types import is_unicode
 
 CURRENCIES = ("blue", "green", "yellow")
 PRIORITIES = ("high", "normal", "low")
@@ -80,7 +80,7 @@ def _tag_problems(tags: Any) -> Iterator[Problem]:
     if len(set(tags)) < len(tags):
         yield Problem("tags", list(tags), "each tag once", list(dict.fromkeys(tags)))
     for tag in tags:
-        if not isinstance(tag, str) or not 1 <= len(tag) <= 200 or HALF.search(tag):
+        if not isinstance(tag, str) or not 1 <= len(tag) <= 200 or not is_unicode(tag):
             yield Problem("tags", tag, "texts of 1 to 200 characters")
 
 

@@ -60,7 +60,8 @@ def buy(service: Service, order: Order, prepared: Prepared | None = None) -> Flo
                 raise
         yield _PAUSE  # it is being submitted by another call: soon it has an id to be told
     if earlier is None:
-        body = yield from upload_sources(service, prepared)
+        sourced = bool(prepared.sources)
+        body = (yield from upload_sources(service, prepared)) if sourced else prepared.body()
         price, confirmed = yield from check_price(service, order, prepared, body)
         key = prepared.key or f"cs-{uuid.uuid4().hex}"
         label = make_label(order, prepared.plan)

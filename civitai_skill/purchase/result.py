@@ -80,8 +80,8 @@ class Generation:
 
     def as_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {
-            "id": self.id,
-            "status": self.status,
+            "id": self.workflow.id,
+            "status": self.workflow.status,
             "engine": self.engine,
             "variant": self.variant,
             "cost": self.workflow.cost.as_dict(),
@@ -89,8 +89,8 @@ class Generation:
             "errors": list(self.workflow.reasons()),
             "resumed": self.resumed,
         }
-        if self.outputs:
-            out["outputs"] = [dict(output) for output in self.outputs]
+        if outputs := self.workflow.outputs:
+            out["outputs"] = [dict(output) for output in outputs]
         if self.notes:
             out["notes"] = list(self.notes)
         if self.warnings:

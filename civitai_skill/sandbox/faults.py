@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from email.utils import formatdate
 from random import Random
 from typing import Any, Literal, get_args
@@ -144,11 +144,6 @@ _CHUNK = b"\0" * 65536
 
 
 # -- scripting -----------------------------------------------------------------------------------
-def add(memory: Memory, fault: Fault) -> None:
-    """Script one fault."""
-    memory.add_fault({**asdict(fault), "seen": 0, "hit": 0})
-
-
 def take(memory: Memory, on: str, prompts: str, kinds: frozenset[str]) -> Fault | None:
     """The fault of these kinds that hits this request, counted; None when all is well."""
     for id, record in memory.faults():
@@ -160,9 +155,9 @@ def take(memory: Memory, on: str, prompts: str, kinds: frozenset[str]) -> Fault 
         record["seen"] += 1
         record["hit"] += hit
         if hit and record["times"] is not None and record["hit"] >= record["times"]:
-            memory.drop_fault(id)
+            memory.drop_faults(id)
         else:
-            memory.keep_fault(id, record)
+            memory.keep_fault(record, id)
         if hit:
             return Fault(**{f.name: record[f.name] for f in fields(Fault)})
     return None

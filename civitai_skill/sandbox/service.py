@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -71,7 +72,7 @@ class Sandbox:
         """Let these go wrong, after what was scripted before."""
         with self._context.memory.change():
             for fault in scripted:
-                faults.add(self._context.memory, fault)
+                self._context.memory.keep_fault({**asdict(fault), "seen": 0, "hit": 0})
 
     def clear(self) -> None:
         """Forget every scripted fault."""

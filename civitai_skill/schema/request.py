@@ -9,35 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema import pictures
-from civitai_skill.schema.air import EXAMPLE
-from civitai_skill.schema.problems import to_problems
+from civitai_skill.schema.parts import ControlNetOrText, Lora, StrictModel, StyleImageOrText
 from civitai_skill.schema.types import (
     AirText,
     FieldWords,
     Flag,
     Limited,
-    LoraStrength,
     Mask,
     ModelText,
     Picture,
     Positive,
     Share,
     Side,
-    Style,
     Text,
     Whole,
+    lower,
 )
 
 Quality = Literal["draft", "standard", "high"]
@@ -60,58 +50,11 @@ def _check_ratio(value: str) -> str:
     return value
 
 
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
-
-
 def _normalize_format(value: Any) -> Any:
     """Formats are matched without regard to case, and jpg is jpeg."""
     if not isinstance(value, str):
         return value
     return {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webP"}.get(value.lower(), value)
-
-
-#: More than any request has. A refusal of each of a million parts would take minutes to word.
-_MOST_NAMES, _MOST_PARTS = 100, 1000
-
-
-class StrictModel(BaseModel):
-    """Refusals are RequestInvalid from the start, so that one kind of error leaves every door."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    def __init__(self, /, **values: Any) -> None:
-        if len(values) > _MOST_NAMES:
-            given = f"{len(values)} names"
-            raise RequestInvalid(Problem("request", given, f"at most {_MOST_NAMES}"))
-        for name, value in values.items():
-            if isinstance(value, list | tuple | Mapping) and len(value) > _MOST_PARTS:
-                given = f"{len(value)} parts"
-                raise RequestInvalid(Problem(name, given, f"at most {_MOST_PARTS}"))
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise RequestInvalid(*to_problems(error, type(self))) from None
-
-
-class Lora(StrictModel):
-    """A LoRA by its AIR, and how strongly it acts (0 to 4; most are made for 0.6 to 1)."""
-
-    air: AirText = Field(description=f"AIR of the LoRA, such as {EXAMPLE}.")
-    strength: LoraStrength = Field(
-        default=1.0, description="0 to 4; most LoRAs are made for 0.6 to 1."
-    )
-
-
-class StyleImage(StrictModel):
-    """A picture whose style is taken, and how strongly (a picture alone stands for strength 1)."""
-
-    image: Style = Field(description="https URL, data URL or local file.")
-    strength: Limited = Field(default=1.0, description="How strongly its style is taken.")
-
-
-def _read_style(value: Any) -> Any:
-    return {"image": value} if isinstance(value, str) else value
 
 
 class ImageRequest(StrictModel):
@@ -158,7 +101,7 @@ class ImageRequest(StrictModel):
     ] = None
     quality: Annotated[
         Quality,
-        BeforeValidator(_lower),
+        BeforeValidator(lower),
         FieldWords(
             "draft, standard (when left out) or high: which variant and settings the family "
             "takes. Fields given beside it win.",
@@ -232,6 +175,21 @@ class ImageRequest(StrictModel):
             tool="LoRAs made for this engine.",
         ),
     ] = []
+    embeddings: Annotated[
+        list[AirText], FieldWords("AIRs of embeddings (textual inversions).", "AIR")
+    ] = []
+    vae: Annotated[
+        AirText | None, FieldWords("AIR of a VAE, in place of the model's own.", "AIR")
+    ] = None
+    control_nets: Annotated[
+        list[ControlNetOrText],
+        FieldWords(
+            "Pictures to hold to: each KIND=SOURCE (canny=edges.png), or an object with "
+            "preprocessor, image, mask, weight, start_step and end_step.",
+            "KIND=SRC",
+            help="a picture to hold to, such as openpose=pose.png",
+        ),
+    ] = []
     images: Annotated[
         list[Annotated[Picture, BeforeValidator(pictures.to_text)]],
         BeforeValidator(pictures.to_list),
@@ -254,6 +212,7 @@ class ImageRequest(StrictModel):
     ] = None
     mask: Annotated[
         Mask | None,
+        BeforeValidator(pictures.to_text),
         FieldWords(
             "With a source picture: one of its size; what is transparent in it is drawn anew.",
             "SRC",
@@ -261,7 +220,8 @@ class ImageRequest(StrictModel):
         ),
     ] = None
     style_images: Annotated[
-        list[Annotated[StyleImage, BeforeValidator(_read_style)]],
+        list[StyleImageOrText],
+        BeforeValidator(pictures.to_list),
         FieldWords(
             "Pictures whose style is taken: each a source, or an object with image and strength.",
             "SRC",
@@ -270,7 +230,7 @@ class ImageRequest(StrictModel):
         ),
     ] = []
     background: Annotated[
-        Annotated[Literal["auto", "transparent", "opaque"], BeforeValidator(_lower)] | None,
+        Annotated[Literal["auto", "transparent", "opaque"], BeforeValidator(lower)] | None,
         FieldWords("auto, transparent or opaque, where the engine draws it.", "B"),
     ] = None
     grounding: Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -38,12 +37,17 @@ def read_json(data: str | bytes | bytearray, **hooks: Any) -> Any:
         raise json.JSONDecodeError("too deep", "", 0) from None
 
 
-#: Half a character (a lone surrogate): a text that holds one can't be sent.
-HALF = re.compile("[\ud800-\udfff]")
+def is_unicode(value: str) -> bool:
+    """Can the text be sent? Half a character (a lone surrogate) can't."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unicode(value: str) -> str:
-    if HALF.search(value):
+    if not is_unicode(value):
         raise ValueError("holds half a character (a lone surrogate); send valid Unicode")
     return value
 
@@ -54,20 +58,22 @@ def _air(value: str, example: str = EXAMPLE) -> str:
     return value
 
 
-def _model(value: str) -> str:
-    return _air(value, MODEL_EXAMPLE)
+def lower(value: Any) -> Any:
+    """A word in lower case, without blanks around it; anything else as it is."""
+    return value.strip().lower() if isinstance(value, str) else value
 
 
 def _clamp(value: Any) -> Any:
     """A number beyond any float as the largest one, so that the field's own limit answers."""
     most = sys.float_info.max
-    if isinstance(value, int) and abs(value) > most:
+    if isinstance(value, int | float) and abs(value) > most:
         return most if value > 0 else -most
     return value
 
 
 def _side(value: Any) -> Any:
-    if isinstance(value, int | float) and value <= 0:
+    # What fills a field that is meant to be left out; anything else is answered by the limits.
+    if isinstance(value, int | float) and -10_000 <= value <= 0:
         raise ValueError("no size; leave it out, or say pixels such as 1024")
     return value
 
@@ -101,7 +107,7 @@ Style = Annotated[Text, Source("style")]
 Guide = Annotated[Text, Source("guide")]
 
 AirText = Annotated[Text, AfterValidator(_air)]
-ModelText = Annotated[Text, AfterValidator(_model)]
+ModelText = Annotated[Text, AfterValidator(lambda text: _air(text, MODEL_EXAMPLE))]
 
 
 @dataclass(frozen=True)

@@ -253,6 +253,5 @@ def _list_paths(paths: list[Path]) -> str:
 
 
 def _unusable_error(target: Path, error: OSError) -> RequestInvalid:
-    why = error.strerror or "not usable"
-    accepted = "a folder that can be written to"
-    return RequestInvalid(Problem("dir", str(target), accepted, None, why))
+    why = f"{target} can't be written to: {error.strerror or 'not usable'}"
+    return RequestInvalid(Problem("skills folder", None, "another folder", None, why))

@@ -65,16 +65,13 @@ class Result:
     def text(self) -> str:
         return json.dumps(self.data, ensure_ascii=False)
 
-    def plain(self) -> Any:
-        """The artifact as JSON data."""
-        return _to_plain(self.artifact)
 
-
-def _to_plain(artifact: Any) -> Any:
+def to_plain(artifact: Any) -> Any:
+    """An artifact as JSON data."""
     if isinstance(artifact, Page):
         return {"items": [dict(w.raw) for w in artifact.items], "next": artifact.next}
     if isinstance(artifact, list):
-        return [_to_plain(item) for item in artifact]
+        return [to_plain(item) for item in artifact]
     return artifact.as_dict() if hasattr(artifact, "as_dict") else artifact
 
 
@@ -143,20 +140,33 @@ def keep_folder(result: Result, folder: str | None) -> Result:
 def generation_data(generation: Generation) -> dict[str, Any]:
     """A generation, small enough to be read."""
     workflow = generation.workflow
-    data: dict[str, Any] = {"id": generation.id, "status": generation.status}
+    data: dict[str, Any] = {"id": workflow.id, "status": workflow.status}
     if generation.engine is not None:
         data["engine"] = " ".join(filter(None, (generation.engine, generation.variant)))
     if workflow.cost.total is not None:
         data["buzz"] = workflow.cost.total
     if any(workflow.cost.refunded.values()):
         data["refunded"] = sum(workflow.cost.refunded.values())
-    data["images"] = [_picture_data(p) for p in generation.pictures]
-    if generation.outputs:
-        data["outputs"] = [dict(output) for output in generation.outputs]
+    data["images"] = _pictures_data(generation.pictures)
+    if outputs := workflow.outputs:
+        data["outputs"] = [dict(output) for output in outputs]
     for name in ("notes", "warnings"):
         if getattr(generation, name):
             data[name] = list(getattr(generation, name))
     return data
+
+
+def _pictures_data(pictures: Sequence[Picture]) -> list[dict[str, Any]]:
+    """Each picture; a reason that many of them have is told once."""
+    found = [_picture_data(picture) for picture in pictures]
+    told: set[str] = set()
+    for data in found:
+        reason = data.get("reason")
+        if reason in told:
+            data["reason"] = "the same"
+        elif reason is not None:
+            told.add(reason)
+    return found
 
 
 def _picture_data(picture: Picture) -> dict[str, Any]:

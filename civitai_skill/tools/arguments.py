@@ -24,17 +24,16 @@ from pydantic import (
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Need
 from civitai_skill.schema.fields import FIELDS, RequestField
-from civitai_skill.schema.request import ImageRequest, Lora, StrictModel
-from civitai_skill.schema.types import FieldWords, Number, Side, Text, Whole, read_json
+from civitai_skill.schema.ids import is_workflow_id
+from civitai_skill.schema.parts import Lora, StrictModel
+from civitai_skill.schema.request import ImageRequest
+from civitai_skill.schema.types import FieldWords, Number, Side, Text, Whole, lower, read_json
 from civitai_skill.tools import words
 
 #: Seconds that a tool waits when nothing is said: most pictures are ready by then, and many hosts
 #: cut a tool off after 60 seconds (the MCP SDKs' own default); the answer needs some of them.
 WAIT = 45
 LONGEST_WAIT = 1200
-
-#: What the id of a workflow looks like.
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,199}")
 
 #: Characters of a name; whatever is longer is no name.
 LONGEST_NAME = 100
@@ -45,10 +44,6 @@ _NOTHING = frozenset({"", "null", "none", "undefined", "n/a", "nil"})
 def is_given(value: Any) -> bool:
     """Is it more than a word that models fill in for nothing?"""
     return value is not None and not (isinstance(value, str) and value.strip().lower() in _NOTHING)
-
-
-def _lower(value: Any) -> Any:
-    return value.strip().lower() if isinstance(value, str) else value
 
 
 def unpack_json(value: Any) -> Any:
@@ -120,7 +115,7 @@ def _to_loras(value: Any) -> Any:
 
 
 def _check_id(value: str) -> str:
-    if not ID.fullmatch(value):
+    if not is_workflow_id(value):
         raise ValueError("not a workflow id; pass the id exactly as it was returned")
     return value
 
@@ -187,7 +182,7 @@ def _argument(field: RequestField) -> tuple[Any, Any]:
     kind: Any = _LISTS.get(field.kind, Text)
     if field.kind == "choice":
         choices = tuple(choice.lower() for choice in field.choices)
-        kind = Annotated[Literal[choices], BeforeValidator(_lower)]
+        kind = Annotated[Literal[choices], BeforeValidator(lower)]
     elif field.kind in ("whole", "number"):
         marks = [mark for mark in own.metadata if not isinstance(mark, FieldWords)]
         kind = Annotated[own.annotation, Field(), *marks]
@@ -231,7 +226,7 @@ class SubmitImage(EstimateImage):
     )
 
 
-IncludeImage = Annotated[Literal["no", "thumbnail"], BeforeValidator(_lower)]
+IncludeImage = Annotated[Literal["no", "thumbnail"], BeforeValidator(lower)]
 _FOLDER = "Subfolder of the output folder, such as foxes/red. Left out: the output folder itself."
 _SEE = "thumbnail: also return the picture small, when you must see it. Default no."
 

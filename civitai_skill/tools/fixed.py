@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field, create_model
 
+from civitai_skill.config import expand_home
 from civitai_skill.engines import catalog
 from civitai_skill.engines.index import is_text
 from civitai_skill.engines.planning.sources import named
@@ -235,7 +236,7 @@ def make_settings(
     given: Mapping[str, Any] = {} if engines is None else {"engines": tuple(engines)}
     return ToolSettings(
         max_buzz,
-        out=Path(out),
+        out=expand_home(out),
         local_files=local_files,
         private_urls=private_urls,
         tags=tuple(tags),

@@ -131,19 +131,24 @@ def _nearest_argument(models: Mapping[str, type[Arguments]], name: str, word: st
     }
     if bare in same:
         return same[bare]
-    if "options" in fields and bare in _option_names():
-        return f'options, as {{"name": "{word}", "value": ...}}'
     near = nearest_name(word, fields)
     if near is not None and near not in fields:  # several fields, in words
         return near if set(re.findall(r"\w+", near)) & set(fields) else None
+    if "options" in fields and bare in _option_names():
+        return f'options, as {{"name": "{word}", "value": ...}}'
     homes = [other for other, model in models.items() if bare in map(fold, model.model_fields)]
     return f"{word} of {homes[0]}" if homes else near
 
 
 def _option_names() -> set[str]:
     """Every engine's own fields, and the request's that go the same way."""
-    known = [k for f in catalog.families() for form in f.forms() for k in limits(form).values()]
-    own = {limit.wire for limit in known if limit.name not in ImageRequest.model_fields}
+    ways = [way for f in catalog.families() for variant in f.variants for way in variant.ways]
+    own = {
+        limit.wire
+        for way in ways
+        for name, limit in limits(way.form).items()
+        if name not in {*ImageRequest.model_fields, *way.fixed, *way.form.sizing.fields}
+    }
     return {fold(name) for name in (*own, *IN_OPTIONS)}
 
 

@@ -87,7 +87,7 @@ def _generate(fixed: ToolSettings, given: GenerateImage | GenerateBody) -> Steps
     asked, out = fixed.asked(given), fixed.folder(given.folder)
     buying = fixed.purchase_options(given)
     if given.estimate_only:
-        return (yield from _estimate_price(fixed, given, buying["max_buzz"]))
+        return (yield from _estimate(fixed, given, buying["max_buzz"]))
     try:
         if given.wait_seconds == 0:
             # The folder is the same, so that each goes on with the other.
@@ -98,7 +98,9 @@ def _generate(fixed: ToolSettings, given: GenerateImage | GenerateBody) -> Steps
         )
     except StillRunning as error:
         return still_running_result(error)
-    small = yield from add_thumbnails(given.include_image, generation)
+    small: tuple[Thumbnail, ...] = ()
+    if given.include_image == "thumbnail":
+        small = yield Local(partial(make_thumbnails, generation.paths))
     return Result(generation_data(generation), generation, small)
 
 
@@ -111,12 +113,10 @@ def _submit(fixed: ToolSettings, given: SubmitImage) -> Steps:
     return running_result(summarize_unsaved(workflow))
 
 
-def _estimate(fixed: ToolSettings, given: EstimateImage) -> Steps:
-    return (yield from _estimate_price(fixed, given, fixed.max_buzz))
-
-
-def _estimate_price(fixed: ToolSettings, given: EstimateImage | GenerateBody, limit: int) -> Steps:
-    asked = fixed.asked(given)
+def _estimate(
+    fixed: ToolSettings, given: EstimateImage | GenerateBody, limit: int | None = None
+) -> Steps:
+    asked, limit = fixed.asked(given), fixed.max_buzz if limit is None else limit
     quote = yield lambda client: client.estimate(asked, **fixed.price_options(given))
     plan: Plan | None = quote.plan
     cap = None if plan is None else plan.price.cap
@@ -161,16 +161,10 @@ def _get(fixed: ToolSettings, given: GetImage) -> Steps:
     if workflow.fruitless:
         raise workflow_failed_error(summarize_unsaved(workflow), workflow.wanted)
     generation = yield lambda client: client.download(workflow, out)
-    small = yield from add_thumbnails(given.include_image, generation)
+    small: tuple[Thumbnail, ...] = ()
+    if given.include_image == "thumbnail":
+        small = yield Local(partial(make_thumbnails, generation.paths))
     return Result(generation_data(generation), generation, small)
-
-
-def add_thumbnails(asked: str, generation: Any) -> Generator[Local, Any, tuple[Thumbnail, ...]]:
-    """The pictures, small, where that was asked for."""
-    if asked != "thumbnail":
-        return ()
-    small: tuple[Thumbnail, ...] = yield Local(partial(make_thumbnails, generation.paths))
-    return small
 
 
 def _query(fixed: ToolSettings, given: QueryImages) -> Steps:
@@ -216,7 +210,7 @@ def _cancel(fixed: ToolSettings, given: CancelImage) -> Steps:
 
 
 def _choose(fixed: ToolSettings, given: ChooseEngine) -> Steps:
-    limit = fixed.limit(given.max_buzz)
+    limit = fixed.max_buzz if given.max_buzz is None else min(given.max_buzz, fixed.max_buzz)
     ranked = partial(
         choose_engine,
         given.needs,

@@ -16,7 +16,7 @@ from civitai_skill.api.changes import cancel
 from civitai_skill.api.failures import REFUSALS
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Retry, Service
-from civitai_skill.api.wait import wait
+from civitai_skill.api.wait import LAG, wait
 from civitai_skill.config import Secret
 from civitai_skill.errors import (
     ApiError,
@@ -31,6 +31,11 @@ from tests.api.test_workflows import World
 
 SERVICE = Service("https://service.test", Secret("k"), "tests", Retry(jitter=lambda: 1.0))
 ID = "7-20260101120000000"
+
+
+@pytest.fixture(autouse=True)
+def as_it_is(monkeypatch: pytest.MonkeyPatch, a_service_that_does_not_lag: None) -> None:
+    monkeypatch.setattr("civitai_skill.api.wait.LAG", LAG)
 
 
 def body(status: str = "succeeded", *images: dict[str, Any], **more: Any) -> dict[str, Any]:

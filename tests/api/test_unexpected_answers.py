@@ -19,6 +19,7 @@ from civitai_skill import (
     OverBudget,
     RequestInvalid,
     StillRunning,
+    Toolbox,
     WorkflowBody,
 )
 from civitai_skill.api.models import Workflow
@@ -333,3 +334,25 @@ def test_an_upload_that_was_not_kept_is_no_source(tmp_path: Path) -> None:
 
     with client(answer, tmp_path) as buyer, pytest.raises(RequestInvalid, match="did not keep it"):
         buyer.generate("winter", images=[str(path)], out=tmp_path)
+
+
+@pytest.mark.parametrize("tool", ["civitai_get_image", "civitai_query_images"])
+def test_the_service_s_words_are_bounded_in_one_result(tool: str, tmp_path: Path) -> None:
+    many = [f"word {n} " + "x" * 10_000 for n in range(200)]
+    blobs = [{"id": str(n), "available": False, "blockedReason": many[n]} for n in range(12)]
+    blobs += [{"id": str(n), "available": False} for n in range(12)]
+    jobs = [{"reason": text, "blockedReason": text} for text in many]
+    step = {"$type": "imageGen", "name": many[0], "status": many[1], "jobs": jobs,
+            "input": {"prompt": many[2], "engine": many[3]},
+            "output": {"images": blobs, "errors": many, "message": many[5]}}  # fmt: skip
+    odd = {"id": ID, "status": "failed", "steps": [step], "tags": many, "createdAt": many[4]}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        one = request.url.path.endswith(ID)
+        return httpx.Response(200, json=odd if one else {"items": [odd] * 20})
+
+    with client(answer, tmp_path) as buyer:
+        box = Toolbox(buyer, include=[tool], out=tmp_path)
+        text = box.call(tool, {"id": ID} if tool == "civitai_get_image" else {}).text
+    assert len(text) < 40_000
+    assert text.count("word 0 ") <= 20

@@ -83,12 +83,12 @@ def test_a_mask_of_another_size_is_refused_with_the_pictures(folder: Path) -> No
 
 
 def test_a_mask_inside_an_option_is_held_to_the_picture_beside_it() -> None:
-    sizes = {"images": (8, 8), "options.controlNets.0.image": (4, 4)}
-    check_masks({**sizes, "options.controlNets.0.mask": (4, 4)})
-    check_masks({**sizes, "options.controlNets.0.mask": None})
+    sizes = {"images": (8, 8), "control_nets.0.image": (4, 4)}
+    check_masks({**sizes, "control_nets.0.mask": (4, 4)})
+    check_masks({**sizes, "control_nets.0.mask": None})
     with pytest.raises(RequestInvalid) as refused:
-        check_masks({**sizes, "options.controlNets.0.mask": (8, 8)})
-    assert refused.value.accepted == "4x4, as options.controlNets.0.image"
+        check_masks({**sizes, "control_nets.0.mask": (8, 8)})
+    assert refused.value.accepted == "4x4, as control_nets.0.image"
 
 
 def test_a_mask_alone_and_an_engine_without_masks_are_refused() -> None:
@@ -207,7 +207,7 @@ def test_a_model_may_ask_for_web_search_among_the_options(client: Civitai, folde
         "civitai_generate_image",
         {"prompt": "the tower", "engine": "google", "variant": "nano-banana-2", "options": options},
     )
-    assert (done.data["status"], done.data["spent_buzz"]) == ("succeeded", 124), done.text
+    assert (done.data["status"], done.data["buzz"]) == ("succeeded", 124), done.text
 
 
 def test_every_form_with_a_mask_or_styles_uses_the_requests_own_names() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -92,8 +93,18 @@ def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports(path: Path) -> Iterator[Import]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imports(path: Path) -> tuple[Import, ...]:
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[Import]:
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(name_of(path), node.lineno, alias.name)
@@ -174,7 +185,7 @@ def test_only_config_reads_the_environment() -> None:
     reading = {
         name_of(path)
         for path in sources()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(path))
         if (isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv"})
         or (isinstance(node, ast.alias) and node.name in {"environ", "environb", "getenv"})
     }
@@ -195,7 +206,7 @@ def test_no_modules_name_each_other_in_a_circle() -> None:
     left = {
         name: {
             next(m for m in (module, module.rpartition(".")[0]) if m in modules)
-            for module in names_at_run_time(ast.parse(path.read_text(encoding="utf-8")))
+            for module in names_at_run_time(tree_of(path))
             if is_within(module, "civitai_skill")
         }
         - {name}

@@ -14,6 +14,7 @@ import pytest
 from civitai_skill import Civitai, CivitaiError, run_batch
 from civitai_skill.api.service import Retry
 from civitai_skill.config import Settings
+from civitai_skill.errors import TransportFailed
 from civitai_skill.errors.explain import explain
 from civitai_skill.sandbox import Fault, Sandbox, SandboxTransport
 from tests.support.paths import ROOT
@@ -95,6 +96,22 @@ def test_the_key_never_follows_a_picture_to_another_host(tmp_path: Path) -> None
 
     assert ("pictures.example", False) in under.told
     assert ("pictures.example", True) not in under.told
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "127.0.0.1", "10.0.0.7", "[fd00::1]",
+                                  "kubernetes.default", "router"])  # fmt: skip
+def test_a_picture_s_redirect_into_a_private_network_is_not_asked(
+    host: str, tmp_path: Path
+) -> None:
+    box = Sandbox(seconds_per_job=0.02)
+    under = Elsewhere(box, f"http://{host}/latest/meta-data")
+    with (
+        Civitai(KEY, sandbox=box, home=tmp_path, transport=under, retry=RETRY) as client,
+        pytest.raises(TransportFailed, match="private network") as caught,
+    ):
+        client.generate("a fox", out=tmp_path / "out", **SIZE)
+    assert caught.value.spent == "yes"
+    assert {asked for asked, _ in under.told} == {"sandbox.invalid"}
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

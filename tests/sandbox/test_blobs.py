@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from civitai_skill.engines import catalog
+from civitai_skill.engines.limits import limits
 from civitai_skill.sandbox import Switches
 from civitai_skill.sandbox.pictures import caption, render
 from civitai_skill.sandbox.steps import check
@@ -23,6 +24,9 @@ FOX: dict[str, Any] = {
     "width": 512, "height": 512,
 }  # fmt: skip
 Play = Callable[..., Any]
+
+
+AIR = "urn:air:sdxl:checkpoint:civitai:1@2"
 
 
 def opened(data: bytes) -> Image.Image:
@@ -314,9 +318,11 @@ def test_every_form_of_every_engine_has_a_size_and_a_price(play: Play) -> None:
         given: dict[str, Any] = {**form.tags(), "prompt": "a fox"}
         for name, field in form.model_fields.items():
             if field.is_required() and name != "prompt" and form.alias(name) not in given:
+                choices = limits(form)[name].choices
                 given[form.alias(name)] = {
                     "images": ["https://example.org/a.png"], "image": "https://example.org/a.png",
-                }.get(name, "urn:air:sdxl:checkpoint:civitai:1@2")  # fmt: skip
+                    "style_images": [], "steps": 20, "guidance": 5, "quantity": 1,
+                }.get(name, choices[0] if choices else AIR)  # fmt: skip
         answer = client.submit(given, whatif=True)
         assert answer.status_code == 200, (given, answer.text)
         picture = answer.json()["steps"][0]["output"]["images"][0]

@@ -169,7 +169,7 @@ def test_canceling_says_what_came_back(call: Callable[..., Result]) -> None:
 def test_choosing_gives_arguments_that_generating_takes(call: Callable[..., Result]) -> None:
     chosen = call("civitai_choose_engine", needs=["anime", "cheapest"])
     best = chosen.data["choices"][0]
-    assert best["engine"] == "sdxl"
+    assert best["engine"] == "anima"
     assert chosen.data["prompting"]
     made = call(GENERATE, prompt="1girl, fox ears", **best["arguments"])
     assert made.data["buzz"] == best["buzz"]
@@ -372,5 +372,5 @@ def test_the_guidance_names_every_engine_and_its_prices() -> None:
     said = guidance()
     assert "- flux2 (2/3/6; create, edit, variant): " in said
     assert said.count("\n- ") == RULES.count("\n- ") + len(catalog.NAMES)
-    assert len(said) < 3000
+    assert len(said) < 210 * len(catalog.NAMES)
     assert "seedream" not in guidance(engines=["sdxl"])

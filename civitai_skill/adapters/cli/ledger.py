@@ -56,11 +56,8 @@ def resume(given: argparse.Namespace, output: Output) -> int:
                 )
                 results.append(result.as_dict())
             except CivitaiError as error:
-                explained = output.explain(error)
-                output.say(f"civitai-skill: {explained.text()}")
-                result_so_far = {} if error.result is None else error.result.as_dict()
-                results.append({**result_so_far, "key": run.key, "error": explained.as_dict()})
-                code = code or explained.exit_code
+                results.append({**output.warn_of(error), "key": run.key})
+                code = code or error.exit_code
     text = "\n".join(_format_result(r) for r in results) or "nothing was left open"
     output.answer({"resumed": results, "left_alone": others}, text)
     return code

@@ -64,6 +64,8 @@ class Output:
         self.resumed = False
         self._buys_many = given.command in _MANY and not given.dry_run
         self._out: str | None = given.out if given.command in _SAVING else None
+        #: The fields that are flags of this command.
+        self._named = vars(given).keys() if given.command in _NAMING_FLAGS else frozenset()
         self._flags = ["--sandbox"] if getattr(given, "sandbox", False) else []
         self._flags += ["--ledger", given.ledger] if getattr(given, "ledger", None) else []
         self.live = sys.stderr.isatty() and not self.quiet
@@ -141,15 +143,15 @@ class Output:
                 return f"To {to}: {_flag(option)}."
             case UseSandbox():
                 return "To try it without a key: --sandbox."
-            case Fix(field, nearest) if self.command in _NAMING_FLAGS and field[0] != "-":
+            case Fix(field, nearest) if field in self._named:
                 return f"To go on: {_flag(field)} {nearest}."
         return ""  # the message says it
 
     def explain(self, error: CivitaiError) -> Explanation:
         """An error in the words of the command line."""
-        if isinstance(error, RequestInvalid) and self.command in _NAMING_FLAGS:
+        if isinstance(error, RequestInvalid) and self._named:
             named = [
-                p if p.field.startswith("-") else replace(p, field=_flag(p.field))
+                replace(p, field=_flag(p.field)) if p.field in self._named else p
                 for p in error.problems
             ]
             error = error.about(*named)
@@ -233,11 +235,15 @@ class Output:
     # -- endings -----------------------------------------------------------------------------
     def report_error(self, error: CivitaiError) -> int:
         """Tell an error in both forms and give its exit code."""
+        self._print_json_ending(self.warn_of(error))
+        return error.exit_code
+
+    def warn_of(self, error: CivitaiError) -> dict[str, Any]:
+        """Tell an error that is one of several endings; gives it as JSON."""
         explained = self.explain(error)
         self.warn(explained.text())
         result = {} if error.result is None else error.result.as_dict()
-        self._print_json_ending({**result, "error": explained.as_dict()})
-        return explained.exit_code
+        return {**result, "error": explained.as_dict()}
 
     def report_interrupt(self) -> None:
         """Say what goes on after an interruption."""

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from civitai_skill._version import __version__
+from civitai_skill.adapters.cli.values import parse_path
 from civitai_skill.errors import Problem, RequestInvalid
 
 EXIT_CODES = """exit codes:
@@ -169,5 +170,6 @@ def _add_common_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--json", action="store_true", help="JSON on standard output")
     group.add_argument("--quiet", action="store_true", help="nothing but errors on standard error")
     where = "where pictures go; other commands write their answer there as JSON"
-    group.add_argument("--out", metavar="DIR", help=where)
-    group.add_argument("--ledger", metavar="FILE", help="another ledger than the user's own")
+    group.add_argument("--out", type=parse_path, metavar="DIR", help=where)
+    group.add_argument("--ledger", type=parse_path, metavar="FILE",
+                       help="another ledger than the user's own")  # fmt: skip

@@ -78,7 +78,8 @@ def add_again(parser: argparse.ArgumentParser) -> None:
         "again pictures/3-flux2-77-0.jpeg --out more",
         "again pictures/3-flux2-77-0.jpeg --seed 78 --quality high",
     )
-    parser.add_argument("picture", metavar="PICTURE", help="a picture with its NAME.json beside it")
+    parser.add_argument("picture", type=values.parse_path, metavar="PICTURE",
+                        help="a picture with its NAME.json beside it")  # fmt: skip
     parser.add_argument("--prompt", metavar="TEXT", help="another prompt")
     add_request_flags(parser)
     add_terms_flags(parser)

@@ -81,7 +81,7 @@ def add_rest(parser: argparse.ArgumentParser) -> None:
         "rest --sandbox --port 8081 --budget 200",
         "rest --host 0.0.0.0 --allow-host pictures.example --token-env MY_TOKEN",
     )
-    parser.add_argument("--cors-origin", action="append", default=[], metavar="URL", dest="origins",
+    parser.add_argument("--cors-origin", action="append", default=[], metavar="URL",
                         help="let pages of this origin call it; repeatable")  # fmt: skip
     _add_server_flags(parser, REST_PORT)
 
@@ -91,7 +91,7 @@ def rest(given: argparse.Namespace, output: Output) -> int:
     from civitai_skill.adapters.rest import app
     from civitai_skill.servers.http import serve
 
-    policy = _build_policy(given, REST_PORT, origins=given.origins, open_paths=app.OPEN_PATHS)
+    policy = _build_policy(given, REST_PORT, origins=given.cors_origin, open_paths=app.OPEN_PATHS)
     session = _open_session(given)
     _begin_to_serve(output)
     serve(app.create_app(session, policy), policy, session, "REST")

@@ -16,7 +16,8 @@ def _add_target_flags(parser: argparse.ArgumentParser) -> None:
                         "share; Claude Code does not)")  # fmt: skip
     parser.add_argument("--project", action="store_true",
                         help="for the project in the current folder, not for the user")  # fmt: skip
-    parser.add_argument("--dir", metavar="DIR", help="into this folder instead")
+    parser.add_argument("--dir", type=values.parse_path, metavar="DIR",
+                        help="into this folder instead")  # fmt: skip
 
 
 def add_install_skill(parser: argparse.ArgumentParser) -> None:

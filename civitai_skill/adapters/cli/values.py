@@ -50,6 +50,22 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
+def parse_id(text: str) -> str:
+    """The id of a workflow."""
+    from civitai_skill.schema.ids import is_workflow_id
+
+    if not is_workflow_id(text):
+        raise argparse.ArgumentTypeError(f"{preview(text)} is no id; pass it as it was printed")
+    return text
+
+
+def parse_path(text: str) -> str:
+    """A path; `~` is the user's home, also where no shell has read it. Raises ConfigError."""
+    from civitai_skill.config import expand_home
+
+    return str(expand_home(text)) if text.startswith("~") else text
+
+
 def parse_balance(text: str) -> dict[str, int]:
     """`blue=N,yellow=N`, in Buzz."""
     found = {}
@@ -74,6 +90,12 @@ def parse_switch(text: str) -> tuple[str, Any]:
 def set_examples(parser: argparse.ArgumentParser, *examples: str) -> None:
     """Show these command lines below the flags."""
     parser.epilog = "examples:\n" + "\n".join(f"  civitai-skill {line}" for line in examples)
+
+
+def add_ids(parser: argparse.ArgumentParser) -> None:
+    """The ids of workflows, by their place."""
+    parser.add_argument("ids", type=parse_id, nargs="+", metavar="ID",
+                        help="the id that generate printed; several, if wanted")  # fmt: skip
 
 
 def add_timeout(group: argparse._ActionsContainer, what: str) -> None:

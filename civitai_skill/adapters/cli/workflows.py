@@ -3,45 +3,83 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli import values
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.pictures import describe_result, event_printer
 from civitai_skill.adapters.cli.request import load_settings
+from civitai_skill.errors import CivitaiError
 from civitai_skill.errors.next_steps import Look
 
 if TYPE_CHECKING:
-    from civitai_skill.client import Releasing
+    from civitai_skill.client import Civitai, Releasing
+
+#: What is told of one workflow: as JSON, and in words.
+_Told = tuple[dict[str, Any], str]
 
 _ID = "123456-20260101120000000"
 
 
 def add_get(parser: argparse.ArgumentParser) -> None:
     values.set_examples(parser, f"get {_ID}", f"get {_ID} --wait --out pictures")
-    parser.add_argument("id", help="the id that generate printed")
+    values.add_ids(parser)
     parser.add_argument("--wait", action="store_true", help="wait until it ends, then save")
     values.add_timeout(parser, "")
 
 
 def get(given: argparse.Namespace, output: Output) -> int:
-    """Look at a workflow; with --wait or --out, bring its pictures home."""
-    from civitai_skill.client import Civitai, summarize_unsaved, workflow_failed_error
+    """Look at workflows; with --wait or --out, bring their pictures home."""
+    return _for_each(given, output, partial(_get, given, output))
 
-    output.workflow_id = given.id if given.wait else None
+
+def _get(given: argparse.Namespace, output: Output, client: Civitai, id: str) -> _Told:
+    from civitai_skill.client import summarize_unsaved, workflow_failed_error
+
+    output.workflow_id = id if given.wait else None
+    tell = event_printer(output)
+    workflow = client.get(id)
+    if given.wait and not workflow.done:
+        workflow = client.wait(workflow, timeout=given.timeout, tell=tell)
+    if given.wait or given.out:
+        result = client.download(workflow, given.out or ".", tell=tell)
+    else:
+        result = summarize_unsaved(workflow)
+        if workflow.fruitless or (workflow.done and workflow.status != "succeeded"):
+            raise workflow_failed_error(result, workflow.wanted)
+    return result.as_dict(), describe_result(result)
+
+
+def _for_each(
+    given: argparse.Namespace,
+    output: Output,
+    do: Callable[[Civitai, str], _Told],
+    out: str | None = None,
+) -> int:
+    """Do it for every id that was given; the exit code is that of the first that failed."""
+    from civitai_skill.client import Civitai
+
+    told: list[_Told] = []
+    code = 0
+    ids = list(dict.fromkeys(given.ids))
     with Civitai(settings=load_settings(given)) as client:
-        tell = event_printer(output)
-        workflow = client.get(given.id)
-        if given.wait and not workflow.done:
-            workflow = client.wait(workflow, timeout=given.timeout, tell=tell)
-        if given.wait or given.out:
-            result = client.download(workflow, given.out or ".", tell=tell)
-        else:
-            result = summarize_unsaved(workflow)
-            if workflow.done and workflow.status != "succeeded":
-                raise workflow_failed_error(result, workflow.wanted)
-    output.answer(result.as_dict(), describe_result(result))
-    return 0
+        for id in ids:
+            try:
+                told.append(do(client, id))
+            except CivitaiError as error:
+                if len(ids) == 1:
+                    raise
+                explained = output.warn_of(error)
+                told.append(({"id": id, **explained}, f"{id}: {error.message}"))
+                code = code or error.exit_code
+    if len(told) == 1:
+        output.answer(*told[0], out)
+        return 0
+    data, lines = [data for data, _ in told], [text for _, text in told]
+    output.answer({"results": data}, "\n".join(lines), out)
+    return code
 
 
 def add_query(parser: argparse.ArgumentParser) -> None:
@@ -76,37 +114,40 @@ def query(given: argparse.Namespace, output: Output) -> int:
 
 def add_cancel(parser: argparse.ArgumentParser) -> None:
     values.set_examples(parser, f"cancel {_ID}")
-    parser.add_argument("id", help="the id that generate printed")
+    values.add_ids(parser)
 
 
 def cancel(given: argparse.Namespace, output: Output) -> int:
     """Cancel, and say what was refunded."""
-    from civitai_skill.client import Civitai
 
-    with Civitai(settings=load_settings(given)) as client:
-        canceled = client.cancel(given.id)
-    output.answer(canceled.as_dict(), str(canceled), given.out)
-    return 0
+    def do(client: Civitai, id: str) -> _Told:
+        canceled = client.cancel(id)
+        return canceled.as_dict(), str(canceled)
+
+    return _for_each(given, output, do, given.out)
 
 
 def add_release(parser: argparse.ArgumentParser) -> None:
     values.set_examples(parser, f"release {_ID} --max-buzz 20")
-    parser.add_argument("id", help="the id that generate printed")
-    values.add_max_buzz(parser, "refuse above N yellow Buzz")
+    values.add_ids(parser)
+    values.add_max_buzz(parser, "refuse above N yellow Buzz each")
 
 
 def release(given: argparse.Namespace, output: Output) -> int:
     """Accept a held mature result, after saying what it costs."""
-    from civitai_skill.client import Civitai, summarize_unsaved
+    return _for_each(given, output, partial(_release, output), given.out)
+
+
+def _release(output: Output, client: Civitai, id: str) -> _Told:
+    from civitai_skill.client import summarize_unsaved
 
     def tell(event: Releasing) -> None:
         output.say(str(event))
-        output.releasing = given.id
+        output.releasing = id
 
-    with Civitai(settings=load_settings(given)) as client:
-        workflow = client.release(given.id, tell=tell)
-    output.workflow_id = given.id
+    output.workflow_id = None
+    workflow = client.release(id, tell=tell)
+    output.workflow_id = id
     result = summarize_unsaved(workflow)
-    output.say(f"Released. {output.render(Look(given.id, save=True))}")
-    output.answer(result.as_dict(), describe_result(result), given.out)
-    return 0
+    output.say(f"Released. {output.render(Look(id, save=True))}")
+    return result.as_dict(), describe_result(result)

@@ -98,11 +98,12 @@ class Consent:
         at most, None where it would be bought anew; and then its price, where that is known."""
         assert isinstance(given, GenerateBody | SubmitImage)
         fixed, client = self._box.fixed, self._client
-        limit = fixed.limit(given.max_buzz)
+        options = fixed.purchase_options(given)
+        limit: int = options["max_buzz"]
         if isinstance(given, GenerateBody | GenerateImage) and given.estimate_only:
             return limit, None, None
         out = fixed.folder(getattr(given, "folder", None))
-        asked, options = fixed.asked(given), fixed.purchase_options(given)
+        asked = fixed.asked(given)
         try:
             preview = await client.preview(asked, out=out, **options)
         except StillRunning:

@@ -20,8 +20,8 @@ from mcp.types import ResourceLink
 
 from civitai_skill.client import AsyncCivitai, Generation, Picture
 from civitai_skill.errors import CivitaiError, NotFound, Problem, RequestInvalid, WorkflowFailed
+from civitai_skill.schema import ids
 from civitai_skill.servers.session import ServerSession
-from civitai_skill.tools.arguments import ID
 
 PICTURES = "civitai://images/"
 TEMPLATE = PICTURES + "{workflow}/{n}"
@@ -71,7 +71,7 @@ async def read_picture(session: ServerSession, uri: str, out: Path) -> tuple[byt
     ResourceNotFoundError, ResourceError.
     """
     id, slash, number = uri.removeprefix(PICTURES).partition("/")
-    if not (slash and ID.fullmatch(id) and re.fullmatch(r"[0-9]{1,5}", number)):
+    if not (slash and ids.is_workflow_id(id) and re.fullmatch(r"[0-9]{1,5}", number)):
         raise ResourceNotFoundError(f"There is no such picture: {TEMPLATE} names one.")
     try:
         path, changed = await anyio.to_thread.run_sync(_find_saved, session, id, int(number))

@@ -40,6 +40,7 @@ from civitai_skill.client import (
     set_key,
 )
 from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid, Stopping
+from civitai_skill.schema import ids
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import read_json
 from civitai_skill.servers.access import AccessPolicy
@@ -53,7 +54,6 @@ from civitai_skill.servers.http import (
     connection_of,
 )
 from civitai_skill.servers.session import UNREAD_MINUTES, Caller, ServerSession
-from civitai_skill.tools.arguments import ID
 
 #: They tell no secret, and whoever asks them seldom has a token: a probe, or a browser.
 OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/docs", "/openapi.json"})
@@ -88,7 +88,7 @@ Key = Annotated[
         description="Your name for this purchase: with the same one it is never paid twice.",
     ),
 ]
-WorkflowId = Annotated[str, Path(pattern=f"^{ID.pattern}$", description="As it was returned.")]
+WorkflowId = Annotated[str, Path(pattern=f"^{ids.PATTERN}$", description="As it was returned.")]
 
 
 def _refuse_unknown_parameters(request: Request) -> None:

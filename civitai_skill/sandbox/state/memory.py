@@ -179,21 +179,14 @@ class Memory:
         rows = self._db.execute("SELECT id, record FROM faults ORDER BY id").fetchall()
         return [(id, json.loads(text)) for id, text in rows]
 
-    def add_fault(self, record: Record) -> None:
-        """Script one more."""
-        self._db.execute("INSERT INTO faults(record) VALUES (?)", (json.dumps(record),))
+    def keep_fault(self, record: Record, id: int | None = None) -> None:
+        """Write a fault, or script one more."""
+        row = (id, json.dumps(record))
+        self._db.execute("INSERT OR REPLACE INTO faults VALUES (?, ?)", row)
 
-    def keep_fault(self, id: int, record: Record) -> None:
-        """Write a fault's counters."""
-        self._db.execute("UPDATE faults SET record = ? WHERE id = ?", (json.dumps(record), id))
-
-    def drop_fault(self, id: int) -> None:
-        """Forget one fault."""
-        self._db.execute("DELETE FROM faults WHERE id = ?", (id,))
-
-    def drop_faults(self) -> None:
-        """Forget every fault."""
-        self._db.execute("DELETE FROM faults")
+    def drop_faults(self, id: int | None = None) -> None:
+        """Forget one fault, or all of them."""
+        self._db.execute("DELETE FROM faults WHERE id = coalesce(?, id)", (id,))
 
     # -- rows ------------------------------------------------------------------------------------
     def _one(self, query: str, *values: Any) -> Any:

@@ -67,7 +67,7 @@ class Builder:
         priced = price_step(step, self._scope, self._find_blob)
         marks = self._read_marks(priced.prompt)
         name = step.literal("name", f"${index}")
-        named = {reference["$ref"] for reference in refs.references(step.input)}
+        named = {reference["$ref"] for reference in refs.references(step.given["input"])}
         needed = [
             one
             for i, one in enumerate(self._record["steps"])
@@ -93,7 +93,7 @@ class Builder:
 
     def _lacks_source(self, step: ValidStep, priced: PricedStep, begin: float) -> bool:
         """Does it need one of our own pictures that will not be there?"""
-        for reference in refs.references(step.input):
+        for reference in refs.references(step.given["input"]):
             if any(isinstance(node, _Missing) for node in refs.trail(reference, self._scope)):
                 return True
         context, moment = self._context, max(begin, self._context.clock())

@@ -13,9 +13,10 @@ own, until it ends.
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import httpx
 
-from civitai_skill.sandbox import faults
 from civitai_skill.sandbox.context import Context, key_digest
 from civitai_skill.sandbox.faults import Fault
 from civitai_skill.sandbox.wire import Abort, Query, Record, body_of, problem, refusal, reply
@@ -41,7 +42,7 @@ def answer(context: Context, request: httpx.Request, parts: tuple[str, ...]) -> 
                 if Query(request).flag("replace", False):
                     memory.drop_faults()
                 for fault in scripted:
-                    faults.add(memory, fault)
+                    memory.keep_fault({**asdict(fault), "seen": 0, "hit": 0})
             return _list_faults(context)
         case ("DELETE", "faults"):
             with memory.change():

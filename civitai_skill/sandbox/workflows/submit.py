@@ -33,7 +33,7 @@ def receive(
 
 def prompts_of(template: ValidTemplate) -> str:
     """Every prompt of a template, for faults that look for words."""
-    return "\n".join(str(step.input.get("prompt", "")) for step in template.steps)
+    return "\n".join(str(step.given["input"].get("prompt", "")) for step in template.steps)
 
 
 def submit(

@@ -1,0 +1,97 @@
+"""What a request is made of: objects inside it, and the base that refuses what it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.schema import pictures
+from civitai_skill.schema.air import EXAMPLE
+from civitai_skill.schema.problems import to_problems
+from civitai_skill.schema.types import (
+    AirText,
+    Guide,
+    Limited,
+    LoraStrength,
+    Mask,
+    Share,
+    Style,
+    Text,
+)
+
+#: More than any request has. A refusal of each of a million parts would take minutes to word.
+_MOST_NAMES, _MOST_PARTS = 100, 1000
+
+
+def _check_bounds(values: Mapping[str, Any]) -> None:
+    if len(values) > _MOST_NAMES:
+        given = f"{len(values)} names"
+        raise RequestInvalid(Problem("request", given, f"at most {_MOST_NAMES}"))
+    for name, value in values.items():
+        if isinstance(value, list | tuple | Mapping) and len(value) > _MOST_PARTS:
+            raise RequestInvalid(Problem(name, f"{len(value)} parts", f"at most {_MOST_PARTS}"))
+
+
+class StrictModel(BaseModel):
+    """Refusals are RequestInvalid from the start, so that one kind of error leaves every door."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def __init__(self, /, **values: Any) -> None:
+        _check_bounds(values)
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise RequestInvalid(*to_problems(error, type(self))) from None
+
+
+class Lora(StrictModel):
+    """A LoRA by its AIR, and how strongly it acts (0 to 4; most are made for 0.6 to 1)."""
+
+    air: AirText = Field(description=f"AIR of the LoRA, such as {EXAMPLE}.")
+    strength: LoraStrength = Field(
+        default=1.0, description="0 to 4; most LoRAs are made for 0.6 to 1."
+    )
+
+
+class StyleImage(StrictModel):
+    """A picture whose style is taken, and how strongly (a picture alone stands for strength 1)."""
+
+    image: Annotated[Style, BeforeValidator(pictures.to_text)] = Field(
+        description="https URL, data URL or local file."
+    )
+    strength: Limited = Field(default=1.0, description="How strongly its style is taken.")
+
+
+class ControlNet(StrictModel):
+    """What holds the picture to a pose, edges or depth; KIND=SOURCE as text says the first two.
+
+    `preprocessor` says what `image` is (canny, openpose, depthAnythingV2, inpaint and so on; the
+    engine lists its own); a `mask` belongs to inpaint. Steps are shares of all steps.
+    """
+
+    preprocessor: Text
+    image: Guide | None = None
+    mask: Mask | None = None
+    weight: Limited = 1.0
+    start_step: Share = Field(0.0, validation_alias=AliasChoices("start_step", "startStep"))
+    end_step: Share = Field(1.0, validation_alias=AliasChoices("end_step", "endStep"))
+
+
+def _read_control(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    kind, _, source = value.partition("=")
+    return {"preprocessor": kind} | ({"image": source} if source else {})
+
+
+def _read_style(value: Any) -> Any:
+    text = pictures.to_text(value)
+    return {"image": text} if isinstance(text, str) else value
+
+
+ControlNetOrText = Annotated[ControlNet, BeforeValidator(_read_control)]
+StyleImageOrText = Annotated[StyleImage, BeforeValidator(_read_style)]
