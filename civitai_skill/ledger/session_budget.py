@@ -151,8 +151,9 @@ class SessionLedger(Ledger):
 
     def close_run(self, *keys: str, empty: bool = False, patience: float = PATIENCE) -> None:
         """See Ledger.close_run. What waits for its answer is closed when that is handed over."""
-        over = (key for key in keys if empty or not self._awaits_answer(key))
-        super().close_run(*over, patience=patience)
+        over = [key for key in keys if empty or not self._awaits_answer(key)]
+        if over:
+            super().close_run(*over, patience=patience)
 
     def _awaits_answer(self, key: str) -> bool:
         """Is it a purchase that ends with its answer? What the service never took is none."""
@@ -174,7 +175,8 @@ class SessionLedger(Ledger):
         may close it."""
         left = [key for key in keys if key not in self._ended]
         self._submitted.difference_update(left)
-        super().release(*left)
+        if left:
+            super().release(*left)
 
     def is_worked_on(self, run: Run) -> bool:
         """See Ledger.is_worked_on. What only waits for its answer may be answered to others too."""
