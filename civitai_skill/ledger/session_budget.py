@@ -151,8 +151,9 @@ class SessionLedger(Ledger):
 
     def close_run(self, *keys: str, empty: bool = False, patience: float = PATIENCE) -> None:
         """See Ledger.close_run. What waits for its answer is closed when that is handed over."""
-        over = (key for key in keys if empty or not self._awaits_answer(key))
-        super().close_run(*over, patience=patience)
+        over = [key for key in keys if empty or not self._awaits_answer(key)]
+        if over:
+            super().close_run(*over, patience=patience)
 
     def _awaits_answer(self, key: str) -> bool:
         """Is it a purchase that ends with its answer? What the service never took is none."""
@@ -174,7 +175,8 @@ class SessionLedger(Ledger):
         may close it."""
         left = [key for key in keys if key not in self._ended]
         self._submitted.difference_update(left)
-        super().release(*left)
+        if left:
+            super().release(*left)
 
     def is_worked_on(self, run: Run) -> bool:
         """See Ledger.is_worked_on. What only waits for its answer may be answered to others too."""
@@ -184,8 +186,9 @@ class SessionLedger(Ledger):
         """See Ledger.unfinished."""
         return [run for run in super().unfinished() if run.key not in self._ended]
 
-    def end_answer(self, key: str, *, delivered: bool) -> None:
-        """A call that made a purchase has its answer, or has left without it."""
+    def end_answer(self, key: str, *, delivered: bool, empty: bool = False) -> None:
+        """A call that made a purchase has its answer, or has left without it. An `empty` one, that
+        nothing came of, is not given again."""
         with self._gate:
             if delivered:
                 self._delivered.add(key)
@@ -195,7 +198,9 @@ class SessionLedger(Ledger):
             del self._making[key]
             over = key in self._ended and key in self._delivered
         try:
-            if over:
+            if over and empty:
+                super().close_run(key)
+            elif over:
                 self.hand_over(key)
             else:
                 super().release(key)

@@ -201,12 +201,14 @@ class ServerSession:
             return  # there is nothing to end, or it is ended where the work is
         key, caller.key = caller.key, None
         delivered = not caller.gone.is_set()
+        empty = caller.workflow is not None and caller.workflow.fruitless
         if delivered and caller.workflow is not None and caller.workflow.id is not None:
             self._handed[caller.workflow.id] = key
             while len(self._handed) > _REMEMBERED:
                 del self._handed[next(iter(self._handed))]
         with contextlib.suppress(ConfigError):  # it stays open
-            await asyncio.to_thread(self.ledger.end_answer, key, delivered=delivered)
+            end = partial(self.ledger.end_answer, key, delivered=delivered, empty=empty)
+            await asyncio.to_thread(end)
 
     def answer_soon(self, caller: Caller) -> None:
         """Take an answer for written after a moment, where the transport does not tell."""

@@ -23,9 +23,24 @@ PROBLEM = "application/problem+json"
 Rest = Callable[..., httpx.AsyncClient]
 
 
+def connect(session: ServerSession, **door: Any) -> httpx.AsyncClient:
+    """A client of a REST server in a session; all its requests go through one connection."""
+    app: Any = create_app(session, AccessPolicy(open_paths=OPEN_PATHS, **door))
+    connection = Connection()
+
+    async def connected(scope: Any, receive: Any, send: Any) -> None:
+        scope["state"] = {"connection": connection}
+        await app(scope, receive, send)
+
+    transport = httpx.ASGITransport(app=connected, raise_app_exceptions=False)
+    web = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080")
+    web.server_session = session  # type: ignore[attr-defined]
+    return web
+
+
 @asynccontextmanager
 async def rests(sandbox: Sandbox, home: Path) -> AsyncIterator[Rest]:
-    """Opens servers on a sandbox: rest(budget=9) gives a client of one, over one connection.
+    """Opens servers on a sandbox: rest(budget=9) gives a client of one.
 
     `pause` is how long, in seconds, it waits before it sends a request that was lost once more.
     """
@@ -34,16 +49,7 @@ async def rests(sandbox: Sandbox, home: Path) -> AsyncIterator[Rest]:
     def open_one(budget: int | None = None, pause: float = 0.001, **door: Any) -> httpx.AsyncClient:
         retry = Retry(tries=2, first=pause, cap=2 * pause)
         desk = ServerSession(AsyncCivitai(sandbox=sandbox, home=home, retry=retry), budget)
-        app: Any = create_app(desk, AccessPolicy(open_paths=OPEN_PATHS, **door))
-        connection = Connection()
-
-        async def connected(scope: Any, receive: Any, send: Any) -> None:
-            scope["state"] = {"connection": connection}
-            await app(scope, receive, send)
-
-        transport = httpx.ASGITransport(app=connected, raise_app_exceptions=False)
-        web = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080")
-        web.server_session = desk  # type: ignore[attr-defined]
+        web = connect(desk, **door)
         opened.extend((web.aclose, desk.close))
         return web
 

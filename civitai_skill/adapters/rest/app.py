@@ -177,6 +177,7 @@ async def submit(
                 pass
             except CivitaiError as error:
                 request.app.state.metrics.count_error(error)
+    caller.workflow = workflow
     answer = _workflow_response(workflow)
     if caller.already:
         answer.headers[REPLAYED] = "true"
