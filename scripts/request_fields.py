@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args, get_origin
 
-from civitai_skill.schema.request import ImageRequest, Lora, Quality, StyleImage
+from civitai_skill.schema.request import ImageRequest, Lora, Quality
 from civitai_skill.schema.types import FieldWords
 
 _HEAD = '''"""The fields of a request, light: for the command line, tables and typed keywords.
@@ -75,7 +75,6 @@ def _kind(annotation: Any) -> tuple[str, str, tuple[str, ...]]:
         int: ("whole", "int"),
         float: ("number", "float"),
         bool: ("flag", "bool"),
-        StyleImage: ("text", "Any"),
     }
     return *kinds[annotation], ()
 

@@ -79,7 +79,7 @@ def wait(
         early = now() - sent < asked - 0.5 or asked < 1
         waited = now() - started
         gap = min(30.0, max(1.0, waited / 2)) if early or trouble else 0.0
-    if not just_bought:
+    if not just_bought or _has_pictures(latest, wanted):
         return latest
     last = min(deadline, now() + LAG)
     return (

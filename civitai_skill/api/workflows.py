@@ -78,12 +78,13 @@ def estimate(
 
     The key is left out: the document says that a price request claims it.
     """
-    asked = {name: value for name, value in body.items() if name != "externalId"}
+    if "externalId" in body:
+        body = {name: value for name, value in body.items() if name != "externalId"}
     request = service.request(
         "POST",
         WORKFLOWS,
         params={"whatif": "true"},
-        content=encode_body(asked),
+        content=encode_body(body),
         read=PRICE_TIMEOUT if give_up_at is None else max(1.0, give_up_at - now()),
     )
     purpose = Purpose("the price request")
@@ -111,10 +112,13 @@ def submit(
     foreign: list[str] = []
 
     def is_ours(response: httpx.Response) -> bool:
-        workflow = _read_submitted(response)
-        if workflow is None or _answers(workflow, sent, key):
-            return workflow is not None
-        foreign.append(workflow.id or "")
+        body = read_answer(response)
+        workflow = Workflow.read(body) if isinstance(body, dict) else None
+        if workflow is None or not workflow.id:
+            return False
+        if _answers(workflow, sent, key):
+            return True
+        foreign.append(workflow.id)
         return False
 
     request = service.request("POST", WORKFLOWS, params={"wait": 0}, content=content)
@@ -129,12 +133,6 @@ def submit(
         message = f"The service answered the submit with another workflow, {foreign[-1]}."
         raise error.replace(message=message) from None
     return replace(Workflow.read(read_answer(response)), http_status=response.status_code)
-
-
-def _read_submitted(response: httpx.Response) -> Workflow | None:
-    body = read_answer(response)
-    workflow = Workflow.read(body) if isinstance(body, dict) else None
-    return workflow if workflow is not None and workflow.id else None
 
 
 def _answers(workflow: Workflow, sent: Any, key: str) -> bool:

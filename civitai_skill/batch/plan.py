@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from civitai_skill.images.sources import EVERY_SOURCE, Source, SourcePolicy, ope
 from civitai_skill.purchase.body import Terms
 from civitai_skill.purchase.order import Order
 from civitai_skill.purchase.prepare import Prepared, prepare
+from civitai_skill.purchase.price import rule_of
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import is_unicode
 
@@ -37,8 +37,6 @@ _MOST_SENTENCES = 200
 #: Rows that a sentence names when they are bad in one way.
 _FEW = 3
 
-_AIR = re.compile(r'(?<=")urn:air:[^"]+', re.IGNORECASE)
-
 # Opened sources that are kept while rows that share them are planned, and bytes of sources that
 # are kept until they are sent.
 _MOST_SOURCES = 8
@@ -49,8 +47,7 @@ _MOST_BYTES = 128 * 1024 * 1024
 class Row:
     """One row, decided. `number` counts from 1, `line` is where it stands in the file.
 
-    `price` is the most it costs (Buzz), None where nobody tells it; `asked` says that the service
-    told it. `stems` name its pictures.
+    `price` is the most it costs (Buzz), None where nobody tells it; `stems` name its pictures.
     """
 
     number: int
@@ -64,7 +61,9 @@ class Row:
     stems: tuple[str, ...]
     #: What a sweep put in, by name.
     values: Mapping[str, Any] | None = None
-    asked: bool = False
+    #: The service's price; with `ask_again` it is asked once more before the first of the rule.
+    quoted: int | None = None
+    ask_again: bool = False
 
     @property
     def plan(self) -> Plan:
@@ -72,10 +71,8 @@ class Row:
 
     @cached_property
     def rule(self) -> str:
-        """Which documented price rule holds: the form, the variant and the AIRs."""
-        made = self.prepared
-        airs = sorted(_AIR.findall(json.dumps(made.steps)))
-        return " ".join([type(self.plan.form).__qualname__, f"{made.engine} {made.variant}", *airs])
+        """Which documented price rule holds for it."""
+        return rule_of(self.plan)
 
 
 def plan_rows(

@@ -24,32 +24,33 @@ async def ask_prices(lines: Sequence[Line], ask: Ask, *, every_rule: bool) -> li
     """The rows with the prices that they are held to.
 
     The service is asked once for each documented rule (with `every_rule` False only where a row of
-    it is dear), once for each shape that no rule covers, and for each shape of a rule that it does
-    not follow. Where it asks more than is documented, that counts.
+    it is dear), and once for each shape that no rule covers or whose rule it does not follow. Where
+    it asks more than is documented, that counts.
     """
     new = [row for row, state in lines if state.result is None and state.run is None]
-    open_shapes = [row for row in new if row.price is None]
     covered = [row for row in new if row.price is not None]
     first: dict[str, Row] = {}
     for row in covered:
         if every_rule or (row.price or 0) > ASK_ABOVE:
             first.setdefault(row.rule, row)
-    by_rule = await _ask_all(first, ask)
-    broken = {r for r, told in by_rule.items() if told is not None and told > (first[r].price or 0)}
-    open_shapes += [row for row in covered if row.rule in broken]
-    shapes = {row.number: shape_of(row.prepared) for row in open_shapes}
-    by_shape = await _ask_all({shapes[row.number]: row for row in reversed(open_shapes)}, ask)
+    told = await _ask_all(first, ask)
+    broken = {rule for rule, row in first.items() if (told[rule] or 0) > (row.price or 0)}
+    shapes = {
+        row.number: shape_of(row.prepared) for row in new if row.price is None or row.rule in broken
+    }
+    told |= await _ask_all({shapes[r.number]: r for r in reversed(new) if r.number in shapes}, ask)
 
     priced = []
     for row, state in lines:
+        price = row.price
         if state.run is not None:
-            row = replace(row, price=max(row.price or 0, state.run.reserved))
+            row = replace(row, price=max(price or 0, state.run.reserved))
         elif row.number in shapes:
-            told = by_shape[shapes[row.number]]
-            if told is not None:
-                row = replace(row, price=max(row.price or 0, told), asked=True)
-        elif state.result is None and by_rule.get(row.rule):
-            row = replace(row, asked=True)
+            quoted = told[shapes[row.number]]
+            price = price if quoted is None else max(price or 0, quoted)
+            row = replace(row, price=price, quoted=price, ask_again=quoted is not None)
+        elif state.result is None and row.rule in first:
+            row = replace(row, quoted=price)
         priced.append((row, state))
     return priced
 

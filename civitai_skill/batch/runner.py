@@ -34,7 +34,6 @@ from civitai_skill.errors import (
     NotFound,
     OverBudget,
     StillRunning,
-    TransportFailed,
     Unauthorized,
     WorkflowFailed,
 )
@@ -49,7 +48,6 @@ from civitai_skill.purchase.buy import buy
 from civitai_skill.purchase.events import Event, Submitting
 from civitai_skill.purchase.generate import finish
 from civitai_skill.purchase.order import Order, Purchase
-from civitai_skill.purchase.price import ASK_ABOVE
 from civitai_skill.purchase.result import Generation
 
 #: Pictures that are fetched, decoded and written at once: this bounds the memory.
@@ -81,9 +79,9 @@ class RowRunner:
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
-        # Why nothing more is begun, and where that came to light.
-        self._stopped: CivitaiError | None = None
+        # The row since which nothing more is begun, and whether not even what was let in is sent.
         self._stopped_at = 0
+        self._halted = False
         self._downloads = anyio.Semaphore(DOWNLOADS)
         self._ended = self._pictures = self._good = self._buzz = 0
 
@@ -143,36 +141,40 @@ class RowRunner:
             asked=row.request,
             terms=replace(self.order.terms, external_id=state.key),
             label=label,
-            tell=partial(self._hear, row),
+            tell=self._hear,
         )
         try:
             if state.is_submitted:
-                purchase = await anyio.to_thread.run_sync(self._take_up, state.key)
+                purchase = await anyio.to_thread.run_sync(self._take_up, row, state.key)
             else:
                 queue.check_prompt(prompt)
-                if self._stopped is not None:
+                if self._stopped_at:
                     raise self._stopped_error()
                 reopen = "" in row.prepared.sources
                 prepared = None if reopen else replace(row.prepared, key=state.key)
-                async with self.spending.admit(row) as (price, first):
-                    # Asked again where it is dear and nothing of its rule was bought yet.
-                    cheap = row.price is not None and row.price <= ASK_ABOVE
-                    quoted = row.price if cheap or (row.asked and not first) else None
-                    order = replace(order, limit=price, quoted=quoted)
+                async with self.spending.admit(row) as (price, most, first):
+                    quoted = None if first and row.ask_again else row.quoted
+                    order = replace(order, limit=price, most=most, quoted=quoted)
                     purchase = await adrive(buy(self.service, order, prepared), self.http)
                     self.spending.count(row, purchase.workflow.cost.kept)
             self.under_way[row.number] = purchase.workflow
-            workflow = await self.watcher.wait_for(purchase.workflow, self.timeout)
-            if not workflow.moderated:
-                queue.mark_passed(prompt)
-            purchase = replace(purchase, workflow=workflow)
-            place = partial(self._save, row, label.places(state.key, workflow.id, self.out))
+            if (purchase.workflow.cost.total or 0) > order.ceiling and not purchase.resumed:
+                self._halted = True  # `finish` cancels it
+                self._stopped_at = self._stopped_at or row.number
+            else:
+                workflow = await self.watcher.wait_for(purchase.workflow, self.timeout)
+                purchase = replace(purchase, workflow=workflow)
+                if not workflow.moderated:
+                    queue.mark_passed(prompt)
+            place = partial(
+                self._save, row, label.places(state.key, purchase.workflow.id, self.out)
+            )
             home = finish(self.service, order, purchase, timeout=0.0, place=place)
             async with self._downloads:
                 generation = await adrive(home, self.http)
             return await self._build_result(row, state.key, "succeeded", generation)
         except CivitaiError as error:
-            if isinstance(error, BudgetUsedUp) and self._stopped not in (None, error):
+            if isinstance(error, BudgetUsedUp) and self._stopped_at not in (0, row.number):
                 error = self._stopped_error()  # one row tells it
             if isinstance(error, NotSent):
                 begun = state.run is not None
@@ -186,36 +188,28 @@ class RowRunner:
                 queue.mark_banned(prompt, reason)
             return await self._result_of_error(row, state, error, purchase, reason)
 
-    def _hear(self, row: Row, event: Event) -> None:
+    def _hear(self, event: Event) -> None:
         """Look once more right before a row is sent: what was charged meanwhile may stop it."""
-        if isinstance(event, Submitting):
-            try:
-                self.spending.check()
-            except BudgetUsedUp as error:
-                self._stop(row, error)
-                raise
+        if self._halted and isinstance(event, Submitting):
+            raise self._stopped_error()
 
     def _stopped_error(self) -> NotSent:
         return NotSent(f"not sent: the batch was stopped at row {self._stopped_at}")
 
-    def _stop(self, row: Row, error: CivitaiError) -> None:
-        if self._stopped is None:
-            self._stopped, self._stopped_at = error, row.number
-
-    def _take_up(self, key: str) -> Purchase:
+    def _take_up(self, row: Row, key: str) -> Purchase:
         """Go on with a purchase of an earlier process, as far as the ledger knows it."""
         assert self.order.ledger is not None, "only a ledger has runs to take up"
         run = self.order.ledger.take_up(key)
         created = datetime.fromtimestamp(run.created, UTC) - _SKEW
         workflow = Workflow(run.workflow, "unknown", created_at=created.isoformat())
-        return Purchase(workflow, None, run, resumed=True)
+        return Purchase(workflow, row.plan, run, resumed=True)
 
     def _save(self, row: Row, place: Place, n: int, fetched: FetchedPicture) -> Path:
         try:
             return place(n, fetched)
-        except OSError as error:
+        except OSError:
             # What can't be written need not be bought: the rest waits until there is room.
-            self._stop(row, TransportFailed(f"Pictures can't be written to {self.out}: {error}"))
+            self._stopped_at = self._stopped_at or row.number
             raise
 
     # -- how it ended ------------------------------------------------------------------------------
@@ -231,7 +225,7 @@ class RowRunner:
         if sent and error.spent == "no" and not isinstance(error, WorkflowFailed):
             error = error.replace(spent="yes")
         if _stops_batch(error):
-            self._stop(row, error)
+            self._stopped_at = self._stopped_at or row.number
         status = _status_of(error, moderated=reason is not None, sent=sent)
         gone = sent and isinstance(error, NotFound) and _is_old(state.run)
         if gone:
@@ -303,7 +297,7 @@ def _list_pictures(generation: Generation) -> tuple[SavedPicture, ...]:
 def _stops_batch(error: CivitaiError) -> bool:
     """Would every further row end so? The price of one row says nothing of the others."""
     if isinstance(error, OverBudget):
-        return isinstance(error, BudgetUsedUp)
+        return isinstance(error, BudgetUsedUp) or error.spent == "yes"
     return isinstance(error, Unauthorized | NotEnoughBuzz | ConfigError)
 
 
@@ -314,7 +308,7 @@ def _is_old(run: Run | None) -> bool:
 def _with_next_steps(status: str, error: CivitaiError) -> CivitaiError:
     """The error with what to do about a row that ended so, where the same batch again does
     nothing about it."""
-    if isinstance(error, OverBudget) and not isinstance(error, BudgetUsedUp):
+    if isinstance(error, OverBudget) and not _stops_batch(error):
         advice = "Its price has risen since the plan; the same batch again plans anew."
         return error.replace(advice=advice, next=())
     if status in RETRIED:
@@ -332,6 +326,11 @@ def _status_of(error: CivitaiError, *, moderated: bool, sent: bool) -> str:
     if isinstance(error, WorkflowFailed):
         status = getattr(error.workflow, "status", "failed")
         return "incomplete" if status == "succeeded" else str(status)
+    if isinstance(error, OverBudget) and error.spent == "yes":
+        made = error.result
+        if made.workflow.status == "succeeded" and len(made.paths) < len(made.pictures):
+            return "incomplete"
+        return str(made.workflow.status) if made.workflow.done else "unfinished"
     if isinstance(error, StillRunning):
         return "running"
     refused = isinstance(error, BadRequest | Forbidden | NotEnoughBuzz | OverBudget | ValueError)

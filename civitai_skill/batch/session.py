@@ -44,8 +44,8 @@ from civitai_skill.images.sources import EVERY_SOURCE, SourcePolicy
 from civitai_skill.ledger.budget import read_budget
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.purchase.order import Order
-from civitai_skill.purchase.prepare import prepare
-from civitai_skill.purchase.price import estimate
+from civitai_skill.purchase.prepare import prepare, upload_sources
+from civitai_skill.purchase.price import ask_price, confirm, is_confirmed
 from civitai_skill.storage import files
 
 #: Rows under way at once, and the most that may be.
@@ -161,9 +161,7 @@ class BatchSession:
         lines = list(zip(rows, states, strict=True))
         # The keys alone say what is the same: a batch goes on after the account's key changed.
         order = client._order(self.call, self.folder)
-        order = replace(
-            order, unpriced=self.allow_unpriced, apart=False, most=order.limit, unconfirmed=None
-        )
+        order = replace(order, unpriced=self.allow_unpriced, apart=False, unconfirmed=None)
         if client.ledger is not None and order.budget is None:
             kept = client.ledger.setting("budget")
             order = replace(order, budget=read_budget(kept) if kept else None)
@@ -178,6 +176,9 @@ class BatchSession:
         return lines, order, used
 
     async def _ask_price(self, client: BatchClient, order: Order, row: Row) -> int | None:
+        """The service's price of a row; the documented one where the service confirmed its rule."""
+        if await anyio.to_thread.run_sync(is_confirmed, order, row.plan):
+            return row.price
         prepared = row.prepared
         if "" in prepared.sources:
             prepared = prepare(replace(order, asked=row.request))
@@ -185,13 +186,18 @@ class BatchSession:
         (step,) = prepared.steps
         asked = {**step, "input": {**step["input"], "prompt": _ANY_PROMPT}}
         prepared = replace(prepared, steps=[asked])
-        quote = await adrive(estimate(client._service, order, prepared), client.http)
+        body = await adrive(upload_sources(client._service, prepared), client.http)
+        flow = ask_price(client._service, order, prepared, body)
+        quote = await adrive(flow, client.http)
+        if quote is None:
+            return None
         if quote.insufficient_buzz:
             raise NotEnoughBuzz(
                 f"The account has not enough Buzz for row {row.number} ({quote.total} needed).",
                 status=200,
                 advice="Buy Buzz, or lower the price.",
             )
+        await anyio.to_thread.run_sync(confirm, order, row.plan, quote)
         return quote.total
 
     # -- the rows ----------------------------------------------------------------------------------

@@ -46,9 +46,9 @@ class Spending:
     _failed: Counter[str] = field(default_factory=Counter)
 
     @asynccontextmanager
-    async def admit(self, row: Row) -> AsyncIterator[tuple[int, bool]]:
-        """Reserve a row's price while it is bought; gives that, and whether it is the first of its
-        rule. Raises BudgetUsedUp."""
+    async def admit(self, row: Row) -> AsyncIterator[tuple[int, int, bool]]:
+        """Reserve a row's price while it is bought; gives that, the most that the row may be
+        charged, and whether it is the first of its rule. Raises BudgetUsedUp."""
         rule = row.rule
         self._waiting[row.number] = row
         try:
@@ -64,7 +64,7 @@ class Spending:
         self.total += price
         own = self._firsts.setdefault(rule, anyio.Event()) if first is None else None
         try:
-            yield price, own is not None
+            yield price, price + self.limit - self.total, own is not None
         except BaseException:
             self._failed[rule] += own is not None
             if own is not None and self._failed[rule] < _MOST_FIRSTS:
@@ -104,18 +104,12 @@ class Spending:
                 self.tell(self.surprises[-1])
             self._factors[rule] = factor
 
-    def check(self) -> None:
-        """Raises BudgetUsedUp where more was charged than is allowed."""
-        if self.total > self.limit:
-            raise self._over(0, self.total)
-
     def _over(self, price: int, others: int) -> BudgetUsedUp:
         left = max(0, self.limit - others)
         surprise = f"{self.surprises[-1]} " if self.surprises else ""
         return BudgetUsedUp(
-            f"{surprise}{others} of {self.limit} Buzz are spent or reserved for this batch"
-            + (f", and one more row costs about {price}" if price else "")
-            + ". Nothing further is bought.",
+            f"{surprise}{others} of {self.limit} Buzz are spent or reserved for this batch, and "
+            f"one more row costs about {price}. Nothing further is bought.",
             price=price,
             limit=left,
             next=[Allow()],

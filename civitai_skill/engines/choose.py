@@ -17,6 +17,7 @@ from typing import Any
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import HARD, NEEDS, Family, Fit, Measured, Need, Variant
 from civitai_skill.engines.index import serving
+from civitai_skill.engines.limits import limits as limits_of
 from civitai_skill.engines.planning.plan import Plan, Price, plan
 from civitai_skill.errors import Problem, RequestInvalid, preview
 from civitai_skill.schema.air import LORA_TYPES, Air, fold
@@ -254,6 +255,11 @@ def _planned(arguments: dict[str, Any], fits: list[Fit], limits: Limits, today: 
     request = ImageRequest(prompt="a picture", images=[_SOURCE] * sources, **arguments)
     decided = plan(request, sources=(_SOURCE_SIZE,) * sources, today=today)
     wanted = "create" if not sources else "variant" if request.strength is not None else "edit"
+    for limit in limits_of(type(decided.form)).values():
+        given = getattr(decided.form, limit.name)
+        if limit.likely and given is not None and not limit.holds(given):
+            # The service might take it; nobody who asks for a choice wants to try.
+            raise RequestInvalid(Problem(limit.label, given, limit.accepted()))
     if decided.operation != wanted:
         why = "it has no edit; it can only make a variant of the source"
         raise RequestInvalid(Problem("references", sources, "no sources", None, why))

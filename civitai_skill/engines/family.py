@@ -188,7 +188,7 @@ class Variant:
 
     `seconds` is what the recipe page promises, `measured` what users of the service saw.
     `sizes_at` replaces the family's recommended pixels for a quality whose pixels differ, with the
-    same ratios.
+    same ratios; `ecosystems` are those of the family's that it loads, where it is not all.
     """
 
     name: str
@@ -202,6 +202,7 @@ class Variant:
     retired: Retired | None = None
     fits: tuple[Fit, ...] = ()
     sizes_at: Mapping[Quality, Sizes] = field(default_factory=dict)
+    ecosystems: frozenset[str] = frozenset()
 
     def fit(self, need: Need) -> Fit | None:
         """How it serves a need, or None."""

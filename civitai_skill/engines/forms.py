@@ -155,6 +155,8 @@ class Wire(BaseModel):
     implied: ClassVar[frozenset[str]] = frozenset()
     #: The widest a source picture may be, as width through height, and the tallest the other way.
     source_ratio: ClassVar[float | None] = None
+    #: How many source pictures it looks at, where it takes more.
+    looks_at: ClassVar[int | None] = None
 
     output_format: OutputFormat | None = None
     image_metadata: Text | None = None
@@ -319,14 +321,24 @@ class Sdcpp(Wire):
     loras: LoraMap = {}
 
 
-class Comfy(Wire):
-    """What the comfy backend's forms share: its own sampler names, a LoRA map."""
+class ComfyBare(Wire):
+    """What all of the comfy backend's forms share: a seed and a LoRA map."""
 
     engine: Literal["comfy"] = "comfy"
-    sampler: ComfySampler | None = None
-    scheduler: ComfyScheduler | None = None
     seed: Seed = None
     loras: LoraMap = {}
+
+
+class ComfySampled(ComfyBare):
+    """Beside those, its own sampler names."""
+
+    sampler: ComfySampler | None = None
+
+
+class Comfy(ComfySampled):
+    """Beside those, a schedule."""
+
+    scheduler: ComfyScheduler | None = None
 
 
 def started_megapixels(pixels: int) -> int:

@@ -88,6 +88,13 @@ def read_request(picture: Path) -> dict[str, Any]:
     return fields
 
 
+#: What seldom means the same to another engine.
+_ENGINES_OWN = (
+    "route", "model", "loras", "embeddings", "vae", "control_nets", "sampler", "scheduler",
+    "options",
+)  # fmt: skip
+
+
 def vary_request(picture: Path, said: Mapping[str, Any]) -> ImageRequest:
     """The request for a picture once more, with other values for some fields.
 
@@ -97,7 +104,7 @@ def vary_request(picture: Path, said: Mapping[str, Any]) -> ImageRequest:
     if "engine" in said or "quality" in said:
         fields.pop("variant", None)
     if "engine" in said:
-        for name in ("route", "model", "loras", "sampler", "scheduler", "options"):
+        for name in _ENGINES_OWN:
             fields.pop(name, None)
     if "aspect_ratio" in said:
         fields = {n: v for n, v in fields.items() if n not in ("width", "height")}

@@ -56,14 +56,6 @@ class LedgerReports:
         at = self.setting(f"confirmed {rule}")
         return at is not None and abs(self._clock() - float(at)) < CONFIRMED
 
-    def left_open(self, identity: str) -> Run | None:
-        """The newest run of this identity that is open and too old to be gone on with."""
-        with self._transaction() as db:
-            return select_first(
-                db, "identity = ? AND state = 'open' AND created < ? ORDER BY created DESC",
-                identity, self._clock() - JOINABLE,
-            )  # fmt: skip
-
     def unfinished(self) -> list[Run]:
         """Open runs that nobody works on any more, oldest first, whatever account they are of."""
         with self._transaction() as db:

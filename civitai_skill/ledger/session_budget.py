@@ -194,12 +194,16 @@ class SessionLedger(Ledger):
                 return  # another call goes on with it
             del self._making[key]
             over = key in self._ended and key in self._delivered
-            for kept in (self._submitted, self._ended, self._delivered):
-                kept.discard(key)
-        if over:
-            self.hand_over(key)
-        else:
-            super().release(key)
+        try:
+            if over:
+                self.hand_over(key)
+            else:
+                super().release(key)
+        finally:
+            with self._gate:
+                if key not in self._making:  # nobody has taken it up meanwhile
+                    for kept in (self._submitted, self._ended, self._delivered):
+                        kept.discard(key)
 
     def mark_read(self, *keys: str) -> None:
         """The answers of these purchases were read: the same request buys anew."""

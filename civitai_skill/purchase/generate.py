@@ -186,11 +186,12 @@ def _stop(service: Service, workflow: Workflow) -> Flow[Workflow]:
 
 def _overcharged_error(order: Order, result: Generation) -> OverBudget:
     workflow = result.workflow
-    charged = workflow.cost.total or 0
+    cost = workflow.cost  # whose total drops to 0 after a refund
+    charged = max(cost.total or 0, sum(cost.paid.values()))
     stopped = "it was canceled" if workflow.status == "canceled" else "it had ended already"
     if not workflow.done:
         stopped = "it could not be canceled"
-    back = sum(workflow.cost.refunded.values())
+    back = sum(cost.refunded.values())
     refund = f"; {back} Buzz came back" if back else ""
     return OverBudget(
         f"The service charged {charged} Buzz for workflow {workflow.id}, which is more than the "

@@ -47,10 +47,9 @@ def find_open_run(order: Order, key: str | None, identity: str) -> Run | None:
         raise key_reused_error(key)
     if order.again:
         return None
-    found = ledger.open_run(identity)
+    found, old = ledger.look_up(identity)
     if found is not None:
         return found if may_join(ledger, order, found) else None
-    old = ledger.left_open(identity)
     if old is not None:
         order.tell(LeftOpen(old))
     return None

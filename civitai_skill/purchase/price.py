@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -79,7 +80,7 @@ def check_price(
     elif most is not None and most > limit:
         raise over_budget_error(order, decided, most)
     elif most is None or not (yield Work(partial(is_confirmed, order, decided))):
-        quote = yield from _ask(service, order, prepared, body)
+        quote = yield from ask_price(service, order, prepared, body)
         if quote is not None:
             order.tell(Priced(decided, decided.price, quote, limit))
             _check_balance(quote)
@@ -94,7 +95,7 @@ def check_price(
     return most, confirmed
 
 
-def _ask(
+def ask_price(
     service: Service, order: Order, prepared: Prepared, body: Mapping[str, Any]
 ) -> Flow[workflows.Quote | None]:
     """The service's price; None where it fetched source pictures for too long and a price is
@@ -112,7 +113,7 @@ def _ask(
 
 
 # -- what the service confirmed --------------------------------------------------------------------
-def _rule(decided: Plan) -> str:
+def rule_of(decided: Plan) -> str:
     """What a documented price rule is about: the form, the variant, the set of AIRs."""
     airs: set[str] = set()
     left: list[Any] = [decided.form.sent()]
@@ -133,14 +134,22 @@ def is_confirmed(order: Order, decided: Plan) -> bool:
     if order.ledger is None:
         return False
     try:
-        return order.ledger.is_confirmed(_rule(decided))
+        return order.ledger.is_confirmed(rule_of(decided))
     except ConfigError:
         return False
 
 
 def confirmed_rule(decided: Plan, quote: workflows.Quote) -> str | None:
     """The documented rule, where a price of the service confirms it; 0 tells nothing."""
-    return _rule(decided) if quote.total and quote.total == decided.price.buzz else None
+    return rule_of(decided) if quote.total and quote.total == decided.price.buzz else None
+
+
+def confirm(order: Order, decided: Plan, quote: workflows.Quote) -> None:
+    """Write down the documented rule that a price of the service confirms, where it does."""
+    rule = confirmed_rule(decided, quote)
+    if rule is not None and order.ledger is not None:
+        with suppress(ConfigError):
+            order.ledger.confirm(rule)
 
 
 def check_quote(quote: workflows.Quote, limit: int) -> int:

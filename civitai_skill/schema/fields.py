@@ -42,6 +42,9 @@ FIELDS = (
     RequestField("scheduler", "text", "--scheduler", "NAME", "noise schedule, in the route's own spelling"),
     RequestField("model", "text", "--model", "AIR", "AIR of a checkpoint, where the engine takes one"),
     RequestField("loras", "loras", "--lora", "AIR[=X]", "a LoRA and its strength (1)"),
+    RequestField("embeddings", "texts", "--embedding", "AIR", "AIRs of embeddings (textual inversions)"),
+    RequestField("vae", "text", "--vae", "AIR", "AIR of a VAE, in place of the model's own"),
+    RequestField("control_nets", "texts", "--control-net", "KIND=SRC", "a picture to hold to, such as openpose=pose.png"),
     RequestField("images", "texts", "--image", "SRC", "source pictures: https URL, data URL or local file", planned=True),
     RequestField("strength", "number", "--strength", "X", "with one source picture: a variant of it; 0 keeps the source, 1 ignores it", planned=True),
     RequestField("mask", "text", "--mask", "SRC", "with a source picture: one of its size; what is transparent in it is drawn anew"),
@@ -73,6 +76,9 @@ class RequestFields(TypedDict, total=False):
     scheduler: str | None
     model: str | None
     loras: Sequence[Any]
+    embeddings: Any
+    vae: str | None
+    control_nets: Any
     images: Any
     strength: float | None
     mask: str | None

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,6 +28,7 @@ from civitai_skill.schema.types import (
     AirText,
     FieldWords,
     Flag,
+    Guide,
     Limited,
     LoraStrength,
     Mask,
@@ -103,12 +105,37 @@ class Lora(StrictModel):
 class StyleImage(StrictModel):
     """A picture whose style is taken, and how strongly (a picture alone stands for strength 1)."""
 
-    image: Style = Field(description="https URL, data URL or local file.")
+    image: Annotated[Style, BeforeValidator(pictures.to_text)] = Field(
+        description="https URL, data URL or local file."
+    )
     strength: Limited = Field(default=1.0, description="How strongly its style is taken.")
 
 
+class ControlNet(StrictModel):
+    """What holds the picture to a pose, edges or depth; KIND=SOURCE as text says the first two.
+
+    `preprocessor` says what `image` is (canny, openpose, depthAnythingV2, inpaint and so on; the
+    engine lists its own); a `mask` belongs to inpaint. Steps are shares of all steps.
+    """
+
+    preprocessor: Text
+    image: Annotated[Guide | None, BeforeValidator(pictures.to_text)] = None
+    mask: Annotated[Mask | None, BeforeValidator(pictures.to_text)] = None
+    weight: Limited = 1.0
+    start_step: Share = Field(0.0, validation_alias=AliasChoices("start_step", "startStep"))
+    end_step: Share = Field(1.0, validation_alias=AliasChoices("end_step", "endStep"))
+
+
+def _read_control(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    kind, _, source = value.partition("=")
+    return {"preprocessor": kind} | ({"image": source} if source else {})
+
+
 def _read_style(value: Any) -> Any:
-    return {"image": value} if isinstance(value, str) else value
+    text = pictures.to_text(value)
+    return {"image": text} if isinstance(text, str) else value
 
 
 class ImageRequest(StrictModel):
@@ -229,6 +256,21 @@ class ImageRequest(StrictModel):
             tool="LoRAs made for this engine.",
         ),
     ] = []
+    embeddings: Annotated[
+        list[AirText], FieldWords("AIRs of embeddings (textual inversions).", "AIR")
+    ] = []
+    vae: Annotated[
+        AirText | None, FieldWords("AIR of a VAE, in place of the model's own.", "AIR")
+    ] = None
+    control_nets: Annotated[
+        list[Annotated[ControlNet, BeforeValidator(_read_control)]],
+        FieldWords(
+            "Pictures to hold to: each KIND=SOURCE (canny=edges.png), or an object with "
+            "preprocessor, image, mask, weight, start_step and end_step.",
+            "KIND=SRC",
+            help="a picture to hold to, such as openpose=pose.png",
+        ),
+    ] = []
     images: Annotated[
         list[Annotated[Picture, BeforeValidator(pictures.to_text)]],
         BeforeValidator(pictures.to_list),
@@ -251,6 +293,7 @@ class ImageRequest(StrictModel):
     ] = None
     mask: Annotated[
         Mask | None,
+        BeforeValidator(pictures.to_text),
         FieldWords(
             "With a source picture: one of its size; what is transparent in it is drawn anew.",
             "SRC",
@@ -259,6 +302,7 @@ class ImageRequest(StrictModel):
     ] = None
     style_images: Annotated[
         list[Annotated[StyleImage, BeforeValidator(_read_style)]],
+        BeforeValidator(pictures.to_list),
         FieldWords(
             "Pictures whose style is taken: each a source, or an object with image and strength.",
             "SRC",

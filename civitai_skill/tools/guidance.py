@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.index import PRICES_READ, list_engines
+from civitai_skill.engines.index import PRICES_READ, records
 
 RULES = """\
 You can make pictures with the civitai_* tools. They cost Buzz, the user's money.
@@ -28,13 +28,12 @@ def guidance(engines: Sequence[str] | None = None) -> str:
     """The guide for a system prompt; `engines` narrows it. Raises RequestInvalid."""
     wanted = None if engines is None else {catalog.find(name).name for name in engines}
     lines = [RULES, "", f"Engines (Buzz for draft, standard, high; documented {PRICES_READ}):"]
-    for engine in list_engines():
+    for engine in records():
         if wanted is not None and engine["name"] not in wanted:
             continue
         prices = [engine["buzz"][quality] for quality in ("draft", "standard", "high")]
         said = "/".join("?" if price is None else str(price) for price in prices)
         lines.append(
-            f"- {engine['name']} ({said}; {', '.join(engine['operations'])}): "
-            f"{'; '.join(engine['best_for'])}. Not for {'; '.join(engine['avoid_for'])}."
+            f"- {engine['name']} ({said}; {', '.join(engine['operations'])}): {engine['suits']}"
         )
     return "\n".join(lines)

@@ -142,8 +142,13 @@ def _nearest_argument(models: Mapping[str, type[Arguments]], name: str, word: st
 
 def _option_names() -> set[str]:
     """Every engine's own fields, and the request's that go the same way."""
-    known = [k for f in catalog.families() for form in f.forms() for k in limits(form).values()]
-    own = {limit.wire for limit in known if limit.name not in ImageRequest.model_fields}
+    ways = [way for f in catalog.families() for variant in f.variants for way in variant.ways]
+    own = {
+        limit.wire
+        for way in ways
+        for name, limit in limits(way.form).items()
+        if name not in {*ImageRequest.model_fields, *way.fixed, *way.form.sizing.fields}
+    }
     return {fold(name) for name in (*own, *IN_OPTIONS)}
 
 

@@ -19,7 +19,7 @@ from tests.support.sandbox import net_charged
 
 @pytest.fixture
 def box() -> Sandbox:
-    return Sandbox(seconds_per_job=0.05)
+    return Sandbox(seconds_per_job=0.3)
 
 
 def made(box: Sandbox, tmp_path: Path, rows: list[dict[str, Any]], **more: Any) -> Any:

@@ -80,21 +80,34 @@ def rows(number: int, **more: Any) -> list[dict[str, Any]]:
 
 
 # -- what is charged -------------------------------------------------------------------------------
-def test_a_charge_above_the_limit_stops_the_batch_at_once(
+def test_a_charge_above_the_limit_is_canceled_and_stops_the_batch_at_once(
     run: Run, box: Sandbox, charge: Say
 ) -> None:
     charge(lambda record: None if record["whatif"] else 200)
     events: list[Any] = []
-    report = run(rows(30), max_buzz=100, tell=events.append)
+    given = [{"prompt": "fox [sandbox:slow=9]"}, *rows(29)]
+    report = run(given, max_buzz=100, tell=events.append)
 
-    assert (net_charged(box), submits(box)) == (200, 1)
-    assert report.statuses == {"refused": 1, "succeeded": 1, "unsent": 28}
-    assert [r.status for r in report.results[:3]] == ["succeeded", "refused", "unsent"]
-    error = report.results[1].error or {}
-    assert (error["code"], error["exit_code"], error["spent"]) == ("over_budget", 4, "no")
-    assert "Row 1 was charged 200 Buzz where 3 were expected" in error["message"]
+    assert (net_charged(box), submits(box)) == (0, 1)
+    assert report.statuses == {"canceled": 1, "unsent": 29}
+    error = report.results[0].error or {}
+    assert (error["code"], error["exit_code"], error["spent"]) == ("over_budget", 4, "yes")
+    assert "charged 200 Buzz" in error["message"]
+    assert report.results[29].reason == "not sent: the batch was stopped at row 1"
     assert [e for e in events if isinstance(e, Surprise)] == [Surprise(1, 3, 200)]
-    assert (report.over_limit, len(report.as_dict()["warnings"])) == (True, 1)
+    assert report.as_dict()["warnings"] == ["Row 1 was charged 200 Buzz where 3 were expected."]
+
+
+def test_what_was_delivered_at_a_charge_above_the_limit_is_brought_home(
+    run: Run, box: Sandbox, charge: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charge(lambda record: None if record["whatif"] else 200)
+    box.script(Fault("cancel", "status", status=409, times=None))
+    report = run(rows(30), max_buzz=100)
+    assert (net_charged(box), submits(box)) == (200, 1)
+    assert report.statuses in ({"succeeded": 1, "unsent": 29}, {"unfinished": 1, "unsent": 29})
+    assert (report.over_limit, (report.results[0].error or {})["exit_code"]) == (True, 4)
+    assert run(rows(30)[:1]).good
 
 
 def test_a_charge_that_was_not_expected_is_expected_of_the_rows_that_follow(
@@ -135,8 +148,9 @@ def test_a_row_whose_submit_failed_shows_no_price_and_holds_up_no_other(
 ) -> None:
     charge(lambda record: None if record["whatif"] else 200)
     box.script(Fault("submit", "status", status=400, times=1))
-    report = run(rows(10), max_buzz=100)
-    assert (net_charged(box), report.statuses["succeeded"]) == (200, 1)
+    given = [{"prompt": f"fox {i} [sandbox:slow=9]"} for i in range(10)]
+    report = run(given, max_buzz=100)
+    assert (submits(box), report.statuses) == (2, {"canceled": 1, "refused": 1, "unsent": 8})
 
 
 async def test_rows_do_not_fail_one_by_one_where_the_service_takes_none() -> None:
@@ -175,7 +189,8 @@ def test_the_command_ends_with_4_and_tells_the_surprise_once(
     words = ["batch", str(file), "--sandbox", "--out", str(tmp_path / "out"), "--max-buzz"]
     assert main([*words, "100"]) == 4
     told = capsys.readouterr()
-    assert json.loads(told.out)["cost"] == 200
+    sums = json.loads(told.out)
+    assert (sums["cost"], sums["refunded"]) == (0, 200), "it was canceled"
     assert told.err.count("civitai-skill: Row 1 was charged 200 Buzz") == 1
     file.write_text(json.dumps(rows(1)[0]))
     assert main([*words, "100", "--name", "one"]) == 4, "though nothing was left to stop"

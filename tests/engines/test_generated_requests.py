@@ -25,7 +25,11 @@ SPOKEN = TEXT.filter(lambda text: bool(text.strip()))
 SOURCE = st.sampled_from(
     ["https://example.org/source.png", "data:image/png;base64,iVBORw0KGgo=", "aGVsbG8="]
 )
-ECOSYSTEMS = {name: sorted(catalog.family(name).ecosystems) or ["other"] for name in catalog.NAMES}
+ECOSYSTEMS = {
+    f"{family.name} {variant.name}": sorted(variant.ecosystems or family.ecosystems) or ["other"]
+    for family in catalog.families()
+    for variant in family.variants
+}
 
 
 def _roads() -> dict[type[Wire], list[tuple[Family, Variant, Way]]]:
@@ -123,10 +127,17 @@ def requests(form: type[Wire], operation: str) -> st.SearchStrategy[ImageRequest
     return st.one_of([_requests(form, operation, *road) for road in ROADS[form]])
 
 
+def _as_asked(net: dict[str, Any]) -> dict[str, Any]:
+    """A control net in a request's words: its steps are shares."""
+    shares = {n: min(max(net[n], 0), 1) for n in ("startStep", "endStep")}
+    return {k: v for k, v in {**net, **shares}.items() if v is not None}
+
+
 def _requests(
     form: type[Wire], operation: str, family: Family, variant: Variant, way: Way
 ) -> st.SearchStrategy[ImageRequest]:
     facts = DIGEST["forms"][_key(form)]
+    owner = f"{family.name} {variant.name}"
     spoken = SPOKEN.map(lambda text: text.ljust(facts["prompt"].get("min_length", 0), "."))
     needed = {"prompt": spoken, **_sources(operation, facts)}
     fields: dict[str, st.SearchStrategy[Any]] = {}
@@ -137,24 +148,29 @@ def _requests(
         if wire in form.tags() or name in held:
             continue
         if name == "loras":
-            fields[name] = _loras(family.name)
+            fields[name] = _loras(owner)
         elif name == "seed":
             bits = int(facts[wire].get("format", "int64").removeprefix("int"))
             # Each picture of a batch has a seed, one higher than the one before.
             fields[name] = st.integers(1, 2 ** (bits - 1) - MOST_PICTURES)
         elif name == "model":
-            fields[name] = _air(family.name, "checkpoint")
+            fields[name] = _air(owner, "checkpoint")
         elif name == "image_size" and "enum" not in facts[wire]:
             options[wire] = st.sampled_from(list(FAL_SIZES.sizes))
         elif name == "mask":
             fields[name] = SOURCE
+        elif name == "control_nets":
+            net = _value(facts[wire]["items"], owner)
+            fields[name] = st.lists(net.map(_as_asked), max_size=3)
+        elif name == "embeddings":
+            fields[name] = st.lists(_air(owner, "embedding"), max_size=3)
         elif name == "style_images":
             style = st.fixed_dictionaries({"image": SOURCE, "strength": st.floats(-2, 2)})
             fields[name] = st.lists(style | SOURCE, max_size=3)
         elif name not in ImageRequest.model_fields:
-            options[wire] = _value(facts[wire], family.name)
+            options[wire] = _value(facts[wire], owner)
         elif name != "quantity" or variant.name not in ("max", "plus", "edit"):
-            fields[name] = _value(facts[wire], family.name)
+            fields[name] = _value(facts[wire], owner)
     place: dict[str, Any] = {"engine": family.name, "variant": variant.name, "route": form.route()}
     place["retired"] = True
 

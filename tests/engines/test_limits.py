@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Variant
 from civitai_skill.engines.forms import Wire
+from civitai_skill.engines.limits import limits
 from civitai_skill.engines.planning.plan import plan
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.schema.request import ImageRequest, Lora
@@ -165,9 +166,14 @@ def test_the_formats_of_the_document_pass_and_no_other(road: Road) -> None:
 )
 def test_an_edit_form_needs_a_source(road: Road) -> None:
     # Without sources a request means a creation, so the form itself is asked.
+    needed = {"prompt": "a fox"} | {
+        limit.wire: facts["default"]
+        for limit in limits(road.form).values()
+        if limit.required and "default" in (facts := DIGEST["forms"][road.key][limit.wire])
+    }
     with pytest.raises(ValidationError):
-        road.form.read({"prompt": "a fox", "images": []})
-    assert road.form.read({"prompt": "a fox", "images": [SOURCE]})
+        road.form.read({**needed, "images": []})
+    assert road.form.read({**needed, "images": [SOURCE]})
 
 
 @pytest.mark.parametrize(

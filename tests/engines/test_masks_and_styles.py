@@ -83,12 +83,12 @@ def test_a_mask_of_another_size_is_refused_with_the_pictures(folder: Path) -> No
 
 
 def test_a_mask_inside_an_option_is_held_to_the_picture_beside_it() -> None:
-    sizes = {"images": (8, 8), "options.controlNets.0.image": (4, 4)}
-    check_masks({**sizes, "options.controlNets.0.mask": (4, 4)})
-    check_masks({**sizes, "options.controlNets.0.mask": None})
+    sizes = {"images": (8, 8), "control_nets.0.image": (4, 4)}
+    check_masks({**sizes, "control_nets.0.mask": (4, 4)})
+    check_masks({**sizes, "control_nets.0.mask": None})
     with pytest.raises(RequestInvalid) as refused:
-        check_masks({**sizes, "options.controlNets.0.mask": (8, 8)})
-    assert refused.value.accepted == "4x4, as options.controlNets.0.image"
+        check_masks({**sizes, "control_nets.0.mask": (8, 8)})
+    assert refused.value.accepted == "4x4, as control_nets.0.image"
 
 
 def test_a_mask_alone_and_an_engine_without_masks_are_refused() -> None:

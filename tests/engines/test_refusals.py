@@ -164,17 +164,17 @@ def test_a_lora_as_model_and_a_checkpoint_as_lora_are_refused() -> None:
     ("fields", "field", "why"),
     [
         ({"model": "urn:air:sdxl:vae:civitai:1@2"}, "model",
-         "this is a VAE; it belongs in options.vaeModel"),
+         "this is a VAE; it belongs in vae"),
         ({"model": "urn:air:sdxl:upscaler:civitai:1@2"}, "model", "its type is upscaler"),
         ({"loras": [{"air": "urn:air:sdxl:embedding:civitai:1@2"}]}, "loras.0.air",
-         "this is an embedding; it belongs in options.embeddings"),
+         "this is an embedding; it belongs in embeddings"),
         ({"loras": [{"air": "urn:air:sdxl:embedding:civitai:1@2"}], "route": "comfy"},
          "loras.0.air", "this is an embedding"),
-        ({"options": {"vaeModel": "urn:air:sdxl:lora:civitai:1@2"}}, "options.vaeModel",
+        ({"vae": "urn:air:sdxl:lora:civitai:1@2"}, "vae",
          "this is a LoRA; it belongs in loras"),
-        ({"options": {"embeddings": ["urn:air:sdxl:checkpoint:civitai:1@2"]}},
-         "options.embeddings.0", "this is a checkpoint; it belongs in model"),
-        ({"options": {"vaeModel": "urn:air:sd1:vae:civitai:1@2"}}, "options.vaeModel",
+        ({"embeddings": ["urn:air:sdxl:checkpoint:civitai:1@2"]},
+         "embeddings.0", "this is a checkpoint; it belongs in model"),
+        ({"vae": "urn:air:sd1:vae:civitai:1@2"}, "vae",
          "made for sd1, which engine sd1 takes; here the job would hang"),
     ],
     ids=str,
@@ -194,9 +194,9 @@ def test_an_air_with_a_newline_at_its_end_is_none() -> None:
 
 def test_sdxl_takes_the_embeddings_of_sd1_but_not_its_loras() -> None:
     embedding = ["urn:air:sd1:embedding:civitai:1@2"]
-    assert sent(engine="sdxl", options={"embeddings": embedding})["embeddings"] == embedding
-    assert refusal(engine="sd1", options={"embeddings": ["urn:air:sdxl:embedding:c:1"]}).field == (
-        "options.embeddings.0"
+    assert sent(engine="sdxl", embeddings=embedding)["embeddings"] == embedding
+    assert refusal(engine="sd1", embeddings=["urn:air:sdxl:embedding:c:1"]).field == (
+        "embeddings.0"
     )
     assert refusal(engine="sdxl", loras=[{"air": "urn:air:sd1:lora:civitai:1@2"}]).field == (
         "loras.0.air"

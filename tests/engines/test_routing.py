@@ -160,9 +160,12 @@ def test_an_edit_becomes_a_variant_where_the_family_has_no_edit_and_the_result_s
     assert "strength 0.75" in by_comfy.notes[0]
 
 
-def test_no_variant_stands_in_where_another_route_can_edit() -> None:
-    refused = refusal(engine="flux1", route="comfy", images=ONE)
-    assert (refused.field, refused.given, refused.nearest) == ("route", "comfy", "sdcpp")
+def test_no_edit_stands_in_where_another_route_makes_variants() -> None:
+    refused = refusal(route="flux2", images=ONE, strength=0.5)
+    assert (refused.field, refused.given, refused.nearest) == ("route", "flux2", "sdcpp")
+    assert plan(ImageRequest(prompt="a fox", engine="flux1", route="comfy", images=ONE)).route == (
+        "comfy"
+    )
 
 
 def test_several_sources_are_no_variant() -> None:
@@ -201,7 +204,7 @@ def test_an_unknown_variant_is_refused_with_the_nearest() -> None:
 
 def test_an_unknown_route_is_refused_with_the_routes() -> None:
     refused = refusal(route="fal")
-    assert (refused.field, refused.accepted) == ("route", "one of flux2, sdcpp")
+    assert (refused.field, refused.accepted) == ("route", "one of flux2, sdcpp, comfy")
     assert refused.hint == "Leave route out; the best one is taken."
 
 

@@ -56,7 +56,7 @@ def test_a_family_that_was_meant_is_named(name: str, engine: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["veo", "sora", "hunyuan", "midjourney", "hidream", "SD 3.5", "dev",
+    ["veo", "sora", "hunyuan", "midjourney", "kandinsky", "SD 3.5", "dev",
      "x", ""],
 )  # fmt: skip
 def test_nothing_absurd_is_offered(name: str) -> None:

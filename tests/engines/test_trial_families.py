@@ -93,23 +93,23 @@ FAMILY = Family(
     best_for=("sizes",), avoid_for=("the rest",), prompt="Say it.",
 )
 """,
-    "ernie": HEAD
+    "kaolin": HEAD
     + """
 
-class Ernie(forms.Comfy, forms.Sized, forms.Create):
-    ecosystem: Literal["ernie"] = "ernie"
+class Kaolin(forms.Comfy, forms.Sized, forms.Create):
+    ecosystem: Literal["kaolin"] = "kaolin"
     prompt: forms.LongText
     quantity: forms.Quantity12 = 1
 
 
-class Standard(Ernie):
-    model_name: Literal["ernie"] = Field("ernie", alias="model")
+class Standard(Kaolin):
+    model_name: Literal["kaolin"] = Field("kaolin", alias="model")
     steps: forms.Steps150 = 20
 
     buzz = forms.rate(20)
 
 
-class Turbo(Ernie):
+class Turbo(Kaolin):
     model_name: Literal["turbo"] = Field("turbo", alias="model")
     steps: forms.Steps150 = 8
 
@@ -117,12 +117,12 @@ class Turbo(Ernie):
 
 
 FAMILY = Family(
-    name="ernie", title="ERNIE", maker="Nobody", suits="names",
+    name="kaolin", title="Kaolin", maker="Nobody", suits="names",
     variants=(
-        Variant("ernie", (Way(Standard),), best_for="names"),
+        Variant("kaolin", (Way(Standard),), best_for="names"),
         Variant("turbo", (Way(Turbo),), best_for="drafts"),
     ),
-    quality={"draft": "turbo", "standard": "ernie", "high": "ernie"},
+    quality={"draft": "turbo", "standard": "kaolin", "high": "kaolin"},
     best_for=("names",), avoid_for=("the rest",), prompt="Say it.",
     sizes={"1:1": (1024, 1024), "16:9": (1344, 768)},
 )
@@ -153,9 +153,9 @@ def decide(name, **fields):
         said[name] = {"variant": made.variant, "buzz": made.price.buzz, "size": made.size,
                       "sent": made.form.sent()}
 
-decide("draft", engine="ernie", quality="draft")
-decide("standard", engine="ernie")
-decide("named", engine="ernie", variant="ernie", quality="draft")
+decide("draft", engine="kaolin", quality="draft")
+decide("standard", engine="kaolin")
+decide("named", engine="kaolin", variant="kaolin", quality="draft")
 decide("ratio", engine="posterize", aspect_ratio="3:2")
 decide("pixels", engine="posterize", width=1024, height=1536)
 decide("auto", engine="posterize", aspect_ratio="auto")
@@ -163,7 +163,7 @@ decide("no_ratio", engine="posterize", aspect_ratio="16:9")
 decide("no_pixels", engine="posterize", width=1500, height=1000)
 decide("option", engine="posterize", options={"size": "1536x1024"})
 decide("no_size", engine="retouch", aspect_ratio="16:9")
-for name in ("retouch", "posterize", "ernie"):
+for name in ("retouch", "posterize", "kaolin"):
     said[f"described {name}"] = describe_engine(name)
     said[f"card {name}"] = card(name)
 said["table"] = table()
@@ -246,8 +246,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_a_family_named_like_its_variant_is_both(said: Any) -> None:
     decided = {n: (said[n]["variant"], said[n]["buzz"]) for n in ("draft", "standard", "named")}
-    assert decided == {"draft": ("turbo", 8), "standard": ("ernie", 20), "named": ("ernie", 20)}
-    assert said["described ernie"]["qualities"]["draft"]["variant"] == "turbo"
+    assert decided == {"draft": ("turbo", 8), "standard": ("kaolin", 20), "named": ("kaolin", 20)}
+    assert said["described kaolin"]["qualities"]["draft"]["variant"] == "turbo"
 
 
 def test_a_ratio_and_pixels_choose_a_named_size(said: Any) -> None:

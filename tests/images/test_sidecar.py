@@ -95,10 +95,11 @@ def test_a_local_source_is_noted_by_its_full_path(
         str(tmp_path / "a.png"),
         "https://example.com/b.png",
     ]
-    nets = [{"preprocessor": "canny", "image": "a.png"}, {"image": "urn:air:other:x:y@1"}]
-    guided = ImageRequest(prompt="x", engine="z-image", options={"controlNets": nets})
-    told = request_fields(guided)["options"]["controlNets"]
-    assert told == [{**nets[0], "image": str(tmp_path / "a.png")}, nets[1]]
+    nets = ["canny=a.png", {"preprocessor": "tile", "image": "urn:air:other:x:y@1"}]
+    guided = ImageRequest(prompt="x", engine="z-image", control_nets=nets)
+    told = request_fields(guided)["control_nets"]
+    assert [net["image"] for net in told] == [str(tmp_path / "a.png"), "urn:air:other:x:y@1"]
+    assert ImageRequest(prompt="x", control_nets=told).control_nets[1] == guided.control_nets[1]
 
 
 def test_the_command_again_varies_a_picture(

@@ -51,7 +51,7 @@ def test_reading_waits_for_nobody(tmp_path: Path) -> None:
         with locked(path), within(AT_ONCE):
             assert ledger.run("k") is not None
             assert ledger.is_paid("w-1")
-            assert ledger.open_run("r1:a") is not None
+            assert ledger.look_up("r1:a")[0] is not None
             assert len(ledger.history()) == len(ledger.spend()) == 1
             assert str(current_budget(None, ledger)) == "50 Buzz per day"
             assert ledger.used_buzz(Budget(9, 86400.0, "day")) == 3

@@ -26,8 +26,7 @@ def asked(*guides: Any, engine: str = "z-image", **fields: Any) -> ImageRequest:
     """A request with a control net for each (image, mask)."""
     step = {"preprocessor": "canny", "weight": 1, "startStep": 0, "endStep": 1}
     nets = [{**step, "image": image, "mask": mask} for image, mask in guides]
-    options = {"control_nets": nets}
-    return ImageRequest(prompt="a fox", engine=engine, options=options, seed=1, **fields)
+    return ImageRequest(prompt="a fox", engine=engine, control_nets=nets, seed=1, **fields)
 
 
 def kept(folder: Path, name: str, size: tuple[int, int] = (64, 32), kind: str = "PNG") -> str:
@@ -65,17 +64,17 @@ def test_guides_travel_inside_beside_the_pictures_and_an_air_stays(tmp_path: Pat
 def test_a_guide_is_held_to_the_rule_of_sources(guide: str, policy: SourcePolicy, why: str) -> None:
     with pytest.raises(RequestInvalid, match=why) as refused:
         prepare(Order(asked((URL, None), (URL, guide)), sources=policy))
-    assert refused.value.field == "options.control_nets.1.mask"
+    assert refused.value.field == "control_nets.1.mask"
 
 
 def test_a_model_can_t_name_a_file_as_a_guide(tmp_path: Path) -> None:
     tools = make_settings(300, out=tmp_path / "out")
-    nets = asked((kept(tmp_path, "a.png"), None)).options["control_nets"]
+    nets = [{"preprocessor": "canny", "image": kept(tmp_path, "a.png")}]
     options = [{"name": "controlNets", "value": nets}]
     given = GenerateImage.model_validate({"prompt": "x", "engine": "z-image", "options": options})
     with pytest.raises(RequestInvalid) as refused:
         tools.asked(given)
-    assert refused.value.field == "options.controlNets.0.image"
+    assert refused.value.field == "control_nets.0.image"
 
 
 def test_a_large_guide_is_uploaded_when_it_is_bought(tmp_path: Path) -> None:

@@ -321,7 +321,7 @@ def test_every_form_of_every_engine_has_a_size_and_a_price(play: Play) -> None:
                 choices = limits(form)[name].choices
                 given[form.alias(name)] = {
                     "images": ["https://example.org/a.png"], "image": "https://example.org/a.png",
-                    "style_images": [],
+                    "style_images": [], "steps": 20, "guidance": 5, "quantity": 1,
                 }.get(name, choices[0] if choices else AIR)  # fmt: skip
         answer = client.submit(given, whatif=True)
         assert answer.status_code == 200, (given, answer.text)

@@ -18,7 +18,7 @@ from civitai_skill.sandbox import BASE_URL, KEY, Sandbox, SandboxTransport, Swit
 from civitai_skill.sandbox.steps import check
 from tests.support.json_values import places
 
-MUTATIONS = 45  # for each body; there are more than fifty bodies
+MUTATIONS = 20  # for each body; there are more than a hundred bodies
 AIR = "urn:air:sdxl:lora:civitai:123@456"
 WRONG: tuple[Any, ...] = (
     None, "text", "7", "", 7, 7.0, 7.5, -1, 0, 10**6, True, False, [], {}, [None], ["a", "a"], [7],
@@ -169,6 +169,6 @@ def test_every_sample_body_of_an_emulated_form_is_accepted(submit: Any, sample_b
     accepted = 0
     for body in (entry["body"] for entry in sample_bodies):
         answer = submit(body)
-        assert answer.status_code == 200 or "does not emulate" in answer.text, answer.text
-        accepted += answer.status_code == 200
-    assert accepted == 42
+        assert answer.status_code == 200, answer.text
+        accepted += 1
+    assert accepted == 46

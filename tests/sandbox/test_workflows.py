@@ -285,7 +285,7 @@ def test_a_misfit_is_named_by_a_dotted_and_indexed_path(play: Play) -> None:
     [
         ({"engine": "flux"}, "Read unrecognized type discriminator id 'flux' for 'engine'."),
         ({"model": "kleen"}, "No derived type found for model 'kleen'."),
-        ({"engine": "comfy", "ecosystem": "mageflow"}, "does not emulate ecosystem mageflow"),
+        ({"engine": "comfy", "ecosystem": "ming"}, "No derived type found for ecosystem 'ming'"),
     ],
 )
 def test_a_wrong_discriminator_is_named(play: Play, change: Any, words: str) -> None:

@@ -1,6 +1,6 @@
 """flux1: Black Forest Labs FLUX.1, for its large stock of LoRAs.
 
-Wire forms: comfy flux1 (create, variant) and sdcpp flux1 (create, edit, variant).
+Wire forms: comfy flux1 (create, edit, variant) and sdcpp flux1 (create, edit, variant).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from civitai_skill.engines import forms
 from civitai_skill.engines.families.shared import DISTORTING, ComfyCheckpoint, sdcpp_cautions
 from civitai_skill.engines.family import Caution, Family, Fit, Outside, Values, Variant, Way
 from civitai_skill.engines.sizing import by_ratio
+from civitai_skill.engines.unpublished import Unpublished
 from civitai_skill.schema.types import Number, Picture, Text, Whole
 
 
@@ -35,6 +36,19 @@ class ComfyCreate(FluxComfy, forms.Create): ...
 class ComfyVariant(FluxComfy, forms.ComfyVariantOf): ...
 
 
+class ComfyEdit(Unpublished, FluxComfy, forms.Edit):
+    """For bodies that were made for sdcpp: a variant of the first source, at strength 0.7."""
+
+    looks_at = 1
+
+    def unused(self) -> int:
+        """How many sources it passes over."""
+        return max(0, len(self.images) - 1)
+
+    def buzz(self) -> float | None:
+        return None
+
+
 class FluxSdcpp(forms.Sdcpp, Flux1, forms.Sized):
     """The sdcpp route: 832 to 1216 pixels a side, the only one that edits.
 
@@ -50,7 +64,7 @@ class FluxSdcpp(forms.Sdcpp, Flux1, forms.Sized):
     guidance: Annotated[Number, Field(ge=1, le=20)] = Field(3.5, alias="cfgScale")
     quantity: forms.Quantity4 = 1
     model: forms.ModelAir = Field(alias="diffuserModel")
-    vae_model: forms.VaeAir = forms.ABSENT
+    vae: forms.VaeAir = Field(forms.ABSENT, alias="vaeModel")
     clip_l_model: forms.PartAir = forms.ABSENT
     t5_xxl_model: forms.PartAir = Field(forms.ABSENT, alias="t5XXLModel")
 
@@ -81,6 +95,7 @@ def _ways(version: int, comfy: Values, sdcpp: Values, high: Values) -> tuple[Way
         Way(SdcppCreate, default=diffuser),
         Way(SdcppEdit, default=diffuser),
         Way(SdcppVariant, default=diffuser),
+        Way(ComfyEdit, default=checkpoint, high=high),
     )
 
 
@@ -146,12 +161,14 @@ FAMILY = Family(
     cautions=(
         *sdcpp_cautions(),
         DISTORTING,
+        Caution("by comfy an edit looks at its first source only", "unused", Outside(high=0)),
         Caution(f"fewer than 20 steps {_NOISE}", "steps", Outside(20), ("dev",)),
         Caution(f"guidance outside 1 to 4.5 {_NOISE}", "guidance", Outside(1, 4.5), ("dev",)),
     ),
     licence="dev and krea non-commercial weights; schnell Apache-2.0",
     notes=(
-        "Only sdcpp edits (2 sources) and takes a negative prompt; it costs 28, comfy 8.",
+        "Edits go by sdcpp (2 sources), which also takes a negative prompt; it costs 28, comfy 8. "
+        "An edit by comfy is a variant of its first source.",
         "Samplers are spelt otherwise on sdcpp and comfy; euler with simple is safe on both.",
     ),
     conflicts=(

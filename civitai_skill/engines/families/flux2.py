@@ -22,6 +22,7 @@ def _klein(version: str, steps: tuple[int, int, int], guidance: float) -> tuple[
     forms: list[type[Wire]] = [wire.KleinCreate, wire.KleinEdit]
     if version != "9b-kv":
         forms += [wire.KleinSdcppCreate, wire.KleinSdcppEdit, wire.KleinSdcppVariant]
+        forms += [wire.KleinComfyCreate, wire.KleinComfyEdit, wire.KleinComfyVariant]
     draft, standard, high = ({"steps": n, "guidance": guidance} for n in steps)
     fixed = {"model_version": version}
     return tuple(Way(f, fixed=fixed, draft=draft, standard=standard, high=high) for f in forms)
@@ -119,6 +120,7 @@ FAMILY = Family(
                 Way(wire.DevComfyEdit, default={"steps": 20, "guidance": 1}),
                 Way(wire.DevSdcppCreate, default={"steps": 20, "guidance": 1}),
                 Way(wire.DevSdcppEdit, default={"steps": 20, "guidance": 1}),
+                Way(wire.DevComfyVariant, default={"steps": 20, "guidance": 1}),
             ),
             fits=(
                 Fit("concept_art", 60, "follows long descriptions of mood, material and light"),
@@ -179,6 +181,8 @@ FAMILY = Family(
     licence="klein 4b Apache-2.0; klein 9b and dev non-commercial weights; flex, pro, max closed",
     notes=(
         "Names of the knobs differ inside the family; the wrong one is refused by the service.",
+        "klein by comfy has the 9b-kv checkpoint behind 9b, and other samplers; its price is not "
+        "documented.",
         "Keep klein to euler with simple, discrete or sgm_uniform.",
         "dev, flex, pro and max pass a second content filter at the provider; klein does not.",
     ),

@@ -1,7 +1,7 @@
 """The wire forms of flux2.
 
-Engine flux2 (klein, dev, flex, pro, max; create and edit), sdcpp flux2Klein and flux2Dev (create,
-edit, variant), comfy flux2Dev (create, edit).
+Engine flux2 (klein, dev, flex, pro, max; create and edit); sdcpp and comfy flux2Klein and flux2Dev
+(create, edit, variant each).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
+from civitai_skill.engines.unpublished import Unpublished
 from civitai_skill.schema.types import Flag, Number, Picture, Text, Whole
 
 
@@ -82,6 +83,24 @@ class KleinSdcppEdit(KleinSdcpp, Edit2): ...
 class KleinSdcppVariant(KleinSdcpp, forms.VariantOf): ...
 
 
+class KleinComfy(Unpublished, forms.Comfy, KleinKnobs):
+    """The comfy route, whose limits and price nobody published."""
+
+    ecosystem: Literal["flux2Klein"] = "flux2Klein"
+
+    def buzz(self) -> float | None:
+        return None
+
+
+class KleinComfyCreate(KleinComfy, forms.Create): ...
+
+
+class KleinComfyEdit(KleinComfy, Edit2): ...
+
+
+class KleinComfyVariant(KleinComfy, forms.VariantOf): ...
+
+
 # -- dev, flex, pro, max ---------------------------------------------------------------
 class DevKnobs(Hosted):
     model_name: Literal["dev"] = Field("dev", alias="model")
@@ -151,3 +170,6 @@ class DevComfyCreate(forms.Comfy, OpenDev, forms.Create): ...
 
 
 class DevComfyEdit(forms.Comfy, OpenDev, Edit9): ...
+
+
+class DevComfyVariant(Unpublished, forms.Comfy, OpenDev, forms.VariantOf): ...

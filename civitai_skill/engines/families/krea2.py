@@ -1,6 +1,7 @@
-"""krea2: Krea 2, hosted: pictures with a mood, and with the style of other pictures.
+"""krea2: Krea 2: pictures with a mood, and with the style of other pictures.
 
-Wire forms: fal krea2 and Krea's own engine krea, which makes variants too.
+Wire forms: fal krea2 and Krea's own engine krea, which makes variants too; those of the open
+weights stand in `krea2_comfy.py`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from civitai_skill.engines.families.krea2_comfy import VARIANTS
 from civitai_skill.engines.families.shared import catalogue
 from civitai_skill.engines.family import Family, Fit, Measured, Values, Variant, Way
 from civitai_skill.engines.forms import Create, Operation, Seed32
-from civitai_skill.engines.sizing import Ratio
+from civitai_skill.engines.sizing import Ratio, by_ratio
 from civitai_skill.schema.types import Number, Picture, Style, Text, Whole
 
 _Scale = Annotated[Whole, Field(ge=-100, le=100)]
@@ -132,7 +134,9 @@ FAMILY = Family(
             best_for="quick tries of medium",
             avoid_for="known prices: ask for an estimate first",
         ),
+        *VARIANTS,
     ),
+    own_checkpoint="turbo",
     quality={"draft": "medium", "standard": "medium", "high": "large"},
     best_for=("film looks", "concept art", "illustration in a given style"),
     avoid_for=("tight layouts", "much text", "3:4: it has 4:5 and 2:3"),
@@ -140,15 +144,22 @@ FAMILY = Family(
         "Natural sentences with words of mood, material and light, up to 300 words; no weights. "
         "options.creativity raw takes it literally."
     ),
+    sizes=by_ratio("1:1 1024x1024, 4:3 1152x864, 3:2 1248x832, 16:9 1360x768, 21:9 1568x672"),
+    multiple=16,
+    ecosystems=frozenset({"krea2"}),
     mature="provider",
-    licence="closed",
+    licence="medium and large closed; raw, turbo and edit by Krea's licence for its open weights",
     notes=(
         "A seed is the same for the whole batch: with quantity above 1 it buys near-copies.",
         "style_images take a strength from -2 to 2; 6.5 Buzz more with any.",
         "Variants (strength with one source) go by Krea's own engine, whose price is not "
         "documented; options.intensity, complexity and movement are its alone.",
+        "raw, turbo and edit run on Civitai and take LoRAs and pixels; raw is made for up to 1K, "
+        "turbo for 1K to 2K. No provider's filter is known for them.",
     ),
     conflicts=(
+        "raw's settings: 20 steps at guidance 4 by the document, 52 at 3.5 by the maker. Taken: "
+        "the document's, and the maker's for high.",
         "Style references: the document requires the list, the recipe page omits it. Taken: an "
         "empty list is sent.",
         "Their strength: -2 to 2 (document), 0 to 1 (site).",

@@ -12,6 +12,7 @@ from civitai_skill.engines.families.shared import (
     DISTORTING,
     LOOK_UP,
     NO_MASK,
+    TWIN,
     catalogue,
     sdcpp_cautions,
 )
@@ -31,11 +32,17 @@ def _open() -> tuple[Way, ...]:
     small = {"width": 1024, "height": 1024}
     native = {"width": 1328, "height": 1328}
     more = {"steps": 30}
-    return (
-        Way(wire.OpenCreate, default=_DRAW, draft=small, standard=native, high={**native, **more}),
-        Way(wire.OpenEdit, default=_EDIT, high=more),
-        Way(wire.OpenVariantOf, default=_DRAW, high=more),
-    )
+    ways: list[Way] = []
+    for create, edit, variant in (
+        (wire.OpenCreate, wire.OpenEdit, wire.OpenVariantOf),
+        (wire.ComfyCreate, wire.ComfyEdit, wire.ComfyVariantOf),
+    ):
+        ways += [
+            Way(create, default=_DRAW, draft=small, standard=native, high={**native, **more}),
+            Way(edit, default=_EDIT, high=more),
+            Way(variant, default=_DRAW, high=more),
+        ]
+    return tuple(ways)
 
 
 def _create(model: str) -> Way:
@@ -183,6 +190,7 @@ FAMILY = Family(
         "true switches it on, for 60 to 90 seconds more.",
         "21:9 is outside what 20b was trained on.",
         "Keep 20b to euler with simple.",
+        f"20b: {TWIN}",
     ),
     conflicts=(
         "20b's native side: 1024 (recipe page) or 1328 (maker, and the base of the price). Taken: "

@@ -1,7 +1,7 @@
 """The wire forms of qwen.
 
-sdcpp qwen 20b (create, edit, variant), engine qwen (create, edit) and fal qwen2 (create, edit, and
-both as pro).
+sdcpp and comfy qwen 20b (create, edit, variant each), engine qwen (create, edit) and fal qwen2
+(create, edit, and both as pro).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pydantic import Field
 
 from civitai_skill.engines import forms
 from civitai_skill.engines.sizing import Pixels
+from civitai_skill.engines.unpublished import Unpublished
 from civitai_skill.errors import Problem
 from civitai_skill.schema.types import Flag, Picture, Text, Whole
 
@@ -23,8 +24,8 @@ _Negative = Annotated[Text, Field(max_length=500)]
 
 
 # -- 20b, the open weights ----------------------------------------------------------------------
-class Open(forms.Sdcpp):
-    """What the three 20b forms share."""
+class Open(forms.Wire):
+    """What the six 20b forms share."""
 
     ecosystem: Literal["qwen"] = "qwen"
     model_name: Literal["20b"] = Field("20b", alias="model")
@@ -35,26 +36,41 @@ class Open(forms.Sdcpp):
     quantity: forms.Quantity12 = 1
 
 
-class OpenCreate(Open, forms.Sized, forms.Create):
+class AnyCreate(Open, forms.Sized, forms.Create):
     version: Literal["latest", "2509", "2512"] = "latest"
 
-    buzz = forms.rate(30, 1328)
 
-
-class OpenEdit(Open, forms.Following, forms.Edit):
+class AnyEdit(Open, forms.Following, forms.Edit):
     version: Literal["latest", "2509", "2511"] = "latest"
     images: Annotated[list[Picture], Field(min_length=1, max_length=10)]
 
+
+class AnyVariantOf(Open, forms.Following, forms.VariantOf):
+    version: Literal["latest", "2509", "2512"] = "latest"
+
+
+class OpenCreate(forms.Sdcpp, AnyCreate):
+    buzz = forms.rate(30, 1328)
+
+
+class OpenEdit(forms.Sdcpp, AnyEdit):
     def buzz(self) -> float | None:
         """40 for 1024 x 1024 at 20 steps; each source after the first adds a tenth."""
         price = forms.rate(40, 1024)(self)
         return None if price is None else price * (1 + 0.1 * (len(self.images) - 1))
 
 
-class OpenVariantOf(Open, forms.Following, forms.VariantOf):
-    version: Literal["latest", "2509", "2512"] = "latest"
-
+class OpenVariantOf(forms.Sdcpp, AnyVariantOf):
     buzz = forms.rate(30, 1328)
+
+
+class ComfyCreate(Unpublished, forms.Comfy, AnyCreate): ...
+
+
+class ComfyEdit(Unpublished, forms.Comfy, AnyEdit): ...
+
+
+class ComfyVariantOf(Unpublished, forms.Comfy, AnyVariantOf): ...
 
 
 # -- the maker's own API ------------------------------------------------------------------------

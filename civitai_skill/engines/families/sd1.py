@@ -103,7 +103,7 @@ FAMILY = Family(
     cautions=(ONLY_LCM,),
     licence="CreativeML OpenRAIL-M; merges have their own terms",
     notes=(
-        "Guidance 7 to 8. embeddings and uCache are sdcpp's, controlNets comfy's (1024 at most).",
+        "Guidance 7 to 8. embeddings and uCache are sdcpp's, control_nets comfy's (1024 at most).",
         "Far above 768 pixels the subject is drawn twice.",
     ),
     conflicts=(

@@ -251,7 +251,7 @@ FAMILY = Family(
         "LoRAs of SDXL, Pony, Illustrious and NoobAI load on each other, with varying quality; "
         "SD 1.x embeddings load too.",
         "Ratios far from the recommended sizes draw the subject twice.",
-        "sdcpp has embeddings and uCache, comfy has controlNets; no clipSkip on either.",
+        "sdcpp has embeddings and uCache, comfy has control_nets; no clipSkip on either.",
         "Check a checkpoint's own page for steps and guidance: merges vary.",
     ),
     conflicts=(

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from civitai_skill.engines import forms
 from civitai_skill.engines.family import Caution, Measured, samplers, schedules
+from civitai_skill.engines.unpublished import Unpublished
 
 
 # -- the forms of Civitai's own checkpoints, by its two backends ----------------------------------
@@ -19,7 +20,7 @@ class Checkpoint(forms.Sized):
     guidance: forms.Guidance30 = Field(7.0, alias="cfgScale")
     quantity: forms.Quantity12 = 1
     model: forms.ModelAir
-    vae_model: forms.VaeAir | None = None
+    vae: forms.VaeAir | None = Field(None, alias="vaeModel")
 
 
 class SdcppCheckpoint(forms.Sdcpp, Checkpoint):
@@ -30,6 +31,26 @@ class SdcppCheckpoint(forms.Sdcpp, Checkpoint):
 
 class ComfyCheckpoint(forms.Comfy, Checkpoint):
     steps: forms.Steps150 = 30
+    control_nets: list[forms.ControlNet] = []
+
+
+class ComfyModel(forms.Comfy, forms.Sized):
+    """What the newer models on comfy share; another checkpoint of theirs is `diffusionModel`."""
+
+    prompt: forms.LongText
+    negative_prompt: forms.LongText | None = None
+    quantity: forms.Quantity12 = 1
+    model: forms.ModelAir | None = Field(None, alias="diffusionModel")
+
+
+class ComfyUnscheduled(Unpublished, forms.ComfySampled, forms.Sized, forms.Create):
+    """What the comfy forms of September 2026 without a schedule share (chroma, ponyV7, hidream)."""
+
+    prompt: forms.LongText
+    negative_prompt: forms.LongText | None = None
+    steps: forms.Steps150 = 20
+    guidance: forms.Guidance30 = Field(3.5, alias="cfgScale")
+    quantity: forms.Quantity12 = 1
     control_nets: list[forms.ControlNet] = []
 
 
@@ -61,5 +82,10 @@ CUT_OUT = (
     "service's imageBackgroundRemoval step (about 7 Buzz)"
 )
 ENLARGE = "1 megapixel, then the service's imageUpscaler step (4 Buzz) makes it 4096x4096"
+TWIN = (
+    "sdcpp draws, by its documented price; a sampler or schedule that only comfy has goes by "
+    "comfy, whose price and limits are not published."
+)
+NO_PRICE = "The price is not documented: ask for an estimate first."
 NO_MASK = "takes no mask: say what changes and that everything else stays"
 LOOK_UP = "looks nothing up: find the facts first and write them into the prompt"

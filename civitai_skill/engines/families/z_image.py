@@ -1,6 +1,6 @@
 """z-image: Alibaba Tongyi-MAI's 6B model; turbo is the photoreal draft, base the pliable one.
 
-Wire forms: sdcpp zImage turbo and base, create only.
+Wire forms: sdcpp zImage and comfy zImage, turbo and base each, create only.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from typing import Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import DISTORTING, catalogue, sdcpp_cautions
+from civitai_skill.engines.families.shared import DISTORTING, TWIN, catalogue, sdcpp_cautions
 from civitai_skill.engines.family import Family, Fit, Variant, Way, schedules
 from civitai_skill.engines.sizing import by_ratio
+from civitai_skill.engines.unpublished import Unpublished
 
 
-class ZImage(forms.Sdcpp, forms.Sized, forms.Create):
-    """What both forms share."""
+class ZImage(forms.Sized, forms.Create):
+    """What the four forms share."""
 
     ecosystem: Literal["zImage"] = "zImage"
     prompt: forms.LongText
@@ -26,20 +27,30 @@ class ZImage(forms.Sdcpp, forms.Sized, forms.Create):
     control_nets: list[forms.ControlNet] = []
 
 
-class Turbo(ZImage):
+class AnyTurbo(ZImage):
     model_name: Literal["turbo"] = Field("turbo", alias="model")
     steps: forms.Steps150 = 9
     guidance: forms.Guidance30 = Field(1.0, alias="cfgScale")
 
-    buzz = forms.rate(8, steps=9)
 
-
-class Base(ZImage):
+class AnyBase(ZImage):
     model_name: Literal["base"] = Field("base", alias="model")
     steps: forms.Steps150 = 20
     guidance: forms.Guidance30 = Field(4.0, alias="cfgScale")
 
+
+class Turbo(forms.Sdcpp, AnyTurbo):
+    buzz = forms.rate(8, steps=9)
+
+
+class Base(forms.Sdcpp, AnyBase):
     buzz = forms.rate(20)
+
+
+class ComfyTurbo(Unpublished, forms.Comfy, AnyTurbo): ...
+
+
+class ComfyBase(Unpublished, forms.Comfy, AnyBase): ...
 
 
 FAMILY = Family(
@@ -50,7 +61,7 @@ FAMILY = Family(
     variants=(
         Variant(
             "turbo",
-            (Way(Turbo),),
+            (Way(Turbo), Way(ComfyTurbo)),
             fits=(
                 Fit("fastest", 54, "few steps, yet it waits for a machine: a minute was measured"),
                 Fit("portrait", 57, "real skin texture"),
@@ -77,7 +88,7 @@ FAMILY = Family(
         ),
         Variant(
             "base",
-            (Way(Base, high={"steps": 28}),),
+            (Way(Base, high={"steps": 28}), Way(ComfyBase, high={"steps": 28})),
             fits=(
                 Fit("commercial_licence", 51, "Apache-2.0 weights, and negative prompts work"),
                 Fit("lora", 48, "takes LoRAs made for Z-Image base"),
@@ -109,7 +120,7 @@ FAMILY = Family(
         schedules("is poor", "karras", "exponential", variants=("base",)),
     ),
     licence="Apache-2.0",
-    notes=("Near 1 megapixel is safest; up to 2 megapixels is fine.",),
+    notes=("Near 1 megapixel is safest; up to 2 megapixels is fine.", TWIN),
     conflicts=(
         "Length of the prompt: one source sees attention fade after 75 tokens, the maker's team "
         "recommends long ones. Taken: medium length with the vital things first.",

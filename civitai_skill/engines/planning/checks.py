@@ -75,13 +75,15 @@ def _judge(candidate: Candidate, role: str, field: str, air: Air, text: str) -> 
     if role in _ROLES and kind in TYPES - _ROLES[role].types:
         accepted = f"{_ROLES[role].name}'s AIR"
         return Problem(field, text, accepted, None, _misplaced(kind, limits(candidate.way.form)))
-    takes = candidate.family.ecosystems
+    family = candidate.family
+    takes = candidate.variant.ecosystems or family.ecosystems
     if role == "embedding":
-        takes |= candidate.family.embedding_ecosystems
+        takes |= family.embedding_ecosystems
     ecosystem = air.family
     if ecosystem is None or ecosystem in takes:
         return None
-    home = [f.name for f in catalog.families() if ecosystem in f.ecosystems]
+    home = [f"{family.name} {v.name}" for v in family.variants if ecosystem in v.ecosystems]
+    home = home or [f.name for f in catalog.families() if ecosystem in f.ecosystems - takes]
     accepted = "an AIR of " + ", ".join(sorted(takes))
     if home:
         why = f"made for {air.ecosystem}, which engine {' or '.join(home)} takes; "
@@ -106,8 +108,8 @@ class _Role:
 _ROLES = {
     "model": _Role("a checkpoint", MODEL_TYPES, "model"),
     "lora": _Role("a LoRA", LORA_TYPES, "loras"),
-    "embedding": _Role("an embedding", frozenset({"embedding"}), "options.embeddings"),
-    "vae": _Role("a VAE", frozenset({"vae"}), "options.vaeModel"),
+    "embedding": _Role("an embedding", frozenset({"embedding"}), "embeddings"),
+    "vae": _Role("a VAE", frozenset({"vae"}), "vae"),
 }
 
 
@@ -126,7 +128,7 @@ def warnings(candidate: Candidate, form: Wire, said: Mapping[str, Any]) -> Itera
     for caution in family.cautions:
         if caution.holds(variant.name, form):
             yield f"{family.name} {variant.name}: {caution.what}."
-    for limit in limits(candidate.way.form).values():
+    for limit in limits(type(form)).values():
         value = getattr(form, limit.name)
         if limit.likely and value is not None and not limit.holds(value):
             given = f"{len(value)} long" if isinstance(value, str | list | dict) else f"{value:g}"

@@ -15,6 +15,7 @@ from datetime import date
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Variant
@@ -142,13 +143,13 @@ def plan(
 def price_of(form: Wire, sources: tuple[Size | None, ...] = ()) -> Price:
     """The documented price of a form, rounded up to whole Buzz."""
     sizing, made = form.sizing, [form]
-    top = sizing.most if isinstance(sizing, PixelsOrSource) else None
+    fields, top = sizing.fields, sizing.most if isinstance(sizing, PixelsOrSource) else None
     left_open = top is not None and sizing.asked(form) is None
-    if left_open or (isinstance(sizing, FollowsSource) and sizing.fields):
+    if left_open or (isinstance(sizing, FollowsSource) and fields):
         # The size comes from the source: bill what is known, and name the largest the form allows.
         source = sources[0] if sources else None
         size = within(type(form), source or SQUARE)
-        known, fields = limits(type(form)), sizing.fields
+        known = limits(type(form))
         most = top or tuple(int(known[name].maximum or 0) for name in fields)
         made = [form.model_copy(update=dict(zip(fields, p, strict=True))) for p in (size, most)]
     # Measured: 4.6 -> 5, 1.2 -> 2, 2.4 -> 3 (spec/prices.md); the inner round undoes float dust.
@@ -220,10 +221,14 @@ def _form(candidate: Candidate) -> tuple[Wire, Mapping[str, Any], tuple[str, ...
         as_map = known["loras"].kind == "map"
         listed = [lora.model_dump() for lora in request.loras]
         values["loras"] = {x["air"]: x["strength"] for x in listed} if as_map else listed
-    if request.style_images:
-        values["style_images"] = [
-            {"imageUrl": style.image, "strength": style.strength} for style in request.style_images
+    if request.control_nets:
+        values["control_nets"] = [
+            {to_camel(name): part for name, part in net.model_dump(exclude_none=True).items()}
+            for net in request.control_nets
         ]
+    if request.style_images:
+        styles = request.style_images
+        values["style_images"] = [{"imageUrl": s.image, "strength": s.strength} for s in styles]
     try:
         made = way.form.read({known[name].wire: value for name, value in values.items()})
     except ValidationError as error:

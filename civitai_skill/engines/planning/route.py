@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from typing import Any
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Variant, Way
@@ -84,7 +85,8 @@ def ways_of(
             )
     fitting = [w for w in ways if operation in w.form.operations()]
     if fitting:
-        return fitting, operation, ()
+        able, notes = able_of(fitting, request)
+        return able, operation, notes
     variants = [w for w in ways if "variant" in w.form.operations()]
     if operation == "edit" and variants and "edit" not in variant.operations():
         if len(request.images) == 1:
@@ -93,12 +95,39 @@ def ways_of(
                 f"{family.name} has no edit; a variant of the source was made instead, "
                 f"at its documented strength {strength:g} (0 keeps the source, 1 ignores it)."
             )
-            return variants, "variant", (note,)
+            able, notes = able_of(variants, request)
+            return able, "variant", (note, *notes)
         why = f"{variant.name} can't edit, only make a variant of one source"
         problem = Problem("images", len(request.images), "one picture", None, why)
     else:
         problem = _cannot(variant, request, operation)
     raise RequestInvalid(problem, engine=owner, advice=elsewhere(operation, len(request.images)))
+
+
+#: What decides between two backends of one model: one may lack the field, or the word in it.
+_DECIDING = ("sampler", "scheduler", "embeddings", "control_nets", "vae")
+
+
+def able_of(ways: list[Way], request: ImageRequest) -> tuple[list[Way], tuple[str, ...]]:
+    """Keep the ways that have what the request asks of a backend, all where none has.
+
+    The notes say which way was passed over for it.
+    """
+    asked = {
+        name: value for name in _DECIDING if (value := getattr(request, name)) not in (None, [])
+    }
+    lacking = [[n for n, value in asked.items() if not _has(way, n, value)] for way in ways]
+    able = [way for way, missing in zip(ways, lacking, strict=True) if not missing]
+    if not able or not lacking[0]:
+        return able or ways, ()
+    given = ", ".join(n if not isinstance(asked[n], str) else f"{n} {asked[n]}" for n in lacking[0])
+    passed = ways[0].form.route()
+    return able, (f"Drawn by {able[0].form.route()}: {passed} has no {given}.",)
+
+
+def _has(way: Way, name: str, value: Any) -> bool:
+    limit = limits(way.form).get(name)
+    return limit is not None and (not limit.choices or value in limit.choices)
 
 
 _SPOKEN: Mapping[Operation, str] = {
@@ -151,4 +180,5 @@ def _does(way: Way, operation: Operation, sources: int) -> bool:
         return False
     pictures = limits(way.form).get(picture_of(way.form) or "")
     most = 1 if pictures is None or pictures.kind != "list" else pictures.most
+    most = way.form.looks_at or most
     return operation != "edit" or most is None or sources <= most

@@ -68,8 +68,8 @@ def offered(candidate: Candidate) -> dict[str, Values]:
 
 def _names(candidate: Candidate, field: str) -> list[str]:
     """The names of sizes: those that the form lists, else those that its guide knows."""
-    choices = [str(choice) for choice in limits(candidate.way.form)[field].choices]
-    sizing = candidate.way.form.sizing
+    form = candidate.way.form
+    choices, sizing = [str(choice) for choice in limits(form)[field].choices], form.sizing
     return choices or (list(sizing.sizes) if isinstance(sizing, Named) else [])
 
 
@@ -230,7 +230,9 @@ def _check_range(candidate: Candidate) -> None:
     for limit in _sides(candidate.way.form):
         value = getattr(request, limit.name)
         low, high = limit.minimum, limit.maximum
-        if value is None or low is None or high is None or limit.likely or low <= value <= high:
+        if value is None or low is None or high is None or low <= value <= high:
+            continue
+        if limit.likely and _is_left_to_the_service(candidate):
             continue
         bound = int(min(max(value, low), high))
         why = "too small" if value < low else "too large"
@@ -238,6 +240,18 @@ def _check_range(candidate: Candidate) -> None:
         apart += abs(value - bound)
     if problems:
         raise SizeRefused(*problems, apart=apart)
+
+
+def _is_left_to_the_service(candidate: Candidate) -> bool:
+    """May a size beyond the likely ones go out? Not where a way with published limits refuses it
+    and nobody asked for this route."""
+    operations = set(candidate.way.form.operations())
+    return candidate.request.route is not None or all(
+        limit.likely
+        for way in candidate.variant.ways
+        if operations & set(way.form.operations())
+        for limit in _sides(way.form)
+    )
 
 
 def _wants_a_ratio(request: ImageRequest, ratios: list[str]) -> SizeRefused:

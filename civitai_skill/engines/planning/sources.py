@@ -47,8 +47,8 @@ def with_sources(request: ImageRequest, see: See) -> dict[str, Any]:
     """The fields that hold sources, as JSON, with what `see` makes of each source."""
     fields: dict[str, Any] = {}
     for name in holders(type(request)):
-        value = request.model_dump(include={name})[name]
-        if value:
+        if getattr(request, name):
+            value = request.model_dump(include={name})[name]
             fields[name] = visit(type(request), name, value, (name,), see)
     if not request.options:
         return fields

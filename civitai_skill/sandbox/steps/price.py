@@ -95,14 +95,20 @@ def _read(model: type[BaseModel], value: Record) -> tuple[BaseModel | None, str 
         return None, trouble
 
 
+# Where no limit is published the sandbox takes any number, as the document does; it draws so much.
+_MOST_PICTURES, _LONGEST_SIDE = 64, 8192
+
+
 # -- imageGen ------------------------------------------------------------------------------------
 def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> PricedStep:
     known = tuple(sources.size_of(text, lookup) for text in pictures)
     source = known[0] if known else None
-    quantity = int(getattr(form, "quantity", 1))
+    quantity = min(max(1, int(getattr(form, "quantity", 1))), _MOST_PICTURES)
     price = price_of(form, known).buzz
     known_size = None if source is None else within(type(form), source)
-    width, height = form.sizing.drawn(form, known_size)
+    width, height = (
+        min(max(1, side), _LONGEST_SIDE) for side in form.sizing.drawn(form, known_size)
+    )
     fixed = getattr(form, "seed", None)
     seed = fixed if fixed is not None else random.randrange(1, 2**31)
     echo = form.resolved()

@@ -213,8 +213,3 @@ OTHER_STEPS = frozenset({
     "videoGen", "videoInterpolation", "videoMetadata", "videoUpscaler", "wdTagging",
     "xGuardModeration",
 })  # fmt: skip
-OTHER_FORMS: dict[str, frozenset[str]] = {
-    "ecosystem": frozenset(
-        {"anima", "ernie", "hidream-o1", "lens", "ideogram4", "boogu", "krea2", "mageflow"}
-    ),
-}

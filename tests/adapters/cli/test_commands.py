@@ -89,7 +89,8 @@ def test_every_field_has_a_flag(run: Callable[..., Ran], box: Sandbox) -> None:
         "--model", "urn:air:sdxl:checkpoint:civitai:133005@348913",
         "--lora", "urn:air:sdxl:lora:civitai:1@2=0.5", "--lora", "urn:air:sdxl:lora:civitai:3@4",
         "--format", "png", "--tag", "t1", "--tag", "t2", "--priority", "high",
-        "--currency", "blue", "--option", "vaeModel=urn:air:sdxl:vae:civitai:5@6",
+        "--currency", "blue", "--vae", "urn:air:sdxl:vae:civitai:5@6",
+        "--control-net", "canny=https://example.org/a.png",
     )  # fmt: skip
     (row,) = run("query", "--tag", "t1", "--tag", "t2").json["items"]
 

@@ -48,10 +48,9 @@ async def test_a_look_that_fails_after_the_purchase_loses_nothing(
     sandbox.script(Fault("get", "status", status=status, times=None))
     arguments = {"body": slow(0.3), "wait_seconds": wait}
     async with open_client() as caller:
-        result = await caller.call_tool(GENERATE, arguments)
-        told = result.structured_content
+        told = (await caller.call_tool(GENERATE, arguments)).structured_content
         assert "Do not submit it again" in told["message"]
-        assert told["id"]
+        assert told["next"]["arguments"]["id"] == told["id"]
         sandbox.clear()
         again = await caller.call_tool(GENERATE, {**arguments, "wait_seconds": 5})
         assert again.structured_content["status"] == "succeeded"
