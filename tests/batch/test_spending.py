@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -18,9 +19,10 @@ from civitai_skill.batch.plan import plan_rows
 from civitai_skill.batch.report import BatchPlan, Report, Surprise
 from civitai_skill.batch.rows import read_values
 from civitai_skill.batch.spending import Spending
+from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.sandbox.state import money
-from civitai_skill.sandbox.workflows import submit
+from civitai_skill.sandbox.workflows import responses, submit
 from tests.support.ledger import client
 from tests.support.sandbox import net_charged, submits
 
@@ -143,6 +145,23 @@ def test_a_price_that_rises_in_the_middle_stops_what_is_not_sent_yet(
     assert report.statuses["unsent"] >= 20
 
 
+def test_what_is_let_in_already_is_not_sent_after_a_charge_above_the_limit(
+    run: Run, box: Sandbox, charge: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Ledger.begin
+
+    def slow(ledger: Ledger, run: Any, **more: Any) -> Any:
+        time.sleep(1.0 if run.engine == "sdxl" else 0.0)
+        return begin(ledger, run, **more)
+
+    monkeypatch.setattr(Ledger, "begin", slow)
+    charge(lambda record: None if record["whatif"] else 200)
+    given = [{"prompt": "fox [sandbox:slow=9]"}, {"prompt": "owl", "engine": "sdxl"}]
+    assert run(given, max_buzz=100).statuses == {"canceled": 1, "unsent": 1}
+    assert submits(box) == 1
+    assert run(given[1:], dry_run=True).plan.new == 1, "nothing is reserved for it"
+
+
 def test_a_row_whose_submit_failed_shows_no_price_and_holds_up_no_other(
     run: Run, box: Sandbox, charge: Say
 ) -> None:
@@ -204,6 +223,14 @@ def test_the_price_is_asked_once_for_all_rows_of_a_rule(
     assert run(given, max_buzz=1000).good
     assert len(asked) == 2
     assert not set(asked) & {row["prompt"] for row in given}, "a price depends on no words"
+
+
+def test_a_rule_that_was_confirmed_is_not_asked_again_within_a_day(
+    run: Run, asked: list[str]
+) -> None:
+    assert run(rows(3)).good
+    assert run(rows(5)).good
+    assert len(asked) == 1
 
 
 def test_a_price_that_is_not_documented_is_asked_once_for_each_shape(
@@ -301,3 +328,23 @@ def test_the_command_for_as_many_as_fit_ends_well(
     assert main([*words, "--as-many-as-fit"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["statuses"], told["left_out"]) == ({"succeeded": 3, "unsent": 2}, 2)
+
+
+@pytest.mark.parametrize("first", [{}, {"timeout": 0.0}], ids=["at once", "gone on with"])
+def test_no_more_pictures_are_saved_than_were_asked_for(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: dict[str, Any]
+) -> None:
+    render = responses.render_workflow
+
+    def generous(*given: Any, **more: Any) -> Any:
+        body = render(*given, **more)
+        for step in body["steps"]:
+            output = step.get("output") or {}
+            output["images"] = (output.get("images") or []) * 20
+        return body
+
+    monkeypatch.setattr(responses, "render_workflow", generous)
+    run(rows(1, quantity=2), **first)
+    (result,) = run(rows(1, quantity=2)).results
+    assert (result.status, len(result.pictures)) == ("succeeded", 2)
+    assert len(list((tmp_path / "out").glob("*.jpeg"))) == 2
