@@ -178,6 +178,11 @@ class SessionLedger(Ledger):
         if left:
             super().release(*left)
 
+    def let_go(self, key: str) -> None:
+        """Let the same request go on with a purchase that is still being made for somebody who has
+        left."""
+        super().release(key)
+
     def is_worked_on(self, run: Run) -> bool:
         """See Ledger.is_worked_on. What only waits for its answer may be answered to others too."""
         return run.key not in self._ended and super().is_worked_on(run)

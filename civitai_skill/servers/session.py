@@ -190,7 +190,7 @@ class ServerSession:
         caller.gone.set()
         if caller.sending and caller.key is not None and not caller.ended:
             with contextlib.suppress(ConfigError):
-                await asyncio.to_thread(self.ledger.release, caller.key)
+                await asyncio.to_thread(self.ledger.let_go, caller.key)
 
     async def end_answer(self, caller: Caller, delivered: bool) -> None:
         """The answer was written to its caller, or there was nobody to write it to: then the same

@@ -22,7 +22,7 @@ from civitai_skill.purchase.body_rules import check_body
 from civitai_skill.purchase.events import Submitting
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.sandbox.steps import price
-from civitai_skill.servers.http import AccessPolicy
+from civitai_skill.servers.access import AccessPolicy
 from civitai_skill.servers.session import ServerSession
 from tests.support.mcp_server import GENERATE, Open, error_of
 from tests.support.rest_server import FOX, Rest, problem

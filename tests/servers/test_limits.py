@@ -137,7 +137,7 @@ def test_bodies_of_a_million_tiny_parts_take_neither_memory_nor_time(
 
 
 def test_a_server_may_open_as_many_files_as_the_system_lets_it(tmp_path: Path) -> None:
-    from civitai_skill.servers.http import _most_connections
+    from civitai_skill.servers.serve import _most_connections
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:

@@ -89,7 +89,7 @@ def add_rest(parser: argparse.ArgumentParser) -> None:
 def rest(given: argparse.Namespace, output: Output) -> int:
     """Serve REST until the user ends it."""
     from civitai_skill.adapters.rest import app
-    from civitai_skill.servers.http import serve
+    from civitai_skill.servers.serve import serve
 
     policy = _build_policy(given, REST_PORT, origins=given.cors_origin, open_paths=app.OPEN_PATHS)
     session = _open_session(given)

@@ -28,7 +28,8 @@ from civitai_skill.adapters.mcp.schema import (
     to_mcp_names,
 )
 from civitai_skill.servers.access import AccessPolicy
-from civitai_skill.servers.http import MOST_BODY, AccessMiddleware, App, serve
+from civitai_skill.servers.http import MOST_BODY, AccessMiddleware, App
+from civitai_skill.servers.serve import serve
 from civitai_skill.servers.session import ServerSession
 from civitai_skill.tools.fixed import OUT
 from civitai_skill.tools.guidance import RULES, guidance

@@ -1,7 +1,8 @@
 """The capability's REST interface: workflows and image requests in, the service's own JSON out.
 
-app.py holds the routes, problems.py the errors, metrics.py what is counted, readiness.py whether it
-can work, openapi.py the OpenAPI document and docs.py the page that shows it.
+app.py holds the routes, requests.py what they read, problems.py the errors, metrics.py what is
+counted, readiness.py whether it can work, openapi.py the OpenAPI document and docs.py the page that
+shows it.
 """
 
 from __future__ import annotations

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query
+from fastapi import APIRouter, Depends, FastAPI, Query
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -23,10 +21,17 @@ from civitai_skill.adapters.rest.metrics import MEDIA, Metrics
 from civitai_skill.adapters.rest.openapi import PAGE, PROBLEM, WORKFLOW
 from civitai_skill.adapters.rest.problems import IMAGE, KEY_HEADER, json_response
 from civitai_skill.adapters.rest.readiness import Readiness
+from civitai_skill.adapters.rest.requests import (
+    Again,
+    Key,
+    MaxBuzz,
+    Wait,
+    WorkflowId,
+    parse_body,
+    refuse_unknown_parameters,
+    watch_disconnect,
+)
 from civitai_skill.client import (
-    KEY,
-    LONGEST_WAIT,
-    MAX_KEY,
     SourcePolicy,
     Workflow,
     WorkflowBody,
@@ -40,9 +45,7 @@ from civitai_skill.client import (
     set_key,
 )
 from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid, Stopping
-from civitai_skill.schema import ids
 from civitai_skill.schema.request import ImageRequest
-from civitai_skill.schema.types import read_json
 from civitai_skill.servers.access import AccessPolicy
 from civitai_skill.servers.http import (
     AccessMiddleware,
@@ -53,7 +56,7 @@ from civitai_skill.servers.http import (
     after_answer,
     connection_of,
 )
-from civitai_skill.servers.session import UNREAD_MINUTES, Caller, ServerSession
+from civitai_skill.servers.session import Caller, ServerSession
 
 #: They tell no secret, and whoever asks them seldom has a token: a probe, or a browser.
 OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/docs", "/openapi.json"})
@@ -64,48 +67,7 @@ REPLAYED = "Idempotent-Replayed"
 #: What the ledger says these purchases were made for.
 PURPOSE = "rest"
 
-Wait = Annotated[
-    int,
-    Query(ge=0, le=int(LONGEST_WAIT), description="Seconds to wait for the end before answering."),
-]
-MaxBuzz = Annotated[
-    int | None,
-    Query(ge=0, description="Refuse above this price in Buzz; can only lower the server's limit."),
-]
-Again = Annotated[
-    bool,
-    Query(
-        description="Buy anew. Else the same request without a key of its own gets the same answer "
-        f"for {UNREAD_MINUTES} minutes, unless it is seen that its client has read it."
-    ),
-]
-Key = Annotated[
-    str | None,
-    Header(
-        alias=KEY_HEADER,
-        max_length=MAX_KEY,
-        pattern=f"^{KEY.pattern}$",
-        description="Your name for this purchase: with the same one it is never paid twice.",
-    ),
-]
-WorkflowId = Annotated[str, Path(pattern=f"^{ids.PATTERN}$", description="As it was returned.")]
-
-
-def _refuse_unknown_parameters(request: Request) -> None:
-    """A parameter that nobody reads is refused, and so is one that is given twice."""
-    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
-    given = request.query_params
-    for name in given:
-        if name not in known:
-            accepted = "one of " + ", ".join(sorted(known)) if known else "no parameter"
-            raise RequestInvalid(
-                Problem(name, given[name], accepted, None, "there is no such parameter")
-            )
-        if name != "tags" and len(given.getlist(name)) > 1:
-            raise RequestInvalid(Problem(name, given.getlist(name), "one value"))
-
-
-router = APIRouter(dependencies=[Depends(_refuse_unknown_parameters)])
+router = APIRouter(dependencies=[Depends(refuse_unknown_parameters)])
 
 
 # -- workflows -----------------------------------------------------------------------------
@@ -133,7 +95,7 @@ async def submit(
         raise Stopping
     connection = connection_of(request.scope)
     session.ledger.mark_read(*connection.told)  # who asks again here has read what came before
-    client, body = session.client, _parse_body(request.headers, await request.body())
+    client, body = session.client, parse_body(request.headers, await request.body())
     ceiling = client.settings.max_buzz
     limit = ceiling if max_buzz is None else min(max_buzz, ceiling)
     # Files and networks of this machine are its owner's, not its callers'.
@@ -159,7 +121,7 @@ async def submit(
         await session.end_answer(caller, written)
 
     after_answer(request.scope, end_answer)
-    async with _watch_disconnect(request, partial(session.leave, caller)):
+    async with watch_disconnect(request, partial(session.leave, caller)):
         buying = buy(max_buzz=limit, purpose=PURPOSE, tell=caller, again=again)
         try:
             workflow = await session.run_to_end(buying, caller)
@@ -207,7 +169,7 @@ async def get(request: Request, id: WorkflowId, wait: Wait = 0) -> Response:
     session.mark_read(id)
     try:
         leave = partial(session.leave, caller)
-        async with _watch_disconnect(request, leave), asyncio.timeout(wait + LATE):
+        async with watch_disconnect(request, leave), asyncio.timeout(wait + LATE):
             look = session.client.get(id, wait=wait)
             found = await session.run_until_stopped(look, caller.gone)
             return _workflow_response(found or await session.client.get(id))
@@ -331,40 +293,3 @@ def _answer_head_as_get(app: App) -> App:
 
 def _workflow_response(workflow: Workflow) -> Response:
     return json_response(dict(workflow.raw), workflow.http_status or 200)
-
-
-def _parse_body(headers: Mapping[str, str], content: bytes) -> dict[str, Any]:
-    """The JSON object of a request. Raises RequestInvalid, HTTPException for another type."""
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise HTTPException(415, "Send the body as application/json.")
-    try:
-        found = read_json(content, parse_constant=_refuse_constant)
-    except ValueError:
-        raise RequestInvalid(Problem("body", None, "a JSON object", None, "not JSON")) from None
-    if not isinstance(found, dict):
-        raise RequestInvalid(Problem("body", found, "a JSON object"))
-    return found
-
-
-def _refuse_constant(text: str) -> float:
-    raise ValueError(f"{text} is no JSON")
-
-
-@contextlib.asynccontextmanager
-async def _watch_disconnect(
-    request: Request, leave: Callable[[], Awaitable[None]]
-) -> AsyncIterator[None]:
-    """Call `leave` when the caller hangs up."""
-
-    async def watch() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        await leave()
-
-    watching = asyncio.ensure_future(watch())
-    try:
-        yield
-    finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)

@@ -24,7 +24,8 @@ from civitai_skill.api.models import TERMINAL
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.servers.access import AccessPolicy
-from civitai_skill.servers.http import AccessMiddleware, BoundedProtocol
+from civitai_skill.servers.http import AccessMiddleware
+from civitai_skill.servers.serve import BoundedProtocol
 
 FOX = {"prompt": "a red fox"}
 SLOW = {"prompt": "a red fox [sandbox:slow=60]"}
