@@ -35,6 +35,7 @@ FIELDS = (
     "currencies",  # who pays; the total is the same
     "allowMatureContent",  # what may come, and so who pays, once and at the start
     "upgradeMode",  # not "automatic", see below
+    "downloadPriority",  # when its models are fetched
     "callbacks",  # hear what the caller may look up himself, at addresses that are looked at
 )  # fmt: skip
 

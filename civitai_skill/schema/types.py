@@ -63,8 +63,13 @@ def lower(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
+def _clamp_integer(value: Any) -> Any:
+    """An integer beyond any float as the largest one, so that the field's own limit answers."""
+    return _clamp(value) if isinstance(value, int) else value
+
+
 def _clamp(value: Any) -> Any:
-    """A number beyond any float as the largest one, so that the field's own limit answers."""
+    """The same for infinity, where the engine's limits say more than that it is not finite."""
     most = sys.float_info.max
     if isinstance(value, int | float) and abs(value) > most:
         return most if value > 0 else -most
@@ -85,8 +90,8 @@ Number = Annotated[float, Strict(), AllowInfNan(False), PlainSerializer(_short)]
 Side = Annotated[Positive, BeforeValidator(_side)]
 #: A number whose field has limits.
 Limited = Annotated[Number, BeforeValidator(_clamp)]
-Share = Annotated[Number, Ge(0), Le(1), BeforeValidator(_clamp)]
-LoraStrength = Annotated[Number, Ge(0), Le(4), BeforeValidator(_clamp)]
+Share = Annotated[Number, Ge(0), Le(1), BeforeValidator(_clamp_integer)]
+LoraStrength = Annotated[Number, Ge(0), Le(4), BeforeValidator(_clamp_integer)]
 Flag = Annotated[bool, Strict()]
 Text = Annotated[str, Strict(), AfterValidator(_unicode)]
 

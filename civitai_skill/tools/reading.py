@@ -132,7 +132,8 @@ def _nearest_argument(models: Mapping[str, type[Arguments]], name: str, word: st
     if bare in same:
         return same[bare]
     near = nearest_name(word, fields)
-    if near is not None and near not in fields:  # several fields, in words
+    if near is not None and near not in fields and not near.startswith("options"):
+        # Several fields, in words.
         return near if set(re.findall(r"\w+", near)) & set(fields) else None
     if "options" in fields and bare in _option_names():
         return f'options, as {{"name": "{word}", "value": ...}}'

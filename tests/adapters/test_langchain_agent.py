@@ -180,7 +180,7 @@ def test_the_example_runs(example: Any, capsys: pytest.CaptureFixture[str]) -> N
     answer = example.main(["a red fox", "--yes"])
     path = Path(answer.rpartition(": ")[2])
     assert path.is_file()
-    assert answer.startswith("Made with sdxl wai-illustrious for 8 Buzz: pictures")
+    assert answer.startswith("Made with anima turbo for 3 Buzz: pictures")
     assert "The agent wants civitai_generate_image" in capsys.readouterr().out
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from civitai_skill import Civitai, Retry
+from civitai_skill.engines import catalog
 from civitai_skill.sandbox import Fault, Sandbox
 from tests.support.scripts import load
 
@@ -20,7 +21,12 @@ def test_every_form_agrees_with_the_sandbox(tmp_path: Path) -> None:
         rows = CHECK.compare(client, None, lambda form: None)
 
     assert [r for r in rows if not r.agrees] == []
-    assert len({(r.engine, r.form) for r in rows}) == 50
+    assert {(r.engine, r.form) for r in rows} == {
+        (family.name, way.form.__name__)
+        for family in catalog.families()
+        for variant in family.variants
+        for way in variant.ways
+    }
 
 
 def test_what_differs_is_shown(tmp_path: Path) -> None:
@@ -29,7 +35,10 @@ def test_what_differs_is_shown(tmp_path: Path) -> None:
     with Civitai(sandbox=box, retry=Retry(first=0.01, cap=0.02), home=tmp_path) as client:
         rows = CHECK.compare(client, "z-image", lambda form: None)
 
-    assert [(r.accepted, r.agrees) for r in rows] == [(False, False), (True, True)]
+    assert [(r.accepted, r.agrees) for r in rows] == [
+        (False, False),
+        *[(True, True)] * 3,
+    ]
 
 
 def test_it_prints_its_table_and_writes_it(
@@ -41,11 +50,11 @@ def test_it_prints_its_table_and_writes_it(
 
     assert code == 0
     told = capsys.readouterr().out
-    assert "2 of 2 agree." in told
+    assert "2 of 4 agree. 2 have no p" in told
     assert told.strip() in (out / "check_api.md").read_text()
     data = json.loads((out / "check_api.json").read_text())
     assert data["service"] == "the sandbox"
-    assert [row["agrees"] for row in data["rows"]] == [True, True]
+    assert [row["agrees"] for row in data["rows"]] == [True] * 4
 
 
 def test_a_disagreement_ends_with_5(
@@ -55,7 +64,8 @@ def test_a_disagreement_ends_with_5(
     box.script(Fault("whatif", "status", status=400))
 
     assert CHECK.main(["--live", "--sandbox", "--engine", "z-image"]) == 5
-    assert [row["agrees"] for row in json.loads(capsys.readouterr().out)["rows"]] == [False, True]
+    agree = [row["agrees"] for row in json.loads(capsys.readouterr().out)["rows"]]
+    assert agree == [False, True, True, True]
 
 
 @pytest.mark.parametrize(

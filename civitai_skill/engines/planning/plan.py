@@ -15,6 +15,7 @@ from datetime import date
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Variant
@@ -223,6 +224,9 @@ def _form(candidate: Candidate) -> tuple[Wire, Mapping[str, Any], tuple[str, ...
     if request.style_images:
         styles = request.style_images
         values["style_images"] = [{"imageUrl": s.image, "strength": s.strength} for s in styles]
+    if request.control_nets:
+        nets = [net.model_dump(exclude_none=True) for net in request.control_nets]
+        values["control_nets"] = [{to_camel(n): part for n, part in net.items()} for net in nets]
     try:
         made = way.form.read({known[name].wire: value for name, value in values.items()})
     except ValidationError as error:

@@ -69,6 +69,7 @@ class Template(Shape):
     upgrade_mode: Literal["manual", "automatic"] | None = None
     currencies: list[Currency | None] = []
     ephemeral: Flag | None = None
+    download_priority: Literal["high", "normal", "low"] | None = None
     external_id: Annotated[str, Field(strict=True, max_length=128, pattern=_KEY)] | None = None
 
 
