@@ -21,7 +21,7 @@ from civitai_skill.config import Settings
 from civitai_skill.errors import AnswerLost
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.sandbox import Sandbox, port
-from civitai_skill.servers import http
+from civitai_skill.servers import serve as serving
 
 SMALL = ("--engine", "sdxl", "--width", "64", "--height", "64")
 ESCAPE = "\x1b[31m"
@@ -195,7 +195,7 @@ def test_a_server_whose_address_nobody_reads_serves(
         told.append("serves")
 
     monkeypatch.setattr(port, "serve", serve)
-    monkeypatch.setattr(http, "serve", serve)
+    monkeypatch.setattr(serving, "serve", serve)
     with stream() as out, monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", out)
         assert main([command]) == 0

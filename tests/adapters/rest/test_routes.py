@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from civitai_skill.adapters.rest.readiness import CACHE_SECONDS, Readiness
 from civitai_skill.api.workflows import Health
 from civitai_skill.config import Secret
 from civitai_skill.sandbox import Fault, Sandbox
+from civitai_skill.sandbox.steps import price
 from tests.support.rest_server import FOX, PROBLEM, Rest, problem
 from tests.support.sandbox import KLEIN, PRICE, TEMPLATE, charged, submits
 
@@ -112,6 +114,29 @@ async def test_a_budget_holds_under_calls_at_the_same_time(
     assert problem(refused, 402, "over_budget")["limit"] == 2
     counted = (await web.get("/metrics")).text
     assert f"civitai_rest_buzz_spent {float(10 * PRICE)}" in counted
+
+
+async def test_a_budget_holds_where_the_service_charges_more_than_is_documented(
+    rest: Rest, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, charge = price.price_of, 50
+    monkeypatch.setattr(price, "price_of", lambda *given: replace(known(*given), buzz=charge))
+    web = rest(budget=100)
+    answers = await asyncio.gather(
+        *(web.post(IMAGE, json={"prompt": f"fox {n}"}) for n in range(20))
+    )
+    assert {answer.status_code for answer in answers} <= {200, 202, 402}
+    assert charged(sandbox) == 100
+    charge = PRICE
+    other = rest(budget=100)
+    assert (await other.post(IMAGE, json={"prompt": "as documented"})).is_success
+    charge = 50  # from one purchase to the next, and nobody is asked before
+    for n in range(10):
+        answer = await other.post(IMAGE, json={"prompt": f"owl {n}"})
+    told = problem(answer, 402, "over_budget")
+    assert told["spent"] == "no"
+    spent = PRICE + 2 * charge  # as soon as that is above 100, nothing more
+    assert charged(sandbox) <= 100 + spent, "what was charged counts at once"
 
 
 async def test_what_the_service_did_not_take_goes_back_into_the_budget(
