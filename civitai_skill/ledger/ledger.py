@@ -55,6 +55,9 @@ class Ledger(LedgerReports):
     Where no `budget` is given, the one that is kept in the ledger counts, as it is at that moment.
     """
 
+    #: What `Run.handed` is until an answer is handed over; None: nobody tells that here.
+    untold: float | None = None
+
     def begin(
         self, run: Run, *, again: bool, budget: Budget | None, confirmed: str | None = None
     ) -> BeginResult:
@@ -76,7 +79,8 @@ class Ledger(LedgerReports):
                 return BeginResult(earlier, fresh=False)
             self._admit(db, run, budget or _kept_budget(db))
             new = replace(run, owner=me, created=self._clock(), state="open",
-                          workflow=None, status=None, cost=None, reason=None, taken=0)  # fmt: skip
+                          workflow=None, status=None, cost=None, reason=None, taken=0,
+                          handed=self.untold)  # fmt: skip
             _insert(db, new)
             _forget_sources(db, _OLD, self._clock() - JOINABLE)
             return BeginResult(new, fresh=True)
@@ -107,8 +111,8 @@ class Ledger(LedgerReports):
                 self._readmit(db, run, budget or _kept_budget(db))
             db.execute(
                 "UPDATE runs SET owner = ?, taken = taken + 1,"
-                " state = iif(handed IS NULL, state, 'open'), handed = NULL WHERE key = ?",
-                (me, key),
+                " state = iif(handed > 0, 'open', state), handed = ? WHERE key = ?",
+                (me, self.untold, key),
             )
             return Run(**db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
 
@@ -267,6 +271,10 @@ class Ledger(LedgerReports):
         """The service confirmed a documented price rule just now."""
         self.keep_setting(f"confirmed {rule}", str(self._clock()))
 
+    def doubt(self, rule: str) -> None:
+        """The service charged more than a price rule says: it is asked before the next purchase."""
+        self.keep_setting(f"confirmed {rule}", None)
+
     def _find_open(
         self, db: sqlite3.Connection, identity: str, read: Collection[str] = ()
     ) -> Run | None:
@@ -281,11 +289,11 @@ class Ledger(LedgerReports):
         ).fetchall()
         worked_on: list[Run] = []
         for run in (Run(**row) for row in rows):
-            if run.handed is not None and run.key in read:
+            if run.handed and run.key in read:
                 continue
             if not self.is_worked_on(run):
                 return run
-            if not run.is_delivered:
+            if run.handed is not None or not run.is_delivered:
                 worked_on.append(run)
         return worked_on[0] if worked_on else None
 

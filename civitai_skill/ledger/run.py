@@ -53,7 +53,8 @@ class Run:
 
     `account` names the service and the account that it was begun with, `label` the names of its
     pictures where they have some of their own, `taken` how often it was taken up, `handed` when its
-    answer was handed to a caller who may not have read it (seconds since 1970).
+    answer was handed to a caller who may not have read it (seconds since 1970; 0 until then; None
+    where nobody tells that).
     """
 
     key: str

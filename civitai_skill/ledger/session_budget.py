@@ -35,6 +35,7 @@ class SessionLedger(Ledger):
         self, path: Path, limit: int | None = None, clock: Callable[[], float] = time.time
     ) -> None:
         super().__init__(path, clock)
+        self.untold = 0.0
         self.limit = limit
         self._gate = threading.Lock()
         self._total = 0

@@ -34,7 +34,7 @@ from civitai_skill.purchase.join import (
 )
 from civitai_skill.purchase.order import Order, Purchase
 from civitai_skill.purchase.prepare import Prepared, prepare, upload_sources
-from civitai_skill.purchase.price import check_price
+from civitai_skill.purchase.price import check_price, rule_of
 from civitai_skill.schema.request import ImageRequest
 
 #: How often, and how many seconds apart, a call looks for the id of the same request that another
@@ -202,6 +202,8 @@ def _send(
     order.tell(Submitted(workflow, decided))
     if (workflow.cost.total or 0) > run.reserved:
         order.tell(Charged(workflow, run.reserved, workflow.cost.total or 0))
+        if order.ledger is not None and decided is not None:
+            yield from write_quietly(partial(order.ledger.doubt, rule_of(decided)))
     return Purchase(workflow, decided, run)
 
 

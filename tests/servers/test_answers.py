@@ -318,7 +318,7 @@ def test_whoever_goes_while_the_answer_is_waited_for_the_purchase_stays(
             until(lambda: ledger.unfinished())
     with served(["rest"], tmp_path) as (url, _):
         (left,) = ledger.unfinished()
-        assert left.handed is None, "nobody has heard of it"
+        assert not left.handed, "nobody has heard of it"
         answer = httpx.post(f"{url}{IMAGE}?wait=30", json=SLOW, timeout=60)
         assert answer.json()["status"] == "succeeded"
         assert left.workflow in (None, answer.json()["id"]), "perhaps its id was not written yet"
