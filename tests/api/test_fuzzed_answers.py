@@ -73,9 +73,12 @@ class Spoiler:
         self.good = good
         self.draw = random.Random(seed)
         self.made = 0
+        self.submitted = 0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.made += 1
+        asks = request.url.params.get("whatif") == "true"
+        self.submitted += request.method == "POST" and not asks
         draw = self.draw
         status, headers = draw.choice(STATUSES), draw.choice(HEADERS)
         if draw.random() < 0.25:
@@ -146,14 +149,17 @@ def test_ten_thousand_malformed_answers_lose_nothing_and_break_nothing(tmp_path:
             tried(lambda: bare.download(ID, out), lambda error: True)
             if calls % 20 == 0:
                 before = {run["key"] for run in kept.ledger.history(limit=10_000)}
+                sent = spoil.submitted
                 tried(
                     lambda: kept.generate("x", out=out, timeout=0.0, again=True, **SIZE),
                     keeps_the_key,
                 )
-                (new,) = {run["key"] for run in kept.ledger.history(limit=10_000)} - before
-                run = kept.ledger.run(new)
-                assert run is not None
-                # Either the service certainly did not take it, or it can be taken up again.
-                assert run.state in ("dropped", "closed") or run.body
+                new = {run["key"] for run in kept.ledger.history(limit=10_000)} - before
+                # A price that could not be asked ends it before anything is bought.
+                assert len(new) == 1 or (not new and spoil.submitted == sent)
+                for run in map(kept.ledger.run, new):
+                    assert run is not None
+                    # Either the service certainly did not take it, or it can be taken up again.
+                    assert run.state in ("dropped", "closed") or run.body
     assert set(ends) >= {"good", TransportFailed.__name__, WorkflowFailed.__name__}
     assert time.monotonic() - began < SECONDS, f"{spoil.made} answers"
