@@ -175,7 +175,8 @@ class SessionLedger(Ledger):
         """See Ledger.release. What has ended waits for its answer; whoever brings home what has not
         may close it."""
         left = [key for key in keys if key not in self._ended]
-        self._submitted.difference_update(left)
+        with self._gate:  # another call that makes the same still owes its answer
+            self._submitted.difference_update(key for key in left if self._making[key] < 2)
         if left:
             super().release(*left)
 

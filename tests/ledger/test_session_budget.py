@@ -127,3 +127,21 @@ def test_a_run_that_can_t_be_taken_up_keeps_nothing_back(tmp_path: Path) -> None
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(session.take_up, ["a"] * 16))
     assert session.spent == 4
+
+
+def test_a_call_that_fails_does_not_close_what_another_still_answers(
+    session: SessionLedger,
+) -> None:
+    session.begin(run("a", 8), again=True, budget=None)
+    session.record_submitted("a", "w-1", 8)
+    session.take_up("a")  # a second call for the same
+    session.release("a")  # the first breaks off
+    session.record_finished("a", "succeeded", 8, None, close=True)
+    kept = session.run("a")
+    assert kept is not None
+    assert kept.state == "open", "its answer is not out yet"
+    session.end_answer("a", delivered=False)
+    session.end_answer("a", delivered=True)
+    over = session.run("a")
+    assert over is not None
+    assert over.state == "closed"
