@@ -22,22 +22,28 @@ from civitai_skill.errors import (
     Unauthorized,
 )
 from civitai_skill.errors.next_steps import Look
-from civitai_skill.images.decode import FetchedPicture, ShortOfMemory, Unreadable, decode, kind_of
+from civitai_skill.images.decode import (
+    MAX_PIXELS,
+    SUFFIXES,
+    FetchedPicture,
+    ShortOfMemory,
+    Unreadable,
+    decode,
+    kind_of,
+)
 from civitai_skill.images.sources import Source, is_private
 
 BLOBS = "/v2/consumer/blobs"
 
-#: Bytes and pixels of one picture; the largest engine makes 8192 x 4320, an upscaler 16384 x 16384.
+#: Bytes of one picture.
 MAX_BYTES = 256 * 1024 * 1024
-MAX_PIXELS = 300_000_000
 # 164 KB were seen to take 9 s (civitai-api facts, section 6).
 READ_TIMEOUT = 60.0
 _HOPS = 5
 #: How often one way is tried that brought something broken; `send_with_retry` has tries of its own.
 _TRIES = 3
-_SUFFIXES = {"JPEG": ".jpeg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif"}
 #: What a delivered picture may be, in Pillow's names.
-KINDS = list(_SUFFIXES)
+KINDS = list(SUFFIXES)
 
 _A_PICTURE = Purpose("a picture")
 
@@ -157,7 +163,7 @@ def _check_picture(response: httpx.Response) -> FetchedPicture:
         raise _BrokenPicture("the answer was empty")
     try:
         with decode(data, KINDS, MAX_PIXELS) as picture:
-            return FetchedPicture(data, _SUFFIXES[kind_of(picture)], picture.size)
+            return FetchedPicture(data, SUFFIXES[kind_of(picture)], picture.size)
     except ShortOfMemory:
         raise
     except Unreadable as error:

@@ -18,6 +18,12 @@ from typing import Any
 
 from civitai_skill.errors import from_clone
 
+#: Pixels of one delivered picture: the largest engine makes 8192 x 4320, an upscaler 16384 x 16384.
+MAX_PIXELS = 300_000_000
+
+#: What a delivered picture may be, in Pillow's names, and the suffix of its file.
+SUFFIXES = {"JPEG": ".jpeg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif"}
+
 
 @dataclass(frozen=True)
 class FetchedPicture:
@@ -179,7 +185,8 @@ def encode(picture: Any, kind: str) -> bytes:
 
 def strip_metadata(data: bytes, kind: str) -> bytes | None:
     """The same file without what tells about people; None where its structure is unusual."""
-    return _strip_jpeg(data) if kind == "JPEG" else _strip_png(data) if kind == "PNG" else None
+    strip = {"JPEG": _strip_jpeg, "PNG": _strip_png, "WEBP": _strip_webp}.get(kind)
+    return None if strip is None else strip(data)
 
 
 # A marker of a JPEG; in a scan, 0xff00 is a byte and 0xffd0 to 0xffd7 only part the data.
@@ -238,3 +245,23 @@ def _strip_png(data: bytes) -> bytes | None:
             return b"".join(kept)
         at = end
     return None
+
+
+_WEBP_CHUNKS = frozenset((b"VP8X", b"ICCP", b"ALPH", b"VP8 ", b"VP8L"))
+_WEBP_TELLING = 0x04 | 0x08  # the flags of XMP and EXIF in VP8X (RFC 9649, section 2.7)
+
+
+def _strip_webp(data: bytes) -> bytes | None:
+    kept, at = bytearray(), 12
+    while at + 8 <= len(data):
+        name, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        end = at + 8 + length + length % 2
+        if at + 8 + length > len(data):
+            return None
+        if name in _WEBP_CHUNKS:
+            begin = len(kept)
+            kept += data[at:end].ljust(end - at, b"\0")
+            if name == b"VP8X" and length:
+                kept[begin + 8] &= ~_WEBP_TELLING
+        at = end
+    return b"RIFF" + (len(kept) + 4).to_bytes(4, "little") + b"WEBP" + bytes(kept)

@@ -11,14 +11,18 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.decode import Unreadable, decode, encode, kind_of, orient, strip_metadata
 from civitai_skill.schema.pictures import MAX_BYTES
+
+T = TypeVar("T")
 
 #: Bounds the memory that one picture may take when it is opened.
 MAX_PIXELS = 100_000_000
@@ -30,7 +34,7 @@ _ACCEPTED = f"{_FROM_AFAR.replace(' or', ',')} or the path of a picture (jpeg, p
 _TOO_LARGE = f"larger than {MAX_BYTES // 2**20} MiB"
 _MIMES = {"JPEG": "image/jpeg", "PNG": "image/png"}
 #: What is read, in Pillow's names.
-_FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF"]
+FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF"]
 
 
 @dataclass(frozen=True)
@@ -148,13 +152,27 @@ def open_source(
     text: str, field: str = "images", policy: SourcePolicy = EVERY_SOURCE
 ) -> Source | str:
     """Open one source; a URL comes back as it is. Raises RequestInvalid."""
+    return _open(text, field, policy, _open_bytes)
+
+
+def read_source(
+    text: str, field: str = "images", policy: SourcePolicy = EVERY_SOURCE
+) -> bytes | str:
+    """The bytes of one source as they are (64 MiB at most), not decoded; a URL comes back as it is.
+
+    Raises RequestInvalid.
+    """
+    return _open(text, field, policy, lambda data: data)
+
+
+def _open(text: str, field: str, policy: SourcePolicy, use: Callable[[bytes], T]) -> T | str:
     scheme = scheme_of(text)
     text = text.strip() if scheme else text
     policy.check(text, field)
     try:
         if scheme in ("https", "http"):
             return _check_url(text, policy)
-        return _open_bytes(_read_data_url(text) if scheme == "data" else _read_file(text))
+        return use(_read_data_url(text) if scheme == "data" else _read_file(text))
     except Unreadable as error:
         given = "a data URL" if scheme == "data" else text
         raise policy.refusal(field, given, str(error), error.advice) from None
@@ -222,9 +240,10 @@ def _read_data_url(text: str) -> bytes:
 def _open_bytes(data: bytes) -> Source:
     if len(data) > MAX_BYTES:
         raise Unreadable(_TOO_LARGE)
-    with decode(data, _FORMATS, MAX_PIXELS) as picture:
+    with decode(data, FORMATS, MAX_PIXELS) as picture:
         kind, upright = kind_of(picture), orient(picture)
-        bare = strip_metadata(data, kind) if upright is picture else None
+        is_fit = upright is picture and kind in _MIMES
+        bare = strip_metadata(data, kind) if is_fit else None
         if bare is None:
             kind = "JPEG" if kind == "JPEG" else "PNG"
             bare = encode(upright, kind)
