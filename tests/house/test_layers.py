@@ -24,6 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "_version"),
     ("config", "storage", "schema"),
     ("engines", "ledger"),
+    ("steps",),
     ("images",),
     ("api",),
     ("sandbox",),
@@ -40,9 +41,10 @@ ONLY: dict[str, set[str]] = {
     "errors": set(),
     "config": {"errors"},
     "engines": {"schema", "errors"},
+    "steps": {"engines", "schema", "errors"},
     "images": {"engines", "schema", "storage", "errors", "_version"},
     "ledger": {"storage", "errors"},
-    "sandbox": {"engines", "schema", "storage", "errors"},
+    "sandbox": {"steps", "engines", "schema", "storage", "errors"},
 }
 
 #: What an adapter names of the package, beside its public names; the command line two rooms more.
