@@ -38,7 +38,21 @@ CATALOG: tuple[Entry, ...] = (
         ("sdxl 1.0", "stable diffusion xl", "sd xl", "pony", "illustrious", "noobai"),
     ),
     Entry("sd1", "sd1", ("sd 1.5", "sd15", "stable diffusion 1.5", "stable diffusion")),
-    Entry("flux1", "flux1", ("flux 1", "flux.1", "flux.1 dev")),
+    Entry(
+        "flux1",
+        "flux1",
+        # In the words people use, dev and schnell without a number are FLUX.1's.
+        (
+            "flux 1",
+            "flux.1",
+            "flux.1 dev",
+            "flux.1 schnell",
+            "flux.1 krea",
+            "flux dev",
+            "flux schnell",
+            "flux krea",
+        ),
+    ),
     Entry("flux1-kontext", "flux1_kontext", ("kontext", "flux.1 kontext", "flux kontext")),
     Entry("qwen", "qwen", ("qwen image", "qwen-image")),
     Entry("seedream", "seedream", ("see dream", "seedream 4.5")),

@@ -25,9 +25,7 @@ def nearest(name: str) -> str | None:
         ("flux 2 pro", "flux2", "pro"),
         ("flux2-max ultra", "flux2", "max"),
         ("klein-9b", "flux2", "klein-9b"),
-        ("flux schnell", "flux1", "schnell"),
-        ("FLUX.1 [schnell]", "flux1", "schnell"),
-        ("flux krea", "flux1", "krea"),
+        ("ponyDiffusionV6XL", "sdxl", "pony"),
         ("sunburst", "openai", "gpt-image-2.5-sunburst"),
         ("banana pro", "google", "nano-banana-pro"),
         ("kontext max", "flux1-kontext", "max"),
@@ -44,6 +42,15 @@ def test_a_variants_name_is_answered_with_its_engine_and_itself(
 ) -> None:
     assert nearest(name) == f"engine {engine} with variant {variant}"
     assert plan(ImageRequest(prompt="a fox", engine=engine, variant=variant)).variant == variant
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [("flux-dev", "dev"), ("FLUX.1 [schnell]", "schnell"), ("Flux Krea", "krea")],
+)
+def test_flux_with_a_name_but_no_number_is_flux_1(name: str, variant: str) -> None:
+    planned = plan(ImageRequest(prompt="a fox", engine=name))
+    assert (planned.family, planned.variant) == ("flux1", variant)
 
 
 @pytest.mark.parametrize(

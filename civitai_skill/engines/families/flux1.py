@@ -120,6 +120,7 @@ FAMILY = Family(
             best_for="FLUX.1 LoRAs, photoreal scenes, short legible text",
             avoid_for="new work without a LoRA: FLUX.2 klein is better and cheaper",
             seconds="10-30",
+            aliases=("flux-dev",),
         ),
         Variant(
             "schnell",
@@ -132,6 +133,7 @@ FAMILY = Family(
             best_for="a quick look before dev",
             avoid_for="final pictures; LoRAs that were trained on dev",
             notes=("Made for 4 steps at guidance 1.",),
+            aliases=("flux-schnell",),
         ),
         Variant(
             "krea",

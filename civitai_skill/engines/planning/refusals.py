@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from civitai_skill.engines.family import Variant, Way
 from civitai_skill.engines.limits import limits, request_fields
 from civitai_skill.engines.planning.candidate import Candidate
+from civitai_skill.engines.samplers import BACKENDS, Pair, find_pair, split_sampler
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.problems import describe_expected, nearest_bound
 from civitai_skill.schema.request import ImageRequest
@@ -46,6 +47,34 @@ def _routes_with(name: str, way: Way, variant: Variant) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _pair(candidate: Candidate) -> Pair | None:
+    """What one of the variant's ways calls the sampler that was asked for, its own name first; a
+    relative, which draws another picture, only where none has it."""
+    request, asked = candidate.request, candidate.request.route
+    ways = [candidate.way, *(w for w in candidate.variant.ways if asked in (None, w.form.route()))]
+    pairs = []
+    for form in (way.form for way in ways):
+        known = limits(form)
+        for backend in BACKENDS:
+            pair = find_pair(request.sampler or "", request.scheduler, backend)
+            if pair is not None and all(
+                name in known and value in known[name].choices
+                for name, value in (("sampler", pair.sampler), ("scheduler", pair.scheduler))
+            ):
+                pairs.append(pair)
+    return min(pairs, key=lambda pair: pair.near, default=None)
+
+
+def _schedule_said(candidate: Candidate) -> dict[str, Problem]:
+    """The problem of a schedule that stands in the sampler's name, where none is given beside."""
+    request, pair = candidate.request, _pair(candidate)
+    said = split_sampler(request.sampler or "")
+    if pair is None or said is None or said[1] is None or request.scheduler is not None:
+        return {}
+    why = "is a field of its own"
+    return {"scheduler": Problem("scheduler", said[1], "", pair.scheduler, why)}
+
+
 def refusal(candidate: Candidate, error: ValidationError) -> RequestInvalid:
     """pydantic's findings about a form, in the request's own names."""
     form, known = candidate.way.form, limits(candidate.way.form)
@@ -64,6 +93,8 @@ def refusal(candidate: Candidate, error: ValidationError) -> RequestInvalid:
         if detail["type"] == "literal_error" and isinstance(given, str) and limit is not None:
             close = difflib.get_close_matches(given, [str(c) for c in limit.choices], 1, 0.4)
             near = close[0] if close else None
+            if name == "sampler" and (pair := _pair(candidate)) is not None:
+                near, why = pair.sampler, "the nearest draws another picture" if pair.near else ""
         if detail["type"] == "value_error":
             why = str(detail["msg"]).removeprefix("Value error, ")
             accepted = accepted if limit is not None and not rest else ""
@@ -77,4 +108,6 @@ def refusal(candidate: Candidate, error: ValidationError) -> RequestInvalid:
         elif near is not None and isinstance(given, int | float):
             why = "too large" if given > near else "too small"
         found.setdefault(where, Problem(where, given, accepted, near, why))
+        if name == "sampler" and near is not None:
+            found |= _schedule_said(candidate)
     return RequestInvalid(*found.values(), engine=candidate.owner)
