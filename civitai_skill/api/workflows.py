@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +25,9 @@ from civitai_skill.errors import (
 )
 
 WORKFLOWS = "/v2/consumer/workflows"
+
+#: Longer ago nothing was begun that is still running: a step times out after 20 minutes.
+_MAY_RUN = timedelta(days=2)
 
 Clock = Callable[[], float]
 
@@ -183,7 +187,27 @@ def get(
     return replace(read, http_status=response.status_code)
 
 
-def query(
+def query(service: Service, *, running: bool = False, **filters: Any) -> Flow[Page]:
+    """One page of past workflows; see `_read_page` for the filters.
+
+    With `running` only those that have not ended, of the last days where nothing else is said: the
+    service has no such filter, so its pages are read until `take` are found, or all.
+    """
+    if not running:
+        return (yield from _read_page(service, **filters))
+    take = filters.pop("take", 20)
+    if filters.get("since") is None:
+        filters["since"] = (datetime.now(UTC) - _MAY_RUN).isoformat(timespec="seconds")
+    found: list[Workflow] = []
+    while True:
+        page = yield from _read_page(service, **filters | {"take": 100, "exclude_failed": True})
+        found += [workflow for workflow in page.items if not workflow.done]
+        if len(found) >= take or page.next in (None, filters.get("cursor")):
+            return Page(tuple(found), page.next)
+        filters["cursor"] = page.next
+
+
+def _read_page(
     service: Service,
     *,
     tags: Sequence[str] = (),

@@ -58,6 +58,7 @@ _HOMES = {
     "parse_since": "client.history",
     "prepare": "purchase.prepare",
     "set_key": "purchase.body_rules",
+    "shorten": "client.history",
     "summarize_unsaved": "purchase.result",
     "table": "engines.cards",
     "vary_request": "images.sidecar",
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from civitai_skill.client.functions import aqueryimagegens as aqueryimagegens
     from civitai_skill.client.history import history_row as history_row
     from civitai_skill.client.history import parse_since as parse_since
+    from civitai_skill.client.history import shorten as shorten
     from civitai_skill.engines.cards import card as card
     from civitai_skill.engines.cards import table as table
     from civitai_skill.engines.catalog import find as find

@@ -19,7 +19,6 @@ def history_row(workflow: Workflow) -> dict[str, Any]:
     """A workflow in one line: what it was, what it cost (Buzz), how many pictures are there."""
     engine, variant = identify(workflow.input)
     prompt = workflow.input.get("prompt")
-    text = " ".join(prompt.split()) if isinstance(prompt, str) else ""
     blocked = workflow.fruitless and any(image.blocked_reason for image in workflow.images)
     return {
         "id": workflow.id,
@@ -29,16 +28,27 @@ def history_row(workflow: Workflow) -> dict[str, Any]:
         "variant": variant,
         "cost": workflow.cost.total,
         "images": sum(image.deliverable for image in workflow.images),
-        "prompt": text if len(text) <= _PROMPT else text[: _PROMPT - 3] + "...",
+        "prompt": shorten(prompt) if isinstance(prompt, str) else "",
         "tags": [tag[:_PROMPT] for tag in workflow.tags[:_TAGS]],
     }
 
 
+def shorten(prompt: str) -> str:
+    """A prompt in one short line."""
+    text = " ".join(prompt.split())
+    return text if len(text) <= _PROMPT else text[: _PROMPT - 3] + "..."
+
+
 def parse_since(text: str | None, now: datetime | None = None) -> str | None:
-    """An ISO time from "7d", "12h", "30m", "2w" or an ISO date. Raises RequestInvalid."""
+    """An ISO time from "7d", "12h", "30m", "2w", "today" (since midnight here) or an ISO date.
+
+    Raises RequestInvalid.
+    """
     if text is None:
         return None
     moment = now or datetime.now(UTC)
+    if text.strip().lower() == "today":
+        text = moment.astimezone().replace(hour=0, minute=0, second=0, microsecond=0).isoformat()
     short = re.fullmatch(r"(\d{1,4})([mhdw])", text.strip())
     try:
         if short:
@@ -50,6 +60,6 @@ def parse_since(text: str | None, now: datetime | None = None) -> str | None:
         utc = when.astimezone(UTC)
     except (ValueError, OverflowError):
         raise RequestInvalid(
-            Problem("since", text, "7d, 12h, 30m, 2w, or an ISO date such as 2026-11-01")
+            Problem("since", text, "7d, 12h, 30m, 2w, today, or an ISO date such as 2026-11-01")
         ) from None
     return utc.isoformat(timespec="seconds").replace("+00:00", "Z")

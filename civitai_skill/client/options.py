@@ -57,7 +57,7 @@ class PurchaseOptions(PriceOptions, PurchaseRules, total=False):
 
 class QueryFilters(TypedDict, total=False):
     """Which past workflows: tags are combined with AND, `text` searches the metadata, `since` and
-    `until` are ISO dates."""
+    `until` are ISO dates; `running` leaves only those that have not ended."""
 
     tags: Sequence[str]
     take: int
@@ -66,6 +66,7 @@ class QueryFilters(TypedDict, total=False):
     until: str | None
     ascending: bool | None
     exclude_failed: bool
+    running: bool
 
 
 class Call:

@@ -219,7 +219,7 @@ class Ledger(LedgerReports):
         with self._transaction(writes=True) as db:
             db.execute(
                 "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?, ?)",
-                (key, n, str(path), size, sha256, self._clock()),
+                (key, n, str(path.absolute()), size, sha256, self._clock()),
             )
 
     def record_missing(self, key: str) -> None:

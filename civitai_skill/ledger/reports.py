@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from civitai_skill.errors import ConfigError, preview
 from civitai_skill.ledger.budget import Budget
-from civitai_skill.ledger.run import MIGRATIONS, Run
+from civitai_skill.ledger.run import MIGRATIONS, Run, read_prompt
 from civitai_skill.storage import locks
 from civitai_skill.storage.sqlite import PATIENCE, Storage
 
@@ -77,16 +77,25 @@ class LedgerReports:
         return [Run(**row) for row in rows]
 
     def history(self, since: float = 0.0, limit: int = 100) -> list[dict[str, Any]]:
-        """Runs with the number of their saved pictures, newest first."""
+        """Runs with their prompt and the paths of their saved pictures, newest first."""
         with self._transaction() as db:
             rows = db.execute(
-                "SELECT r.key, r.created, r.purpose, r.engine, r.variant, r.workflow, r.state,"
-                " r.status, r.reserved, r.cost, r.reason, r.wanted, r.out,"
-                " (SELECT count(*) FROM pictures p WHERE p.key = r.key) AS pictures"
-                " FROM runs r WHERE r.created >= ? ORDER BY r.created DESC LIMIT ?",
+                "SELECT key, created, purpose, engine, variant, workflow, state, status, reserved,"
+                " cost, reason, wanted, out, body FROM runs"
+                " WHERE created >= ? ORDER BY created DESC LIMIT ?",
                 (since, limit),
             ).fetchall()
-        return [dict(row) for row in rows]
+            saved = "SELECT path FROM pictures WHERE key = ? ORDER BY n"
+            paths = [[p["path"] for p in db.execute(saved, (row["key"],))] for row in rows]
+        return [
+            {
+                **{name: row[name] for name in row.keys() if name != "body"},  # noqa: SIM118
+                "prompt": read_prompt(row["body"]),
+                "pictures": len(saved_paths),
+                "paths": saved_paths,
+            }
+            for row, saved_paths in zip(rows, paths, strict=True)
+        ]
 
     def pictures(self, key: str) -> list[dict[str, Any]]:
         """The saved pictures of a run."""

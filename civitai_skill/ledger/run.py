@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -92,6 +93,16 @@ class Run:
     def buzz(self) -> int:
         """What it counts: its cost once known, else what was reserved for it."""
         return max(0, self.reserved if self.cost is None else self.cost)
+
+
+def read_prompt(body: bytes) -> str | None:
+    """What a body asks for, in words: the prompt of its first step that has one."""
+    try:
+        steps = json.loads(body)["steps"]
+        prompts = [step["input"].get("prompt") for step in steps]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return next((text for text in prompts if isinstance(text, str)), None)
 
 
 def forget_sources(body: bytes) -> bytes:

@@ -286,5 +286,5 @@ def _find_saved(ledger: Ledger, key: str, out: Path) -> dict[int, Path]:
                 continue
             with suppress(OSError):
                 if hashlib.sha256(path.read_bytes()).hexdigest() == row["sha256"]:
-                    found[int(row["n"])] = path
+                    found[int(row["n"])] = out / path.name  # as the caller spells the folder
     return found

@@ -69,6 +69,11 @@ class Generation:
         return self.workflow.status
 
     @property
+    def cost(self) -> int | None:
+        """What it costs in Buzz, as last told by the service: less once something came back."""
+        return self.workflow.cost.total
+
+    @property
     def paths(self) -> tuple[Path, ...]:
         """The pictures that are on disk."""
         return tuple(p.path for p in self.pictures if p.path is not None)

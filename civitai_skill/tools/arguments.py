@@ -259,9 +259,10 @@ class QueryImages(Arguments):
         default=[], description="Only workflows with all of these tags."
     )
     since: Text | None = Field(
-        default=None, description="Not older than: 7d, 12h, 30m, or an ISO date."
+        default=None, description="Not older than: today, 7d, 12h, 30m, or an ISO date."
     )
     until: Text | None = Field(default=None, description="Not newer than; the same forms.")
+    running: bool = Field(default=False, description="true: only those that have not ended.")
     take: Annotated[Whole, Field(ge=1, le=50)] = Field(
         default=10, description="Rows, 1 to 50. Default 10."
     )

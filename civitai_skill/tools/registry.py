@@ -174,6 +174,7 @@ def _query(fixed: ToolSettings, given: QueryImages) -> Steps:
         take=given.take,
         since=parse_since(given.since),
         until=_until(given.until),
+        running=given.running,
     )
     data: dict[str, Any] = {
         "items": [history_item(history_row(w)) for w in page.items[: given.take]]
@@ -184,7 +185,8 @@ def _query(fixed: ToolSettings, given: QueryImages) -> Steps:
                 if getattr(given, n) != f.default}  # fmt: skip
         data["next"] = next_call("civitai_query_images", **said | {"cursor": page.next})
     if not page.items:
-        data["message"] = "Nothing matches. Drop tags, or take an earlier since."
+        otherwise = "Nothing matches. Drop tags, or take an earlier since."
+        data["message"] = "Nothing is running." if given.running else otherwise
     return Result(data, page)
 
 

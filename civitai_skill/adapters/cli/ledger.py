@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ def _format_result(result: dict[str, Any]) -> str:
 
 
 def add_history(parser: argparse.ArgumentParser) -> None:
-    values.set_examples(parser, "history", "history --since 7d --json")
+    values.set_examples(parser, "history --today", "history --since 7d --json")
     values.add_since(parser)
     values.add_take(parser, 50)
 
@@ -104,18 +105,28 @@ def history(given: argparse.Namespace, output: Output) -> int:
     rows = [
         _format_run(r) for r in _open_ledger(given).history(_parse_since(given.since), given.take)
     ]
-    lines = [
-        f"{r['created']}  {r['state']:<7} {r['engine'] or '?'} {r['variant'] or ''}  "
-        f"{r['cost'] if r['cost'] is not None else r['reserved']} Buzz  "
-        f"{r['pictures']}/{r['wanted']} pictures  {r['workflow'] or r['key']}"
-        for r in rows
-    ]
+    lines = [line for row in rows for line in _run_lines(row)]
     output.answer({"runs": rows}, "\n".join(lines) or "nothing was bought", given.out)
     return 0
 
 
+def _run_lines(run: dict[str, Any]) -> Iterator[str]:
+    from civitai_skill.client import shorten
+
+    buzz = run["reserved"] if run["cost"] is None else run["cost"]
+    yield (
+        f"{values.to_local_time(run['created'])}  {run['status'] or run['state']:<9}  "
+        f"{run['engine'] or '?'} {run['variant'] or ''}  {buzz} Buzz  "
+        f"{run['pictures']}/{run['wanted']} pictures  {run['workflow'] or run['key']}  "
+        f"{shorten(run['prompt'] or '')}"
+    )
+    yield from (f"    {path}" for path in run["paths"])
+    if run["reason"]:
+        yield f"    why: {run['reason']}"
+
+
 def add_spend(parser: argparse.ArgumentParser) -> None:
-    values.set_examples(parser, "spend --since 7d --by engine")
+    values.set_examples(parser, "spend --today", "spend --since 7d --by engine")
     values.add_since(parser)
     by = "a row for each engine or day (UTC)"
     parser.add_argument("--by", choices=("engine", "day"), help=by)

@@ -114,17 +114,22 @@ def again(given: argparse.Namespace, output: Output) -> int:
 
 def add_estimate(parser: argparse.ArgumentParser) -> None:
     values.set_examples(
-        parser, 'estimate "a fox" --engine seedream', 'estimate "a fox" --quality high --offline'
+        parser,
+        'estimate "a fox" --engine seedream',
+        'estimate "a fox" --quality high --offline',
+        'estimate "a product shot" --count 50',
     )
     add_prompt(parser)
     add_request_flags(parser)
     add_terms_flags(parser)
     parser.add_argument("--offline", action="store_true",
                         help="by the documented rule, without asking the service")  # fmt: skip
+    parser.add_argument("--count", type=values.parse_count, metavar="N",
+                        help="also say what N such requests cost together")  # fmt: skip
 
 
 def estimate(given: argparse.Namespace, output: Output) -> int:
-    """The documented price, and the service's own unless --offline."""
+    """The documented price, and the service's own unless --offline; of `--count` such requests."""
     from civitai_skill.client import Civitai, Order, Terms, prepare
 
     request, terms = build_request(given), request_terms(given)
@@ -137,15 +142,24 @@ def estimate(given: argparse.Namespace, output: Output) -> int:
         "operation": decided.operation,
         "offline": decided.price.as_dict(),
     }
+    if decided.size is not None:
+        data["size"] = "{}x{}".format(*decided.size)
     text = f"{decided.family} {decided.variant}: {decided.price}, by the documented rule"
+    one = decided.price.most
     if not given.offline:
         del terms["tags"]
         with Civitai(settings=load_settings(given)) as client:
             quote = client.estimate(request, **terms)
         data["service"] = quote.as_dict()
         text = f"{decided.family} {decided.variant}: {quote.total} Buzz, says the service"
+        one = quote.total
         if quote.insufficient_buzz:
             text += "; the account has not enough"
+    if given.count is not None:
+        together = None if one is None else one * given.count
+        pictures = decided.quantity * given.count
+        data |= {"count": given.count, "pictures": pictures, "together": together}
+        text += f"; {given.count} of them, {pictures} pictures: {together or '?'} Buzz"
     for kind in ("notes", "warnings"):
         if getattr(decided, kind):
             data[kind] = list(getattr(decided, kind))

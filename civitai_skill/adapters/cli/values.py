@@ -6,6 +6,7 @@ What can't be meant raises ArgumentTypeError.
 from __future__ import annotations
 
 import argparse
+from datetime import datetime
 from typing import Any
 
 from civitai_skill.errors import preview
@@ -92,9 +93,9 @@ def set_examples(parser: argparse.ArgumentParser, *examples: str) -> None:
     parser.epilog = "examples:\n" + "\n".join(f"  civitai-skill {line}" for line in examples)
 
 
-def add_ids(parser: argparse.ArgumentParser) -> None:
+def add_ids(parser: argparse.ArgumentParser, number: str = "+") -> None:
     """The ids of workflows, by their place."""
-    parser.add_argument("ids", type=parse_id, nargs="+", metavar="ID",
+    parser.add_argument("ids", type=parse_id, nargs=number, metavar="ID",
                         help="the id that generate printed; several, if wanted")  # fmt: skip
 
 
@@ -113,9 +114,21 @@ def add_max_buzz(
 
 
 def add_since(parser: argparse.ArgumentParser) -> None:
-    """The flag for how far back to look."""
+    """The flags for how far back to look."""
+    how = parser.add_mutually_exclusive_group()
     text = "7d, 12h, 30m or 2w back from now, or an ISO date (UTC)"
-    parser.add_argument("--since", help=text)
+    how.add_argument("--since", help=text)
+    how.add_argument("--today", action="store_const", const="today", dest="since",
+                     help="since midnight, by this machine's clock")  # fmt: skip
+
+
+def to_local_time(told: str | None) -> str:
+    """A moment as the service tells it, in words, by this machine's clock."""
+    try:
+        when = datetime.fromisoformat(told or "")
+    except ValueError:
+        return told or "?"
+    return f"{when.astimezone():%Y-%m-%d %H:%M}"
 
 
 def add_take(parser: argparse.ArgumentParser, rows: int) -> None:

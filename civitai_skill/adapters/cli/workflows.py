@@ -11,7 +11,7 @@ from civitai_skill.adapters.cli import values
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.pictures import describe_result, event_printer
 from civitai_skill.adapters.cli.request import load_settings
-from civitai_skill.errors import CivitaiError
+from civitai_skill.errors import CivitaiError, Problem, RequestInvalid
 from civitai_skill.errors.next_steps import Look
 
 if TYPE_CHECKING:
@@ -83,11 +83,15 @@ def _for_each(
 
 
 def add_query(parser: argparse.ArgumentParser) -> None:
-    values.set_examples(parser, "query --take 5", "query --tag holiday --since 7d --json")
+    values.set_examples(
+        parser, "query --take 5", "query --running", "query --tag holiday --since 7d --json"
+    )
     tag = "only with this tag; repeatable"
     parser.add_argument("--tag", action="append", default=[], help=tag)
     values.add_take(parser, 20)
     parser.add_argument("--cursor", help="where the last page ended (its `next`)")
+    parser.add_argument("--running", action="store_true",
+                        help="only those that have not ended")  # fmt: skip
     values.add_since(parser)
 
 
@@ -97,34 +101,68 @@ def query(given: argparse.Namespace, output: Output) -> int:
 
     with Civitai(settings=load_settings(given)) as client:
         page = client.page(
-            given.cursor, tags=given.tag, take=given.take, since=parse_since(given.since)
+            given.cursor,
+            tags=given.tag,
+            take=given.take,
+            since=parse_since(given.since),
+            running=given.running,
         )
-    rows = [history_row(w) for w in page.items]
+        rows = [{**history_row(w), "paths": _saved_paths(client, w.id)} for w in page.items]
     lines = [
-        f"{r['id']}  {r['status']:<10}  {r['engine'] or '?'} {r['variant'] or ''}  "
+        f"{r['id']}  {values.to_local_time(r['created'])}  {r['status']:<10}  "
+        f"{r['engine'] or '?'} {r['variant'] or ''}  "
         f"{r['cost']} Buzz  {r['images']} pictures  {r['prompt']}"
         for r in rows
     ]
     if page.next:
         lines.append(f"more: --cursor {page.next}")
     data: dict[str, Any] = {"items": rows, "next": page.next}
-    output.answer(data, "\n".join(lines) or "no workflows", given.out)
+    nothing = "nothing is running" if given.running else "no workflows"
+    output.answer(data, "\n".join(lines) or nothing, given.out)
     return 0
 
 
+def _saved_paths(client: Civitai, id: str | None) -> list[str]:
+    """Where a workflow's pictures were saved, as far as the ledger of this machine knows."""
+    assert client.ledger is not None, "the command line never turns the ledger off"
+    run = None if id is None else client.ledger.find_by_workflow(id)
+    return [] if run is None else [row["path"] for row in client.ledger.pictures(run.key)]
+
+
 def add_cancel(parser: argparse.ArgumentParser) -> None:
-    values.set_examples(parser, f"cancel {_ID}")
-    values.add_ids(parser)
+    values.set_examples(parser, f"cancel {_ID}", "cancel --all-running --tag birthday")
+    values.add_ids(parser, "*")
+    parser.add_argument("--all-running", action="store_true",
+                        help="every workflow of this account that has not ended, wherever it was "
+                        "begun")  # fmt: skip
+    parser.add_argument("--tag", action="append", default=[],
+                        help="with --all-running: only with this tag; repeatable")  # fmt: skip
 
 
 def cancel(given: argparse.Namespace, output: Output) -> int:
     """Cancel, and say what was refunded."""
+    if bool(given.ids) == given.all_running or (given.tag and not given.all_running):
+        accepted = "ids, or --all-running (with --tag, if wanted)"
+        raise RequestInvalid(Problem("ID", " ".join(given.ids) or None, accepted))
+    if given.all_running:
+        given.ids = _running_ids(given)
+        if not given.ids:
+            output.answer({"results": []}, "nothing is running", given.out)
+            return 0
 
     def do(client: Civitai, id: str) -> _Told:
         canceled = client.cancel(id)
         return canceled.as_dict(), str(canceled)
 
     return _for_each(given, output, do, given.out)
+
+
+def _running_ids(given: argparse.Namespace) -> list[str]:
+    from civitai_skill.client import Civitai
+
+    with Civitai(settings=load_settings(given)) as client:
+        running = client.query(tags=given.tag, running=True)
+        return [workflow.id for workflow in running if workflow.id is not None]
 
 
 def add_release(parser: argparse.ArgumentParser) -> None:

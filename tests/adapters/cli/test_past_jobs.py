@@ -1,0 +1,95 @@
+"""What was begun, bought and failed, as the command line tells it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from civitai_skill import Civitai
+from civitai_skill.client import parse_since
+from tests.adapters.cli.test_commands import Ran
+from tests.adapters.cli.test_commands import run as run  # a fixture
+
+
+def test_what_is_running_is_listed_and_stopped_at_once(run: Callable[..., Ran]) -> None:
+    run("generate", "a done fox")
+    begun = [
+        run("generate", f"[sandbox:slow=60] {name}", "--no-wait", "--tag", name).json["id"]
+        for name in ("a heron", "an otter")
+    ]
+
+    listed = run("query", "--running").json["items"]
+    assert [row["id"] for row in listed] == begun[::-1]
+    assert run("cancel").code == run("cancel", begun[0], "--all-running").code == 2
+    one = run("cancel", "--all-running", "--tag", "a heron").json
+    assert (one["id"], one["refunded"]) == (begun[0], 3)
+    assert run("cancel", "--all-running").json["id"] == begun[1]
+    assert run("query", "--running").json["items"] == []
+    assert run("cancel", "--all-running").json == {"results": []}
+    assert run("query", "--take", "3").json["items"][0]["status"] == "canceled"
+
+
+def test_running_ones_are_found_beyond_the_first_page(run: Callable[..., Ran]) -> None:
+    with Civitai(sandbox=True) as client:
+        old = client.submit("[sandbox:slow=60] an old heron")
+        for n in range(101):
+            client.submit(f"[sandbox:failed] a fox {n}" if n % 2 else f"fox {n}", again=True)
+        page = client.page(running=True, take=1)
+
+    assert old.id in [workflow.id for workflow in page.items]
+    assert all(not workflow.done for workflow in page.items)
+
+
+def test_history_tells_the_prompt_the_files_the_price_and_why_it_failed(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = run("generate", "a red\nfox", "--out", "pics").json["images"][0]["path"]
+    run("generate", "[sandbox:failed] a fox")
+
+    failed, good = run("history", "--today").json["runs"]
+    assert (good["prompt"], good["cost"], good["pictures"]) == ("a red\nfox", 3, 1)
+    assert good["paths"] == [str(Path(made).absolute())]
+    assert failed["status"] == "failed"
+    assert failed["reason"]
+    assert run("query", "--take", "2").json["items"][1]["paths"] == good["paths"]
+    assert run("history", "--since", "2030-01-01").json["runs"] == []
+
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    told = run("history").out
+    for words in (failed["reason"], good["paths"][0], f"{datetime.now():%Y-%m-%d}", "a red fox"):
+        assert words in told
+
+
+def test_today_begins_at_midnight_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    monkeypatch.setenv("TZ", "Etc/GMT+5")  # five hours behind
+    time.tzset()
+    try:
+        night = datetime(2026, 11, 28, 3, 30, tzinfo=UTC)  # 22:30 of the 27th there
+        assert parse_since("today", night) == "2026-11-27T05:00:00Z"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_an_estimate_counts_and_tells_the_size(run: Callable[..., Ran]) -> None:
+    words: list[Any] = ["estimate", "a mug", "--aspect-ratio", "3:2", "--quantity", "2"]
+    one, many = run(*words, "--offline").json, run(*words, "--offline", "--count", "50").json
+
+    assert one["size"] == "1248x832"
+    assert "count" not in one
+    assert (many["pictures"], many["together"]) == (100, 50 * one["offline"]["buzz"])
+    assert run(*words, "--count", "50").json["together"] == many["together"]
+
+
+def test_a_generation_tells_its_cost(tmp_path: Path) -> None:
+    with Civitai(sandbox=True) as client:
+        made = client.generate("a fox", out=tmp_path)
+        running = client.submit("[sandbox:slow=60] an owl")
+        assert made.cost == 3
+        assert client.cancel(running.id or "").workflow.cost.total == 0
