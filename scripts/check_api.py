@@ -1,9 +1,12 @@
-"""Price one body of every wire form at the service, and compare with what we expect.
+"""Compare our engines' files with the published document, or with the service itself.
 
+    python scripts/check_api.py DOCUMENT [--out DIR]
     CIVITAI_API_KEY=... python scripts/check_api.py --live [--engine NAME] [--out DIR]
 
-A price request (`whatif`) spends nothing. For each form it is told whether the service took the
-body, whether its echo agrees with what was sent, and whether its price is the documented one.
+With a document: forms, fields, enums, and limits where they are judged; it ends with 1 where
+something moved. With --live: a price request (`whatif`) for one body of every form, which spends
+nothing; it is told whether the service took the body, whether its echo agrees with what was sent,
+and whether its price is the documented one; it ends with 5 where not.
 """
 
 from __future__ import annotations
@@ -25,7 +28,17 @@ from civitai_skill.api.models import Workflow
 from civitai_skill.config import Settings
 from civitai_skill.engines import catalog
 from civitai_skill.engines.planning.plan import Plan, plan
-from civitai_skill.errors import ApiError, TransportFailed, WorkflowFailed
+from civitai_skill.engines.published.compare import Comparison, our_forms
+from civitai_skill.engines.published.compare import compare as compare_forms
+from civitai_skill.engines.published.document import read
+from civitai_skill.engines.published.ours import forms
+from civitai_skill.errors import (
+    ApiError,
+    Problem,
+    RequestInvalid,
+    TransportFailed,
+    WorkflowFailed,
+)
 from civitai_skill.errors.explain import explain
 from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.schema.request import ImageRequest
@@ -153,20 +166,49 @@ def _buzz(price: int | None) -> str:
     return "?" if price is None else str(price)
 
 
+# -- a document ----------------------------------------------------------------------------------
+def against(path: Path) -> Comparison:
+    """Our files beside the document at a path. Raises RequestInvalid where it is none."""
+    try:
+        document = read(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        why = str(error)[:200]
+        raise RequestInvalid(
+            Problem("DOCUMENT", str(path), "the service's published document, as JSON", None, why)
+        ) from None
+    return compare_forms(our_forms(forms()), document)
+
+
+def changes_table(found: Comparison) -> str:
+    """What differs as a Markdown table, under how many forms there are."""
+    lines = [f"{found}", ""]
+    if not found.changes:
+        return "\n".join([*lines, "Nothing moved."])
+    lines += ["| form | field | what moved | our file | the document |", "|---|---|---|---|---|"]
+    for change in found.changes:
+        cells = [change.form, change.field, change.what, change.ours, change.theirs]
+        lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
 def main(words: Sequence[str] | None = None) -> int:
-    """Print the comparison; 0 where everything agrees, 5 where not."""
+    """Print the comparison; 0 where everything agrees, 1 or 5 where not."""
     parser = argparse.ArgumentParser(description="Hold our rules against the service.")
+    parser.add_argument("document", nargs="?", type=Path, metavar="DOCUMENT",
+                        help="the service's published OpenAPI document, as JSON")  # fmt: skip
     parser.add_argument("--live", action="store_true", help="price one body of every wire form")
-    parser.add_argument("--engine", metavar="NAME", help="only this engine")
+    parser.add_argument("--engine", metavar="NAME", help="only this engine (with --live)")
     parser.add_argument("--sandbox", action="store_true", help="ask the sandbox: no key needed")
     parser.add_argument("--json", action="store_true", help="JSON, also on a terminal")
     parser.add_argument("--out", metavar="DIR", type=Path, help="write the table and JSON there")
     given = parser.parse_args(words)
-    if not given.live:
-        parser.error("say what to check: --live")
-    as_json = given.json or not sys.stdout.isatty()
+    if given.live == (given.document is not None):
+        parser.error("say what to check: a DOCUMENT, or --live")
+    if given.document is not None and (given.engine or given.sandbox):
+        parser.error("--engine and --sandbox go with --live")
+    as_json = given.json or (given.live and not sys.stdout.isatty())
     try:
-        return _live(given, as_json)
+        return _live(given, as_json) if given.live else _document(given, as_json)
     except CivitaiError as error:
         told = explain(error)
         print(f"check_api.py: {told.text()}", file=sys.stderr)
@@ -175,18 +217,31 @@ def main(words: Sequence[str] | None = None) -> int:
         return told.exit_code
 
 
+def _document(given: argparse.Namespace, as_json: bool) -> int:
+    found = against(given.document)
+    changes = [change.as_dict() for change in found.changes]
+    data = {"forms": found.total, "known": found.known, "changes": changes}
+    _report(given.out, data, f"# check_api.py {given.document.name}", changes_table(found), as_json)
+    return 1 if found.changes else 0
+
+
+def _report(out: Path | None, data: Any, title: str, told: str, as_json: bool) -> None:
+    """Print the report, and write it where it shall stand."""
+    text = json.dumps(data, indent=2)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "check_api.json").write_text(f"{text}\n", encoding="utf-8")
+        (out / "check_api.md").write_text(f"{title}\n\n{told}\n", encoding="utf-8")
+    print(text if as_json else told)
+
+
 def _live(given: argparse.Namespace, as_json: bool) -> int:
     settings = Settings.load(sandbox=True if given.sandbox else None)
     where = "the sandbox" if settings.sandbox else settings.base_url
     with Civitai(settings=settings) as client:
         rows = compare(client, given.engine, lambda form: print(form, file=sys.stderr))
-    data = json.dumps({"service": where, "rows": [row.as_dict() for row in rows]}, indent=2)
-    if given.out is not None:
-        given.out.mkdir(parents=True, exist_ok=True)
-        (given.out / "check_api.json").write_text(f"{data}\n", encoding="utf-8")
-        report = f"# check_api.py --live, against {where}\n\n{table(rows)}\n"
-        (given.out / "check_api.md").write_text(report, encoding="utf-8")
-    print(data if as_json else table(rows))
+    data = {"service": where, "rows": [row.as_dict() for row in rows]}
+    _report(given.out, data, f"# check_api.py --live, against {where}", table(rows), as_json)
     return 0 if all(row.agrees for row in rows) else WorkflowFailed.exit_code
 
 

@@ -10,7 +10,9 @@ import pytest
 
 from civitai_skill import Civitai, Retry
 from civitai_skill.engines import catalog
+from civitai_skill.engines.published.ours import forms
 from civitai_skill.sandbox import Fault, Sandbox
+from civitai_skill.sandbox.document import make_document
 from tests.support.scripts import load
 
 CHECK = load("scripts/check_api.py")
@@ -77,6 +79,61 @@ def test_what_can_not_be_asked_is_said(
 ) -> None:
     assert CHECK.main(words) == exit_code
     assert json.loads(capsys.readouterr().out)["error"]["code"] == code
+
+
+# -- a document ------------------------------------------------------------------------------------
+def test_the_published_document_has_no_more_than_our_files(
+    document: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert CHECK.main([str(document), "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "125 of 125 forms\n\nNothing moved.\n"
+    assert json.loads((tmp_path / "check_api.json").read_text()) == {
+        "forms": 125,
+        "known": 125,
+        "changes": [],
+    }
+
+
+def test_what_moved_in_a_document_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make_document(forms())
+    schemas = made["components"]["schemas"]
+    engines = schemas["ImageGenInput"]["discriminator"]["mapping"]
+    grok = schemas["GrokV20CreateImageImageGenInput"]["properties"]
+    del engines["seedream"]
+    engines["aurora"] = "#/components/schemas/Aurora"
+    schemas["Aurora"] = {"type": "object", "properties": {"prompt": {"type": "string"}}}
+    grok["glow"] = {"type": "number"}
+    grok["quality"]["enum"] = ["low", "ultra"]
+    grok["quantity"] |= {"maximum": 8}
+    del grok["resolution"]
+    path = tmp_path / "document.json"
+    path.write_text(json.dumps(made))
+
+    assert CHECK.main([str(path)]) == 1
+    told = capsys.readouterr().out
+    form = "engine=grok version=v2.0 operation=createImage"
+    assert told.startswith("124 of 125 forms\n")
+    assert set(told.splitlines()[4:]) == {
+        "| engine=aurora |  | new form |  |  |",
+        "| engine=seedream |  | form is gone |  |  |",
+        f"| {form} | glow | new field |  | number |",
+        f"| {form} | quality | new value |  | ultra |",
+        f"| {form} | quality | value is gone | medium |  |",
+        f"| {form} | quantity | maximum | 4 | 8 |",
+        f"| {form} | resolution | field is gone | 1k, 2k |  |",
+    }
+
+
+@pytest.mark.parametrize("text", ["<html>", "[]", '{"components": {"schemas": {}}}'])
+def test_what_is_no_document_is_refused(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "document.json"
+    path.write_text(text)
+    assert CHECK.main([str(path)]) == 2
+    assert "DOCUMENT" in capsys.readouterr().err
 
 
 def test_nothing_is_asked_without_being_told(capsys: pytest.CaptureFixture[str]) -> None:
