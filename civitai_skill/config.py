@@ -2,6 +2,7 @@
 
 CIVITAI_API_KEY, CIVITAI_API_TOKEN   the key (the first that is set)
 CIVITAI_BASE_URL                     the service's address
+CIVITAI_SITE_URL                     the address of the site's REST interface (of the models)
 CIVITAI_SANDBOX=1                    everything is done over the sandbox
 CIVITAI_SKILL_HOME                   the folder that holds all state
 CIVITAI_MAX_BUZZ                     the most Buzz one call may cost (300 when not set)
@@ -22,6 +23,9 @@ from civitai_skill.errors import ConfigError, preview
 from civitai_skill.errors.next_steps import UseSandbox
 
 SERVICE_URL = "https://orchestration.civitai.com"
+SITE_URL = "https://civitai.com/api/v1"
+#: Where a service of another host's has the site's interface: the sandbox on a port does.
+SITE_PATH = "/api/v1"
 DEFAULT_MAX_BUZZ = 300
 
 # The sandbox's Buzz is not money, so it never counts beside it.
@@ -60,6 +64,7 @@ class Settings:
     key: Secret = field(default_factory=lambda: Secret(""))
     key_source: str = ""
     base_url: str = SERVICE_URL
+    site_url: str = SITE_URL
     sandbox: bool = False
     home: Path = Path()
     max_buzz: int = DEFAULT_MAX_BUZZ
@@ -90,11 +95,13 @@ class Settings:
         use_sandbox = _read_flag(env, "CIVITAI_SANDBOX") if sandbox is None else sandbox
         found, source, placeholder = _find_key(key, env)
         folder = _find_home(home, env)
-        url = base_url or env.get("CIVITAI_BASE_URL") or SERVICE_URL
+        url = _check_url(base_url or env.get("CIVITAI_BASE_URL") or SERVICE_URL)
+        site = env.get("CIVITAI_SITE_URL", "").strip()
         return cls(
             key=found,
             key_source=source,
-            base_url=_check_url(url),
+            base_url=url,
+            site_url=_check_url(site, "CIVITAI_SITE_URL") if site else _find_site(url),
             sandbox=use_sandbox,
             home=folder,
             max_buzz=_read_limit(env) if max_buzz is None else max_buzz,
@@ -180,7 +187,16 @@ def _check_key(key: str, where: str) -> str:
     return key
 
 
-def _check_url(url: str) -> str:
+def _find_site(base_url: str) -> str:
+    """A service on this machine stands in for the site as well."""
+    return base_url + SITE_PATH if _is_loopback(urlsplit(base_url).hostname) else SITE_URL
+
+
+def _is_loopback(host: str | None) -> bool:
+    return host in ("localhost", "127.0.0.1", "::1")
+
+
+def _check_url(url: str, name: str = "CIVITAI_BASE_URL") -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -189,10 +205,9 @@ def _check_url(url: str) -> str:
     if not usable or parts.query or parts.fragment or parts.username or parts.password:
         raise ConfigError(
             f"{preview(hide_user(url))} is not a base URL.",
-            advice=f"CIVITAI_BASE_URL looks like {SERVICE_URL}: a scheme, a host, nothing secret.",
+            advice=f"{name} looks like {SERVICE_URL}: a scheme, a host, nothing secret.",
         )
-    loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    if parts.scheme == "http" and not loopback:
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
         raise ConfigError(
             f"{preview(url)} would send the key unencrypted.",
             advice="Use https; plain http is only for this machine (127.0.0.1).",

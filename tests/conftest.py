@@ -165,7 +165,7 @@ def _judge(referee: Any, request: httpx.Request, response: httpx.Response) -> No
 
 def _schema(request: httpx.Request, response: httpx.Response, value: Any) -> str | None:
     path = request.url.path
-    if path.startswith("/_sandbox") or not isinstance(value, dict):
+    if path.startswith(("/_sandbox", "/api/v1")) or not isinstance(value, dict):
         return None
     if response.status_code >= 400 or "title" in value:  # a scripted status has a problem's body
         return "ValidationProblemDetails" if "errors" in value else "ProblemDetails"

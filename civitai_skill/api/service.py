@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import httpx
 
 from civitai_skill.api.replies import retry_after
-from civitai_skill.config import Secret
+from civitai_skill.config import SITE_URL, Secret
 
 T = TypeVar("T")
 
@@ -77,6 +77,8 @@ class Service:
     key: Secret
     user_agent: str
     retry: Retry = field(default_factory=Retry)
+    #: The REST interface of the site, which knows the models.
+    site_url: str = SITE_URL
 
     def request(
         self,

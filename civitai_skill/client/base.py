@@ -27,7 +27,7 @@ from civitai_skill.client.options import (
     QueryFilters,
     RequestLike,
 )
-from civitai_skill.config import Secret, Settings, expand_home
+from civitai_skill.config import SITE_PATH, Secret, Settings, expand_home
 from civitai_skill.errors import ConfigError, Problem, RequestInvalid
 from civitai_skill.ledger.budget import Budget, read_budget
 from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger
@@ -136,11 +136,14 @@ class BaseClient:
     @cached_property
     def _service(self) -> Service:
         agent = f"civitai-skill/{__version__}"
-        if not self.settings.sandbox:
-            return Service(self.settings.base_url, self.settings.require_key(), agent, self._retry)
+        settings = self.settings
+        if not settings.sandbox:
+            key, site = settings.require_key(), settings.site_url
+            return Service(settings.base_url, key, agent, self._retry, site)
         from civitai_skill.sandbox import BASE_URL, KEY
 
-        return Service(BASE_URL, self.settings.key or Secret(KEY), agent, self._retry)
+        key, site = settings.key or Secret(KEY), BASE_URL + SITE_PATH
+        return Service(BASE_URL, key, agent, self._retry, site)
 
     # -- orders ------------------------------------------------------------------------------------
     def _order(self, call: Call, out: Folder | None = None) -> Order:

@@ -51,6 +51,7 @@ def summary(family: Family) -> dict[str, Any]:
             if any(fit.need == need for fit in fits)
         },
         "options": _options(family),
+        "ecosystems": sorted(family.ecosystems | family.embedding_ecosystems),
     }
 
 

@@ -19,7 +19,7 @@ import httpx
 from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.wire import Record, problem, reply
 
-On = Literal["submit", "whatif", "get", "query", "cancel", "blob", "upload", "any"]
+On = Literal["submit", "whatif", "get", "query", "cancel", "blob", "upload", "site", "any"]
 Kind = Literal[
     "status", "reset", "refuse", "stall", "expired", "truncated", "short", "wrong-type", "endless",
     "fate",
@@ -40,7 +40,7 @@ class Fault:
     """One scripted fault.
 
     on       the kind of request; `cancel` is every PUT, PATCH and DELETE of a workflow, `blob`
-             every fetch of one, `upload` every upload and its presigning
+             every fetch of one, `upload` every upload and its presigning, `site` all of /api/v1
     kind     status       answer with `status` and `body` (problem, empty, html), with `retry_after`
                           seconds as a number, or as a date where `as_date`
              reset        the connection breaks while the answer is awaited

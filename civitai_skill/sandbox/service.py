@@ -16,6 +16,7 @@ from civitai_skill.sandbox import faults
 from civitai_skill.sandbox.context import Context
 from civitai_skill.sandbox.faults import Fault
 from civitai_skill.sandbox.pictures import blobs
+from civitai_skill.sandbox.site import routes as site
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.steps.check import ValidTemplate
@@ -147,6 +148,8 @@ class Sandbox:
             return template
         if template is not None:
             return (yield from submit.submit(context, request, template, whatif=whatif))
+        if parts[:2] == ("api", "v1"):
+            return site.answer(request, parts[2:], context.clock())
         if parts[:2] == ("v2", "services") and method == "GET":
             return services.answer(request, parts[2:])
         if parts[:3] == _WORKFLOWS:
@@ -201,4 +204,4 @@ def _kind(request: httpx.Request, parts: tuple[str, ...]) -> str:
         return "cancel" if len(rest) == 1 else "other"
     if parts[:3] == _BLOBS:
         return "upload" if rest == ("upload",) or (method == "POST" and not rest) else "blob"
-    return "other"
+    return "site" if parts[:2] == ("api", "v1") else "other"

@@ -27,7 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("steps",),
     ("images",),
     ("api",),
-    ("sandbox",),
+    ("resources", "sandbox"),
     ("purchase",),
     ("client",),
     ("batch",),
@@ -44,6 +44,7 @@ ONLY: dict[str, set[str]] = {
     "steps": {"engines", "schema", "errors"},
     "images": {"engines", "schema", "storage", "errors", "_version"},
     "ledger": {"storage", "errors"},
+    "resources": {"api", "engines", "schema", "storage", "errors"},
     "sandbox": {"steps", "engines", "schema", "storage", "errors"},
 }
 

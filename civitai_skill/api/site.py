@@ -1,0 +1,44 @@
+"""The REST interface of the site: models, their versions, pictures. Public, a key is optional.
+
+Read-only, so whatever fails may be asked again; 429 and 503 are obeyed like everywhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+
+from civitai_skill.api.failures import Purpose
+from civitai_skill.api.replies import is_object, read_answer
+from civitai_skill.api.retry import send_with_retry
+from civitai_skill.api.service import READ_TIMEOUT, Flow, Service
+from civitai_skill.errors import NotFound
+
+Params = Sequence[tuple[str, str]]
+
+#: Bytes; a page of a hundred models with all their files and pictures is a few million.
+_MOST_BYTES = 32 * 1024 * 1024
+
+
+def ask_site(
+    service: Service, path: str, params: Params = (), *, what: str, seconds: float | None = None
+) -> Flow[Mapping[str, Any] | None]:
+    """An object of the site's (`path` such as `/models/1`), or None where it knows none.
+
+    `what` says in errors what was asked for; no try begins after `seconds`. Raises TransportFailed
+    and ApiError.
+    """
+    url = str(httpx.URL(service.site_url + path, params=list(params) or None))
+    request = service.anonymous("GET", url, read=READ_TIMEOUT, limit=_MOST_BYTES)
+    request.headers["Accept"] = "application/json"
+    if service.key:
+        request.headers["Authorization"] = f"Bearer {service.key.reveal()}"
+    end = None if seconds is None else time.monotonic() + seconds
+    asking = send_with_retry(service, request, Purpose(what), usable=is_object, give_up_at=end)
+    try:
+        return read_answer((yield from asking))  # type: ignore[no-any-return]
+    except NotFound:
+        return None

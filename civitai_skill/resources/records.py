@@ -1,0 +1,312 @@
+"""What the site says of a model, read leniently: only what is used is kept."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from civitai_skill.api.parse import read_list, read_map, read_objects, read_text, read_whole
+from civitai_skill.api.replies import clean_reason
+from civitai_skill.resources.takers import Taker, find_takers
+from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, Air
+
+Kind = Literal["checkpoint", "lora", "embedding", "vae", "other"]
+
+#: The site's types of each kind.
+TYPES: Mapping[str, tuple[str, ...]] = {
+    "checkpoint": ("Checkpoint",),
+    "lora": ("LORA", "LoCon", "DoRA"),
+    "embedding": ("TextualInversion",),
+    "vae": ("VAE",),
+}
+_KIND_OF = {name: kind for kind, names in TYPES.items() for name in names}
+
+#: Characters that are kept of a description, and entries of a list.
+_MOST_WORDS, _MOST_ENTRIES = 400, 40
+
+
+@dataclass(frozen=True)
+class Licence:
+    """What the author allows; None where the site does not say."""
+
+    credit_required: bool | None = None
+    #: What may be sold: Image, RentCivit, Rent, Sell; empty: nothing.
+    commercial_use: tuple[str, ...] | None = None
+    derivatives: bool | None = None
+    different_licence: bool | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        said = {n: v for n, v in vars(self).items() if v is not None}
+        return {n: list(v) if isinstance(v, tuple) else v for n, v in said.items()}
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version as a model's own page lists it; `covered` (can it be generated with?) and
+    `triggers` are None where it does not say."""
+
+    id: int
+    name: str
+    base_model: str
+    covered: bool | None = None
+    triggers: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model and its versions, newest first, as the site lists them."""
+
+    id: int
+    name: str
+    type: str
+    versions: tuple[Version, ...] = ()
+    creator: str = ""
+    about: str = ""
+    tags: tuple[str, ...] = ()
+    mature: bool | None = None
+    covered: bool | None = None
+    gone: str = ""
+    downloads: int | None = None
+    likes: int | None = None
+    licence: Licence = Licence()
+
+    @property
+    def kind(self) -> Kind:
+        return _kind(self.type)
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One version of a model.
+
+    `refusal` says why it can't be generated with, "" where it can; `unsure` says that the site did
+    not tell. `early_access` is the day until which it is sold; `fee` what its author asks for each
+    picture, as the site says it. `hashes` are those of its files.
+    """
+
+    air: str
+    kind: Kind
+    name: str
+    version_name: str = ""
+    base_model: str = ""
+    model_id: int | None = None
+    version_id: int | None = None
+    triggers: tuple[str, ...] = ()
+    refusal: str = ""
+    unsure: bool = False
+    early_access: str = ""
+    extra_charge: bool | None = None
+    fee: Any = None
+    mature: bool | None = None
+    creator: str = ""
+    about: str = ""
+    tags: tuple[str, ...] = ()
+    downloads: int | None = None
+    likes: int | None = None
+    licence: Licence = Licence()
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+    @property
+    def takers(self) -> tuple[Taker, ...]:
+        """The engines that take it, best first."""
+        air = Air.parse(self.air)
+        return find_takers(air.family or "", air.type or "")
+
+    @property
+    def label(self) -> str:
+        """Its name and version, for people."""
+        return " ".join(filter(None, (self.name, self.version_name))) or self.air
+
+    @property
+    def page(self) -> str:
+        """The address of its page."""
+        if self.model_id is None:
+            return ""
+        chosen = f"?modelVersionId={self.version_id}" if self.version_id else ""
+        return f"https://civitai.com/models/{self.model_id}{chosen}"
+
+    def about_model(self, model: Model) -> Resource:
+        """With what only its model's page tells."""
+        told = {
+            name: getattr(model, name)
+            for name in ("creator", "about", "tags", "mature", "downloads", "likes")
+            if getattr(model, name) not in (None, "", ())
+        }
+        gone = self.refusal or model.gone
+        if model.licence != Licence():
+            told["licence"] = model.licence
+        missing = tuple(name for name in self.missing if name not in told)
+        return replace(self, **told, refusal=gone, missing=missing)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON, without what is not known."""
+        found = {
+            "air": self.air,
+            "kind": self.kind,
+            "name": self.name,
+            "version": self.version_name,
+            "base_model": self.base_model,
+            "engines": [taker.as_dict() for taker in self.takers],
+            "trigger_words": list(self.triggers),
+            "can_generate": None if self.unsure else not self.refusal,
+            "refused": self.refusal,
+            "about": self.about,
+            "creator": self.creator,
+            "tags": list(self.tags),
+            "downloads": self.downloads,
+            "likes": self.likes,
+            "mature": self.mature,
+            "licence": self.licence.as_dict(),
+            "early_access_until": self.early_access,
+            "extra_charge": self.extra_charge,
+            "fee": self.fee,
+            "hashes": dict(self.hashes),
+            "page": self.page,
+            "not_said": list(self.missing),
+        }
+        return {n: v for n, v in found.items() if v not in (None, "", [], {})}
+
+
+def _kind(type: str | None) -> Kind:
+    return _KIND_OF.get(type or "", "other")  # type: ignore[return-value]
+
+
+def kind_of_air(air: Air) -> Kind:
+    """The kind that an AIR's type says."""
+    said = (air.type or "").lower()
+    if said in LORA_TYPES:
+        return "lora"
+    if said in MODEL_TYPES:
+        return "checkpoint"
+    return said if said in ("embedding", "vae") else "other"  # type: ignore[return-value]
+
+
+# -- the site's answers ----------------------------------------------------------------------------
+def read_model(item: Mapping[str, Any]) -> Model | None:
+    """A model of a list, or one alone; None where it has no number."""
+    id = read_whole(item, "id")
+    if id is None:
+        return None
+    stats, mode = read_map(item, "stats"), read_text(item, "mode")
+    gone = "" if mode is None else f"the site has taken it down ({clean_reason(mode)})"
+    return Model(
+        id,
+        _line(item, "name"),
+        read_text(item, "type") or "",
+        tuple(v for one in read_objects(item, "modelVersions") if (v := _read_version(one))),
+        _line(read_map(item, "creator"), "username"),
+        plain_words(read_text(item, "description") or ""),
+        _lines(read_list(item, "tags")),
+        _flag(item, "nsfw"),
+        _flag(item, "supportsGeneration"),
+        gone,
+        read_whole(stats, "downloadCount"),
+        read_whole(stats, "thumbsUpCount"),
+        _read_licence(item),
+    )
+
+
+def _read_version(one: Mapping[str, Any]) -> Version | None:
+    id = read_whole(one, "id")
+    if id is None:
+        return None
+    words = one.get("trainedWords")
+    triggers = _lines(words) if isinstance(words, list) else None
+    covered = _flag(one, "supportsGeneration")
+    return Version(id, _line(one, "name"), _line(one, "baseModel"), covered, triggers)
+
+
+def read_resource(full: Mapping[str, Any], mini: Mapping[str, Any]) -> Resource | None:
+    """A version from its two records; None where neither has its AIR."""
+    air = read_text(full, "air") or read_text(mini, "air")
+    try:
+        parsed = Air.parse(air or "")
+    except ValueError:
+        return None
+    model = read_map(full, "model")
+    kind, can = _kind(read_text(model, "type")), _flag(mini, "canGenerate")
+    until = (read_text(mini, "earlyAccessEndsAt") or read_text(full, "earlyAccessEndsAt") or "")[
+        :10
+    ]
+    refusal = ""
+    if can is False:
+        refusal = f"in early access until {until}" if until else "not enabled for generation"
+    words = full.get("trainedWords")
+    hashes = next((h for f in read_objects(full, "files") if (h := read_map(f, "hashes"))), {})
+    resource = Resource(
+        str(parsed),
+        kind if kind != "other" else kind_of_air(parsed),
+        _line(model, "name") or _line(mini, "modelName"),
+        _line(full, "name") or _line(mini, "versionName"),
+        _line(full, "baseModel") or _line(mini, "baseModel"),
+        read_whole(full, "modelId") or _number(parsed.id),
+        read_whole(full, "id") or _number(parsed.version),
+        _lines(words if isinstance(words, list) else ()),
+        refusal,
+        can is None,
+        until,
+        _flag(mini, "additionalResourceCharge"),
+        mini.get("fees"),
+        _flag(model, "nsfw"),
+        downloads=read_whole(read_map(full, "stats"), "downloadCount"),
+        likes=read_whole(read_map(full, "stats"), "thumbsUpCount"),
+        hashes={str(k)[:20]: v[:80] for k, v in hashes.items() if isinstance(v, str)},
+    )
+    told = {
+        "can_generate": can,
+        "trigger_words": words,
+        "mature": resource.mature,
+        "base_model": resource.base_model or None,
+        "creator": None, "about": None, "licence": None,
+    }  # fmt: skip
+    return replace(resource, missing=tuple(name for name, value in told.items() if value is None))
+
+
+def _read_licence(item: Mapping[str, Any]) -> Licence:
+    sold = item.get("allowCommercialUse")
+    if isinstance(sold, str):  # "{Image,RentCivit}", a list as PostgreSQL writes it
+        sold = [word for word in sold.strip("{}").split(",") if word]
+    uses = None
+    if isinstance(sold, list):
+        uses = tuple(word for word in _lines(sold) if word != "None")
+    no_credit = _flag(item, "allowNoCredit")
+    return Licence(
+        None if no_credit is None else not no_credit,
+        uses,
+        _flag(item, "allowDerivatives"),
+        _flag(item, "allowDifferentLicense"),
+    )
+
+
+# -- single values ---------------------------------------------------------------------------------
+def _flag(where: Mapping[str, Any], key: str) -> bool | None:
+    value = where.get(key)
+    return value if isinstance(value, bool) else None
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 13 else None
+
+
+def _line(where: Mapping[str, Any], key: str) -> str:
+    return clean_reason(read_text(where, key) or "").strip(" ,")
+
+
+def _lines(values: Any) -> tuple[str, ...]:
+    """The texts of a list, each on one line and once."""
+    found = (clean_reason(v).strip(" ,") for v in values if isinstance(v, str))
+    return tuple(dict.fromkeys(text for text in found if text))[:_MOST_ENTRIES]
+
+
+_TAG = re.compile(r"<[^<>]{0,2000}>")
+
+
+def plain_words(page: str) -> str:
+    """The beginning of a description without its markup, on one line."""
+    text = " ".join(html.unescape(_TAG.sub(" ", page[:20_000])).split())
+    text = "".join(c for c in text if c.isprintable())
+    return text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS].rstrip()}..."

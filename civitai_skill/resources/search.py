@@ -1,0 +1,179 @@
+"""Search the site for models: only what can be generated with, and fits the engine.
+
+The site cuts a page of hits by what else was asked, so a page may be short or empty while more
+follow; `supportsGeneration=false` reads as true there; only a version's own record has its AIR and
+says whether it can be generated with (facts of September 2026, read in the site's source).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from civitai_skill.api.parse import read_list, read_map, read_objects, read_text
+from civitai_skill.api.service import Flow
+from civitai_skill.engines import catalog
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.resources.records import TYPES, Kind, Model, Resource, read_model
+from civitai_skill.resources.site import ModelSite
+from civitai_skill.resources.takers import ecosystem_of, find_takers
+from civitai_skill.schema.problems import nearest_name
+
+Sort = Literal["relevance", "downloads", "rating", "newest"]
+KINDS = tuple(TYPES)
+SORTS: tuple[Sort, ...] = get_args(Sort)
+_SORTED = {"downloads": "Most Downloaded", "rating": "Highest Rated", "newest": "Newest"}
+
+MOST = 50
+#: Pages that are read, and models on each.
+_MOST_PAGES, _PAGE = 5, 60
+#: Models that a name may mean.
+_CANDIDATES = 8
+
+
+@dataclass(frozen=True)
+class Found:
+    """Models that can be generated with, in the site's order. `more` says that the search ended
+    before the site had shown all it has."""
+
+    models: tuple[Resource, ...]
+    more: bool = False
+
+
+@dataclass(frozen=True)
+class NameMatch:
+    """What a name means: the one model that bears it, or those that it may mean."""
+
+    found: Resource | None
+    candidates: tuple[Resource, ...] = ()
+
+
+def check_search(query: str, kind: str | None, engine: str | None, sort: str, take: int) -> None:
+    """Refuse what can't be searched for. Raises RequestInvalid."""
+    problems = []
+    for name, given, known in (("type", kind, KINDS), ("sort", sort, SORTS)):
+        if given is not None and given not in known:
+            near = nearest_name(str(given), list(known))
+            near = near if near in known else None
+            problems.append(Problem(name, given, "one of " + ", ".join(known), near))
+    if not 1 <= take <= MOST:
+        problems.append(Problem("take", take, f"1 to {MOST}", max(1, min(take, MOST))))
+    if len(query) > 200 or not query.isprintable():
+        problems.append(Problem("query", query, "one line of at most 200 characters"))
+    if problems:
+        raise RequestInvalid(*problems)
+    if engine is not None and not _takes_any(catalog.find(engine).name, kind):
+        what = f"{kind}s" if kind else "models of Civitai's"
+        able = [name for name in catalog.NAMES if _takes_any(name, kind)]
+        why = f"it takes no {what}"
+        raise RequestInvalid(Problem("engine", engine, "one of " + ", ".join(able), None, why))
+
+
+def _takes_any(engine: str, kind: str | None) -> bool:
+    ecosystems = catalog.family(engine).ecosystems
+    return any(
+        taker.engine == engine
+        for ecosystem in ecosystems
+        for one in ((kind,) if kind else KINDS)
+        for taker in find_takers(ecosystem, one)
+    )
+
+
+def search(
+    site: ModelSite,
+    query: str = "",
+    *,
+    kind: Kind | None = None,
+    engine: str | None = None,
+    sort: Sort = "relevance",
+    mature: bool = False,
+    take: int = 10,
+) -> Flow[Found]:
+    """The first `take` models for a query, each by its newest version that fits.
+
+    Raises RequestInvalid for what can't be searched for, TransportFailed and ApiError.
+    """
+    check_search(query, kind, engine, sort, take)
+    engine = None if engine is None else catalog.find(engine).name
+    params = [("limit", str(_PAGE)), ("supportsGeneration", "true"), ("primaryFileOnly", "true")]
+    params += [("query", query)] if query.strip() else []
+    params += [("types", name) for one in ((kind,) if kind else KINDS) for name in TYPES[one]]
+    params += [("sort", _SORTED[sort])] if sort in _SORTED else []
+    params += [("nsfw", "true")] if mature else []
+    params += [("baseModels", name) for name in (yield from _base_models(site, kind, engine))]
+    found: list[Resource] = []
+    cursor: str | None = None
+    for _ in range(_MOST_PAGES):
+        here = [*params, ("cursor", cursor)] if cursor else params
+        page = yield from site.get("/models", here, what="the search for models")
+        for item in read_objects(page or {}, "items"):
+            model = read_model(item)
+            if model is None or not _is_wanted(model, mature):
+                continue
+            one = yield from site.newest(model, kind=kind, engine=engine)
+            if one is not None and one.air not in {other.air for other in found}:
+                found.append(one)
+            if len(found) == take:
+                return Found(tuple(found), more=True)
+        before, cursor = cursor, _cursor(page or {})
+        if cursor is None or cursor == before:
+            return Found(tuple(found))
+    return Found(tuple(found), more=True)
+
+
+def _is_wanted(model: Model, mature: bool) -> bool:
+    """`covered` of a model counts only where it is said; so does being mature."""
+    return model.covered is not False and (mature or not model.mature)
+
+
+def _cursor(page: object) -> str | None:
+    held = read_map(page, "metadata") if isinstance(page, dict) else {}
+    number = held.get("nextCursor")
+    if isinstance(number, int) and not isinstance(number, bool):
+        return str(number)  # with a query it is a plain offset
+    return read_text(held, "nextCursor")
+
+
+def _base_models(site: ModelSite, kind: Kind | None, engine: str | None) -> Flow[list[str]]:
+    """The site's own names of the base models that the engine takes; none where it names none."""
+    if engine is None:
+        return []
+    told = (yield from site.get("/enums", what="the list of base models")) or {}
+    names = read_list(told, "ActiveBaseModel") or read_list(told, "BaseModel")
+    fitting = []
+    for name in names:
+        ecosystem = ecosystem_of(name) if isinstance(name, str) else None
+        kinds = (kind,) if kind else KINDS
+        takers = [t for one in kinds if ecosystem for t in find_takers(ecosystem, one)]
+        if any(taker.engine == engine for taker in takers):
+            fitting.append(name)
+    return fitting
+
+
+# -- by name ---------------------------------------------------------------------------------------
+def find_by_name(
+    site: ModelSite,
+    text: str,
+    *,
+    kind: Kind | None = None,
+    engine: str | None = None,
+    mature: bool = False,
+) -> Flow[NameMatch]:
+    """The one model that bears a name, with or without its version's; else the candidates."""
+    page = yield from search(site, text, kind=kind, engine=engine, mature=mature, take=_CANDIDATES)
+    wanted = plain_name(text)
+    named = tuple(one for one in page.models if wanted in set(_names(one)))
+    if len(named) == 1:
+        return NameMatch(named[0])
+    return NameMatch(None, named or page.models)
+
+
+def _names(one: Resource) -> Iterator[str]:
+    yield plain_name(one.name)
+    yield plain_name(f"{one.name} {one.version_name}")
+
+
+def plain_name(text: str) -> str:
+    """A name without case, blanks and signs, in any script."""
+    return "".join(c for c in text.casefold() if c.isalnum())

@@ -1,0 +1,165 @@
+"""What the site knows of one model: by number, by hash, by name. Asked once and kept for a day."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from civitai_skill.api.service import Flow, Service, Work
+from civitai_skill.api.site import Params, ask_site
+from civitai_skill.resources.records import (
+    Kind,
+    Model,
+    Resource,
+    Version,
+    read_model,
+    read_resource,
+)
+from civitai_skill.resources.takers import Taker, ecosystem_of, find_takers
+from civitai_skill.schema.types import read_json
+from civitai_skill.storage.cache import Cache
+
+#: Seconds that an answer is kept.
+A_DAY = 86_400.0
+#: Seconds within which the site must answer.
+PATIENCE = 30.0
+
+#: The hash of an empty file, which careless programs write for a file that they did not find.
+_NOTHING = "E3B0C44298FC1C14"
+
+#: A type of AIR that stands for each kind.
+_AIR_TYPES: Mapping[str, str] = {
+    "checkpoint": "checkpoint", "lora": "lora", "embedding": "embedding", "vae": "vae",
+}  # fmt: skip
+
+# What of an answer is not kept: the largest parts, and those that nobody reads.
+_LARGE = frozenset({"images", "downloadUrl", "downloadUrls", "image", "metadata"})
+
+
+@dataclass
+class ModelSite:
+    """The site, asked for models; its methods are flows.
+
+    `cache` keeps answers for a day, None for as long as this lives; `account` tells apart whose
+    answers they are. `seconds` is the patience with the site.
+    """
+
+    service: Service
+    cache: Cache | None = None
+    account: str = ""
+    seconds: float = PATIENCE
+    _seen: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
+
+    def get(self, path: str, params: Params = (), *, what: str) -> Flow[Mapping[str, Any] | None]:
+        """An object of the site's, None where it knows none."""
+        asked = json.dumps([self.account, self.service.site_url, path, *params])
+        name = hashlib.sha256(asked.encode()).hexdigest()
+        if name in self._seen:
+            return self._seen[name]
+        found: Mapping[str, Any] | None = None
+        if self.cache is not None:
+            text = yield Work(partial(self.cache.get, name))
+            with suppress(ValueError):
+                found = None if text is None else read_json(text)
+        if found is None:
+            whole = yield from ask_site(self.service, path, params, what=what, seconds=self.seconds)
+            found = None if whole is None else _without_large(whole, path)
+            if self.cache is not None and found is not None:
+                yield Work(partial(self.cache.put, name, json.dumps(found)))
+        self._seen[name] = found
+        return found
+
+    # -- one of them -------------------------------------------------------------------------------
+    def by_version(self, id: int) -> Flow[Resource | None]:
+        """A version by its number."""
+        full = yield from self.get(f"/model-versions/{id}", what=f"model version {id}")
+        return None if full is None else (yield from self._with_mini(full, id))
+
+    def by_hash(self, hash: str) -> Flow[Resource | None]:
+        """The version that has a file of this hash, or of its first ten digits (AutoV2)."""
+        digits = hash.upper()
+        if digits.startswith(_NOTHING[: len(digits)]):
+            return None
+        for tried in dict.fromkeys((digits, digits[:10])):
+            path = f"/model-versions/by-hash/{tried}"
+            full = yield from self.get(path, what=f"the file of hash {tried}")
+            id = None if full is None else full.get("id")
+            if full is not None and isinstance(id, int):
+                return (yield from self._with_mini(full, id))
+        return None
+
+    def _with_mini(self, full: Mapping[str, Any], id: int) -> Flow[Resource | None]:
+        mini = yield from self.get(f"/model-versions/mini/{id}", what=f"model version {id}")
+        return read_resource(full, mini or {})
+
+    def _listed(self, model: Model, version: Version) -> Flow[Resource | None]:
+        """A version of a model's own page, which may tell all but what one may do with it."""
+        if version.triggers is None:
+            return (yield from self.by_version(version.id))
+        full = {
+            "id": version.id, "modelId": model.id, "name": version.name,
+            "baseModel": version.base_model, "trainedWords": list(version.triggers),
+            "model": {"name": model.name, "type": model.type, "nsfw": model.mature},
+        }  # fmt: skip
+        return (yield from self._with_mini(full, version.id))
+
+    def model(self, id: int) -> Flow[Model | None]:
+        """A model by its number, with its versions."""
+        item = yield from self.get(f"/models/{id}", what=f"model {id}")
+        return None if item is None else read_model(item)
+
+    def newest(
+        self, model: Model, *, kind: Kind | None = None, engine: str | None = None
+    ) -> Flow[Resource | None]:
+        """The newest version of a model that can be generated with, of a kind and for an engine
+        where they are said; None where it has none."""
+        if model.gone or (kind is not None and model.kind != kind):
+            return None
+        for version in model.versions:
+            if version.covered is False or not may_fit(version, model.kind, engine):
+                continue
+            found = yield from self._listed(model, version)
+            if found is not None and not found.refusal and fits(found, engine):
+                return found.about_model(model)
+        return None
+
+
+# -- does it fit -----------------------------------------------------------------------------------
+def may_fit(version: Version, kind: Kind, engine: str | None) -> bool:
+    """May a version be taken by an engine (None: by any), by the name of its base model?"""
+    ecosystem = ecosystem_of(version.base_model)
+    if kind not in _AIR_TYPES:
+        return False
+    return ecosystem is None or has_engine(find_takers(ecosystem, _AIR_TYPES[kind]), engine)
+
+
+def fits(found: Resource, engine: str | None) -> bool:
+    """Does an engine take it (None: any)?"""
+    return has_engine(found.takers, engine)
+
+
+def has_engine(takers: tuple[Taker, ...], engine: str | None) -> bool:
+    """Is the engine one of those (None: is there any)?"""
+    return bool(takers) if engine is None else any(taker.engine == engine for taker in takers)
+
+
+def _without_large(whole: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """An answer without what is not read here; the cursor of a list stays."""
+    slim: dict[str, Any] = _drop_large(whole)
+    if path == "/models":
+        slim["metadata"] = whole.get("metadata")
+    return slim
+
+
+def _drop_large(value: Any, depth: int = 8) -> Any:
+    if isinstance(value, list):
+        return [_drop_large(item, depth - 1) for item in value[:500]] if depth else []
+    if isinstance(value, Mapping):
+        kept = {k: v for k, v in value.items() if k not in _LARGE}
+        return {k: _drop_large(v, depth - 1) for k, v in kept.items()} if depth else {}
+    return value[:20_000] if isinstance(value, str) else value

@@ -1,0 +1,1 @@
+"""The site's REST interface, over a small catalogue that is made up: models, versions, hashes."""

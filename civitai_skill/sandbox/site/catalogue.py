@@ -1,0 +1,162 @@
+"""The sandbox's models: none of them is real, and so are their numbers, names and words.
+
+One can't be generated with, one is deleted, one is in early access, one is mature, some bear the
+same name. A line of `_MODELS` is a model; its versions stand newest first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from civitai_skill.schema.air import fold
+
+State = Literal["", "uncovered", "deleted", "early", "taken down"]
+
+#: The site's types, and those of AIRs.
+_AIR_TYPES = {
+    "Checkpoint": "checkpoint", "LORA": "lora", "LoCon": "lycoris", "DoRA": "dora",
+    "TextualInversion": "embedding", "VAE": "vae",
+}  # fmt: skip
+#: Base models whose ecosystem is not their own name.
+_ECOSYSTEMS = {
+    "SD 1.5": "sd1", "SDXL 1.0": "sdxl", "Pony": "sdxl", "Illustrious": "sdxl", "NoobAI": "sdxl",
+    "Flux.1 D": "flux1", "Flux.2 D": "flux2", "Flux.2 Klein 4B": "flux2", "Krea 2": "krea2",
+    "Wan Video 2.2 T2V-A14B": "wanvideo-22-t2v-a14b",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MadeVersion:
+    """A version: its number, name and base model, and the words that it was trained on."""
+
+    id: int
+    name: str
+    base_model: str
+    words: tuple[str, ...] = ()
+    state: State = ""
+
+
+@dataclass(frozen=True)
+class MadeModel:
+    """A model; `sells` is what its author lets others sell, `[]` as a list and `{}` as text."""
+
+    id: int
+    name: str
+    type: str
+    about: str
+    versions: tuple[MadeVersion, ...]
+    creator: str = "made_up"
+    downloads: int = 1000
+    mature: bool = False
+    tags: tuple[str, ...] = ()
+    sells: tuple[str, ...] = ("Image", "RentCivit")
+    as_text: bool = False
+    fee: int = 0
+
+    def air(self, version: MadeVersion) -> str:
+        """Its AIR, as only the version's own record has it."""
+        base = version.base_model
+        ecosystem = _ECOSYSTEMS.get(base) or fold(base)
+        return f"urn:air:{ecosystem}:{_AIR_TYPES[self.type]}:civitai:{self.id}@{version.id}"
+
+
+def _one(
+    id: int, name: str, type: str, base: str, about: str, *words: str, state: State = "",
+    **more: object,
+) -> MadeModel:  # fmt: skip
+    """A model with one version, whose number follows from the model's."""
+    version = MadeVersion(id * 10 + 1, "v1.0", base, words, state)
+    return MadeModel(id, name, type, about, (version,), **more)  # type: ignore[arg-type]
+
+
+_MODELS: tuple[MadeModel, ...] = (
+    # -- checkpoints
+    MadeModel(9001, "Larkspur XL", "Checkpoint", "Photographs with soft light.", (
+        MadeVersion(90012, "v2.0", "SDXL 1.0"), MadeVersion(90011, "v1.0", "SDXL 1.0"),
+    ), downloads=120_000, tags=("photorealistic", "base model"), as_text=True),
+    _one(9002, "Paper Lantern", "Checkpoint", "Illustrious", "Anime with flat colours.",
+         downloads=80_000, tags=("anime",)),
+    _one(9003, "Harbour Pony", "Checkpoint", "Pony", "Cartoons and creatures.", downloads=40_000),
+    _one(9004, "Old Timer", "Checkpoint", "SD 1.5", "A small general model.", downloads=200_000),
+    _one(9005, "Quiet Flux", "Checkpoint", "Flux.1 D", "Calm, natural pictures.", downloads=9_000,
+         sells=()),
+    _one(9006, "Rainlight Anima", "Checkpoint", "Anima", "Anime in the rain."),
+    _one(9007, "Closed Garden", "Checkpoint", "SDXL 1.0", "Only for download.", state="uncovered",
+         downloads=60_000),
+    _one(9008, "Vanished", "Checkpoint", "SDXL 1.0", "No longer there.", state="deleted"),
+    _one(9009, "Tomorrow XL", "Checkpoint", "SDXL 1.0", "Sold for a while.", state="early",
+         downloads=3_000),
+    _one(9010, "Night Market", "Checkpoint", "Illustrious", "Mature scenes.", mature=True,
+         downloads=70_000),
+    _one(9011, "Film Cutter", "Checkpoint", "Wan Video 2.2 T2V-A14B", "Moving pictures.",
+         downloads=150_000),
+    _one(9012, "Chrome Noob", "Checkpoint", "NoobAI", "Sharp anime.", downloads=20_000),
+    # -- LoRAs
+    MadeModel(9101, "Ink Wash", "LORA", "<p>Brush and ink &amp; wet paper.</p>", (
+        MadeVersion(91014, "Klein", "Flux.2 Klein 4B", ("inkwash style",)),
+        MadeVersion(91013, "Flux", "Flux.1 D", ("inkwash style",)),
+        MadeVersion(91012, "XL 2", "SDXL 1.0", ("inkwash style", "wet paper")),
+        MadeVersion(91011, "1.5", "SD 1.5", ("inkwash",)),
+    ), downloads=50_000, tags=("style",)),
+    _one(9102, "Detail Dial", "LORA", "SDXL 1.0", "More or less detail.", downloads=300_000,
+         as_text=True, sells=("Image", "RentCivit", "Rent", "Sell")),
+    _one(9103, "Detail Dial", "LORA", "SDXL 1.0", "Another one of this name.", "detailed",
+         creator="somebody_else", downloads=900),
+    _one(9104, "Detail Dial Flux", "LORA", "Flux.1 D", "Detail for another family."),
+    _one(9105, "Pixel Grid", "LORA", "SDXL 1.0", "Aligned pixels.", "pixel art", downloads=45_000),
+    _one(9106, "Captain Mirabel", "LORA", "Illustrious", "A character in four outfits.",
+         "mirabel, uniform", "mirabel, armour", "mirabel, swimsuit", "mirabel, gown",
+         downloads=8_000, tags=("character",)),
+    _one(9107, "Claymation", "LoCon", "SD 1.5", "Clay figures.", "claymation", downloads=12_000),
+    _one(9108, "Linen", "DoRA", "SDXL 1.0", "Woven texture.", "linen texture"),
+    _one(9109, "Klein Sketch", "LORA", "Flux.2 Klein 4B", "Pencil sketches.", "pencil sketch"),
+    _one(9110, "Turbo Neon", "LORA", "ZImageTurbo", "Neon signs.", "neon sign", fee=2),
+    _one(9111, "Unseen Style", "LORA", "SDXL 1.0", "Taken down.", state="taken down"),
+    _one(9112, "Backstage", "LORA", "SDXL 1.0", "Mature poses.", mature=True, downloads=90_000),
+    _one(9113, "Qwen Poster", "LORA", "Qwen", "Posters with words.", "poster layout"),
+    _one(9114, "Anima Gouache", "LORA", "Anima", "Gouache paint.", "gouache"),
+    # -- the rest
+    _one(9201, "ClearHands", "TextualInversion", "SD 1.5", "A negative embedding for hands.",
+         "clearhands", downloads=500_000),
+    _one(9202, "XLPolish", "TextualInversion", "SDXL 1.0", "Polish in one word.", "xlpolish"),
+    _one(9301, "Warm VAE", "VAE", "SD 1.5", "Warmer colours.", downloads=30_000),
+    _one(9302, "Crisp XL VAE", "VAE", "SDXL 1.0", "Clearer edges.", downloads=15_000),
+)  # fmt: skip
+
+
+@cache
+def models() -> tuple[MadeModel, ...]:
+    """Every model but those that are deleted."""
+    return tuple(m for m in _MODELS if all(v.state != "deleted" for v in m.versions))
+
+
+def find_model(id: int) -> MadeModel | None:
+    """A model by its number."""
+    return next((model for model in models() if model.id == id), None)
+
+
+def find_version(id: int) -> tuple[MadeModel, MadeVersion] | None:
+    """A version by its number."""
+    return next(((m, v) for m in models() for v in m.versions if v.id == id), None)
+
+
+def find_hash(hash: str) -> tuple[MadeModel, MadeVersion] | None:
+    """The version whose file has a hash."""
+    wanted = hash.upper()
+    return next(
+        ((m, v) for m in models() for v in m.versions if wanted in hashes(v).values()), None
+    )
+
+
+def hashes(version: MadeVersion) -> Mapping[str, str]:
+    """The hashes of a version's file: of bytes that do not exist, so of its number."""
+    whole = hashlib.sha256(f"sandbox {version.id}".encode()).hexdigest().upper()
+    tensors = hashlib.sha256(f"tensors {version.id}".encode()).hexdigest().upper()
+    return {
+        "AutoV1": tensors[-8:], "AutoV2": whole[:10], "SHA256": whole, "AutoV3": tensors[:12],
+        "CRC32": whole[-8:],
+    }  # fmt: skip
