@@ -132,6 +132,7 @@ def referee(document: Path) -> Any:
 
 # -- the sandbox, watched --------------------------------------------------------------------------
 _WORKFLOWS, _BLOBS = "/v2/consumer/workflows", "/v2/consumer/blobs"
+_RECIPES = "/v2/consumer/recipes/"
 
 
 @pytest.fixture(autouse=True)
@@ -171,6 +172,9 @@ def _schema(request: httpx.Request, response: httpx.Response, value: Any) -> str
         return "ValidationProblemDetails" if "errors" in value else "ProblemDetails"
     if path.startswith(_WORKFLOWS):
         return "WorkflowStep" if "/steps/" in path else "Workflow"
+    if path.startswith(_RECIPES):
+        kind = path.removeprefix(_RECIPES)
+        return {"wdTagging": "WDTagging"}.get(kind, kind[0].upper() + kind[1:]) + "Output"
     if path.startswith(_BLOBS):
         return "ConsumerBlobPresignResponse" if "uploadUrl" in value else "Blob"
     return "PaginatedResponseOfServiceResponse" if "items" in value else "ServiceResponse"

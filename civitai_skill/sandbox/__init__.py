@@ -28,6 +28,10 @@ Everything else that can go wrong is scripted: see `Fault`. What is disputed or 
 service is a switch: see `Switches`, `civitai-skill sandbox --help` and `control`. A picture whose
 price is not documented costs `money.UNDOCUMENTED` here. A picture that is enlarged stays at 8192
 pixels a side. Source pictures on other hosts are not fetched.
+
+Steps that prepare or finish pictures work on what there is: the background of an icon becomes
+transparent along its edge (other pictures keep their middle), an SVG is traced. What is said of a
+picture is made up from its prompt, and the same each time.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 import httpx
 
 from civitai_skill.sandbox.state.memory import Memory
+from civitai_skill.sandbox.steps.check import ValidTemplate
 from civitai_skill.sandbox.wire import Record, problem, reply
 
 On = Literal["submit", "whatif", "get", "query", "cancel", "blob", "upload", "site", "any"]
@@ -58,6 +59,7 @@ class Fault:
     skip     how many matching requests pass before
     chance   the probability that a matching request is hit, drawn from `seed`
     prompt   only submits whose prompts contain this text
+    step     only submits with a step of this name (or $0, $1, ...); a fate is that step's alone
     """
 
     on: On
@@ -75,6 +77,7 @@ class Fault:
     chance: float | None = None
     seed: int = 0
     prompt: str | None = None
+    step: str | None = None
 
     @classmethod
     def read(cls, value: Any) -> Fault:
@@ -106,14 +109,15 @@ class Fault:
         for name in ("as_date", "committed"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false")
-        for name in ("reason", "prompt"):
+        for name in ("reason", "prompt", "step"):
             if not isinstance(getattr(self, name), str | None):
                 raise ValueError(f"{name} must be a text")
         hit = _HIT.get(self.kind)
         if hit is not None and self.on not in (hit, "any"):
             raise ValueError(f"{self.kind} hits only on {hit} or any, not on {self.on}")
-        if self.prompt and (self.on not in _WITH_PROMPT or hit == "blob"):
-            raise ValueError(f"prompt is only for what hits on {', '.join(_WITH_PROMPT)}")
+        for name in ("prompt", "step"):
+            if getattr(self, name) and (self.on not in _OF_TEMPLATES or hit == "blob"):
+                raise ValueError(f"{name} is only for what hits on {', '.join(_OF_TEMPLATES)}")
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -124,7 +128,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 #: The requests that alone can show a kind of fault.
 _HIT: dict[str, On] = {"fate": "submit", "expired": "blob", **dict.fromkeys(OF_BYTES, "blob")}
-_WITH_PROMPT: tuple[On, ...] = ("submit", "whatif", "any")
+_OF_TEMPLATES: tuple[On, ...] = ("submit", "whatif", "any")
 _LONGEST = 1e9
 _NUMBER = (int, float)
 _RANGES: dict[str, tuple[Any, float, float, str]] = {
@@ -144,12 +148,18 @@ _CHUNK = b"\0" * 65536
 
 
 # -- scripting -----------------------------------------------------------------------------------
-def take(memory: Memory, on: str, prompts: str, kinds: frozenset[str]) -> Fault | None:
+def take(
+    memory: Memory, on: str, template: ValidTemplate | None, kinds: frozenset[str]
+) -> Fault | None:
     """The fault of these kinds that hits this request, counted; None when all is well."""
+    prompts = "" if template is None else template.prompts()
+    names = set() if template is None else template.names()
     for id, record in memory.faults():
         if record["kind"] not in kinds or record["on"] not in (on, "any"):
             continue
         if record["prompt"] is not None and record["prompt"] not in prompts:
+            continue
+        if record.get("step") is not None and record["step"] not in names:
             continue
         hit = record["seen"] >= record["skip"] and _draw(record)
         record["seen"] += 1
@@ -159,7 +169,7 @@ def take(memory: Memory, on: str, prompts: str, kinds: frozenset[str]) -> Fault 
         else:
             memory.keep_fault(record, id)
         if hit:
-            return Fault(**{f.name: record[f.name] for f in fields(Fault)})
+            return Fault(**{f.name: record[f.name] for f in fields(Fault) if f.name in record})
     return None
 
 

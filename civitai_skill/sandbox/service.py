@@ -25,6 +25,7 @@ from civitai_skill.sandbox.wire import Abort, Answer, Query, problem
 from civitai_skill.sandbox.workflows import control, lists, routes, services, submit
 
 _WORKFLOWS = ("v2", "consumer", "workflows")
+_RECIPES = ("v2", "consumer", "recipes")
 _BLOBS = ("v2", "consumer", "blobs")
 # Bytes of a body whatever the cap of blobs: a template may hold source pictures as data URLs.
 _LARGEST_TEMPLATE = 64 * 1024 * 1024
@@ -106,17 +107,17 @@ class Sandbox:
     def _with_faults(self, request: httpx.Request, parts: tuple[str, ...]) -> Answer:
         """Answer as a scripted fault says, where one hits."""
         context, on = self._context, _kind(request, parts)
-        template = None
+        template, recipe = None, parts[3] if parts[:3] == _RECIPES and parts[3:] else None
         if on in ("submit", "whatif"):
-            template = submit.receive(context, request, counts=on == "submit")
+            template = submit.receive(context, request, recipe, counts=on == "submit")
         kinds = faults.OF_ALL
         if parts[:4] == (*_BLOBS, "content"):
             kinds |= faults.OF_BYTES
         if parts[:3] == _BLOBS and "sig" in request.url.params:
             kinds |= {"expired"}
-        prompts = submit.prompts_of(template) if isinstance(template, ValidTemplate) else ""
+        valid = template if isinstance(template, ValidTemplate) else None
         with context.memory.change():
-            fault = faults.take(context.memory, on, prompts, kinds)
+            fault = faults.take(context.memory, on, valid, kinds)
         way = {"whatif": on == "whatif", "expired": fault is not None and fault.kind == "expired"}
         if fault is None:
             return (yield from self._route(request, parts, template, **way))
@@ -147,7 +148,10 @@ class Sandbox:
         if isinstance(template, httpx.Response):
             return template
         if template is not None:
-            return (yield from submit.submit(context, request, template, whatif=whatif))
+            alone = parts[:3] == _RECIPES
+            return (
+                yield from submit.submit(context, request, template, whatif=whatif, alone=alone)
+            )
         if parts[:2] == ("api", "v1"):
             return site.answer(request, parts[2:], context.clock())
         if parts[:2] == ("v2", "services") and method == "GET":
@@ -188,7 +192,7 @@ class Sandbox:
                     return blobs.head(context, request, id)
                 case ("POST", id, "refresh"):
                     return blobs.refresh(context, request, id)
-        else:
+        elif parts[:3] != _RECIPES:
             return problem(404)
         return problem(405 if len(rest) < 2 else 404)
 
@@ -196,9 +200,9 @@ class Sandbox:
 def _kind(request: httpx.Request, parts: tuple[str, ...]) -> str:
     """The kind of request, as faults name them."""
     method, rest = request.method, parts[3:]
+    if method == "POST" and (parts == _WORKFLOWS or (parts[:3] == _RECIPES and len(rest) == 1)):
+        return "whatif" if Query(request).flag("whatif", False) else "submit"
     if parts[:3] == _WORKFLOWS:
-        if method == "POST" and not rest:
-            return "whatif" if Query(request).flag("whatif", False) else "submit"
         if method == "GET":
             return "get" if rest else "query"
         return "cancel" if len(rest) == 1 else "other"

@@ -9,13 +9,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from random import Random
 from threading import Lock
+from typing import Any
 
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from civitai_skill.sandbox.pictures import caption
+from civitai_skill.sandbox.pictures import caption, vector
 from civitai_skill.sandbox.pictures.scene import draw_scene
-from civitai_skill.sandbox.steps import sizes
+from civitai_skill.sandbox.steps import sources
 from civitai_skill.sandbox.wire import Record
 
 Load = Callable[[str], bytes | None]
@@ -23,7 +24,10 @@ Load = Callable[[str], bytes | None]
 #: Bytes of finished pictures that are kept for the next fetch.
 _KEPT = 64 * 1024 * 1024
 
-_USER_COMMENT, _EXIF = 0x9286, 0x8769
+# Pixels of the longer side on which a ground is followed, and how far its colour may differ.
+_SMALL, _PLAIN = 384, 40
+
+_USER_COMMENT, _EXIF, _UNICODE = 0x9286, 0x8769, b"UNICODE\0"
 
 
 class Gallery:
@@ -52,16 +56,20 @@ def render(recipe: Record, load: Load) -> bytes:
     """Draw one picture as a file."""
     kind, size = recipe["kind"], (recipe["width"], recipe["height"])
     if kind == "draw":
-        return _save(_draw(recipe), recipe, parameters(recipe))
-    picture = _open_source(recipe["source"], load)
+        return _save(_draw(recipe, load), recipe, parameters(recipe))
+    picture = source = _open_source(recipe["source"], load)
     if kind == "imageUpscaler":
         picture = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    elif kind == "imageToSvg":
+        return vector.trace(picture)
     elif kind == "imageBackgroundRemoval":
         picture = _cut_out(picture)
     else:
         picture = _convert(picture, recipe["transforms"])
         # A source elsewhere has another size than was thought.
+        comment = "" if recipe["output"].get("hideMetadata") else _comment(source)
         picture = picture if picture.size == size else picture.resize(size)
+        return _save(picture, recipe, comment)
     return _save(picture, recipe)
 
 
@@ -73,11 +81,14 @@ def parameters(recipe: Record) -> str:
     )
 
 
-def _draw(recipe: Record) -> Image.Image:
+def _draw(recipe: Record, load: Load) -> Image.Image:
     size = recipe["width"], recipe["height"]
     words = f"{recipe['prompt']}\n{recipe['engine']}\n{recipe['seed']}"
     random = Random(hashlib.sha256(words.encode(errors="replace")).digest())
     picture = draw_scene(random, size)
+    if recipe.get("source"):
+        source = ImageOps.fit(_open_source(recipe["source"], load).convert("RGB"), size)
+        picture = Image.blend(picture, source, recipe["share"])
     facts = f"{recipe['engine']} · seed {recipe['seed']} · {size[0]}x{size[1]}"
     if recipe["sources"]:
         facts += f" · from {recipe['sources']} source" + ("s" if recipe["sources"] > 1 else "")
@@ -92,19 +103,54 @@ def _open_source(text: str, load: Load) -> Image.Image:
             picture.load()
             return picture.copy()
     name, engine = text.partition("?")[0], "a picture elsewhere, not fetched"
-    shown = {"prompt": name if len(name) < 200 else name[:197] + "...", "engine": engine}
-    return _draw(shown | {"seed": 0, "sources": 0, "width": 1024, "height": 1024})
+    shown: Record = {"prompt": name if len(name) < 200 else name[:197] + "...", "engine": engine}
+    shown |= {"seed": 0, "sources": 0, "width": 1024, "height": 1024}
+    return _draw(shown, load)
 
 
 def _cut_out(source: Image.Image) -> Image.Image:
-    """The middle of a picture on nothing."""
+    """What stands on a plain ground, on nothing; the middle where the ground is not plain."""
     picture = source.convert("RGBA")
-    mask = Image.new("L", (256, 256), 0)
-    ImageDraw.Draw(mask).ellipse((28, 20, 228, 236), fill=255)
-    picture.putalpha(mask.filter(ImageFilter.GaussianBlur(4)).resize(picture.size))
+    mask = _find_subject(source.convert("RGB"))
+    if mask is None:
+        mask = Image.new("L", (256, 256), 0)
+        ImageDraw.Draw(mask).ellipse((28, 20, 228, 236), fill=255)
+        mask = mask.filter(ImageFilter.GaussianBlur(4)).resize(picture.size)
+    picture.putalpha(ImageChops.multiply(picture.getchannel("A"), mask))
     size = max(8, round(math.sqrt(picture.width * picture.height) / 36))
     caption.write_badge(picture, size // 2, size // 2, size)
     return picture
+
+
+def _find_subject(picture: Image.Image) -> Image.Image | None:
+    """The opacity of what stands on a plain ground; None where the ground is not plain.
+
+    What has the ground's colour but can't be reached from the edge is kept.
+    """
+    small = picture.copy()
+    small.thumbnail((_SMALL, _SMALL))
+    width, height = small.size
+    if min(width, height) < 3:
+        return None
+    ground = small.getpixel((0, 0))
+    near = _differ(small, ground).point(lambda much: 255 if much < _PLAIN else 0)
+    frame = near.copy()
+    frame.paste(255, (1, 1, width - 1, height - 1))
+    if frame.getextrema()[0] == 0:
+        return None
+    ImageDraw.floodfill(near, (0, 0), 128)
+    reached = near.point(lambda value: 255 if value == 128 else 0).filter(ImageFilter.MaxFilter(5))
+    much = _differ(picture, ground).point(
+        lambda much: min(max((much - _PLAIN // 2) * 510 // _PLAIN, 0), 255)
+    )
+    mask = ImageChops.lighter(much, ImageChops.invert(reached.resize(picture.size)))
+    return mask if mask.getbbox() else None
+
+
+def _differ(picture: Image.Image, ground: Any) -> Image.Image:
+    """How much every pixel differs from a colour, in its worst channel."""
+    apart = ImageChops.difference(picture, Image.new("RGB", picture.size, ground)).split()
+    return ImageChops.lighter(ImageChops.lighter(apart[0], apart[1]), apart[2])
 
 
 def _convert(source: Image.Image, transforms: list[Record]) -> Image.Image:
@@ -113,8 +159,9 @@ def _convert(source: Image.Image, transforms: list[Record]) -> Image.Image:
         if change["type"] == "blur":
             picture = _blur(picture, change)
         elif change.get("targetWidth"):
-            size = sizes.resized(picture.size, [change])
-            picture = picture.resize(size, Image.Resampling.LANCZOS)
+            width = int(change["targetWidth"])
+            size = width, max(1, round(picture.height * width / picture.width))
+            picture = picture.resize(sources.limit(size), Image.Resampling.LANCZOS)
     return picture
 
 
@@ -136,13 +183,19 @@ def _edges(one: int, other: int, length: int) -> list[int]:
     return sorted(min(max(edge, -1), length) for edge in (one, other))
 
 
+def _comment(picture: Image.Image) -> str:
+    """What a file says about itself, where it does so as `_save` writes it."""
+    words = picture.getexif().get_ifd(_EXIF).get(_USER_COMMENT, b"")[len(_UNICODE) :]
+    return str(picture.info.get("parameters", "")) or bytes(words).decode("utf-16-be", "replace")
+
+
 def _save(picture: Image.Image, recipe: Record, comment: str = "") -> bytes:
     out = io.BytesIO()
     kind = recipe["format"]
     options = recipe.get("output", {})
     exif = Image.Exif()
     if comment:
-        text = b"UNICODE\0" + comment.encode("utf-16-be", errors="replace")
+        text = _UNICODE + comment.encode("utf-16-be", errors="replace")
         exif.get_ifd(_EXIF)[_USER_COMMENT] = text
     if kind == "png":
         info = PngInfo()

@@ -1,7 +1,7 @@
 """Verdicts: does a body fit the published document? And if not, what the service would say.
 
-The wire forms are the engines' own classes, found by the values that select them. A reference
-(`refs.py`) may stand for the value of any property.
+The wire forms are the engines' and the steps' own classes, found by the values that select them. A
+reference (`refs.py`) may stand for the value of any property.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from pydantic_core import ErrorDetails
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family
 from civitai_skill.engines.forms import Wire
-from civitai_skill.sandbox.steps import shapes
+from civitai_skill.sandbox.steps import refs, shapes
 from civitai_skill.sandbox.steps.refs import is_reference
 from civitai_skill.sandbox.wire import Abort, refusal, validation, walk
+from civitai_skill.steps.catalog import STEPS
+from civitai_skill.steps.image_to_svg import TO_SVG, ToSvg
 
 Findings = dict[str, list[str]]
 
@@ -55,63 +57,73 @@ class ValidTemplate(_Valid):
 
     steps: tuple[ValidStep, ...]
 
+    def prompts(self) -> str:
+        """Every prompt, for faults that look for words."""
+        return "\n".join(str(step.given["input"].get("prompt", "")) for step in self.steps)
+
+    def names(self) -> set[str]:
+        """What each step may be called: by its place, and by a name of its own."""
+        places = (f"${i}" for i in range(len(self.steps)))
+        return {*places, *(str(name) for s in self.steps if (name := s.literal("name")))}
+
 
 # -- the verdict ---------------------------------------------------------------------------------
 def template(body: Any) -> ValidTemplate:
     """A workflow template; raises Abort with a 400 when it does not fit."""
     found = misfits(shapes.Template, body, "")
     steps: list[ValidStep] = []
+    known = {refs.ARGUMENTS}
     if not found and isinstance(body["steps"], list):
         for i, given in enumerate(body["steps"]):
-            steps.append(_step(given, f"steps[{i}]", found))
+            steps.append(_step(given, f"steps[{i}]", known, found))
+            known |= {f"${i}", str(steps[-1].literal("name", f"${i}"))}
     if found:
         raise Abort(validation(found))
     return ValidTemplate(body, tuple(steps))
 
 
-def _step(given: Any, where: str, found: Findings) -> ValidStep:
+def recipe(kind: str, given: Any, flags: Mapping[str, bool]) -> ValidTemplate:
+    """A step that is called alone, as a template with these flags; raises Abort with a 400."""
+    found: Findings = {}
+    step = _step({"$type": kind, "input": given}, "", set(), found)
+    if found:
+        places = {place.removeprefix("input").lstrip(".") or "$": v for place, v in found.items()}
+        raise Abort(validation(places))
+    return ValidTemplate({"steps": [step.given], **flags}, (step,))
+
+
+def _step(given: Any, where: str, known: set[str], found: Findings) -> ValidStep:
     kind = given.get("$type") if isinstance(given, dict) else None
     if isinstance(kind, str) and kind in shapes.OTHER_STEPS:
-        emulated = ", ".join(("imageGen", *shapes.FINISHING))
+        emulated = ", ".join(("imageGen", *STEPS))
         raise Abort(
             refusal(f"The sandbox does not emulate the step type {kind}; it has {emulated}.")
         )
-    if kind != "imageGen" and not (isinstance(kind, str) and kind in shapes.FINISHING):
+    if not isinstance(kind, str) or (kind != "imageGen" and kind not in STEPS):
         found[where or "$"] = [_unrecognized("$type", kind, isinstance(given, dict))]
         return ValidStep({}, "", None)
     found |= misfits(shapes.Step, given, where)
-    value = given.get("input")
-    if not isinstance(value, dict) or "$ref" in value:
-        return ValidStep(given, kind, None)
-    where += ".input"
-    if kind == "imageGen":
-        model: type[BaseModel] | None = _form(value, where, found)
-    else:
-        model = shapes.FINISHING[kind]
+    value, where = given.get("input"), f"{where}.input"
+    model: type[BaseModel] | None = None
+    if isinstance(value, dict) and "$ref" not in value:
+        find = _form if kind == "imageGen" else _step_form
+        model = find(kind, value, where, found)
     if model is not None:
-        found |= of_input(model, value, where)
+        found |= misfits(model, value, where)
+    found |= {place: [message] for place, message in refs.check(value, known, where)}
     return ValidStep(given, kind, model)
 
 
-def of_input(model: type[BaseModel], value: Mapping[str, Any], where: str) -> Findings:
-    """What does not fit in a step's input, down to the objects inside."""
-    found = misfits(model, value, where)
-    if model is not shapes.Convert:
-        return found
-    transforms = value.get("transforms")
-    for i, item in enumerate(transforms if isinstance(transforms, list) else ()):
-        found |= _chosen(shapes.TRANSFORMS, "type", item, f"{where}.transforms[{i}]")
-    output = value.get("output")
-    if isinstance(output, dict) and "$ref" not in output:
-        found |= _chosen(shapes.OUTPUTS, "format", output, f"{where}.output")
-    return found
-
-
-def _chosen(classes: Mapping[str, type[BaseModel]], tag: str, value: Any, where: str) -> Findings:
-    kind = value.get(tag) if isinstance(value, dict) else None
-    if not isinstance(kind, str) or kind not in classes:
-        return {where: [_unrecognized(tag, kind, isinstance(value, dict))]}
-    return misfits(classes[kind], value, where)
+def _step_form(
+    kind: str, value: Mapping[str, Any], where: str, found: Findings
+) -> type[BaseModel] | None:
+    if kind != ToSvg.kind:
+        return STEPS[kind]
+    for tag, known in (("engine", ("comfy",)), ("ecosystem", (*TO_SVG,))):
+        if value.get(tag) not in known:
+            found[where] = [_unrecognized(tag, value.get(tag), tag in value)]
+            return None
+    return TO_SVG[value["ecosystem"]]
 
 
 # -- which wire form -----------------------------------------------------------------------------
@@ -142,7 +154,7 @@ def _selects(value: Mapping[str, Any], form: type[Wire], tag: str) -> bool:
     return bool(value[tag] == form.tags()[tag]) if tag in value else tag in form.implied
 
 
-def _form(value: Mapping[str, Any], where: str, found: Findings) -> type[Wire] | None:
+def _form(kind: str, value: Mapping[str, Any], where: str, found: Findings) -> type[Wire] | None:
     form = form_of(value)
     if form is not None:
         return form
@@ -176,12 +188,30 @@ def misfits(model: type[BaseModel], value: Any, where: str) -> Findings:
     except ValidationError as error:
         found: Findings = {}
         for detail in error.errors(include_url=False):
+            loc = _without_tags(detail["loc"], value)
             # A reference stands for a value, never for a property that does not exist.
-            outside = detail["loc"][: -1 if detail["type"] == "extra_forbidden" else None]
+            outside = loc[: -1 if detail["type"] == "extra_forbidden" else None]
             if not _is_excused(outside, value):
-                found.setdefault(_path(where, detail["loc"]), []).append(_message(detail))
+                found.setdefault(_path(where, loc), []).append(_message(detail))
         return found
     return {}
+
+
+def _without_tags(loc: Sequence[int | str], value: Any) -> list[int | str]:
+    """Where it stands in the JSON: behind an object, pydantic names its branch of a union too."""
+    left: list[int | str] = []
+    node = value
+    for i, part in enumerate(loc):
+        opens = i > 0 and (isinstance(loc[i - 1], int) or loc[i - 1] == "output")
+        opens = opens and isinstance(node, dict) and i < len(loc) - 1
+        if opens and part in (node.get("type"), node.get("format")):
+            continue
+        left.append(part)
+        is_there = (isinstance(node, dict) and part in node) or (
+            isinstance(node, list) and isinstance(part, int)
+        )
+        node = node[part] if is_there else None
+    return left
 
 
 def _is_excused(loc: Sequence[int | str], value: Any) -> bool:
@@ -215,6 +245,10 @@ def _joined(where: str, loc: Sequence[int | str]) -> str:
 def _message(detail: ErrorDetails) -> str:
     name = str(detail["loc"][-1]) if detail["loc"] else "body"
     kind, context = detail["type"], detail.get("ctx", {})
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        tag, given = context["discriminator"].strip("'"), detail["input"]
+        is_there = isinstance(given, dict) and tag in given
+        return _unrecognized(tag, given[tag] if is_there else None, is_there)
     if kind == "missing":
         return f"JSON deserialization was missing required properties including: '{name}'."
     if kind == "extra_forbidden":

@@ -1,16 +1,12 @@
-"""What a step asks for, once its body fits: its price, its pictures, its echo, its fate.
-
-Prices of finishing steps: the service's recipe pages (August 2026).
-"""
+"""What a step asks for, once its body fits: its price, its pictures, its echo, its fate."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,22 +18,26 @@ from civitai_skill.engines.planning.sizes import within
 from civitai_skill.engines.sizing import SQUARE
 from civitai_skill.engines.sources import sources_of
 from civitai_skill.sandbox.state.money import UNDOCUMENTED
-from civitai_skill.sandbox.steps import refs, sizes, sources
-from civitai_skill.sandbox.steps.check import ValidStep, airs, ecosystems, home_of, of_input
+from civitai_skill.sandbox.steps import refs, sources, words
+from civitai_skill.sandbox.steps.check import ValidStep, airs, ecosystems, home_of, misfits
+from civitai_skill.sandbox.steps.sources import Lookup
 from civitai_skill.sandbox.wire import Record, walk
 from civitai_skill.schema.air import Air, is_air
-
-Lookup = Callable[[str], Record | None]
-
-_ENHANCED = "{prompt} Soft directional light, clear composition, natural colours, fine detail."
+from civitai_skill.steps.form import StepForm
+from civitai_skill.steps.image_background_removal import BackgroundRemoval
+from civitai_skill.steps.image_to_svg import ToSvg
+from civitai_skill.steps.image_upscaler import Upscaler
+from civitai_skill.steps.media_captioning import Captioning
+from civitai_skill.steps.wd_tagging import Tagging
 
 
 @dataclass
 class PricedStep:
     """A step, worked out.
 
-    `recipes` say how each picture is drawn; `trouble` is why the step fails when its turn comes
-    (an empty text: fails without a word); `digest` names identical steps whose outputs may be
+    `recipes` say how each picture is drawn, `text` is the output of a step that gives words;
+    `key` is where its pictures stand in the output; `trouble` is why the step fails when its turn
+    comes (an empty text: fails without a word); `digest` names identical steps whose outputs may be
     reused, None where chance is involved; `hangs` says that the service would never finish it;
     `pictures` are its sources.
     """
@@ -46,6 +46,7 @@ class PricedStep:
     echo: Record
     price: int = 0
     quantity: int = 1
+    key: str = "images"
     recipes: list[Record] = field(default_factory=list)
     text: Record | None = None
     digest: str | None = None
@@ -64,7 +65,8 @@ def price_step(step: ValidStep, scope: Mapping[str, Any], lookup: Lookup) -> Pri
         return PricedStep(step.kind, given, UNDOCUMENTED, trouble=why)
     lost = [key for key, inner in value.items() if refs.MISSING in walk(inner)]
     known = {key: inner for key, inner in value.items() if key not in lost}
-    model, trouble = _read(step.model, known)
+    referred = {key for key, inner in given.items() if any(refs.references(inner))}
+    model, trouble = _read(step.model, known, referred)
     if lost:
         trouble = f"A reference could not be resolved: {', '.join(sorted(lost))}."
     if model is None:
@@ -73,18 +75,25 @@ def price_step(step: ValidStep, scope: Mapping[str, Any], lookup: Lookup) -> Pri
     pictures = [text for _, mark, text in named if mark.kind == "picture"]
     if isinstance(model, Wire):
         priced = _imagegen(model, pictures, lookup)
+        if trouble is None and any(sources.is_webp(text) for _, _, text in named):
+            trouble = ""
     else:
-        priced = _finishing(step.kind, model, pictures, lookup)
-    priced.echo |= {key: inner for key, inner in given.items() if any(refs.references(inner))}
-    if trouble is None and any(sources.is_webp(text) for _, _, text in named):
-        trouble = ""
+        assert isinstance(model, StepForm)
+        priced = _step(model, pictures, lookup)
+        # The document calls it an address; inline bytes are for fields that say so.
+        if isinstance(model, Captioning | Tagging) and model.media_url.startswith("data:"):
+            trouble = trouble or "The media could not be fetched: mediaUrl is no address."
+    priced.echo |= {key: given[key] for key in referred}
     priced.trouble, priced.pictures = trouble, pictures
     return priced
 
 
-def _read(model: type[BaseModel], value: Record) -> tuple[BaseModel | None, str | None]:
+def _read(
+    model: type[BaseModel], value: Record, referred: set[str]
+) -> tuple[BaseModel | None, str | None]:
     """The input as an object; without what does not fit, where a reference brought that."""
-    found = of_input(model, value, "input")
+    value = _shorten(model, value, referred)
+    found = misfits(model, value, "input")
     bad = {re.split(r"[.\[]", path)[1] for path in found if "." in path}
     left = {key: inner for key, inner in value.items() if key not in bad}
     trouble = "; ".join(text for texts in found.values() for text in texts) or None
@@ -95,8 +104,21 @@ def _read(model: type[BaseModel], value: Record) -> tuple[BaseModel | None, str 
         return None, trouble
 
 
-# Where no limit is published the sandbox takes any number, as the document does; it draws so much.
-_MOST_PICTURES, _LONGEST_SIDE = 64, 8192
+def _shorten(model: type[BaseModel], value: Record, referred: set[str]) -> Record:
+    """Texts that references brought, cut to what the form takes: how long they are is checked when
+    a template comes, and never again."""
+    try:
+        model.model_validate(value)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            key = str(detail["loc"][0])
+            if detail["type"] == "string_too_long" and key in referred:
+                value = value | {key: value[key][: detail["ctx"]["max_length"]]}
+    return value
+
+
+# Where no limit is published the sandbox takes any number, as the document does; it draws so many.
+_MOST_PICTURES = 64
 
 
 # -- imageGen ------------------------------------------------------------------------------------
@@ -107,7 +129,7 @@ def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> PricedStep:
     price = price_of(form, known).buzz
     known_size = None if source is None else within(type(form), source)
     width, height = (
-        min(max(1, side), _LONGEST_SIDE) for side in form.sizing.drawn(form, known_size)
+        min(max(1, side), sources.LONGEST_SIDE) for side in form.sizing.drawn(form, known_size)
     )
     fixed = getattr(form, "seed", None)
     seed = fixed if fixed is not None else random.randrange(1, 2**31)
@@ -120,6 +142,9 @@ def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> PricedStep:
             "engine": " ".join(v for k, v in form.tags().items() if k != "operation"),
             "seed": seed + i,
             "sources": len(pictures),
+            # A variant keeps so much of its source; all else is drawn anew.
+            "source": pictures[0] if pictures and "variant" in form.operations() else "",
+            "share": 1 - float(getattr(form, "strength", None) or 0.75),
             "width": width,
             "height": height,
             "format": (form.output_format or "jpeg").lower(),
@@ -131,7 +156,7 @@ def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> PricedStep:
         echo,
         UNDOCUMENTED * quantity if price is None else price,
         quantity,
-        recipes,
+        recipes=recipes,
         digest=None if fixed is None else _digest("imageGen", echo),
         hangs=_is_foreign(form, echo),
         prompt=prompt,
@@ -144,40 +169,34 @@ def _is_foreign(form: Wire, echo: Record) -> bool:
     return any(Air.parse(text).family in foreign for text in airs(echo) if is_air(text))
 
 
-# -- the finishing steps -------------------------------------------------------------------------
-def _finishing(kind: str, model: BaseModel, pictures: list[str], lookup: Lookup) -> PricedStep:
-    echo = model.model_dump(mode="json", by_alias=True, exclude_none=True)
-    if kind == "promptEnhancement":
-        return _enhancement(echo)
+# -- the other steps -----------------------------------------------------------------------------
+def _step(form: StepForm, pictures: list[str], lookup: Lookup) -> PricedStep:
+    echo = form.model_dump(mode="json", by_alias=True, exclude_none=True)
     text = pictures[0] if pictures else ""
     source = sources.size_of(text, lookup) or SQUARE
-    million = source[0] * source[1] / 1_000_000
-    recipe: Record = {"kind": kind, "source": text}
-    if kind == "imageUpscaler":
-        repeats = int(echo.get("numberOfRepeats", 1))
-        price = max(1, math.ceil(million)) * 2**repeats
-        size, recipe["format"] = sizes.upscaled(source, repeats), "jpeg"
-    elif kind == "imageBackgroundRemoval":
-        price = max(1, round((4.7 + 0.6 * million) * 10 / 8))
-        size, recipe["format"] = source, echo.get("format", "png")
-    else:
-        price, output = 1, echo["output"]
-        recipe |= {"transforms": echo.get("transforms", []), "output": output}
-        size, recipe["format"] = sizes.resized(source, recipe["transforms"]), output["format"]
-    recipe |= {"width": size[0], "height": size[1]}
-    return PricedStep(kind, echo, price, 1, [recipe], digest=_digest(kind, echo))
+    price = form.buzz(source)
+    priced = PricedStep(
+        form.kind,
+        echo,
+        UNDOCUMENTED if price is None else price,
+        key=form.gives.split(".")[1],
+        text=words.answer(form, pictures, lookup),
+        prompt=getattr(form, "prompt", None) or "",
+    )
+    if priced.text is None:
+        width, height = sources.limit(form.drawn(source))
+        output = echo.get("output", {})
+        kind = output.get("format") or echo.get("format") or _GIVEN[form.kind]
+        priced.recipes.append({
+            "kind": form.kind, "source": text, "width": width, "height": height, "format": kind,
+            "output": output, "transforms": echo.get("transforms", []),
+        })  # fmt: skip
+        priced.digest = _digest(form.kind, echo)
+    return priced
 
 
-def _enhancement(echo: Record) -> PricedStep:
-    prompt = echo.get("prompt", "")
-    text: Record = {
-        "issues": [],
-        "recommendations": ["Name the light, the place and the style."],
-        "enhancedPrompt": _ENHANCED.format(prompt=prompt.rstrip(". ") + "."),
-    }
-    if echo.get("negativePrompt"):
-        text["enhancedNegativePrompt"] = echo["negativePrompt"]
-    return PricedStep("promptEnhancement", echo, 1, 1, text=text, prompt=prompt)
+# The format of what a step gives where its input names none.
+_GIVEN = {Upscaler.kind: "jpeg", BackgroundRemoval.kind: "png", ToSvg.kind: "svg"}
 
 
 def _digest(kind: str, echo: Record) -> str:

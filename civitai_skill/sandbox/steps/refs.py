@@ -1,12 +1,15 @@
 """References: `{"$ref": "$0", "path": "output.images[0].url"}` in place of a value.
 
 `$ref` names a step (`$0`, `$1`, or its own name) or `$arguments`; the path is dotted and indexed.
+A reference in one key is refused: the site's own checker does, though a guide page shows one
+(upstream facts, section 2.1). So are steps that do not come before: what is referred to may not
+wait for what refers to it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from civitai_skill.sandbox.wire import parse_index
@@ -20,6 +23,21 @@ MISSING: Any = object()
 def is_reference(value: Any) -> bool:
     """Is it an object with a textual `$ref`?"""
     return isinstance(value, dict) and isinstance(value.get("$ref"), str)
+
+
+def check(value: Any, known: Collection[str], where: str) -> Iterator[tuple[str, str]]:
+    """Place and message of every reference that is none, or names nothing before it."""
+    if isinstance(value, dict) and "$ref" in value:
+        if not is_reference(value) or not isinstance(value.get("path"), str):
+            yield where, "A reference needs the texts '$ref' and 'path'."
+        elif value["$ref"] not in known:
+            yield where, f"No step before this one is called '{value['$ref']}'."
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from check(inner, known, f"{where}.{key}")
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from check(inner, known, f"{where}[{i}]")
 
 
 def references(value: Any) -> Iterator[dict[str, Any]]:

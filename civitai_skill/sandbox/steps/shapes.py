@@ -1,8 +1,8 @@
-"""The published document's schemas around a picture: the workflow, its steps, the finishing steps.
+"""The published document's schemas around a picture: the workflow and its steps.
 
-The wire forms of imageGen are the engines' (`civitai_skill.engines`); what stands here is the rest
-of a WorkflowTemplate that the sandbox emulates. An enum that the document gives by reference may
-be null wherever it stands.
+The forms of the inputs are the engines' and the steps' own (`civitai_skill.engines`,
+`civitai_skill.steps`); what stands here is the rest of a WorkflowTemplate that the sandbox
+emulates. An enum that the document gives by reference may be null wherever it stands.
 """
 
 from __future__ import annotations
@@ -12,10 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from civitai_skill.schema.types import Flag, Number, Picture, Text, Whole
-
-#: May be left out, but not be null.
-ABSENT: Any = None
+from civitai_skill.schema.types import Flag, Number, Text, Whole
 
 
 class Shape(BaseModel):
@@ -85,107 +82,6 @@ class Step(Shape):
     input: Annotated[dict[str, Any], Field(strict=True)]
 
 
-# -- the finishing steps -------------------------------------------------------------------------
-class Upscaler(Shape):
-    """Schema ImageUpscalerInput."""
-
-    image: Picture
-    model: Text | None = None
-    number_of_repeats: Annotated[Whole, Field(ge=1, le=3)] = 1
-
-
-class BackgroundRemoval(Shape):
-    """Schema ImageBackgroundRemovalInput."""
-
-    image: Picture
-    format: Literal["png", "webp"] | None = None
-
-
-class Enhancement(Shape):
-    """Schema PromptEnhancementInput."""
-
-    ecosystem: Annotated[Text, Field(min_length=1)]
-    prompt: Annotated[Text, Field(min_length=1)]
-    negative_prompt: Text | None = None
-    temperature: Annotated[Number, Field(ge=0, le=1)] | None = None
-    instruction: Text | None = None
-    images: list[Picture] | None = None
-
-
-class Convert(Shape):
-    """Schema ConvertImageInput; transforms and output are checked by their own discriminators."""
-
-    image: Picture
-    transforms: list[Any] = []
-    output: Annotated[dict[str, Any], Field(strict=True)]
-
-
-class Region(Shape):
-    """Schema BlurRegion, in pixels."""
-
-    x1: Whole
-    y1: Whole
-    x2: Whole
-    y2: Whole
-
-
-class Resize(Shape):
-    """Schema ResizeTransform."""
-
-    type: Literal["resize"]
-    target_width: Annotated[Whole, Field(ge=1, le=4096)] | None = None
-
-
-class Blur(Shape):
-    """Schema BlurTransform."""
-
-    type: Literal["blur"]
-    blur: Annotated[Whole, Field(ge=1, le=100)]
-    mode: Literal["include", "exclude"] | None
-    regions: list[Region] = []
-
-
-class Output(Shape):
-    """Schema ImageOutputFormat; png adds nothing to it."""
-
-    format: Literal["jpeg", "png", "webp", "gif"]
-    hide_metadata: Flag
-
-
-class JpegOutput(Output):
-    """Schema JpegOutputFormat."""
-
-    quality: Annotated[Whole, Field(ge=1, le=100)] = 85
-
-
-class WebpOutput(JpegOutput):
-    """Schema WebpOutputFormat."""
-
-    lossless: Flag = False
-    max_frames: Whole | None = None
-
-
-class GifOutput(Output):
-    """Schema GifOutputFormat."""
-
-    max_frames: Whole | None = None
-
-
-FINISHING: dict[str, type[Shape]] = {
-    "imageUpscaler": Upscaler,
-    "imageBackgroundRemoval": BackgroundRemoval,
-    "convertImage": Convert,
-    "promptEnhancement": Enhancement,
-}
-TRANSFORMS: dict[str, type[Shape]] = {"resize": Resize, "blur": Blur}
-OUTPUTS: dict[str, type[Shape]] = {
-    "jpeg": JpegOutput,
-    "png": Output,
-    "webp": WebpOutput,
-    "gif": GifOutput,
-}
-
-
 # -- updates -------------------------------------------------------------------------------------
 class Update(Shape):
     """Schema UpdateWorkflowRequest."""
@@ -206,11 +102,10 @@ class StepUpdate(Shape):
 OTHER_STEPS = frozenset({
     "aceStepAudio", "ageClassification", "audioCaptioning", "blobArchive", "chatCompletion",
     "comfy", "comfyNodepackSnapshot", "composeMedia", "customComfy", "echo",
-    "imageResourceTraining", "imageToSvg", "imageUpload", "mediaCaptioning", "mediaHash",
-    "mediaRating", "miniMaxMusic3", "model3DPreview", "modelClamScan", "modelHash",
-    "modelParseMetadata", "modelPickleScan", "polyGen", "preprocessImage", "qwenImageBench",
-    "shieldstralModeration", "textToImage", "textToSpeech", "training", "transcode",
-    "transcription", "videoBackgroundRemoval", "videoEnhancement", "videoFrameExtraction",
-    "videoGen", "videoInterpolation", "videoMetadata", "videoUpscaler", "wdTagging",
+    "imageResourceTraining", "imageUpload", "mediaHash", "miniMaxMusic3", "model3DPreview",
+    "modelClamScan", "modelHash", "modelParseMetadata", "modelPickleScan", "polyGen",
+    "preprocessImage", "qwenImageBench", "shieldstralModeration", "textToImage", "textToSpeech",
+    "training", "transcode", "transcription", "videoBackgroundRemoval", "videoEnhancement",
+    "videoFrameExtraction", "videoGen", "videoInterpolation", "videoMetadata", "videoUpscaler",
     "xGuardModeration",
 })  # fmt: skip

@@ -13,6 +13,12 @@ from PIL import Image
 
 Size = tuple[int, int]
 
+#: Finds the record of a blob by its id.
+Lookup = Callable[[str], dict[str, Any] | None]
+
+#: Pixels a side that the sandbox draws at most.
+LONGEST_SIDE = 8192
+
 _BLOB = re.compile(r"/v2/consumer/blobs/(?!content/|upload)([^/?#]+)")
 _DATA = re.compile(r"data:([\w/+.-]*)(?:;[\w=-]+)*;base64,", re.I)
 
@@ -48,7 +54,7 @@ def measure(data: bytes) -> tuple[str, Size] | None:
         return None
 
 
-def size_of(text: str, blob: Callable[[str], dict[str, Any] | None]) -> Size | None:
+def size_of(text: str, blob: Lookup) -> Size | None:
     """The pixels of a source picture, where they can be known without fetching it."""
     id = blob_id(text)
     if id is not None:
@@ -57,6 +63,12 @@ def size_of(text: str, blob: Callable[[str], dict[str, Any] | None]) -> Size | N
     data = data_of(text)
     found = None if data is None else measure(data)
     return None if found is None else found[1]
+
+
+def limit(size: Size) -> Size:
+    """A size of the same ratio that the sandbox draws."""
+    factor = min(1.0, LONGEST_SIDE / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def is_webp(text: str) -> bool:

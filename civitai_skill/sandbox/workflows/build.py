@@ -32,10 +32,10 @@ _REFUSING = {
 _MARKS = (*get_args(Fate), *_REFUSING)
 
 _NO_PICTURE = "The provider could not make a picture from this prompt."
-_DEPENDENCY = "A step that this one refers to did not succeed."
 _NO_SOURCE = "A picture that this step needs was not delivered."
 _TIMEOUT = "00:20:00"
 _KINDS = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "gif": "image/gif"}
+_KINDS["svg"] = "image/svg+xml"
 
 
 class _Missing(dict[str, Any]):
@@ -65,8 +65,8 @@ class Builder:
 
     def _add(self, index: int, step: ValidStep) -> None:
         priced = price_step(step, self._scope, self._find_blob)
-        marks = self._read_marks(priced.prompt)
         name = step.literal("name", f"${index}")
+        marks = self._read_marks(priced.prompt, {name, f"${index}"})
         named = {reference["$ref"] for reference in refs.references(step.given["input"])}
         needed = [
             one
@@ -76,7 +76,7 @@ class Builder:
         begin = max((one["at"][4] for one in needed), default=self._record["created"])
         one = _blank(step, name, priced)
         if any(other["fate"] != "succeeded" for other in needed):
-            one |= {"fate": "failed", "reasons": [_DEPENDENCY], "at": life.schedule(begin, 0.0)}
+            one |= {"fate": "canceled", "at": life.schedule(begin, 0.0)}
         elif self._lacks_source(step, priced, begin):
             one |= {"fate": "failed", "reasons": [_NO_SOURCE], "at": life.schedule(begin, 0.0)}
         else:
@@ -84,8 +84,10 @@ class Builder:
             if not self._reuse(one, begin):
                 self._set_time(one, marks, begin)
         self._record["steps"].append(one)
-        for id, (width, height) in zip(one["outputs"], one["sizes"], strict=True):
-            self._fresh[id] = {"width": width, "height": height}
+        level = "x" if one["mature"] else "pg"
+        for id, recipe in zip(one["outputs"], priced.recipes, strict=True):
+            size = {side: recipe[side] for side in ("width", "height")}
+            self._fresh[id] = {**size, "recipe": recipe, "level": level}
         self._scope[f"${index}"] = self._scope[name] = _as_scope(one)
 
     def _find_blob(self, id: str) -> Record | None:
@@ -100,8 +102,13 @@ class Builder:
         known = [context.memory.blob(sources.blob_id(text) or "") for text in priced.pictures]
         return any(blob and not context.is_there(blob, moment) for blob in known)
 
+    def _is_mature(self, priced: PricedStep) -> bool:
+        """Is its picture made from a mature one?"""
+        known = (self._find_blob(sources.blob_id(text) or "") for text in priced.pictures)
+        return bool(priced.recipes) and any(blob and blob["level"] == "x" for blob in known)
+
     # -- fate ------------------------------------------------------------------------------------
-    def _read_marks(self, prompt: str) -> Marks:
+    def _read_marks(self, prompt: str, names: set[str]) -> Marks:
         marks = {m[1]: float(m[2]) if m[2] else None for m in _MARK.finditer(prompt)}
         unknown = [name for name in marks if name not in _MARKS]
         if unknown:
@@ -112,7 +119,7 @@ class Builder:
             raise Abort(refusal(_REFUSING["refused"]))
         if "needs-mature" in marks and self._template.literal("allowMatureContent") is False:
             raise Abort(refusal(_REFUSING["needs-mature"]))
-        if self._fault is not None:
+        if self._fault is not None and self._fault.step in (None, *names):
             marks[self._fault.fate] = self._fault.seconds or None
         return marks
 
@@ -129,7 +136,7 @@ class Builder:
             one["fate"] = "expired" if "expired" in marks else "canceled"
         one["blocked"] = (reason or "NSFWLevel") if "blocked" in marks else None
         one["missing"] = int("partial" in marks)
-        one["mature"] = "mature" in marks or "needs-mature" in marks
+        one["mature"] = "mature" in marks or "needs-mature" in marks or self._is_mature(priced)
 
     def _reuse(self, one: Record, begin: float) -> bool:
         """Deterministic steps that delivered cost nothing the second time."""
@@ -165,6 +172,7 @@ def _blank(step: ValidStep, name: str, priced: PricedStep) -> Record:
         "metadata": step.given.get("metadata") or {},
         "price": priced.price,
         "quantity": priced.quantity,
+        "key": priced.key,
         "job": str(uuid.uuid4()),
         "text": priced.text,
         "recipes": priced.recipes,
@@ -199,8 +207,7 @@ def _as_scope(one: Record) -> Record:
     if one["text"] is not None:
         output = one["text"]
     elif one["type"] != "imageGen":
-        key = "image" if one["type"] == "imageBackgroundRemoval" else "blob"
-        output = {key: pictures[0]} if pictures else {}
+        output = {one["key"]: pictures[0]} if pictures else {}
     return {name: one[name] for name in ("input", "name", "metadata")} | {"output": output}
 
 

@@ -15,6 +15,9 @@ from civitai_skill.sandbox.wire import Record, format_millis, format_ticks
 # Seconds that one job ahead in the queue seems to take.
 _JOB = 25.0
 
+# What an SVG lacks.
+_OF_PIXELS = frozenset({"width", "height", "previewUrl", "previewUrlExpiresAt"})
+
 
 def render_workflow(record: Record, now: float, sign: Sign, *, hide_mature: bool) -> Record:
     """The whole workflow."""
@@ -115,8 +118,10 @@ def _output(record: Record, step: Record, now: float, sign: Sign, hide: bool) ->
         return {"images": blobs, "errors": errors}
     if not blobs:
         return None
-    key = "image" if step["type"] == "imageBackgroundRemoval" else "blob"
-    return {key: {"type": "image", **blobs[0]}}
+    blob = {"type": "image", **blobs[0]}
+    if step["key"] == "svg":
+        blob = {name: value for name, value in blob.items() if name not in _OF_PIXELS}
+    return {step["key"]: blob}
 
 
 def _blob(record: Record, step: Record, index: int, now: float, sign: Sign, hide: bool) -> Record:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import httpx
 
 from civitai_skill.sandbox import faults, wire
@@ -16,41 +18,47 @@ from civitai_skill.sandbox.workflows.build import Builder, keep_outputs
 
 _FATES = frozenset({"fate"})
 
+# What a step that is called alone may be told in its query, beside whatif.
+_FLAGS = ("allowMatureContent", "experimental", "ephemeral")
+
 
 def receive(
-    context: Context, request: httpx.Request, *, counts: bool
+    context: Context, request: httpx.Request, recipe: str | None, *, counts: bool
 ) -> ValidTemplate | httpx.Response:
-    """Count a submit, and read its template or why there is none."""
+    """Count a submit, and read its template or why there is none; `recipe` is the step that is
+    called alone."""
     with context.account(request) as account:
         if counts:
             account["submits"] += 1
             context.memory.keep_account(account)
     try:
-        return check.template(wire.body_of(request))
+        body, query = wire.body_of(request), Query(request)
+        if recipe is None:
+            return check.template(body)
+        flags = {name: query.flag(name, False) for name in _FLAGS if query.text(name) is not None}
+        return check.recipe(recipe, body, flags)
     except Abort as abort:
         return abort.response
 
 
-def prompts_of(template: ValidTemplate) -> str:
-    """Every prompt of a template, for faults that look for words."""
-    return "\n".join(str(step.given["input"].get("prompt", "")) for step in template.steps)
-
-
 def submit(
-    context: Context, request: httpx.Request, template: ValidTemplate, *, whatif: bool
-) -> Answer:
+    context: Context, request: httpx.Request, template: ValidTemplate, *, whatif: bool,
+    alone: bool,
+) -> Answer:  # fmt: skip
     """Charge and keep a workflow, or answer with the one that has its externalId, or only estimate;
-    then wait as long as is asked."""
+    then wait as long as is asked: to the end where a step is called alone."""
     query = Query(request)
     seconds, hide = query.whole("wait", 0), query.flag("hideMatureContent", False)
+    if alone:
+        seconds = math.ceil(context.switches.longest_wait)
     with context.account(request) as account:
         external = template.literal("externalId")
         if external is not None:
             external = f"{account['user']}-{external}"
         old = None if external is None else context.memory.by_external(account["user"], external)
         if old is None:
-            alone = not template.literal("callbacks") and seconds <= 0 and not whatif
-            if template.literal("ephemeral") and alone:
+            unheard = not template.literal("callbacks") and seconds <= 0 and not whatif
+            if template.literal("ephemeral") and unheard:
                 raise Abort(refusal("An ephemeral workflow needs a callback, or wait above 0."))
             fault = None if whatif else _take_fate(context, account, template)
             record = _create(context, account, template, external, whatif=whatif, fault=fault)
@@ -61,8 +69,21 @@ def submit(
     now = context.clock()
     body = responses.render_workflow(record, now, context.sign(request), hide_mature=hide)
     headers = _cost_headers(body["cost"]["total"], record) if whatif else {}
+    if alone:
+        return _output(record, body["steps"][0], headers)
     is_done = old is not None or whatif or life.is_over(record, now)
     return reply(200 if is_done else 202, body, headers)
+
+
+def _output(record: Record, step: Record, headers: dict[str, str]) -> httpx.Response:
+    """What a step that is called alone is answered with: its output, and nothing else of it."""
+    status = step["status"]
+    if record["whatif"] or status == "succeeded":
+        return reply(200, step.get("output"), headers)
+    if status not in life.TERMINAL:
+        return problem(504, "The step takes longer than a request may wait.")
+    reasons = step.get("output", {}).get("errors") or [step["metadata"].get("error", "")]
+    return problem(400, "; ".join(reasons) or f"The step {status}.")
 
 
 def _take_fate(context: Context, account: Record, template: ValidTemplate) -> Fault | None:
@@ -70,7 +91,7 @@ def _take_fate(context: Context, account: Record, template: ValidTemplate) -> Fa
     most = context.switches.unfinished_at_most
     if most is not None and context.memory.unfinished(account["user"]) >= most:
         raise Abort(problem(429, f"At most {most} unfinished workflows at a time."))
-    return faults.take(context.memory, "submit", prompts_of(template), _FATES)
+    return faults.take(context.memory, "submit", template, _FATES)
 
 
 def _create(
