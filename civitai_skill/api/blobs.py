@@ -32,6 +32,7 @@ from civitai_skill.images.decode import (
     kind_of,
 )
 from civitai_skill.images.sources import Source, is_private
+from civitai_skill.images.svg import check_svg
 
 BLOBS = "/v2/consumer/blobs"
 
@@ -82,7 +83,7 @@ def fetch(service: Service, image: Image, workflow_id: str) -> Flow[FetchedPictu
         for attempt in range(1, _TRIES + 1):
             try:
                 response = yield from way(service, image)
-                checked = yield Work(partial(_check_picture, response))
+                checked = yield Work(partial(_check_picture, response, image.vector))
                 assert isinstance(checked, FetchedPicture)
                 return checked
             except ShortOfMemory as error:  # the next one would be as large
@@ -154,7 +155,7 @@ def _redirect_target(response: httpx.Response) -> str:
         ) from None
 
 
-def _check_picture(response: httpx.Response) -> FetchedPicture:
+def _check_picture(response: httpx.Response, vector: bool) -> FetchedPicture:
     data = response.content
     told = response.headers.get("content-length", "")
     if told.isdigit() and int(told) != len(data):
@@ -162,6 +163,8 @@ def _check_picture(response: httpx.Response) -> FetchedPicture:
     if not data:
         raise _BrokenPicture("the answer was empty")
     try:
+        if vector:
+            return check_svg(data)
         with decode(data, KINDS, MAX_PIXELS) as picture:
             return FetchedPicture(data, SUFFIXES[kind_of(picture)], picture.size)
     except ShortOfMemory:

@@ -24,21 +24,20 @@ from civitai_skill.api.parse import (
     read_whole,
 )
 from civitai_skill.api.replies import clean_reason
+from civitai_skill.api.words import KINDS, read_outputs
+from civitai_skill.steps.names import STAGES, parse_name
 
 #: Nothing changes any more after these (published document, WorkflowStatus).
 TERMINAL = frozenset({"succeeded", "failed", "expired", "canceled"})
 
 NO_REASON = "no reason given"
 
-#: The step that gives words instead of pictures.
-_WORDS = "promptEnhancement"
-
 _MODERATED = re.compile(r"\bblocked\b|\btos\b|terms of (use|service)|content (filter|policy)")
 
 
 @dataclass(frozen=True)
 class Image:
-    """One picture of a workflow. Sizes are pixels.
+    """One picture of a workflow. Sizes are pixels; a `vector` is an SVG and has none.
 
     A URL is no proof of a picture: unavailable blobs carry signed URLs too.
     """
@@ -54,6 +53,7 @@ class Image:
     step_status: str = ""
     step_errors: tuple[str, ...] = ()
     seed: int | None = None
+    vector: bool = False
 
     @property
     def deliverable(self) -> bool:
@@ -202,11 +202,18 @@ class Workflow:
 
     @property
     def wanted(self) -> int:
-        """How many pictures the step inputs ask for, as far as they say; 0 where all steps give
-        words."""
-        if self.steps and all(step.type == _WORDS for step in self.steps):
+        """How many pictures there shall be in the end, as far as the steps say; 0 where all of
+        them give words."""
+        if self.steps and all(step.type in KINDS for step in self.steps):
             return 0
-        return sum(read_quantity(s.input) for s in self.steps if s.type == "imageGen") or 1
+        named = [parse_name(step.name) for step in self.steps]
+        drawn = [
+            read_quantity(step.input)
+            for step, name in zip(self.steps, named, strict=True)
+            if step.type == "imageGen" and name is None
+        ]
+        finished = {name[1] for name in named if name is not None and name[0] in STAGES}
+        return sum(drawn) or len(finished) or 1
 
     @property
     def fruitless(self) -> bool:
@@ -216,9 +223,8 @@ class Workflow:
 
     @property
     def outputs(self) -> tuple[Mapping[str, Any], ...]:
-        """What the steps came to that give words, as the service tells it."""
-        words = [s for s in read_objects(self.raw, "steps") if s.get("$type") == _WORDS]
-        return tuple(output for step in words if (output := read_map(step, "output")))
+        """What the steps came to that give words, cleaned of what misleads."""
+        return read_outputs(self.raw)
 
     @property
     def input(self) -> Mapping[str, Any]:
@@ -265,6 +271,7 @@ def _read_step(step: Mapping[str, Any]) -> Step:
     errors = tuple(clean_reasons(e for e in read_list(output, "errors") if isinstance(e, str)))
     blobs = [b for key in ("images", "blobs") for b in read_objects(output, key)]
     blobs += [output[key] for key in ("image", "blob") if isinstance(output.get(key), Mapping)]
+    vectors = [output["svg"]] if isinstance(output.get("svg"), Mapping) else []
     given = read_map(step, "input")
     first = given.get("seed")
     if not isinstance(first, int) or isinstance(first, bool):
@@ -277,8 +284,9 @@ def _read_step(step: Mapping[str, Any]) -> Step:
             step_status=status,
             step_errors=errors,
             seed=None if first is None else first + i,
+            vector=i >= len(blobs),
         )
-        for i, blob in enumerate(blobs)
+        for i, blob in enumerate([*blobs, *vectors])
     )
     return Step(name, read_text(step, "$type") or "", status, images, errors, given)
 

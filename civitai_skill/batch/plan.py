@@ -15,7 +15,7 @@ from typing import Any
 
 from civitai_skill.batch.names import TEMPLATE, PictureNames
 from civitai_skill.batch.rows import RawRow
-from civitai_skill.engines.planning.plan import Plan
+from civitai_skill.engines.planning.plan import Plan, with_seed
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import EVERY_SOURCE, Source, SourcePolicy, open_source
 from civitai_skill.purchase.body import Terms
@@ -142,11 +142,11 @@ class _Planner:
         self.alike[content] += 1
         key = key_of(self.name, f"n:{self.alike[content]}" if id is None else f"id:{id}", content)
         decided = prepared.plan
-        assert decided is not None, "a row is a request"
+        assert isinstance(decided, Plan), "a row is a request"
         if request.seed is None and decided.seed is not None:
             request = request.model_copy(update={"seed": seed_of(key)})
             prepared = prepared.with_seed(seed_of(key))
-            decided = prepared.plan or decided
+            decided = with_seed(decided, seed_of(key))
         facts = {
             **(raw.values or {}), "row": number, "id": id or number, "engine": decided.family,
             "batch": self.name, "variant": decided.variant, "seed": decided.seed, "key": key,
@@ -201,6 +201,7 @@ def digest(value: object) -> str:
 
 def shape_of(prepared: Prepared) -> str:
     """What a price depends on: everything but the words, the seed and the sources' content."""
-    (step,) = prepared.body("" for _ in prepared.sources)["steps"]
     words = ("prompt", "negativePrompt", "seed")
-    return digest({name: value for name, value in step["input"].items() if name not in words})
+    steps = [step["input"] for step in prepared.body("" for _ in prepared.sources)["steps"]]
+    told = [{name: value for name, value in s.items() if name not in words} for s in steps]
+    return digest(told[0] if len(told) == 1 else told)

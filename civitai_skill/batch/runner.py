@@ -167,9 +167,9 @@ class RowRunner:
                 purchase = replace(purchase, workflow=workflow)
                 if not workflow.moderated:
                     queue.mark_passed(prompt)
-            place = partial(
-                self._save, row, label.places(state.key, purchase.workflow.id, self.out)
-            )
+            own = label.places(state.key, purchase.workflow.id, self.out)
+            assert own is not None, "a row has names of its own"
+            place = partial(self._save, row, own)
             home = finish(self.service, order, purchase, timeout=0.0, place=place)
             async with self._downloads:
                 generation = await adrive(home, self.http)

@@ -11,13 +11,14 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images import sidecar
+from civitai_skill.images.convert import Conversion
 from civitai_skill.images.decode import FetchedPicture
 from civitai_skill.storage.files import write_temporary
 
@@ -62,24 +63,37 @@ def save_picture(fetched: FetchedPicture, out: Path, stem: str) -> Path:
 class Label:
     """The names of one purchase's pictures, without suffix, and what their sidecars say.
 
-    Without names of their own they are named after the workflow.
+    Without names of their own they are named after the workflow; without `facts` they get no
+    sidecar. `conversion` is what becomes of each on this machine, `keep_all` says that those from
+    before the last step are wanted too.
     """
 
     stems: tuple[str, ...]
-    facts: Mapping[str, Any]
+    facts: Mapping[str, Any] | None
+    conversion: Conversion | None = None
+    keep_all: bool = False
 
     def to_json(self) -> str:
         """As the ledger keeps it."""
-        return json.dumps([self.stems, self.facts])
+        if self.conversion is None and not self.keep_all:
+            return json.dumps([self.stems, self.facts])
+        how = None if self.conversion is None else asdict(self.conversion)
+        return json.dumps([self.stems, self.facts, how, self.keep_all])
 
     @staticmethod
     def from_json(text: str) -> Label:
         """The label that `to_json` wrote."""
-        stems, facts = json.loads(text)
-        return Label(tuple(stems), facts)
+        stems, facts, *more = json.loads(text)
+        how, keep_all = more or (None, False)
+        if how is not None:
+            exact = how.pop("exact")
+            how = Conversion(**how, exact=None if exact is None else tuple(exact))
+        return Label(tuple(stems), facts, how, keep_all)
 
-    def places(self, key: str, workflow_id: str | None, out: Path) -> Place:
-        """How to save this purchase's pictures in a folder."""
+    def places(self, key: str, workflow_id: str | None, out: Path) -> Place | None:
+        """How to save this purchase's pictures in a folder; None: named after the workflow."""
+        if self.facts is None:
+            return None
         facts = {**self.facts, "key": key, "workflow": workflow_id}
         return partial(save_with_sidecar, out, self.stems, facts)
 

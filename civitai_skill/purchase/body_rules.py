@@ -13,15 +13,10 @@ from typing import Any
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import SourcePolicy
 from civitai_skill.schema.problems import nearest_name
+from civitai_skill.steps.catalog import STEPS as CATALOG
 
-#: Step types of the published document.
-STEPS = (
-    "imageGen",
-    "imageUpscaler",
-    "imageBackgroundRemoval",
-    "convertImage",
-    "promptEnhancement",
-)
+#: Step types of the published document that are taken.
+STEPS = ("imageGen", *CATALOG)
 
 #: Fields of a template (schema WorkflowTemplate) that are taken, and why each may be. `ephemeral`
 #: is refused wherever a body is bought (raw.py). A field that is not here may be one that is

@@ -10,7 +10,7 @@ from functools import partial
 from civitai_skill.api import workflows
 from civitai_skill.api.models import Workflow, is_moderation
 from civitai_skill.api.service import Flow, Service, Work
-from civitai_skill.engines.planning.plan import Plan, with_seed
+from civitai_skill.engines.planning.plan import with_seed
 from civitai_skill.errors import (
     ApiError,
     CivitaiError,
@@ -32,10 +32,12 @@ from civitai_skill.purchase.join import (
     take_up,
     write_quietly,
 )
+from civitai_skill.purchase.local import conversion_of
 from civitai_skill.purchase.order import Order, Purchase
 from civitai_skill.purchase.prepare import Prepared, prepare, upload_sources
 from civitai_skill.purchase.price import check_price, rule_of
 from civitai_skill.schema.request import ImageRequest
+from civitai_skill.steps.chain import FinishPlan, Planned
 
 #: How often, and how many seconds apart, a call looks for the id of the same request that another
 #: call is submitting.
@@ -91,7 +93,7 @@ class Preview:
     None where the caller wrote the body."""
 
     run: Run | None
-    plan: Plan | None
+    plan: Planned | None
 
 
 def preview(order: Order) -> Flow[Preview]:
@@ -104,12 +106,15 @@ def preview(order: Order) -> Flow[Preview]:
     return Preview((yield Work(find)), prepared.plan)
 
 
-def make_label(order: Order, plan: Plan | None) -> Label | None:
-    """The names and sidecars of the pictures that an order makes, where it wants any."""
-    if order.label is not None or not order.notes or plan is None:
-        return order.label
-    assert isinstance(order.asked, ImageRequest), "only a request is planned"
-    return Label((), sidecar_facts(order.asked, plan.family, plan.variant, plan.seed))
+def make_label(order: Order, plan: Planned | None) -> Label | None:
+    """How an order's pictures come home: their names, sidecars, and what is done to them."""
+    label, asked = order.label, order.asked
+    if label is None and order.notes and isinstance(asked, ImageRequest) and plan is not None:
+        label = Label((), sidecar_facts(asked, plan.family, plan.variant, plan.seed))
+    conversion = conversion_of(asked)
+    if conversion is None and not order.keep_all:
+        return label
+    return replace(label or Label((), None), conversion=conversion, keep_all=order.keep_all)
 
 
 def _begin(order: Order, run: Run, confirmed: str | None) -> Flow[Run | None]:
@@ -142,7 +147,9 @@ def _begin(order: Order, run: Run, confirmed: str | None) -> Flow[Run | None]:
     return earlier
 
 
-def go_on(service: Service, order: Order, run: Run, decided: Plan | None = None) -> Flow[Purchase]:
+def go_on(
+    service: Service, order: Order, run: Run, decided: Planned | None = None
+) -> Flow[Purchase]:
     """Take up an earlier run: its recorded body and key, its own seed.
 
     Raises NotFound where the service does not know it any more, RequestInvalid where it would have
@@ -157,7 +164,9 @@ def go_on(service: Service, order: Order, run: Run, decided: Plan | None = None)
     return replace(purchase, resumed=True)
 
 
-def _look_again(service: Service, order: Order, run: Run, decided: Plan | None) -> Flow[Purchase]:
+def _look_again(
+    service: Service, order: Order, run: Run, decided: Planned | None
+) -> Flow[Purchase]:
     """Look at the workflow of a run that was taken up."""
     assert run.workflow is not None, "see go_on"
     try:
@@ -182,7 +191,7 @@ def send(service: Service, order: Order, run: Run) -> Flow[Purchase]:
 
 
 def _send(
-    service: Service, order: Order, run: Run, decided: Plan | None, *, certain: bool
+    service: Service, order: Order, run: Run, decided: Planned | None, *, certain: bool
 ) -> Flow[Purchase]:
     """`certain` says that no earlier process may have sent them."""
     try:
@@ -207,10 +216,12 @@ def _send(
     return Purchase(workflow, decided, run)
 
 
-def _as_made(decided: Plan | None, workflow: Workflow) -> Plan | None:
+def _as_made(decided: Planned | None, workflow: Workflow) -> Planned | None:
     """The plan with the seed that the service has: an earlier purchase drew its own."""
     seed = workflow.input.get("seed")
-    if decided is None or decided.seed is None or not isinstance(seed, int):
+    if decided is None or isinstance(decided, FinishPlan):
+        return decided
+    if decided.seed is None or not isinstance(seed, int):
         return decided
     return decided if decided.seed == seed else with_seed(decided, seed)
 

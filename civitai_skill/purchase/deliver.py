@@ -10,14 +10,16 @@ from pathlib import Path
 from civitai_skill.api import blobs
 from civitai_skill.api.models import NO_REASON, Image, Workflow
 from civitai_skill.api.service import Flow, Service, Work
-from civitai_skill.engines.planning.plan import Plan
-from civitai_skill.errors import CivitaiError, TransportFailed
+from civitai_skill.api.stages import Chain, Stage, chains_of
+from civitai_skill.errors import CivitaiError, RequestInvalid, TransportFailed
 from civitai_skill.errors.next_steps import Look
 from civitai_skill.images import save
+from civitai_skill.images.convert import Conversion, convert_picture
 from civitai_skill.images.decode import FetchedPicture, Unreadable, size_of
 from civitai_skill.images.save import Place
 from civitai_skill.purchase.events import Tell, ignore_event
 from civitai_skill.purchase.result import Generation, Picture, summarize, workflow_failed_error
+from civitai_skill.steps.chain import Planned
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,15 @@ class Delivery:
 
     out: Path
     tell: Tell = ignore_event
-    plan: Plan | None = None
+    plan: Planned | None = None
     resumed: bool = False
     have: Mapping[int, Path] = field(default_factory=dict)
     record: Callable[[int, Path, bytes], None] | None = None
     place: Place | None = None
+    #: What is done to each picture on this machine.
+    conversion: Conversion | None = None
+    #: Do the pictures from before the last step come home too?
+    keep_all: bool = False
 
     def save(self, workflow: Workflow, n: int, fetched: FetchedPicture) -> Path:
         """Put a picture on disk. Raises OSError."""
@@ -58,14 +64,16 @@ def bring_home(service: Service, workflow: Workflow, delivery: Delivery) -> Flow
     """
     pictures: list[Picture] = []
     trouble: CivitaiError | None = None
-    images, plan = workflow.images, delivery.plan
-    if plan is not None and len(workflow.steps) == 1:
-        images = images[: plan.quantity]  # whatever more the service tells was not asked for
-    for n, image in enumerate(images):
+    plan = delivery.plan
+    chains = chains_of(workflow, None if plan is None else plan.quantity)
+    kept = [stage.image for chain in chains for stage in chain[1:] if stage.image is not None]
+    whole = [*chains, *(((Stage("", image, ""),)) for image in kept if delivery.keep_all)]
+    for n, chain in enumerate(whole):
         try:
-            pictures.append((yield from _deliver_one(service, workflow, n, image, delivery)))
+            pictures.append((yield from _deliver_last(service, workflow, n, chain, delivery)))
         except TransportFailed as error:
             trouble = error
+            image = next(s.image for s in chain if s.image is not None and s.image.deliverable)
             unsaved = Picture.unsaved(image)
             pictures.append(replace(unsaved, available=True, reason=error.message))
     wanted = plan.quantity if plan is not None else workflow.wanted
@@ -76,29 +84,75 @@ def bring_home(service: Service, workflow: Workflow, delivery: Delivery) -> Flow
     result = summarize(workflow, pictures, plan, resumed=delivery.resumed)
     if trouble is not None:
         raise trouble.replace(result=result) from None
-    if workflow.status != "succeeded" or len(result.paths) < wanted:
+    unfinished = any(picture.reason for picture in pictures)
+    if workflow.status != "succeeded" or len(result.paths) < wanted or unfinished:
         raise workflow_failed_error(result, wanted)
     return result
 
 
+def _deliver_last(
+    service: Service, workflow: Workflow, n: int, chain: Chain, delivery: Delivery
+) -> Flow[Picture]:
+    """The last picture of a chain that is there; one from before its end says what is missing."""
+    troubles: list[str] = []
+    seed = next((s.image.seed for s in reversed(chain) if s.image is not None), None)
+    refused: TransportFailed | None = None
+    for stage in chain:
+        image = stage.image
+        if image is None or not (image.deliverable or n in delivery.have):
+            troubles.append(stage.trouble)
+            continue
+        try:
+            found = yield from _deliver_one(
+                service, workflow, n, replace(image, seed=seed), delivery, finished=not troubles
+            )
+        except TransportFailed as error:
+            if not image.vector or stage is chain[-1]:
+                raise
+            refused = error  # what came is no SVG to keep: the picture it was drawn from is there
+            troubles.append(error.message)
+            continue
+        if not troubles:
+            return found
+        missing = "; ".join(dict.fromkeys(troubles))
+        return replace(found, reason=f"not finished, but as it was before: {missing}")
+    if refused is not None:
+        raise refused
+    image = next((s.image for s in reversed(chain) if s.image is not None), None)
+    unsaved = Picture(None, None, None, None, seed, False, troubles[-1])
+    return unsaved if image is None else Picture.unsaved(image)
+
+
 def _deliver_one(
-    service: Service, workflow: Workflow, n: int, image: Image, delivery: Delivery
+    service: Service, workflow: Workflow, n: int, image: Image, delivery: Delivery, finished: bool
 ) -> Flow[Picture]:
     if n in delivery.have:
         path = delivery.have[n]
         width, height = yield Work(partial(measure, path))
         return Picture(path, image.url, width, height, image.seed, True, None, image.id)
-    if not image.deliverable:
-        return Picture.unsaved(image)
     fetched = yield from blobs.fetch(service, image, workflow.id or "")
+    why: str | None = None
+    if delivery.conversion is not None and not image.vector:
+        fetched, why = yield Work(partial(_convert, fetched, delivery.conversion, finished))
     try:
         path = yield Work(partial(delivery.save, workflow, n, fetched))
     except OSError as error:
         raise _not_saved_error(workflow, delivery.out, error) from None
-    width, height = fetched.size
-    picture = Picture(path, image.url, width, height, image.seed, True, None, image.id)
+    width, height = (side or None for side in fetched.size)
+    picture = Picture(path, image.url, width, height, image.seed, True, why, image.id)
     delivery.tell(picture)
     return picture
+
+
+def _convert(
+    fetched: FetchedPicture, conversion: Conversion, finished: bool
+) -> tuple[FetchedPicture, str | None]:
+    """A picture as it was wanted, or as it came, with the reason."""
+    try:
+        return convert_picture(fetched.data, conversion), None
+    except RequestInvalid as error:
+        # It is paid for: it comes home whatever it is.
+        return fetched, f"saved as it came: {error.message}" if finished else None
 
 
 def measure(path: Path) -> tuple[int | None, int | None]:

@@ -8,27 +8,29 @@ from datetime import datetime
 
 from civitai_skill.api.models import Progress, Workflow
 from civitai_skill.api.workflows import Quote
-from civitai_skill.engines.planning.plan import Plan, Price
+from civitai_skill.engines.planning.plan import Price
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.result import Picture
+from civitai_skill.steps.chain import Planned
 
 
 @dataclass(frozen=True)
 class Priced:
     """Told before anything is paid: the documented price, and the service's where it was asked."""
 
-    plan: Plan
+    plan: Planned
     price: Price
     quote: Quote | None
     limit: int
 
     def __str__(self) -> str:
-        who = f"{self.plan.family} {self.plan.variant}"
+        who = self.plan.title
         if self.quote is not None and self.quote.total is not None:
             most = "at most " if self.quote.cost.variable else ""
             return f"{who}: {most}{self.quote.total} Buzz, says the service (limit {self.limit})"
         if self.price.buzz is None:
-            return f"{who}: the price is not documented (limit {self.limit} Buzz)"
+            told = self.price.note or "the price is not documented"
+            return f"{who}: {told} (limit {self.limit} Buzz)"
         return f"{who}: {self.price}, by the documented rule (limit {self.limit})"
 
 
@@ -101,7 +103,7 @@ class Submitted:
 
     workflow: Workflow
     #: None where the caller wrote the body.
-    plan: Plan | None
+    plan: Planned | None
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from civitai_skill.purchase.buy import buy, make_label
 from civitai_skill.purchase.deliver import Delivery, bring_home
 from civitai_skill.purchase.events import Tell, ignore_event
 from civitai_skill.purchase.join import release_on_failure, write_quietly
+from civitai_skill.purchase.local import for_the_service
 from civitai_skill.purchase.order import Order, Purchase
 from civitai_skill.purchase.result import Generation, summarize
 
@@ -55,6 +56,7 @@ def submit(service: Service, order: Order, told: OnSubmitted | None = None) -> F
     Where `told` raises, the same request goes on with the purchase. Raises OverBudget where the
     service charged more than is allowed, and the workflow is canceled.
     """
+    order = replace(order, asked=for_the_service(order.asked))
     purchase = yield from buy(service, order)
     if _is_overcharged(order, purchase, purchase.workflow):
         workflow = yield from _stop(service, purchase.workflow)
@@ -115,6 +117,7 @@ def finish(
         key = purchase.workflow.external_id or "" if run is None else run.key
         place = label.places(key, purchase.workflow.id, order.out)
     delivery = Delivery(order.out, order.tell, purchase.plan, purchase.resumed, place=place)
+    delivery = _labelled(delivery, label)
     if ledger is not None and run is not None:
         delivery = replace(delivery, record=partial(_record_picture, ledger, run.key))
         if purchase.resumed:
@@ -123,6 +126,13 @@ def finish(
         work = _finish(service, order, purchase, delivery, timeout, now)
         return (yield from release_on_failure(ledger, run, work))
     return (yield from _finish(service, order, purchase, delivery, timeout, now))
+
+
+def _labelled(delivery: Delivery, label: Label | None) -> Delivery:
+    if label is None:
+        return delivery
+    kept = delivery.keep_all or label.keep_all
+    return replace(delivery, conversion=label.conversion, keep_all=kept)
 
 
 def _finish(
@@ -218,8 +228,9 @@ def download(
         return (yield from bring_home(service, workflow, delivery))
     delivery = replace(delivery, record=partial(_record_picture, ledger, run.key))
     if run.label is not None:
-        place = Label.from_json(run.label).places(run.key, workflow.id, out)
-        delivery = replace(delivery, place=place)
+        label = Label.from_json(run.label)
+        delivery = replace(delivery, place=label.places(run.key, workflow.id, out))
+        delivery = _labelled(delivery, label)
     try:
         result = yield from bring_home(service, workflow, delivery)
     except WorkflowFailed:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill.api.models import Workflow
-from civitai_skill.engines.planning.plan import Plan
 from civitai_skill.images.save import Label
 from civitai_skill.images.sources import EVERY_SOURCE, SourcePolicy
 from civitai_skill.ledger.budget import Budget
@@ -16,7 +15,9 @@ from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.body import Terms
 from civitai_skill.purchase.events import Tell, ignore_event
+from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.request import ImageRequest
+from civitai_skill.steps.chain import Planned
 
 Keep = Callable[[str, bytes], None]
 
@@ -49,14 +50,15 @@ class Order:
     `sources` says which sources may be named. `purpose` is for the
     ledger's reader; `account` tells accounts and services apart; `apart` False says that the
     caller's key alone names a purchase, whatever the account. `label` names the pictures; with
-    `notes` each gets its sidecar, even without a label. `keep` gets the key and bytes of a submit
+    `notes` each gets its sidecar, even without a label; with `keep_all` those from before the last
+    step come home too. `keep` gets the key and bytes of a submit
     whose fate stayed unknown. `quoted` is the service's price where it was asked before (Buzz);
     a workflow that is charged above `most` is canceled (the limit, when left out). `unconfirmed`
     gets a purchase that came to its end, instead of the ledger closing it: its caller has no answer
     yet. Those that stand there when the next one begins are closed.
     """
 
-    asked: ImageRequest | WorkflowBody
+    asked: ImageRequest | FinishRequest | WorkflowBody
     terms: Terms = field(default_factory=Terms)
     limit: int = 0
     out: Path | None = None
@@ -73,6 +75,7 @@ class Order:
     tell: Tell = ignore_event
     label: Label | None = None
     notes: bool = False
+    keep_all: bool = False
     keep: Keep = keep_nothing
     most: int | None = None
     unconfirmed: Unconfirmed | None = None
@@ -89,6 +92,6 @@ class Purchase:
     run it is written under (None without a ledger)."""
 
     workflow: Workflow
-    plan: Plan | None
+    plan: Planned | None
     run: Run | None
     resumed: bool = False

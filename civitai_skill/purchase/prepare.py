@@ -10,23 +10,38 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from pydantic import BaseModel
 
 from civitai_skill.api.blobs import upload
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Service
 from civitai_skill.api.workflows import encode_body
 from civitai_skill.engines.catalog import identify
-from civitai_skill.engines.planning.plan import Plan, plan, with_seed
+from civitai_skill.engines.planning.plan import with_seed
 from civitai_skill.engines.planning.sources import check_masks, named
 from civitai_skill.engines.sources import fill, picture_of
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import INLINE_BYTES, Source, SourcePolicy, open_source
 from civitai_skill.purchase.body import Terms
 from civitai_skill.purchase.identity import first_attempt, hash_json
+from civitai_skill.purchase.local import check_conversion
 from civitai_skill.purchase.order import Order, WorkflowBody
+from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.request import ImageRequest
+from civitai_skill.steps.chain import (
+    ChainPlan,
+    FinishPlan,
+    NamedStep,
+    Planned,
+    plan_finishing,
+    plan_request,
+)
+from civitai_skill.steps.inpaint import with_mask
+from civitai_skill.steps.media_captioning import Captioning
+from civitai_skill.steps.wd_tagging import Tagging
 
 #: Opens the source that a text names in a field.
 Open = Callable[[str, str, SourcePolicy], Source | str]
@@ -48,11 +63,13 @@ class Prepared:
     wanted: int
     engine: str | None
     variant: str | None
-    plan: Plan | None = None
+    plan: Planned | None = None
     sources: tuple[Source | str, ...] = ()
+    #: The form of each step that names sources, and which ones, by the step's place.
+    takes: Mapping[int, tuple[type[BaseModel], tuple[int, ...]]] = field(default_factory=dict)
 
     @property
-    def planned(self) -> Plan:
+    def planned(self) -> Planned:
         """The plan of a request."""
         assert self.plan is not None, "the caller wrote the body"
         return self.plan
@@ -72,55 +89,129 @@ class Prepared:
 
     def body(self, places: Iterable[str] = ()) -> dict[str, Any]:
         """The workflow template without its key; `places` are its sources as they travel."""
-        steps = self.steps
-        if self.plan is not None and self.sources:
-            (step,) = steps
-            steps = [{**step, "input": fill(type(self.plan.form), step["input"], places)}]
-        return {"steps": steps, **self.around}
+        return {"steps": self._filled(list(places)), **self.around}
+
+    def _filled(self, places: Sequence[str]) -> list[dict[str, Any]]:
+        """The steps with other texts for their sources."""
+        steps = list(self.steps)
+        for at, (form, taken) in self.takes.items():
+            held = fill(form, steps[at]["input"], [places[i] for i in taken])
+            steps[at] = {**steps[at], "input": held}
+        return steps
+
+    def travels_apart(self, number: int) -> bool:
+        """Must a source be uploaded, however small: several steps take it, or one that reads
+        addresses alone?"""
+        takers = [form for form, taken in self.takes.values() if number in taken]
+        return len(takers) > 1 or any(issubclass(f, (Captioning, Tagging)) for f in takers)
 
     def with_seed(self, seed: int) -> Prepared:
         """The same with a seed that counts as asked for."""
-        assert self.plan is not None, "only a request has a seed to set"
-        (step,) = self.steps
-        steps = [{**step, "input": {**step["input"], "seed": seed}}]
+        decided = self.planned
+        assert not isinstance(decided, FinishPlan), "only a request has a seed to set"
+        moved = 0 if decided.seed is None else seed - decided.seed
+        steps = [_move_seed(step, moved) for step in self.steps]
         content = {**self.content, "input": {**self.content["input"], "seed": seed}}
-        return replace(self, steps=steps, content=content, plan=with_seed(self.plan, seed))
+        return replace(self, steps=steps, content=content, plan=with_seed(decided, seed))
+
+
+def _move_seed(step: Mapping[str, Any], by: int) -> dict[str, Any]:
+    """A step whose drawing starts elsewhere; the others draw nothing by chance."""
+    given = step["input"]
+    if step["$type"] != "imageGen" or "seed" not in given:
+        return dict(step)
+    return {**step, "input": {**given, "seed": given["seed"] + by}}
 
 
 def prepare(order: Order, open_source: Open = open_source) -> Prepared:
     """Open the sources, choose the form, fill it. Raises RequestInvalid."""
     if isinstance(order.asked, WorkflowBody):
         return _prepare_body(order.asked.body)
-    request, terms = order.asked, order.terms
+    terms = order.terms
     terms.check()
+    if isinstance(order.asked, FinishRequest):
+        return _prepare_finishing(order, order.asked, open_source)
+    request = with_mask(order.asked)
     places = named(request)
-    sources = tuple(open_source(text, field, order.sources) for field, text in places)
+    sources = tuple(open_source(text, place, order.sources) for place, text in places)
     sizes = tuple(None if isinstance(source, str) else source.size for source in sources)
-    check_masks(dict(zip((field for field, _ in places), sizes, strict=True)))
-    decided = plan(request, sources=sizes[: len(request.images)])
-    form, around = decided.form, terms.around()
-    step: dict[str, Any] = {"$type": "imageGen", "input": form.sent()}
-    if terms.priority is not None:
-        step["priority"] = terms.priority
+    check_masks(dict(zip((place for place, _ in places), sizes, strict=True)))
+    decided = plan_request(request, sizes[: len(request.images)])
+    form = decided.form
+    check_conversion(request, decided.size)
+    drawing: NamedStep | None = None
+    if isinstance(decided, ChainPlan):
+        steps = [step.to_json() for step in decided.steps]
+        takes = _takers(decided.steps)
+        drawing = next(step for step in decided.steps if step.form is form)
+    else:
+        steps = [{"$type": "imageGen", "input": form.sent()}]
+        takes = {0: (type(form), tuple(range(len(sources))))} if sources else {}
 
-    digests = [s if isinstance(s, str) else hashlib.sha256(s.data).hexdigest() for s in sources]
-    made = fill(type(form), step["input"], digests) if sources else dict(step["input"])
+    made = form.sent() if drawing is None else drawing.to_json()["input"]
+    made = fill(type(form), made, _digests(sources)) if sources else dict(made)
     picture = picture_of(type(form))
     if picture is not None:
         made.pop(form.alias(picture), None)
     if request.seed is None:
         made.pop("seed", None)
-    content = {"input": made, "sources": digests, "terms": {**around, "steps": terms.priority}}
+    content: dict[str, Any] = {"input": made}
+    if drawing is not None:
+        others = [step for step in steps if step["name"] != drawing.name]
+        # Where the seed is left to chance, that of a second drawing is too.
+        content["steps"] = [_move_seed(s, -(decided.seed or 0)) for s in others]
+    return _assemble(order, steps, takes, content, decided, sources)
+
+
+def _prepare_finishing(order: Order, request: FinishRequest, open_source: Open) -> Prepared:
+    """Pictures that are there: each opened as it would be sent."""
+    several = len(request.images) > 1
+    sources = tuple(
+        open_source(text, f"images.{i}" if several else "images", order.sources)
+        for i, text in enumerate(request.images)
+    )
+    sizes = tuple(None if isinstance(source, str) else source.size for source in sources)
+    decided = plan_finishing(request, sizes)
+    for size in decided.finished:
+        check_conversion(request, size)
+    steps = [step.to_json() for step in decided.steps]
+    return _assemble(order, steps, _takers(decided.steps), {"steps": steps}, decided, sources)
+
+
+def _takers(
+    steps: Sequence[NamedStep],
+) -> dict[int, tuple[type[BaseModel], tuple[int, ...]]]:
+    return {i: (type(step.form), step.takes) for i, step in enumerate(steps) if step.takes}
+
+
+def _digests(sources: Iterable[Source | str]) -> list[str]:
+    return [s if isinstance(s, str) else hashlib.sha256(s.data).hexdigest() for s in sources]
+
+
+def _assemble(
+    order: Order,
+    steps: list[dict[str, Any]],
+    takes: Mapping[int, tuple[type[BaseModel], tuple[int, ...]]],
+    content: Mapping[str, Any],
+    decided: Planned,
+    sources: tuple[Source | str, ...],
+) -> Prepared:
+    terms = order.terms
+    around, priority = terms.around(), terms.priority
+    if priority is not None:
+        steps = [{**step, "priority": priority} for step in steps]
+    same = {**content, "sources": _digests(sources), "terms": {**around, "steps": priority}}
     return Prepared(
-        [step],
+        steps,
         around,
-        content,
+        same,
         terms.external_id,
         decided.quantity,
         decided.family,
         decided.variant,
         decided,
         sources,
+        takes,
     )
 
 
@@ -157,10 +248,10 @@ def upload_sources(service: Service, prepared: Prepared) -> Flow[dict[str, Any]]
     """The body with its sources where the service can read them: small ones inside, large ones
     uploaded."""
     places: list[str] = []
-    for source in prepared.sources:
+    for number, source in enumerate(prepared.sources):
         if isinstance(source, str):
             places.append(source)
-        elif len(source.data) <= INLINE_BYTES:
+        elif len(source.data) <= INLINE_BYTES and not prepared.travels_apart(number):
             places.append(source.data_url())
         else:
             places.append((yield from upload(service, source)))

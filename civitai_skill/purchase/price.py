@@ -16,7 +16,6 @@ from typing import Any
 
 from civitai_skill.api import workflows
 from civitai_skill.api.service import Flow, Service, Work
-from civitai_skill.engines.planning.plan import Plan, plan
 from civitai_skill.errors import (
     ConfigError,
     NotEnoughBuzz,
@@ -27,9 +26,11 @@ from civitai_skill.errors import (
 from civitai_skill.errors.next_steps import Allow, Choose
 from civitai_skill.purchase.events import Asking, Priced, Quoted
 from civitai_skill.purchase.identity import hash_json
-from civitai_skill.purchase.order import Order
+from civitai_skill.purchase.order import Order, WorkflowBody
 from civitai_skill.purchase.prepare import Prepared, prepare, upload_sources
+from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.request import ImageRequest, Quality
+from civitai_skill.steps.chain import FinishPlan, Planned, plan_request
 
 #: Above this many Buzz, or where no price is documented, a batch asks the service while it plans.
 ASK_ABOVE = 100
@@ -113,10 +114,13 @@ def ask_price(
 
 
 # -- what the service confirmed --------------------------------------------------------------------
-def rule_of(decided: Plan) -> str:
-    """What a documented price rule is about: the form, the variant, the set of AIRs."""
+def rule_of(decided: Planned) -> str:
+    """What a documented price rule is about: the form, the variant, the set of AIRs; of several
+    steps, each one's kind and price too."""
+    steps = getattr(decided, "steps", ())
+    forms = [step.form for step in steps] if isinstance(decided, FinishPlan) else [decided.form]
     airs: set[str] = set()
-    left: list[Any] = [decided.form.sent()]
+    left: list[Any] = [form.sent() for form in forms]
     while left:
         value = left.pop()
         if isinstance(value, Mapping):
@@ -125,11 +129,12 @@ def rule_of(decided: Plan) -> str:
             left += value
         elif isinstance(value, str) and value.startswith("urn:air:"):
             airs.add(value)
-    tags = sorted(type(decided.form).tags().items())
-    return hash_json([decided.family, decided.variant, tags, sorted(airs)])
+    tags = [] if isinstance(decided, FinishPlan) else sorted(type(decided.form).tags().items())
+    chain = [[[step.kind, step.buzz] for step in steps]] if steps else []
+    return hash_json([decided.family, decided.variant, tags, sorted(airs), *chain])
 
 
-def is_confirmed(order: Order, decided: Plan) -> bool:
+def is_confirmed(order: Order, decided: Planned) -> bool:
     """Did the service confirm the documented rule of this plan within a day?"""
     if order.ledger is None:
         return False
@@ -139,12 +144,12 @@ def is_confirmed(order: Order, decided: Plan) -> bool:
         return False
 
 
-def confirmed_rule(decided: Plan, quote: workflows.Quote) -> str | None:
+def confirmed_rule(decided: Planned, quote: workflows.Quote) -> str | None:
     """The documented rule, where a price of the service confirms it; 0 tells nothing."""
     return rule_of(decided) if quote.total and quote.total == decided.price.buzz else None
 
 
-def confirm(order: Order, decided: Plan, quote: workflows.Quote) -> None:
+def confirm(order: Order, decided: Planned, quote: workflows.Quote) -> None:
     """Write down the documented rule that a price of the service confirms, where it does."""
     rule = confirmed_rule(decided, quote)
     if rule is not None and order.ledger is not None:
@@ -194,11 +199,11 @@ def _no_price_error(limit: int) -> OverBudget:
     )
 
 
-def over_budget_error(order: Order, decided: Plan, price: int) -> OverBudget:
+def over_budget_error(order: Order, decided: Planned, price: int) -> OverBudget:
     """The refusal above the limit, with what would fit."""
-    assert isinstance(order.asked, ImageRequest), "only a request is planned"
+    assert not isinstance(order.asked, WorkflowBody), "only a request is planned"
     return OverBudget(
-        f"{decided.family} {decided.variant} costs about {price} Buzz for this; "
+        f"{decided.title} costs about {price} Buzz for this; "
         f"the limit is {order.limit}. Nothing was sent to be made.",
         price=price,
         limit=order.limit,
@@ -207,11 +212,15 @@ def over_budget_error(order: Order, decided: Plan, price: int) -> OverBudget:
     )
 
 
-def _describe_what_fits(request: ImageRequest, decided: Plan, price: int, limit: int) -> str:
+def _describe_what_fits(
+    request: ImageRequest | FinishRequest, decided: Planned, price: int, limit: int
+) -> str:
     """What of this would be within the limit, priced as a request of its own."""
     fewer = limit * decided.quantity // price
     if decided.quantity > fewer > 0:
         return f"{fewer} of the {decided.quantity} pictures would fit."
+    if isinstance(request, FinishRequest):
+        return ""
     for said in ({}, {"variant": None}) if request.variant is not None else ({},):
         for quality in _CHEAPER[request.quality]:
             other = request.model_copy(update={"quality": quality, **said})
@@ -222,10 +231,10 @@ def _describe_what_fits(request: ImageRequest, decided: Plan, price: int, limit:
     return ""
 
 
-def _price_within(request: ImageRequest, decided: Plan, price: int, limit: int) -> int | None:
+def _price_within(request: ImageRequest, decided: Planned, price: int, limit: int) -> int | None:
     """What another request would cost (Buzz), where it is the same work for less."""
     try:
-        other = plan(request, sources=decided.sources)
+        other = plan_request(request, decided.sources)
     except RequestInvalid:
         return None
     own, cost = decided.price.most, other.price.most

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill.api.models import NO_REASON, Image, Workflow
+from civitai_skill.api.stages import Chain, Stage, chains_of
+from civitai_skill.api.words import read_enhanced
 from civitai_skill.engines.catalog import identify
-from civitai_skill.engines.planning.plan import Plan
 from civitai_skill.errors import WorkflowFailed
 from civitai_skill.errors.next_steps import Next, Release
+from civitai_skill.steps.chain import Planned
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Generation:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     resumed: bool = False
-    plan: Plan | None = field(default=None, repr=False)
+    plan: Planned | None = field(default=None, repr=False)
 
     @property
     def id(self) -> str | None:
@@ -83,6 +85,11 @@ class Generation:
         """The words that steps gave."""
         return self.workflow.outputs
 
+    @property
+    def enhanced_prompt(self) -> str | None:
+        """The prompt as a step reworded it before it was drawn."""
+        return read_enhanced(self.workflow.raw)
+
     def as_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {
             "id": self.workflow.id,
@@ -96,6 +103,8 @@ class Generation:
         }
         if outputs := self.workflow.outputs:
             out["outputs"] = [dict(output) for output in outputs]
+        if self.enhanced_prompt is not None:
+            out["enhanced_prompt"] = self.enhanced_prompt
         if self.notes:
             out["notes"] = list(self.notes)
         if self.warnings:
@@ -106,7 +115,7 @@ class Generation:
 def summarize(
     workflow: Workflow,
     pictures: Sequence[Picture] = (),
-    decided: Plan | None = None,
+    decided: Planned | None = None,
     *,
     resumed: bool = False,
 ) -> Generation:
@@ -128,7 +137,15 @@ def summarize(
 
 def summarize_unsaved(workflow: Workflow) -> Generation:
     """A Generation without fetching: what each picture's state is."""
-    return summarize(workflow, [Picture.unsaved(image) for image in workflow.images])
+    last = [stage.image for chain in chains_of(workflow) if (stage := _last(chain)) is not None]
+    return summarize(workflow, [Picture.unsaved(image) for image in last if image is not None])
+
+
+def _last(chain: Chain) -> Stage | None:
+    """The last picture of a chain that can be delivered, or the first that there is."""
+    there = [stage for stage in chain if stage.image is not None]
+    ready = (s for s in there if s.image is not None and s.image.deliverable)
+    return next(ready, there[-1] if there else None)
 
 
 def workflow_failed_error(result: Generation, wanted: int) -> WorkflowFailed:
@@ -139,6 +156,9 @@ def workflow_failed_error(result: Generation, wanted: int) -> WorkflowFailed:
     what = f"ended as {workflow.status}"
     if workflow.status == "succeeded" or got:
         what += f" with {got} of {wanted} pictures"
+        unfinished = sum(p.available and p.reason is not None for p in result.pictures)
+        if unfinished:
+            what += f", {unfinished} of them not finished"
     why = "; ".join(dict.fromkeys(reasons)) or NO_REASON
     kept = sum(workflow.cost.by_currency.values())
     refunded = sum(workflow.cost.refunded.values())
@@ -165,6 +185,12 @@ def _what_next(workflow: Workflow, got: int, wanted: int) -> tuple[str, list[Nex
         )
     if workflow.moderated:
         return "Change the prompt; a blocked one must not be sent again unchanged.", []
+    if got and got == wanted:
+        return (
+            "What came is saved as it was before the step that failed. It can be finished by "
+            "itself: do not draw it again.",
+            [],
+        )
     if got:
         missing = wanted - got
         return (

@@ -52,6 +52,25 @@ FIELDS = (
     RequestField("background", "choice", "--background", "B", "auto, transparent or opaque, where the engine draws it", choices=('auto', 'transparent', 'opaque')),
     RequestField("grounding", "flag", "--grounding", "", "look facts up on the web before drawing"),
     RequestField("output_format", "choice", "--format", "F", "jpeg, png or webP", choices=('jpeg', 'png', 'webP')),
+    RequestField("enhance_prompt", "flag", "--enhance-prompt", "", "have the prompt reworded for the engine before it draws; the new words are shown", planned=True),
+    RequestField("inpaint", "text", "--inpaint", "SRC", "a mask of the source's size: what is transparent in it is repaired", planned=True),
+    RequestField("hires", "number", "--hires", "X", "draw it a second time from the first, so many times as wide and high (1 to 4)", planned=True),
+    RequestField("hires_strength", "number", "--hires-strength", "X", "how far the second drawing leaves the first, 0 to 1; 0.4 when left out", planned=True),
+    RequestField("upscale", "whole", "--upscale", "N", "upscale it on the service: 1 to 3 passes, each doubles width and height", planned=True),
+    RequestField("upscale_model", "text", "--upscale-model", "AIR", "AIR of the upscaler's model; 4x-Remacri when left out", planned=True),
+    RequestField("remove_background", "flag", "--remove-background", "", "make everything but the subject transparent", planned=True),
+    RequestField("svg", "choice", "--svg", "S", "draw it as SVG: vtracer, starvector or omnisvg", choices=('vtracer', 'starvector', 'omnisvg'), planned=True),
+    RequestField("svg_settings", "options", "--svg-setting", "K=V", "settings of the SVG's maker, such as filterSpeckle or colorPrecision", planned=True),
+    RequestField("caption", "flag", "--caption", "", "describe the picture in words", planned=True),
+    RequestField("auto_tags", "flag", "--auto-tags", "", "tag the picture, each tag with a score", planned=True),
+    RequestField("rate", "flag", "--rate", "", "say how mature the service rates it (pg, pg13, r, x, xxx)", planned=True),
+    RequestField("exact", "text", "--exact", "WxH", "exactly these pixels, such as 5000x200, enlarged and cropped as needed", planned=True),
+    RequestField("free", "flag", "--free", "", "reach exact pixels without a paid step: enlarge here, however much", planned=True),
+    RequestField("crop", "text", "--crop", "PART", "cut a part out: 800x600 from the middle, 800x600+LEFT+TOP, or a ratio such as 16:9", planned=True),
+    RequestField("file_quality", "whole", "--file-quality", "N", "of the saved JPEG or WebP, 1 to 100", planned=True),
+    RequestField("file_width", "whole", "--file-width", "PX", "pixels of the saved file's width; its height follows", planned=True),
+    RequestField("strip_metadata", "flag", "--strip-metadata", "", "save it without what its file tells about it", planned=True),
+    RequestField("on_service", "flag", "--on-service", "", "convert format, quality and width on the service, for 1 Buzz", planned=True),
     RequestField("options", "options", "--option", "K=V", "the engine's own remaining fields, such as resolution or clipSkip", planned=True),
     RequestField("retired", "flag", "--retired", "", "take a variant that its maker has withdrawn all the same", planned=True),
 )
@@ -86,5 +105,24 @@ class RequestFields(TypedDict, total=False):
     background: str | None
     grounding: bool | None
     output_format: str | None
+    enhance_prompt: bool | None
+    inpaint: str | None
+    hires: float | None
+    hires_strength: float | None
+    upscale: int | None
+    upscale_model: str | None
+    remove_background: bool | None
+    svg: str | None
+    svg_settings: Mapping[str, Any]
+    caption: bool | None
+    auto_tags: bool | None
+    rate: bool | None
+    exact: str | None
+    free: bool | None
+    crop: str | None
+    file_quality: int | None
+    file_width: int | None
+    strip_metadata: bool | None
+    on_service: bool | None
     options: Mapping[str, Any]
     retired: bool

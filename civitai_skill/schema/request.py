@@ -7,12 +7,12 @@ engines' business (`civitai_skill.engines`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.schema import pictures
+from civitai_skill.schema import finishing, pictures
 from civitai_skill.schema.parts import ControlNetOrText, Lora, StrictModel, StyleImageOrText
 from civitai_skill.schema.types import (
     AirText,
@@ -50,7 +50,7 @@ def _check_ratio(value: str) -> str:
     return value
 
 
-def _normalize_format(value: Any) -> Any:
+def normalize_format(value: Any) -> Any:
     """Formats are matched without regard to case, and jpg is jpeg."""
     if not isinstance(value, str):
         return value
@@ -66,6 +66,9 @@ class ImageRequest(StrictModel):
     Raises RequestInvalid for values no engine could take; what one engine cannot take is refused
     when the workflow is built.
     """
+
+    #: Under which names it says the quality and the width of the saved file.
+    local: ClassVar[tuple[str, str]] = ("file_quality", "file_width")
 
     prompt: Annotated[
         Long,
@@ -237,17 +240,38 @@ class ImageRequest(StrictModel):
         Flag | None, FieldWords("Look facts up on the web before drawing.", "")
     ] = None
     output_format: Annotated[
-        Annotated[Literal["jpeg", "png", "webP"], BeforeValidator(_normalize_format)] | None,
+        Annotated[Literal["jpeg", "png", "webP"], BeforeValidator(normalize_format)] | None,
         FieldWords("jpeg, png or webP.", "F", "--format", tool="Only when the user names one."),
     ] = None
+    enhance_prompt: finishing.EnhancePrompt = None
+    inpaint: finishing.Inpaint = None
+    hires: finishing.Hires = None
+    hires_strength: finishing.HiresStrength = None
+    upscale: finishing.Passes = None
+    upscale_model: finishing.UpscaleModel = None
+    remove_background: finishing.RemoveBackground = None
+    svg: finishing.Svg = None
+    svg_settings: finishing.SvgSettings = {}
+    caption: finishing.Caption = None
+    auto_tags: finishing.AutoTags = None
+    rate: finishing.Rate = None
+    exact: finishing.ExactSize = None
+    free: finishing.Free = None
+    crop: finishing.Crop = None
+    file_quality: finishing.FileQuality = None
+    file_width: finishing.FileWidth = None
+    strip_metadata: finishing.StripMetadata = None
+    on_service: finishing.OnService = None
     options: Annotated[
         dict[str, Any],
         BeforeValidator(pictures.inside),
         FieldWords(
             "The engine's own remaining fields, such as resolution or clipSkip.",
             "K=V",
-            tool="Rarely: the engine's own fields (resolution, clipSkip, ...), or route, "
-            "sampler, scheduler.",
+            tool="What follows: upscale (1 to 3 passes, each doubles), remove_background (true: a "
+            "transparent PNG), exact (pixels such as 256x256, instead of any size), svg (vtracer), "
+            "hires, enhance_prompt, caption, inpaint (a mask). Rarely: the engine's own fields "
+            "(resolution, clipSkip, ...), or route, sampler, scheduler.",
             planned=True,
         ),
     ] = {}
@@ -268,6 +292,18 @@ class ImageRequest(StrictModel):
         if self.mask is not None and not self.images:
             why = "says what to draw anew in a source picture, and there is none"
             raise RequestInvalid(Problem("mask", self.mask, "images with it", None, why))
+        return self
+
+    @model_validator(mode="after")
+    def _what_follows_the_drawing(self) -> ImageRequest:
+        problems = [*finishing.check(self), *finishing.check_drawing(self)]
+        sizes = {n: getattr(self, n) for n in ("aspect_ratio", "width", "height")}
+        if self.exact is not None and any(sizes.values()):
+            name = next(n for n, value in sizes.items() if value)
+            why = "names a size, and so does exact"
+            problems.append(Problem(name, sizes[name], "exact alone, or without it", None, why))
+        if problems:
+            raise RequestInvalid(*problems)
         return self
 
     @classmethod

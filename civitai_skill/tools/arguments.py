@@ -59,7 +59,7 @@ def unpack_json(value: Any) -> Any:
 _NUMBER = re.compile(r"\s*[+-]?([0-9]{1,20}|[0-9]{0,20}\.[0-9]{1,20})\s*")
 
 
-def _to_number(value: Any) -> Any:
+def to_number(value: Any) -> Any:
     """A number that came as text."""
     if not isinstance(value, str) or not _NUMBER.fullmatch(value):
         return value
@@ -103,7 +103,7 @@ def _to_loras(value: Any) -> Any:
         return value
     return [
         {
-            n: _to_number(part) if n == "strength" else part
+            n: to_number(part) if n == "strength" else part
             for n, part in v.items()
             if n == "air" or is_given(part)
         }
@@ -153,7 +153,7 @@ class Arguments(BaseModel):
             return values
         fields = cls.model_fields
         return {
-            name: _to_number(value)
+            name: to_number(value)
             if name in fields and _holds_number(fields[name].annotation)
             else value
             for name, value in values.items()

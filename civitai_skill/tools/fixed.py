@@ -31,6 +31,7 @@ from civitai_skill.tools.arguments import (
     EstimateImage,
     Option,
     SubmitImage,
+    to_number,
     unpack_json,
 )
 from civitai_skill.tools.body import GenerateBody
@@ -170,10 +171,12 @@ def _split_options(given: EstimateImage) -> tuple[dict[str, Any], dict[str, Any]
 
 
 def _own(name: str, option: Option) -> Any:
-    """The value of a field of the request: a list of sources and a flag are read as JSON."""
+    """The value of a field of the request: whatever is no text is read as JSON."""
     kind = next(field.kind for field in FIELDS if field.name == name)
-    if kind not in ("flag", "texts") or not isinstance(option.value, str):
+    if kind in ("text", "choice") or not isinstance(option.value, str):
         return option.value
+    if kind in ("whole", "number"):
+        return to_number(option.value)
     if kind == "flag":
         return {"true": True, "false": False}.get(option.value.strip().lower(), option.value)
     value = unpack_json(option.value)

@@ -13,8 +13,7 @@ from typing import Any
 
 from civitai_skill.client.history import history_row as history_row
 from civitai_skill.client.history import parse_since
-from civitai_skill.engines.choose import choose_engine
-from civitai_skill.engines.planning.plan import Plan
+from civitai_skill.engines.choose import Choice, choose_engine
 from civitai_skill.errors import RequestInvalid, StillRunning
 from civitai_skill.purchase.result import summarize_unsaved, workflow_failed_error
 from civitai_skill.tools.answers import (
@@ -30,6 +29,7 @@ from civitai_skill.tools.answers import (
     still_running_result,
 )
 from civitai_skill.tools.arguments import (
+    IN_OPTIONS,
     Arguments,
     CancelImage,
     ChooseEngine,
@@ -118,7 +118,7 @@ def _estimate(
 ) -> Steps:
     asked, limit = fixed.asked(given), fixed.max_buzz if limit is None else limit
     quote = yield lambda client: client.estimate(asked, **fixed.price_options(given))
-    plan: Plan | None = quote.plan
+    plan = quote.plan
     cap = None if plan is None else plan.price.cap
     documented = None if plan is None else plan.price.most
     # What buying holds against the limit: the documented price comes first, at its highest.
@@ -131,7 +131,7 @@ def _estimate(
     }
     if plan is None:
         return Result(data, quote)
-    data = {"engine": f"{plan.family} {plan.variant}", **data}
+    data = {"engine": plan.title, **data}
     if cap is not None:
         data["at_most"] = cap
         data["message"] = (
@@ -228,7 +228,7 @@ def _choose(fixed: ToolSettings, given: ChooseEngine) -> Steps:
     choices = [c for c in known if (c.price.cap or c.price.buzz or 0) <= limit][:_CHOICES]
     choices = choices or ranked(max_buzz=limit)
     data: dict[str, Any] = {
-        "choices": [choice.as_dict() for choice in choices],
+        "choices": [_choice_data(choice) for choice in choices],
         "prompting": choices[0].prompting,
     }
     buyer = next((name for name in fixed.tools if BY_NAME[name].spends), None)
@@ -236,6 +236,19 @@ def _choose(fixed: ToolSettings, given: ChooseEngine) -> Steps:
         data["then"] = f"{buyer} with the `arguments` of a choice and your prompt"
     return Result(data, choices)
     yield
+
+
+def _choice_data(choice: Choice) -> dict[str, Any]:
+    """A choice whose arguments are those of the tools: what they have no argument for, they take
+    among the options."""
+    data = choice.as_dict()
+    said = data["arguments"]
+    moved = [{"name": name, "value": said[name]} for name in said if name in IN_OPTIONS]
+    if moved:
+        kept = {name: value for name, value in said.items() if name not in IN_OPTIONS}
+        own = [{"name": n, "value": v} for n, v in kept.pop("options", {}).items()]
+        data["arguments"] = {**kept, "options": [*own, *moved]}
+    return data
 
 
 _READS = Hints(read_only=True, destructive=False, idempotent=True, open_world=True)

@@ -138,20 +138,20 @@ def estimate(given: argparse.Namespace, output: Output) -> int:
     data: dict[str, Any] = {
         "engine": decided.family,
         "variant": decided.variant,
-        "route": decided.route,
+        "route": getattr(decided, "route", None),
         "operation": decided.operation,
         "offline": decided.price.as_dict(),
     }
     if decided.size is not None:
         data["size"] = "{}x{}".format(*decided.size)
-    text = f"{decided.family} {decided.variant}: {decided.price}, by the documented rule"
+    text = f"{decided.title}: {decided.price}, by the documented rule"
     one = decided.price.most
     if not given.offline:
         del terms["tags"]
         with Civitai(settings=load_settings(given)) as client:
             quote = client.estimate(request, **terms)
         data["service"] = quote.as_dict()
-        text = f"{decided.family} {decided.variant}: {quote.total} Buzz, says the service"
+        text = f"{decided.title}: {quote.total} Buzz, says the service"
         one = quote.total
         if quote.insufficient_buzz:
             text += "; the account has not enough"
@@ -186,6 +186,8 @@ def event_printer(output: Output) -> Any:
             output.say(f"Price: {event}")
             for warning in event.plan.warnings:
                 output.say(f"Warning: {warning}")
+            for note in event.plan.notes if event.quote is None else ():
+                output.say(f"Plan: {note}")
         elif isinstance(event, Quoted):
             output.say(f"Price: {event}")
         elif isinstance(event, Submitting):

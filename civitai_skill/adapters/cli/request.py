@@ -96,12 +96,13 @@ def request_fields(given: argparse.Namespace) -> dict[str, Any]:
     """The fields of a request that were said, without the prompt."""
     fields = {field.name: getattr(given, field.name) for field in FIELDS[1:]}
     fields = {name: value for name, value in fields.items() if value not in (None, [])}
-    if given.options:
-        fields["options"] = _read_options(given.options)
+    for field in FIELDS:
+        if field.kind == "options" and field.name in fields:
+            fields[field.name] = read_options(field.name, fields[field.name])
     return fields
 
 
-def _read_options(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+def read_options(name: str, pairs: list[tuple[str, str]]) -> dict[str, Any]:
     """Options as typed: a field of text as it stands, any other as JSON. Raises RequestInvalid."""
     from civitai_skill.client import is_text
     from civitai_skill.schema.types import read_json
@@ -110,9 +111,9 @@ def _read_options(pairs: list[tuple[str, str]]) -> dict[str, Any]:
     for key, text in pairs:
         if key in found:
             why = "is said twice"
-            raise RequestInvalid(Problem(f"options.{key}", text, "each option once", None, why))
+            raise RequestInvalid(Problem(f"{name}.{key}", text, "each option once", None, why))
         try:
-            found[key] = text if is_text(key) else read_json(text)
+            found[key] = text if name == "options" and is_text(key) else read_json(text)
         except ValueError:
             found[key] = text
     return found

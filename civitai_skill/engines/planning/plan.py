@@ -76,7 +76,7 @@ class Price:
 
     def __str__(self) -> str:
         if self.buzz is None:
-            return "not documented"
+            return self.note or "not documented"
         return f"about {self.buzz} Buzz" + (f" ({self.note})" if self.note else "")
 
 
@@ -97,6 +97,11 @@ class Plan:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     sources: tuple[Size | None, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Who makes it, for people."""
+        return f"{self.family} {self.variant}"
 
     @property
     def route(self) -> str:

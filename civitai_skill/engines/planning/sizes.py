@@ -144,7 +144,7 @@ def shape_of(candidate: Candidate) -> Values:
     choices = offered(candidate)
     if not choices:
         return {}
-    near = _closest(math.log(source[0] / source[1]), list(choices))
+    near = closest(math.log(source[0] / source[1]), list(choices))
     if isinstance(sizing, PixelsOrSource):
         return {}
     defaults = {name: limits(candidate.way.form)[name].default for name in sizing.fields}
@@ -259,7 +259,7 @@ def _wants_a_ratio(request: ImageRequest, ratios: list[str]) -> SizeRefused:
     if request.width is not None and request.height is not None:
         # By logarithms: a quotient of very large numbers would overflow.
         wanted = math.log(request.width) - math.log(request.height)
-        near = f"aspect_ratio {_closest(wanted, ratios)}"
+        near = f"aspect_ratio {closest(wanted, ratios)}"
     accepted = "instead an aspect_ratio, one of " + ", ".join(ratios)
     why = "this form takes a ratio, not pixels"
     return SizeRefused(Problem(_first(request), _pixels(request), accepted, near, why))
@@ -269,7 +269,7 @@ def _one_of(ratio: str, ratios: list[str]) -> str:
     if ratio in ratios:
         return ratio
     wanted = math.log(ratio_value(ratio))
-    near = _closest(wanted, ratios)
+    near = closest(wanted, ratios)
     apart = abs(math.log(ratio_value(near)) - wanted)
     if ratio != "auto" and apart < 1e-9:  # the same one, spelled in other numbers
         return near
@@ -277,7 +277,7 @@ def _one_of(ratio: str, ratios: list[str]) -> str:
     raise SizeRefused(problem, apart=apart)
 
 
-def _closest(wanted: float, ratios: list[str]) -> str:
+def closest(wanted: float, ratios: list[str]) -> str:
     """The ratio nearest to one that is given by its logarithm."""
     real = [r for r in ratios if r != "auto"]
     return min(real, key=lambda r: abs(math.log(ratio_value(r)) - wanted))

@@ -1,0 +1,252 @@
+"""What may become of a picture once it is drawn: the fields, and which of them go together.
+
+A request for a picture has them, and a request to finish one that is there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le
+from pydantic import AfterValidator, BeforeValidator
+
+from civitai_skill.errors import Problem
+from civitai_skill.schema import pictures
+from civitai_skill.schema.types import (
+    AirText,
+    FieldWords,
+    Flag,
+    Mask,
+    Number,
+    Share,
+    Text,
+    Whole,
+    lower,
+)
+
+#: What the service's upscaler does at most (schema ImageUpscalerInput).
+MOST_PASSES = 3
+#: Pixels of a side that is made here; the widest JPEG there can be.
+LONGEST_SIDE = 16_384
+
+_EXACT = re.compile(r"(\d{1,5})x(\d{1,5})")
+
+
+def read_exact(text: str) -> tuple[int, int]:
+    """The pixels that `5000x200` means. Raises ValueError."""
+    found = _EXACT.fullmatch(text.replace(" ", "").lower())
+    if found is None:
+        raise ValueError("no size; write it as 5000x200")
+    width, height = int(found[1]), int(found[2])
+    if not (1 <= width <= LONGEST_SIDE and 1 <= height <= LONGEST_SIDE):
+        raise ValueError(f"a side is 1 to {LONGEST_SIDE} pixels")
+    return width, height
+
+
+def _check_exact(value: str) -> str:
+    read_exact(value)
+    return value
+
+
+def _spell_exact(value: Any) -> Any:
+    """Two numbers are a size."""
+    if isinstance(value, list | tuple) and all(type(side) is int for side in value):
+        return "x".join(map(str, value))
+    return value
+
+
+EnhancePrompt = Annotated[
+    Flag | None,
+    FieldWords(
+        "Have the prompt reworded for the engine before it draws; the new words are shown.",
+        "",
+        planned=True,
+    ),
+]
+Inpaint = Annotated[
+    Mask | None,
+    BeforeValidator(pictures.to_text),
+    FieldWords(
+        "Repair a part of the one source picture: a mask of its size, transparent where the "
+        "prompt is drawn anew; by an engine that can, where none is named.",
+        "SRC",
+        help="a mask of the source's size: what is transparent in it is repaired",
+        planned=True,
+    ),
+]
+Hires = Annotated[
+    Annotated[Number, Ge(1), Le(4)] | None,
+    FieldWords(
+        "Draw it a second time from the first, so many times as wide and high (1 to 4).",
+        "X",
+        planned=True,
+    ),
+]
+HiresStrength = Annotated[
+    Share | None,
+    FieldWords(
+        "How far the second drawing leaves the first, 0 to 1; 0.4 when left out.",
+        "X",
+        planned=True,
+    ),
+]
+Passes = Annotated[
+    Annotated[Whole, Ge(1), Le(MOST_PASSES)] | None,
+    FieldWords(
+        "Upscale it on the service: 1 to 3 passes, each doubles width and height.",
+        "N",
+        planned=True,
+    ),
+]
+UpscaleModel = Annotated[
+    AirText | None,
+    FieldWords(
+        "AIR of the upscaler's model; 4x-Remacri when left out.",
+        "AIR",
+        planned=True,
+    ),
+]
+RemoveBackground = Annotated[
+    Flag | None,
+    FieldWords(
+        "Make everything but the subject transparent.",
+        "",
+        planned=True,
+    ),
+]
+Svg = Annotated[
+    Annotated[Literal["vtracer", "starvector", "omnisvg"], BeforeValidator(lower)] | None,
+    FieldWords(
+        "Draw it as SVG: vtracer traces it, starvector and omnisvg write simple icons anew.",
+        "S",
+        help="draw it as SVG: vtracer, starvector or omnisvg",
+        planned=True,
+    ),
+]
+SvgSettings = Annotated[
+    dict[str, Any],
+    FieldWords(
+        "Settings of the SVG's maker, such as filterSpeckle or colorPrecision.",
+        "K=V",
+        planned=True,
+    ),
+]
+Caption = Annotated[Flag | None, FieldWords("Describe the picture in words.", "", planned=True)]
+AutoTags = Annotated[
+    Flag | None, FieldWords("Tag the picture, each tag with a score.", "", planned=True)
+]
+Rate = Annotated[
+    Flag | None,
+    FieldWords("Say how mature the service rates it (pg, pg13, r, x, xxx).", "", planned=True),
+]
+ExactSize = Annotated[
+    Annotated[Text, BeforeValidator(_spell_exact), AfterValidator(_check_exact)] | None,
+    FieldWords(
+        "Exactly these pixels, such as 5000x200 or 256x256: drawn in the nearest shape, enlarged "
+        "as needed, and cropped.",
+        "WxH",
+        help="exactly these pixels, such as 5000x200, enlarged and cropped as needed",
+        planned=True,
+    ),
+]
+Crop = Annotated[
+    Text | None,
+    FieldWords(
+        "Cut a part out: 800x600 from the middle, 800x600+LEFT+TOP, or a ratio such as 16:9.",
+        "PART",
+        planned=True,
+    ),
+]
+Free = Annotated[
+    Flag | None,
+    FieldWords(
+        "Reach exact pixels without a paid step: enlarge here, however much.", "", planned=True
+    ),
+]
+OnService = Annotated[
+    Flag | None,
+    FieldWords("Convert format, quality and width on the service, for 1 Buzz.", "", planned=True),
+]
+StripMetadata = Annotated[
+    Flag | None,
+    FieldWords("Save it without what its file tells about it.", "", planned=True),
+]
+FileQuality = Annotated[
+    Annotated[Whole, Ge(1), Le(100)] | None,
+    FieldWords("Of the saved JPEG or WebP, 1 to 100.", "N", planned=True),
+]
+FileWidth = Annotated[
+    Annotated[Whole, Ge(1), Le(LONGEST_SIDE)] | None,
+    FieldWords("Pixels of the saved file's width; its height follows.", "PX", planned=True),
+]
+
+
+def check(request: Any) -> Iterator[Problem]:
+    """What can't follow each other, with what can.
+
+    The request has the fields above, `output_format`, and `file_quality` and `file_width` under
+    the names that `request.local` tells.
+    """
+    quality, width = (getattr(request, name) for name in request.local)
+    if request.svg:
+        sized = {
+            "upscale": request.upscale,
+            "exact": request.exact,
+            request.local[1]: width,
+            "crop": request.crop,
+        }
+        for name, value in sized.items():
+            if value is not None:
+                why = "an SVG is drawn from the picture itself and sharp at any size"
+                yield Problem(name, value, f"svg without {name}, or {name} without svg", None, why)
+        if request.output_format is not None or quality is not None:
+            name = "output_format" if request.output_format is not None else request.local[0]
+            yield Problem(name, getattr(request, name), "leave it out", None, "an SVG has none")
+    if request.remove_background:
+        if request.output_format == "jpeg":
+            why = "jpeg keeps no transparency, and the background would be back"
+            yield Problem("output_format", "jpeg", "png or webP", "png", why)
+        if getattr(request, "background", None) == "opaque":
+            why = "contradicts remove_background"
+            yield Problem("background", "opaque", "leave it out", None, why)
+    for name, other in (
+        ("upscale_model", "upscale"), ("svg_settings", "svg"), ("free", "exact"),
+    ):  # fmt: skip
+        whole = getattr(request, other) or (name == "upscale_model" and request.exact)
+        if getattr(request, name) and not whole:
+            why = f"belongs to {other}"
+            yield Problem(name, getattr(request, name), f"{other} with it", None, why)
+    if request.exact is not None and width is not None:
+        why = "says the same as exact"
+        yield Problem(request.local[1], width, "exact alone", None, why)
+    as_png = request.output_format == "png" or (
+        request.output_format is None and request.remove_background
+    )
+    if quality is not None and as_png:
+        why = "a PNG is whole, whatever its quality"
+        accepted = "output_format webP with it, or leave it out"
+        yield Problem(request.local[0], quality, accepted, None, why)
+    if request.exact is not None and request.crop is not None:
+        why = "exact crops by itself, around the middle"
+        yield Problem("crop", request.crop, "exact alone, or crop alone", None, why)
+    cut = "exact" if request.exact is not None else "crop" if request.crop else None
+    if request.on_service and cut is not None:
+        why = "the service's conversion sets a width and crops nothing"
+        yield Problem("on_service", True, f"leave it out, or {cut}", None, why)
+
+
+def check_drawing(request: Any) -> Iterator[Problem]:
+    """The same of what only a request for a picture has."""
+    if request.hires_strength is not None and request.hires is None:
+        why = "belongs to hires"
+        yield Problem("hires_strength", request.hires_strength, "hires with it", None, why)
+    if request.inpaint is None:
+        return
+    if len(request.images) != 1:
+        given, why = len(request.images), "it repairs one source picture"
+        yield Problem("images", given, "exactly one with inpaint", None, why)
+    if request.mask is not None:
+        why = "says the same as inpaint"
+        yield Problem("mask", request.mask, "inpaint alone, or mask alone", None, why)

@@ -1,0 +1,344 @@
+"""Several steps as one workflow: what is enhanced before a picture is drawn, and what follows it.
+
+Steps are named and take from each other by name, one chain for each picture. Sizes, and with them
+prices, are worked out from the picture as it is planned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from civitai_skill.engines.forms import Wire
+from civitai_skill.engines.planning.plan import Plan, Price
+from civitai_skill.engines.sizing import SQUARE, Size
+from civitai_skill.engines.sources import sources_of
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.schema.air import fold
+from civitai_skill.schema.finish_request import FinishRequest
+from civitai_skill.schema.problems import to_problems
+from civitai_skill.schema.request import ImageRequest
+from civitai_skill.steps.convert_image import WIDEST, Convert
+from civitai_skill.steps.exact import drawn_for, passes_for
+from civitai_skill.steps.form import Ref, StepForm
+from civitai_skill.steps.image_background_removal import BackgroundRemoval
+from civitai_skill.steps.image_to_svg import TO_SVG
+from civitai_skill.steps.image_upscaler import Upscaler
+from civitai_skill.steps.media_captioning import Captioning
+from civitai_skill.steps.media_rating import Rating
+from civitai_skill.steps.names import ENHANCE, PICTURE, STAGES, name_of
+from civitai_skill.steps.prompt_enhancement import NEGATIVE, Enhancement
+from civitai_skill.steps.second_drawing import draw_again
+from civitai_skill.steps.wd_tagging import Tagging
+
+#: Stands where another step's picture or words will.
+LATER = "https://example.com/later"
+_LONGEST_STAND_IN = 100
+
+
+@dataclass(frozen=True)
+class NamedStep:
+    """A step of a workflow.
+
+    `refs` are what it takes from others, by wire name; `takes` says which of the sources its form
+    names, in its order; `buzz` is its documented price.
+    """
+
+    name: str
+    form: Wire | StepForm
+    buzz: int | None
+    refs: Mapping[str, Ref] = field(default_factory=dict)
+    takes: tuple[int, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        return self.form.kind if isinstance(self.form, StepForm) else "imageGen"
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is sent; sources as the request names them."""
+        taken = {name: ref.to_json() for name, ref in self.refs.items()}
+        return {"$type": self.kind, "name": self.name, "input": {**self.form.sent(), **taken}}
+
+
+@dataclass(frozen=True)
+class ChainPlan(Plan):
+    """A request that takes several steps, decided; `price` is that of all of them."""
+
+    steps: tuple[NamedStep, ...] = ()
+    finished: Size | None = None
+
+    @property
+    def title(self) -> str:
+        return ", ".join([super().title, *_described(self.steps)])
+
+    @property
+    def size(self) -> Size | None:
+        """The pixels that a picture has at the end of its steps; None for an SVG."""
+        return self.finished
+
+
+@dataclass(frozen=True)
+class FinishPlan:
+    """Pictures to finish, decided: the steps, what they cost, what a person should know."""
+
+    steps: tuple[NamedStep, ...]
+    quantity: int
+    price: Price
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    sources: tuple[Size | None, ...] = ()
+    #: The pixels of each as it ends on the service, where they are known.
+    finished: tuple[Size | None, ...] = ()
+    family: None = None
+    variant: None = None
+    seed: None = None
+    operation: None = None
+
+    @property
+    def title(self) -> str:
+        return ", ".join(_described(self.steps))
+
+    @property
+    def size(self) -> Size | None:
+        """The pixels of the one picture as it ends on the service."""
+        return self.finished[0] if len(self.finished) == 1 else None
+
+
+#: What decides an order.
+Planned = Plan | FinishPlan
+
+
+def _described(steps: tuple[NamedStep, ...]) -> list[str]:
+    """Each kind of finishing once, in a word."""
+    words = {"enhance": "enhanced prompt", "cutout": "background removed", "svg": "SVG"}
+    stages = (step.name.rpartition("-")[0] or step.name for step in steps if step.name != PICTURE)
+    return list(dict.fromkeys(words.get(stage, stage) for stage in stages))
+
+
+# -- a request for a picture ---------------------------------------------------------------------
+def plan_request(request: ImageRequest, sources: tuple[Size | None, ...] = ()) -> Plan:
+    """Decide a request and all that follows; a Plan where one step does it. RequestInvalid."""
+    asked = request
+    if request.enhance_prompt:
+        # What will stand there is not known: its length can't be judged.
+        asked = request.model_copy(update={"prompt": request.prompt.strip()[:_LONGEST_STAND_IN]})
+    drawn, notes = drawn_for(asked, sources)
+    first = sources[0] if sources else None
+    size = drawn.form.sizing.drawn(drawn.form, first)
+    before = list(_enhance(request, drawn.form))
+    words = _words_of(before, drawn.form, request)
+    price = drawn.price
+    steps = [
+        *before,
+        NamedStep(
+            PICTURE, drawn.form, price.buzz, words, tuple(range(len(sources_of(drawn.form))))
+        ),
+    ]
+    passes, said = passes_for(request, _hires_size(request, size))
+    for i in range(drawn.quantity):
+        start = Ref(PICTURE, f"output.images[{i}].url")
+        at = size
+        if request.hires is not None:
+            again = draw_again(asked, drawn, size, i)
+            refs = {again.form.alias("image"): start, **_words_of(before, again.form, request)}
+            name = name_of("hires", i + 1)
+            steps.append(NamedStep(name, again.form, again.price.buzz, refs))
+            start, at = Ref(name, "output.images[0].url"), again.size or size
+        steps += follow(request, i + 1, start, at, passes)
+    if len(steps) == 1:
+        return replace(drawn, notes=(*drawn.notes, *notes, *said))
+    total = _total(steps, price)
+    finished = _finished(steps, size)
+    decided = {part.name: getattr(drawn, part.name) for part in fields(Plan)}
+    decided |= {"price": total, "notes": (*drawn.notes, *notes, *said)}
+    return ChainPlan(**decided, steps=tuple(steps), finished=finished)
+
+
+def _hires_size(request: ImageRequest, size: Size) -> Size:
+    if request.hires is None:
+        return size
+    return round(size[0] * request.hires), round(size[1] * request.hires)
+
+
+def _enhance(request: ImageRequest, form: Wire) -> Iterator[NamedStep]:
+    if not request.enhance_prompt:
+        return
+    tags = form.tags()
+    given = {"ecosystem": tags.get("ecosystem", tags["engine"]), "prompt": request.prompt}
+    if request.negative_prompt:
+        given["negativePrompt"] = request.negative_prompt
+    yield _step(ENHANCE, Enhancement, given, SQUARE)
+
+
+def _words_of(before: list[NamedStep], form: Wire, request: ImageRequest) -> dict[str, Ref]:
+    """The words that a drawing takes from the step before it."""
+    if not before:
+        return {}
+    found = {form.alias("prompt"): Ref(ENHANCE, Enhancement.result())}
+    if request.negative_prompt and "negative_prompt" in type(form).model_fields:
+        found[form.alias("negative_prompt")] = Ref(ENHANCE, NEGATIVE)
+    return found
+
+
+# -- pictures that are there ---------------------------------------------------------------------
+def plan_finishing(request: FinishRequest, sources: tuple[Size | None, ...]) -> FinishPlan:
+    """Decide what becomes of pictures; without steps where all of it is done here.
+
+    `sources` are their pixels, where they are known. Raises RequestInvalid.
+    """
+    steps: list[NamedStep] = []
+    notes: list[str] = []
+    for i, known in enumerate(sources):
+        passes, said = passes_for(request, known, f"images.{i}" if len(sources) > 1 else "images")
+        notes += [note for note in said if note not in notes]
+        steps += follow(request, i + 1, i, known or SQUARE, passes)
+    price = _total(steps, Price(0))
+    if steps and None in sources:
+        note = f"{price.buzz} for pictures of 1024x1024" if price.buzz is not None else ""
+        price = Price(None, None, note and f"not certain: the size is not known; {note}")
+    last = any(step.name.rpartition("-")[0] in STAGES for step in steps)
+    quantity = len(sources) if last or not steps else 0
+    finished = tuple(
+        None if known is None else _finished(steps, known, str(i))
+        for i, known in enumerate(sources, 1)
+    )
+    return FinishPlan(tuple(steps), quantity, price, tuple(notes), (), sources, finished)
+
+
+# -- what follows one picture --------------------------------------------------------------------
+#: A step that is wanted: its stage, its form, and what its input says beside the picture.
+_Wanted = tuple[str, type[StepForm], Mapping[str, Any]]
+
+
+def follow(
+    request: ImageRequest | FinishRequest, number: int, start: Ref | int, size: Size, passes: int
+) -> Iterator[NamedStep]:
+    """The steps after picture `number`; `start` is where it stands, or which source it is."""
+    at, pixels = start, size
+    for stage, form, given in _stages(request, passes):
+        step = _step(name_of(stage, number), form, given, pixels, at)
+        yield step
+        assert isinstance(step.form, StepForm), "engines draw before this"
+        at, pixels = Ref(step.name, step.form.result()), step.form.drawn(pixels)
+    # Words are about what is seen, which no stage changes: they need not wait for any.
+    for word, form, given in _about(request):
+        yield _step(name_of(word, number), form, given, size, start)
+
+
+def _stages(request: ImageRequest | FinishRequest, passes: int) -> Iterator[_Wanted]:
+    if passes:
+        given: dict[str, Any] = {"numberOfRepeats": passes}
+        if request.upscale_model is not None:
+            given["model"] = request.upscale_model
+        yield "upscale", Upscaler, given
+    if request.remove_background:
+        yield (
+            "cutout",
+            BackgroundRemoval,
+            {"format": "webp"} if request.output_format == "webP" else {},
+        )
+    if request.svg is not None:
+        form = TO_SVG[request.svg]
+        spelt = {fold(form.alias(name)): form.alias(name) for name in form.model_fields}
+        settings = {spelt.get(fold(n), n): value for n, value in request.svg_settings.items()}
+        yield "svg", form, {"engine": "comfy", "ecosystem": request.svg, **settings}
+    if request.on_service:
+        yield "convert", Convert, _conversion(request)
+
+
+def _conversion(request: ImageRequest | FinishRequest) -> dict[str, Any]:
+    """What convertImage is told. Raises RequestInvalid."""
+    quality, width = (getattr(request, name) for name in request.local)
+    kind = (request.output_format or ("png" if request.remove_background else "jpeg")).lower()
+    output: dict[str, Any] = {"format": kind, "hideMetadata": bool(request.strip_metadata)}
+    if quality is not None:
+        output["quality"] = quality
+    if width is None:
+        return {"output": output}
+    if width > WIDEST:
+        why = "the service's conversion ends there"
+        raise RequestInvalid(Problem(request.local[1], width, f"1 to {WIDEST}", WIDEST, why))
+    return {"transforms": [{"type": "resize", "targetWidth": width}], "output": output}
+
+
+def _about(request: ImageRequest | FinishRequest) -> Iterator[_Wanted]:
+    if request.caption:
+        yield "caption", Captioning, {}
+    if request.auto_tags:
+        yield "tags", Tagging, {}
+    if request.rate:
+        yield "rating", Rating, Rating.level_only(LATER).sent()
+
+
+def _step(
+    name: str,
+    form: type[StepForm],
+    given: Mapping[str, Any],
+    size: Size,
+    at: Ref | int | None = None,
+) -> NamedStep:
+    """A step that takes its picture from another step, or a source. Raises RequestInvalid."""
+    field = form.source()
+    pictured = {} if at is None or field is None else {field: LATER}
+    try:
+        made = form.model_validate({**given, **pictured})
+    except ValidationError as error:
+        owner = name.rpartition("-")[0]
+        problems = to_problems(error, form)
+        raise RequestInvalid(
+            *(replace(p, field=f"{owner}_settings.{p.field}") for p in problems)
+        ) from None
+    refs = {field: at} if isinstance(at, Ref) and field is not None else {}
+    return NamedStep(name, made, made.buzz(size), refs, (at,) if isinstance(at, int) else ())
+
+
+def _finished(steps: list[NamedStep], size: Size, picture: str = "1") -> Size | None:
+    """The pixels of a picture at the end of its chain; None for an SVG."""
+    for step in steps:
+        stage, _, number = step.name.rpartition("-")
+        if number != picture:
+            continue
+        if stage == "svg":
+            return None
+        if stage == "hires":
+            size = step.form.sizing.asked(step.form) or size  # type: ignore[union-attr]
+        elif stage in STAGES:
+            assert isinstance(step.form, StepForm)
+            size = step.form.drawn(size)
+    return size
+
+
+# -- what it costs -------------------------------------------------------------------------------
+_FOR = {
+    ENHANCE: "to enhance the prompt", "hires": "to draw it again", "upscale": "to upscale",
+    "cutout": "to remove the background", "svg": "for the SVG", "convert": "to convert",
+    "caption": "to caption", "tags": "to tag", "rating": "to rate",
+}  # fmt: skip
+
+
+def _total(steps: list[NamedStep], drawing: Price) -> Price:
+    """The price of all steps, and what each kind of them costs of it."""
+    if not steps:
+        return drawing
+    parts: dict[str, int | None] = {}
+    if drawing.buzz != 0:
+        parts["to draw"] = drawing.most
+    for step in steps:
+        if step.name == PICTURE:
+            continue
+        said = _FOR[step.name.rpartition("-")[0] or step.name]
+        sum_so_far = parts.get(said, 0)
+        parts[said] = None if step.buzz is None or sum_so_far is None else sum_so_far + step.buzz
+    known = {said: buzz for said, buzz in parts.items() if buzz is not None}
+    note = ", ".join(f"{buzz} {said}" for said, buzz in known.items())
+    if len(known) < len(parts):
+        open_ = " and ".join(said for said in parts if said not in known)
+        told = f"; {note}" if note else ""
+        return Price(None, None, f"not documented {open_}{told}")
+    most = sum(known.values())
+    if drawing.cap is None or drawing.buzz is None:
+        return Price(most, None, note)
+    return Price(most - drawing.cap + drawing.buzz, most, f"{note}, at most")

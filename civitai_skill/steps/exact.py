@@ -1,0 +1,89 @@
+"""Exact pixels: drawn in the nearest shape that the engine has, enlarged as needed, then cropped.
+
+Up to 1.5 times a picture is enlarged on this machine, for nothing; above that the service's
+upscaler doubles it, unless it must be free.
+"""
+
+from __future__ import annotations
+
+import math
+
+from civitai_skill.engines import catalog
+from civitai_skill.engines.planning.candidate import Candidate
+from civitai_skill.engines.planning.plan import Plan, plan
+from civitai_skill.engines.planning.sizes import closest, offered
+from civitai_skill.engines.sizing import Size
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.schema.finish_request import FinishRequest
+from civitai_skill.schema.finishing import MOST_PASSES, read_exact
+from civitai_skill.schema.request import ImageRequest
+
+#: How many times larger a picture is made on this machine; above, pixels only get soft.
+MOST_HERE = 1.5
+
+
+def drawn_for(
+    request: ImageRequest, sources: tuple[Size | None, ...]
+) -> tuple[Plan, tuple[str, ...]]:
+    """The drawing itself: for exact pixels in the nearest shape, with a note that says so."""
+    decided = plan(request, sources=sources)
+    if request.exact is None:
+        return decided, ()
+    wanted = read_exact(request.exact)
+    family = catalog.family(decided.family)
+    variant = family.variant(decided.variant)
+    assert variant is not None, "it was found by its name"
+    way = next(way for way in variant.ways if isinstance(decided.form, way.form))
+    ratios = list(offered(Candidate(request, family, variant, way, sources)))
+    if ratios:
+        near = closest(math.log(wanted[0] / wanted[1]), ratios)
+        # The seed that was drawn for the first try is no part of what was asked.
+        decided = plan(request.model_copy(update={"aspect_ratio": near}), sources=sources)
+    return decided, ()
+
+
+def passes_for(
+    request: ImageRequest | FinishRequest, size: Size | None, field: str = "images"
+) -> tuple[int, tuple[str, ...]]:
+    """How often the service doubles the picture, and what is said about exact pixels.
+
+    `size` is None where nobody knows it. Raises RequestInvalid for more than there is.
+    """
+    passes = request.upscale or 0
+    if request.exact is None:
+        return passes, ()
+    wanted = read_exact(request.exact)
+    if size is None:
+        if request.upscale or request.free:
+            return passes, ()
+        why = "its pixels can't be seen of a URL, so nobody knows how far it must be enlarged"
+        accepted = "a local file, or upscale or free with it"
+        raise RequestInvalid(Problem(field, None, accepted, None, why))
+    times = max(wanted[0] / size[0], wanted[1] / size[1])
+    if not request.upscale and not request.free and times > MOST_HERE:
+        passes = math.ceil(math.log2(times / MOST_HERE))
+        if passes > MOST_PASSES:
+            most = tuple(int(side * MOST_HERE * 2**MOST_PASSES / times) for side in wanted)
+            why = f"{times:.3g} times larger than it is drawn; beyond 12 times nothing is gained"
+            near = "x".join(map(str, most))
+            accepted = "fewer pixels, or free with it"
+            raise RequestInvalid(Problem("exact", request.exact, accepted, near, why))
+    left = times / 2**passes
+    if left > MOST_HERE and not request.free:
+        why = f"still {left:.3g} times larger than the upscaled picture"
+        accepted = "more passes of upscale, upscale left out, or free with it"
+        raise RequestInvalid(Problem("exact", request.exact, accepted, None, why))
+    return passes, (_told(wanted, size, passes, left),)
+
+
+def _told(wanted: Size, size: Size, passes: int, left: float) -> str:
+    steps = [f"from {size[0]}x{size[1]}"]
+    if passes:
+        factor = 2**passes
+        steps.append(f"upscaled to {size[0] * factor}x{size[1] * factor} by the service")
+    if left > 1:
+        steps.append(f"enlarged {left:.3g} times here")
+    elif left < 1:
+        steps.append("made smaller here")
+    steps.append("cropped")
+    return f"Exactly {wanted[0]}x{wanted[1]}: {', '.join(steps)}."
