@@ -25,7 +25,6 @@ from civitai_skill.ledger.reports import JOINABLE as JOINABLE
 from civitai_skill.ledger.reports import LedgerReports, select_first
 from civitai_skill.ledger.run import HOLDS_SOURCES, Run, forget_sources
 from civitai_skill.storage import locks
-from civitai_skill.storage.sqlite import PATIENCE
 
 #: Seconds in which the same request gets an answer that its caller may not have read.
 UNREAD = 600.0
@@ -200,7 +199,7 @@ class Ledger(LedgerReports):
         reason: str | None,
         *,
         close: bool = False,
-        patience: float = PATIENCE,
+        patience: float | None = None,
     ) -> None:
         """It ended; the cost is what was kept in the end. Where the end tells no figure, what was
         told before counts on: a refund that nobody told is not assumed. With `close` nothing is
@@ -232,7 +231,7 @@ class Ledger(LedgerReports):
                 (key, self._clock() - JOINABLE),
             )
 
-    def close_run(self, *keys: str, empty: bool = False, patience: float = PATIENCE) -> None:
+    def close_run(self, *keys: str, empty: bool = False, patience: float | None = None) -> None:
         """Nothing is left to do for these; of an `empty` one nothing came (see SessionLedger)."""
         with self._transaction(patience, writes=True) as db:
             for key in keys:

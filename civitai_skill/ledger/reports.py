@@ -13,7 +13,7 @@ from civitai_skill.errors import ConfigError, preview
 from civitai_skill.ledger.budget import Budget
 from civitai_skill.ledger.run import MIGRATIONS, Run, read_prompt
 from civitai_skill.storage import locks
-from civitai_skill.storage.sqlite import PATIENCE, Storage
+from civitai_skill.storage.sqlite import Storage
 
 #: Seconds in which the same request goes on with an open run instead of buying anew.
 JOINABLE = 24 * 3600.0
@@ -144,7 +144,7 @@ class LedgerReports:
 
     @contextmanager
     def _transaction(
-        self, patience: float = PATIENCE, *, writes: bool = False
+        self, patience: float | None = None, *, writes: bool = False
     ) -> Iterator[sqlite3.Connection]:
         """One transaction; raises ConfigError where the file can't be used."""
         try:

@@ -25,7 +25,6 @@ from civitai_skill.errors.next_steps import RaiseBudget
 from civitai_skill.ledger.budget import Budget
 from civitai_skill.ledger.ledger import UNREAD, BeginResult, Ledger
 from civitai_skill.ledger.run import Run
-from civitai_skill.storage.sqlite import PATIENCE
 
 
 class SessionLedger(Ledger):
@@ -150,7 +149,7 @@ class SessionLedger(Ledger):
         close = close and not self._awaits_answer(key)
         super().record_finished(key, status, cost, reason, close=close, **how)
 
-    def close_run(self, *keys: str, empty: bool = False, patience: float = PATIENCE) -> None:
+    def close_run(self, *keys: str, empty: bool = False, patience: float | None = None) -> None:
         """See Ledger.close_run. What waits for its answer is closed when that is handed over."""
         over = [key for key in keys if empty or not self._awaits_answer(key)]
         if over:

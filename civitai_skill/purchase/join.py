@@ -23,7 +23,6 @@ from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.events import LeftOpen
 from civitai_skill.purchase.order import Order, Unconfirmed
 from civitai_skill.storage.locks import is_mine
-from civitai_skill.storage.sqlite import PATIENCE
 
 T = TypeVar("T")
 
@@ -127,7 +126,7 @@ def release_on_failure(ledger: Ledger | None, run: Run, part: Flow[T]) -> Flow[T
         raise
 
 
-def close_answered(ended: Unconfirmed, patience: float = PATIENCE) -> None:
+def close_answered(ended: Unconfirmed, patience: float | None = None) -> None:
     """Close purchases whose callers have the answer; those that the ledger does not take within
     `patience` seconds stay for the next time."""
     for ledger, key in tuple(ended):

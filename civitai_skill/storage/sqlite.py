@@ -22,11 +22,12 @@ from pathlib import Path
 PATIENCE = 10.0
 
 
-def connect(path: Path, *, patience: float = PATIENCE) -> sqlite3.Connection:
+def connect(path: Path, *, patience: float | None = None) -> sqlite3.Connection:
     """Open a file that several processes share, readable by its owner only; transactions are said.
 
     Raises sqlite3.Error and OSError.
     """
+    patience = PATIENCE if patience is None else patience
     if path.name == ":memory:":
         raise OSError(errno.EINVAL, "that name keeps nothing")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -123,10 +124,11 @@ class Storage:
 
     @contextmanager
     def transaction(
-        self, patience: float = PATIENCE, *, writes: bool = True
+        self, patience: float | None = None, *, writes: bool = True
     ) -> Iterator[sqlite3.Connection]:
         """One transaction; nothing of it stays when the body raises. One that writes waits for
         others to end theirs, at most `patience` seconds."""
+        patience = PATIENCE if patience is None else patience
         connection = self._writer if writes else self._reader
         if not connection.turn.acquire(timeout=patience):
             raise sqlite3.OperationalError("database is locked")

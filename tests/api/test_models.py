@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from civitai_skill.api.models import NO_REASON, Workflow
+from tests.support.thorough import cases
 
 # The shape of a failed workflow as one was seen (civitai-api facts, 1.1), with values of our own.
 FAILED: dict[str, Any] = {
@@ -145,7 +146,7 @@ ANYTHING = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=cases(500), deadline=None)
 @given(st.dictionaries(st.sampled_from(list(FAILED)), ANYTHING))
 def test_no_answer_that_is_an_object_breaks_the_reading(answer: dict[str, Any]) -> None:
     workflow = Workflow.read(answer)

@@ -1,4 +1,4 @@
-"""Two hundred valid requests for each wire form, judged by the referee over the document."""
+"""Valid requests for each wire form, judged by the referee over the document."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from civitai_skill.engines.forms import FAL_SIZES, Wire
 from civitai_skill.engines.planning.plan import plan
 from civitai_skill.engines.sizing import FollowsSource
 from civitai_skill.schema.request import ImageRequest
+from tests.support.thorough import cases
 
 DIGEST = json.loads((Path(__file__).resolve().parent / "wire_digest.json").read_text("utf-8"))
 
@@ -186,7 +187,7 @@ def _requests(
 @pytest.mark.parametrize("form", ROADS, ids=_key)
 def test_valid_requests_become_bodies_that_fit_the_document(form: type[Wire], referee: Any) -> None:
     @settings(
-        max_examples=200,
+        max_examples=cases(200),
         deadline=None,
         database=None,
         derandomize=True,

@@ -21,12 +21,13 @@ from civitai_skill.adapters.langchain import CivitaiTool
 from civitai_skill.api.service import Retry
 from civitai_skill.sandbox import Sandbox, SandboxTransport
 from civitai_skill.tools.registry import BY_NAME
+from tests.support.thorough import cases
 
 GENERATE = "civitai_generate_image"
 MEGABYTE = 1_000_000
 
-#: Calls made by each of the two fuzzers; together above 2,000.
-CALLS = 1100
+#: Calls made by each of the two fuzzers; together above 2,000 where it is thorough.
+CALLS = cases(1100)
 
 
 class Counting(SandboxTransport):

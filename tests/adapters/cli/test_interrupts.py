@@ -18,6 +18,7 @@ from civitai_skill.adapters.cli import main
 from civitai_skill.adapters.cli.interrupts import Interrupted, Interrupts
 from civitai_skill.config import Settings
 from civitai_skill.ledger.ledger import Ledger
+from tests.support.thorough import cases
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
@@ -100,7 +101,7 @@ def test_signals_at_random_instants(command: str, tmp_path: Path) -> None:
     begun = time.monotonic()
     assert run("-m", "civitai_skill", *words, "--out", "first").returncode == 0
     took = time.monotonic() - begun
-    for number in range(12):
+    for number in range(cases(25)):
         sent = chance.choice(NUMBERS)
         with subprocess.Popen(
             [sys.executable, "-m", "civitai_skill", *words, "--out", f"o{number}"],
