@@ -13,10 +13,11 @@ from civitai_skill.adapters.cli.parser import parse
 from civitai_skill.errors import CivitaiError, Problem, RequestInvalid
 from civitai_skill.schema.types import read_json
 from civitai_skill.tools.reading import read_arguments, to_object
-from civitai_skill.tools.registry import BY_NAME, MODELS
+from civitai_skill.tools.registry import BY_NAME
 
 _FORM = 'an object with "task", "calls", "result" and "answer"'
 _CALL = '{"command": "civitai-skill ..."} or {"tool": "civitai_...", "arguments": {...}}'
+_MODELS = {tool.name: tool.arguments for tool in BY_NAME.values()}
 #: What a tool does, in the words of the command line.
 _TOOLS = {
     "civitai_generate_image": "generate",
@@ -95,7 +96,7 @@ def _calls(call: Any, n: int) -> Iterator[Call]:
 
 def _of_tool(name: str, arguments: Any) -> Call:
     try:
-        given = read_arguments(MODELS, name, to_object(arguments))
+        given = read_arguments(_MODELS, name, to_object(arguments))
     except RequestInvalid:
         return REFUSED  # as the tool itself does
     fields = {field: getattr(given, field) for field in given.model_fields_set}

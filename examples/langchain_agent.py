@@ -29,39 +29,40 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
-from civitai_skill.adapters.langchain import langchain_tools, system_message
+from civitai_skill.adapters.langchain import langchain_tools, review_purchases, system_message
 
 
 def main(words: Sequence[str] | None = None) -> str:
     """Run the agent once and give its last words."""
     given = _parsed(words)
-    tools = langchain_tools(sandbox=not given.live or None, out=given.out, max_buzz=100)
-    agent = create_agent(
-        given.model or Scripted(),
-        tools,
-        system_prompt=system_message(also="You are a helpful illustrator."),
-        # Whatever spends Buzz waits for a person; the rest runs at once.
-        middleware=[
-            HumanInTheLoopMiddleware(
-                interrupt_on={t.name: True for t in tools if t.metadata["spends_buzz"]}
-            )
-        ],
-        checkpointer=InMemorySaver(),
-    )
-    config: Any = {"configurable": {"thread_id": "1"}}
-    state = agent.invoke({"messages": [("user", given.prompt)]}, config)
-    while "__interrupt__" in state:
-        asked = state["__interrupt__"][0].value["action_requests"]
-        decisions = [_decide(request, given.yes, given.live) for request in asked]
-        state = agent.invoke(Command(resume={"decisions": decisions}), config)
-    answer = str(state["messages"][-1].text)
+    with langchain_tools(sandbox=not given.live or None, out=given.out, max_buzz=100) as tools:
+        agent = create_agent(
+            given.model or Scripted(),
+            tools,
+            system_prompt=system_message(also="You are a helpful illustrator."),
+            # Whatever spends Buzz waits for a person, who is told the price; the rest runs at once.
+            middleware=[HumanInTheLoopMiddleware(interrupt_on=review_purchases(tools))],
+            checkpointer=InMemorySaver(),
+        )
+        config: Any = {"configurable": {"thread_id": "1"}}
+        turn: Any = {"messages": [("user", given.prompt)]}
+        while turn is not None:
+            asked: list[dict[str, Any]] = []
+            for mode, told in agent.stream(turn, config, stream_mode=["updates", "custom"]):
+                if mode == "custom":
+                    print(f"  {told['message']}")
+                elif "__interrupt__" in told:
+                    asked = told["__interrupt__"][0].value["action_requests"]
+            decisions = [_decide(request, given.yes, given.live) for request in asked]
+            turn = Command(resume={"decisions": decisions}) if asked else None
+        answer = str(agent.get_state(config).values["messages"][-1].text)
     print(answer)
     return answer
 
 
 def _decide(request: dict[str, Any], yes: bool, live: bool) -> dict[str, Any]:
     """Ask the person at the terminal; where there is none, only the sandbox's Buzz is spent."""
-    print(f"The agent wants {request['name']} with {json.dumps(request['args'])}")
+    print(f"The agent wants to buy: {request['description']}")
     if yes or (_asked() if sys.stdin.isatty() else not live):
         return {"type": "approve"}
     return {"type": "reject", "message": "The user does not want to spend Buzz on this."}

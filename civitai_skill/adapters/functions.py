@@ -16,11 +16,9 @@ from typing import Any, Literal
 
 from civitai_skill.errors import CivitaiError
 from civitai_skill.tools.answers import failure_result
-from civitai_skill.tools.registry import BY_NAME, DEFAULT, MODELS, Tool
-from civitai_skill.tools.toolbox import Toolbox, find_tool
-
-# A text answer can't carry a thumbnail.
-_HIDDEN = frozenset({"include_image"})
+from civitai_skill.tools.arguments import PICTURES, Arguments
+from civitai_skill.tools.registry import BY_NAME, DEFAULT, Tool
+from civitai_skill.tools.toolbox import Toolbox, find_tool, make_models
 
 # What may stand beside a type. OpenAI's strict subset knows no lengths and no defaults; Anthropic's
 # neither ranges nor numbers of items. The descriptions say what matters of them.
@@ -46,11 +44,11 @@ def openai_tools(
     RequestInvalid for an unknown tool.
     """
     found = []
-    for tool in _select_tools(box, include):
+    for tool, model in _select_tools(box, include):
         function = {
             "name": tool.name,
             "description": tool.description,
-            "parameters": _build_schema(tool, box, _OPENAI if strict else _PLAIN, nullable=strict),
+            "parameters": _build_schema(model, _OPENAI if strict else _PLAIN, nullable=strict),
             "strict": strict,
         }
         chat = {"type": "function", "function": function}
@@ -67,12 +65,12 @@ def anthropic_tools(
     may hold (24 optional and 16 union-typed parameters in all strict tools together).
     """
     found = []
-    for tool in _select_tools(box, include):
+    for tool, model in _select_tools(box, include):
         strictly = strict and tool.spends
         tool_schema: dict[str, Any] = {
             "name": tool.name,
             "description": tool.description,
-            "input_schema": _build_schema(tool, box, _ANTHROPIC_STRICT if strictly else _PLAIN),
+            "input_schema": _build_schema(model, _ANTHROPIC_STRICT if strictly else _PLAIN),
         }
         found.append({**tool_schema, "strict": True} if strictly else tool_schema)
     return found
@@ -86,22 +84,27 @@ def gemini_tools(
         {
             "name": tool.name,
             "description": tool.description,
-            "parameters_json_schema": _build_schema(tool, box, _PLAIN),
+            "parameters_json_schema": _build_schema(model, _PLAIN),
         }
-        for tool in _select_tools(box, include)
+        for tool, model in _select_tools(box, include)
     ]
 
 
-def _select_tools(box: Toolbox | None, include: Sequence[str] | None) -> list[Tool]:
+def _select_tools(
+    box: Toolbox | None, include: Sequence[str] | None
+) -> list[tuple[Tool, type[Arguments]]]:
+    """The tools that are offered together, each with its arguments."""
     if include is not None:
-        return [find_tool(name) if box is None else find_tool(name, box.tools) for name in include]
-    return [BY_NAME[name] for name in DEFAULT] if box is None else list(box.tools)
+        tools = [find_tool(name) if box is None else find_tool(name, box.tools) for name in include]
+    else:
+        tools = [BY_NAME[name] for name in DEFAULT] if box is None else list(box.tools)
+    models = make_models(tools, None if box is None else box.fixed)
+    return [(tool, models[tool.name]) for tool in tools]
 
 
 def _build_schema(
-    tool: Tool, box: Toolbox | None, kept: frozenset[str], *, nullable: bool = False
+    model: type[Arguments], kept: frozenset[str], *, nullable: bool = False
 ) -> dict[str, Any]:
-    model = (MODELS if box is None else box.models)[tool.name]
     whole = model.model_json_schema()
     return _Dialect(whole.get("$defs", {}), kept, nullable).write_object(whole)
 
@@ -120,7 +123,7 @@ class _Dialect:
         properties = {
             name: self._write_property(part, optional=name not in needed)
             for name, part in schema["properties"].items()
-            if name not in _HIDDEN
+            if name not in PICTURES
         }
         return {
             "type": "object",

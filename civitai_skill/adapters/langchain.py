@@ -1,24 +1,33 @@
 """The tools for LangChain and LangGraph.
 
-    agent = create_agent(model, langchain_tools(out="pictures"), system_prompt=system_message())
+    with langchain_tools(out="pictures") as tools:
+        agent = create_agent(model, tools, system_prompt=system_message())
 
 Each tool gives the model a small text, and the developer all of it as plain JSON data
 (`ToolMessage.artifact`), which outlives a checkpointer: a Generation's `as_dict()` with paths, URLs
 and seeds, a page's `items` as they came. An error comes back as a ToolMessage of status "error"
 that says what to change; its artifact holds the pictures that came all the same, or the error.
+
+In a graph that is streamed with `stream_mode="custom"`, a purchase tells where it stands as
+`{"tool", "tool_call_id", "event", "message", ...}`. `review_purchases(tools)` asks a person before
+anything is bought, with the price. `pictures=False` keeps pictures out of every message, for models
+that take none in a tool's answer (OpenAI's Chat Completions).
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 try:
     from langchain_core.messages import SystemMessage, ToolMessage
     from langchain_core.tools import BaseTool, BaseToolkit, ToolException
+    from langchain_core.utils.function_calling import convert_to_openai_tool
 except ModuleNotFoundError as missing:
     from civitai_skill.errors import ConfigError, from_clone
 
@@ -28,14 +37,24 @@ except ModuleNotFoundError as missing:
 
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
+from civitai_skill.client import Event, Tell
+from civitai_skill.errors import CivitaiError
 from civitai_skill.tools.answers import Result, failure_result, to_plain
 from civitai_skill.tools.guidance import guidance
+from civitai_skill.tools.progress import event_data
 from civitai_skill.tools.reading import arguments_error
 from civitai_skill.tools.registry import Tool
-from civitai_skill.tools.toolbox import Client, Toolbox
+from civitai_skill.tools.toolbox import Client, Toolbox, find_tool
 
-__all__ = ["CivitaiTool", "CivitaiToolkit", "guidance", "langchain_tools", "system_message"]
-
+__all__ = [
+    "CivitaiTool",
+    "CivitaiToolkit",
+    "CivitaiTools",
+    "guidance",
+    "langchain_tools",
+    "review_purchases",
+    "system_message",
+]
 
 #: The id of the tool call that is being run; LangChain tells it to `run` alone.
 _CALL: ContextVar[str | None] = ContextVar("tool_call_id", default=None)
@@ -49,6 +68,7 @@ class CivitaiTool(BaseTool):
     response_format: str = "content_and_artifact"  # type: ignore[assignment]
     handle_tool_error: Any = None
     _box: Toolbox = PrivateAttr()
+    _tool: Tool = PrivateAttr()
 
     def __init__(self, box: Toolbox, tool: Tool) -> None:
         super().__init__(
@@ -59,7 +79,18 @@ class CivitaiTool(BaseTool):
             handle_validation_error=partial(_failure_message, box, tool.name),
             metadata={"title": tool.title, "spends_buzz": tool.spends, **vars(tool.hints)},
         )
-        self._box = box
+        self._box, self._tool = box, tool
+
+    def __reduce__(self) -> Any:
+        """Pickle the toolbox and what was changed since; see Toolbox.__reduce__."""
+        fresh = CivitaiTool(self._box, self._tool)
+        changed = {
+            name: getattr(self, name)
+            for name in type(self).model_fields
+            if name != "args_schema" and not isinstance(getattr(self, name), partial)
+            if getattr(self, name) != getattr(fresh, name)
+        }
+        return _restore_tool, (self._box, self._tool.name, changed)
 
     def run(self, *args: Any, tool_call_id: str | None = None, **given: Any) -> Any:
         """See BaseTool.run."""
@@ -78,18 +109,46 @@ class CivitaiTool(BaseTool):
             _CALL.reset(token)
 
     def _run(self, *args: Any, **arguments: Any) -> tuple[str | list[dict[str, Any]], Any]:
-        return _build_content(self._box.call(self.name, self._bind_arguments(args, arguments)))
+        given = self._bind_arguments(args, arguments)
+        return _build_content(self._box.call(self._tool.name, given, tell=self._tell()))
 
     async def _arun(self, *args: Any, **arguments: Any) -> tuple[str | list[dict[str, Any]], Any]:
-        return _build_content(
-            await self._box.acall(self.name, self._bind_arguments(args, arguments))
-        )
+        given = self._bind_arguments(args, arguments)
+        return _build_content(await self._box.acall(self._tool.name, given, tell=self._tell()))
+
+    def _tell(self) -> Tell | None:
+        """What writes events to the stream of the graph that runs this; None outside of one."""
+        write = _stream_writer()
+        if write is None:
+            return None
+        about = {"tool": self.name, "tool_call_id": _CALL.get()}
+
+        def tell(event: Event) -> None:
+            write({**about, **event_data(event)})
+
+        return tell
 
     def _bind_arguments(self, args: tuple[Any, ...], arguments: dict[str, Any]) -> dict[str, Any]:
         """LangChain hands a plain text on as it is; it means the first field."""
-        fields = iter(self._box.models[self.name].model_fields)
+        fields = iter(self._box.models[self._tool.name].model_fields)
         arguments_by_name = {**dict(zip(fields, args, strict=False)), **arguments}
         return {n: v for n, v in arguments_by_name.items() if n not in ("run_manager", "config")}
+
+
+def _restore_tool(box: Toolbox, name: str, changed: dict[str, Any]) -> CivitaiTool:
+    tool = CivitaiTool(box, find_tool(name, box.tools))
+    for field, value in changed.items():
+        setattr(tool, field, value)
+    return tool
+
+
+def _stream_writer() -> Callable[[Any], None] | None:
+    """LangGraph's writer of custom events; where it is not loaded, no graph is running."""
+    graph: Any = sys.modules.get("langgraph.config")
+    try:
+        return None if graph is None else graph.get_stream_writer()
+    except (RuntimeError, KeyError):  # called outside of a graph
+        return None
 
 
 class ToolFailed(ToolException):
@@ -130,28 +189,58 @@ def _build_content(result: Result) -> tuple[str | list[dict[str, Any]], Any]:
     return blocks, to_plain(result.artifact)
 
 
+class CivitaiTools(list[CivitaiTool]):
+    """The tools of one toolbox, as a list. `with` and `async with` close the client that was made
+    for them; one that was given stays open."""
+
+    def __init__(self, box: Toolbox, tools: Iterable[CivitaiTool]) -> None:
+        super().__init__(tools)
+        self.box = box
+
+    def close(self) -> None:
+        """Close the client that was made for these tools."""
+        self.box.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.box.__aexit__(*error)
+
+
 def langchain_tools(
     client: Client | None = None,
     include: Sequence[str] | None = None,
     *,
     key: SecretStr | str | None = None,
     **settings: Any,
-) -> list[CivitaiTool]:
+) -> CivitaiTools:
     """Make the tools; what is said here no argument of a model overrides.
 
     `include` names them, the default five when left out. `settings` are those of Toolbox: out,
-    max_buzz, engines, local_files, private_urls, tags, allow_mature_content, currencies, sandbox.
-    Raises RequestInvalid or ConfigError.
+    max_buzz, engines, local_files, private_urls, tags, allow_mature_content, currencies, pictures,
+    sandbox. Raises RequestInvalid or ConfigError.
     """
     box = Toolbox(client, include=include, key=key, **settings)
-    return [CivitaiTool(box, tool) for tool in box.tools]
+    return CivitaiTools(box, [CivitaiTool(box, tool) for tool in box.tools])
+
+
+def write_definitions(box: Toolbox) -> list[dict[str, Any]]:
+    """The tools of a box as LangChain binds them to a chat model."""
+    return [convert_to_openai_tool(CivitaiTool(box, tool)) for tool in box.tools]
 
 
 class CivitaiToolkit(BaseToolkit):
     """The tools as a toolkit: `CivitaiToolkit(key=..., out="pictures").get_tools()`.
 
     `client` is a Civitai or AsyncCivitai; left out, one is made from `key` and the environment.
-    `settings` are further keywords of `langchain_tools`.
+    `settings` are further keywords of `langchain_tools`. `with` and `async with` close that client.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -162,11 +251,12 @@ class CivitaiToolkit(BaseToolkit):
     out: str | os.PathLike[str] = "pictures"
     max_buzz: int | None = None
     settings: dict[str, Any] = Field(default={}, repr=False)
+    _tools: CivitaiTools | None = PrivateAttr(default=None)
 
     def get_tools(self) -> list[BaseTool]:
-        """The tools, in the order of `include`."""
-        return list(
-            langchain_tools(
+        """The tools, in the order of `include`; every time the same."""
+        if self._tools is None:
+            self._tools = langchain_tools(
                 self.client,
                 self.include,
                 key=self.key,
@@ -174,7 +264,68 @@ class CivitaiToolkit(BaseToolkit):
                 max_buzz=self.max_buzz,
                 **self.settings,
             )
-        )
+        return list(self._tools)
+
+    def close(self) -> None:
+        """Close the client that was made for these tools."""
+        if self._tools is not None:
+            self._tools.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._tools is not None:
+            await self._tools.__aexit__(*error)
+
+
+def review_purchases(
+    tools: Iterable[BaseTool],
+    *,
+    above: int = 0,
+    decisions: Collection[str] = ("approve", "edit", "reject"),
+) -> dict[str, Any]:
+    """Write `HumanInTheLoopMiddleware(interrupt_on=...)`: a person is asked before a tool buys what
+    costs more than `above` Buzz, and reads what it is, with which engine, how many, for how much.
+
+    Asking for a price is never asked about. The price is the documented one, or else the service's,
+    which is asked for it, for a few seconds, from the thread that runs the middleware.
+    """
+    ours = [tool for tool in tools if isinstance(tool, CivitaiTool) and tool._tool.spends]
+    return {
+        tool.name: {
+            "allowed_decisions": list(decisions),
+            "description": partial(_describe_purchase, tool),
+            "when": partial(_needs_review, tool, above),
+        }
+        for tool in ours
+    }
+
+
+def _describe_purchase(tool: CivitaiTool, call: Any, state: Any = None, runtime: Any = None) -> str:
+    """What a person is asked, with the arguments where they say more."""
+    try:
+        offer = tool._box.offer(tool._tool.name, call["args"])
+    except CivitaiError as error:
+        return f"{tool.name}, which will fail: {error.message} {error.advice}".strip()
+    if offer is None:
+        return f"{tool.name} only asks for the price."
+    within = f" The limit is {offer.limit} Buzz." if (offer.price or 0) > offer.limit else ""
+    return f"{offer}{within}\n{json.dumps(call['args'], ensure_ascii=False)}"
+
+
+def _needs_review(tool: CivitaiTool, above: int, request: Any) -> bool:
+    try:
+        offer = tool._box.offer(tool._tool.name, request.tool_call["args"], enough=above)
+    except CivitaiError:
+        return True  # the person sees why
+    return offer is not None and offer.costs and (offer.price is None or offer.price > above)
 
 
 def system_message(engines: Sequence[str] | None = None, *, also: str = "") -> SystemMessage:

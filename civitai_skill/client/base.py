@@ -30,7 +30,7 @@ from civitai_skill.client.options import (
 from civitai_skill.config import SITE_PATH, Secret, Settings, expand_home
 from civitai_skill.errors import ConfigError, Problem, RequestInvalid
 from civitai_skill.ledger.budget import Budget, read_budget
-from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger
+from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger, current_budget
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase import generate, resume
 from civitai_skill.purchase.buy import Preview, preview
@@ -94,6 +94,8 @@ class BaseClient:
         self.confirms = True
         self._unconfirmed: Unconfirmed = []
         weakref.finalize(self, close_answered, self._unconfirmed)
+        #: Does it reach the service in a way that only this process knows?
+        self.has_own_transport = transport is not None and not self.settings.sandbox
         if transport is None and self.settings.sandbox:
             from civitai_skill.sandbox import Sandbox, SandboxTransport
 
@@ -171,6 +173,14 @@ class BaseClient:
         """The budget that the environment sets; else the ledger's own counts, where it has one."""
         text = None if self.ledger is None else self.settings.budget
         return read_budget(text, "CIVITAI_BUDGET") if text else None
+
+    def _left_buzz(self) -> Flow[int | None]:
+        ledger = self.ledger
+        if ledger is None:
+            return None
+        text = self.settings.budget
+        left: int | None = yield Work(lambda: ledger.left_buzz(current_budget(text, ledger)))
+        return left
 
     # -- the flow behind each method ---------------------------------------------------------------
     def _estimate(self, request: RequestLike, given: PriceOptions) -> Flow[Quote]:

@@ -112,6 +112,10 @@ class Civitai(BaseClient):
         """
         return drive(self._preview(request, out, given), self._http)
 
+    def buzz_left(self) -> int | None:
+        """Buzz that the budget still allows; None where there is none."""
+        return drive(self._left_buzz(), self._http)
+
     def get(self, workflow_id: str, *, wait: float = 0.0) -> Workflow:
         """Read a workflow; with `wait` (seconds, at most 90) the service may hold the answer."""
         return drive(self._get(workflow_id, wait), self._http)
@@ -239,6 +243,10 @@ class AsyncCivitai(BaseClient):
     ) -> Preview:
         """See Civitai.preview."""
         return await adrive(self._preview(request, out, given), self._http)
+
+    async def buzz_left(self) -> int | None:
+        """See Civitai.buzz_left."""
+        return await adrive(self._left_buzz(), self._http)
 
     async def get(self, workflow_id: str, *, wait: float = 0.0) -> Workflow:
         """See Civitai.get."""

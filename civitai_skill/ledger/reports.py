@@ -133,6 +133,10 @@ class LedgerReports:
         with self._transaction() as db:
             return self._used_buzz(db, budget)
 
+    def left_buzz(self, budget: Budget | None) -> int | None:
+        """Buzz that may still be reserved; None where nothing limits it."""
+        return None if budget is None else max(0, budget.limit - self.used_buzz(budget))
+
     def _used_buzz(self, db: sqlite3.Connection, budget: Budget) -> int:
         # What a clock that was wrong then dated later than now counts too: that is the safe side.
         row = db.execute(

@@ -58,6 +58,12 @@ class SessionLedger(Ledger):
         """Buzz reserved and spent in this session."""
         return self._total
 
+    def left_buzz(self, budget: Budget | None) -> int | None:
+        """See Ledger.left_buzz; of this session's limit, where less is left of that."""
+        own = None if self.limit is None else max(0, self.limit - self.spent)
+        known = [left for left in (own, super().left_buzz(budget)) if left is not None]
+        return min(known, default=None)
+
     # -- what costs --------------------------------------------------------------------------
     def begin(
         self, run: Run, *, again: bool, budget: Budget | None, confirmed: str | None = None

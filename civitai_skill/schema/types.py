@@ -12,6 +12,7 @@ from pydantic import (
     AfterValidator,
     AllowInfNan,
     BeforeValidator,
+    GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainSerializer,
     Strict,
@@ -83,7 +84,29 @@ def _side(value: Any) -> Any:
     return value
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """The limits of a whole number. pydantic's own, put behind what reads the value, would reach
+    JSON Schema under names that it does not have (`ge`)."""
+
+    least: int
+    most: int | None = None
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        schema: Any = handler(source)
+        inner = schema
+        while inner["type"].startswith("function-"):
+            inner = inner["schema"]
+        inner["ge"] = self.least
+        if self.most is not None:
+            inner["le"] = self.most
+        return schema  # type: ignore[no-any-return]
+
+
 Whole = Annotated[int, Strict(), BeforeValidator(_integral)]
+Buzz = Annotated[Whole, Bounds(0)]
 #: A bound stands before what reads the value: else JSON Schema does not get it.
 Positive = Annotated[int, Strict(), Ge(1), BeforeValidator(_integral)]
 Number = Annotated[float, Strict(), AllowInfNan(False), PlainSerializer(_short)]

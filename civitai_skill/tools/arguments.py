@@ -27,7 +27,17 @@ from civitai_skill.schema.fields import FIELDS, RequestField
 from civitai_skill.schema.ids import is_workflow_id
 from civitai_skill.schema.parts import Lora, StrictModel
 from civitai_skill.schema.request import ImageRequest
-from civitai_skill.schema.types import FieldWords, Number, Side, Text, Whole, lower, read_json
+from civitai_skill.schema.types import (
+    Bounds,
+    Buzz,
+    FieldWords,
+    Number,
+    Side,
+    Text,
+    Whole,
+    lower,
+    read_json,
+)
 from civitai_skill.tools import words
 
 #: Seconds that a tool waits when nothing is said: most pictures are ready by then, and many hosts
@@ -37,6 +47,9 @@ LONGEST_WAIT = 1200
 
 #: Characters of a name; whatever is longer is no name.
 LONGEST_NAME = 100
+
+#: The arguments that bring a picture into an answer.
+PICTURES = frozenset({"include_image"})
 
 _NOTHING = frozenset({"", "null", "none", "undefined", "n/a", "nil"})
 
@@ -78,9 +91,35 @@ def _to_list(value: Any) -> Any:
     return [v for v in items if is_given(v)] if isinstance(items, list | tuple) else items
 
 
+def _split(text: str, last: bool = False) -> tuple[str, str] | None:
+    """The two sides of NAME=VALUE, at the first sign or the last."""
+    name, sign, value = text.rpartition("=") if last else text.partition("=")
+    return (name.strip(), value.strip()) if sign and name.strip() else None
+
+
+def _to_pair(value: Any) -> Any:
+    """An option as NAME=VALUE means the same as its name and value."""
+    sides = _split(value) if isinstance(value, str) else None
+    return value if sides is None else {"name": sides[0], "value": sides[1]}
+
+
+def _to_lora(value: Any) -> Any:
+    """A LoRA as AIR or AIR=STRENGTH means the same as an object."""
+    if not isinstance(value, str):
+        return value
+    sides = _split(value, last=True)
+    if sides is None or not _NUMBER.fullmatch(sides[1]):
+        return {"air": value}
+    return {"air": sides[0], "strength": sides[1]}
+
+
 def _to_pairs(value: Any) -> Any:
-    """Options as an object mean the same as a list of names and values."""
+    """Options as an object, or as NAME=VALUE, mean the same as a list of names and values."""
     value = unpack_json(value)
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, list | tuple):
+        value = [_to_pair(item) for item in value]
     if isinstance(value, Mapping) and not {"name", "value"} <= set(value):
         value = [{"name": name, "value": item} for name, item in value.items()]
     elif isinstance(value, Mapping):
@@ -93,8 +132,12 @@ def _to_pairs(value: Any) -> Any:
 
 
 def _to_loras(value: Any) -> Any:
-    """LoRAs as {air: strength} mean the same as a list."""
+    """LoRAs as {air: strength}, or as AIR=STRENGTH, mean the same as a list."""
     value = unpack_json(value)
+    if isinstance(value, str) and is_given(value):
+        value = [value]
+    if isinstance(value, list | tuple):
+        value = [_to_lora(item) if is_given(item) else item for item in value]
     if isinstance(value, Mapping) and "air" not in value:
         value = [{"air": air, "strength": strength} for air, strength in value.items()]
     elif isinstance(value, Mapping):
@@ -204,10 +247,8 @@ def _add_request_fields(model: type[Arguments]) -> type[Arguments]:
 class EstimateImage(Arguments):
     """A picture, in words and settings."""
 
-    engine: Text = Field(
-        default="flux2",
-        description=words.engine(catalog.NAMES, "flux2"),
-        json_schema_extra={"enum": list(catalog.NAMES)},
+    engine: Annotated[Text, words.one_of(catalog.NAMES)] = Field(
+        default="flux2", description=words.engine(catalog.NAMES, "flux2")
     )
     options: Annotated[list[Option], BeforeValidator(_to_pairs), Field(max_length=50)] = Field(
         default=[], description=_words("options")
@@ -220,7 +261,7 @@ class SubmitImage(EstimateImage):
     tags: Annotated[Texts, Field(max_length=9)] = Field(
         default=[], description="To find it again with civitai_query_images."
     )
-    max_buzz: Annotated[Whole, Field(ge=0)] | None = Field(
+    max_buzz: Buzz | None = Field(
         default=None,
         description="Refuse above this price in Buzz. Can only lower the limit that is set.",
     )
@@ -263,7 +304,7 @@ class QueryImages(Arguments):
     )
     until: Text | None = Field(default=None, description="Not newer than; the same forms.")
     running: bool = Field(default=False, description="true: only those that have not ended.")
-    take: Annotated[Whole, Field(ge=1, le=50)] = Field(
+    take: Annotated[Whole, Bounds(1, 50)] = Field(
         default=10, description="Rows, 1 to 50. Default 10."
     )
     cursor: Text | None = Field(
@@ -277,7 +318,7 @@ class CancelImage(Arguments):
 
 class ChooseEngine(Arguments):
     needs: Annotated[
-        list[Annotated[Text, Field(json_schema_extra={"enum": list(Need.__args__)})]],
+        list[Annotated[Text, words.one_of(Need.__args__)]],
         BeforeValidator(_to_list),
         Field(max_length=8),
     ] = Field(
@@ -291,10 +332,10 @@ class ChooseEngine(Arguments):
     aspect_ratio: Text | None = Field(
         default=None, description="Such as 21:9; must be possible. Not with pixels."
     )
-    max_buzz: Annotated[Whole, Field(ge=0)] | None = Field(
+    max_buzz: Buzz | None = Field(
         default=None, description="The most that one picture may cost, in Buzz."
     )
-    references: Annotated[Whole, Field(ge=0, le=16)] = Field(
+    references: Annotated[Whole, Bounds(0, 16)] = Field(
         default=0, description="How many source pictures there are. Default 0."
     )
     air: Text | None = Field(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.schema.types import Text, Whole
+from civitai_skill.schema.types import Buzz, Text
 from civitai_skill.tools.arguments import (
     WAIT,
     Arguments,
@@ -34,7 +34,7 @@ class GenerateBody(Arguments):
     """What may be said with a body."""
 
     body: Annotated[dict[str, Any], BeforeValidator(unpack_json)]
-    max_buzz: Annotated[Whole, Field(ge=0)] | None = None
+    max_buzz: Buzz | None = None
     wait_seconds: Seconds = WAIT
     estimate_only: bool = False
     folder: Text | None = None

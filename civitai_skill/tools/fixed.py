@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, create_model
 
@@ -27,6 +27,7 @@ from civitai_skill.schema.types import Text, read_json
 from civitai_skill.tools import words
 from civitai_skill.tools.arguments import (
     IN_OPTIONS,
+    PICTURES,
     Arguments,
     EstimateImage,
     Option,
@@ -54,7 +55,8 @@ class ToolSettings:
     cost. `engines` narrows what may be used. `sources` says which addresses may be named; without
     `local_files` a source picture may be one of those, or a file that lies in `out`. `tags` are put
     on every workflow; `allow_mature_content` and `currencies` are sent with every purchase. `tell`
-    hears every event of a call, and `tools` names the tools that there are.
+    hears every event of a call, and `tools` names the tools that there are. Without
+    `pictures` no answer holds a picture, and no model can ask for one.
     """
 
     max_buzz: int
@@ -68,9 +70,17 @@ class ToolSettings:
     sources: SourcePolicy = EVERY_SOURCE
     tools: tuple[str, ...] = ()
     default_engine: str = DEFAULT_ENGINE
+    pictures: bool = True
 
     def narrow(self, model: type[Arguments]) -> type[Arguments]:
-        """An argument model that offers, and speaks of, only the engines that are allowed."""
+        """An argument model that offers, and speaks of, only what is allowed."""
+        if not self.pictures and PICTURES & model.model_fields.keys():
+            kept: dict[str, Any] = {
+                name: (field.annotation, field)
+                for name, field in model.model_fields.items()
+                if name not in PICTURES
+            }
+            model = create_model(model.__name__, __base__=Arguments, __doc__=model.__doc__, **kept)
         if "engine" not in model.model_fields or set(self.engines) == set(catalog.NAMES):
             return model
         changed: dict[str, Any] = {
@@ -80,9 +90,9 @@ class ToolSettings:
         engine = Field(
             default=self.default_engine,
             description=words.engine(self.engines, self.default_engine),
-            json_schema_extra={"enum": list(self.engines)},
         )
-        return create_model(model.__name__, __base__=model, engine=(Text, engine), **changed)
+        kind: Any = Annotated[Text, words.one_of(self.engines)]
+        return create_model(model.__name__, __base__=model, engine=(kind, engine), **changed)
 
     # -- the request -------------------------------------------------------------------------------
     def asked(self, given: EstimateImage | GenerateBody) -> ImageRequest | WorkflowBody:
@@ -213,6 +223,7 @@ def make_settings(
     tags: Sequence[str] = (),
     allow_mature_content: bool | None = None,
     currencies: Sequence[str] | None = None,
+    pictures: bool = True,
     service: str = "",
     tools: Sequence[str] = (),
 ) -> ToolSettings:
@@ -232,5 +243,6 @@ def make_settings(
         currencies=None if currencies is None else tuple(currencies),
         sources=SourcePolicy(private=private_urls, service=service),
         tools=tuple(tools),
+        pictures=pictures,
         default_engine=DEFAULT_ENGINE if DEFAULT_ENGINE in names else names[0],
     )

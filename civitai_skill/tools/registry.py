@@ -70,7 +70,8 @@ class Hints:
 
 @dataclass(frozen=True)
 class Tool:
-    """One tool. `spends` says that a call may cost Buzz."""
+    """One tool. `spends` says that a call may cost Buzz; `default` that it is there where nobody
+    names the tools, `served` that the MCP server has it."""
 
     name: str
     title: str
@@ -80,6 +81,7 @@ class Tool:
     hints: Hints
     spends: bool = False
     default: bool = True
+    served: bool = True
 
 
 # -- what they do ----------------------------------------------------------------------------------
@@ -99,9 +101,14 @@ def _generate(fixed: ToolSettings, given: GenerateImage | GenerateBody) -> Steps
     except StillRunning as error:
         return still_running_result(error)
     small: tuple[Thumbnail, ...] = ()
-    if given.include_image == "thumbnail":
+    if _shows(given):
         small = yield Local(partial(make_thumbnails, generation.paths))
     return Result(generation_data(generation), generation, small)
+
+
+def _shows(given: Arguments) -> bool:
+    """Is the picture wanted in the answer, where the developer lets pictures in?"""
+    return getattr(given, "include_image", "no") == "thumbnail"
 
 
 def _submit(fixed: ToolSettings, given: SubmitImage) -> Steps:
@@ -162,7 +169,7 @@ def _get(fixed: ToolSettings, given: GetImage) -> Steps:
         raise workflow_failed_error(summarize_unsaved(workflow), workflow.wanted)
     generation = yield lambda client: client.download(workflow, out)
     small: tuple[Thumbnail, ...] = ()
-    if given.include_image == "thumbnail":
+    if _shows(given):
         small = yield Local(partial(make_thumbnails, generation.paths))
     return Result(generation_data(generation), generation, small)
 
@@ -314,6 +321,7 @@ TOOLS: tuple[Tool, ...] = (
         _BUYS,
         spends=True,
         default=False,
+        served=False,
     ),
     Tool(
         "civitai_estimate_image",
@@ -323,9 +331,10 @@ TOOLS: tuple[Tool, ...] = (
         _estimate,
         _READS,
         default=False,
+        served=False,
     ),
 )
 
 BY_NAME: Mapping[str, Tool] = {tool.name: tool for tool in TOOLS}
 DEFAULT: tuple[str, ...] = tuple(tool.name for tool in TOOLS if tool.default)
-MODELS: Mapping[str, type[Arguments]] = {tool.name: tool.arguments for tool in TOOLS}
+SERVED: tuple[str, ...] = tuple(tool.name for tool in TOOLS if tool.served)

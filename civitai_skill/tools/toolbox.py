@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import difflib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import anyio.to_thread
+from pydantic import create_model
 
 from civitai_skill.client.clients import AsyncCivitai, Civitai
+from civitai_skill.config import Settings
 from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid
 from civitai_skill.purchase.events import Tell
 from civitai_skill.tools.answers import LOOK, Result, failure_result, keep_folder
 from civitai_skill.tools.arguments import Arguments
 from civitai_skill.tools.body import read_body_arguments
 from civitai_skill.tools.fixed import ToolSettings, make_settings
+from civitai_skill.tools.offer import Offer, make_offer
 from civitai_skill.tools.reading import read_arguments, restate_error, to_object
-from civitai_skill.tools.registry import BY_NAME, DEFAULT, Local, Steps, Tool
+from civitai_skill.tools.registry import BY_NAME, DEFAULT, Ask, Local, Steps, Tool
 
 Client = Civitai | AsyncCivitai
+T = TypeVar("T")
 
 
 class Toolbox:
@@ -30,9 +35,9 @@ class Toolbox:
     out, one is made from `key`, `sandbox` and the environment. `include` names the tools, the
     default five when left out; civitai_get_image comes along with whatever spends, because its
     answers lead there. The other keywords are those of `make_settings`: out, max_buzz, engines,
-    local_files, private_urls, tags, allow_mature_content, currencies. `max_buzz` is the client's
-    own limit when left out. Raises RequestInvalid for an unknown tool or engine, ConfigError for an
-    unusable key.
+    local_files, private_urls, tags, allow_mature_content, currencies, pictures. `max_buzz` is the
+    client's own limit when left out. Raises RequestInvalid for an unknown tool or engine,
+    ConfigError for an unusable key.
     """
 
     def __init__(
@@ -66,16 +71,33 @@ class Toolbox:
             **settings,
         )
         #: The argument models, narrowed to what was fixed.
-        self.models: Mapping[str, type[Arguments]] = {
-            tool.name: self.fixed.narrow(tool.arguments) for tool in self.tools
-        }
+        self.models: Mapping[str, type[Arguments]] = make_models(self.tools, self.fixed)
 
     def __repr__(self) -> str:
         return f"Toolbox({self._given!r}, {len(self.tools)} tools)"
 
-    def __deepcopy__(self, memo: object) -> Self:
+    def __copy__(self) -> Self:
         """Itself: hosts copy their tools, and a copy buys under the same limits and ledger."""
         return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """See __copy__."""
+        return self
+
+    def __reduce__(self) -> Any:
+        """Pickle what was set up, without the key: where it is loaded, the environment has one."""
+        if self._given.has_own_transport:
+            raise TypeError("a client with a transport of its own is not pickled")
+        own = self._given.settings
+        here = Settings.load(sandbox=own.sandbox)
+        # What only follows this process's environment follows the other's where it is loaded.
+        given = {
+            name: None if getattr(own, name) == getattr(here, name) else getattr(own, name)
+            for name in ("base_url", "home", "max_buzz", "ledger")
+        }
+        kept = None if self._given.ledger is not None else False
+        fixed = replace(self.fixed, tell=None)
+        return _restore, (type(self._given), {**given, "sandbox": own.sandbox}, kept, fixed)
 
     def close(self) -> None:
         """Close the client that was made here; one that was given stays open."""
@@ -88,6 +110,21 @@ class Toolbox:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await anyio.to_thread.run_sync(self.close)
+
+    def callables(self, *, asynchronous: bool = False) -> list[Callable[..., Any]]:
+        """Give the tools as plain functions whose arguments are spelled out, annotated and told in
+        the docstring, for frameworks that take functions. Each answers with JSON text, errors
+        included; asynchronous, each is a coroutine function.
+        """
+        from civitai_skill.tools.callables import make_callable
+
+        return [make_callable(self, tool, asynchronous=asynchronous) for tool in self.tools]
+
     # -- calls -------------------------------------------------------------------------------------
     def read(self, name: str, arguments: Any) -> Arguments:
         """Read the arguments of a tool, by the registry's name. Raises RequestInvalid."""
@@ -97,10 +134,33 @@ class Toolbox:
         )
         return with_body or read_arguments(self.models, name, raw)
 
-    def call(self, name: str, arguments: Any) -> Result:
-        """Run a tool. `arguments` is an object, its JSON text, or what `read` gave. Never raises a
-        CivitaiError: the answer then explains it."""
-        client, steps = self._sync, self._steps(name, arguments)
+    def call(self, name: str, arguments: Any, *, tell: Tell | None = None) -> Result:
+        """Run a tool. `arguments` is an object, its JSON text, or what `read` gave; `tell` hears
+        every event on the way. Never raises a CivitaiError: the answer then explains it."""
+        try:
+            return self._drive(self._steps(name, arguments, tell))
+        except CivitaiError as error:
+            return failure_result(error, self.fixed.max_buzz, self.fixed.tools)
+
+    async def acall(self, name: str, arguments: Any, *, tell: Tell | None = None) -> Result:
+        """See call."""
+        try:
+            return await self._adrive(self._steps(name, arguments, tell))
+        except CivitaiError as error:
+            return failure_result(error, self.fixed.max_buzz, self.fixed.tools)
+
+    def offer(self, name: str, arguments: Any, *, enough: int = 0) -> Offer | None:
+        """Say what a call would buy; None where nothing. Spends nothing; above `enough` Buzz, and
+        where no price is documented, the service is asked for its own. Raises CivitaiError."""
+        return self._drive(self._offer_steps(name, arguments, enough))
+
+    async def aoffer(self, name: str, arguments: Any, *, enough: int = 0) -> Offer | None:
+        """See offer."""
+        return await self._adrive(self._offer_steps(name, arguments, enough))
+
+    # -- the two drivers ---------------------------------------------------------------------------
+    def _drive(self, steps: Generator[Ask | Local, Any, T]) -> T:
+        client = self._sync
         try:
             ask = next(steps)
             while True:
@@ -116,15 +176,12 @@ class Toolbox:
                     ask = steps.send(value)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        except CivitaiError as error:
-            return failure_result(error, self.fixed.max_buzz, self.fixed.tools)
 
-    async def acall(self, name: str, arguments: Any, *, tell: Tell | None = None) -> Result:
-        """See call. `tell` hears every event on the way."""
+    async def _adrive(self, steps: Generator[Ask | Local, Any, T]) -> T:
         # A connection belongs to the event loop that opened it, and hosts run tools on several
         # loops one after the other; so unless one was given, each call has a client of its own.
         given = self._given if isinstance(self._given, AsyncCivitai) else None
-        client, steps = given, self._steps(name, arguments, tell)
+        client = given
         try:
             ask = next(steps)
             while True:
@@ -140,11 +197,18 @@ class Toolbox:
                     ask = steps.send(value)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        except CivitaiError as error:
-            return failure_result(error, self.fixed.max_buzz, self.fixed.tools)
         finally:
             if client is not None and client is not given:
                 await client.close()
+
+    def _offer_steps(
+        self, name: str, arguments: Any, enough: int
+    ) -> Generator[Ask | Local, Any, Offer | None]:
+        tool = find_tool(name, self.tools)
+        given = arguments if isinstance(arguments, Arguments) else self.read(tool.name, arguments)
+        if not tool.spends:
+            return None
+        return (yield from make_offer(self.fixed, given, enough))
 
     def _steps(self, name: str, arguments: Any, tell: Tell | None = None) -> Steps:
         tool = self._by_name.get(str(name)) or find_tool(name, self.tools)
@@ -164,6 +228,48 @@ class Toolbox:
             if self._sync is None:
                 self._sync = Civitai.like(self._given)
             return self._sync
+
+
+def _restore(
+    kind: type[Client], given: dict[str, Any], ledger: bool | None, fixed: ToolSettings
+) -> Toolbox:
+    """A toolbox that was pickled, with a client and a key of this process."""
+    client = kind(settings=Settings.load(**given), ledger=ledger)
+    box = Toolbox(client, include=fixed.tools, max_buzz=fixed.max_buzz)
+    box.fixed, box.models = fixed, make_models(box.tools, fixed)
+    box._owned = True
+    return box
+
+
+def make_models(
+    tools: Sequence[Tool], fixed: ToolSettings | None = None
+) -> dict[str, type[Arguments]]:
+    """The argument models of tools that are offered together, narrowed to what was fixed.
+
+    What the first tool with a prompt explains, the others need not explain again: a model pays for
+    every word of it with every message.
+    """
+    found = {t.name: t.arguments if fixed is None else fixed.narrow(t.arguments) for t in tools}
+    first, *others = [n for n, model in found.items() if "prompt" in model.model_fields] or [""]
+    for name in others:
+        found[name] = _leave_to(first, found[first], found[name])
+    return found
+
+
+def _leave_to(first: str, explained: type[Arguments], model: type[Arguments]) -> type[Arguments]:
+    """The model without the words that the first tool has already said; its prompt says where."""
+    fields: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        other = explained.model_fields.get(name)
+        if other is not None and field.description and field.description == other.description:
+            fields[name] = copy(field)
+            fields[name].description = None
+    if not fields:
+        return model
+    fields["prompt"] = copy(model.model_fields["prompt"])
+    fields["prompt"].description = f"This, and all that is not explained, is as in {first}."
+    kept: dict[str, Any] = {name: (field.annotation, field) for name, field in fields.items()}
+    return create_model(model.__name__, __base__=model, **kept)
 
 
 def _add_look_tool(chosen: list[Tool]) -> tuple[Tool, ...]:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from pydantic import WithJsonSchema
+
 from civitai_skill.engines import index
+
+
+def one_of(names: Sequence[str]) -> WithJsonSchema:
+    """The names that a text may be, for its schema alone: another is answered with the nearest.
+
+    A mark of the type, because LangChain's bindings keep nothing else of a field.
+    """
+    return WithJsonSchema({"type": "string", "enum": list(names)})
 
 
 def engine(allowed: Sequence[str], default: str) -> str:

@@ -172,12 +172,14 @@ def test_names_are_safe_everywhere() -> None:
         assert NAME.fullmatch(tool["name"])
 
 
-def test_the_default_set_stays_small(capsys: pytest.CaptureFixture[str]) -> None:
-    size = len(json.dumps(openai_tools(api="chat")))
+def test_the_tools_stay_small(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = [len(json.dumps(openai_tools(api="chat", include=names))) for names in (DEFAULT, ALL)]
     with capsys.disabled():
-        print(f"[the default five are {size} characters] ", end="")
+        print(f"[the default five are {sizes[0]} characters, all {sizes[1]}] ", end="")
     assert [t["function"]["name"] for t in openai_tools()] == list(DEFAULT)
-    assert size < 12_000
+    assert len(DEFAULT) == 5
+    assert sizes[0] <= 14_000
+    assert sizes[1] <= 24_000
 
 
 def test_the_packages_of_the_makers_take_the_schemas() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import pickle
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -144,8 +145,62 @@ def test_an_explained_error_is_a_message_of_status_error(generate: CivitaiTool) 
     assert "the limit is 50" in json.loads(message.content)["error"]
 
 
-def test_a_copied_tool_works_as_the_first(generate: CivitaiTool) -> None:
-    assert json.loads(copy.deepcopy(generate).run({"prompt": "a fox"}))["status"] == "succeeded"
+@pytest.mark.parametrize(
+    "again", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))]
+)
+def test_a_copied_tool_works_as_the_first(tmp_path: Path, again: Any) -> None:
+    made = langchain_tools(Civitai(sandbox=True, home=tmp_path / "home"), out=tmp_path, max_buzz=7)
+    made[0].tags, made[0].handle_tool_error = ["mine"], False
+    copied = again(list(made))
+    assert [tool.name for tool in copied] == list(DEFAULT)
+    assert len({id(tool._box) for tool in copied}) == 1
+    assert copied[0].args_schema.model_json_schema() == made[0].args_schema.model_json_schema()
+    assert (copied[0].tags, copied[0].handle_tool_error) == (["mine"], False)
+    told = json.loads(copied[0].invoke({"prompt": "a fox"}))
+    assert Path(told["images"][0]["path"]).parent == tmp_path
+    with pytest.raises(ToolException, match="limit is 7"):
+        copied[0].invoke({"prompt": "a fox", "quantity": 3})
+
+
+def test_a_pickled_tool_has_no_key_and_takes_that_of_its_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tool = langchain_tools(key="very-secret")[0]
+    kept = pickle.dumps(tool)
+    assert b"very-secret" not in kept
+    assert "No Civitai key is set" in pickle.loads(kept).invoke({"prompt": "a fox"})
+    monkeypatch.setenv("CIVITAI_API_KEY", "from-there")
+    assert pickle.loads(kept)._box._given.settings.key.reveal() == "from-there"
+
+
+def test_the_client_that_was_made_is_closed_and_one_that_was_given_is_not(
+    client: Civitai, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIVITAI_SANDBOX", "1")
+
+    async def use(made: Any) -> Any:
+        async with made as tools:
+            return tools
+
+    with langchain_tools(out=tmp_path) as tools:
+        assert [tool.name for tool in tools] == list(DEFAULT)
+    kit = CivitaiToolkit(out=tmp_path)
+    with kit as opened:
+        assert opened.get_tools() == kit.get_tools()
+        own = kit.get_tools()[0]._box
+    for box in (tools.box, own, asyncio.run(use(langchain_tools(out=tmp_path))).box):
+        assert box._given._http.is_closed
+    with langchain_tools(client):
+        pass
+    assert not client._http.is_closed
+
+
+def test_without_pictures_no_message_holds_one(client: Civitai, tmp_path: Path) -> None:
+    generate, look = langchain_tools(client, [GENERATE], out=tmp_path, pictures=False)
+    assert "include_image" not in {**generate.args, **look.args}
+    refused = generate.invoke(call(prompt="a fox", include_image="thumbnail"))
+    assert "include_image: there is no such field" in refused.content
+    assert isinstance(generate.invoke(call(prompt="a fox")).content, str)
 
 
 def test_a_developer_may_have_the_exception_instead(generate: CivitaiTool) -> None:

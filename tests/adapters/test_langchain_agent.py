@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,12 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from civitai_skill import Civitai
-from civitai_skill.adapters.langchain import CivitaiTool, langchain_tools, system_message
+from civitai_skill.adapters.langchain import (
+    CivitaiTool,
+    langchain_tools,
+    review_purchases,
+    system_message,
+)
 from civitai_skill.sandbox import Sandbox
 from tests.support.paths import ROOT
 
@@ -148,8 +154,8 @@ def test_a_person_is_asked_before_buzz_is_spent(
         lambda messages: call(GENERATE, prompt="a fox"),
         lambda messages: AIMessage("done"),
     ]
-    spending = {tool.name: True for tool in tools if (tool.metadata or {})["spends_buzz"]}
-    assert spending == {GENERATE: True}
+    spending = review_purchases(tools)
+    assert list(spending) == [GENERATE]
     agent = create_agent(
         Scripted(turns=script),
         tools,
@@ -158,11 +164,53 @@ def test_a_person_is_asked_before_buzz_is_spent(
     )
     config: Any = {"configurable": {"thread_id": "1"}}
     (pause,) = agent.invoke(ASKED, config)["__interrupt__"]
-    assert pause.value["action_requests"][0]["args"] == {"prompt": "a fox"}
-    assert sandbox.accounts() == []
+    (request,) = pause.value["action_requests"]
+    assert request["args"] == {"prompt": "a fox"}
+    question = "1 picture with flux2 klein-4b for 3 Buzz. Prompt: 'a fox'."
+    assert request["description"].startswith(question)
+    assert sum(account["submits"] for account in sandbox.accounts()) == 0
     state = agent.invoke(Command(resume={"decisions": [decision]}), config)
     assert state["messages"][-1].content == "done"
     assert sum(account["submits"] for account in sandbox.accounts()) == submits
+
+
+@pytest.mark.parametrize(
+    ("arguments", "above", "asked"),
+    [
+        ({"prompt": "a fox"}, 3, False),
+        ({"prompt": "a fox"}, 2, True),
+        ({"prompt": "a fox", "estimate_only": True}, 0, False),
+        ({"prompt": "a fox", "engine": "nothing"}, 0, True),
+    ],
+)
+def test_only_what_costs_more_than_was_said_is_asked_about(
+    tools: list[CivitaiTool], arguments: dict[str, Any], above: int, asked: bool
+) -> None:
+    review = review_purchases(tools, above=above)[GENERATE]
+    request = SimpleNamespace(tool_call={"name": GENERATE, "args": arguments})
+    assert review["when"](request) is asked
+    if arguments.get("engine"):
+        assert "will fail" in review["description"](request.tool_call, {}, None)
+
+
+def test_a_purchase_tells_where_it_stands_in_the_custom_stream(tools: list[CivitaiTool]) -> None:
+    script: list[Turn] = [
+        lambda messages: call(GENERATE, prompt="a fox"),
+        lambda messages: AIMessage("done"),
+    ]
+    agent = create_agent(Scripted(turns=script), tools)
+    told = list(agent.stream(ASKED, stream_mode="custom"))
+
+    async def later() -> list[Any]:
+        again = create_agent(Scripted(turns=script), tools)
+        return [event async for event in again.astream(ASKED, stream_mode="custom")]
+
+    for events in (told, asyncio.run(later())):
+        kinds = [event["event"] for event in events]
+        assert {"priced", "submitting", "submitted", "picture"} <= set(kinds)
+        assert all(event["tool"] == GENERATE and event["message"] for event in events)
+        assert {event["tool_call_id"] for event in events} == {f"call-{GENERATE}"}
+        assert json.loads(json.dumps(events)) == events
 
 
 @pytest.fixture
@@ -181,7 +229,9 @@ def test_the_example_runs(example: Any, capsys: pytest.CaptureFixture[str]) -> N
     path = Path(answer.rpartition(": ")[2])
     assert path.is_file()
     assert answer.startswith("Made with anima turbo for 3 Buzz: pictures")
-    assert "The agent wants civitai_generate_image" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "The agent wants to buy: 1 picture with anima turbo for 3 Buzz." in said
+    assert "  submitted as " in said
 
 
 def test_the_example_takes_a_no(example: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +244,6 @@ def test_the_example_buys_nothing_live_that_nobody_could_be_asked_about(
     example: Any, monkeypatch: pytest.MonkeyPatch, live: bool, type: str
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    request = {"name": GENERATE, "args": {"prompt": "a fox"}}
+    request = {"name": GENERATE, "args": {"prompt": "a fox"}, "description": "1 picture"}
     assert example._decide(request, yes=False, live=live)["type"] == type
     assert example._decide(request, yes=True, live=live)["type"] == "approve"

@@ -254,9 +254,10 @@ def command(*words: str) -> str:
         command("--help"),
         command("--version"),
         command("generate", "--help"),
+        command("tools", "--help"),
         command("engines"),
     ],
-    ids=["import", "--help", "--version", "generate --help", "engines"],
+    ids=["import", "--help", "--version", "generate --help", "tools --help", "engines"],
 )
 def test_asking_for_nothing_heavy_loads_nothing_heavy(code: str) -> None:
     modules = loaded(code)

@@ -143,7 +143,7 @@ def test_a_wrong_name_inside_a_lora(bench: Bench) -> None:
         ({"width": "wide"}, "width: not accepted (given 'wide'). Accepted: a whole number."),
         ({"width": True}, "width: not accepted (given True). Accepted: a whole number."),
         ({"quantity": 1.5}, "quantity: not accepted (given 1.5). Accepted: a whole number."),
-        ({"loras": "detail"}, "loras: not accepted (given 'detail'). Accepted: a list."),
+        ({"loras": "detail"}, "loras.0.air: not an AIR; one looks like urn:air:"),
         ({"options": 3}, "options: not accepted (given 3). Accepted: a list."),
         ({"quality": "best"}, "quality: not accepted (given 'best'). Accepted: one of draft, "),
         ({"guidance": math.nan}, "guidance: not accepted (given nan). Accepted: a finite number."),

@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "mcp": ("serve", "serve the tools to an agent by MCP, over standard input and output or "
             "over HTTP"),
     "rest": ("serve", "serve the capability's REST interface, with OpenAPI, health and metrics"),
+    "tools": ("tools", "print the tools' definitions for a framework that registers them itself"),
     "install-skill": ("skill", "copy the agent skills to where an agent looks for them"),
     "uninstall-skill": ("skill", "remove what install-skill copied"),
 }  # fmt: skip

@@ -17,21 +17,13 @@ from mcp.types import CallToolResult, ContentBlock, ImageContent, InputRequiredR
 from civitai_skill.adapters.mcp import resources
 from civitai_skill.adapters.mcp.consent import Consent, can_ask
 from civitai_skill.adapters.mcp.schema import spell_result
-from civitai_skill.client import (
-    Event,
-    Generation,
-    Picture,
-    Progress,
-    Submitted,
-    Submitting,
-    Tell,
-    summarize_unsaved,
-)
+from civitai_skill.client import Event, Generation, Tell, summarize_unsaved
 from civitai_skill.errors import CivitaiError, Stopping, TransportFailed
 from civitai_skill.servers.http import after_answer
 from civitai_skill.servers.session import Caller, ServerSession
 from civitai_skill.tools.answers import LOOK, Result, failure_result, keep_folder, running_result
 from civitai_skill.tools.arguments import LONGEST_WAIT, WAIT, Arguments
+from civitai_skill.tools.progress import event_data
 from civitai_skill.tools.toolbox import Toolbox, find_tool
 
 #: Seconds that an answer may take at the least, and beyond what its caller waits: with the default
@@ -57,7 +49,7 @@ class ToolRunner:
         self.server_session = session
         self.box = box
         self._links = links
-        self._consent = Consent(box, session.client, ask_above)
+        self._consent = Consent(box, ask_above)
         self._active = 0
 
     async def call(
@@ -125,7 +117,7 @@ class ToolRunner:
         given = self.box.read(name, arguments)
         if can_ask(context):
             agreed = await self.server_session.run_until_stopped(
-                self._consent.obtain(context, given)
+                self._consent.obtain(context, name, given)
             )
             if self.server_session.stopping.is_set():
                 raise Stopping
@@ -210,19 +202,10 @@ async def _report_progress(context: Context[Any, Any]) -> AsyncIterator[Tell]:
         shown = 0.0
         while True:
             event = await events.get()
-            percent = event.percent if isinstance(event, Progress) else None
+            told = event_data(event)
             # A value must be above the one before, and only the answer itself is the end.
-            shown = min(99.9, max(shown + 0.01, percent or 0.0))
-            match event:
-                case Submitting():
-                    text = "submitting"
-                case Submitted(workflow):
-                    text = f"submitted as {workflow.id}"
-                case Picture(path):
-                    text = f"saved {path}"
-                case _:
-                    text = str(event)
-            await context.report_progress(round(shown, 2), 100.0, text)
+            shown = min(99.9, max(shown + 0.01, told.get("percent") or 0.0))
+            await context.report_progress(round(shown, 2), 100.0, told["message"])
 
     task = asyncio.ensure_future(report())
     try:

@@ -12,19 +12,15 @@ from typing import Any
 from mcp.server.mcpserver import Context
 from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 
-from civitai_skill.client import AsyncCivitai, above_limit_error
+from civitai_skill.client import above_limit_error
 from civitai_skill.errors import (
-    ApiError,
     ConfigError,
     NotEnoughBuzz,
     OverBudget,
     RequestInvalid,
-    StillRunning,
-    TransportFailed,
 )
 from civitai_skill.tools.answers import Result
-from civitai_skill.tools.arguments import Arguments, GenerateImage, SubmitImage
-from civitai_skill.tools.body import GenerateBody
+from civitai_skill.tools.arguments import Arguments
 from civitai_skill.tools.toolbox import Toolbox
 
 #: Buzz above which the user is asked.
@@ -50,14 +46,13 @@ def _is_modern(context: Context[Any, Any]) -> bool:
 class Consent:
     """What users of a toolbox agree to above `above` Buzz; each answer counts for one call."""
 
-    def __init__(self, box: Toolbox, client: AsyncCivitai, above: int) -> None:
+    def __init__(self, box: Toolbox, above: int) -> None:
         self._box = box
-        self._client = client
         self._above = above
         self._used: set[str] = set()
 
     async def obtain(
-        self, context: Context[Any, Any], given: Arguments
+        self, context: Context[Any, Any], name: str, given: Arguments
     ) -> int | Result | InputRequiredResult | None:
         """The most that the call may cost (Buzz), None where the price is no matter for asking; or
         the answer that ends the call: after a no, or to make the client ask and call again.
@@ -71,17 +66,20 @@ class Consent:
             self._used.add(state)
             return _agreed_price(int(state.partition(":")[0]), answer)
         try:
-            limit, open_price, price = await self._preview(given)
+            offer = await self._box.aoffer(name, given, enough=self._above)
         except (RequestInvalid, OverBudget, NotEnoughBuzz, ConfigError):
             return None
-        if open_price is not None:
+        if offer is None:
+            return None
+        if offer.open_price is not None:
             # It may have ended meanwhile, and what costs less than is asked about may be bought.
-            return min(max(open_price, self._above), limit)
+            return min(max(offer.open_price, self._above), offer.limit)
+        price = offer.price
         if price is None or price <= self._above:
             return None
-        if price > limit:
-            raise above_limit_error(price, limit)  # the documented price may be within it
-        text = f"This costs {price} Buzz. Go on?"
+        if price > offer.limit:
+            raise above_limit_error(price, offer.limit)  # the documented price may be within it
+        text = f"{offer} Go on?"
         if _is_modern(context):
             request = ElicitRequest(
                 params=ElicitRequestFormParams(message=text, requested_schema=_NOTHING)
@@ -92,36 +90,6 @@ class Consent:
         # Not by context.elicit: it wants content, and to accept is to agree, with or without.
         asked = await context.session.elicit_form(text, _NOTHING, context.request_id)
         return _agreed_price(price, asked)
-
-    async def _preview(self, given: Arguments) -> tuple[int, int | None, int | None]:
-        """What a purchase would do (all Buzz): its limit; what going on with an open purchase costs
-        at most, None where it would be bought anew; and then its price, where that is known."""
-        assert isinstance(given, GenerateBody | SubmitImage)
-        fixed, client = self._box.fixed, self._client
-        options = fixed.purchase_options(given)
-        limit: int = options["max_buzz"]
-        if isinstance(given, GenerateBody | GenerateImage) and given.estimate_only:
-            return limit, None, None
-        out = fixed.folder(getattr(given, "folder", None))
-        asked = fixed.asked(given)
-        try:
-            preview = await client.preview(asked, out=out, **options)
-        except StillRunning:
-            return limit, 0, None
-        if preview.run is not None:
-            run = preview.run
-            return limit, run.reserved if run.workflow is None else 0, None
-        documented = None if preview.plan is None else preview.plan.price.most
-        if documented is not None and documented <= self._above:
-            return limit, None, documented
-        try:
-            told = (await client.estimate(asked, **fixed.price_options(given))).total
-        except (TransportFailed, ApiError):
-            if documented is None:
-                raise
-            told = None
-        known = [price for price in (documented, told) if price is not None]
-        return limit, None, max(known, default=None)
 
 
 def _agreed_price(price: int, answer: ElicitResult) -> int | Result:

@@ -27,8 +27,6 @@ _SEES = "include_image"
 _AGAIN = (
     "Buy another, although the same was bought in the last minutes; else its answer comes again."
 )
-# Where a type is written by hand, pydantic leaves its own words for a bound in the schema.
-_BOUNDS = {"ge": "minimum", "le": "maximum"}
 
 
 def to_mcp_names(text: str) -> str:
@@ -110,9 +108,7 @@ def _drop_titles(value: Any, inside: bool = False) -> Any:
     if not isinstance(value, dict):
         return value
     return {
-        name if inside else _BOUNDS.get(name, name): _drop_titles(
-            item, name in ("properties", "$defs") and not inside
-        )
+        name: _drop_titles(item, name in ("properties", "$defs") and not inside)
         for name, item in value.items()
         if inside or name != "title"
     }

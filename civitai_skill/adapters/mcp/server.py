@@ -33,6 +33,7 @@ from civitai_skill.servers.serve import serve
 from civitai_skill.servers.session import ServerSession
 from civitai_skill.tools.fixed import OUT
 from civitai_skill.tools.guidance import RULES, guidance
+from civitai_skill.tools.registry import SERVED
 from civitai_skill.tools.toolbox import Toolbox
 
 PATH = "/mcp"
@@ -127,7 +128,7 @@ def create_server(
     """Build a server in a session; pictures go to `out`. See Toolbox for `local_files`, ToolRunner
     for `links`; `bundle` is the folder of the skill, whose pages are resources."""
     # A client knows nothing of this process's folder, so it is given absolute paths.
-    box = Toolbox(session.client, out=Path(out).absolute(), local_files=local_files)
+    box = Toolbox(session.client, include=SERVED, out=Path(out).absolute(), local_files=local_files)
     box.models = extend_models(box.models)
     return Server(ToolRunner(session, box, ask_above, links), bundle)
 

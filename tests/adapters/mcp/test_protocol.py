@@ -14,7 +14,7 @@ from mcp.shared.exceptions import MCPError
 from PIL import Image
 
 from civitai_skill.sandbox import Fault, Sandbox
-from civitai_skill.tools.registry import BY_NAME, DEFAULT
+from civitai_skill.tools.registry import BY_NAME, SERVED
 from tests.support.mcp_server import ERAS, GENERATE, GET, Open, error_of
 from tests.support.sandbox import PRICE, TEMPLATE, charged
 
@@ -32,7 +32,7 @@ async def test_the_registrys_tools_are_listed_in_the_capabilitys_spelling(
     async with open_client(mode=era) as client:
         assert (era, client.protocol_version) in (("legacy", "2025-11-25"), ("auto", "2026-07-28"))
         tools = (await client.list_tools()).tools
-        assert [tool.name for tool in tools] == [name.replace("_", "-") for name in DEFAULT]
+        assert [tool.name for tool in tools] == [name.replace("_", "-") for name in SERVED]
         for tool in tools:
             ours = BY_NAME[tool.name.replace("-", "_")]
             hints = tool.annotations.model_dump()

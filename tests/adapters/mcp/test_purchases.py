@@ -11,6 +11,8 @@ from mcp.types import ElicitResult, InputRequiredResult
 
 from civitai_skill.adapters.mcp.consent import Consent
 from civitai_skill.sandbox import Fault, Sandbox
+from civitai_skill.schema.request import ImageRequest
+from civitai_skill.tools.offer import Offer
 from civitai_skill.tools.toolbox import Toolbox
 from tests.support.mcp_server import ERAS, GENERATE, GET, Open, error_of
 from tests.support.sandbox import KLEIN, PRICE, TEMPLATE, charged
@@ -143,7 +145,9 @@ async def test_the_user_is_asked_above_the_threshold_and_a_yes_buys(
     async with open_client(mode=era, answer=answer, ask_above=PRICE - 1) as client:
         result = await client.call_tool(GENERATE, arguments)
         assert result.structured_content["status"] == "succeeded"
-        assert client.asked == [f"This costs {PRICE} Buzz. Go on?"]
+        what = "A workflow of 1 step" if body else "1 picture with flux2 klein-4b"
+        end = "Go on?" if body else "Prompt: 'a fox'. Go on?"
+        assert client.asked == [f"{what} for {PRICE} Buzz. {end}"]
     assert charged(sandbox) == PRICE
 
 
@@ -166,10 +170,10 @@ async def test_nobody_is_asked_about_what_is_bought_already(
 async def test_what_is_no_longer_open_is_not_bought_unasked(
     open_client: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def bought_already(*arguments: Any) -> tuple[int, int | None, int | None]:
-        return 300, 0, None
+    async def bought_already(*arguments: Any, **given: Any) -> Offer:
+        return Offer(ImageRequest(prompt="a fox"), 300, 0)
 
-    monkeypatch.setattr(Consent, "_preview", bought_already)
+    monkeypatch.setattr(Toolbox, "aoffer", bought_already)
     async with open_client(answer="accept", ask_above=0) as client:
         told = error_of(await client.call_tool(GENERATE, {"prompt": "a fox"}))
         assert told["code"] == "over_budget"
@@ -221,17 +225,18 @@ async def test_where_the_service_tells_no_price_the_documented_one_is_asked_abou
     async with open_client(mode=era, answer="decline", ask_above=0) as client:
         result = await client.call_tool(GENERATE, {"prompt": "a fox"})
         assert "nothing was bought" in result.structured_content["message"]
-        assert client.asked == [f"This costs {PRICE} Buzz. Go on?"]
+        (question,) = client.asked
+        assert f"for {PRICE} Buzz." in question
     assert charged(sandbox) == 0
 
 
 async def test_no_more_is_paid_than_was_agreed_to(
     open_client: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def too_little(*arguments: Any) -> tuple[int, int | None, int | None]:
-        return 300, None, PRICE - 1
+    async def too_little(*arguments: Any, **given: Any) -> Offer:
+        return Offer(ImageRequest(prompt="a fox"), 300, price=PRICE - 1)
 
-    monkeypatch.setattr(Consent, "_preview", too_little)
+    monkeypatch.setattr(Toolbox, "aoffer", too_little)
     async with open_client(answer="accept", ask_above=0) as client:
         told = error_of(await client.call_tool(GENERATE, {"prompt": "a fox"}))
         assert told["code"] == "over_budget"
@@ -300,11 +305,11 @@ async def test_one_yes_is_for_one_purchase(
 ) -> None:
     async with open_client() as client:
         box = Toolbox(client.server_session.client)
-        consent = Consent(box, client.server_session.client, 0)
+        consent = Consent(box, 0)
         given = box.read("civitai_generate_image", {"prompt": "a fox"})
         answered: Any = Answered()
-        assert await consent.obtain(answered, given) == 60
-        again = await consent.obtain(answered, given)
+        assert await consent.obtain(answered, "civitai_generate_image", given) == 60
+        again = await consent.obtain(answered, "civitai_generate_image", given)
         assert isinstance(again, InputRequiredResult), "sent twice, it is asked again"
 
 
