@@ -18,6 +18,7 @@ from civitai_skill.images.decode import (
     kind_of,
     orient,
     strip_metadata,
+    without_pillow_limits,
 )
 from civitai_skill.images.sources import FORMATS
 
@@ -43,7 +44,10 @@ _SIDE = "pixels from 1 to 65535"
 _CROPS = "WIDTHxHEIGHT from the middle, WIDTHxHEIGHT+LEFT+TOP, or a ratio such as 16:9"
 _UPSCALE = "Upscale it first: each pass doubles width and height."
 
-_ORIENTATION, _EXIF, _USER_COMMENT = 0x0112, 0x8769, 0x9286
+_ORIENTATION, _EXIF, _USER_COMMENT, _UNICODE = 0x0112, 0x8769, 0x9286, b"UNICODE\0"
+
+# Bytes of a JPEG's segment, whose length is two of them.
+_LONGEST_EXIF = 65_533
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class Conversion:
     `exact`     (width, height): scaled until it covers them, then cropped to them from the middle
     `format`    jpeg, png, webp; None: as it is, or png where that is none of these
     `quality`   1 to 100, of jpeg and webp; None: 90 where a picture is encoded anew
-    `metadata`  False: nothing but the colours' profile stays; True: EXIF and how it was made stay
+    `metadata`  False: nothing but the colours' profile stays; True: EXIF (of a JPEG, up to 64 kB)
+                and how it was made stay
     `enlarge`   how many times larger it may become; math.inf: any
 
     Raises RequestInvalid for what contradicts itself.
@@ -181,36 +186,40 @@ def _encode(plain: Any, kind: str, conversion: Conversion, profile: Any, source:
     if kind != "PNG":
         more["quality"] = conversion.quality or DEFAULT_QUALITY
     if conversion.metadata:
-        exif, texts = _read_metadata(source)
+        with without_pillow_limits():
+            exif, texts = _read_metadata(source, kind)
+        if exif:
+            more["exif"] = exif
         if kind == "PNG":
             more["pnginfo"] = PngInfo()
             for key, text in texts.items():
                 more["pnginfo"].add_itxt(key, text)
-        elif "parameters" in texts:
-            words = texts["parameters"].encode("utf-16-be", errors="replace")
-            exif.get_ifd(_EXIF).setdefault(_USER_COMMENT, b"UNICODE\0" + words)
-        if exif:
-            more["exif"] = exif.tobytes()
     out = io.BytesIO()
     bare.save(out, kind, **more)
     return out.getvalue()
 
 
-def _read_metadata(source: Any) -> tuple[Any, dict[str, str]]:
-    """The EXIF, without what was true of the file only, and the texts that a PNG would hold.
+def _read_metadata(source: Any, kind: str) -> tuple[bytes, dict[str, str]]:
+    """EXIF for a file of this kind, without what was true of the source alone, and a PNG's texts.
 
     How a picture was made stands in a PNG's text `parameters`, elsewhere in EXIF's UserComment.
     """
     from PIL import Image
 
     exif, texts = Image.Exif(), dict(getattr(source, "text", {}))
+    data = b""
     with suppress(Exception):  # EXIF that can't be read says nothing
         exif = source.getexif()
         exif.pop(_ORIENTATION, None)
         comment = exif.get_ifd(_EXIF).get(_USER_COMMENT, b"")
-        if comment.startswith(b"UNICODE\0"):
-            texts.setdefault("parameters", comment[8:].decode("utf-16-be"))
-    return exif, texts
+        if comment.startswith(_UNICODE):
+            texts.setdefault("parameters", comment[len(_UNICODE) :].decode("utf-16-be"))
+    if kind != "PNG" and "parameters" in texts:
+        words = texts["parameters"].encode("utf-16-be", errors="replace")
+        exif.get_ifd(_EXIF).setdefault(_USER_COMMENT, _UNICODE + words)
+    with suppress(Exception):  # nor EXIF that can't be written again
+        data = exif.tobytes() if exif or exif.get_ifd(_EXIF) else b""
+    return b"" if kind == "JPEG" and len(data) > _LONGEST_EXIF else data, texts
 
 
 # -- sizes ---------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ _LOCK = threading.Lock()
 
 
 @contextmanager
-def _without_pillow_limits() -> Iterator[None]:
+def without_pillow_limits() -> Iterator[None]:
     """Without Pillow's own limit, which is not ours, and warnings that nobody here can heed."""
     from PIL import Image
 
@@ -101,7 +101,7 @@ def _read(data: bytes, formats: list[str], again: bool = True) -> Any:
     else:
         formats = [name for name in formats if name != "HEIF"]
     try:
-        with _without_pillow_limits():
+        with without_pillow_limits():
             return Image.open(io.BytesIO(data), formats=formats)
     except UnidentifiedImageError:
         *others, last = (name.lower() for name in formats)
@@ -159,7 +159,7 @@ def orient(picture: Any) -> Any:
         8: Image.Transpose.ROTATE_90,
     }
     try:
-        with _without_pillow_limits():
+        with without_pillow_limits():
             way = ways.get(picture.getexif().get(0x0112))
     except Exception:  # EXIF that can't be read turns nothing
         return picture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from random import Random
 from typing import Any
 
 import pytest
@@ -234,3 +235,23 @@ def test_metadata_alone_is_cut_out_of_the_file(kind: str) -> None:
     sideways = convert_picture(telling(kind, 6), Conversion(metadata=False))
     assert opened(sideways.data).size == (40, 80) == sideways.size
     assert b"Pariser" not in sideways.data
+
+
+def test_what_a_jpeg_cannot_hold_is_left_out_and_broken_files_are_refused() -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("parameters", "x" * 70_000)
+    data = written(quarters(), pnginfo=info)
+    assert not opened(convert_picture(data, Conversion(format="jpeg")).data).getexif()
+    assert len(convert_picture(data, Conversion(format="webp")).data) > 140_000
+
+    random, kinds = Random(5), {True: 0, False: 0}
+    whole = [telling(kind, 6) for kind in ("JPEG", "PNG", "WEBP")]
+    for _ in range(300):
+        broken = bytearray(random.choice(whole))
+        broken[random.randrange(random.choice((300, len(broken))))] = random.randrange(256)
+        try:
+            convert_picture(bytes(broken), Conversion(width=20, format="jpeg"))
+            kinds[True] += 1
+        except RequestInvalid:
+            kinds[False] += 1
+    assert min(kinds.values()) > 30

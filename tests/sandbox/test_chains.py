@@ -145,13 +145,15 @@ def test_a_variant_is_drawn_over_its_source_at_its_own_size(play: Play) -> None:
     red = inline(Image.new("RGB", (64, 64), "red"))
     value = client.submit(
         named("first", "imageGen", **FOX),
-        named("hires", "imageGen", **variant),
+        named("hires", "imageGen", **{**variant, "prompt": "a blue fox"}),
         named("other", "imageGen", **{**variant, "image": red, "strength": 0.25}),
+        named("words", "mediaCaptioning", of("hires")),
         wait=5,
     ).json()
-    assert statuses(value) == ["succeeded"] * 3
+    assert statuses(value) == ["succeeded"] * 4
+    assert "a blue fox" in outputs(value)["words"]["caption"]
     assert value["steps"][1]["input"]["image"] == of("first")
-    assert value["cost"]["total"] == PRICE + 5 + 5
+    assert value["cost"]["total"] == PRICE + 5 + 5 + 1
     hires = opened(fetched(client, outputs(value)["hires"]["images"][0]))
     assert hires.size == (768, 768)
     red_one = opened(fetched(client, outputs(value)["other"]["images"][0])).convert("RGB")

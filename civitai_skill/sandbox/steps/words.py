@@ -48,9 +48,9 @@ class Subject:
         id = sources.blob_id(text)
         while id is not None and (record := lookup(id)) is not None:
             recipe = record.get("recipe", {})
-            level = max(level, record["level"], key=("pg", "x").index)
-            prompt = recipe.get("prompt", prompt)
-            id = sources.blob_id(recipe.get("source", ""))
+            level = "x" if "x" in (level, record["level"]) else level
+            prompt = recipe.get("prompt")
+            id = None if prompt is not None else sources.blob_id(recipe.get("source", ""))
         return cls(size, prompt, level)
 
     def describe(self) -> str:
