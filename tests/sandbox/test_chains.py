@@ -220,6 +220,16 @@ def test_a_step_waits_unassigned_for_its_source_and_is_canceled_when_that_fails(
     assert client.balance["blue"] == 10_000 - PRICE - 1
 
 
+def test_a_prompt_says_how_a_step_of_another_kind_ends(play: Play) -> None:
+    client = play()
+    first = named("first", "imageGen", **{**FOX, "prompt": "a fox [sandbox:failed@large]"})
+    value = client.submit(first, named("large", "imageUpscaler", of("first")), wait=5).json()
+    assert statuses(value) == ["succeeded", "failed"]
+    assert value["steps"][1]["metadata"]["error"] == "The worker could not do this step."
+    alone = client.submit(first)
+    assert "[sandbox:failed@large] names no step; there are $0, first." in alone.text
+
+
 def test_a_fault_of_a_step_leaves_workflows_without_that_step_alone(play: Play) -> None:
     client = play()
     client.sandbox.script(Fault("submit", "fate", fate="expired", step="$1"))

@@ -21,7 +21,7 @@ from civitai_skill.schema.air import is_air
 
 Marks = Mapping[str, float | None]
 
-_MARK = re.compile(r"\[sandbox:([a-z-]+)(?:=([0-9]+(?:\.[0-9]+)?))?\]")
+_MARK = re.compile(r"\[sandbox:([a-z-]+)(?:=([0-9]+(?:\.[0-9]+)?))?(?:@([\w$-]+))?\]")
 
 #: Markers of a prompt that are answered at once; the other markers are the fates. The messages are
 #: the service's own, to be compared exactly (civitai-api facts, section 3).
@@ -32,6 +32,7 @@ _REFUSING = {
 _MARKS = (*get_args(Fate), *_REFUSING)
 
 _NO_PICTURE = "The provider could not make a picture from this prompt."
+_NOT_DONE = "The worker could not do this step."
 _NO_SOURCE = "A picture that this step needs was not delivered."
 _TIMEOUT = "00:20:00"
 _KINDS = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "gif": "image/gif"}
@@ -59,7 +60,12 @@ class Builder:
         self._fresh: dict[str, Record] = {}
 
     def add_steps(self) -> None:
-        """Add every step. Raises Abort where a prompt's marker says so."""
+        """Add every step. Raises Abort where a prompt's marker says so, or names no step."""
+        names = self._template.names()
+        for mark in _MARK.finditer(self._template.prompts()):
+            if mark[3] and mark[3] not in names:
+                text = f"{mark[0]} names no step; there are {', '.join(sorted(names))}."
+                raise Abort(refusal(text))
         for index, step in enumerate(self._template.steps):
             self._add(index, step)
 
@@ -109,7 +115,9 @@ class Builder:
 
     # -- fate ------------------------------------------------------------------------------------
     def _read_marks(self, prompt: str, names: set[str]) -> Marks:
-        marks = {m[1]: float(m[2]) if m[2] else None for m in _MARK.finditer(prompt)}
+        found = [m for m in _MARK.finditer(prompt) if not m[3]]
+        found += [m for m in _MARK.finditer(self._template.prompts()) if m[3] in names]
+        marks = {m[1]: float(m[2]) if m[2] else None for m in found}
         unknown = [name for name in marks if name not in _MARKS]
         if unknown:
             known = ", ".join(_MARKS)
@@ -131,7 +139,8 @@ class Builder:
         elif priced.trouble is not None or "failed-silent" in marks:
             one |= {"fate": "failed", "reasons": [priced.trouble] if priced.trouble else []}
         elif "failed" in marks:
-            one |= {"fate": "failed", "reasons": [reason or _NO_PICTURE]}
+            why = _NO_PICTURE if priced.type == "imageGen" else _NOT_DONE
+            one |= {"fate": "failed", "reasons": [reason or why]}
         elif "expired" in marks or "canceled" in marks:
             one["fate"] = "expired" if "expired" in marks else "canceled"
         one["blocked"] = (reason or "NSFWLevel") if "blocked" in marks else None
