@@ -110,6 +110,16 @@ class Settings:
             ledger=expand_home(ledger, env) if ledger else folder / _LEDGER_FILES[use_sandbox],
         )
 
+    @property
+    def engines_file(self) -> Path:
+        """Where what was fetched of this service's document and catalogue is kept."""
+        if self.sandbox:
+            return self.home / "sandbox-engines.json"
+        if self.base_url == SERVICE_URL:
+            return self.home / "engines.json"
+        place = re.sub(r"[^a-z0-9.]+", "-", self.base_url.lower().partition("://")[2])[:100]
+        return self.home / f"engines-{place}.json"
+
     def require_key(self) -> Secret:
         """The key. Raises ConfigError when there is none."""
         if self.key:

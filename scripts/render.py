@@ -25,6 +25,7 @@ import pages  # noqa: E402
 import request_fields  # noqa: E402
 
 from civitai_skill.engines import cards, catalog, index, summary  # noqa: E402
+from civitai_skill.engines.published.kept import follow  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def changes() -> Iterator[tuple[Path, str]]:
 
     A document may be made with one that is named before it: write each before asking on.
     """
+    follow(ROOT / "no-such-file")  # a document that was fetched on this machine says nothing here
     for document in DOCUMENTS:
         current = document.current(ROOT)
         wanted = document.render(current)

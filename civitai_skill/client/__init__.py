@@ -51,6 +51,7 @@ _HOMES = {
     "describe_engine": "engines.describe",
     "examine": "client.doctor",
     "find": "engines.catalog",
+    "follow": "engines.published.kept",
     "history_row": "client.history",
     "is_template": "purchase.body_rules",
     "is_text": "engines.index",
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from civitai_skill.engines.describe import describe_engine as describe_engine
     from civitai_skill.engines.index import is_text as is_text
     from civitai_skill.engines.index import list_engines as list_engines
+    from civitai_skill.engines.published.kept import follow as follow
     from civitai_skill.images.sidecar import vary_request as vary_request
     from civitai_skill.images.sources import SourcePolicy as SourcePolicy
     from civitai_skill.ledger.ledger import Ledger as Ledger

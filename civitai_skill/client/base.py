@@ -27,7 +27,9 @@ from civitai_skill.client.options import (
     QueryFilters,
     RequestLike,
 )
+from civitai_skill.client.refresh import Refreshed, refresh
 from civitai_skill.config import SITE_PATH, Secret, Settings, expand_home
+from civitai_skill.engines.published.kept import follow
 from civitai_skill.errors import ConfigError, Problem, RequestInvalid
 from civitai_skill.ledger.budget import Budget, read_budget
 from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger, current_budget
@@ -103,6 +105,7 @@ class BaseClient:
             own = Sandbox(memory) if own is None else own
             transport = SandboxTransport(own)
         self._transport = transport
+        follow(self.settings.engines_file)
         #: Names the service and the account, so that no run of another one is ever joined.
         self.account = _account_name(self.settings, own)
 
@@ -150,6 +153,7 @@ class BaseClient:
     # -- orders ------------------------------------------------------------------------------------
     def _order(self, call: Call, out: Folder | None = None) -> Order:
         """What a call asks for, under this client's rules."""
+        follow(self.settings.engines_file)
         return Order(
             asked=call.asked,
             terms=call.terms,
@@ -296,6 +300,13 @@ class BaseClient:
             tell=tell,
         )
         return (yield from generate.record_end(self.ledger, (yield from flow)))
+
+    def _refresh_engines(self) -> Flow[Refreshed]:
+        is_sandbox = self.settings.sandbox
+        base = self._service.base_url if is_sandbox else self.settings.base_url
+        public = Service(base, Secret(""), f"civitai-skill/{__version__}", self._retry)
+        owner = "the sandbox" if is_sandbox else "the service"
+        return refresh(public, self.settings.engines_file, owner)
 
     def _health(self) -> Flow[Health]:
         if self.settings.sandbox or self.settings.key:

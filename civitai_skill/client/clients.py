@@ -28,6 +28,7 @@ from civitai_skill.client.options import (
     QueryFilters,
     RequestLike,
 )
+from civitai_skill.client.refresh import Refreshed
 from civitai_skill.errors import AnswerLost
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.buy import Preview
@@ -184,6 +185,15 @@ class Civitai(BaseClient):
         """Does the service answer, and does it take the key? Spends nothing, raises nothing."""
         return drive(self._health(), self._http)
 
+    def refresh_engines(self) -> Refreshed:
+        """Fetch the service's published document and its catalogue, without the key.
+
+        What they have beyond our files works from then on: new engines by their names, new fields
+        and values with a warning; the catalogue's times replace ours while they are fresh. Raises
+        TransportFailed or ApiError where neither could be had; what was kept before holds on.
+        """
+        return drive(self._refresh_engines(), self._http)
+
 
 class AsyncCivitai(BaseClient):
     __doc__ = f"The asynchronous client.\n\n{BaseClient.__doc__}"
@@ -312,3 +322,7 @@ class AsyncCivitai(BaseClient):
     async def health(self) -> Health:
         """See Civitai.health."""
         return await adrive(self._health(), self._http)
+
+    async def refresh_engines(self) -> Refreshed:
+        """See Civitai.refresh_engines."""
+        return await adrive(self._refresh_engines(), self._http)

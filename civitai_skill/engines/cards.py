@@ -12,21 +12,38 @@ NOT_DOCUMENTED = "not documented"
 
 
 def table() -> str:
-    """Render the engines as a Markdown table."""
-    head = ("engine", "variants", "can", "Buzz: draft, standard, high", "best for", "avoid for")
+    """Render the engines as a Markdown table, with the catalogue's fresh figures."""
+    head = ["engine", "variants", "can", "Buzz: draft, standard, high", "best for", "avoid for"]
+    engines = list_engines()
     rows = [
-        (
+        [
             f"`{engine['name']}`",
             ", ".join(engine["variants"]),
             ", ".join(engine["operations"]),
             ", ".join(_buzz(buzz, unknown="?") for buzz in engine["buzz"].values()),
-            "; ".join(engine["best_for"]),
+            "; ".join(engine["best_for"]) or f"new, no guidance: from {engine['unfamiliar']}",
             "; ".join(engine["avoid_for"]),
-        )
-        for engine in list_engines()
+        ]
+        for engine in engines
     ]
-    lines = [head, tuple("---" for _ in head), *rows]
+    looked = next((e["catalogue"] for e in engines if "catalogue" in e), None)
+    if looked is not None:
+        head.append(f"median seconds, success, Buzz ({looked['source']}, {looked['on']})")
+        for row, engine in zip(rows, engines, strict=True):
+            figures = engine.get("catalogue", {}).get("figures", [])
+            row.append("; ".join(filter(None, map(_standing, figures))))
+    lines = [head, ["---" for _ in head], *rows]
     return "".join("| " + " | ".join(c.replace("|", "/") for c in line) + " |\n" for line in lines)
+
+
+def _standing(figure: dict[str, Any]) -> str:
+    """What the catalogue says of one thing that a variant does; empty where it has no figures."""
+    said = [f"{figure['seconds']:g}"] if "seconds" in figure else []
+    said += [f"{figure['success']:.0%}"] if "success" in figure else []
+    said += [f"{figure['buzz']:g} Buzz"] if "buzz" in figure else []
+    said += [figure["status"]] if figure.get("status") in ("degraded", "unavailable") else []
+    said += ["deprecated"] if figure.get("deprecated") else []
+    return f"{figure['variant']} {figure['operation']} {', '.join(said)}" if said else ""
 
 
 def card(name: str) -> str:
@@ -150,6 +167,8 @@ def _worded(value: Any) -> str:
 
 
 def moderation(mature: str) -> str:
+    if mature == "unknown":
+        return "Whether a maker's content filter applies besides Civitai's moderation is not known."
     if mature == "civitai":
         return "Only Civitai's own moderation applies, where no note says otherwise."
     return "The maker's content filter applies besides Civitai's moderation."

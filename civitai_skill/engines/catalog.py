@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from civitai_skill.engines import spelling
+from civitai_skill.engines.index import new_engines
+from civitai_skill.engines.published.kept import Kept, in_force
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.errors.next_steps import Choose
 from civitai_skill.schema.air import fold
@@ -80,39 +83,85 @@ CATALOG: tuple[Entry, ...] = (
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CATALOG)
 
 
-@lru_cache(256)
+@lru_cache(2)
+def _spellings(entries: tuple[Entry, ...]) -> Mapping[str, Entry]:
+    return {fold(n): entry for entry in entries for n in (entry.name, *entry.aliases)}
+
+
+def names() -> tuple[str, ...]:
+    """Every engine: ours, and those of a fetched document that our files lack."""
+    return (*NAMES, *(engine.name for engine in new_engines()))
+
+
 def find(name: str) -> Entry:
     """The catalog's line for a name in any common spelling.
 
     Raises RequestInvalid for an unknown name, with the nearest one.
     """
-    wanted = fold(name)
-    known = {fold(n): entry for entry in CATALOG for n in (entry.name, *entry.aliases)}
+    wanted, known = fold(name), _spellings(CATALOG)
     if wanted in known:
         return known[wanted]
-    near = spelling.meant(wanted, [(family(entry.name), entry.aliases) for entry in CATALOG])
-    accepted = "one of " + ", ".join(NAMES)
+    new = {fold(engine.name): engine.name for engine in new_engines()}
+    if wanted in new:
+        return Entry(new[wanted], "")
+    near = _nearest(wanted)
+    close = difflib.get_close_matches(wanted, new, 1, 0.75) if near is None else []
+    accepted = "one of " + ", ".join(names())
     raise RequestInvalid(
-        Problem("engine", name, accepted, near, "there is no such engine"),
+        Problem(
+            "engine", name, accepted, new[close[0]] if close else near, "there is no such engine"
+        ),
         next=[Choose()],
     )
 
 
-def family(name: str) -> Family:
-    """Load one family; the others stay unread. Raises RequestInvalid for an unknown name."""
-    entry = find(name)
+@lru_cache(256)
+def _nearest(wanted: str) -> str | None:
+    return spelling.meant(wanted, [(own_family(entry), entry.aliases) for entry in CATALOG])
+
+
+def own_family(entry: Entry) -> Family:
+    """A family as its file has it; the others stay unread."""
     loaded: Family = import_module(f"civitai_skill.engines.families.{entry.module}").FAMILY
     return loaded
 
 
-def own_families() -> tuple[Family, ...]:
-    """Every family, in the catalog's order, as its file has it."""
-    return tuple(family(name) for name in NAMES)
+def family(name: str) -> Family:
+    """One family, with what a fetched document knows beyond its file, or one made from that alone.
+
+    Raises RequestInvalid for an unknown name.
+    """
+    entry, kept = find(name), in_force()
+    own = own_family(entry) if entry.module else None
+    if own is not None and not kept.more:
+        return own
+    return _of_document(entry.name, own, kept)
+
+
+def _of_document(name: str, own: Family | None, kept: Kept) -> Family:
+    """What a document makes of a family; made once for each document."""
+    if _made.get("kept") is not kept:
+        _made.clear()
+        _made["kept"] = kept
+    if name not in _made:
+        from civitai_skill.engines.published.derive import family_of
+        from civitai_skill.engines.published.grow import grown
+
+        if own is None:
+            new = next(engine for engine in new_engines() if engine.name == name)
+            _made[name] = family_of(name, new.forms, kept.source)
+        else:
+            _made[name] = grown(own, kept.more)
+    found: Family = _made[name]
+    return found
+
+
+_made: dict[str, Any] = {}
 
 
 def families() -> tuple[Family, ...]:
-    """Every family, in the catalog's order."""
-    return tuple(family(name) for name in NAMES)
+    """Every family, in the catalog's order, as its file has it."""
+    return tuple(map(own_family, CATALOG))
 
 
 def identify(given: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -124,7 +173,7 @@ def identify(given: Mapping[str, Any]) -> tuple[str | None, str | None]:
     if not isinstance(given.get("engine"), str):
         return None, None  # every form names its engine; a default must not stand in for it
     best: tuple[int, str, str] | None = None
-    for family in families():
+    for family in (*families(), *(family(engine.name) for engine in new_engines())):
         for variant in family.variants:
             for way in variant.ways:
                 form = way.form

@@ -15,10 +15,20 @@ from datetime import date
 from typing import Any
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.family import HARD, NEEDS, Family, Fit, Measured, Need, Variant
+from civitai_skill.engines.family import (
+    HARD,
+    NEEDS,
+    Family,
+    Fit,
+    Measured,
+    Need,
+    Variant,
+    measured_now,
+)
 from civitai_skill.engines.index import serving
 from civitai_skill.engines.limits import limits as limits_of
 from civitai_skill.engines.planning.plan import Plan, Price, plan
+from civitai_skill.engines.published.kept import Figure, in_force
 from civitai_skill.errors import Problem, RequestInvalid, preview
 from civitai_skill.schema.air import LORA_TYPES, Air, fold
 from civitai_skill.schema.problems import nearest_name
@@ -72,7 +82,8 @@ class Limits:
 class Choice:
     """One engine for the job. `arguments` are the request's fields to pass; sizes are pixels.
 
-    `seconds` is the recipe page's figure, `measured` what users of the service saw.
+    `seconds` is the recipe page's figure, `measured` what users of the service saw; `paid` is the
+    median that they paid, and `unavailable` says so, by its catalogue while that is fresh.
     """
 
     engine: str
@@ -86,6 +97,8 @@ class Choice:
     unmet: tuple[Need, ...] = ()
     measured: Measured | None = None
     warnings: tuple[str, ...] = ()
+    paid: str = ""
+    unavailable: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {
@@ -97,6 +110,8 @@ class Choice:
         }
         if self.price.buzz is None:
             out["price"] = "not documented; ask for an estimate"
+        if self.paid:
+            out["paid"] = self.paid
         if self.size is not None:
             out["size"] = "{}x{}".format(*self.size)
         if self.measured is not None:
@@ -200,6 +215,7 @@ def _choice(
     fits = [fit for need in asked if (fit := variant.fit(need)) is not None]
     arguments = _arguments(family, variant, asked, fits, limits)
     decided = _planned(arguments, fits, limits, today)
+    figure = in_force().figure(family.name, variant.name, decided.operation)
     served = {fit.need for fit in fits} | _BY_PRICE | _BY_TIME
     return Choice(
         family.name,
@@ -211,9 +227,19 @@ def _choice(
         max(fits, key=lambda fit: fit.score).reason if fits else variant.best_for,
         " ".join((family.prompt, *variant.notes)),
         tuple(need for need in asked if need not in served),
-        variant.measured.get(decided.operation),
+        measured_now(family.name, variant, decided.operation),
         decided.warnings,
+        _paid(figure),
+        figure is not None and figure.status == "unavailable",
     )
+
+
+def _paid(figure: Figure | None) -> str:
+    """What users paid, and who says so; empty where nobody does."""
+    kept = in_force()
+    if figure is None or figure.buzz is None or kept.looked is None:
+        return ""
+    return f"{figure.buzz:g} Buzz at the median ({kept.owner}'s catalogue, {kept.looked.date()})"
 
 
 def _arguments(
@@ -271,7 +297,8 @@ def _most(price: Price) -> float:
 
 
 def _order(variant: Variant, asked: tuple[Need, ...], choice: Choice) -> tuple[float, ...]:
-    """Least unmet first; then price or time where that was asked, then the scores, then price."""
+    """What is available first, and least unmet; then price or time where that was asked, then the
+    scores, then price."""
     fits = [variant.fit(need) for need in asked]
     score = sum(0 if fit is None else fit.score for fit in fits)
     lead: tuple[float, ...] = ()
@@ -279,7 +306,7 @@ def _order(variant: Variant, asked: tuple[Need, ...], choice: Choice) -> tuple[f
         lead = (_most(choice.price),)
     elif set(asked) & _BY_TIME:
         lead = _slowness(choice)
-    return (len(choice.unmet), *lead, -score, _most(choice.price))
+    return (choice.unavailable, len(choice.unmet), *lead, -score, _most(choice.price))
 
 
 def _slowness(choice: Choice) -> tuple[float, ...]:

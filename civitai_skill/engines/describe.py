@@ -13,13 +13,14 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.family import Family, Variant, Way, caution_notes
+from civitai_skill.engines.family import Family, Variant, Way, caution_notes, measured_now
 from civitai_skill.engines.forms import Operation
 from civitai_skill.engines.index import EVERYWHERE
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.engines.planning.plan import Plan, Price, plan
 from civitai_skill.engines.planning.sizes import offered
+from civitai_skill.engines.published.kept import in_force
 from civitai_skill.engines.sizing import FollowsSource, ratio_value
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.schema.request import ImageRequest, Quality
@@ -44,6 +45,7 @@ def describe_engine(name: str) -> dict[str, Any]:
     the maker decides them. Raises RequestInvalid for an unknown name.
     """
     family = catalog.family(name)
+    new = {"unfamiliar": family.unfamiliar} if family.unfamiliar else {}
     return {
         "name": family.name,
         "title": family.title,
@@ -54,7 +56,7 @@ def describe_engine(name: str) -> dict[str, Any]:
         "prompt": family.prompt,
         "operations": list(operations(family)),
         "routes": list(dict.fromkeys(r for v in family.variants for r in v.routes())),
-        "qualities": {q: _quality(family, q) for q in QUALITIES},
+        "qualities": {} if family.unfamiliar else {q: _quality(family, q) for q in QUALITIES},
         "variants": [_variant(family, v) for v in family.variants],
         "fields": fields(family),
         "size_multiple": family.multiple,
@@ -64,6 +66,7 @@ def describe_engine(name: str) -> dict[str, Any]:
         "notes": _notes(family),
         "conflicts": list(family.conflicts),
         "sources": list(family.sources),
+        **new,
     }
 
 
@@ -129,7 +132,9 @@ def _settings(variant: Variant, decided: Plan, quality: Quality) -> dict[str, An
 
 
 def _variant(family: Family, variant: Variant) -> dict[str, Any]:
-    decided = probe(family, variant.operations()[0], variant=variant.name)
+    buzz = None
+    if not family.unfamiliar:
+        buzz = probe(family, variant.operations()[0], variant=variant.name).price.buzz
     out: dict[str, Any] = {
         "name": variant.name,
         "aliases": list(variant.aliases),
@@ -138,12 +143,20 @@ def _variant(family: Family, variant: Variant) -> dict[str, Any]:
         "best_for": variant.best_for,
         "avoid_for": variant.avoid_for,
         "seconds": variant.seconds,
-        "buzz": decided.price.buzz,
+        "buzz": buzz,
         "sizes": _sizes(family, variant),
         "notes": list(variant.notes),
     }
-    if variant.measured:
-        out["measured"] = {op: seen.as_dict() for op, seen in variant.measured.items()}
+    measured = {
+        op: seen.as_dict()
+        for op in variant.operations()
+        if (seen := measured_now(family.name, variant, op)) is not None
+    }
+    if measured:
+        out["measured"] = measured
+    figures = in_force().fresh_figures(family.name)
+    if said := [figure.as_dict() for figure in figures if figure.variant == variant.name]:
+        out["catalogue"] = said
     if variant.retired is not None:
         out["retired"] = {
             "on": variant.retired.on.isoformat() if variant.retired.on else None,

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 from civitai_skill.engines.forms import Operation, Wire
+from civitai_skill.engines.published.kept import in_force
 from civitai_skill.engines.sizing import Sizes, ratio_value, size_at, swapped
 from civitai_skill.schema.air import fold
 from civitai_skill.schema.request import Quality
@@ -182,6 +183,14 @@ class Measured:
         return {**said, "on": self.on.isoformat(), "source": self.source}
 
 
+def measured_now(engine: str, variant: Variant, operation: Operation) -> Measured | None:
+    """What was measured of an operation: by the service's catalogue where that was fetched lately,
+    else as the variant's file has it."""
+    kept = in_force()
+    lately = kept.measured(kept.figure(engine, variant.name, operation))
+    return variant.measured.get(operation) if lately is None else Measured(**lately)
+
+
 @dataclass(frozen=True)
 class Variant:
     """What a user can name within a family.
@@ -250,6 +259,8 @@ class Family:
     notes: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    #: Where it is known from, where no file here has it: nobody knows more of it then.
+    unfamiliar: str = ""
     #: The variant that each quality means.
     at: Mapping[Quality, Variant] = field(init=False, repr=False, compare=False)
     _spelt: Mapping[str, Variant] = field(init=False, repr=False, compare=False)

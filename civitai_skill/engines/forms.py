@@ -157,6 +157,10 @@ class Wire(BaseModel):
     source_ratio: ClassVar[float | None] = None
     #: How many source pictures it looks at, where it takes more.
     looks_at: ClassVar[int | None] = None
+    #: Is a style reference a picture alone, with no strength?
+    styles_alone: ClassVar[bool] = False
+    #: What only a fetched document has: {attribute: its new values, () for all}.
+    newer: ClassVar[Mapping[str, tuple[Any, ...]]] = MappingProxyType({})
 
     output_format: OutputFormat | None = None
     image_metadata: Text | None = None

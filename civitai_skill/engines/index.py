@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from civitai_skill.engines.published.kept import NewEngine, in_force
 from civitai_skill.schema.air import fold
 
 FILE = Path(__file__).with_name("index.json")
@@ -26,14 +28,55 @@ _LISTED = (
 
 
 @cache
+def _index() -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+    return found
+
+
+def words() -> Mapping[str, str]:
+    """{a field's wire name: the word of the shared vocabulary that it is}, of all our forms."""
+    found: Mapping[str, str] = _index()["words"]
+    return found
+
+
+@cache
+def _keys() -> frozenset[str]:
+    return frozenset(key for record in _index()["engines"] for key in record["forms"])
+
+
+def new_engines() -> tuple[NewEngine, ...]:
+    """The engines that a fetched document has and our files lack (see `published/`)."""
+    found = (
+        replace(engine, forms=tuple(form for form in engine.forms if form.key not in _keys()))
+        for engine in in_force().engines
+    )
+    return tuple(engine for engine in found if engine.forms)
+
+
 def records() -> tuple[Mapping[str, Any], ...]:
-    """What is known of each engine, in the catalog's order (see `summary.py`)."""
-    return tuple(json.loads(FILE.read_text(encoding="utf-8")))
+    """What is known of each engine, in the catalog's order (see `summary.py`); new ones last."""
+    return (*_index()["engines"], *(engine.record for engine in new_engines()))
 
 
 def list_engines() -> list[dict[str, Any]]:
-    """Sum up every engine: enough to choose one. Prices are Buzz for one picture, None unknown."""
-    return [{name: record[name] for name in _LISTED} for record in records()]
+    """Sum up every engine: enough to choose one. Prices are Buzz for one picture, None unknown.
+
+    One that our files lack has `unfamiliar`: where it is known from. `catalogue` is what the
+    service's catalogue says of each variant, while that was fetched lately.
+    """
+    kept, listed = in_force(), []
+    for record in records():
+        out = {name: record[name] for name in _LISTED}
+        if "unfamiliar" in record:
+            out["unfamiliar"] = record["unfamiliar"]
+        if figures := kept.fresh_figures(record["name"]):
+            out["catalogue"] = {
+                "source": f"{kept.owner}'s catalogue",
+                "on": kept.looked.date().isoformat() if kept.looked else "",
+                "figures": [figure.as_dict() for figure in figures],
+            }
+        listed.append(out)
+    return listed
 
 
 def serving(needs: Sequence[str]) -> set[str]:

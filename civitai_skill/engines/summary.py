@@ -11,6 +11,7 @@ from civitai_skill.engines.describe import QUALITIES, operations, probe
 from civitai_skill.engines.family import NEEDS, Family, Variant
 from civitai_skill.engines.limits import limits
 from civitai_skill.engines.planning.plan import Plan
+from civitai_skill.engines.published.document import key_of
 from civitai_skill.engines.sizing import FollowsSource, Named, Pixels, Ratio
 from civitai_skill.schema.request import ImageRequest, Quality
 
@@ -18,7 +19,19 @@ from civitai_skill.schema.request import ImageRequest, Quality
 def rendered() -> str:
     """The index, a line for each engine."""
     lines = ",\n".join(json.dumps(summary(family)) for family in catalog.families())
-    return f"[\n{lines}\n]\n"
+    return f'{{"words": {json.dumps(_words())},\n"engines": [\n{lines}\n]}}\n'
+
+
+def _words() -> dict[str, str]:
+    """{wire name: the request's word for it}, of every form; a source is a word too."""
+    found = {
+        limit.wire: name
+        for family in catalog.families()
+        for form in family.forms()
+        for name, limit in limits(form).items()
+        if name in {*ImageRequest.model_fields, "image", "image_metadata"}
+    }
+    return dict(sorted(found.items()))
 
 
 def summary(family: Family) -> dict[str, Any]:
@@ -52,6 +65,7 @@ def summary(family: Family) -> dict[str, Any]:
         },
         "options": _options(family),
         "ecosystems": sorted(family.ecosystems | family.embedding_ecosystems),
+        "forms": [key_of(form.tags()) for form in family.forms()],
     }
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.published.document import AIR, ROOT, Facts
 from civitai_skill.engines.published.ours import fields_of
+from civitai_skill.sandbox.steps.check import forms
 from civitai_skill.sandbox.wire import Record
 from civitai_skill.schema.air import PATTERN
 
@@ -31,6 +33,12 @@ _WORDS = {
 }
 #: Enums of more values stand once.
 _SHORT = 6
+
+
+@cache
+def published(tomorrow: bool) -> Record:
+    """The document of a sandbox."""
+    return make_document(forms(tomorrow))
 
 
 def make_document(forms: Sequence[type[Wire]]) -> Record:

@@ -14,6 +14,7 @@ import httpx
 
 from civitai_skill.sandbox import faults
 from civitai_skill.sandbox.context import Context
+from civitai_skill.sandbox.document import published
 from civitai_skill.sandbox.faults import Fault
 from civitai_skill.sandbox.pictures import blobs
 from civitai_skill.sandbox.site import routes as site
@@ -21,10 +22,11 @@ from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.steps.check import ValidTemplate
 from civitai_skill.sandbox.switches import Switches
-from civitai_skill.sandbox.wire import Abort, Answer, Query, problem
+from civitai_skill.sandbox.wire import Abort, Answer, Query, problem, reply
 from civitai_skill.sandbox.workflows import control, lists, routes, services, submit
 
 _WORKFLOWS = ("v2", "consumer", "workflows")
+_DOCUMENT = ("openapi", "v2-consumers.json")
 _RECIPES = ("v2", "consumer", "recipes")
 _BLOBS = ("v2", "consumer", "blobs")
 # Bytes of a body whatever the cap of blobs: a template may hold source pictures as data URLs.
@@ -155,7 +157,9 @@ class Sandbox:
         if parts[:2] == ("api", "v1"):
             return site.answer(request, parts[2:], context.clock())
         if parts[:2] == ("v2", "services") and method == "GET":
-            return services.answer(request, parts[2:])
+            return services.answer(context, request, parts[2:])
+        if parts == _DOCUMENT and method == "GET":
+            return reply(200, published(context.switches.tomorrow))
         if parts[:3] == _WORKFLOWS:
             match (method, *rest):
                 case ("GET",):

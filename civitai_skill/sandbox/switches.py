@@ -68,6 +68,11 @@ class Switches:
     long_tags_refused: Annotated[
         bool, "tags above 200 characters are refused, as the document's prose says but no schema"
     ] = True
+    tomorrow: Annotated[
+        bool,
+        "an engine that no client has heard of is offered (comfy aurora sketch), and a known form "
+        "(z-image turbo) has a field and a sampler more",
+    ] = False
     foreign_air_hangs: Annotated[bool, "an AIR of another family makes the job hang (seen)"] = True
 
     def with_values(self, given: Any) -> Switches:

@@ -232,7 +232,9 @@ def make_settings(
     Without `private_urls` no address of this machine or its network may be named but the
     service's own; `service` is its base URL. Raises RequestInvalid for an unknown engine.
     """
-    names = [catalog.find(name).name for name in (catalog.NAMES if engines is None else engines)]
+    # Engines of a fetched document come in when the tools are made.
+    wanted = catalog.names() if engines is None else engines
+    names = [catalog.find(name).name for name in wanted]
     return ToolSettings(
         max_buzz,
         out=expand_home(out),

@@ -8,6 +8,9 @@ from pydantic import WithJsonSchema
 
 from civitai_skill.engines import index
 
+#: So many names of new engines stand in a description.
+_FEW = 4
+
 
 def one_of(names: Sequence[str]) -> WithJsonSchema:
     """The names that a text may be, for its schema alone: another is answered with the nearest.
@@ -22,8 +25,12 @@ def engine(allowed: Sequence[str], default: str) -> str:
     suits = [
         f"{name} for {record['suits']}{' (the default)' if name == default else ''}"
         for record in index.records()
-        if (name := record["name"]) in allowed
+        if (name := record["name"]) in allowed and "unfamiliar" not in record
     ]
+    new = [r["name"] for r in index.records() if r["name"] in allowed and "unfamiliar" in r]
+    if new:  # where they are many, the enum alone has them
+        some = ", ".join(new) if len(new) <= _FEW else "those with a slash"
+        suits.append(f"{some}: new, without guidance, only when asked for")
     return f"{'; '.join(suits)}. Unsure: ask civitai_choose_engine."
 
 

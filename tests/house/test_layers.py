@@ -40,7 +40,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 ONLY: dict[str, set[str]] = {
     "errors": set(),
     "config": {"errors"},
-    "engines": {"schema", "errors"},
+    # Which fetched document is in force, the settings say.
+    "engines": {"config", "schema", "errors"},
     "steps": {"engines", "schema", "errors"},
     "images": {"engines", "schema", "storage", "errors", "_version"},
     "ledger": {"storage", "errors"},

@@ -48,6 +48,10 @@ def _run_command(words: list[str], output: Output) -> int:
             given = parse(words)
             output = Output(given, interrupts)
             output.check_folder(given.out)
+            if getattr(given, "sandbox", False):  # else it is what the environment names
+                from civitai_skill.adapters.cli.request import follow_settings
+
+                follow_settings(given)
             code = int(given.run(given, output))
             answered = True
             return code

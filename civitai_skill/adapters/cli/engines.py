@@ -10,18 +10,29 @@ from typing import Any
 from civitai_skill.adapters.cli import values
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.request import load_settings
+from civitai_skill.errors import Problem, RequestInvalid, TransportFailed
 from civitai_skill.schema.fields import FIELDS
 
 
 def add_engines(parser: argparse.ArgumentParser) -> None:
-    values.set_examples(parser, "engines", "engines flux2 --json")
+    values.set_examples(parser, "engines", "engines flux2 --json", "engines --refresh --sandbox")
     parser.add_argument("name", nargs="?", help="one engine: variants, sizes, limits, prices")
+    parser.add_argument("--refresh", action="store_true",
+                        help="fetch what the service publishes of its engines, tell what is new; "
+                             "it works from then on")  # fmt: skip
 
 
 def engines(given: argparse.Namespace, output: Output) -> int:
-    """The engine table, or one engine in full."""
+    """The engine table, or one engine in full; or what is new at the service."""
     from civitai_skill import client
 
+    if given.refresh:
+        if given.name is not None:
+            why = "all engines are refreshed at once"
+            raise RequestInvalid(Problem("name", given.name, "leave it out", None, why))
+        found = output.open_client(load_settings(given)).refresh_engines()
+        output.answer(found.as_dict(), found.text(), given.out)
+        return 0 if found.document else TransportFailed.exit_code
     if given.name is None:
         output.answer(client.list_engines(), client.table(), given.out)
     else:

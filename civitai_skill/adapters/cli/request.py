@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli import values
-from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.errors import ConfigError, Problem, RequestInvalid
 from civitai_skill.schema.fields import FIELDS
 
 if TYPE_CHECKING:
@@ -69,6 +70,14 @@ def load_settings(given: argparse.Namespace) -> Settings:
         ledger=given.ledger,
         max_buzz=getattr(given, "max_buzz", None),
     )
+
+
+def follow_settings(given: argparse.Namespace) -> None:
+    """Let what was fetched of the service that this command speaks to be in force."""
+    from civitai_skill.client import follow
+
+    with suppress(ConfigError):  # whoever needs the settings says what is wrong
+        follow(load_settings(given).engines_file)
 
 
 def build_request(given: argparse.Namespace) -> ImageRequest:

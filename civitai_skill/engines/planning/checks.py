@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.engines.planning.options import UNLISTED
+from civitai_skill.engines.published.kept import in_force
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, TYPES, Air, fold
 from civitai_skill.schema.parts import Lora
@@ -122,6 +124,43 @@ def _misplaced(kind: str, known: Mapping[str, Limit]) -> str:
     return f"its type is {kind}"
 
 
+def newer_than_ours(form: Wire) -> list[tuple[Limit, str]]:
+    """What of a form was said that only a newer document knows: the field, and the new value."""
+    found = []
+    for name, values in form.newer.items():
+        given = getattr(form, name)
+        if name not in form.model_fields_set or given is None:
+            continue
+        sent = json.dumps(form.sent().get(form.alias(name)))
+        new = [str(value) for value in values if json.dumps(value) in sent]
+        if new or not values:
+            found.append((limits(type(form))[name], ", ".join(new)))
+    return found
+
+
+def _newer(form: Wire) -> Iterator[str]:
+    for limit, value in newer_than_ours(form):
+        yield (
+            f"{limit.label} {value}".strip() + f" is known only from {in_force().source}; it is "
+            "passed on, and the service decides."
+        )
+
+
+def _catalogued(family: str, variant: str, form: Wire) -> Iterator[str]:
+    """What the service's catalogue says against it, while that was fetched lately."""
+    kept = in_force()
+    for operation in form.operations():
+        figure = kept.figure(family, variant, operation)
+        if figure is not None and kept.looked is not None:
+            said = [figure.status] if figure.status in ("unavailable", "degraded") else []
+            said += ["deprecated"] if figure.deprecated else []
+            if said:
+                rate = "" if figure.success is None else f", {figure.success:.0%} succeed"
+                who = f"{kept.owner.capitalize()}'s catalogue ({kept.looked.date()})"
+                yield f"{who} calls {family} {variant} {' and '.join(said)}{rate}."
+                return
+
+
 def warnings(candidate: Candidate, form: Wire, said: Mapping[str, Any]) -> Iterator[str]:
     """What is accepted and has no effect, or spoils the picture."""
     family, variant = candidate.family, candidate.variant
@@ -136,6 +175,18 @@ def warnings(candidate: Candidate, form: Wire, said: Mapping[str, Any]) -> Itera
                 f"{limit.label} is {given}; {limit.accepted()} is likely the limit, which nobody "
                 "published: the service decides."
             )
+    yield from _newer(form)
+    if family.unfamiliar:
+        yield (
+            f"{family.name} is known only from {family.unfamiliar}: no guidance, and its price "
+            "is the service's own, asked before each purchase."
+        )
+        if candidate.request.quality != "standard":
+            yield "quality changes nothing: nobody here knows this engine's settings."
+        airs = [k.label for k in limits(type(form)).values() if k.role and getattr(form, k.name)]
+        if airs:
+            yield f"Nobody here knows which AIRs it loads: {', '.join(airs)} went unchecked."
+    yield from _catalogued(family.name, variant.name, form)
     guidance = getattr(form, "guidance", None)
     if said.get("negative_prompt") and guidance is not None and guidance <= 1:
         yield (

@@ -47,6 +47,8 @@ def options_of(candidate: Candidate) -> dict[str, Any]:
                 _deciding(candidate.family, fixed[bare])
             )
             problems.append(Problem(field, value, accepted, None, "the variant decides this"))
+        elif bare in asked and value in way.form.newer.get(asked[bare], ()):
+            found[asked[bare]] = value  # the request's own field can't say it yet
         elif bare in asked:
             why = "this is a field of the request itself"
             problems.append(Problem(field, value, f"the field {asked[bare]}", None, why))

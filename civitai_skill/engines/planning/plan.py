@@ -22,7 +22,12 @@ from civitai_skill.engines.family import Family, Variant
 from civitai_skill.engines.forms import Operation, Wire
 from civitai_skill.engines.limits import limits, request_fields
 from civitai_skill.engines.planning.candidate import Candidate
-from civitai_skill.engines.planning.checks import check_airs, check_seed, warnings
+from civitai_skill.engines.planning.checks import (
+    check_airs,
+    check_seed,
+    newer_than_ours,
+    warnings,
+)
 from civitai_skill.engines.planning.options import options_of
 from civitai_skill.engines.planning.refusals import lacking, refusal
 from civitai_skill.engines.planning.route import elsewhere, operation_of, variant_of, ways_of
@@ -41,6 +46,7 @@ from civitai_skill.engines.sizing import SQUARE, FollowsSource, PixelsOrSource, 
 from civitai_skill.engines.sources import picture_of
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.fields import FIELDS
+from civitai_skill.schema.parts import StyleImage
 from civitai_skill.schema.request import ImageRequest
 
 # 0 and -1 were refused by the service, and several forms are 32-bit (civitai-api facts, 0.1), so
@@ -138,7 +144,10 @@ def plan(
         warned = list(warnings(candidate, form, said))
         warned += retirement
         seed, quantity = getattr(form, "seed", None), int(getattr(form, "quantity", 1))
-        price, noted = price_of(form, sources), (*notes, *sized)
+        # A rule that was written before a field or value existed tells nothing of its price.
+        is_priced = not newer_than_ours(form)
+        price = price_of(form, sources) if is_priced else Price(None)
+        noted = (*notes, *sized)
         decided = (family.name, variant.name, operation, form, seed, quantity, price)
         return Plan(*decided, noted, tuple(warned), sources)
     hint = _other_route(candidate, operation) if request.route else ""
@@ -228,7 +237,7 @@ def _form(candidate: Candidate) -> tuple[Wire, Mapping[str, Any], tuple[str, ...
         values["loras"] = {x["air"]: x["strength"] for x in listed} if as_map else listed
     if request.style_images:
         styles = request.style_images
-        values["style_images"] = [{"imageUrl": s.image, "strength": s.strength} for s in styles]
+        values["style_images"] = _styles(candidate, styles)
     if request.control_nets:
         nets = [net.model_dump(exclude_none=True) for net in request.control_nets]
         values["control_nets"] = [{to_camel(n): part for n, part in net.items()} for net in nets]
@@ -242,6 +251,18 @@ def _form(candidate: Candidate) -> tuple[Wire, Mapping[str, Any], tuple[str, ...
     check_pixels(candidate, made, said)
     check_seed(candidate, made)
     return made, said, tuple(size_notes(candidate, made, shape))
+
+
+def _styles(candidate: Candidate, styles: list[StyleImage]) -> list[Any]:
+    """Style references as the form takes them."""
+    if not candidate.way.form.styles_alone:
+        return [{"imageUrl": style.image, "strength": style.strength} for style in styles]
+    for i, style in enumerate(styles):
+        if style.strength != 1:
+            place, why = f"style_images.{i}.strength", "a style is a picture alone here"
+            problem = Problem(place, style.strength, "leave it out", None, why)
+            raise RequestInvalid(problem, engine=candidate.owner)
+    return [style.image for style in styles]
 
 
 def _said(candidate: Candidate) -> dict[str, Any]:

@@ -61,7 +61,8 @@ def offered(candidate: Candidate) -> dict[str, Values]:
         found: dict[str, Values] = {}
         for name in names:
             ratio = sizing.ratio(name) if isinstance(sizing, Named) else name
-            found.setdefault(ratio, {field: name})
+            if ":" in ratio or ratio == "auto":  # else a name that tells no shape
+                found.setdefault(ratio, {field: name})
         return found
     return {}
 

@@ -7,6 +7,7 @@ published limits (`x-likely`) is kept apart: names for warnings, and no judge.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,8 +32,10 @@ _FACTS = {
     "enum": "enum",
     "format": "format",
     "readOnly": "read_only",
-    "deprecated": "deprecated",
 }
+_TYPES = frozenset({"string", "integer", "number", "boolean", "array", "object"})
+#: What a name may be that people and models are shown, and what a value's text.
+_NAME, _LONGEST = re.compile(r"[\w$][\w$.+/ -]{0,79}", re.ASCII), 200
 #: How the document describes a text that names a picture.
 _PICTURE = re.compile(r"data\s?-?url|base\s?-?64", re.IGNORECASE)
 #: More forms, or deeper ones, than any document has.
@@ -125,7 +128,8 @@ class _Reader:
         for tags, name in self._leaves(ROOT, {}):
             if len(self.made.forms) >= _MOST_FORMS:
                 raise NotADocument(f"it has more than {_MOST_FORMS} image forms")
-            self.made.forms.append(Form(tags, self._fields(name)))
+            if all(_NAME.fullmatch(word) for word in (*tags, *tags.values())):
+                self.made.forms.append(Form(tags, self._fields(name)))
         return self.made
 
     def _leaves(self, name: str, tags: dict[str, str]) -> Iterator[tuple[dict[str, str], str]]:
@@ -150,6 +154,7 @@ class _Reader:
         return {
             field: {**self._facts(schema), **({"required": True} if field in required else {})}
             for field, schema in sorted(properties.items())
+            if _NAME.fullmatch(field)
         }
 
     def _merged(self, name: str, depth: int) -> tuple[dict[str, Any], set[str]]:
@@ -177,7 +182,7 @@ class _Reader:
             name = _tail(schema["$ref"])
             target = self.schemas[name]
             if "enum" in target:
-                self.made.enums[name] = target["enum"]
+                self.made.enums[name] = _stated("enum", target["enum"]) or []
                 # The document's null for "left out" can't be written on a reference.
                 return {"type": "string", "null": True, "enum": name}
             if name not in self.made.objects:
@@ -186,15 +191,11 @@ class _Reader:
             return {"type": "object", "object": name}
         kinds = schema.get("type", "any")
         kinds = [kinds] if isinstance(kinds, str) else list(kinds)
-        out: Facts = {"type": next((k for k in kinds if k != "null"), "any")}
+        out: Facts = {"type": next((k for k in kinds if k in _TYPES), "any")}
         if "null" in kinds:
             out["null"] = True
-        out |= {ours: schema[theirs] for theirs, ours in _FACTS.items() if theirs in schema}
-        likely = {ours: v for k, v in schema.get("x-likely", {}).items() if (ours := _FACTS.get(k))}
-        for limits in (out, likely):
-            if limits.get("min_length") == 0:
-                del limits["min_length"]
-        if likely:
+        out |= _all_stated(schema)
+        if likely := _all_stated(schema.get("x-likely", {})):
             out["likely"] = likely
         if "pattern" in schema and out["type"] == "string":
             # .NET names its groups as Python does not.
@@ -207,6 +208,40 @@ class _Reader:
         if isinstance(schema.get("additionalProperties"), dict):
             out["values"] = self._facts(schema["additionalProperties"])
         return out
+
+
+def _all_stated(schema: Mapping[str, Any]) -> Facts:
+    """The facts that a schema states, as they can be used."""
+    found = {
+        ours: _stated(ours, schema[theirs]) for theirs, ours in _FACTS.items() if theirs in schema
+    }
+    return {
+        name: value
+        for name, value in found.items()
+        if value is not None and (name, value) != ("min_length", 0)
+    }
+
+
+def _stated(name: str, value: Any) -> Any:
+    """A fact as it can be used; None for what is none of its kind."""
+    if name == "enum":
+        values = [v for v in value if _is_plain(v)] if isinstance(value, list) else []
+        return values[:_MOST_FORMS] or None
+    if name in ("format", "read_only"):
+        return value if isinstance(value, str if name == "format" else bool) else None
+    if name == "default":
+        return value if _is_plain(value) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value):
+        return None
+    return value if name in ("minimum", "maximum") else max(0, int(value))
+
+
+def _is_plain(value: Any) -> bool:
+    """Is it a scalar that can be shown?"""
+    if isinstance(value, str):
+        return len(value) <= _LONGEST and value.isprintable()
+    return isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _tail(ref: str) -> str:

@@ -32,7 +32,7 @@ _AIR_MARK = get_args(AirText)[-1]
 @cache
 def forms() -> tuple[type[Wire], ...]:
     """Every wire form of every family's file."""
-    return tuple(form for family in catalog.own_families() for form in family.forms())
+    return tuple(form for family in catalog.families() for form in family.forms())
 
 
 @cache

@@ -20,6 +20,7 @@ from civitai_skill.engines.family import Family
 from civitai_skill.engines.forms import Wire
 from civitai_skill.sandbox.steps import refs, shapes
 from civitai_skill.sandbox.steps.refs import is_reference
+from civitai_skill.sandbox.tomorrow import forms_of_tomorrow
 from civitai_skill.sandbox.wire import Abort, refusal, validation, walk
 from civitai_skill.steps.catalog import STEPS
 from civitai_skill.steps.image_to_svg import TO_SVG, ToSvg
@@ -68,31 +69,36 @@ class ValidTemplate(_Valid):
 
 
 # -- the verdict ---------------------------------------------------------------------------------
-def template(body: Any) -> ValidTemplate:
-    """A workflow template; raises Abort with a 400 when it does not fit."""
+def template(body: Any, tomorrow: bool = False) -> ValidTemplate:
+    """A workflow template; raises Abort with a 400 when it does not fit.
+
+    With `tomorrow` the forms are those of the switch of that name.
+    """
     found = misfits(shapes.Template, body, "")
     steps: list[ValidStep] = []
     known = {refs.ARGUMENTS}
     if not found and isinstance(body["steps"], list):
         for i, given in enumerate(body["steps"]):
-            steps.append(_step(given, f"steps[{i}]", known, found))
+            steps.append(_step(given, f"steps[{i}]", known, found, tomorrow))
             known |= {f"${i}", str(steps[-1].literal("name", f"${i}"))}
     if found:
         raise Abort(validation(found))
     return ValidTemplate(body, tuple(steps))
 
 
-def recipe(kind: str, given: Any, flags: Mapping[str, bool]) -> ValidTemplate:
+def recipe(
+    kind: str, given: Any, flags: Mapping[str, bool], tomorrow: bool = False
+) -> ValidTemplate:
     """A step that is called alone, as a template with these flags; raises Abort with a 400."""
     found: Findings = {}
-    step = _step({"$type": kind, "input": given}, "", set(), found)
+    step = _step({"$type": kind, "input": given}, "", set(), found, tomorrow)
     if found:
         places = {place.removeprefix("input").lstrip(".") or "$": v for place, v in found.items()}
         raise Abort(validation(places))
     return ValidTemplate({"steps": [step.given], **flags}, (step,))
 
 
-def _step(given: Any, where: str, known: set[str], found: Findings) -> ValidStep:
+def _step(given: Any, where: str, known: set[str], found: Findings, tomorrow: bool) -> ValidStep:
     kind = given.get("$type") if isinstance(given, dict) else None
     if isinstance(kind, str) and kind in shapes.OTHER_STEPS:
         emulated = ", ".join(("imageGen", *STEPS))
@@ -106,8 +112,10 @@ def _step(given: Any, where: str, known: set[str], found: Findings) -> ValidStep
     value, where = given.get("input"), f"{where}.input"
     model: type[BaseModel] | None = None
     if isinstance(value, dict) and "$ref" not in value:
-        find = _form if kind == "imageGen" else _step_form
-        model = find(kind, value, where, found)
+        if kind == "imageGen":
+            model = _form(value, where, found, forms(tomorrow))
+        else:
+            model = _step_form(kind, value, where, found)
     if model is not None:
         found |= misfits(model, value, where)
     found |= {place: [message] for place, message in refs.check(value, known, where)}
@@ -128,15 +136,18 @@ def _step_form(
 
 # -- which wire form -----------------------------------------------------------------------------
 @cache
-def forms() -> tuple[type[Wire], ...]:
-    """Every wire form of every engine."""
+def forms(tomorrow: bool = False) -> tuple[type[Wire], ...]:
+    """Every wire form of every engine, with `tomorrow` those that nobody knows yet as well."""
+    if tomorrow:
+        return forms_of_tomorrow()
     return tuple(dict.fromkeys(form for family in catalog.families() for form in family.forms()))
 
 
 @cache
-def home_of(form: type[Wire]) -> Family:
-    """The family that a wire form belongs to."""
-    return next(family for family in catalog.families() if form in family.forms())
+def home_of(form: type[Wire]) -> Family | None:
+    """The family that a wire form belongs to; None for one that nobody knows yet."""
+    homes = (f for f in catalog.families() if any(issubclass(form, one) for one in f.forms()))
+    return next(homes, None)
 
 
 @cache
@@ -145,21 +156,26 @@ def ecosystems() -> frozenset[str]:
     return frozenset(name for family in catalog.families() for name in family.ecosystems)
 
 
-def form_of(value: Mapping[str, Any]) -> type[Wire] | None:
+def form_of(
+    value: Mapping[str, Any], among: tuple[type[Wire], ...] | None = None
+) -> type[Wire] | None:
     """The wire form that an imageGen input selects, or None."""
-    return next((f for f in forms() if all(_selects(value, f, tag) for tag in f.tags())), None)
+    known = forms() if among is None else among
+    return next((f for f in known if all(_selects(value, f, tag) for tag in f.tags())), None)
 
 
 def _selects(value: Mapping[str, Any], form: type[Wire], tag: str) -> bool:
     return bool(value[tag] == form.tags()[tag]) if tag in value else tag in form.implied
 
 
-def _form(kind: str, value: Mapping[str, Any], where: str, found: Findings) -> type[Wire] | None:
-    form = form_of(value)
+def _form(
+    value: Mapping[str, Any], where: str, found: Findings, among: tuple[type[Wire], ...]
+) -> type[Wire] | None:
+    form = form_of(value, among)
     if form is not None:
         return form
-    left = list(forms())
-    for tag in dict.fromkeys(tag for form in forms() for tag in form.tags()):
+    left = list(among)
+    for tag in dict.fromkeys(tag for form in among for tag in form.tags()):
         having = [f for f in left if tag in f.tags()]
         left = [f for f in left if tag not in f.tags() or _selects(value, f, tag)]
         if left or not having:

@@ -165,7 +165,8 @@ def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> PricedStep:
 
 def _is_foreign(form: Wire, echo: Record) -> bool:
     """Does it load an AIR that belongs to another family? The service hangs on that."""
-    foreign = ecosystems() - home_of(type(form)).ecosystems
+    home = home_of(type(form))
+    foreign = frozenset() if home is None else ecosystems() - home.ecosystems
     return any(Air.parse(text).family in foreign for text in airs(echo) if is_air(text))
 
 

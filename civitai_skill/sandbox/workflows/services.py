@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import httpx
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.family import Family, Variant, Way
+from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.sources import picture_of
-from civitai_skill.sandbox.wire import Query, Record, problem, reply
+from civitai_skill.sandbox.context import Context
+from civitai_skill.sandbox.tomorrow import NEW_FORMS
+from civitai_skill.sandbox.wire import Query, Record, format_millis, problem, reply
 
 _SUBMIT = "/v2/consumer/workflows"
 _STATES = ("unknown", "available", "degraded", "unavailable")
 
 
-def _every() -> list[Record]:
-    """A service for each way of each variant of each engine."""
+def _every(context: Context) -> list[Record]:
+    """A service for each way of each variant of each engine, and for the engine of tomorrow."""
     found: dict[str, Record] = {}
     for family in catalog.families():
         for variant in family.variants:
             for way in variant.ways:
-                service = _service(family, variant, way)
+                fixed = {way.form.alias(name): str(value) for name, value in way.fixed.items()}
+                service = _service(context, way.form, fixed, f"{family.title} {variant.name}")
+                service["tags"] = [family.name, *way.form.operations()]
+                service["tags"] += ["deprecated"] if variant.retired is not None else []
+                service["strengths"] = variant.best_for or "; ".join(family.best_for)
+                service["weaknesses"] = variant.avoid_for or "; ".join(family.avoid_for)
                 found.setdefault(service["id"], service)
+    if context.switches.tomorrow:
+        for form in NEW_FORMS:
+            service = _service(context, form, {}, "Aurora sketch")
+            found[service["id"]] = service
+        # As it was seen on 2026-08-31 (its success was 48 %).
+        found["image/grok/v1.0/createImage"]["status"] = "unavailable"
     return list(found.values())
 
 
-def _service(family: Family, variant: Variant, way: Way) -> Record:
-    fixed = {way.form.alias(name): str(value) for name, value in way.fixed.items()}
-    parameters = {**way.form.tags(), **fixed}
-    source = picture_of(way.form) is not None
+def _service(context: Context, form: type[Wire], fixed: Mapping[str, str], name: str) -> Record:
+    tags = sorted(form.tags().items(), key=lambda tag: (tag[0] != "engine", tag[0] == "operation"))
+    parameters = {**dict(tags), **fixed}
+    source = picture_of(form) is not None
     return {
         "id": "/".join(("image", *(v.replace("/", "-") for v in parameters.values()))),
         "category": "image",
@@ -35,19 +50,32 @@ def _service(family: Family, variant: Variant, way: Way) -> Record:
         "step": "imageGen",
         "submit": _SUBMIT,
         "estimate": f"{_SUBMIT}?whatif=true",
-        "name": f"{family.title} {variant.name}",
-        "description": f"{family.title} by {family.maker}, emulated by the sandbox.",
-        "tags": [family.name, *way.form.operations()],
-        "strengths": variant.best_for or "; ".join(family.best_for),
-        "weaknesses": variant.avoid_for or "; ".join(family.avoid_for),
+        "name": name,
+        "description": f"{name}, emulated by the sandbox.",
+        "tags": list(form.operations()),
         "modalities": {"input": ["text", "image"] if source else ["text"], "output": ["image"]},
         "status": "available",
+        "metrics": _metrics(context),
     }
 
 
-def answer(request: httpx.Request, parts: tuple[str, ...]) -> httpx.Response:
+def _metrics(context: Context) -> Record:
+    """What the sandbox itself does: every step takes as long, and none fails by itself."""
+    seconds = dict.fromkeys(("p50", "p80", "p95"), context.seconds)
+    return {
+        "window": "24h",
+        "asOf": format_millis(context.clock()),
+        "requests": 1,
+        "successRate": 1,
+        "canceledRate": 0,
+        "userErrorRate": 0,
+        "latencySeconds": seconds,
+    }
+
+
+def answer(context: Context, request: httpx.Request, parts: tuple[str, ...]) -> httpx.Response:
     """One service by its id, or a page of them."""
-    services, query = _every(), Query(request)
+    services, query = _every(context), Query(request)
     if parts:
         found = [service for service in services if service["id"] == "/".join(parts)]
         return reply(200, found[0]) if found else problem(404)

@@ -32,11 +32,11 @@ def receive(
             account["submits"] += 1
             context.memory.keep_account(account)
     try:
-        body, query = wire.body_of(request), Query(request)
+        body, query, tomorrow = wire.body_of(request), Query(request), context.switches.tomorrow
         if recipe is None:
-            return check.template(body)
+            return check.template(body, tomorrow)
         flags = {name: query.flag(name, False) for name in _FLAGS if query.text(name) is not None}
-        return check.recipe(recipe, body, flags)
+        return check.recipe(recipe, body, flags, tomorrow)
     except Abort as abort:
         return abort.response
 
