@@ -16,6 +16,7 @@ from civitai_skill.errors import Problem
 from civitai_skill.schema import pictures
 from civitai_skill.schema.types import (
     AirText,
+    Bounds,
     FieldWords,
     Flag,
     Mask,
@@ -93,7 +94,7 @@ HiresStrength = Annotated[
     ),
 ]
 Passes = Annotated[
-    Annotated[Whole, Ge(1), Le(MOST_PASSES)] | None,
+    Annotated[Whole, Bounds(1, MOST_PASSES)] | None,
     FieldWords(
         "Upscale it on the service: 1 to 3 passes, each doubles width and height.",
         "N",
@@ -174,11 +175,11 @@ StripMetadata = Annotated[
     FieldWords("Save it without what its file tells about it.", "", planned=True),
 ]
 FileQuality = Annotated[
-    Annotated[Whole, Ge(1), Le(100)] | None,
+    Annotated[Whole, Bounds(1, 100)] | None,
     FieldWords("Of the saved JPEG or WebP, 1 to 100.", "N", planned=True),
 ]
 FileWidth = Annotated[
-    Annotated[Whole, Ge(1), Le(LONGEST_SIDE)] | None,
+    Annotated[Whole, Bounds(1, LONGEST_SIDE)] | None,
     FieldWords("Pixels of the saved file's width; its height follows.", "PX", planned=True),
 ]
 

@@ -19,12 +19,13 @@ _LONGEST = 300
 class Offer:
     """What a call would buy (all numbers are Buzz).
 
-    `limit` is the most it may cost. `open_price` is what going on with an open purchase costs at
+    `asked` is what for; in words, where it is neither a request nor a body. `limit` is the most it
+    may cost. `open_price` is what going on with an open purchase costs at
     most, None where it would be bought anew; then `price` is what it costs, where that is known.
     `left` is what is left of the budget, where there is one.
     """
 
-    asked: ImageRequest | WorkflowBody
+    asked: ImageRequest | WorkflowBody | str
     limit: int
     open_price: int | None = None
     price: int | None = None
@@ -39,6 +40,8 @@ class Offer:
     def __str__(self) -> str:
         if self.open_price is not None:
             what = "Go on with an earlier purchase of the same"
+        elif isinstance(self.asked, str):
+            what = self.asked
         elif isinstance(self.asked, WorkflowBody):
             steps = self.asked.body.get("steps")
             count = len(steps) if isinstance(steps, list | tuple) else 1
@@ -56,7 +59,7 @@ class Offer:
         said = [f"{what} {cost}"]
         if self.left is not None:
             said.append(f"{self.left} Buzz are left of the budget")
-        words = "" if isinstance(self.asked, WorkflowBody) else self.asked.prompt
+        words = self.asked.prompt if isinstance(self.asked, ImageRequest) else ""
         told = f"{'; '.join(said)}."
         return f"{told} Prompt: {preview(words, _LONGEST)}." if words else told
 

@@ -70,8 +70,8 @@ class Hints:
 
 @dataclass(frozen=True)
 class Tool:
-    """One tool. `spends` says that a call may cost Buzz; `default` that it is there where nobody
-    names the tools, `served` that the MCP server has it."""
+    """One tool. `spends` says that a call may cost Buzz; `default` and `served` whether it comes
+    without being named, to a developer and over MCP."""
 
     name: str
     title: str
@@ -81,7 +81,7 @@ class Tool:
     hints: Hints
     spends: bool = False
     default: bool = True
-    served: bool = True
+    served: bool = False
 
 
 # -- what they do ----------------------------------------------------------------------------------
@@ -321,7 +321,6 @@ TOOLS: tuple[Tool, ...] = (
         _BUYS,
         spends=True,
         default=False,
-        served=False,
     ),
     Tool(
         "civitai_estimate_image",
@@ -331,10 +330,9 @@ TOOLS: tuple[Tool, ...] = (
         _estimate,
         _READS,
         default=False,
-        served=False,
     ),
 )
 
 BY_NAME: Mapping[str, Tool] = {tool.name: tool for tool in TOOLS}
 DEFAULT: tuple[str, ...] = tuple(tool.name for tool in TOOLS if tool.default)
-SERVED: tuple[str, ...] = tuple(tool.name for tool in TOOLS if tool.served)
+SERVED: tuple[str, ...] = tuple(tool.name for tool in TOOLS if tool.default or tool.served)

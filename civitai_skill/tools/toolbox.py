@@ -19,7 +19,7 @@ from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInva
 from civitai_skill.purchase.events import Tell
 from civitai_skill.tools.answers import LOOK, Result, failure_result, keep_folder
 from civitai_skill.tools.arguments import Arguments
-from civitai_skill.tools.body import read_body_arguments
+from civitai_skill.tools.body import GenerateBody, read_body_arguments
 from civitai_skill.tools.fixed import ToolSettings, make_settings
 from civitai_skill.tools.offer import Offer, make_offer
 from civitai_skill.tools.reading import read_arguments, restate_error, to_object
@@ -210,7 +210,12 @@ class Toolbox:
         given = arguments if isinstance(arguments, Arguments) else self.read(tool.name, arguments)
         if not tool.spends:
             return None
-        return (yield from make_offer(self.fixed, given, enough))
+        if isinstance(given, GenerateBody) or "prompt" in type(given).model_fields:
+            return (yield from make_offer(self.fixed, given, enough))
+        # What makes no picture from a prompt tells its own price.
+        told = yield from tool.steps(self.fixed, given.model_copy(update={"estimate_only": True}))
+        limit = self.fixed.limit(getattr(given, "max_buzz", None))
+        return Offer(tool.title, limit, price=told.data.get("buzz"))
 
     def _steps(self, name: str, arguments: Any, tell: Tell | None = None) -> Steps:
         follow(self._given.settings.engines_file)

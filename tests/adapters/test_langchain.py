@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.tools import BaseTool, ToolException
 from langchain_tests.integration_tests import ToolsIntegrationTests
@@ -171,6 +172,12 @@ def test_a_pickled_tool_has_no_key_and_takes_that_of_its_environment(
     assert "No Civitai key is set" in pickle.loads(kept).invoke({"prompt": "a fox"})
     monkeypatch.setenv("CIVITAI_API_KEY", "from-there")
     assert pickle.loads(kept)._box._given.settings.key.reveal() == "from-there"
+
+
+def test_a_way_to_the_service_that_only_this_process_knows_is_not_pickled() -> None:
+    own = Civitai("key", transport=httpx.MockTransport(lambda _: httpx.Response(200)), ledger=False)
+    with pytest.raises(TypeError, match="transport of its own"):
+        pickle.dumps(langchain_tools(own)[0])
 
 
 def test_the_client_that_was_made_is_closed_and_one_that_was_given_is_not(
