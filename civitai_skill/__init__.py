@@ -31,7 +31,7 @@ _HOMES = {
     "Picture": "purchase.result",
     "Price": "engines.planning.plan",
     "Problem": "errors.problem",
-    "Progress": "api.models",
+    "Progress": "api.progress",
     "Quote": "api.workflows",
     "RateLimited": "errors",
     "RequestInvalid": "errors",
@@ -78,8 +78,8 @@ __all__ = ["__version__", *sorted(_HOMES)]
 
 if TYPE_CHECKING:
     from civitai_skill.api.changes import Canceled as Canceled
-    from civitai_skill.api.models import Progress as Progress
     from civitai_skill.api.models import Workflow as Workflow
+    from civitai_skill.api.progress import Progress as Progress
     from civitai_skill.api.service import Retry as Retry
     from civitai_skill.api.workflows import Page as Page
     from civitai_skill.api.workflows import Quote as Quote

@@ -173,15 +173,17 @@ def _check_picture(response: httpx.Response, vector: bool) -> FetchedPicture:
         raise _BrokenPicture(f"what came is {error}", passing=error.broken) from None
 
 
-def upload(service: Service, source: Source) -> Flow[str]:
-    """Upload a picture; gives the URL that a step may name. Costs no Buzz.
+def upload(service: Service, source: Source, give_up_at: float | None = None) -> Flow[str]:
+    """Upload a picture; gives the URL that a step may name. Costs no Buzz. `give_up_at` is the
+    caller's deadline (time.monotonic).
 
     Raises RequestInvalid when the service blocks the picture, TransportFailed or ApiError.
     """
     request = service.request("POST", BLOBS, content=source.data, kind=source.mime)
     response = yield from send_with_retry(
-        service, request, Purpose("the upload of a source picture"), usable=is_object
-    )
+        service, request, Purpose("the upload of a source picture"), usable=is_object,
+        give_up_at=give_up_at,
+    )  # fmt: skip
     blob = read_answer(response)
     blocked, url = blob.get("blockedReason"), blob.get("url")
     refused = isinstance(blocked, str) and blocked.lower() != "none"

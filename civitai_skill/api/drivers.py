@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -13,12 +13,25 @@ import httpx
 
 from civitai_skill.api.send import asend, send
 from civitai_skill.api.service import Flow, Work
+from civitai_skill.errors import ConfigError
 
 T = TypeVar("T")
 
 
+class _Closes(Protocol):
+    @property
+    def is_closed(self) -> bool: ...
+
+
+def check_open(client: _Closes) -> None:
+    """Refuse a client that was closed, before anything is written down. Raises ConfigError."""
+    if client.is_closed:
+        raise ConfigError("This client was closed.", advice="Make a new one for further calls.")
+
+
 def drive(flow: Flow[T], http: httpx.Client, sleep: Callable[[float], None] = time.sleep) -> T:
-    """Run a flow to its end on this thread."""
+    """Run a flow to its end on this thread. Raises ConfigError where the client is closed."""
+    check_open(http)
     outcome: Any = None
     with closing(flow):
         try:
@@ -40,7 +53,8 @@ def drive(flow: Flow[T], http: httpx.Client, sleep: Callable[[float], None] = ti
 
 
 async def adrive(flow: Flow[T], http: httpx.AsyncClient) -> T:
-    """Run a flow to its end in this task; work goes to a thread."""
+    """Run a flow to its end in this task; work goes to a thread. See `drive`."""
+    check_open(http)
     outcome: Any = None
     with closing(flow):
         try:

@@ -38,9 +38,13 @@ class TooLarge(httpx.TransportError):
     """A body went on past the bytes or the seconds that were allowed."""
 
 
+class Closed(httpx.TransportError):
+    """The client was closed before the request left."""
+
+
 #: After these it is certain that the service never got the request: no connection came about, or
 #: a proxy did not make one.
-NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, Closed)
 
 
 #: Answers to a submit that certainly mean that nothing was taken, and why. The document lists 400,
@@ -212,6 +216,7 @@ _TROUBLES = {
     httpx.WriteError: "the connection broke while sending",
     httpx.RemoteProtocolError: "the service broke off its answer",
     TooLarge: "the answer did not end",
+    Closed: "this client was closed",
     httpx.UnsupportedProtocol: "the address is not http or https",
     httpx.InvalidURL: "the address is not usable",
 }

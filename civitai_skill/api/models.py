@@ -15,7 +15,6 @@ from civitai_skill.api.parse import (
     clean_reasons,
     read_list,
     read_map,
-    read_number,
     read_objects,
     read_price,
     read_quantity,
@@ -23,6 +22,7 @@ from civitai_skill.api.parse import (
     read_text,
     read_whole,
 )
+from civitai_skill.api.progress import Progress, ServiceWarning, read_progress, read_warnings
 from civitai_skill.api.replies import clean_reason
 from civitai_skill.api.words import KINDS, read_outputs
 from civitai_skill.steps.names import STAGES, parse_name
@@ -82,29 +82,6 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a running workflow stands.
-
-    `percent` is the service's estimate (0 to 100); while preparing it is the download of the model,
-    not the picture. `ahead` is the number of jobs in front.
-    """
-
-    status: str
-    percent: float | None = None
-    ahead: int | None = None
-    preparing: str | None = None
-
-    def __str__(self) -> str:
-        parts = [self.status]
-        if self.ahead is not None:
-            parts.append(f"{self.ahead} ahead")
-        if self.percent is not None:
-            what = " of the model" if self.status == "preparing" else ""
-            parts.append(f"{self.percent:.0f}%{what}")
-        return ", ".join(parts)
-
-
-@dataclass(frozen=True)
 class Cost:
     """What a workflow costs, in Buzz.
 
@@ -136,6 +113,8 @@ class Cost:
             out["by_currency"] = self.by_currency
         if any(self.refunded.values()):
             out["refunded"] = sum(self.refunded.values())
+        if self.variable:
+            out["variable"] = True
         return out
 
 
@@ -239,14 +218,19 @@ class Workflow:
         """Where it stands, from the first step that is not finished."""
         for step in read_objects(self.raw, "steps"):
             if read_text(step, "status") not in TERMINAL:
-                return _read_progress(step, self.status)
+                return read_progress(step, self.status)
         return Progress(self.status)
+
+    @property
+    def warnings(self) -> tuple[ServiceWarning, ...]:
+        """What the service warns of."""
+        return read_warnings(read_objects(self.raw, "steps"))
 
     def reasons(self) -> tuple[str, ...]:
         """Why pictures are missing, in the service's words; empty when nothing was said.
 
         The order is that in which real answers were seen to say it: output.errors, the blob's own
-        reason, the job's, the output's message, the step's metadata.
+        reason, the output's message, the step's metadata.
         """
         found: list[str] = []
         for step in read_objects(self.raw, "steps"):
@@ -319,17 +303,3 @@ def _read_cost(cost: Mapping[str, Any], transactions: Mapping[str, Any]) -> Cost
     # No more comes back than was paid, whatever is told.
     refunded = {name: min(n, paid[name]) for name, n in refunded.items() if name in paid}
     return Cost(read_price(cost, "total"), paid, refunded, cost.get("variable") is True)
-
-
-def _read_progress(step: Mapping[str, Any], status: str) -> Progress:
-    jobs = read_objects(step, "jobs")
-    ahead = [read_whole(read_map(j, "queuePosition"), "precedingJobs") for j in jobs]
-    rates = [step.get("estimatedProgressRate"), *(j.get("estimatedProgressRate") for j in jobs)]
-    rate = next((r for r in map(read_number, rates) if r is not None), None)
-    preparing = read_text(read_map(step, "preparation"), "resource")
-    return Progress(
-        read_text(step, "status") or status,
-        None if rate is None else 100 * min(max(rate, 0.0), 1.0),
-        next((a for a in ahead if a is not None), None),
-        preparing,
-    )

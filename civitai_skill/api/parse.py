@@ -19,8 +19,6 @@ def read_step_reasons(step: Mapping[str, Any]) -> list[str]:
     """Why a step failed, in the service's words."""
     output = read_map(step, "output")
     found = [e for e in read_list(output, "errors") if isinstance(e, str)]
-    for job in read_objects(step, "jobs"):
-        found += [t for k in ("reason", "blockedReason") if (t := read_text(job, k))]
     if read_text(output, "externalTOSViolation") or output.get("externalTOSViolation") is True:
         found.append(read_text(output, "message") or "refused under the provider's terms")
     error = read_map(step, "metadata").get("error")

@@ -9,6 +9,7 @@ import httpx
 
 from civitai_skill.api.failures import (
     NOT_SENT,
+    Closed,
     Purpose,
     TooLarge,
     api_error,
@@ -66,7 +67,7 @@ def send_with_retry(
             # Only a 429 says for certain that the request was not taken.
             unsure = unsure or response.status_code != 429
         # What does not end will not end the next time either, and a certificate stays as it is.
-        lasting = isinstance(trouble, TooLarge) or certificate_fault(trouble) is not None
+        lasting = isinstance(trouble, TooLarge | Closed) or certificate_fault(trouble) is not None
         pause = None if lasting else service.retry.pause(attempt, response)
         late = pause is not None and give_up_at is not None and now() + pause > give_up_at
         if late and give_up_at is not None:

@@ -13,7 +13,7 @@ import anyio
 import httpx
 
 from civitai_skill.api.connections import overdue_at
-from civitai_skill.api.failures import TooLarge
+from civitai_skill.api.failures import Closed, TooLarge
 
 #: The extension of a request under which its clock stands, with `stop_clock` and `start_clock`.
 CLOCK = "civitai_clock"
@@ -46,6 +46,10 @@ def send(http: httpx.Client, request: httpx.Request) -> httpx.Response:
         raise TooLarge("the answer did not end") from None
     except _TRANSPORT_ERRORS as error:
         raise httpx.LocalProtocolError(type(error).__name__) from None
+    except RuntimeError:
+        if http.is_closed:
+            raise Closed("the client was closed") from None
+        raise
     finally:
         overdue_at.reset(late)
         _sending.reset(quiet)
@@ -73,6 +77,10 @@ async def asend(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Respon
         raise TooLarge("the answer did not end") from None
     except _TRANSPORT_ERRORS as error:
         raise httpx.LocalProtocolError(type(error).__name__) from None
+    except RuntimeError:
+        if http.is_closed:
+            raise Closed("the client was closed") from None
+        raise
     finally:
         _sending.reset(quiet)
 

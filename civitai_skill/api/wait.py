@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from civitai_skill.api.models import Image, Progress, Workflow
+from civitai_skill.api.models import Image, Workflow
+from civitai_skill.api.progress import Progress
 from civitai_skill.api.service import Flow, Service
 from civitai_skill.api.workflows import Clock, get
 from civitai_skill.errors import ApiError, BadRequest, StillRunning, TransportFailed
@@ -30,9 +31,10 @@ def wait(
     just_bought: bool = False,
     wanted: int = 0,
     until: Callable[[Workflow], bool] | None = None,
+    started: float | None = None,
 ) -> Flow[Workflow]:
     """Wait until a workflow ends, or until `until` says so of it. Raises StillRunning at the
-    deadline; never cancels.
+    deadline, `timeout` seconds after it `started` (of `now`); never cancels.
 
     Long-polls; where the service answers early without being finished a gap is kept (1 s, then half
     the time already waited, at most 30 s), so that one that ignores `wait` is not flooded.
@@ -40,7 +42,7 @@ def wait(
     Of one that was `just_bought` it is known that the service has it: whatever a look answers, it
     is looked for until the deadline, and its pictures (`wanted` or more) are waited for.
     """
-    started = now()
+    started = now() if started is None else started
     deadline = started + timeout
     if isinstance(workflow, str):
         workflow_id, latest = workflow, None

@@ -14,6 +14,7 @@ import httpx
 
 from civitai_skill.api.failures import Purpose
 from civitai_skill.api.models import Cost, Workflow
+from civitai_skill.api.progress import ServiceWarning
 from civitai_skill.api.replies import is_json, is_object, read_answer
 from civitai_skill.api.retry import send_with_retry
 from civitai_skill.api.service import MAX_JSON, POLL_MARGIN, PRICE_TIMEOUT, Flow, Retry, Service
@@ -41,6 +42,8 @@ class Quote:
     cost: Cost
     insufficient_buzz: bool
     raw: Mapping[str, Any]
+    #: What the service warns of, such as a model that is going.
+    warnings: tuple[ServiceWarning, ...] = ()
     plan: Any = field(default=None, repr=False)
 
     @property
@@ -54,6 +57,8 @@ class Quote:
             out["by_currency"] = dict(accounts)
         out["variable"] = self.cost.variable
         out["insufficient_buzz"] = self.insufficient_buzz
+        if self.warnings:
+            out["warnings"] = [str(warning) for warning in self.warnings]
         return out
 
 
@@ -96,7 +101,7 @@ def estimate(
         service, request, purpose, usable=is_object, give_up_at=give_up_at, now=now
     )
     workflow = Workflow.read(read_answer(response))
-    return Quote(workflow.cost, workflow.insufficient_buzz, workflow.raw)
+    return Quote(workflow.cost, workflow.insufficient_buzz, workflow.raw, workflow.warnings)
 
 
 def submit(

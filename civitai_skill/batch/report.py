@@ -146,9 +146,10 @@ class Report:
         return tuple(self.folder / p.path for result in self.results for p in result.pictures)
 
     def as_dict(self) -> dict[str, Any]:
+        told = [warning for result in self.results for warning in result.warnings]
         return {
             **self.plan.as_dict(),
-            "warnings": [*self.plan.warnings, *self.surprises],
+            "warnings": list(dict.fromkeys([*self.plan.warnings, *told, *self.surprises])),
             "statuses": self.statuses,
             "pictures": len(self.paths),
             "cost": sum(result.cost or 0 for result in self.results),

@@ -89,6 +89,8 @@ class Result:
     error: Mapping[str, Any] | None = None
     #: What a sweep put in, by name.
     values: Mapping[str, Any] | None = None
+    #: What the service warned of, such as a model that is going.
+    warnings: tuple[str, ...] = ()
 
     @property
     def good(self) -> bool:

@@ -14,8 +14,10 @@ import anyio
 import anyio.to_thread
 import httpx
 
+from civitai_skill.api import wait
 from civitai_skill.api.drivers import adrive
 from civitai_skill.api.models import Workflow
+from civitai_skill.api.progress import words_of
 from civitai_skill.api.service import Service
 from civitai_skill.batch.plan import Row
 from civitai_skill.batch.queue import NotSent, PromptModerated, RowQueue, moderation_reason
@@ -163,14 +165,17 @@ class RowRunner:
                 self._halted = True  # `finish` cancels it
                 self._stopped_at = self._stopped_at or row.number
             else:
-                workflow = await self.watcher.wait_for(purchase.workflow, self.timeout)
+                workflow = await self.watcher.wait_for(
+                    purchase.workflow, self.timeout, just_bought=not purchase.resumed
+                )
                 purchase = replace(purchase, workflow=workflow)
                 if not workflow.moderated:
                     queue.mark_passed(prompt)
             own = label.places(state.key, purchase.workflow.id, self.out)
             assert own is not None, "a row has names of its own"
             place = partial(self._save, row, own)
-            home = finish(self.service, order, purchase, timeout=0.0, place=place)
+            # It has ended; pictures that are not there yet are waited for.
+            home = finish(self.service, order, purchase, timeout=wait.LAG, place=place)
             async with self._downloads:
                 generation = await adrive(home, self.http)
             return await self._build_result(row, state.key, "succeeded", generation)
@@ -272,6 +277,7 @@ class RowRunner:
             cost=0 if status == "refused" else None if cost is None else cost.kept,
             refunded=0 if cost is None else sum(cost.refunded.values()),
             pictures=pictures,
+            warnings=() if workflow is None else words_of(*workflow.warnings),
             **more,
         )
 

@@ -13,6 +13,7 @@ import anyio.to_thread
 
 from civitai_skill.api.drivers import adrive
 from civitai_skill.api.models import Workflow
+from civitai_skill.api.progress import ServiceWarning, words_of
 from civitai_skill.batch import results
 from civitai_skill.batch.limiter import CONCURRENCY, BatchClient
 from civitai_skill.batch.names import TEMPLATE
@@ -95,6 +96,8 @@ class BatchSession:
             if not 1 <= value <= most:
                 nearest = max(1, min(most, value))
                 raise RequestInvalid(Problem(name, value, f"1 to {most}", nearest))
+        #: What the service warned of where it was asked for a price.
+        self._warned: list[ServiceWarning] = []
         #: All workflows of a batch carry it.
         self.tag = f"batch:{self.name}"
         self.call = Call("-", {
@@ -118,6 +121,7 @@ class BatchSession:
             left = None if budget is None else budget.limit - used
             left_out = leave_out(lines, limit, left) if self.as_many_as_fit else set[int]()
             plan = summarize(self.name, lines, left_out, limit, budget, used)
+            plan = replace(plan, warnings=words_of(*plan.warnings, *self._warned))
             self.tell(plan)
             if self.dry_run:
                 done = tuple(state.result for _, state in lines if state.result)
@@ -191,6 +195,7 @@ class BatchSession:
         quote = await adrive(flow, client.http)
         if quote is None:
             return None
+        self._warned += quote.warnings
         if quote.insufficient_buzz:
             raise NotEnoughBuzz(
                 f"The account has not enough Buzz for row {row.number} ({quote.total} needed).",

@@ -51,6 +51,15 @@ class _Pending:
     done: anyio.Event = field(default_factory=anyio.Event)
     error: CivitaiError | None = None
     polled: bool = False
+    #: It is known that the service has it: no refusal of a look ends the waiting.
+    just_bought: bool = False
+    #: Why the last look failed.
+    trouble: str = ""
+
+    def is_over(self, error: CivitaiError) -> bool:
+        """Does an error of a look end the waiting?"""
+        self.trouble = error.message
+        return not (_is_temporary(error) or self.just_bought)
 
     @property
     def created(self) -> str:
@@ -78,13 +87,16 @@ class WorkflowWatcher:
     def in_flight(self) -> int:
         return len(self._table)
 
-    async def wait_for(self, workflow: Workflow, timeout: float) -> Workflow:
-        """Wait until a workflow ends. Raises StillRunning after `timeout` seconds."""
+    async def wait_for(
+        self, workflow: Workflow, timeout: float, *, just_bought: bool = False
+    ) -> Workflow:
+        """Wait until a workflow ends. Raises StillRunning after `timeout` seconds; one that was
+        `just_bought` is looked for until then whatever a look answers."""
         if workflow.done:
             return workflow
         id = workflow.id or ""
         now = time.monotonic()
-        waiting = self._table.setdefault(id, _Pending(workflow, now, now))
+        waiting = self._table.setdefault(id, _Pending(workflow, now, now, just_bought=just_bought))
         self._news.set()
         try:
             with anyio.move_on_after(timeout):
@@ -94,7 +106,7 @@ class WorkflowWatcher:
         if waiting.error is not None:
             raise waiting.error
         if not waiting.latest.done:
-            raise still_running_error(waiting.latest, timeout)
+            raise still_running_error(waiting.latest, timeout, waiting.trouble)
         return waiting.latest
 
     async def run(self) -> None:
@@ -141,23 +153,29 @@ class WorkflowWatcher:
             self.requests += 1
             try:
                 latest = await self.client.get(id, wait=self._hold)
-                failures = 0
+                failures, waiting.trouble = 0, ""
             except (TransportFailed, ApiError) as error:
                 failures += 1
                 if isinstance(error, BadRequest) and self._hold:
                     self._hold = 0.0  # an old deployment takes no number here; ask without
-                elif failures >= _MOST_FAILURES or not _is_temporary(error):
+                elif waiting.is_over(error) or (
+                    failures >= _MOST_FAILURES and _is_temporary(error)
+                ):
                     self._settle(waiting, None, error)
                     return
+                gap = 0.0 if _is_temporary(error) else self._gap(waiting)
                 continue
             if self._settle(waiting, latest):
                 return
             # A service that does not hold the answer is not flooded.
-            now = time.monotonic()
-            early = now - asked < LONG_POLL - 0.5 or not self._hold
-            gap = min(30.0, max(self.shortest, (now - waiting.since) / 2)) if early else 0.0
+            early = time.monotonic() - asked < LONG_POLL - 0.5 or not self._hold
+            gap = self._gap(waiting) if early else 0.0
         waiting.polled = False
         self._news.set()
+
+    def _gap(self, waiting: _Pending) -> float:
+        """Seconds until one that is looked at by itself is looked at again."""
+        return min(30.0, max(self.shortest, (time.monotonic() - waiting.since) / 2))
 
     # -- many: a page at a time ----------------------------------------------------------------
     async def _query_since(self) -> int:
@@ -200,7 +218,7 @@ class WorkflowWatcher:
         except ApiError as error:
             if _is_temporary(error):
                 raise
-            return self._settle(waiting, None, error)
+            return waiting.is_over(error) and self._settle(waiting, None, error)
 
     def _settle(
         self, waiting: _Pending, latest: Workflow | None, error: CivitaiError | None = None

@@ -28,7 +28,7 @@ _HOMES = {
     "Order": "purchase.order",
     "Picture": "purchase.result",
     "Priced": "purchase.events",
-    "Progress": "api.models",
+    "Progress": "api.progress",
     "Quoted": "purchase.events",
     "Releasing": "purchase.events",
     "Resumed": "purchase.events",
@@ -69,8 +69,8 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from civitai_skill.api.models import Progress as Progress
     from civitai_skill.api.models import Workflow as Workflow
+    from civitai_skill.api.progress import Progress as Progress
     from civitai_skill.api.workflows import Health as Health
     from civitai_skill.client.base import LONGEST_WAIT as LONGEST_WAIT
     from civitai_skill.client.clients import AsyncCivitai as AsyncCivitai

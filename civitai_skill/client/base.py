@@ -14,12 +14,14 @@ from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 from civitai_skill._version import __version__
+from civitai_skill.api import wait as waiting
 from civitai_skill.api import workflows
 from civitai_skill.api.changes import Canceled, cancel
+from civitai_skill.api.drivers import check_open
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Retry, Service, Work
-from civitai_skill.api.wait import still_running_error, wait
 from civitai_skill.api.workflows import Health, Page, Quote
+from civitai_skill.client.lately import Lately
 from civitai_skill.client.options import (
     Call,
     PriceOptions,
@@ -91,6 +93,7 @@ class BaseClient:
             self.ledger = Ledger(expand_home(named) if named else self.settings.ledger)
         self._retry = retry or Retry()
         self._unsettled: dict[str, bytes] = {}
+        self._lately = Lately()
         #: Does a purchase stay open until its caller surely has the answer: until the next call,
         #: `confirm`, `close`, or the end of the program? A server decides that itself.
         self.confirms = True
@@ -112,12 +115,19 @@ class BaseClient:
     @classmethod
     def like(cls, other: BaseClient) -> Self:
         """A client of this kind with another's settings, ledger, way to the service and account."""
+        check_open(other)
         made = cls(
             settings=other.settings, retry=other._retry, ledger=False, transport=other._transport
         )
         made.confirms = other.confirms
-        made.ledger, made.account, made._unsettled = other.ledger, other.account, other._unsettled
+        made.ledger, made.account, made._lately = other.ledger, other.account, other._lately
+        made._unsettled = other._unsettled
         return made
+
+    @property
+    def is_closed(self) -> bool:
+        """Was it closed? Then every call is refused."""
+        raise NotImplementedError
 
     def confirm(self) -> None:
         """Say that the answers of all calls so far have arrived: their purchases are over.
@@ -203,7 +213,9 @@ class BaseClient:
         given: PurchaseOptions,
     ) -> Flow[Workflow]:
         order = self._order(Call(request, given), out)
-        return (yield from generate.submit(self._service, order, told)).workflow
+        bought = (yield from generate.submit(self._service, order, told)).workflow
+        self._lately.note(bought.id or "")
+        return bought
 
     def _generate(
         self, request: RequestLike, out: Folder, timeout: float, given: PurchaseOptions
@@ -214,15 +226,16 @@ class BaseClient:
     def _get(self, workflow_id: str, wait: float) -> Flow[Workflow]:
         if self._unconfirmed:
             yield Work(self.confirm)
-        paid = yield from generate.is_paid(self.ledger, workflow_id)
         held = min(wait, LONGEST_WAIT)
-        look = workflows.get(self._service, workflow_id, wait=held, committed=paid)
+        look = self._lately.look(self._service, self.ledger, workflow_id, held)
         return (yield from generate.record_end(self.ledger, (yield from look)))
 
     def _wait(self, workflow: Workflow | str, timeout: float, tell: Tell | None) -> Flow[Workflow]:
         if self._unconfirmed:
             yield Work(self.confirm)
-        end = wait(self._service, workflow, timeout=timeout, tell=tell)
+        id = workflow if isinstance(workflow, str) else workflow.id or ""
+        lately = yield from self._lately.knows(self.ledger, id)
+        end = waiting.wait(self._service, workflow, timeout=timeout, tell=tell, just_bought=lately)
         return (yield from generate.record_end(self.ledger, (yield from end)))
 
     def _page(self, cursor: str | None, filters: QueryFilters) -> Flow[Page]:
@@ -245,11 +258,10 @@ class BaseClient:
             yield Work(self.confirm)
         service = self._service
         if isinstance(workflow, str):
-            paid = yield from generate.is_paid(self.ledger, workflow)
-            workflow = yield from workflows.get(service, workflow, committed=paid)
+            workflow = yield from self._lately.look(service, self.ledger, workflow)
         workflow = yield from generate.record_end(self.ledger, workflow)
         if not workflow.done:
-            error = still_running_error(workflow, 0)
+            error = waiting.still_running_error(workflow, 0)
             raise error.replace(result=summarize_unsaved(workflow))
         hear = tell or ignore_event
         return (

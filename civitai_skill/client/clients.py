@@ -36,8 +36,9 @@ from civitai_skill.purchase.events import Releasing, Tell
 from civitai_skill.purchase.generate import OnSubmitted
 from civitai_skill.purchase.result import Generation
 
-#: Seconds until waiting is given up. Steps time out after 20 minutes on the service.
-TIMEOUT = 1200.0
+#: Seconds until waiting is given up. A step times out after 20 minutes on the service, and may
+#: stand in the queue before (civitai-api facts; medians of upstream facts 1.4).
+TIMEOUT = 1800.0
 
 
 class Civitai(BaseClient):
@@ -46,6 +47,10 @@ class Civitai(BaseClient):
     def __init__(self, key: Any = None, **settings: Any) -> None:
         super().__init__(key, **settings)
         self._http = httpx.Client(transport=self._transport or SyncTransport())
+
+    @property
+    def is_closed(self) -> bool:
+        return self._http.is_closed
 
     def close(self) -> None:
         """Close the connections. Work that was submitted goes on."""
@@ -201,6 +206,10 @@ class AsyncCivitai(BaseClient):
     def __init__(self, key: Any = None, **settings: Any) -> None:
         super().__init__(key, **settings)
         self._http = httpx.AsyncClient(transport=self._transport or AsyncTransport())
+
+    @property
+    def is_closed(self) -> bool:
+        return self._http.is_closed
 
     async def close(self) -> None:
         """Close the connections. Work that was submitted goes on."""

@@ -17,6 +17,8 @@ from civitai_skill.storage.sqlite import Storage
 
 #: Seconds in which the same request goes on with an open run instead of buying anew.
 JOINABLE = 24 * 3600.0
+#: Seconds in which the service is known to have a workflow, whatever a look answers.
+JUST_BOUGHT = 600.0
 #: Seconds for which a price rule counts as confirmed.
 CONFIRMED = 24 * 3600.0
 
@@ -50,6 +52,11 @@ class LedgerReports:
         """Is Buzz committed for a workflow, as far as this ledger knows?"""
         run = self.find_by_workflow(workflow)
         return run is not None and run.buzz > 0
+
+    def is_just_bought(self, workflow: str) -> bool:
+        """Was a workflow bought so lately that the service may not show it everywhere yet?"""
+        run = self.find_by_workflow(workflow)
+        return run is not None and abs(self._clock() - run.created) < JUST_BOUGHT
 
     def is_confirmed(self, rule: str) -> bool:
         """Did the service confirm a documented price rule within a day?"""

@@ -63,7 +63,11 @@ def buy(service: Service, order: Order, prepared: Prepared | None = None) -> Flo
         yield _PAUSE  # it is being submitted by another call: soon it has an id to be told
     if earlier is None:
         sourced = bool(prepared.sources)
-        body = (yield from upload_sources(service, prepared)) if sourced else prepared.body()
+        body = (
+            prepared.body()
+            if not sourced
+            else (yield from upload_sources(service, prepared, order.deadline))
+        )
         price, confirmed = yield from check_price(service, order, prepared, body)
         key = prepared.key or f"cs-{uuid.uuid4().hex}"
         label = make_label(order, prepared.plan)
@@ -201,7 +205,9 @@ def _send(
             yield from write_quietly(partial(order.ledger.drop, run.key, error.message))
         raise error if certain else _unsure(error) from None
     try:
-        workflow = yield from workflows.submit(service, run.body, run.key)
+        workflow = yield from workflows.submit(
+            service, run.body, run.key, give_up_at=order.deadline
+        )
     except (TransportFailed, ApiError) as error:
         raise (yield from _record_failure(order, run, error, certain)) from None
     if order.ledger is not None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from civitai_skill.api.models import Progress, Workflow
+from civitai_skill.api.models import Workflow
+from civitai_skill.api.progress import Progress, words_of
 from civitai_skill.api.workflows import Quote
 from civitai_skill.engines.planning.plan import Price
 from civitai_skill.ledger.run import Run
@@ -22,6 +23,12 @@ class Priced:
     price: Price
     quote: Quote | None
     limit: int
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Ours and the service's."""
+        told = () if self.quote is None else self.quote.warnings
+        return words_of(*self.plan.warnings, *told)
 
     def __str__(self) -> str:
         who = self.plan.title
@@ -84,6 +91,8 @@ class Quoted:
 
     price: int
     limit: int
+    #: The service's.
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.price} Buzz, says the service (limit {self.limit})"

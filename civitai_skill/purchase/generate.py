@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from civitai_skill.api import workflows
 from civitai_skill.api.changes import cancel
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Service, Work
@@ -36,18 +35,26 @@ from civitai_skill.purchase.local import for_the_service
 from civitai_skill.purchase.order import Order, Purchase
 from civitai_skill.purchase.result import Generation, summarize
 
+# Seconds that buying may take at least, however soon its caller gives up: its end must be known.
+_LEAST = 5.0
+
 #: Hears of a workflow that was submitted only, before the ledger takes it for handed over.
 OnSubmitted = Callable[[Workflow], None]
 
 
-def generate(
-    service: Service, order: Order, *, timeout: float, now: workflows.Clock = time.monotonic
-) -> Flow[Generation]:
-    """Buy, wait, bring home. WorkflowFailed carries what did come in `result`."""
+def generate(service: Service, order: Order, *, timeout: float) -> Flow[Generation]:
+    """Buy, wait, bring home, all within `timeout` seconds. WorkflowFailed carries what did come in
+    `result`."""
+    began, order = time.monotonic(), begin_clock(order, timeout)
     assert order.out is not None, "pictures that come home need a folder"
     yield Work(partial(prepare_folder, order.out))
     purchase = yield from buy(service, order)
-    return (yield from finish(service, order, purchase, timeout=timeout, now=now))
+    return (yield from finish(service, order, purchase, timeout=timeout, began=began))
+
+
+def begin_clock(order: Order, timeout: float) -> Order:
+    """The order with the time until which it may be bought."""
+    return replace(order, deadline=time.monotonic() + max(timeout, _LEAST))
 
 
 def submit(service: Service, order: Order, told: OnSubmitted | None = None) -> Flow[Purchase]:
@@ -99,10 +106,11 @@ def finish(
     purchase: Purchase,
     *,
     timeout: float,
-    now: workflows.Clock = time.monotonic,
+    began: float | None = None,
     place: Place | None = None,
 ) -> Flow[Generation]:
-    """Wait for a purchase and bring it home, writing down how it went.
+    """Wait for a purchase and bring it home, writing down how it went; `timeout` counts from
+    `began` (time.monotonic; now, when left out).
 
     Raises OverBudget (Buzz was spent; the pictures that came stand in `result`) where the service
     charged more than is allowed.
@@ -123,9 +131,9 @@ def finish(
         if purchase.resumed:
             have = yield Work(partial(_find_saved, ledger, run.key, order.out))
             delivery = replace(delivery, have=have)
-        work = _finish(service, order, purchase, delivery, timeout, now)
+        work = _finish(service, order, purchase, delivery, timeout, began)
         return (yield from release_on_failure(ledger, run, work))
-    return (yield from _finish(service, order, purchase, delivery, timeout, now))
+    return (yield from _finish(service, order, purchase, delivery, timeout, began))
 
 
 def _labelled(delivery: Delivery, label: Label | None) -> Delivery:
@@ -141,7 +149,7 @@ def _finish(
     purchase: Purchase,
     delivery: Delivery,
     timeout: float,
-    now: workflows.Clock,
+    began: float | None,
 ) -> Flow[Generation]:
     watched = None if order.tell is ignore_event else order.tell
     too_much = partial(_is_overcharged, order, purchase)
@@ -151,7 +159,7 @@ def _finish(
             purchase.workflow,
             timeout=timeout,
             tell=watched,
-            now=now,
+            started=began,
             just_bought=True,
             wanted=purchase.plan.quantity if purchase.plan else 0,
             until=too_much,
@@ -243,10 +251,21 @@ def download(
 # -- what the ledger learns ------------------------------------------------------------------------
 def is_paid(ledger: Ledger | None, workflow_id: str) -> Flow[bool]:
     """Does the ledger know that Buzz is committed for a workflow?"""
+    return (yield from _ask(None if ledger is None else partial(ledger.is_paid, workflow_id)))
+
+
+def is_just_bought(ledger: Ledger | None, workflow_id: str) -> Flow[bool]:
+    """Was a workflow bought so lately that no look is believed that does not show it?"""
+    lately = None if ledger is None else partial(ledger.is_just_bought, workflow_id)
+    return (yield from _ask(lately))
+
+
+def _ask(ledger: Callable[[], bool] | None) -> Flow[bool]:
+    """Ask a ledger; what it can't tell is not so."""
     if ledger is None:
         return False
     try:
-        known: bool = yield Work(partial(ledger.is_paid, workflow_id))
+        known: bool = yield Work(ledger)
     except ConfigError:
         return False
     return known

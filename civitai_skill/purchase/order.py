@@ -55,7 +55,8 @@ class Order:
     whose fate stayed unknown. `quoted` is the service's price where it was asked before (Buzz);
     a workflow that is charged above `most` is canceled (the limit, when left out). `unconfirmed`
     gets a purchase that came to its end, instead of the ledger closing it: its caller has no answer
-    yet. Those that stand there when the next one begins are closed.
+    yet. Those that stand there when the next one begins are closed. After `deadline`
+    (time.monotonic) nothing is uploaded, priced or submitted once more.
     """
 
     asked: ImageRequest | FinishRequest | WorkflowBody
@@ -78,6 +79,7 @@ class Order:
     keep_all: bool = False
     keep: Keep = keep_nothing
     most: int | None = None
+    deadline: float | None = None
     unconfirmed: Unconfirmed | None = None
 
     @property

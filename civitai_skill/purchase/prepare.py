@@ -244,9 +244,11 @@ def _prepare_body(body: Mapping[str, Any]) -> Prepared:
     return Prepared(own["steps"], around, {"body": own}, key, drawn.wanted, *identify(drawn.input))
 
 
-def upload_sources(service: Service, prepared: Prepared) -> Flow[dict[str, Any]]:
+def upload_sources(
+    service: Service, prepared: Prepared, give_up_at: float | None = None
+) -> Flow[dict[str, Any]]:
     """The body with its sources where the service can read them: small ones inside, large ones
-    uploaded."""
+    uploaded, until `give_up_at` (time.monotonic)."""
     places: list[str] = []
     for number, source in enumerate(prepared.sources):
         if isinstance(source, str):
@@ -254,7 +256,7 @@ def upload_sources(service: Service, prepared: Prepared) -> Flow[dict[str, Any]]
         elif len(source.data) <= INLINE_BYTES and not prepared.travels_apart(number):
             places.append(source.data_url())
         else:
-            places.append((yield from upload(service, source)))
+            places.append((yield from upload(service, source, give_up_at)))
     return prepared.body(places)
 
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from civitai_skill.api import workflows
+from civitai_skill.api.progress import words_of
 from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.errors import (
     ConfigError,
@@ -71,8 +72,9 @@ def check_price(
     """
     decided, limit, confirmed = prepared.plan, order.limit, None
     if decided is None:
-        price = check_quote((yield from workflows.estimate(service, body)), limit)
-        order.tell(Quoted(price, limit))
+        told = yield from workflows.estimate(service, body, give_up_at=order.deadline)
+        price = check_quote(told, limit)
+        order.tell(Quoted(price, limit, words_of(*told.warnings)))
         return price, None
     most = decided.price.most
     order.tell(Priced(decided, decided.price, None, limit))
@@ -102,11 +104,13 @@ def ask_price(
     """The service's price; None where it fetched source pictures for too long and a price is
     documented."""
     if not prepared.sources:
-        return (yield from workflows.estimate(service, body))
+        return (yield from workflows.estimate(service, body, give_up_at=order.deadline))
     seconds = _ASK_SECONDS + _ASK_SECONDS_A_SOURCE * len(prepared.sources)
     order.tell(Asking(len(prepared.sources), seconds))
     try:
-        return (yield from workflows.estimate(service, body, give_up_at=time.monotonic() + seconds))
+        until = time.monotonic() + seconds
+        until = until if order.deadline is None else min(until, order.deadline)
+        return (yield from workflows.estimate(service, body, give_up_at=until))
     except TransportFailed:
         if prepared.planned.price.most is None:
             raise

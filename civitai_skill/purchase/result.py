@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill.api.models import NO_REASON, Image, Workflow
+from civitai_skill.api.progress import words_of
 from civitai_skill.api.stages import Chain, Stage, chains_of
 from civitai_skill.api.words import read_enhanced
 from civitai_skill.engines.catalog import identify
@@ -120,19 +121,17 @@ def summarize(
     resumed: bool = False,
 ) -> Generation:
     """A Generation for a workflow; the engine is read back where it was not decided here."""
+    notes, warnings = (decided.notes, decided.warnings) if decided is not None else ((), ())
     if decided is None:
         engine, variant = identify(workflow.input)
-        return Generation(workflow, tuple(pictures), engine, variant, resumed=resumed)
+    else:
+        engine, variant = decided.family, decided.variant
+    if workflow.cost.variable and workflow.cost.total:
+        notes = (*notes, f"The {workflow.cost.total} Buzz are a cap: it may settle lower.")
     return Generation(
-        workflow,
-        tuple(pictures),
-        decided.family,
-        decided.variant,
-        decided.notes,
-        decided.warnings,
-        resumed,
-        decided,
-    )
+        workflow, tuple(pictures), engine, variant, notes,
+        words_of(*warnings, *workflow.warnings), resumed, decided,
+    )  # fmt: skip
 
 
 def summarize_unsaved(workflow: Workflow) -> Generation:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from civitai_skill.api import workflows
 from civitai_skill.api.models import is_moderation
+from civitai_skill.api.progress import words_of
 from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.save import prepare_folder
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.buy import go_on, send
 from civitai_skill.purchase.events import Quoted
-from civitai_skill.purchase.generate import finish
+from civitai_skill.purchase.generate import begin_clock, finish
 from civitai_skill.purchase.identity import next_attempt
 from civitai_skill.purchase.join import check_account
 from civitai_skill.purchase.order import Order, Purchase
@@ -33,14 +35,14 @@ def resume(service: Service, order: Order, run: Run, *, timeout: float) -> Flow[
     under its old key, so the second try carries its number in the key.
     """
     out = order.out or Path(run.out or ".")
-    order = replace(order, out=out)
+    began, order = time.monotonic(), begin_clock(replace(order, out=out), timeout)
     yield Work(partial(prepare_folder, out))
     if run.state == "closed":
         check_account(order.account, run)
         purchase = yield from _buy_again(service, order, run)
     else:
         purchase = yield from go_on(service, order, run)
-    return (yield from finish(service, order, purchase, timeout=timeout))
+    return (yield from finish(service, order, purchase, timeout=timeout, began=began))
 
 
 def _buy_again(service: Service, order: Order, run: Run) -> Flow[Purchase]:
@@ -57,8 +59,9 @@ def _buy_again(service: Service, order: Order, run: Run) -> Flow[Purchase]:
         raise RequestInvalid(Problem("run", run.key, "a younger run", None, why))
     body = json.loads(run.body)
     # What it cost then may be another price now.
-    price = check_quote((yield from workflows.estimate(service, body)), order.limit)
-    order.tell(Quoted(price, order.limit))
+    quote = yield from workflows.estimate(service, body, give_up_at=order.deadline)
+    price = check_quote(quote, order.limit)
+    order.tell(Quoted(price, order.limit, words_of(*quote.warnings)))
     key = next_attempt(run.key)
     content = workflows.encode_body({**body, "externalId": key})
     second = replace(run, key=key, body=content, out=str(order.out.absolute()), reserved=price)

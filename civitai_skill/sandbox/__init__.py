@@ -23,6 +23,7 @@ How a workflow ends can be said in its prompt:
     [sandbox:slow=5]         takes five seconds a step
     [sandbox:refused]        the submit is refused by moderation
     [sandbox:needs-mature]   the submit is refused where allowMatureContent is false
+    [sandbox:deprecated]     its model is warned of as going, with the estimate too
     [sandbox:failed@NAME]    only the step of this name ends so; every marker can name one
 
 Everything else that can go wrong is scripted: see `Fault`. What is disputed or unknown about the

@@ -23,6 +23,18 @@ _MOST = 1_000_000_000
 class Switches:
     """What is disputed or unknown about the service (civitai-api facts, section 12)."""
 
+    answers: Annotated[
+        Literal["new", "old", "both"],
+        "new: a step tells its queue, its preparation (a list) and warnings, and has no jobs, and "
+        "PUT answers with the workflow; old: jobs, as the document of August 2026 has it; both: "
+        "the new fields beside the jobs (September 2026)",
+    ] = "new"
+    variable_cost: Annotated[
+        bool, "a price is a cap: a quarter of it comes back once the pictures are there"
+    ] = False
+    unheard_status: Annotated[
+        bool, "what waits is called `throttled`, a status that no document has"
+    ] = False
     short_of_buzz: Annotated[
         Literal["400", "403", "402", "problem"],
         "how a submit that can't be paid is refused: 400 with the token insufficientBuzz (taken "

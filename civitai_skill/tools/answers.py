@@ -222,7 +222,7 @@ def failure_result(error: CivitaiError, ceiling: int, tools: Sequence[str] | Non
         data["id"] = workflow_id
     if isinstance(error.result, Generation):
         came = generation_data(error.result)
-        data |= {name: came[name] for name in ("images", "outputs") if name in came}
+        data |= {name: came[name] for name in ("images", "outputs", "warnings") if name in came}
     calls = [_call_of(step) for step in error.next if isinstance(step, Look | Settle)]
     if calls and (tools is None or calls[0]["tool"] in tools):
         data["next"] = calls[0]

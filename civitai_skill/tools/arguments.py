@@ -43,7 +43,7 @@ from civitai_skill.tools import words
 #: Seconds that a tool waits when nothing is said: most pictures are ready by then, and many hosts
 #: cut a tool off after 60 seconds (the MCP SDKs' own default); the answer needs some of them.
 WAIT = 45
-LONGEST_WAIT = 1200
+LONGEST_WAIT = 1800
 
 #: Characters of a name; whatever is longer is no name.
 LONGEST_NAME = 100

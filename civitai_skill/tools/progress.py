@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from civitai_skill.api.models import Progress
+from civitai_skill.api.progress import Progress
 from civitai_skill.purchase.events import Event, Submitted, Submitting
 from civitai_skill.purchase.result import Picture
 

@@ -136,6 +136,10 @@ def _estimate(
         "within_limit": bool(counted) and max(counted) <= limit,
         "limit": limit,
     }
+    if quote.cost.variable:
+        data |= {"at_most": quote.total, "message": "The price is a cap: it may settle lower."}
+    if quote.warnings:
+        data["warnings"] = [str(warning) for warning in quote.warnings]
     if plan is None:
         return Result(data, quote)
     data = {"engine": plan.title, **data}
@@ -147,9 +151,10 @@ def _estimate(
         )
     if plan.size is not None:
         data["size"] = "{}x{}".format(*plan.size)
-    for name in ("notes", "warnings"):
-        if getattr(plan, name):
-            data[name] = list(getattr(plan, name))
+    if plan.notes:
+        data["notes"] = list(plan.notes)
+    if plan.warnings:
+        data["warnings"] = list(dict.fromkeys([*plan.warnings, *data.get("warnings", ())]))
     return Result(data, quote)
 
 

@@ -27,6 +27,7 @@ from civitai_skill.errors import (
     TransportFailed,
 )
 from civitai_skill.errors.next_steps import Look
+from civitai_skill.sandbox import Fault, Sandbox
 from tests.api.test_workflows import World
 
 SERVICE = Service("https://service.test", Secret("k"), "tests", Retry(jitter=lambda: 1.0))
@@ -278,3 +279,22 @@ def test_a_cancel_that_is_shown_is_done_whatever_was_answered(put: Any) -> None:
 
     world = canceling(put, shown)
     assert world.run(cancel(SERVICE, ID, now=world.now)).workflow.status == "canceled"
+
+
+# -- by the client's own methods -------------------------------------------------------------------
+@pytest.mark.parametrize("keeps", [True, False], ids=["ledger", "no ledger"])
+@pytest.mark.parametrize("status", [404, 401, 410])
+def test_what_a_client_bought_is_looked_for_by_wait_get_and_download(
+    tmp_path: Path, keeps: bool, status: int
+) -> None:
+    box = Sandbox(seconds_per_job=0.05)
+    retry = Retry(first=0.01, cap=0.05)
+    ledger = tmp_path / "ledger.sqlite3" if keeps else False
+    with Civitai(sandbox=box, home=tmp_path, retry=retry, ledger=ledger) as client:
+        bought = client.submit("a fox")
+        for look in (client.get, client.wait, client.download):
+            box.script(Fault("get", "status", status=status, times=2))
+            assert look(bought.id or "").id == bought.id
+        box.script(Fault("get", "status", status=404, times=1))
+        with pytest.raises(NotFound):
+            client.get("7-20260101120000000")

@@ -110,12 +110,46 @@ def test_progress_keeps_numbers_that_come_with_support_unavailable() -> None:
     assert str(progress) == "preparing, 4 ahead, 100% of the model"
 
 
-def test_a_job_s_reason_and_a_provider_s_message_are_found() -> None:
-    job = {"reason": "timeout", "blockedReason": "none"}
-    step = {"status": "failed", "jobs": [job], "metadata": {"error": "it broke"},
+@pytest.mark.parametrize("several", [True, False], ids=["list", "object"])
+def test_a_step_without_jobs_tells_its_queue_and_what_it_prepares(several: bool) -> None:
+    model = {"resource": "urn:air:sdxl:checkpoint:civitai:1@2", "queuePosition": 0,
+             "progress": 0.25, "etaSeconds": 40, "sizeBytes": 7, "lane": "low"}  # fmt: skip
+    step = {
+        "status": "preparing",
+        "preparation": [model, {"resource": "other"}] if several else model,
+        "queuePosition": {"support": "available", "precedingJobs": 2,
+                          "estimatedStartAt": "2026-11-28T23:00:00Z",
+                          "estimatedCompleteAt": "2026-11-29T01:00:30.1234567+01:00"},
+    }  # fmt: skip
+    progress = changed(status="preparing", steps=[step]).progress
+
+    assert str(progress) == (
+        "preparing, 2 ahead, 25% of the model, the model in about 40 s, done about 00:00:30 UTC"
+    )
+    assert progress.preparing == model["resource"]
+    job = {"queuePosition": {"precedingJobs": 0, "completeAt": "2026-11-28T23:10:00Z"}}
+    old = changed(status="scheduled", steps=[{"status": "scheduled", "jobs": [job]}]).progress
+    assert str(old) == "scheduled, 0 ahead, done about 23:10:00 UTC"
+
+
+def test_the_service_s_warnings_are_read_once_each_whatever_they_lack() -> None:
+    gone = {
+        "code": "modelDeprecated", "message": "It goes.", "replacement": "gpt-image-2",
+        "deprecatedAt": "2026-06-01T00:00:00Z", "retiresAt": "2026-12-01T00:00:00Z",
+    }  # fmt: skip
+    steps = [{"warnings": [gone, gone]}, {"warnings": [{"code": "odd"}, {}, 5, None]}, {}]
+    first, second = changed(steps=steps).warnings
+
+    assert (first.code, first.retires_at) == ("modelDeprecated", "2026-12-01T00:00:00Z")
+    assert str(first) == "It goes. It retires on 2026-12-01. Its replacement is gpt-image-2."
+    assert str(second) == "odd."
+
+
+def test_a_step_s_error_and_a_provider_s_message_are_found() -> None:
+    step = {"status": "failed", "metadata": {"error": "it broke"},
             "output": {"externalTOSViolation": True, "message": "against the terms"}}  # fmt: skip
 
-    assert changed(steps=[step]).reasons() == ("timeout", "against the terms", "it broke")
+    assert changed(steps=[step]).reasons() == ("against the terms", "it broke")
 
 
 def test_nothing_is_required() -> None:

@@ -341,8 +341,8 @@ def test_the_service_s_words_are_bounded_in_one_result(tool: str, tmp_path: Path
     many = [f"word {n} " + "x" * 10_000 for n in range(200)]
     blobs = [{"id": str(n), "available": False, "blockedReason": many[n]} for n in range(12)]
     blobs += [{"id": str(n), "available": False} for n in range(12)]
-    jobs = [{"reason": text, "blockedReason": text} for text in many]
-    step = {"$type": "imageGen", "name": many[0], "status": many[1], "jobs": jobs,
+    warnings = [{"code": text, "message": text, "replacement": text} for text in many]
+    step = {"$type": "imageGen", "name": many[0], "status": many[1], "warnings": warnings,
             "input": {"prompt": many[2], "engine": many[3]},
             "output": {"images": blobs, "errors": many, "message": many[5]}}  # fmt: skip
     odd = {"id": ID, "status": "failed", "steps": [step], "tags": many, "createdAt": many[4]}

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from civitai_skill import AsyncCivitai, StillRunning, Workflow
+from civitai_skill import AsyncCivitai, Civitai, StillRunning, Workflow, run_batch
 from civitai_skill.api.service import Retry
 from civitai_skill.batch.watcher import WorkflowWatcher
 from civitai_skill.errors import BadRequest, CivitaiError, NotFound, ServerError
 from civitai_skill.sandbox import Fault, Sandbox
+from civitai_skill.sandbox.workflows import responses
 
 TAG = "batch:test"
 RETRY = Retry(first=0.005, cap=0.02, tries=3)
@@ -157,3 +159,51 @@ async def test_a_service_that_takes_no_number_here_is_asked_without(
     assert asked[0] == 60.0
     assert set(asked[1:]) == {0.0}
     assert len(asked) <= 4
+
+
+@pytest.mark.parametrize("few", [100, 0], ids=["long-polls", "tagged query"])
+@pytest.mark.parametrize("status", [404, 403, 410])
+async def test_what_was_just_bought_is_looked_for_whatever_a_look_answers(
+    client: AsyncCivitai, box: Sandbox, few: int, status: int
+) -> None:
+    (workflow,) = await bought(client, 1, tag="another")
+    box.script(Fault("get", "status", status=status, times=2))
+    watch = WorkflowWatcher(client, TAG, few=few, shortest=0.05)
+
+    async def one(workflow: Workflow) -> None:
+        assert (await watch.wait_for(workflow, 20.0, just_bought=True)).done
+
+    await watched(watch, one, [workflow])
+    box.script(Fault("get", "status", status=status, times=None))
+    errors: list[CivitaiError] = []
+
+    async def older(workflow: Workflow) -> None:
+        try:
+            await watch.wait_for(replace(workflow, status="unknown"), 20.0)
+        except CivitaiError as error:
+            errors.append(error)
+
+    watch = WorkflowWatcher(client, TAG, few=few, shortest=0.05)
+    await watched(watch, older, [workflow])
+    assert [error.status for error in errors] == [status]  # type: ignore[attr-defined]
+
+
+def test_pictures_that_come_late_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("civitai_skill.api.wait.LAG", 5.0)
+    real, left = responses.render_workflow, [2]
+
+    def late(*given: Any, **more: Any) -> Any:
+        body = real(*given, **more)
+        if body["status"] == "succeeded" and left[0]:
+            left[0] -= 1
+            body["steps"][0]["output"]["images"] = []
+        return body
+
+    monkeypatch.setattr(responses, "render_workflow", late)
+    box = Sandbox(seconds_per_job=0.05)
+    with Civitai(sandbox=box, home=tmp_path, retry=RETRY) as client:
+        report = run_batch([{"prompt": "a fox"}], client=client, out=tmp_path / "out")
+    assert [(r.status, len(r.pictures)) for r in report.results] == [("succeeded", 1)]
+    assert left == [0]

@@ -157,3 +157,24 @@ def test_fields_will_do_for_a_price_and_a_workflow() -> None:
     assert build_workflow({"prompt": "a fox"})["steps"][0]["input"]["prompt"] == "a fox"
     with pytest.raises(RequestInvalid):
         estimate_offline({"engine": "sdxl"})
+
+
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [
+        ((3000, 1000), (2048, 688)),
+        ((100, 300), (512, 1536)),
+        ((4000, 2000), (2048, 1024)),
+        ((5000, 200), (2048, 512)),  # 4:1 is as wide as klein draws
+        ((512, 2500), (512, 2048)),
+    ],
+)
+def test_the_nearest_of_a_size_out_of_range_is_a_whole_shape_that_is_drawn(
+    given: tuple[int, int], near: tuple[int, int]
+) -> None:
+    with pytest.raises(RequestInvalid) as refused:
+        plan(ImageRequest(prompt="a fox", width=given[0], height=given[1]))
+    told = {p.field: p.nearest for p in refused.value.problems}
+    whole = {"width": told.get("width", given[0]), "height": told.get("height", given[1])}
+    assert (whole["width"], whole["height"]) == near
+    assert plan(ImageRequest(prompt="a fox", **whole)).size == near

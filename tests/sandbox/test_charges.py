@@ -125,7 +125,6 @@ def test_what_fails_is_refunded_as_a_credit(
     assert [t["type"] for t in value["transactions"]["list"]] == ["debit", "credit"]
     assert value["cost"]["base"] == value["cost"]["total"] == 0
     assert value["cost"]["factors"] == {"base": PRICE, "quantity": 1}
-    assert step["jobs"][0]["cost"] == PRICE
     picture = step["output"]["images"][0]
     assert picture["available"] is False
     assert client.get(picture["url"]).status_code == 404
@@ -155,7 +154,7 @@ def test_a_stuck_job_hangs_until_its_time_out_and_is_then_refunded(play: Play) -
     id = client.submit(step).json()["id"]
     client.clock.sleep(299)
     running = client.workflow(id)
-    assert running["steps"][0]["jobs"][0]["estimatedProgressRate"] == 3e-5
+    assert running["steps"][0]["estimatedProgressRate"] == 3e-5
     assert running["status"] == "processing"
     client.clock.sleep(2)
     assert client.workflow(id)["status"] == "expired"
@@ -185,7 +184,7 @@ def test_canceling_refunds_what_was_not_delivered(play: Play) -> None:
     id = client.submit(FOX, upscale).json()["id"]
     client.clock.sleep(12)
     answer = client.put_changes(id, status="canceled")
-    assert (answer.status_code, answer.content) == (204, b"")
+    assert (answer.status_code, answer.json()["status"]) == (200, "canceled")
     value = client.workflow(id)
     assert [s["status"] for s in value["steps"]] == ["succeeded", "canceled"]
     assert (value["status"], value["cost"]["total"]) == ("canceled", PRICE)
@@ -199,7 +198,8 @@ def test_canceling_refunds_what_was_not_delivered(play: Play) -> None:
 def test_canceling_what_is_over_is_answered_by_a_switch(play: Play, code: Any) -> None:
     client = play(switches=Switches(cancel_after_end=code))
     id = client.submit(FOX, wait=5).json()["id"]
-    assert client.put_changes(id, status="canceled").status_code == code
+    told = 200 if code == 204 else code  # with the workflow
+    assert client.put_changes(id, status="canceled").status_code == told
     assert client.workflow(id)["status"] == "succeeded"
 
 
@@ -237,7 +237,7 @@ def test_a_mature_picture_is_held_until_it_is_allowed_and_paid_in_yellow(play: P
     assert (picture["available"], "url" in picture) == (True, False)
     blob = f"/v2/consumer/blobs/{picture['id']}"
     assert client.get(blob, follow_redirects=True).status_code == 403
-    assert client.put_changes(held["id"], allowMatureContent=True).status_code == 204
+    assert client.put_changes(held["id"], allowMatureContent=True).status_code == 200
     free = client.workflow(held["id"])
     assert free["allowMatureContent"] is True
     assert client.get(free["steps"][0]["output"]["images"][0]["url"]).status_code == 301
@@ -313,7 +313,7 @@ def test_lists_are_filtered_by_tags_words_dates_and_failure(play: Play) -> None:
 def test_put_sets_tags_and_metadata_and_refuses_the_rest(play: Play) -> None:
     client = play()
     id = client.submit(FOX, metadata={"a": 1}).json()["id"]
-    assert client.put_changes(id, tags=["x"], metadata={"b": 2}).status_code == 204
+    assert client.put_changes(id, tags=["x"], metadata={"b": 2}).status_code == 200
     value = client.workflow(id)
     assert (value["tags"], value["metadata"]) == (["x"], {"b": 2})
     for wrong in ({"status": "succeeded"}, {"name": "x"}, {"tags": "x"}, {"tags": ["x"] * 11}):
@@ -368,9 +368,9 @@ def test_a_change_after_the_end_refunds_nothing_twice(play: Play) -> None:
     failing = {**FOX, "prompt": "[sandbox:failed]"}
     value = client.submit(FOX, failing, wait=5).json()
     refunds = [t for t in value["transactions"]["list"] if t["type"] == "credit"]
-    assert [t["amount"] for t in refunds] == [value["steps"][1]["jobs"][0]["cost"]]
+    assert [t["amount"] for t in refunds] == [PRICE]
     balance = client.balance
-    assert client.put_changes(value["id"], tags=["late"]).status_code == 204
+    assert client.put_changes(value["id"], tags=["late"]).status_code == 200
     assert client.workflow(value["id"])["transactions"] == value["transactions"]
     assert client.balance == balance
 

@@ -106,8 +106,8 @@ def test_a_body_is_read_as_deep_as_dotnet_reads(play: Play) -> None:
 def test_a_date_beyond_the_calendar_is_its_last(play: Play) -> None:
     stuck = {"$type": "imageGen", "input": FOX, "timeout": "99999999.00:00:00"}
     slow = {**stuck, "input": {**FOX, "prompt": f"[sandbox:slow={'9' * 400}]"}}
-    queue = play().submit(slow).json()["steps"][0]["jobs"][0]["queuePosition"]
-    assert queue["completeAt"] == "9999-12-31T23:59:59Z"
+    queue = play().submit(slow).json()["steps"][0]["queuePosition"]
+    assert queue["estimatedCompleteAt"] == "9999-12-31T23:59:59Z"
 
 
 # -- JSON Patch ------------------------------------------------------------------------------------

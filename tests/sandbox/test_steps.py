@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from civitai_skill.sandbox import Switches
+
 WORKFLOWS = "/v2/consumer/workflows"
 FOX: dict[str, Any] = {
     "engine": "flux2", "model": "klein", "operation": "createImage", "prompt": "a fox",
@@ -112,7 +114,7 @@ def test_a_strange_timeout_breaks_nothing(play: Play, timeout: str) -> None:
 def test_a_step_that_needs_a_picture_that_did_not_come_fails(
     play: Play, mark: str, place: int, ends: str
 ) -> None:
-    client = play()
+    client = play(switches=Switches(answers="both"))
     source = {**FOX, "prompt": f"[sandbox:{mark}]", "quantity": 2}
     value = client.submit(source, upscale(of_step(place)), wait=5).json()
     first, second = value["steps"]

@@ -177,6 +177,10 @@ def _say_what_next(report: Any, output: Output) -> None:
     from civitai_skill.batch.results import FINAL
     from civitai_skill.batch.states import RETRIED
 
+    warned = dict.fromkeys(w for result in report.results for w in result.warnings)
+    for warning in warned:
+        if warning not in report.plan.warnings:
+            output.say(f"Warning: {warning}")
     rows = len(report.results)
     again = sum(result.status in RETRIED for result in report.results)
     left = sum(result.status not in FINAL for result in report.results)

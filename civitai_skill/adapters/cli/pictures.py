@@ -151,7 +151,8 @@ def estimate(given: argparse.Namespace, output: Output) -> int:
         with Civitai(settings=load_settings(given)) as client:
             quote = client.estimate(request, **terms)
         data["service"] = quote.as_dict()
-        text = f"{decided.title}: {quote.total} Buzz, says the service"
+        most = "at most " if quote.cost.variable else ""
+        text = f"{decided.title}: {most}{quote.total} Buzz, says the service"
         one = quote.total
         if quote.insufficient_buzz:
             text += "; the account has not enough"
@@ -163,6 +164,8 @@ def estimate(given: argparse.Namespace, output: Output) -> int:
     for kind in ("notes", "warnings"):
         if getattr(decided, kind):
             data[kind] = list(getattr(decided, kind))
+    warnings = [*decided.warnings, *data.get("service", {}).get("warnings", ())]
+    text += "".join(f"\n  warning: {warning}" for warning in dict.fromkeys(warnings))
     output.answer(data, text, given.out)
     return 0
 
@@ -182,14 +185,13 @@ def event_printer(output: Output) -> Any:
     )
 
     def tell(event: Any) -> None:
-        if isinstance(event, Priced):
+        if isinstance(event, Priced | Quoted):
             output.say(f"Price: {event}")
-            for warning in event.plan.warnings:
+            for warning in event.warnings:
                 output.say(f"Warning: {warning}")
-            for note in event.plan.notes if event.quote is None else ():
-                output.say(f"Plan: {note}")
-        elif isinstance(event, Quoted):
-            output.say(f"Price: {event}")
+            if isinstance(event, Priced) and event.quote is None:
+                for note in event.plan.notes:
+                    output.say(f"Plan: {note}")
         elif isinstance(event, Submitting):
             output.key, output.workflow_id = event.key, None
         elif isinstance(event, Submitted):
@@ -222,4 +224,5 @@ def describe_result(result: Any) -> str:
     if total is not None:
         lines.append(f"  {total} Buzz")
     lines += [f"  note: {note}" for note in result.notes]
+    lines += [f"  warning: {warning}" for warning in result.warnings]
     return "\n".join(lines)

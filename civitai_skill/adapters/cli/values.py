@@ -101,8 +101,8 @@ def add_ids(parser: argparse.ArgumentParser, number: str = "+") -> None:
 
 def add_timeout(group: argparse._ActionsContainer, what: str) -> None:
     """The flag for how long to wait."""
-    group.add_argument("--timeout", type=parse_seconds, default=1200.0, metavar="S",
-                       help=f"seconds to wait{what} (1200)")  # fmt: skip
+    group.add_argument("--timeout", type=parse_seconds, default=1800.0, metavar="S",
+                       help=f"seconds to wait{what} (1800)")  # fmt: skip
 
 
 def add_max_buzz(

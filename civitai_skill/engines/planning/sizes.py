@@ -228,19 +228,50 @@ def _on_the_grid(candidate: Candidate, form: Wire, off: Mapping[str, int]) -> di
 
 def _check_range(candidate: Candidate) -> None:
     request, problems, apart = candidate.request, [], 0
+    near = _nearest_shape(candidate)
     for limit in _sides(candidate.way.form):
         value = getattr(request, limit.name)
         low, high = limit.minimum, limit.maximum
-        if value is None or low is None or high is None or low <= value <= high:
+        if value is None or low is None or high is None:
+            continue
+        if low <= value <= high and near.get(limit.name, value) == value:
             continue
         if limit.likely and _is_left_to_the_service(candidate):
             continue
-        bound = int(min(max(value, low), high))
-        why = "too small" if value < low else "too large"
+        bound = near.get(limit.name, int(min(max(value, low), high)))
+        why = (
+            "too small"
+            if value < low
+            else "too large"
+            if value > high
+            else "goes along, to keep the shape"
+        )
         problems.append(Problem(limit.name, value, f"{low:g} to {high:g} pixels", bound, why))
         apart += abs(value - bound)
     if problems:
         raise SizeRefused(*problems, apart=apart)
+
+
+def _nearest_shape(candidate: Candidate) -> dict[str, int]:
+    """The nearest width and height within the limits that keep the shape as well as these can;
+    empty where both fit, or one is left open."""
+    request, step = candidate.request, candidate.family.multiple
+    asked = {limit: getattr(request, limit.name) for limit in _sides(candidate.way.form)}
+    bounds = {limit: (limit.minimum, limit.maximum) for limit in asked}
+    if len(asked) < 2 or None in asked.values() or any(None in both for both in bounds.values()):
+        return {}
+    least = max((low or 0) / asked[limit] for limit, (low, _) in bounds.items())
+    most = min((high or 0) / asked[limit] for limit, (_, high) in bounds.items())
+    if least <= 1 <= most:
+        return {}
+    scale = least if least > 1 else most
+    found = {}
+    for limit, (low, high) in bounds.items():
+        near = round(asked[limit] * scale / step) * step
+        found[limit.name] = int(
+            min(max(near, -(-(low or 0) // step) * step), (high or 0) // step * step)
+        )
+    return found
 
 
 def _is_left_to_the_service(candidate: Candidate) -> bool:

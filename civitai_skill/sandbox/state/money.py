@@ -71,12 +71,15 @@ def charge(account: Record, record: Record, paid: Mapping[str, int]) -> None:
 def settle(account: Record, record: Record, now: float) -> None:
     """Refund what a finished workflow did not deliver, and upgrade a mature one that asked for it.
 
-    Nothing delivered: everything back, tips too. Something delivered: the other steps' prices. The
-    currency that was drawn last comes back first.
+    Nothing delivered: everything back, tips too. Something delivered: the other steps' prices, and
+    a quarter where the price was a cap. The currency that was drawn last comes back first.
     """
-    lost = [step["price"] for step in record["steps"] if not life.delivered(record, step, now)]
+    steps = record["steps"]
+    lost = [step["price"] for step in steps if not life.delivered(record, step, now)]
     paid = net(record)
-    owed = sum(lost) if len(lost) < len(record["steps"]) else sum(paid.values())
+    owed = sum(lost) if len(lost) < len(steps) else sum(paid.values())
+    if record.get("variable") and len(lost) < len(steps):
+        owed += (sum(step["price"] for step in steps) - sum(lost)) // 4
     for currency in reversed(_DRAWN):
         part = min(owed, paid.get(currency, 0))
         if part > 0:

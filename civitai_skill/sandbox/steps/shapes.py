@@ -33,7 +33,10 @@ Currency = Literal["yellow", "blue", "green", "fakeRed"]
 Level = Literal["pg", "pg13", "r", "x", "xxx", "na"]
 Metadata = dict[str, Any]
 _KEY = "^[A-Za-z0-9_-]+$"
-_EVENT = r"(workflow|step|job):(\*|unassigned|processing|succeeded|failed|expired|canceled)\Z"
+_EVENT = (
+    r"(workflow|step|job):"
+    r"(\*|unassigned|preparing|scheduled|processing|succeeded|failed|expired|canceled)\Z"
+)
 
 
 class Callback(Shape):

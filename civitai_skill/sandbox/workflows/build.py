@@ -6,8 +6,10 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, get_args
 
+from civitai_skill.engines.catalog import family, identify
 from civitai_skill.sandbox.context import Context
 from civitai_skill.sandbox.faults import Fate, Fault
 from civitai_skill.sandbox.pictures.signing import ROOT, new_id
@@ -29,12 +31,17 @@ _REFUSING = {
     "refused": "Prompt blocked as it may violate TOS",
     "needs-mature": "Prompt requires mature content but workflow does not allow it",
 }
-_MARKS = (*get_args(Fate), *_REFUSING)
+#: A model that the service warns of, although the catalog does not know it as going.
+_DEPRECATED = "deprecated"
+_MARKS = (*get_args(Fate), *_REFUSING, _DEPRECATED)
 
 _NO_PICTURE = "The provider could not make a picture from this prompt."
 _NOT_DONE = "The worker could not do this step."
 _NO_SOURCE = "A picture that this step needs was not delivered."
 _TIMEOUT = "00:20:00"
+
+# When a model retires that a prompt only marks as deprecated.
+_SOME_DAY = date(2027, 1, 31)
 _KINDS = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "gif": "image/gif"}
 _KINDS["svg"] = "image/svg+xml"
 
@@ -81,6 +88,7 @@ class Builder:
         ]
         begin = max((one["at"][4] for one in needed), default=self._record["created"])
         one = _blank(step, name, priced)
+        one["warnings"] = _warn(priced, is_deprecated=_DEPRECATED in marks)
         if any(other["fate"] != "succeeded" for other in needed):
             one |= {"fate": "canceled", "at": life.schedule(begin, 0.0)}
         elif self._lacks_source(step, priced, begin):
@@ -168,6 +176,25 @@ class Builder:
         one["at"] = life.schedule(begin, seconds, most, stuck=one["stuck"])
         if seconds > most:
             one |= {"fate": "expired", "reasons": []}
+
+
+def _warn(priced: PricedStep, *, is_deprecated: bool) -> list[Record]:
+    """What the service says of a model that goes: when, and what replaces it."""
+    engine, variant = identify(priced.echo)
+    if engine is None or variant is None:
+        return []
+    found = family(engine).variant(variant)
+    gone = None if found is None else found.retired
+    if gone is None and not is_deprecated:
+        return []
+    text = f"The model {engine} {variant} is deprecated and will stop working."
+    warning: Record = {"code": "modelDeprecated", "message": text}
+    if gone is not None:
+        warning["replacement"] = gone.instead
+    on = _SOME_DAY if gone is None else gone.on
+    if on is not None:
+        warning["retiresAt"] = f"{on.isoformat()}T00:00:00Z"
+    return [warning]
 
 
 def _blank(step: ValidStep, name: str, priced: PricedStep) -> Record:

@@ -44,7 +44,9 @@ def query(context: Context, request: httpx.Request) -> Answer:
         data = yield lambda: _zip(context, shown)
         return httpx.Response(200, headers={"Content-Type": "application/zip"}, content=data)
     sign = context.sign(request)
-    items = [responses.render_workflow(r, now, sign, hide_mature=hide) for r in page]
+    items = [
+        responses.render_workflow(r, now, sign, context.switches, hide_mature=hide) for r in page
+    ]
     if len(found) <= take:
         return reply(200, {"items": items})
     mark = f"{page[-1]['created']:.3f}".encode()

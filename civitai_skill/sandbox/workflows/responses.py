@@ -10,30 +10,34 @@ from typing import Any
 
 from civitai_skill.sandbox.pictures.signing import Sign
 from civitai_skill.sandbox.state import life, money
+from civitai_skill.sandbox.switches import Switches
 from civitai_skill.sandbox.wire import Record, format_millis, format_ticks
 
-# Seconds that one job ahead in the queue seems to take.
+# Seconds that one job ahead in the queue seems to take, and bytes that a model seems to have.
 _JOB = 25.0
+_MODEL = 6_500_000_000
 
 # What an SVG lacks.
 _OF_PIXELS = frozenset({"width", "height", "previewUrl", "previewUrlExpiresAt"})
 
 
-def render_workflow(record: Record, now: float, sign: Sign, *, hide_mature: bool) -> Record:
-    """The whole workflow."""
+def render_workflow(
+    record: Record, now: float, sign: Sign, switches: Switches, *, hide_mature: bool
+) -> Record:
+    """The whole workflow, in the form that the switches say."""
     began = [t for s in record["steps"] if (t := life.started(record, s, now)) is not None]
     return _present(
         id=record["id"],
         createdAt=format_millis(record["created"]),
         transactions=_transactions(record),
         metadata=record["metadata"],
-        status=life.status(record, now),
+        status=_told(life.status(record, now), switches),
         startedAt=_millis(min(began, default=None)),
         completedAt=format_millis(life.ends(record)) if life.is_over(record, now) else None,
         tags=record["tags"],
         arguments=record["arguments"],
         steps=[
-            render_step(record, step, now, sign, hide_mature=hide_mature)
+            render_step(record, step, now, sign, switches, hide_mature=hide_mature)
             for step in record["steps"]
         ],
         callbacks=record["callbacks"],
@@ -51,38 +55,15 @@ def render_workflow(record: Record, now: float, sign: Sign, *, hide_mature: bool
 
 
 def render_step(
-    record: Record, step: Record, now: float, sign: Sign, *, hide_mature: bool = False
-) -> Record:
+    record: Record, step: Record, now: float, sign: Sign, switches: Switches, *,
+    hide_mature: bool = False,
+) -> Record:  # fmt: skip
     """One step."""
     status, progress = life.step_status(record, step, now), life.progress(record, step, now)
-    at: list[float] = step["at"]
     times = {
         "startedAt": _millis(life.started(record, step, now)),
         "completedAt": _millis(life.completed(record, step, now)),
     }
-    preparation = queue = None
-    if status == "preparing" and step["resource"] is not None:
-        preparation = {
-            "resource": step["resource"],
-            "queuePosition": 0,
-            "progress": progress,
-            "etaSeconds": math.ceil(at[2] - now),
-        }
-    if status in ("unassigned", "preparing", "scheduled"):
-        queue = {
-            "support": "available" if status == "scheduled" else "unavailable",
-            "precedingJobs": int((at[3] - now) // _JOB) + 1 if at[3] > now else 0,
-            "startAt": format_ticks(at[3]),
-            "completeAt": format_ticks(at[4]),
-        }
-    job = _present(
-        id=step["job"],
-        status=status,
-        **times,
-        queuePosition=queue,
-        cost=step["price"],
-        estimatedProgressRate=progress,
-    )
     metadata = step["metadata"]
     if step["type"] != "imageGen" and status == "failed" and step["reasons"]:
         # The output has no place for a reason (civitai-api facts, section 1.7).
@@ -97,13 +78,57 @@ def render_step(
             timeout=step["timeout"],
             retries=step["retries"],
             estimatedProgressRate=progress,
-            preparation=preparation,
-            jobs=[] if step["cached"] else [job],
-            status=status,
+            **_standing(step, status, progress, now, times, switches),
+            status=_told(status, switches),
             **times,
             metadata=metadata,
         ),
     }
+
+
+def _standing(
+    step: Record, status: str, progress: float | None, now: float, times: Record,
+    switches: Switches,
+) -> Record:  # fmt: skip
+    """Where a step stands: its queue, its preparation, warnings; on its job in the old form."""
+    is_old, at = switches.answers == "old", step["at"]
+    preparation = queue = None
+    if status == "preparing" and step["resource"] is not None:
+        preparation = {
+            "resource": step["resource"],
+            "queuePosition": 0,
+            "progress": progress,
+            "etaSeconds": math.ceil(at[2] - now),
+        }
+    if status in ("unassigned", "preparing", "scheduled"):
+        queue = {
+            "support": "available" if status == "scheduled" else "unavailable",
+            "precedingJobs": int((at[3] - now) // _JOB) + 1 if at[3] > now else 0,
+        }
+    soon = {"startAt": format_ticks(at[3]), "completeAt": format_ticks(at[4])}
+    found: Record = {"preparation": preparation}
+    if switches.answers != "new":
+        job = _present(
+            id=step["job"],
+            status=_told(status, switches),
+            **times,
+            queuePosition=queue and {**queue, **soon},
+            cost=step["price"],
+            estimatedProgressRate=progress,
+        )
+        found["jobs"] = [] if step["cached"] else [job]
+    if not is_old:
+        estimated = {f"estimated{k[0].upper()}{k[1:]}": moment for k, moment in soon.items()}
+        found["queuePosition"] = queue and {**queue, **estimated}
+        found["warnings"] = step.get("warnings") or None
+        if preparation is not None:
+            speed = {"sizeBytes": _MODEL, "lane": "normal"}
+            found["preparation"] = [{**speed, **preparation}]
+    return found
+
+
+def _told(status: str, switches: Switches) -> str:
+    return "throttled" if switches.unheard_status and status == "scheduled" else status
 
 
 # -- outputs -------------------------------------------------------------------------------------
@@ -161,6 +186,7 @@ def _cost(record: Record) -> Record:
             tips = {"civitai": 0, "creators": 0}
         base = kept - sum(tips.values())
     return {
+        **({"variable": True} if record.get("variable") else {}),
         "base": base,
         "factors": {
             "base": price / quantity if price % quantity else price // quantity,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from copy import deepcopy
 from typing import Any
 
 import httpx
@@ -37,9 +38,16 @@ def get(
     if record["ephemeral"] and life.is_over(record, context.clock()):
         raise Abort(problem(404))
     record, met = yield from wait(context, request, record, seconds, change=until == "change")
-    hide, now = query.flag("hideMatureContent", False), context.clock()
-    body = responses.render_workflow(record, now, context.sign(request), hide_mature=hide)
+    hide = query.flag("hideMatureContent", False)
+    body = _render(context, request, record, hide_mature=hide)
     return reply(200 if met or seconds <= 0 else 202, body)
+
+
+def _render(
+    context: Context, request: httpx.Request, record: Record, *, hide_mature: bool = False
+) -> Record:
+    now, sign = context.clock(), context.sign(request)
+    return responses.render_workflow(record, now, sign, context.switches, hide_mature=hide_mature)
 
 
 def wait(
@@ -76,8 +84,8 @@ def get_step(context: Context, request: httpx.Request, id: str, name: str) -> ht
     """GET /workflows/{id}/steps/{name}."""
     with context.account(request) as account:
         record = context.find(account, id)
-    step, now = _find_step(record, name), context.clock()
-    return reply(200, responses.render_step(record, step, now, context.sign(request)))
+    step, now, sign = _find_step(record, name), context.clock(), context.sign(request)
+    return reply(200, responses.render_step(record, step, now, sign, context.switches))
 
 
 def _find_step(record: Record, name: str) -> Record:
@@ -90,16 +98,19 @@ def _find_step(record: Record, name: str) -> Record:
 
 # -- change --------------------------------------------------------------------------------------
 def put(context: Context, request: httpx.Request, id: str) -> httpx.Response:
-    """PUT /workflows/{id}."""
-    changes = wire.body_of(request)
+    """PUT /workflows/{id}; with `whatif` it is only told what the change would come to."""
+    changes, is_old = wire.body_of(request), context.switches.answers == "old"
+    whatif = not is_old and Query(request).flag("whatif", False)
     _check(shapes.Update, changes)
     changes = {key: value for key, value in changes.items() if value is not None}
     with context.account(request) as account:
         record = context.find(account, id)
         if context.switches.metadata_merges and "metadata" in changes:
             changes["metadata"] = record["metadata"] | changes["metadata"]
-        _change(context, account, record, changes)
-    return reply(204)
+        if whatif:
+            account, record = deepcopy((account, record))
+        _change(context, account, record, changes, keep=not whatif)
+    return reply(204) if is_old else reply(200, _render(context, request, record))
 
 
 def patch_workflow(context: Context, request: httpx.Request, id: str) -> httpx.Response:
@@ -143,7 +154,9 @@ def _check(shape: type[shapes.Shape], value: Any) -> None:
         raise Abort(validation(found))
 
 
-def _change(context: Context, account: Record, record: Record, changes: Record) -> None:
+def _change(
+    context: Context, account: Record, record: Record, changes: Record, *, keep: bool = True
+) -> None:
     now = context.clock()
     if "tags" in changes:
         record["tags"] = context.check_tags(changes["tags"])
@@ -161,8 +174,9 @@ def _change(context: Context, account: Record, record: Record, changes: Record) 
             _cancel(account, record, now)
         elif code != 204:
             raise Abort(problem(code, "The workflow is over."))
-    context.memory.keep_account(account)
-    context.keep(record)
+    if keep:
+        context.memory.keep_account(account)
+        context.keep(record)
 
 
 def _cancel(account: Record, record: Record, now: float) -> None:

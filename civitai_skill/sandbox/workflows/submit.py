@@ -67,7 +67,8 @@ def submit(
     if not whatif:
         record, _ = yield from routes.wait(context, request, record, seconds)
     now = context.clock()
-    body = responses.render_workflow(record, now, context.sign(request), hide_mature=hide)
+    sign = context.sign(request)
+    body = responses.render_workflow(record, now, sign, context.switches, hide_mature=hide)
     headers = _cost_headers(body["cost"]["total"], record) if whatif else {}
     if alone:
         return _output(record, body["steps"][0], headers)
@@ -139,6 +140,7 @@ def _blank(
         "currencies": [c for c in template.literal("currencies", []) if c is not None],
         "ephemeral": template.literal("ephemeral"),
         "whatif": whatif,
+        "variable": context.switches.variable_cost,
         "steps": [],
         "transactions": [],
         "short": False,
