@@ -266,6 +266,14 @@ def test_a_wrong_reference_is_refused(play: Play, reference: Any, words: str) ->
     assert client.balance["blue"] == 10_000
 
 
+def test_curves_are_no_source(play: Play) -> None:
+    traced = named("curves", "imageToSvg", of("first"), engine="comfy", ecosystem="vtracer")
+    large = named("large", "imageUpscaler", {"$ref": "curves", "path": "output.svg.url"})
+    value = play().submit(named("first", "imageGen", **FOX), traced, large, wait=5).json()
+    assert statuses(value) == ["succeeded", "succeeded", "failed"]
+    assert value["steps"][2]["metadata"]["error"] == "The source is no picture of pixels."
+
+
 def test_a_wrong_place_in_an_output_fails_the_step(play: Play) -> None:
     wrong = {"$ref": "first", "path": "output.blob.url"}
     value = play().submit(

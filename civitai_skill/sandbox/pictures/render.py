@@ -66,8 +66,8 @@ def render(recipe: Record, load: Load) -> bytes:
         picture = _cut_out(picture)
     else:
         picture = _convert(picture, recipe["transforms"])
-        # A source elsewhere has another size than was thought.
         comment = "" if recipe["output"].get("hideMetadata") else _comment(source)
+        # A source elsewhere has another size than was thought.
         picture = picture if picture.size == size else picture.resize(size)
         return _save(picture, recipe, comment)
     return _save(picture, recipe)

@@ -75,7 +75,8 @@ def price_step(step: ValidStep, scope: Mapping[str, Any], lookup: Lookup) -> Pri
     pictures = [text for _, mark, text in named if mark.kind == "picture"]
     if isinstance(model, Wire):
         priced = _imagegen(model, pictures, lookup)
-        if trouble is None and any(sources.is_webp(text) for _, _, text in named):
+        # The service fails on WebP without a word (civitai-api facts, 1.7).
+        if trouble is None and any(sources.is_kind(text, "webp") for _, _, text in named):
             trouble = ""
     else:
         assert isinstance(model, StepForm)
@@ -83,6 +84,8 @@ def price_step(step: ValidStep, scope: Mapping[str, Any], lookup: Lookup) -> Pri
         # The document calls it an address; inline bytes are for fields that say so.
         if isinstance(model, Captioning | Tagging) and model.media_url.startswith("data:"):
             trouble = trouble or "The media could not be fetched: mediaUrl is no address."
+    if any(sources.is_kind(text, "svg") for _, _, text in named):
+        trouble = trouble or "The source is no picture of pixels."
     priced.echo |= {key: given[key] for key in referred}
     priced.trouble, priced.pictures = trouble, pictures
     return priced

@@ -71,8 +71,8 @@ def limit(size: Size) -> Size:
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def is_webp(text: str) -> bool:
-    """Is it WebP? The service fails on such sources without a word (civitai-api facts, 1.7)."""
+def is_kind(text: str, kind: str) -> bool:
+    """Is it of this kind (webp, svg), by its type or its name?"""
     if text.startswith("data:"):
-        return text.lower().startswith("data:image/webp")
-    return text.partition("?")[0].lower().endswith(".webp")
+        return text.lower().startswith(f"data:image/{kind}")
+    return text.partition("?")[0].lower().endswith(f".{kind}")
