@@ -5,7 +5,9 @@ Names load on first use, so that importing the package costs next to nothing.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from civitai_skill._version import __version__
@@ -45,6 +47,8 @@ _HOMES = {
     "Workflow": "api.models",
     "WorkflowBody": "purchase.order",
     "WorkflowFailed": "errors",
+    "aagain_image": "client.functions",
+    "again_image": "client.functions",
     "acancel_image": "client.functions",
     "achoose_engine": "client.functions",
     "aestimate_image": "client.functions",
@@ -64,8 +68,11 @@ _HOMES = {
     "generate_image": "client.functions",
     "get_image": "client.functions",
     "list_engines": "engines.index",
+    "aremix": "client.functions",
     "arun_batch": "batch.run",
     "arun_sweep": "batch.run",
+    "remix": "client.functions",
+    "Remix": "remix.remix",
     "run_batch": "batch.run",
     "run_sweep": "batch.run",
     "query_images": "client.functions",
@@ -89,13 +96,16 @@ if TYPE_CHECKING:
     from civitai_skill.batch.run import run_sweep as run_sweep
     from civitai_skill.client.clients import AsyncCivitai as AsyncCivitai
     from civitai_skill.client.clients import Civitai as Civitai
+    from civitai_skill.client.functions import aagain_image as aagain_image
     from civitai_skill.client.functions import acancel_image as acancel_image
     from civitai_skill.client.functions import achoose_engine as achoose_engine
     from civitai_skill.client.functions import aestimate_image as aestimate_image
+    from civitai_skill.client.functions import again_image as again_image
     from civitai_skill.client.functions import agenerate_image as agenerate_image
     from civitai_skill.client.functions import aget_image as aget_image
     from civitai_skill.client.functions import aquery_images as aquery_images
     from civitai_skill.client.functions import aqueryimagegens as aqueryimagegens
+    from civitai_skill.client.functions import aremix as aremix
     from civitai_skill.client.functions import asubmit_image as asubmit_image
     from civitai_skill.client.functions import asubmitimagegen as asubmitimagegen
     from civitai_skill.client.functions import cancel_image as cancel_image
@@ -104,6 +114,7 @@ if TYPE_CHECKING:
     from civitai_skill.client.functions import get_image as get_image
     from civitai_skill.client.functions import query_images as query_images
     from civitai_skill.client.functions import queryimagegens as queryimagegens
+    from civitai_skill.client.functions import remix as remix
     from civitai_skill.client.functions import submit_image as submit_image
     from civitai_skill.client.functions import submitimagegen as submitimagegen
     from civitai_skill.config import Settings as Settings
@@ -134,10 +145,22 @@ if TYPE_CHECKING:
     from civitai_skill.purchase.prepare import build_workflow as build_workflow
     from civitai_skill.purchase.result import Generation as Generation
     from civitai_skill.purchase.result import Picture as Picture
+    from civitai_skill.remix.remix import Remix as Remix
     from civitai_skill.schema.air import Air as Air
     from civitai_skill.schema.parts import Lora as Lora
     from civitai_skill.schema.request import ImageRequest as ImageRequest
     from civitai_skill.tools.toolbox import Toolbox as Toolbox
+
+
+class _FrontDoor(ModuleType):
+    """This module. A room of a public name's own name (`remix`) does not take its place here."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _FrontDoor
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,8 @@ and what several get: a sandbox with the servers before it.
 The service's published document is not part of this project. Where CIVITAI_OPENAPI names a copy of
 it, with `sample-bodies.json` beside it and the referee at `../tools/spec_check.py`, the tests
 marked `needs_document` must run: skipping one is then a failure. Without the variable they skip.
+The same holds for `remix_cases` and CIVITAI_REMIX_CASES, the folder of generation data of other
+programs with its right reading.
 """
 
 from __future__ import annotations
@@ -34,6 +36,13 @@ if TYPE_CHECKING:
 
 _NAMED = os.environ.get("CIVITAI_OPENAPI")
 DOCUMENT = Path(_NAMED).resolve() if _NAMED else None
+_CASES = os.environ.get("CIVITAI_REMIX_CASES")
+REMIX_CASES = Path(_CASES).resolve() if _CASES else None
+#: What a test may need that is not part of this project: its mark, where it is, its variable.
+_OUTSIDE = (
+    ("needs_document", DOCUMENT, "CIVITAI_OPENAPI"),
+    ("needs_remix_cases", REMIX_CASES, "CIVITAI_REMIX_CASES"),
+)
 _LOOPBACK = ("127.", "::1", "localhost")
 _NEEDS_DOCUMENT = frozenset({"document", "sample_bodies", "referee"})
 
@@ -96,20 +105,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _NEEDS_DOCUMENT & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.needs_document)
+        if "remix_cases" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.needs_remix_cases)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("needs_document") and not DOCUMENT:
-        pytest.skip("CIVITAI_OPENAPI does not name the published document")
+    for mark, place, variable in _OUTSIDE:
+        if item.get_closest_marker(mark) and not place:
+            pytest.skip(f"{variable} names nothing")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     report = yield
-    if report.skipped and DOCUMENT and item.get_closest_marker("needs_document"):
-        report.outcome = "failed"
-        report.longrepr = "skipped, although CIVITAI_OPENAPI names the published document"
+    for mark, place, variable in _OUTSIDE:
+        if report.skipped and place and item.get_closest_marker(mark):
+            report.outcome = "failed"
+            report.longrepr = f"skipped, although {variable} names what it needs"
     return report
+
+
+@pytest.fixture(scope="session")
+def remix_cases() -> Path:
+    """The folder of other programs' generation data."""
+    assert REMIX_CASES is not None
+    assert REMIX_CASES.is_dir(), f"CIVITAI_REMIX_CASES names no folder: {REMIX_CASES}"
+    return REMIX_CASES
 
 
 @pytest.fixture(scope="session")
@@ -171,7 +192,7 @@ def _judge(referee: Any, request: httpx.Request, response: httpx.Response) -> No
 
 def _schema(request: httpx.Request, response: httpx.Response, value: Any) -> str | None:
     path = request.url.path
-    if path.startswith(("/_sandbox", "/api/v1")) or not isinstance(value, dict):
+    if path.startswith(("/_sandbox", "/api/")) or not isinstance(value, dict):
         return None
     if response.status_code >= 400 or "title" in value:  # a scripted status has a problem's body
         return "ValidationProblemDetails" if "errors" in value else "ProblemDetails"

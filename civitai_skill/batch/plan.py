@@ -201,7 +201,7 @@ def digest(value: object) -> str:
 
 def shape_of(prepared: Prepared) -> str:
     """What a price depends on: everything but the words, the seed and the sources' content."""
-    words = ("prompt", "negativePrompt", "seed")
+    words = ("prompt", "negativePrompt", "seed", "imageMetadata")
     steps = [step["input"] for step in prepared.body("" for _ in prepared.sources)["steps"]]
     told = [{name: value for name, value in s.items() if name not in words} for s in steps]
     return digest(told[0] if len(told) == 1 else told)

@@ -189,7 +189,7 @@ class BatchSession:
         # Other words: a price depends on none, and what moderation stops must not be sent twice.
         (step,) = prepared.steps
         asked = {**step, "input": {**step["input"], "prompt": _ANY_PROMPT}}
-        prepared = replace(prepared, steps=[asked])
+        prepared = replace(prepared, steps=[asked], request=None)
         body = await adrive(upload_sources(client._service, prepared), client.http)
         flow = ask_price(client._service, order, prepared, body)
         quote = await adrive(flow, client.http)

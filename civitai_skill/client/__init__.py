@@ -31,6 +31,7 @@ _HOMES = {
     "Progress": "api.progress",
     "Quoted": "purchase.events",
     "Releasing": "purchase.events",
+    "Remix": "remix.remix",
     "Resumed": "purchase.events",
     "Run": "ledger.run",
     "STEPS": "purchase.body_rules",
@@ -62,7 +63,6 @@ _HOMES = {
     "shorten": "client.history",
     "summarize_unsaved": "purchase.result",
     "table": "engines.cards",
-    "vary_request": "images.sidecar",
     "workflow_failed_error": "purchase.result",
     "write_atomic": "storage.files",
     "write_temporary": "storage.files",
@@ -88,7 +88,6 @@ if TYPE_CHECKING:
     from civitai_skill.engines.index import is_text as is_text
     from civitai_skill.engines.index import list_engines as list_engines
     from civitai_skill.engines.published.kept import follow as follow
-    from civitai_skill.images.sidecar import vary_request as vary_request
     from civitai_skill.images.sources import SourcePolicy as SourcePolicy
     from civitai_skill.ledger.ledger import Ledger as Ledger
     from civitai_skill.ledger.ledger import current_budget as current_budget
@@ -123,6 +122,7 @@ if TYPE_CHECKING:
     from civitai_skill.purchase.result import Picture as Picture
     from civitai_skill.purchase.result import summarize_unsaved as summarize_unsaved
     from civitai_skill.purchase.result import workflow_failed_error as workflow_failed_error
+    from civitai_skill.remix.remix import Remix as Remix
     from civitai_skill.storage.files import write_atomic as write_atomic
     from civitai_skill.storage.files import write_temporary as write_temporary
 

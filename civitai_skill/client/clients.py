@@ -29,6 +29,8 @@ from civitai_skill.client.options import (
     RequestLike,
 )
 from civitai_skill.client.refresh import Refreshed
+from civitai_skill.client.remixing import TIMEOUT as TIMEOUT
+from civitai_skill.client.remixing import AsyncRemixing, Remixing
 from civitai_skill.errors import AnswerLost
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.buy import Preview
@@ -36,12 +38,8 @@ from civitai_skill.purchase.events import Releasing, Tell
 from civitai_skill.purchase.generate import OnSubmitted
 from civitai_skill.purchase.result import Generation
 
-#: Seconds until waiting is given up. A step times out after 20 minutes on the service, and may
-#: stand in the queue before (civitai-api facts; medians of upstream facts 1.4).
-TIMEOUT = 1800.0
 
-
-class Civitai(BaseClient):
+class Civitai(Remixing):
     __doc__ = f"The synchronous client.\n\n{BaseClient.__doc__}"
 
     def __init__(self, key: Any = None, **settings: Any) -> None:
@@ -200,7 +198,7 @@ class Civitai(BaseClient):
         return drive(self._refresh_engines(), self._http)
 
 
-class AsyncCivitai(BaseClient):
+class AsyncCivitai(AsyncRemixing):
     __doc__ = f"The asynchronous client.\n\n{BaseClient.__doc__}"
 
     def __init__(self, key: Any = None, **settings: Any) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from civitai_skill.api.changes import Canceled
 from civitai_skill.api.models import Workflow
@@ -19,10 +19,20 @@ from civitai_skill.api.workflows import Page, Quote
 from civitai_skill.client.base import Folder
 from civitai_skill.client.clients import TIMEOUT, AsyncCivitai, Civitai
 from civitai_skill.client.history import parse_since as moment
-from civitai_skill.client.options import PriceOptions, PurchaseOptions, QueryFilters, RequestLike
+from civitai_skill.client.options import (
+    AgainOptions,
+    PriceOptions,
+    PurchaseOptions,
+    QueryFilters,
+    RemixOptions,
+    RequestLike,
+)
 from civitai_skill.engines.choose import Choice, choose_engine
 from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.purchase.result import Generation, summarize_unsaved, workflow_failed_error
+
+if TYPE_CHECKING:
+    from civitai_skill.remix.remix import Remix
 
 
 @contextmanager
@@ -109,6 +119,48 @@ async def aestimate_image(
     """See estimate_image."""
     async with _aopen_client(client) as civitai:
         return await civitai.estimate(prompt, **given)
+
+
+def again_image(
+    picture: Folder,
+    *,
+    out: Folder = ".",
+    wait_seconds: float = TIMEOUT,
+    client: Civitai | None = None,
+    **given: Unpack[AgainOptions],
+) -> Generation:
+    """Make a picture of ours once more, with what is said otherwise: `quality="high"` is the same
+    but better. See Civitai.again."""
+    with _open_client(client) as civitai:
+        return civitai.again(picture, out=out, timeout=wait_seconds, **given)
+
+
+async def aagain_image(
+    picture: Folder,
+    *,
+    out: Folder = ".",
+    wait_seconds: float = TIMEOUT,
+    client: AsyncCivitai | None = None,
+    **given: Unpack[AgainOptions],
+) -> Generation:
+    """See again_image."""
+    async with _aopen_client(client) as civitai:
+        return await civitai.again(picture, out=out, timeout=wait_seconds, **given)
+
+
+def remix(source: Any, *, client: Civitai | None = None, **changes: Unpack[RemixOptions]) -> Remix:
+    """Make a request of a picture's generation data: a file, a text, or the address of a picture's
+    page on Civitai. Spends nothing; `generate_image(remix(source).request)` buys it."""
+    with _open_client(client) as civitai:
+        return civitai.remix(source, **changes)
+
+
+async def aremix(
+    source: Any, *, client: AsyncCivitai | None = None, **changes: Unpack[RemixOptions]
+) -> Remix:
+    """See remix."""
+    async with _aopen_client(client) as civitai:
+        return await civitai.remix(source, **changes)
 
 
 # -- looking ---------------------------------------------------------------------------------------

@@ -55,6 +55,20 @@ class PurchaseOptions(PriceOptions, PurchaseRules, total=False):
     notes: bool
 
 
+class AgainOptions(PurchaseOptions, total=False):
+    """And another prompt."""
+
+    prompt: str
+
+
+class RemixOptions(RequestFields, total=False):
+    """What is said otherwise than the picture's data says; `sources` says which files and pages may
+    be named."""
+
+    prompt: str
+    sources: SourcePolicy
+
+
 class QueryFilters(TypedDict, total=False):
     """Which past workflows: tags are combined with AND, `text` searches the metadata, `since` and
     `until` are ISO dates; `running` leaves only those that have not ended."""

@@ -40,7 +40,9 @@ CATALOG: tuple[Entry, ...] = (
         "sdxl",
         ("sdxl 1.0", "stable diffusion xl", "sd xl", "pony", "illustrious", "noobai"),
     ),
-    Entry("sd1", "sd1", ("sd 1.5", "sd15", "stable diffusion 1.5", "stable diffusion")),
+    Entry(
+        "sd1", "sd1", ("sd 1.5", "v1-5-pruned", "sd15", "stable diffusion 1.5", "stable diffusion")
+    ),
     Entry(
         "flux1",
         "flux1",

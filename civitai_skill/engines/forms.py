@@ -15,7 +15,6 @@ declared (`sizing`): no reader knows a form's own names.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +24,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from civitai_skill.engines.prompts import Syntax as Syntax
 from civitai_skill.engines.sizing import FollowsSource, Named, Pixels, Sizing
 from civitai_skill.engines.sources import picture_of
 from civitai_skill.errors import Problem
@@ -157,6 +157,8 @@ class Wire(BaseModel):
     source_ratio: ClassVar[float | None] = None
     #: How many source pictures it looks at, where it takes more.
     looks_at: ClassVar[int | None] = None
+    #: What it makes of weights and of other marks in a prompt.
+    prompt_syntax: ClassVar[Syntax] = "words"
     #: Is a style reference a picture alone, with no strength?
     styles_alone: ClassVar[bool] = False
     #: What only a fetched document has: {attribute: its new values, () for all}.
@@ -318,6 +320,7 @@ class ComfyVariantOf(VariantOf):
 class Sdcpp(Wire):
     """What the sdcpp backend's forms share: its own sampler names, a LoRA map."""
 
+    prompt_syntax: ClassVar[Syntax] = "parsed"
     engine: Literal["sdcpp"] = "sdcpp"
     sampler: SdcppSampler | None = Field(None, alias="sampleMethod")
     scheduler: SdcppSchedule | None = Field(None, alias="schedule")
@@ -343,8 +346,3 @@ class Comfy(ComfySampled):
     """Beside those, a schedule."""
 
     scheduler: ComfyScheduler | None = None
-
-
-def started_megapixels(pixels: int) -> int:
-    """Megapixels as flux2's hosted models bill them: every started one counts."""
-    return math.ceil(pixels / 1_000_000)

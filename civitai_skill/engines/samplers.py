@@ -150,6 +150,14 @@ def split_sampler(written: str) -> tuple[Sampler, str | None] | None:
     return None
 
 
+def name_schedule(written: str) -> str:
+    """A schedule by its usual name; one that nobody knows as it is written."""
+    if _fold(written) == _fold(AUTOMATIC):
+        return AUTOMATIC
+    found = _schedules().get(_fold(written))
+    return written if found is None else found.name
+
+
 def find_pair(written: str, schedule: str | None, backend: Backend) -> Pair | None:
     """What a backend calls a sampler and a schedule; None where it lacks one of them.
 

@@ -77,6 +77,14 @@ class Say:
 
 
 @dataclass(frozen=True)
+class Remix:
+    """Read the generation data of another program, and make a request of it; `source` is a file, or
+    - for the text that was given."""
+
+    source: str = "-"
+
+
+@dataclass(frozen=True)
 class UseSandbox:
     """Do the same over the sandbox, without a key and at no cost."""
 
@@ -92,6 +100,7 @@ Next = (
     | Release
     | Fix
     | Say
+    | Remix
     | UseSandbox
 )
 
@@ -127,6 +136,9 @@ def in_python(step: Next) -> str:
             return f"The account's owner may release it, for yellow Buzz: client.release({id!r})."
         case Say(option, to):
             return f"To {to}: {option}=True."
+        case Remix(source):
+            what = "text" if source == "-" else repr(source)
+            return f"remix({what}) makes a request of it."
         case UseSandbox():
             return "To try without a key: sandbox=True."
         case Fix():

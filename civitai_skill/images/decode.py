@@ -74,7 +74,7 @@ _LONGEST_SIDE = 65_535
 def decode(data: bytes, formats: list[str], most: int) -> Iterator[Any]:
     """A decoded picture of at most `most` pixels. Raises Unreadable, also for what the caller does
     with it where memory runs out."""
-    picture = _read(data, formats)
+    picture = open_picture(data, formats)
     size = f"{picture.width}x{picture.height}"
     with picture:
         if picture.width * picture.height > most:
@@ -93,7 +93,8 @@ def decode(data: bytes, formats: list[str], most: int) -> Iterator[Any]:
             raise ShortOfMemory(f"{size}, and there is not the memory to decode it") from None
 
 
-def _read(data: bytes, formats: list[str], again: bool = True) -> Any:
+def open_picture(data: bytes, formats: list[str], again: bool = True) -> Any:
+    """A picture whose header is read and nothing else. Raises Unreadable."""
     from PIL import Image, UnidentifiedImageError
 
     if "HEIF" in formats and _is_heic(data):
@@ -113,7 +114,7 @@ def _read(data: bytes, formats: list[str], again: bool = True) -> Any:
         bare = _strip_jpeg(data) if again and data[:2] == b"\xff\xd8" else None
         if bare is None:
             raise Unreadable("a broken picture", broken=True) from None
-        return _read(bare, formats, again=False)
+        return open_picture(bare, formats, again=False)
 
 
 _HEIC = re.compile(rb"hei[cxmsf]|hev[cxms]|mif1|msf1")
@@ -136,7 +137,7 @@ def _register_heic() -> None:
 
 def size_of(data: bytes, formats: list[str]) -> tuple[int, int]:
     """The pixels of a picture, without decoding it. Raises Unreadable."""
-    with _read(data, formats) as picture:
+    with open_picture(data, formats) as picture:
         return picture.width, picture.height
 
 

@@ -62,27 +62,38 @@ def can_write_sidecar(path: Path, key: str, n: int) -> bool:
     return isinstance(found, dict) and (found.get("key"), found.get("n")) == (key, n)
 
 
-def read_request(picture: Path) -> dict[str, Any]:
-    """The fields of the request for this one picture again. Raises RequestInvalid."""
+def read_request(picture: Path, digest: str | None = None) -> dict[str, Any]:
+    """The fields of the request for this one picture again; with a `digest` (SHA-256) only where
+    the sidecar is that picture's. Raises RequestInvalid."""
     path = picture
     try:
         path = picture if picture.suffix == ".json" else sidecar_path(picture)
         if path.stat().st_size > _MOST_BYTES:
             raise ValueError
         found = read_json(path.read_bytes())
-        fields, n, seed = dict(found["request"]), found["n"], found.get("seed")
-        if found["kind"] != KIND or not isinstance(n, int):
+        if found["kind"] != KIND or digest not in (None, found.get("sha256")):
             raise ValueError
+        return request_of(found)
     except (OSError, ValueError, KeyError, TypeError) as error:
         why = f"{path.name} was not written by civitai-skill" if path.name else "is no file"
         if isinstance(error, OSError):
             why = f"{path.name}: {error.strerror or 'not readable'}"
-        accepted = "a picture of a batch, a sweep or again, with its NAME.json beside it"
+        accepted = (
+            "a picture that was made here: its NAME.json is beside it, or the ledger knows it"
+        )
         raise RequestInvalid(Problem("PICTURE", str(picture), accepted, None, why)) from None
+
+
+def request_of(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The request's fields for one picture, from what its sidecar says. Raises ValueError, KeyError
+    or TypeError for what no sidecar says."""
+    fields, n, seed = dict(facts["request"]), facts["n"], facts.get("seed")
+    if not isinstance(n, int):
+        raise ValueError
     fields.pop("quantity", None)
     for name in ("engine", "variant"):
-        if isinstance(found.get(name), str):
-            fields.setdefault(name, found[name])  # what was a default then may be another now
+        if isinstance(facts.get(name), str):
+            fields.setdefault(name, facts[name])  # what was a default then may be another now
     if isinstance(seed, int):
         fields["seed"] = seed + n  # picture n of a workflow has its seed plus n
     return fields
@@ -95,12 +106,10 @@ _ENGINES_OWN = (
 )  # fmt: skip
 
 
-def vary_request(picture: Path, said: Mapping[str, Any]) -> ImageRequest:
-    """The request for a picture once more, with other values for some fields.
-
-    Another engine or quality chooses its own variant. Raises RequestInvalid.
-    """
-    fields = read_request(picture)
+def merge_fields(fields: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a picture's request with what is said otherwise: what goes with a field that is
+    said goes with it."""
+    fields = dict(fields)
     if "engine" in said or "quality" in said:
         fields.pop("variant", None)
     if "engine" in said:
@@ -110,7 +119,7 @@ def vary_request(picture: Path, said: Mapping[str, Any]) -> ImageRequest:
         fields = {n: v for n, v in fields.items() if n not in ("width", "height")}
     elif "width" in said or "height" in said:
         fields.pop("aspect_ratio", None)
-    return ImageRequest(**{**fields, **said})
+    return {**fields, **said}
 
 
 def sidecar_facts(

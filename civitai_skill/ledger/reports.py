@@ -110,6 +110,15 @@ class LedgerReports:
             rows = db.execute("SELECT * FROM pictures WHERE key = ? ORDER BY n", (key,)).fetchall()
         return [dict(row) for row in rows]
 
+    def find_picture(self, sha256: str) -> tuple[Run, int] | None:
+        """The purchase of a picture by the digest of its file, and its number in it."""
+        with self._transaction() as db:
+            row = db.execute(
+                "SELECT key, n FROM pictures WHERE sha256 = ? ORDER BY saved LIMIT 1", (sha256,)
+            ).fetchone()
+            run = None if row is None else select_first(db, "key = ?", row["key"])
+            return None if run is None else (run, int(row["n"]))
+
     def spend(self, since: float = 0.0, by: Literal["engine", "day"] | None = None) -> list[Any]:
         """Buzz spent since a moment: (name, runs, Buzz) by engine or day (UTC), or one row in all.
 

@@ -24,6 +24,7 @@ from civitai_skill.engines.planning.plan import with_seed
 from civitai_skill.engines.planning.sources import check_masks, named
 from civitai_skill.engines.sources import fill, picture_of
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.images.embedded import embed
 from civitai_skill.images.sources import INLINE_BYTES, Source, SourcePolicy, open_source
 from civitai_skill.purchase.body import Terms
 from civitai_skill.purchase.identity import first_attempt, hash_json
@@ -53,7 +54,9 @@ class Prepared:
 
     `steps` and what stands `around` them make its workflow template; the steps name sources as the
     request does, and `sources` are those sources, opened. `content` is what makes it the same
-    purchase as another one, `key` the caller's own. `plan` is None where the caller wrote the body.
+    purchase as another one, `key` the caller's own. `plan` and `request` are None where the caller
+    wrote the body; what the request says goes into the picture (`imageMetadata`) and is no part of
+    what makes it the same purchase.
     """
 
     steps: list[dict[str, Any]]
@@ -65,6 +68,7 @@ class Prepared:
     variant: str | None
     plan: Planned | None = None
     sources: tuple[Source | str, ...] = ()
+    request: ImageRequest | None = None
     #: The form of each step that names sources, and which ones, by the step's place.
     takes: Mapping[int, tuple[type[BaseModel], tuple[int, ...]]] = field(default_factory=dict)
 
@@ -92,12 +96,21 @@ class Prepared:
         return {"steps": self._filled(list(places)), **self.around}
 
     def _filled(self, places: Sequence[str]) -> list[dict[str, Any]]:
-        """The steps with other texts for their sources."""
-        steps = list(self.steps)
+        """The steps with other texts for their sources, and with what they say in the picture."""
+        steps = [self._described(step) for step in self.steps]
         for at, (form, taken) in self.takes.items():
             held = fill(form, steps[at]["input"], [places[i] for i in taken])
             steps[at] = {**steps[at], "input": held}
         return steps
+
+    def _described(self, step: dict[str, Any]) -> dict[str, Any]:
+        """The step that draws with the request that goes into its pictures; others as they are."""
+        if self.plan is None or self.request is None or step["$type"] != "imageGen":
+            return step
+        made, plan = step["input"], self.plan
+        seed = made.get("seed")
+        text = embed(self.request, plan.family or "", plan.variant or "", seed)
+        return step if text is None else {**step, "input": {"imageMetadata": text, **made}}
 
     def travels_apart(self, number: int) -> bool:
         """Must a source be uploaded, however small: several steps take it, or one that reads
@@ -211,6 +224,7 @@ def _assemble(
         decided.variant,
         decided,
         sources,
+        order.asked if isinstance(order.asked, ImageRequest) else None,
         takes,
     )
 

@@ -80,6 +80,9 @@ class Switches:
     long_tags_refused: Annotated[
         bool, "tags above 200 characters are refused, as the document's prose says but no schema"
     ] = True
+    embeds_metadata: Annotated[
+        bool, "a form's imageMetadata stands in the picture's own text (the site's code; not seen)"
+    ] = False
     tomorrow: Annotated[
         bool,
         "an engine that no client has heard of is offered (comfy aurora sketch), and a known form "

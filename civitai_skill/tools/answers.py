@@ -25,6 +25,7 @@ from civitai_skill.errors.next_steps import (
     Next,
     RaiseBudget,
     Release,
+    Remix,
     Resume,
     Settle,
     UseSandbox,
@@ -35,6 +36,8 @@ from civitai_skill.tools.arguments import WAIT
 
 #: The tool that looks at a workflow and saves its pictures.
 LOOK = "civitai_get_image"
+#: The tool that makes a request of a picture or a text.
+REMIX = "civitai_remix_image"
 
 THUMBNAIL_SIDE = 512
 #: Bytes of one thumbnail as base64; some hosts cut a tool's answer off at a few hundred kilobytes.
@@ -122,6 +125,8 @@ def in_tools(step: Next, ceiling: int | None = None, tools: Sequence[str] | None
             return "civitai_choose_engine says which engine suits."
         case Release():
             return "Only the user can release it, for yellow Buzz: ask them."
+        case Remix() if tools is None or REMIX in tools:
+            return f"{REMIX} makes a request of it."
         case UseSandbox():
             return in_python(step)  # the developer's
     return ""  # no argument says BuyAgain, and the message says Fix

@@ -102,16 +102,23 @@ class ToolSettings:
             return WorkflowBody(check_body(given.body, replace(self.sources, local=False)))
         said = {n: getattr(given, n) for n in _REQUEST if n in given.model_fields_set}
         # It stays as it was given: it may mean a variant, too.
-        engine = str(said.setdefault("engine", self.default_engine))
-        if catalog.find(engine[:200]).name not in self.engines:
-            accepted = "one of " + ", ".join(self.engines)
-            why = "these tools are set up without this engine"
-            raise RequestInvalid(Problem("engine", engine, accepted, None, why))
+        self.check_engine(str(said.setdefault("engine", self.default_engine)))
         fields, options = _split_options(given) if given.options else ({}, {})
         request = ImageRequest(**said, **fields, options=options)
         for place, source in named(request):
             self._check_source(source, place)
         return request
+
+    def check_engine(self, engine: str) -> None:
+        """Raises RequestInvalid for an engine that is not allowed."""
+        if catalog.find(engine[:200]).name not in self.engines:
+            accepted = "one of " + ", ".join(self.engines)
+            why = "these tools are set up without this engine"
+            raise RequestInvalid(Problem("engine", engine, accepted, None, why))
+
+    def reading(self, source: str) -> SourcePolicy:
+        """Which files may be read for a source that is read here, and goes nowhere."""
+        return replace(self.sources, local=self.local_files or _is_inside(source, self.out))
 
     def _check_source(self, source: str, place: str) -> None:
         if scheme_of(source) in ("", "file") and _is_inside(source, self.out):

@@ -107,6 +107,26 @@ class Chosen(Output):
     then: str | None = None
 
 
+class Quoted(BaseModel):
+    """What strangers wrote, as far as it goes."""
+
+    model_config = ConfigDict(extra="allow")
+
+    arguments: dict[str, Any] = Field(description="To pass on, changed as the user wants.")
+    resources: list[dict[str, Any]] | None = None
+    not_carried: list[dict[str, str]] | None = None
+    unresolved: list[dict[str, str | None]] | None = None
+
+
+class Remixed(Output):
+    """How a picture was made, as a request."""
+
+    dialect: str
+    about: str
+    quoted: Quoted
+    then: str | None = None
+
+
 OUTPUTS: Mapping[str, type[Output]] = {
     "civitai_generate_image": Made,
     "civitai_get_image": Made,
@@ -115,4 +135,5 @@ OUTPUTS: Mapping[str, type[Output]] = {
     "civitai_query_images": Found,
     "civitai_cancel_image": CanceledOut,
     "civitai_choose_engine": Chosen,
+    "civitai_remix_image": Remixed,
 }

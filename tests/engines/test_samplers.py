@@ -4,7 +4,6 @@ one suggests. The expected ones are those of the tables that engines/samplers.py
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,6 @@ from civitai_skill.engines.planning.plan import plan
 from civitai_skill.engines.samplers import BACKENDS, Pair, find_pair, split_sampler
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.schema.request import ImageRequest
-
-CASES = os.environ.get("CIVITAI_REMIX_CASES", "")
 
 
 @pytest.mark.parametrize(
@@ -42,9 +39,8 @@ def test_a_name_and_a_schedule_are_what_each_backend_calls_them(
     assert find_pair(written, schedule, "sdcpp") == sdcpp
 
 
-@pytest.mark.skipif(not CASES, reason="CIVITAI_REMIX_CASES names no folder")
-def test_every_name_of_the_table_is_read_as_the_table_says() -> None:
-    table = json.loads((Path(CASES) / "samplers.json").read_text())
+def test_every_name_of_the_table_is_read_as_the_table_says(remix_cases: Path) -> None:
+    table = json.loads((remix_cases / "samplers.json").read_text())
     for row in table["written_in_one"]:
         found = split_sampler(row["written"])
         assert found is not None

@@ -28,7 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("images",),
     ("api",),
     ("resources", "sandbox"),
-    ("purchase",),
+    ("purchase", "remix"),
     ("client",),
     ("batch",),
     ("tools", "servers"),
@@ -46,6 +46,7 @@ ONLY: dict[str, set[str]] = {
     "images": {"engines", "schema", "storage", "errors", "_version"},
     "ledger": {"storage", "errors"},
     "resources": {"api", "engines", "schema", "storage", "errors"},
+    "remix": {"resources", "images", "api", "engines", "schema", "storage", "errors"},
     "sandbox": {"steps", "engines", "schema", "storage", "errors"},
 }
 

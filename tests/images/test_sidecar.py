@@ -11,8 +11,9 @@ from PIL import Image
 
 from civitai_skill import Civitai, ImageRequest, RequestInvalid, run_batch
 from civitai_skill.adapters.cli import main
+from civitai_skill.client.again import vary_picture
 from civitai_skill.images import save
-from civitai_skill.images.sidecar import read_request, request_fields, sidecar_path, vary_request
+from civitai_skill.images.sidecar import read_request, request_fields, sidecar_path
 from civitai_skill.sandbox import Sandbox
 
 _ENDLESS = '{"kind": "civitai-skill picture", "request": {}, "n": 1e999}'
@@ -48,7 +49,7 @@ def test_the_note_tells_what_made_the_picture(pictures: tuple[Path, ...]) -> Non
 def test_again_makes_the_very_same_picture(
     pictures: tuple[Path, ...], box: Sandbox, tmp_path: Path
 ) -> None:
-    request = vary_request(pictures[1], {})
+    request = vary_picture(pictures[1], {})
     with Civitai(sandbox=box) as client:
         made = client.generate(request, out=tmp_path / "more", notes=True)
 
@@ -72,7 +73,7 @@ def test_again_makes_the_very_same_picture(
 def test_what_is_said_otherwise_wins(
     pictures: tuple[Path, ...], said: dict[str, Any], fields: dict[str, Any]
 ) -> None:
-    assert vary_request(pictures[1], said) == ImageRequest(**fields)
+    assert vary_picture(pictures[1], said) == ImageRequest(**fields)
 
 
 @pytest.mark.parametrize("content", [None, "{", "{}", '{"kind": "other"}', _ENDLESS, "[" * 100_000])

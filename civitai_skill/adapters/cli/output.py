@@ -26,6 +26,7 @@ from civitai_skill.errors.next_steps import (
     Next,
     RaiseBudget,
     Release,
+    Remix,
     Resume,
     Say,
     Settle,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from civitai_skill.config import Settings
 
 #: Commands whose --out is where the pictures of one workflow go.
-_SAVING = frozenset({"generate", "get", "again"})
+_SAVING = frozenset({"generate", "get", "again", "remix"})
 _FOR_PICTURES = _SAVING | {"resume", "batch", "sweep", "mcp", "rest"}
 
 #: Commands that buy, and do not tell which workflow they are at.
@@ -141,6 +142,8 @@ class Output:
                 return f"Only its owner may release it, for yellow Buzz, with {release}."
             case Say(option, to):
                 return f"To {to}: {_flag(option)}."
+            case Remix(source):
+                return f"To make one like it: {self.command_line('remix', source)}."
             case UseSandbox():
                 return "To try it without a key: --sandbox."
             case Fix(field, nearest) if field in self._named:

@@ -27,7 +27,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "generate": ("pictures", "make pictures: price, submit, wait, save"),
     "batch": ("batch", "make every row of a file; the same command again goes on where it was"),
     "sweep": ("batch", "make every combination of values in a prompt; it goes on like batch"),
-    "again": ("pictures", "make a picture of a batch or sweep once more, or vary it"),
+    "again": ("pictures", "make a picture of ours once more, or vary it"),
+    "remix": ("remix", "make one like a picture: its file, its page on Civitai, or its "
+              "generation data as text; --go buys it"),
     "estimate": ("pictures", "say the price of a request; spends nothing"),
     "get": ("workflows", "look at a workflow, and save its pictures with --wait or --out"),
     "query": ("workflows", "list past workflows, newest first"),

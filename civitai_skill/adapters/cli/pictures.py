@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli import values
@@ -54,6 +53,7 @@ def generate(given: argparse.Namespace, output: Output) -> int:
         "tell": event_printer(output),
         "again": given.again,
         "purpose": "generate",
+        "notes": True,
         "max_buzz": given.max_buzz,
     }
     if given.no_wait:
@@ -79,7 +79,7 @@ def add_again(parser: argparse.ArgumentParser) -> None:
         "again pictures/3-flux2-77-0.jpeg --seed 78 --quality high",
     )
     parser.add_argument("picture", type=values.parse_path, metavar="PICTURE",
-                        help="a picture with its NAME.json beside it")  # fmt: skip
+                        help="a picture that was made here, whatever it is called now")  # fmt: skip
     parser.add_argument("--prompt", metavar="TEXT", help="another prompt")
     add_request_flags(parser)
     add_terms_flags(parser)
@@ -90,22 +90,19 @@ def add_again(parser: argparse.ArgumentParser) -> None:
 
 def again(given: argparse.Namespace, output: Output) -> int:
     """One picture once more, with what was said otherwise."""
-    from civitai_skill.client import vary_request
-
     changes = request_fields(given)
     if given.prompt is not None:
         changes["prompt"] = given.prompt
-    request = vary_request(Path(given.picture), changes)
     client = output.open_client(load_settings(given))
-    result = client.generate(
-        request,
+    result = client.again(
+        given.picture,
         out=given.out or ".",
         timeout=given.timeout,
         tell=event_printer(output),
         again=given.again,
-        notes=True,
         purpose="again",
         max_buzz=given.max_buzz,
+        **changes,
         **request_terms(given),
     )
     output.answer(result.as_dict(), describe_result(result))

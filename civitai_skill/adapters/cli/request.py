@@ -84,20 +84,20 @@ def build_request(given: argparse.Namespace) -> ImageRequest:
     """The request of a command line. Raises RequestInvalid."""
     from civitai_skill.schema.request import ImageRequest
 
-    prompt = _read_prompt() if given.prompt == "-" else given.prompt
+    prompt = read_input("prompt") if given.prompt == "-" else given.prompt
     return ImageRequest(prompt=prompt, **request_fields(given))
 
 
-def _read_prompt() -> str:
-    """The prompt from standard input. Raises RequestInvalid."""
+def read_input(name: str) -> str:
+    """What stands for - on standard input. Raises RequestInvalid."""
     try:
         text = sys.stdin.read(_LONGEST + 1)
         why = "" if len(text) <= _LONGEST else f"longer than {_LONGEST} characters"
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not UTF-8 text"
     if why:
-        accepted = "a prompt on standard input"
-        raise RequestInvalid(Problem("prompt", "-", accepted, None, why))
+        accepted = f"a {name} on standard input"
+        raise RequestInvalid(Problem(name, "-", accepted, None, why))
     return text
 
 

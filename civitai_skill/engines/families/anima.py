@@ -5,7 +5,7 @@ Wire forms: comfy anima and sdcpp anima, create and variant each.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -30,6 +30,7 @@ class Anima(forms.Sized):
 
 
 class AnimaComfy(forms.Comfy, Anima):
+    prompt_syntax: ClassVar[forms.Syntax] = "comfy"
     control_nets: list[forms.ControlNet] = []
     vae: forms.VaeAir = Field(forms.ABSENT, alias="vaeModel")
 

@@ -5,7 +5,7 @@ Wire forms: comfy flux1 (create, edit, variant) and sdcpp flux1 (create, edit, v
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,7 @@ class Flux1(forms.Wire):
 class FluxComfy(ComfyCheckpoint, Flux1):
     """The comfy route: any size, cheap, no negative prompt."""
 
+    prompt_syntax: ClassVar[forms.Syntax] = "words"
     steps: forms.Steps150 = 20
     guidance: forms.Guidance30 = Field(3.5, alias="cfgScale")
 

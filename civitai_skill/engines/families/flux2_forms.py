@@ -6,6 +6,7 @@ Engine flux2 (klein, dev, flex, pro, max; create and edit); sdcpp and comfy flux
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -111,7 +112,8 @@ class DevKnobs(Hosted):
     def buzz(self) -> float | None:
         """20 for each started megapixel (1024 x 1024 counts as two), doubled with LoRAs."""
         doubled = 2 if self.loras else 1
-        return 20 * forms.started_megapixels(self.area()) * doubled * self.quantity
+        megapixels = math.ceil(self.area() / 1_000_000)  # every started one is billed
+        return 20 * megapixels * doubled * self.quantity
 
 
 class DevCreate(DevKnobs, forms.Create): ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,12 +24,14 @@ class Checkpoint(forms.Sized):
 
 
 class SdcppCheckpoint(forms.Sdcpp, Checkpoint):
+    prompt_syntax: ClassVar[forms.Syntax] = "weights"
     steps: forms.Steps150 = 20
     embeddings: forms.EmbeddingAirs = []
     u_cache: Literal["off", "normal"] | None = None
 
 
 class ComfyCheckpoint(forms.Comfy, Checkpoint):
+    prompt_syntax: ClassVar[forms.Syntax] = "comfy"
     steps: forms.Steps150 = 30
     control_nets: list[forms.ControlNet] = []
 

@@ -42,6 +42,7 @@ from civitai_skill.engines.planning.sizes import (
     size_of,
     within,
 )
+from civitai_skill.engines.planning.wording import check_words, word_notes
 from civitai_skill.engines.sizing import SQUARE, FollowsSource, PixelsOrSource, Size
 from civitai_skill.engines.sources import picture_of
 from civitai_skill.errors import Problem, RequestInvalid
@@ -142,6 +143,7 @@ def plan(
             refused.append(error)
             continue
         warned = list(warnings(candidate, form, said))
+        warned += word_notes(candidate)
         warned += retirement
         seed, quantity = getattr(form, "seed", None), int(getattr(form, "quantity", 1))
         # A rule that was written before a field or value existed tells nothing of its price.
@@ -231,6 +233,7 @@ def _form(candidate: Candidate) -> tuple[Wire, Mapping[str, Any], tuple[str, ...
     if "seed" in known and values.get("seed") is None:
         values["seed"] = random.choice(_CHOSEN_SEEDS)
     check_airs(candidate, values)
+    check_words(candidate)
     if request.loras:
         as_map = known["loras"].kind == "map"
         listed = [lora.model_dump() for lora in request.loras]

@@ -75,9 +75,11 @@ def render(recipe: Record, load: Load) -> bytes:
 
 def parameters(recipe: Record) -> str:
     """What the file says about itself, in the manner that picture tools read."""
+    told = recipe.get("metadata")
     return (
         f"{recipe['prompt']}\nSeed: {recipe['seed']}, Size: {recipe['width']}x{recipe['height']}, "
         f"Model: {recipe['engine']}, Version: civitai-skill sandbox"
+        + (f", Civitai metadata: {told}" if told else "")
     )
 
 

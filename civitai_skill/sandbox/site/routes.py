@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from civitai_skill.sandbox.context import base_of
-from civitai_skill.sandbox.site import catalogue
+from civitai_skill.sandbox.site import catalogue, pictures
 from civitai_skill.sandbox.site.catalogue import MadeModel, MadeVersion
 from civitai_skill.sandbox.wire import Query, Record, format_millis, parse_int32, reply
 
@@ -41,6 +41,8 @@ def answer(request: httpx.Request, parts: tuple[str, ...], now: float) -> httpx.
             return _missing() if found is None else reply(200, _mini(*found, now))
         case ("model-versions", id):
             return _version_reply(catalogue.find_version(_number(id)), request, now)
+        case ("images",):
+            return pictures.answer(request)
         case ("enums",):
             bases = {v.base_model for m in catalogue.models() for v in m.versions}
             return reply(200, {"ActiveBaseModel": sorted(b for b in bases if "Wan" not in b)})

@@ -151,6 +151,7 @@ def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> PricedStep:
             "width": width,
             "height": height,
             "format": (form.output_format or "jpeg").lower(),
+            "metadata": form.image_metadata,
         }
         for i in range(quantity)
     ]

@@ -88,6 +88,8 @@ class Builder:
         ]
         begin = max((one["at"][4] for one in needed), default=self._record["created"])
         one = _blank(step, name, priced)
+        for recipe in () if self._context.switches.embeds_metadata else one["recipes"]:
+            recipe.pop("metadata", None)
         one["warnings"] = _warn(priced, is_deprecated=_DEPRECATED in marks)
         if any(other["fate"] != "succeeded" for other in needed):
             one |= {"fate": "canceled", "at": life.schedule(begin, 0.0)}

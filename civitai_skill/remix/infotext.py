@@ -1,0 +1,127 @@
+"""The grammar of A1111's text, which most programs write: prompt lines, `Negative prompt:` lines,
+and one line of `Key: value` pairs.
+
+Values are bare, JSON strings, or whole JSON; equal keys keep the first. Text that lost its line
+breaks on the way (exiftool puts dots in their place, pages nothing) is split before the first
+`Steps: N, <a known key>`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from civitai_skill.remix.values import decode_at, text_of
+
+_MOST_PAIRS, _LONGEST_KEY = 500, 100
+
+_LEADING = re.compile(r"\s{0,9}parameters\s{0,60}:\s{0,9}", re.IGNORECASE)
+#: How a line of settings begins; SD.Next begins with any of them.
+_FIRST = re.compile(r"\s{0,9}(?:Steps|Size|Seed|Sampler|Pipeline|CFG scale|Model hash|Model): ?\S")
+_KNOWN = (
+    "Sampler|Schedule type|Scheduler|CFG scale|cfgScale|Seed|Size|Model|Model hash|Clip skip|width"
+)
+_JAMMED = re.compile(rf"(?:^|[.,\s])(Steps: ?[0-9]{{1,5}},\s{{0,9}}(?:{_KNOWN}):)")
+_NEGATIVE = "Negative prompt:"
+#: Lines of extensions behind the settings, which hold what the prompt was made from.
+_TEMPLATE = re.compile(r"\s{0,9}(?:Negative )?Template:|\s{0,9}(?:Hashed |Wildcard )?(?:Negative )?"
+                       r"prompt:|\s{0,9}Resources:", re.IGNORECASE)  # fmt: skip
+_STRING = re.compile(r'"(?:\\.|[^\\"])*"', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Infotext:
+    """A text, split. `pairs` hold texts, or what JSON they were; keys in lower case."""
+
+    prompt: str
+    negative: str
+    pairs: dict[str, Any]
+
+
+def split_infotext(text: str) -> Infotext | None:
+    """Split a text; None where it holds no settings and no negative prompt."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").strip().rstrip("\0").rstrip()
+    leading = _LEADING.match(text)
+    text = text[leading.end() :] if leading else text
+    lines = text.split("\n")
+    at = _find_settings(lines)
+    if at is not None:
+        settings = lines[at]
+        for line in lines[at + 1 :]:  # what a page has wrapped
+            if _TEMPLATE.match(line):
+                break
+            settings += " " + line
+        prompt, negative = _split_negative("\n".join(lines[:at]))
+        return Infotext(prompt, negative, read_pairs(settings))
+    jammed = _JAMMED.search(text)
+    if jammed is not None:
+        prompt, negative = _split_negative(text[: jammed.start(1)])
+        if text[jammed.start()] == "." or prompt.endswith("."):
+            prompt, negative = prompt.rstrip(" .,"), negative.rstrip(" .,")
+        return Infotext(prompt, negative, read_pairs(text[jammed.start(1) :].partition("\n")[0]))
+    prompt, negative = _split_negative(text)
+    return Infotext(prompt, negative, {}) if negative else None
+
+
+def _find_settings(lines: list[str]) -> int | None:
+    """The last line that begins as settings do and holds three pairs or more."""
+    for at in range(len(lines) - 1, -1, -1):
+        if _FIRST.match(lines[at]) and len(read_pairs(lines[at])) >= 3:
+            return at
+    return None
+
+
+def _split_negative(head: str) -> tuple[str, str]:
+    """The prompt and the negative one, which begins a line, or follows a sentence."""
+    at = 0 if head.lstrip().startswith(_NEGATIVE) else head.find("\n" + _NEGATIVE)
+    if at < 0:
+        at = max(head.rfind(mark + _NEGATIVE) for mark in (" ", ".", ","))
+    if at < 0:
+        return head.strip(), ""
+    prompt, _, negative = head[:at], *head[at:].partition(_NEGATIVE)[1:]
+    return prompt.strip(), negative.strip()
+
+
+def read_pairs(settings: str) -> dict[str, Any]:
+    """{key in lower case: text, or what JSON it was}."""
+    found: dict[str, Any] = {}
+    for key, value in _pairs(settings):
+        found.setdefault(key, value)
+    return found
+
+
+def _pairs(text: str) -> Iterator[tuple[str, Any]]:
+    at, left = 0, _MOST_PAIRS
+    while at < len(text) and left:
+        left -= 1
+        while at < len(text) and text[at] in ", \t\n":
+            at += 1
+        comma = text.find(",", at)
+        comma = len(text) if comma < 0 else comma
+        colon = text.find(":", at, min(comma, at + _LONGEST_KEY))
+        if colon < 0:  # a key that is its own value
+            at = comma
+            continue
+        key, at = text[at:colon].strip().lower(), colon + 1
+        while at < len(text) and text[at] in " \t":
+            at += 1
+        value, at = _value(text, at)
+        yield key, value
+
+
+def _value(text: str, at: int) -> tuple[Any, int]:
+    if text[at : at + 1] in ("{", "["):
+        try:
+            return decode_at(text, at)
+        except ValueError:
+            pass
+    elif text[at : at + 1] == '"' and (quoted := _STRING.match(text, at)) is not None:
+        try:
+            return text_of(decode_at(text, at)[0]), quoted.end()
+        except ValueError:  # written by hand: a backslash, a line break
+            return quoted[0][1:-1], quoted.end()
+    comma = text.find(",", at)
+    comma = len(text) if comma < 0 else comma
+    return text[at:comma].strip(), comma

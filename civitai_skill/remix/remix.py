@@ -1,0 +1,150 @@
+"""A picture's generation data in, a request out: read it, find its models, fit it to an engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from civitai_skill.api.parse import read_map, read_objects
+from civitai_skill.api.service import Flow, Work
+from civitai_skill.api.site import ask_site
+from civitai_skill.errors import ApiError, Problem, RequestInvalid, TransportFailed
+from civitai_skill.images.sources import EVERY_SOURCE, SourcePolicy
+from civitai_skill.remix.changes import Change, Fitted
+from civitai_skill.remix.fit import fit
+from civitai_skill.remix.own import fit_own
+from civitai_skill.remix.reading import Reading
+from civitai_skill.remix.resolve import Resolved, resolve
+from civitai_skill.remix.site import read_answer
+from civitai_skill.remix.source import Page, read_source
+from civitai_skill.resources.site import ModelSite
+from civitai_skill.schema.request import ImageRequest
+
+#: Every level of maturity: a picture that is asked for by its number is meant.
+_EVERY_LEVEL = "31"
+
+
+@dataclass(frozen=True)
+class Remix:
+    """A picture's generation data, and the request that was made of it.
+
+    `fields` are the request's, `changes` what is not as it was read, `resources` the models that
+    were found, `unresolved` those to be asked for. `refusal` says why it can't be bought as it is.
+    """
+
+    reading: Reading
+    fields: Mapping[str, Any]
+    resources: tuple[Resolved, ...] = ()
+    changes: tuple[Change, ...] = ()
+    unresolved: tuple[Mapping[str, Any], ...] = ()
+    refusal: RequestInvalid | None = None
+
+    @property
+    def request(self) -> ImageRequest:
+        """The request to buy. Raises RequestInvalid where a model has to be named first, or the
+        request can't be bought as it is."""
+        missing = next((each for each in self.unresolved if each["kind"] == "checkpoint"), None)
+        if missing is not None:
+            accepted = "its AIR as model, or an engine, whose own model is then taken"
+            why = "the picture's model was not found"
+            if missing["name"] is None and missing["hash"] is None:
+                why = "the text names no model; the address of the picture's page often does"
+            raise RequestInvalid(Problem("model", missing["name"], accepted, None, why))
+        if self.refusal is not None:
+            raise self.refusal
+        return ImageRequest(**self.fields)
+
+    def as_dict(self) -> dict[str, Any]:
+        not_carried = [change.as_dict() for change in self.changes]
+        if self.refusal is not None:
+            not_carried += [{"what": p.field, "why": p.sentence()} for p in self.refusal.problems]
+        return {
+            "dialect": self.reading.dialect,
+            "reading": self.reading.as_dict(),
+            "request": dict(self.fields),
+            "resources": [each.as_dict() for each in self.resources],
+            "not_carried": not_carried,
+            "unresolved": [dict(each) for each in self.unresolved],
+        }
+
+
+def remix(
+    site: ModelSite,
+    source: Any,
+    said: Mapping[str, Any],
+    policy: SourcePolicy = EVERY_SOURCE,
+) -> Flow[Remix]:
+    """Make a request of a source (see `source.read_source`); what is `said` wins.
+
+    Raises RequestInvalid for a source without generation data, and where what is said does not fit
+    together; TransportFailed and ApiError where a page can't be asked for.
+    """
+    found: Reading | Page = yield Work(partial(read_source, source, policy))
+    reading = (yield from _read_page(site, found)) if isinstance(found, Page) else found
+    own = fit_own(reading, said)
+    if own is not None:
+        return _made(reading, (), own)
+    resolved = yield from resolve(site, reading)
+    fitted: Fitted = yield Work(partial(fit, reading, resolved, said))
+    return _made(reading, resolved, fitted)
+
+
+def _made(
+    reading: Reading, resolved: tuple[Resolved, ...] | list[Resolved], fitted: Fitted
+) -> Remix:
+    return Remix(
+        reading,
+        fitted.fields,
+        tuple(each for each in resolved if each.air is not None),
+        tuple(fitted.changes),
+        tuple(fitted.unresolved),
+        fitted.refusal,
+    )
+
+
+# -- the site's pages ------------------------------------------------------------------------------
+def _read_page(site: ModelSite, page: Page) -> Flow[Reading]:
+    id = (yield from _picture_of_post(site, page.id)) if page.is_post else page.id
+    asked = [("imageId", str(id)), ("withMeta", "true"), ("browsingLevel", _EVERY_LEVEL)]
+    answer = yield from ask_site(
+        site.service, "/images", asked, what=f"picture {id}", seconds=site.seconds
+    )
+    reading = read_answer(answer or {}, id)
+    if reading is None or reading.hidden:
+        reading = (yield from _second_try(site, id)) or reading
+    if reading is None:
+        why = "the site shows no such picture"
+        raise RequestInvalid(Problem("source", f"picture {id}", "a picture's page", None, why))
+    return reading
+
+
+def _second_try(site: ModelSite, id: int) -> Flow[Reading | None]:
+    """What the page itself asks for: it tells the models of hidden metadata. It may go any day."""
+    service = replace(site.service, site_url=site.service.site_url.removesuffix("/v1"))
+    asked = [("input", json.dumps({"json": {"id": id}}, separators=(",", ":")))]
+    path = "/trpc/image.getGenerationData"
+    try:
+        answer = yield from ask_site(
+            service, path, asked, what=f"the page of picture {id}", seconds=site.seconds
+        )
+    except (TransportFailed, ApiError):
+        return None
+    told = read_map(read_map(read_map(answer or {}, "result"), "data"), "json")
+    return read_answer(answer or {}) if told.get("meta") or told.get("resources") else None
+
+
+def _picture_of_post(site: ModelSite, id: int) -> Flow[int]:
+    asked = [("postId", str(id)), ("browsingLevel", _EVERY_LEVEL)]
+    answer = yield from ask_site(site.service, "/images", asked, what=f"post {id}")
+    ids = [
+        n for item in read_objects(answer or {}, "items") if isinstance(n := item.get("id"), int)
+    ]
+    if len(ids) == 1:
+        return ids[0]
+    listed = ", ".join(f"https://civitai.com/images/{n}" for n in ids[:20])
+    accepted = f"one of its pictures: {listed}" if ids else "a picture's page"
+    why = f"the post has {len(ids)} pictures" if ids else "the site shows no such post"
+    raise RequestInvalid(Problem("source", f"post {id}", accepted, None, why))
