@@ -106,14 +106,14 @@ def find(name: str) -> Entry:
     new = {fold(engine.name): engine.name for engine in new_engines()}
     if wanted in new:
         return Entry(new[wanted], "")
+    # What selects a new engine is like its name, and so is each word of that.
+    like = {fold(word): full for full in new.values() for word in full.split("/")} | new
     near = _nearest(wanted)
-    close = difflib.get_close_matches(wanted, new, 1, 0.75) if near is None else []
+    close = difflib.get_close_matches(wanted, like, 1, 0.75) if near is None else []
+    near = like[close[0]] if close else near
     accepted = "one of " + ", ".join(names())
     raise RequestInvalid(
-        Problem(
-            "engine", name, accepted, new[close[0]] if close else near, "there is no such engine"
-        ),
-        next=[Choose()],
+        Problem("engine", name, accepted, near, "there is no such engine"), next=[Choose()]
     )
 
 
@@ -142,23 +142,17 @@ def family(name: str) -> Family:
 
 def _of_document(name: str, own: Family | None, kept: Kept) -> Family:
     """What a document makes of a family; made once for each document."""
-    if _made.get("kept") is not kept:
-        _made.clear()
-        _made["kept"] = kept
-    if name not in _made:
+    if name not in kept.made:
         from civitai_skill.engines.published.derive import family_of
         from civitai_skill.engines.published.grow import grown
 
         if own is None:
             new = next(engine for engine in new_engines() if engine.name == name)
-            _made[name] = family_of(name, new.forms, kept.source)
+            kept.made[name] = family_of(name, new.forms, kept.source)
         else:
-            _made[name] = grown(own, kept.more)
-    found: Family = _made[name]
+            kept.made[name] = grown(own, kept.more)
+    found: Family = kept.made[name]
     return found
-
-
-_made: dict[str, Any] = {}
 
 
 def families() -> tuple[Family, ...]:
@@ -175,8 +169,9 @@ def identify(given: Mapping[str, Any]) -> tuple[str | None, str | None]:
     if not isinstance(given.get("engine"), str):
         return None, None  # every form names its engine; a default must not stand in for it
     best: tuple[int, str, str] | None = None
-    for family in (*families(), *(family(engine.name) for engine in new_engines())):
-        for variant in family.variants:
+    new = (family(engine.name) for engine in new_engines())
+    for known in (*families(), *new):
+        for variant in known.variants:
             for way in variant.ways:
                 form = way.form
                 tags = {**form.tags(), **{form.alias(k): v for k, v in way.fixed.items()}}
@@ -186,5 +181,5 @@ def identify(given: Mapping[str, Any]) -> tuple[str | None, str | None]:
                 likely = {form.alias(k): v for k, v in way.default.items()}
                 score = len(tags) * 10 + sum(given.get(k) == v for k, v in likely.items())
                 if best is None or score > best[0]:
-                    best = (score, family.name, variant.name)
+                    best = (score, known.name, variant.name)
     return (best[1], best[2]) if best else (None, None)

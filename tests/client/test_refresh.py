@@ -113,6 +113,7 @@ def test_what_is_new_in_a_known_form_is_passed_with_a_warning(client: Civitai) -
     ("asked", "near"),
     [
         ({"engine": "comfy/aurora/sketh"}, AURORA),
+        ({"engine": "aurora"}, AURORA),
         ({"engine": AURORA, "options": {"moood": "wild"}}, "mood"),
         ({"engine": AURORA, "options": {"mood": "wld"}}, "wild"),
         ({"engine": AURORA, "aspect_ratio": "21:9"}, "16:9"),

@@ -13,6 +13,7 @@ from civitai_skill.engines import catalog
 from civitai_skill.engines.published.ours import forms
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.sandbox.document import make_document
+from tests.support.paths import ROOT
 from tests.support.scripts import load
 
 CHECK = load("scripts/check_api.py")
@@ -134,6 +135,14 @@ def test_what_is_no_document_is_refused(
     path.write_text(text)
     assert CHECK.main([str(path)]) == 2
     assert "DOCUMENT" in capsys.readouterr().err
+
+
+def test_the_weekly_workflow_runs_it_and_may_change_nothing() -> None:
+    text = (ROOT / ".github" / "workflows" / "check-api.yml").read_text()
+    assert "python scripts/check_api.py document.json --out report" in text
+    assert "cron:" in text
+    assert "permissions:\n  contents: read\n" in text
+    assert "write" not in text
 
 
 def test_nothing_is_asked_without_being_told(capsys: pytest.CaptureFixture[str]) -> None:

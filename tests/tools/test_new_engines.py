@@ -107,4 +107,5 @@ def test_the_command_line_refreshes_lists_and_buys(
         str(tmp_path),
     )  # fmt: skip
     assert (code, made["images"][0]["height"]) == (0, 1152)
+    assert run("query", "--take", "1")[1]["items"][0]["engine"] == AURORA
     assert main(["engines", "flux2", "--refresh", "--sandbox"]) == 2

@@ -188,18 +188,17 @@ async def cancel(request: Request, id: WorkflowId) -> Response:
 
 
 # -- engines -------------------------------------------------------------------------------
-_engines = cache(list_engines)
 _engine = cache(describe_engine)  # by their own names only: others are without number
 
 
 @router.get("/engines", operation_id="listengines", summary="The engines", responses=PROBLEM)
 async def engines() -> list[dict[str, Any]]:
     """Sum up every engine: what it is good at, what it can, what it costs."""
-    return _engines()
+    return list_engines()
 
 
 @router.get(
-    "/engines/{name}", operation_id="describeengine", summary="One engine", responses=PROBLEM
+    "/engines/{name:path}", operation_id="describeengine", summary="One engine", responses=PROBLEM
 )
 async def engine(name: str) -> Any:
     """Say everything about one engine: variants, sizes, fields with their limits, prices."""

@@ -83,6 +83,8 @@ class Kept:
     owner: str = "the service"
     figures: tuple[Figure, ...] = ()
     looked: datetime | None = None
+    #: The families that were made of it.
+    made: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def source(self) -> str:
