@@ -243,8 +243,8 @@ def _measure(conversion: Conversion, source: Size) -> tuple[Box, Size]:
         why = f"the picture would have to be enlarged {times:.3g} times"
         problem = Problem(field, shown[0], f"at most {most:g} times as large", shown[1], why)
         raise RequestInvalid(problem, advice=_UPSCALE)
-    if target[0] * target[1] > MAX_PIXELS:
-        accepted = f"at most {MAX_PIXELS // 10**6} million pixels"
+    if target[0] * target[1] > MAX_PIXELS or max(target) > _LONGEST["PNG"]:
+        accepted = f"at most {MAX_PIXELS // 10**6} million pixels, and {_LONGEST['PNG']} a side"
         raise RequestInvalid(Problem(field, _write(target), accepted))
     return box, target
 

@@ -126,6 +126,8 @@ def test_a_webp_is_at_most_16383_pixels_wide() -> None:
         "format", "png",
     )  # fmt: skip
     assert convert_picture(long, Conversion(format="jpeg")).size == (16_384, 1)
+    tall = written(Image.new("L", (1, 400)))
+    assert refused(tall, width=400, enlarge=math.inf).field == "width"
 
 
 # -- formats ---------------------------------------------------------------------------------------
