@@ -201,6 +201,8 @@ def _schema(request: httpx.Request, response: httpx.Response, value: Any) -> str
     if path.startswith(_RECIPES):
         kind = path.removeprefix(_RECIPES)
         return {"wdTagging": "WDTagging"}.get(kind, kind[0].upper() + kind[1:]) + "Output"
+    if path.startswith("/v2/resources"):
+        return None if "items" in value else "ResourceInfo"
     if path.startswith(_BLOBS):
         return "ConsumerBlobPresignResponse" if "uploadUrl" in value else "Blob"
     return "PaginatedResponseOfServiceResponse" if "items" in value else "ServiceResponse"

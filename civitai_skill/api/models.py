@@ -32,6 +32,9 @@ TERMINAL = frozenset({"succeeded", "failed", "expired", "canceled"})
 
 NO_REASON = "no reason given"
 
+#: The steps that draw pictures; the second is the older one, which others still send.
+_DRAWING = ("imageGen", "textToImage")
+
 _MODERATED = re.compile(r"\bblocked\b|\btos\b|terms of (use|service)|content (filter|policy)")
 
 
@@ -189,7 +192,7 @@ class Workflow:
         drawn = [
             read_quantity(step.input)
             for step, name in zip(self.steps, named, strict=True)
-            if step.type == "imageGen" and name is None
+            if step.type in _DRAWING and name is None
         ]
         finished = {name[1] for name in named if name is not None and name[0] in STAGES}
         return sum(drawn) or len(finished) or 1
@@ -207,9 +210,9 @@ class Workflow:
 
     @property
     def input(self) -> Mapping[str, Any]:
-        """The input of the first imageGen step, or of the first step."""
+        """The input of the first step that draws, or of the first step."""
         for step in self.steps:
-            if step.type == "imageGen":
+            if step.type in _DRAWING:
                 return step.input
         return self.steps[0].input if self.steps else {}
 

@@ -17,7 +17,7 @@ from civitai_skill.sandbox.context import Context
 from civitai_skill.sandbox.document import published
 from civitai_skill.sandbox.faults import Fault
 from civitai_skill.sandbox.pictures import blobs
-from civitai_skill.sandbox.site import pictures
+from civitai_skill.sandbox.site import pictures, resources
 from civitai_skill.sandbox.site import routes as site
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.state.memory import Memory
@@ -161,6 +161,8 @@ class Sandbox:
             return pictures.page(request)
         if parts[:2] == ("v2", "services") and method == "GET":
             return services.answer(context, request, parts[2:])
+        if parts[:2] == ("v2", "resources") and method == "GET":
+            return resources.answer(request, parts[2:])
         if parts == _DOCUMENT and method == "GET":
             return reply(200, published(context.switches.tomorrow))
         if parts[:3] == _WORKFLOWS:

@@ -241,10 +241,10 @@ class Output:
         self._print_json_ending(self.warn_of(error))
         return error.exit_code
 
-    def warn_of(self, error: CivitaiError) -> dict[str, Any]:
-        """Tell an error that is one of several endings; gives it as JSON."""
+    def warn_of(self, error: CivitaiError, about: str = "") -> dict[str, Any]:
+        """Tell an error that is one of several endings, and what it is about; gives it as JSON."""
         explained = self.explain(error)
-        self.warn(explained.text())
+        self.warn(about + explained.text())
         result = {} if error.result is None else error.result.as_dict()
         return {**result, "error": explained.as_dict()}
 

@@ -71,7 +71,7 @@ def _for_each(
             except CivitaiError as error:
                 if len(ids) == 1:
                     raise
-                explained = output.warn_of(error)
+                explained = output.warn_of(error, f"{id}: ")
                 told.append(({"id": id, **explained}, f"{id}: {error.message}"))
                 code = code or error.exit_code
     if len(told) == 1:

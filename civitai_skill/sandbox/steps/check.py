@@ -20,10 +20,15 @@ from civitai_skill.engines.family import Family
 from civitai_skill.engines.forms import Wire
 from civitai_skill.sandbox.steps import refs, shapes
 from civitai_skill.sandbox.steps.refs import is_reference
+from civitai_skill.sandbox.steps.text_to_image import TextToImage
 from civitai_skill.sandbox.tomorrow import forms_of_tomorrow
 from civitai_skill.sandbox.wire import Abort, refusal, validation, walk
 from civitai_skill.steps.catalog import STEPS
+from civitai_skill.steps.form import StepForm
 from civitai_skill.steps.image_to_svg import TO_SVG, ToSvg
+
+#: The steps beside imageGen that are emulated.
+EMULATED: Mapping[str, type[StepForm]] = {**STEPS, TextToImage.kind: TextToImage}
 
 Findings = dict[str, list[str]]
 
@@ -101,11 +106,11 @@ def recipe(
 def _step(given: Any, where: str, known: set[str], found: Findings, tomorrow: bool) -> ValidStep:
     kind = given.get("$type") if isinstance(given, dict) else None
     if isinstance(kind, str) and kind in shapes.OTHER_STEPS:
-        emulated = ", ".join(("imageGen", *STEPS))
+        emulated = ", ".join(("imageGen", *EMULATED))
         raise Abort(
             refusal(f"The sandbox does not emulate the step type {kind}; it has {emulated}.")
         )
-    if not isinstance(kind, str) or (kind != "imageGen" and kind not in STEPS):
+    if not isinstance(kind, str) or (kind != "imageGen" and kind not in EMULATED):
         found[where or "$"] = [_unrecognized("$type", kind, isinstance(given, dict))]
         return ValidStep({}, "", None)
     found |= misfits(shapes.Step, given, where)
@@ -126,7 +131,7 @@ def _step_form(
     kind: str, value: Mapping[str, Any], where: str, found: Findings
 ) -> type[BaseModel] | None:
     if kind != ToSvg.kind:
-        return STEPS[kind]
+        return EMULATED[kind]
     for tag, known in (("engine", ("comfy",)), ("ecosystem", (*TO_SVG,))):
         if value.get(tag) not in known:
             found[where] = [_unrecognized(tag, value.get(tag), tag in value)]

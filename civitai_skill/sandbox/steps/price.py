@@ -21,6 +21,7 @@ from civitai_skill.sandbox.state.money import UNDOCUMENTED
 from civitai_skill.sandbox.steps import refs, sources, words
 from civitai_skill.sandbox.steps.check import ValidStep, airs, ecosystems, home_of, misfits
 from civitai_skill.sandbox.steps.sources import Lookup
+from civitai_skill.sandbox.steps.text_to_image import TextToImage
 from civitai_skill.sandbox.wire import Record, walk
 from civitai_skill.schema.air import Air, is_air
 from civitai_skill.steps.form import StepForm
@@ -80,7 +81,11 @@ def price_step(step: ValidStep, scope: Mapping[str, Any], lookup: Lookup) -> Pri
             trouble = ""
     else:
         assert isinstance(model, StepForm)
-        priced = _step(model, pictures, lookup)
+        priced = (
+            _text_to_image(model)
+            if isinstance(model, TextToImage)
+            else _step(model, pictures, lookup)
+        )
         # The document calls it an address; inline bytes are for fields that say so.
         if isinstance(model, Captioning | Tagging) and model.media_url.startswith("data:"):
             trouble = trouble or "The media could not be fetched: mediaUrl is no address."
@@ -172,6 +177,26 @@ def _is_foreign(form: Wire, echo: Record) -> bool:
     home = home_of(type(form))
     foreign = frozenset() if home is None else ecosystems() - home.ecosystems
     return any(Air.parse(text).family in foreign for text in airs(echo) if is_air(text))
+
+
+def _text_to_image(form: TextToImage) -> PricedStep:
+    quantity = min(form.quantity * form.batch_size, _MOST_PICTURES)
+    seed = form.seed if form.seed is not None else random.randrange(1, 2**31)
+    echo = form.model_dump(mode="json", by_alias=True, exclude_none=True) | {"seed": seed}
+    recipe = {
+        "kind": "draw", "prompt": form.prompt, "engine": form.kind, "sources": 0, "source": "",
+        "share": 1 - form.source_image_denoise_strenght, "width": form.width,
+        "height": form.height, "format": (form.output_format or "jpeg").lower(),
+    }  # fmt: skip
+    return PricedStep(
+        form.kind,
+        echo,
+        UNDOCUMENTED * quantity,
+        quantity,
+        recipes=[recipe | {"seed": seed + i} for i in range(quantity)],
+        digest=None if form.seed is None else _digest(form.kind, echo),
+        prompt=form.prompt,
+    )
 
 
 # -- the other steps -----------------------------------------------------------------------------

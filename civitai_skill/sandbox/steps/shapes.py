@@ -107,7 +107,7 @@ OTHER_STEPS = frozenset({
     "comfy", "comfyNodepackSnapshot", "composeMedia", "customComfy", "echo",
     "imageResourceTraining", "imageUpload", "mediaHash", "miniMaxMusic3", "model3DPreview",
     "modelClamScan", "modelHash", "modelParseMetadata", "modelPickleScan", "polyGen",
-    "preprocessImage", "qwenImageBench", "shieldstralModeration", "textToImage", "textToSpeech",
+    "preprocessImage", "qwenImageBench", "shieldstralModeration", "textToSpeech",
     "training", "transcode", "transcription", "videoBackgroundRemoval", "videoEnhancement",
     "videoFrameExtraction", "videoGen", "videoInterpolation", "videoMetadata", "videoUpscaler",
     "xGuardModeration",

@@ -149,7 +149,7 @@ class Builder:
         elif priced.trouble is not None or "failed-silent" in marks:
             one |= {"fate": "failed", "reasons": [priced.trouble] if priced.trouble else []}
         elif "failed" in marks:
-            why = _NO_PICTURE if priced.type == "imageGen" else _NOT_DONE
+            why = _NO_PICTURE if priced.key == "images" else _NOT_DONE
             one |= {"fate": "failed", "reasons": [reason or why]}
         elif "expired" in marks or "canceled" in marks:
             one["fate"] = "expired" if "expired" in marks else "canceled"
@@ -244,7 +244,7 @@ def _as_scope(one: Record) -> Record:
     output: Record = {"images": pictures, "errors": []}
     if one["text"] is not None:
         output = one["text"]
-    elif one["type"] != "imageGen":
+    elif one["key"] != "images":
         output = {one["key"]: pictures[0]} if pictures else {}
     return {name: one[name] for name in ("input", "name", "metadata")} | {"output": output}
 

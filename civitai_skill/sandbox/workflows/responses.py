@@ -65,7 +65,7 @@ def render_step(
         "completedAt": _millis(life.completed(record, step, now)),
     }
     metadata = step["metadata"]
-    if step["type"] != "imageGen" and status == "failed" and step["reasons"]:
+    if step["key"] != "images" and status == "failed" and step["reasons"]:
         # The output has no place for a reason (civitai-api facts, section 1.7).
         metadata = metadata | {"error": "; ".join(step["reasons"])}
     return {
@@ -137,6 +137,8 @@ def _output(record: Record, step: Record, now: float, sign: Sign, hide: bool) ->
     if step["text"] is not None:
         return step["text"] if status == "succeeded" else None
     blobs = [_blob(record, step, i, now, sign, hide) for i in range(len(step["outputs"]))]
+    if step["type"] == "textToImage":
+        return {"images": blobs}
     if step["type"] == "imageGen":
         # Always there once there is an output; empty lists were seen in failed workflows too.
         errors = step["reasons"] if status in ("failed", "expired") else []
