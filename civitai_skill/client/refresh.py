@@ -116,15 +116,22 @@ def _keep(
         found = replace(
             found,
             services=len(services),
-            deprecated=_those(figures, lambda figure: figure.deprecated),
-            unavailable=_those(figures, lambda figure: figure.status == "unavailable"),
+            deprecated=_told([s for s in services if s.deprecated], figures),
+            unavailable=_told([s for s in services if s.status == "unavailable"], figures),
         )
     _write(file, after)
     return replace(found, new=tuple(engine.name for engine in after.engines))
 
 
-def _those(figures: tuple[Figure, ...], fits: Any) -> tuple[str, ...]:
-    return tuple(f"{f.engine} {f.variant} ({f.operation})" for f in figures if fits(f))
+def _told(services: list[Offered], figures: tuple[Figure, ...]) -> tuple[str, ...]:
+    """What these lines of the catalogue are about, as we call it; a way that no variant goes first,
+    by the line's own name."""
+    found: list[str] = []
+    for service in services:
+        ours = [f for f in figures if f.service == service.id]
+        found += [f"{f.engine} {f.variant} ({f.operation})" for f in ours]
+        found += [] if ours or "engine" not in service.parameters else [service.id]
+    return tuple(found)
 
 
 def _write(file: Path, keeping: Kept) -> None:

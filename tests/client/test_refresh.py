@@ -157,8 +157,8 @@ def test_fresh_figures_of_the_catalogue_replace_ours_and_say_whose_they_are(
     figures = next(e["catalogue"] for e in list_engines() if e["name"] == "grok")
     assert figures["source"] == "the sandbox's catalogue"
     assert {
-        "variant": "v1.0", "operation": "create", "status": "unavailable", "deprecated": True,
-        "success": 1, "seconds": 0.02, "slow": 0.02,
+        "variant": "v1.0", "operation": "create", "service": "image/grok/v1.0/createImage",
+        "status": "unavailable", "deprecated": True, "success": 1, "seconds": 0.02, "slow": 0.02,
     } in figures["figures"]  # fmt: skip
     warned = client.estimate("a fox", engine="grok", variant="v1.0", retired=True).plan.warnings
     assert any("calls grok v1.0 unavailable and deprecated" in warning for warning in warned)
@@ -262,14 +262,19 @@ async def test_every_page_of_the_catalogue_is_read_and_odd_lines_are_survived(
             "latencySeconds": {"p50": 46, "p80": 71, "p95": 182},
         },
     }
-    odd: list[Any] = [{}, "image", {"id": 3}, {**line, "id": "x", "parameters": {}}]
+    twin = {
+        "id": "image/comfy/chroma/x", "parameters": {"engine": "comfy", "ecosystem": "x"},
+        "status": "unavailable",
+    }  # fmt: skip
+    odd: list[Any] = [twin, "image", {"id": 3}, {**line, "id": "x", "parameters": {}}]
     bare = {"id": "image/grok", "parameters": {"engine": "grok"}, "metrics": {"costBuzz": None}}
     publisher = Publisher({FIRST: published(False)}, [*odd, bare, line])
     settings = Settings.load("key", home=tmp_path)
     async with AsyncCivitai(settings=settings, transport=publisher, retry=RETRY) as client:
         found = await client.refresh_engines()
 
-    assert found.services == 3
+    assert found.services == 4
+    assert found.unavailable == ("image/comfy/chroma/x",)
     assert found.deprecated == ("seedream v4.5 (create)", "seedream v4.5 (edit)")
     figure = kept.in_force().figure("seedream", "v4.5", "create")
     assert figure is not None

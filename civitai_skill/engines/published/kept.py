@@ -50,13 +50,15 @@ class NewEngine:
 class Figure:
     """What the catalogue says of what a variant does.
 
-    `success` is a share of 1, `buzz` the median that users paid, `seconds` the median of a step and
-    `slow` what 95 of 100 stayed under; what is not known is None.
+    `service` is the line of the catalogue. `success` is a share of 1, `buzz` the median that users
+    paid, `seconds` the median of a step and `slow` what 95 of 100 stayed under; what is not known
+    is None.
     """
 
     engine: str
     variant: str
     operation: str
+    service: str = ""
     status: str = "unknown"
     deprecated: bool = False
     success: float | None = None

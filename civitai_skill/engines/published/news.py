@@ -77,6 +77,7 @@ def _figure(family: Family, variant: Variant, operation: str, service: Service) 
         family.name,
         variant.name,
         operation,
+        service.id,
         service.status,
         service.deprecated,
         service.success,
