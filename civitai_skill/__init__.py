@@ -58,6 +58,13 @@ _HOMES = {
     "aqueryimagegens": "client.functions",
     "asubmit_image": "client.functions",
     "asubmitimagegen": "client.functions",
+    "adescribe_model": "client.model_functions",
+    "asearch_models": "client.model_functions",
+    "describe_model": "client.model_functions",
+    "search_models": "client.model_functions",
+    "FoundModels": "resources.search",
+    "ModelDescription": "resources.describe",
+    "Resource": "resources.records",
     "build_workflow": "purchase.prepare",
     "cancel_image": "client.functions",
     "choose_engine": "engines.choose",
@@ -117,6 +124,10 @@ if TYPE_CHECKING:
     from civitai_skill.client.functions import remix as remix
     from civitai_skill.client.functions import submit_image as submit_image
     from civitai_skill.client.functions import submitimagegen as submitimagegen
+    from civitai_skill.client.model_functions import adescribe_model as adescribe_model
+    from civitai_skill.client.model_functions import asearch_models as asearch_models
+    from civitai_skill.client.model_functions import describe_model as describe_model
+    from civitai_skill.client.model_functions import search_models as search_models
     from civitai_skill.config import Settings as Settings
     from civitai_skill.engines.choose import Choice as Choice
     from civitai_skill.engines.choose import choose_engine as choose_engine
@@ -146,6 +157,9 @@ if TYPE_CHECKING:
     from civitai_skill.purchase.result import Generation as Generation
     from civitai_skill.purchase.result import Picture as Picture
     from civitai_skill.remix.remix import Remix as Remix
+    from civitai_skill.resources.describe import ModelDescription as ModelDescription
+    from civitai_skill.resources.records import Resource as Resource
+    from civitai_skill.resources.search import FoundModels as FoundModels
     from civitai_skill.schema.air import Air as Air
     from civitai_skill.schema.parts import Lora as Lora
     from civitai_skill.schema.request import ImageRequest as ImageRequest

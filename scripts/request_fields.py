@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args, get_origin
 
-from civitai_skill.schema.parts import Lora
+from civitai_skill.schema.parts import LoraOrText
 from civitai_skill.schema.request import ImageRequest, Quality
 from civitai_skill.schema.types import FieldWords
 
@@ -63,7 +63,7 @@ def _kind(annotation: Any) -> tuple[str, str, tuple[str, ...]]:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is list:
         # Pictures are named in many ways, alone or in a list: see schema/pictures.py.
-        return ("loras", "Sequence[Any]", ()) if inner[0] is Lora else ("texts", "Any", ())
+        return ("loras", "Sequence[Any]", ()) if inner[0] is LoraOrText else ("texts", "Any", ())
     if origin is dict:
         return "options", "Mapping[str, Any]", ()
     if origin is Literal:

@@ -22,6 +22,7 @@ from civitai_skill.purchase.body import Terms
 from civitai_skill.purchase.order import Order
 from civitai_skill.purchase.prepare import Prepared, prepare
 from civitai_skill.purchase.price import rule_of
+from civitai_skill.resources.resolve import with_engine
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import is_unicode
 
@@ -135,8 +136,8 @@ class _Planner:
         id = fields.pop("id", None)
         if id is not None:
             id = self._check_id(id, raw.line)
-        request = ImageRequest(**fields)
-        order = Order(request, self.terms, sources=self.policy)
+        request = with_engine(ImageRequest(**fields))
+        order = Order(request, self.terms, sources=self.policy, told=raw.told, warned=raw.warned)
         prepared = prepare(order, self._open)
         content = prepared.identity(order)
         self.alike[content] += 1

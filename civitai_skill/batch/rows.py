@@ -51,6 +51,9 @@ class RawRow:
     problem: Problem | None = None
     #: What a sweep put in, by name.
     values: Mapping[str, Any] | None = None
+    #: What was found of the models that it names: what is good to know, and what to heed.
+    told: tuple[str, ...] = ()
+    warned: tuple[str, ...] = ()
 
 
 def read_values(values: Iterable[Given]) -> list[RawRow]:
@@ -263,6 +266,9 @@ def _parse_record(line: int, names: list[str], cells: list[str], *, decimal_comm
     return RawRow(line, fields)
 
 
+#: What parts the LoRAs of a cell; a name that is looked up may hold blanks.
+_LORA_ENDS = re.compile(r"[,;\n]\s*|\s+(?=(?:urn|air|civitai|https?|name):)")
+
 _JSON_CELLS = {
     "loras": 'AIRs, each with =STRENGTH if wanted, or JSON such as [{"air": "urn:air:..."}]',
     "options": 'JSON such as {"clipSkip": 2}',
@@ -274,19 +280,10 @@ def _parse_cell(name: str, cell: str) -> Any:
     if name in LISTS and not text.startswith("["):
         return [text]
     if name == "loras" and text[:1] not in ("[", "{"):
-        return [_parse_lora(part) for part in re.split(r"[\s,;]+", text) if part]
+        return [part for part in _LORA_ENDS.split(text) if part]
     if name in ("loras", "options", *LISTS):
         return read_json(text)
     try:
         return read_json(text)
     except ValueError:
         return cell  # left for the request to refuse by name
-
-
-def _parse_lora(text: str) -> dict[str, Any]:
-    """A LoRA from `AIR` or `AIR=STRENGTH`; an AIR itself may hold an equals sign."""
-    air, _, strength = text.rpartition("=")
-    try:
-        return {"air": air, "strength": float(strength)} if air else {"air": text}
-    except ValueError:
-        return {"air": text}

@@ -16,6 +16,7 @@ from civitai_skill.api.models import Workflow
 from civitai_skill.api.progress import ServiceWarning, words_of
 from civitai_skill.batch import results
 from civitai_skill.batch.limiter import CONCURRENCY, BatchClient
+from civitai_skill.batch.models import resolve_rows
 from civitai_skill.batch.names import TEMPLATE
 from civitai_skill.batch.plan import Row, plan_rows
 from civitai_skill.batch.prices import Line, ask_prices, leave_out, summarize
@@ -112,6 +113,7 @@ class BatchSession:
         made = BatchClient() if self.client is None else BatchClient.like(self.client)
         async with made as client:
             client.limiter.most = self.concurrency
+            raw_rows = await resolve_rows(raw_rows, client, self.call.terms)
             lines, order, used = await anyio.to_thread.run_sync(self._prepare, raw_rows, client)
             limit, budget = order.limit, order.budget
             documented = summarize(self.name, lines, set(), limit, budget, used)

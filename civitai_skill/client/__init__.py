@@ -21,6 +21,8 @@ _HOMES = {
     "Generation": "purchase.result",
     "Health": "api.workflows",
     "KEY": "purchase.body",
+    "ModelDescription": "resources.describe",
+    "Resource": "resources.records",
     "LONGEST_WAIT": "client.base",
     "Ledger": "ledger.ledger",
     "MAX_KEY": "purchase.body",
@@ -123,6 +125,8 @@ if TYPE_CHECKING:
     from civitai_skill.purchase.result import summarize_unsaved as summarize_unsaved
     from civitai_skill.purchase.result import workflow_failed_error as workflow_failed_error
     from civitai_skill.remix.remix import Remix as Remix
+    from civitai_skill.resources.describe import ModelDescription as ModelDescription
+    from civitai_skill.resources.records import Resource as Resource
     from civitai_skill.storage.files import write_atomic as write_atomic
     from civitai_skill.storage.files import write_temporary as write_temporary
 

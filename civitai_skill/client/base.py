@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import uuid
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, Self
-from weakref import WeakKeyDictionary
 
 from civitai_skill._version import __version__
 from civitai_skill.api import wait as waiting
@@ -21,6 +18,7 @@ from civitai_skill.api.drivers import check_open
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Retry, Service, Work
 from civitai_skill.api.workflows import Health, Page, Quote
+from civitai_skill.client.account import name_account
 from civitai_skill.client.lately import Lately
 from civitai_skill.client.options import (
     Call,
@@ -45,6 +43,8 @@ from civitai_skill.purchase.order import Order, Unconfirmed, keep_nothing
 from civitai_skill.purchase.price import estimate
 from civitai_skill.purchase.release import release
 from civitai_skill.purchase.result import Generation, summarize_unsaved
+from civitai_skill.resources.site import A_DAY
+from civitai_skill.storage.cache import Cache
 
 #: Seconds that one answer may be held (the service's own limit for a request is 100).
 LONGEST_WAIT = 90.0
@@ -92,6 +92,7 @@ class BaseClient:
             named = ledger if isinstance(ledger, str | os.PathLike) else None
             self.ledger = Ledger(expand_home(named) if named else self.settings.ledger)
         self._retry = retry or Retry()
+        self._models = Cache(self.settings.home / "models.sqlite3", A_DAY)
         self._unsettled: dict[str, bytes] = {}
         self._lately = Lately()
         #: Does a purchase stay open until its caller surely has the answer: until the next call,
@@ -110,7 +111,7 @@ class BaseClient:
         self._transport = transport
         follow(self.settings.engines_file)
         #: Names the service and the account, so that no run of another one is ever joined.
-        self.account = _account_name(self.settings, own)
+        self.account = name_account(self.settings, own)
 
     @classmethod
     def like(cls, other: BaseClient) -> Self:
@@ -121,7 +122,7 @@ class BaseClient:
         )
         made.confirms = other.confirms
         made.ledger, made.account, made._lately = other.ledger, other.account, other._lately
-        made._unsettled = other._unsettled
+        made._unsettled, made._models = other._unsettled, other._models
         return made
 
     @property
@@ -148,17 +149,23 @@ class BaseClient:
         where = "the sandbox" if self.settings.sandbox else self.settings.base_url
         return f"{type(self).__name__}({where})"
 
-    @cached_property
+    @property
     def _service(self) -> Service:
-        agent = f"civitai-skill/{__version__}"
-        settings = self.settings
+        if not self.settings.sandbox:
+            self.settings.require_key()
+        return self._public
+
+    @cached_property
+    def _public(self) -> Service:
+        """The service and the site, for what needs no key; where there is one, it is sent."""
+        agent, settings = f"civitai-skill/{__version__}", self.settings
         if not settings.sandbox:
-            key, site = settings.require_key(), settings.site_url
-            return Service(settings.base_url, key, agent, self._retry, site)
+            where = settings.base_url, settings.key
+            return Service(*where, agent, self._retry, settings.site_url)
         from civitai_skill.sandbox import BASE_URL, KEY
 
-        key, site = settings.key or Secret(KEY), BASE_URL + SITE_PATH
-        return Service(BASE_URL, key, agent, self._retry, site)
+        key = settings.key or Secret(KEY)
+        return Service(BASE_URL, key, agent, self._retry, BASE_URL + SITE_PATH)
 
     # -- orders ------------------------------------------------------------------------------------
     def _order(self, call: Call, out: Folder | None = None) -> Order:
@@ -180,6 +187,7 @@ class BaseClient:
             tell=call.tell,
             keep=keep_nothing if self.ledger is not None else self._unsettled.__setitem__,
             unconfirmed=self._unconfirmed if self.confirms else None,
+            models=self._models,
         )
 
     @cached_property
@@ -203,7 +211,7 @@ class BaseClient:
     def _preview(
         self, request: RequestLike, out: Folder | None, given: PurchaseOptions
     ) -> Flow[Preview]:
-        return preview(self._order(Call(request, given), out))
+        return preview(self._public, self._order(Call(request, given), out))
 
     def _submit(
         self,
@@ -314,30 +322,9 @@ class BaseClient:
         return (yield from generate.record_end(self.ledger, (yield from flow)))
 
     def _refresh_engines(self) -> Flow[Refreshed]:
-        is_sandbox = self.settings.sandbox
-        base = self._service.base_url if is_sandbox else self.settings.base_url
-        public = Service(base, Secret(""), f"civitai-skill/{__version__}", self._retry)
-        owner = "the sandbox" if is_sandbox else "the service"
+        public = replace(self._public, key=Secret(""))
+        owner = "the sandbox" if self.settings.sandbox else "the service"
         return refresh(public, self.settings.engines_file, owner)
 
     def _health(self) -> Flow[Health]:
-        if self.settings.sandbox or self.settings.key:
-            return workflows.health(self._service)
-        return workflows.health(Service(self.settings.base_url, Secret(""), "civitai-skill"))
-
-
-#: Names for sandboxes that live in memory, for as long as they live.
-_UNWRITTEN: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
-
-
-def _account_name(settings: Settings, sandbox: Any) -> str:
-    if not settings.sandbox:
-        place = settings.base_url
-    elif sandbox is None:
-        place = f"sandbox:{uuid.uuid4().hex}"  # behind a transport of the caller's own
-    elif sandbox.memory is None:
-        place = _UNWRITTEN.setdefault(sandbox, f"sandbox:{uuid.uuid4().hex}")
-    else:
-        place = f"sandbox:{sandbox.memory}"
-    mark = hashlib.sha256(settings.key.reveal().encode()).hexdigest()[:8]
-    return f"{place}#{mark}"
+        return workflows.health(self._public)

@@ -22,6 +22,7 @@ from civitai_skill.api.drivers import adrive, drive
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.workflows import Health, Page, Quote
 from civitai_skill.client.base import BaseClient, Folder
+from civitai_skill.client.models import AsyncModelClient, ModelClient
 from civitai_skill.client.options import (
     PriceOptions,
     PurchaseOptions,
@@ -39,7 +40,7 @@ from civitai_skill.purchase.generate import OnSubmitted
 from civitai_skill.purchase.result import Generation
 
 
-class Civitai(Remixing):
+class Civitai(ModelClient, Remixing):
     __doc__ = f"The synchronous client.\n\n{BaseClient.__doc__}"
 
     def __init__(self, key: Any = None, **settings: Any) -> None:
@@ -54,6 +55,7 @@ class Civitai(Remixing):
         """Close the connections. Work that was submitted goes on."""
         self.confirm()
         self._http.close()
+        self._models.close()
         if self.ledger is not None:
             self.ledger.close()
 
@@ -198,7 +200,7 @@ class Civitai(Remixing):
         return drive(self._refresh_engines(), self._http)
 
 
-class AsyncCivitai(AsyncRemixing):
+class AsyncCivitai(AsyncModelClient, AsyncRemixing):
     __doc__ = f"The asynchronous client.\n\n{BaseClient.__doc__}"
 
     def __init__(self, key: Any = None, **settings: Any) -> None:
@@ -213,6 +215,7 @@ class AsyncCivitai(AsyncRemixing):
         """Close the connections. Work that was submitted goes on."""
         self.confirm()
         await self._http.aclose()
+        self._models.close()
         if self.ledger is not None:
             self.ledger.close()
 

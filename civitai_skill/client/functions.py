@@ -9,8 +9,7 @@ twins); left out, one is made from the environment and closed again. Errors are 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from civitai_skill.api.changes import Canceled
@@ -19,6 +18,7 @@ from civitai_skill.api.workflows import Page, Quote
 from civitai_skill.client.base import Folder
 from civitai_skill.client.clients import TIMEOUT, AsyncCivitai, Civitai
 from civitai_skill.client.history import parse_since as moment
+from civitai_skill.client.opening import aopen_client, open_client
 from civitai_skill.client.options import (
     AgainOptions,
     PriceOptions,
@@ -33,24 +33,6 @@ from civitai_skill.purchase.result import Generation, summarize_unsaved, workflo
 
 if TYPE_CHECKING:
     from civitai_skill.remix.remix import Remix
-
-
-@contextmanager
-def _open_client(client: Civitai | None) -> Iterator[Civitai]:
-    if client is not None:
-        yield client
-        return
-    with Civitai() as own:
-        yield own
-
-
-@asynccontextmanager
-async def _aopen_client(client: AsyncCivitai | None) -> AsyncIterator[AsyncCivitai]:
-    if client is not None:
-        yield client
-        return
-    async with AsyncCivitai() as own:
-        yield own
 
 
 # -- making ----------------------------------------------------------------------------------------
@@ -68,7 +50,7 @@ def generate_image(
     With `wait_seconds` 0 it submits only. Raises StillRunning when the wait is over, with the id to
     go on with; WorkflowFailed when fewer pictures came; OverBudget above max_buzz.
     """
-    with _open_client(client) as civitai:
+    with open_client(client) as civitai:
         if wait_seconds == 0:
             return summarize_unsaved(civitai.submit(prompt, out=out, **given))
         return civitai.generate(prompt, out=out, timeout=wait_seconds, **given)
@@ -83,7 +65,7 @@ async def agenerate_image(
     **given: Unpack[PurchaseOptions],
 ) -> Generation:
     """See generate_image."""
-    async with _aopen_client(client) as civitai:
+    async with aopen_client(client) as civitai:
         if wait_seconds == 0:
             return summarize_unsaved(await civitai.submit(prompt, out=out, **given))
         return await civitai.generate(prompt, out=out, timeout=wait_seconds, **given)
@@ -93,7 +75,7 @@ def submit_image(
     prompt: RequestLike, *, client: Civitai | None = None, **given: Unpack[PurchaseOptions]
 ) -> Workflow:
     """Price and submit; the pictures come with get_image."""
-    with _open_client(client) as civitai:
+    with open_client(client) as civitai:
         return civitai.submit(prompt, **given)
 
 
@@ -101,7 +83,7 @@ async def asubmit_image(
     prompt: RequestLike, *, client: AsyncCivitai | None = None, **given: Unpack[PurchaseOptions]
 ) -> Workflow:
     """See submit_image."""
-    async with _aopen_client(client) as civitai:
+    async with aopen_client(client) as civitai:
         return await civitai.submit(prompt, **given)
 
 
@@ -109,7 +91,7 @@ def estimate_image(
     prompt: RequestLike, *, client: Civitai | None = None, **given: Unpack[PriceOptions]
 ) -> Quote:
     """Ask the service for the price in Buzz. Spends nothing."""
-    with _open_client(client) as civitai:
+    with open_client(client) as civitai:
         return civitai.estimate(prompt, **given)
 
 
@@ -117,7 +99,7 @@ async def aestimate_image(
     prompt: RequestLike, *, client: AsyncCivitai | None = None, **given: Unpack[PriceOptions]
 ) -> Quote:
     """See estimate_image."""
-    async with _aopen_client(client) as civitai:
+    async with aopen_client(client) as civitai:
         return await civitai.estimate(prompt, **given)
 
 
@@ -131,7 +113,7 @@ def again_image(
 ) -> Generation:
     """Make a picture of ours once more, with what is said otherwise: `quality="high"` is the same
     but better. See Civitai.again."""
-    with _open_client(client) as civitai:
+    with open_client(client) as civitai:
         return civitai.again(picture, out=out, timeout=wait_seconds, **given)
 
 
@@ -144,14 +126,14 @@ async def aagain_image(
     **given: Unpack[AgainOptions],
 ) -> Generation:
     """See again_image."""
-    async with _aopen_client(client) as civitai:
+    async with aopen_client(client) as civitai:
         return await civitai.again(picture, out=out, timeout=wait_seconds, **given)
 
 
 def remix(source: Any, *, client: Civitai | None = None, **changes: Unpack[RemixOptions]) -> Remix:
     """Make a request of a picture's generation data: a file, a text, or the address of a picture's
     page on Civitai. Spends nothing; `generate_image(remix(source).request)` buys it."""
-    with _open_client(client) as civitai:
+    with open_client(client) as civitai:
         return civitai.remix(source, **changes)
 
 
@@ -159,7 +141,7 @@ async def aremix(
     source: Any, *, client: AsyncCivitai | None = None, **changes: Unpack[RemixOptions]
 ) -> Remix:
     """See remix."""
-    async with _aopen_client(client) as civitai:
+    async with aopen_client(client) as civitai:
         return await civitai.remix(source, **changes)
 
 
@@ -176,7 +158,7 @@ def get_image(
     With `out` None nothing is saved. Raises StillRunning when a wait was over first, WorkflowFailed
     when pictures are missing.
     """
-    with _open_client(client) as civitai:
+    with open_client(client) as civitai:
         workflow = civitai.get(id)
         if not workflow.done and wait_seconds > 0:
             workflow = civitai.wait(workflow, timeout=wait_seconds)
@@ -193,7 +175,7 @@ async def aget_image(
     client: AsyncCivitai | None = None,
 ) -> Generation:
     """See get_image."""
-    async with _aopen_client(client) as civitai:
+    async with aopen_client(client) as civitai:
         workflow = await civitai.get(id)
         if not workflow.done and wait_seconds > 0:
             workflow = await civitai.wait(workflow, timeout=wait_seconds)
@@ -220,7 +202,7 @@ def query_images(
 
     `since` and `until` are ISO dates, or 7d, 12h, 30m, 2w ago; `Page.next` is the next cursor.
     """
-    with _open_client(client) as civitai:
+    with open_client(client) as civitai:
         return civitai.page(cursor, **_parse_dates(filters))
 
 
@@ -231,7 +213,7 @@ async def aquery_images(
     **filters: Unpack[QueryFilters],
 ) -> Page:
     """See query_images."""
-    async with _aopen_client(client) as civitai:
+    async with aopen_client(client) as civitai:
         return await civitai.page(cursor, **_parse_dates(filters))
 
 
@@ -246,13 +228,13 @@ def _parse_dates(filters: QueryFilters) -> QueryFilters:
 
 def cancel_image(id: str, *, client: Civitai | None = None) -> Canceled:
     """Cancel a workflow; says what was refunded. One that has ended is left as it is."""
-    with _open_client(client) as civitai:
+    with open_client(client) as civitai:
         return civitai.cancel(id)
 
 
 async def acancel_image(id: str, *, client: AsyncCivitai | None = None) -> Canceled:
     """See cancel_image."""
-    async with _aopen_client(client) as civitai:
+    async with aopen_client(client) as civitai:
         return await civitai.cancel(id)
 
 
@@ -270,7 +252,7 @@ def submitimagegen(
     The money rules hold: the service is asked for the price first, and above `max_buzz` (the
     client's limit when left out) OverBudget is raised.
     """
-    with _open_client(client) as civitai:
+    with open_client(client) as civitai:
         return dict(civitai.submit(WorkflowBody(body), max_buzz=max_buzz).raw)
 
 
@@ -278,7 +260,7 @@ async def asubmitimagegen(
     body: Mapping[str, Any], *, max_buzz: int | None = None, client: AsyncCivitai | None = None
 ) -> dict[str, Any]:
     """See submitimagegen."""
-    async with _aopen_client(client) as civitai:
+    async with aopen_client(client) as civitai:
         return dict((await civitai.submit(WorkflowBody(body), max_buzz=max_buzz)).raw)
 
 
@@ -290,7 +272,7 @@ def queryimagegens(
     client: Civitai | None = None,
 ) -> dict[str, Any]:
     """Query past workflows and give them as they came: `items`, and `next` where there is more."""
-    with _open_client(client) as civitai:
+    with open_client(client) as civitai:
         return _raw_page(civitai.page(cursor, **_make_filters(take, tags)))
 
 
@@ -302,7 +284,7 @@ async def aqueryimagegens(
     client: AsyncCivitai | None = None,
 ) -> dict[str, Any]:
     """See queryimagegens."""
-    async with _aopen_client(client) as civitai:
+    async with aopen_client(client) as civitai:
         return _raw_page(await civitai.page(cursor, **_make_filters(take, tags)))
 
 

@@ -10,6 +10,8 @@ from civitai_skill.images.sources import EVERY_SOURCE, SourcePolicy
 from civitai_skill.purchase.body import Terms
 from civitai_skill.purchase.events import Tell, ignore_event
 from civitai_skill.purchase.order import WorkflowBody
+from civitai_skill.resources.records import Kind
+from civitai_skill.resources.search import Sort
 from civitai_skill.schema.fields import RequestFields
 from civitai_skill.schema.request import ImageRequest
 
@@ -81,6 +83,17 @@ class QueryFilters(TypedDict, total=False):
     ascending: bool | None
     exclude_failed: bool
     running: bool
+
+
+class SearchOptions(TypedDict, total=False):
+    """Which models: of a `type` (checkpoint, lora, embedding, vae), taken by an `engine`, in an
+    order (`sort`: relevance, downloads, rating, newest), with `mature` ones, the first `take`."""
+
+    type: Kind | None
+    engine: str | None
+    sort: Sort
+    mature: bool
+    take: int
 
 
 class Call:

@@ -34,7 +34,7 @@ from civitai_skill.purchase.join import (
 )
 from civitai_skill.purchase.local import conversion_of
 from civitai_skill.purchase.order import Order, Purchase
-from civitai_skill.purchase.prepare import Prepared, prepare, upload_sources
+from civitai_skill.purchase.prepare import Prepared, prepare, resolve, upload_sources
 from civitai_skill.purchase.price import check_price, rule_of
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.steps.chain import FinishPlan, Planned
@@ -100,11 +100,12 @@ class Preview:
     plan: Planned | None
 
 
-def preview(order: Order) -> Flow[Preview]:
-    """Prepare an order and look for what it would go on with; sends nothing.
+def preview(service: Service, order: Order) -> Flow[Preview]:
+    """Prepare an order and look for what it would go on with; buys nothing.
 
     Raises StillRunning when another call is making the same right now.
     """
+    order = yield from resolve(service, order)
     prepared: Prepared = yield Work(partial(prepare, order))
     find = partial(find_open_run, order, prepared.key, prepared.identity(order))
     return Preview((yield Work(find)), prepared.plan)

@@ -33,6 +33,7 @@ from civitai_skill.purchase.events import Tell, ignore_event
 from civitai_skill.purchase.join import release_on_failure, write_quietly
 from civitai_skill.purchase.local import for_the_service
 from civitai_skill.purchase.order import Order, Purchase
+from civitai_skill.purchase.prepare import resolve
 from civitai_skill.purchase.result import Generation, summarize
 
 # Seconds that buying may take at least, however soon its caller gives up: its end must be known.
@@ -48,6 +49,7 @@ def generate(service: Service, order: Order, *, timeout: float) -> Flow[Generati
     began, order = time.monotonic(), begin_clock(order, timeout)
     assert order.out is not None, "pictures that come home need a folder"
     yield Work(partial(prepare_folder, order.out))
+    order = yield from resolve(service, order)
     purchase = yield from buy(service, order)
     return (yield from finish(service, order, purchase, timeout=timeout, began=began))
 
@@ -63,7 +65,7 @@ def submit(service: Service, order: Order, told: OnSubmitted | None = None) -> F
     Where `told` raises, the same request goes on with the purchase. Raises OverBudget where the
     service charged more than is allowed, and the workflow is canceled.
     """
-    order = replace(order, asked=for_the_service(order.asked))
+    order = yield from resolve(service, replace(order, asked=for_the_service(order.asked)))
     purchase = yield from buy(service, order)
     if _is_overcharged(order, purchase, purchase.workflow):
         workflow = yield from _stop(service, purchase.workflow)

@@ -18,6 +18,7 @@ from civitai_skill.purchase.events import Tell, ignore_event
 from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.steps.chain import Planned
+from civitai_skill.storage.cache import Cache
 
 Keep = Callable[[str, bytes], None]
 
@@ -56,7 +57,8 @@ class Order:
     a workflow that is charged above `most` is canceled (the limit, when left out). `unconfirmed`
     gets a purchase that came to its end, instead of the ledger closing it: its caller has no answer
     yet. Those that stand there when the next one begins are closed. After `deadline`
-    (time.monotonic) nothing is uploaded, priced or submitted once more.
+    (time.monotonic) nothing is uploaded, priced or submitted once more. `models` keeps what the
+    site said of models; `told` and `warned` are what was found of those that are named.
     """
 
     asked: ImageRequest | FinishRequest | WorkflowBody
@@ -81,6 +83,9 @@ class Order:
     most: int | None = None
     deadline: float | None = None
     unconfirmed: Unconfirmed | None = None
+    models: Cache | None = None
+    told: tuple[str, ...] = ()
+    warned: tuple[str, ...] = ()
 
     @property
     def ceiling(self) -> int:

@@ -30,6 +30,8 @@ from civitai_skill.purchase.body import Terms
 from civitai_skill.purchase.identity import first_attempt, hash_json
 from civitai_skill.purchase.local import check_conversion
 from civitai_skill.purchase.order import Order, WorkflowBody
+from civitai_skill.resources.resolve import resolve_request, with_engine
+from civitai_skill.resources.site import ModelSite
 from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.steps.chain import (
@@ -136,6 +138,19 @@ def _move_seed(step: Mapping[str, Any], by: int) -> dict[str, Any]:
     return {**step, "input": {**given, "seed": given["seed"] + by}}
 
 
+def resolve(service: Service, order: Order) -> Flow[Order]:
+    """The order with the AIRs of the models that its request names; the site is asked for them.
+
+    Every purchase and price goes through here once, before it is prepared.
+    """
+    if not isinstance(order.asked, ImageRequest):
+        return order
+    site = ModelSite(service, order.models, order.account)
+    mature = order.terms.allow_mature_content is True
+    found = yield from resolve_request(site, order.asked, mature=mature)
+    return replace(order, asked=found.request, told=found.notes, warned=found.warnings)
+
+
 def prepare(order: Order, open_source: Open = open_source) -> Prepared:
     """Open the sources, choose the form, fill it. Raises RequestInvalid."""
     if isinstance(order.asked, WorkflowBody):
@@ -144,12 +159,17 @@ def prepare(order: Order, open_source: Open = open_source) -> Prepared:
     terms.check()
     if isinstance(order.asked, FinishRequest):
         return _prepare_finishing(order, order.asked, open_source)
-    request = with_mask(order.asked)
+    request = with_mask(with_engine(order.asked))
     places = named(request)
     sources = tuple(open_source(text, place, order.sources) for place, text in places)
     sizes = tuple(None if isinstance(source, str) else source.size for source in sources)
     check_masks(dict(zip((place for place, _ in places), sizes, strict=True)))
     decided = plan_request(request, sizes[: len(request.images)])
+    decided = replace(
+        decided,
+        notes=(*order.told, *decided.notes),
+        warnings=(*order.warned, *decided.warnings),
+    )
     form = decided.form
     check_conversion(request, decided.size)
     drawing: NamedStep | None = None

@@ -28,7 +28,7 @@ from civitai_skill.errors.next_steps import Allow, Choose
 from civitai_skill.purchase.events import Asking, Priced, Quoted
 from civitai_skill.purchase.identity import hash_json
 from civitai_skill.purchase.order import Order, WorkflowBody
-from civitai_skill.purchase.prepare import Prepared, prepare, upload_sources
+from civitai_skill.purchase.prepare import Prepared, prepare, resolve, upload_sources
 from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.request import ImageRequest, Quality
 from civitai_skill.steps.chain import FinishPlan, Planned, plan_request
@@ -54,6 +54,7 @@ def estimate(
     `prepared` is the order as it was prepared before.
     """
     if prepared is None:
+        order = yield from resolve(service, order)
         prepared = yield Work(lambda: prepare(order))
         assert prepared is not None
     template = yield from upload_sources(service, prepared)

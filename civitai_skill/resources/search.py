@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from civitai_skill.api.parse import read_list, read_map, read_objects, read_text
 from civitai_skill.api.service import Flow
@@ -33,12 +33,15 @@ _CANDIDATES = 8
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundModels:
     """Models that can be generated with, in the site's order. `more` says that the search ended
     before the site had shown all it has."""
 
     models: tuple[Resource, ...]
     more: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"models": [one.as_dict() for one in self.models], "more": self.more}
 
 
 @dataclass(frozen=True)
@@ -84,16 +87,17 @@ def search(
     site: ModelSite,
     query: str = "",
     *,
-    kind: Kind | None = None,
+    type: Kind | None = None,
     engine: str | None = None,
     sort: Sort = "relevance",
     mature: bool = False,
     take: int = 10,
-) -> Flow[Found]:
+) -> Flow[FoundModels]:
     """The first `take` models for a query, each by its newest version that fits.
 
     Raises RequestInvalid for what can't be searched for, TransportFailed and ApiError.
     """
+    kind = type
     check_search(query, kind, engine, sort, take)
     engine = None if engine is None else catalog.find(engine).name
     params = [("limit", str(_PAGE)), ("supportsGeneration", "true"), ("primaryFileOnly", "true")]
@@ -115,11 +119,11 @@ def search(
             if one is not None and one.air not in {other.air for other in found}:
                 found.append(one)
             if len(found) == take:
-                return Found(tuple(found), more=True)
+                return FoundModels(tuple(found), more=True)
         before, cursor = cursor, _cursor(page or {})
         if cursor is None or cursor == before:
-            return Found(tuple(found))
-    return Found(tuple(found), more=True)
+            return FoundModels(tuple(found))
+    return FoundModels(tuple(found), more=True)
 
 
 def _is_wanted(model: Model, mature: bool) -> bool:
@@ -161,7 +165,7 @@ def find_by_name(
     mature: bool = False,
 ) -> Flow[NameMatch]:
     """The one model that bears a name, with or without its version's; else the candidates."""
-    page = yield from search(site, text, kind=kind, engine=engine, mature=mature, take=_CANDIDATES)
+    page = yield from search(site, text, type=kind, engine=engine, mature=mature, take=_CANDIDATES)
     wanted = plain_name(text)
     named = tuple(one for one in page.models if wanted in set(_names(one)))
     if len(named) == 1:

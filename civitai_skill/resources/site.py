@@ -20,7 +20,7 @@ from civitai_skill.resources.records import (
     read_model,
     read_resource,
 )
-from civitai_skill.resources.takers import Taker, ecosystem_of, find_takers
+from civitai_skill.resources.takers import AIR_TYPES, Taker, ecosystem_of, find_takers
 from civitai_skill.schema.types import read_json
 from civitai_skill.storage.cache import Cache
 
@@ -31,11 +31,6 @@ PATIENCE = 30.0
 
 #: The hash of an empty file, which careless programs write for a file that they did not find.
 _NOTHING = "E3B0C44298FC1C14"
-
-#: A type of AIR that stands for each kind.
-_AIR_TYPES: Mapping[str, str] = {
-    "checkpoint": "checkpoint", "lora": "lora", "embedding": "embedding", "vae": "vae",
-}  # fmt: skip
 
 # What of an answer is not kept: the largest parts, and those that nobody reads.
 _LARGE = frozenset({"images", "downloadUrl", "downloadUrls", "image", "metadata"})
@@ -53,6 +48,10 @@ class ModelSite:
     cache: Cache | None = None
     account: str = ""
     seconds: float = PATIENCE
+    #: What references were found to mean.
+    meant: dict[tuple[Any, ...], Resource | None] = field(default_factory=dict)
+    #: Did it give no answer when it was last asked?
+    silent: bool = False
     _seen: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
 
     def get(self, path: str, params: Params = (), *, what: str) -> Flow[Mapping[str, Any] | None]:
@@ -97,6 +96,18 @@ class ModelSite:
         mini = yield from self.get(f"/model-versions/mini/{id}", what=f"model version {id}")
         return read_resource(full, mini or {})
 
+    def shown(
+        self, model: Model, *, kind: Kind | None = None, engine: str | None = None
+    ) -> Flow[Resource | None]:
+        """The version that stands for a model: the newest that fits, else the newest that can be
+        generated with, else the newest."""
+        newest = yield from self.newest(model, kind=kind, engine=engine)
+        versions = [v for v in model.versions if v.covered is not False] or model.versions
+        if newest is None and versions:
+            newest = yield from self.by_version(versions[0].id)
+            newest = None if newest is None else newest.about_model(model)
+        return newest
+
     def _listed(self, model: Model, version: Version) -> Flow[Resource | None]:
         """A version of a model's own page, which may tell all but what one may do with it."""
         if version.triggers is None:
@@ -133,9 +144,9 @@ class ModelSite:
 def may_fit(version: Version, kind: Kind, engine: str | None) -> bool:
     """May a version be taken by an engine (None: by any), by the name of its base model?"""
     ecosystem = ecosystem_of(version.base_model)
-    if kind not in _AIR_TYPES:
+    if kind not in AIR_TYPES:
         return False
-    return ecosystem is None or has_engine(find_takers(ecosystem, _AIR_TYPES[kind]), engine)
+    return ecosystem is None or has_engine(find_takers(ecosystem, AIR_TYPES[kind]), engine)
 
 
 def fits(found: Resource, engine: str | None) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -28,6 +28,10 @@ class Taker:
 
     def __str__(self) -> str:
         return " ".join(filter(None, (self.engine, self.variant)))
+
+
+#: The type of AIR that stands for each kind of model.
+AIR_TYPES: Mapping[str, str] = {kind: kind for kind in ("checkpoint", "lora", "embedding", "vae")}
 
 
 @lru_cache(1024)

@@ -40,10 +40,11 @@ FIELDS = (
     RequestField("guidance", "number", "--guidance", "X", "how closely the prompt is followed (CFG scale)"),
     RequestField("sampler", "text", "--sampler", "NAME", "sampler, in the route's own spelling"),
     RequestField("scheduler", "text", "--scheduler", "NAME", "noise schedule, in the route's own spelling"),
-    RequestField("model", "text", "--model", "AIR", "AIR of a checkpoint, where the engine takes one"),
-    RequestField("loras", "loras", "--lora", "AIR[=X]", "a LoRA and its strength (1)"),
-    RequestField("embeddings", "texts", "--embedding", "AIR", "AIRs of embeddings (textual inversions)"),
-    RequestField("vae", "text", "--vae", "AIR", "AIR of a VAE, in place of the model's own"),
+    RequestField("model", "text", "--model", "MODEL", "a checkpoint: AIR, page address, file hash or name:TEXT"),
+    RequestField("loras", "loras", "--lora", "MODEL[=X]", "a LoRA, named like --model, and its strength (1)"),
+    RequestField("embeddings", "texts", "--embedding", "MODEL", "an embedding, named like --model"),
+    RequestField("vae", "text", "--vae", "MODEL", "a VAE in place of the model's own, named like a model"),
+    RequestField("trigger", "flag", "--trigger", "", "add the trigger words of its LoRAs that the prompt lacks", planned=True),
     RequestField("control_nets", "texts", "--control-net", "KIND=SRC", "a picture to hold to, such as openpose=pose.png"),
     RequestField("images", "texts", "--image", "SRC", "source pictures: https URL, data URL or local file", planned=True),
     RequestField("strength", "number", "--strength", "X", "with one source picture: a variant of it; 0 keeps the source, 1 ignores it", planned=True),
@@ -97,6 +98,7 @@ class RequestFields(TypedDict, total=False):
     loras: Sequence[Any]
     embeddings: Any
     vae: str | None
+    trigger: bool
     control_nets: Any
     images: Any
     strength: float | None

@@ -9,14 +9,14 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema import pictures
-from civitai_skill.schema.air import EXAMPLE
 from civitai_skill.schema.problems import to_problems
+from civitai_skill.schema.references import ACCEPTED, split_strength
 from civitai_skill.schema.types import (
-    AirText,
     Guide,
     Limited,
     LoraStrength,
     Mask,
+    ModelText,
     Share,
     Style,
     Text,
@@ -49,9 +49,12 @@ class StrictModel(BaseModel):
 
 
 class Lora(StrictModel):
-    """A LoRA by its AIR, and how strongly it acts (0 to 4; most are made for 0.6 to 1)."""
+    """A LoRA, and how strongly it acts (0 to 4; most are made for 0.6 to 1); AIR=STRENGTH as text.
 
-    air: AirText = Field(description=f"AIR of the LoRA, such as {EXAMPLE}.")
+    `air` may also be what leads to an AIR: its page's address, a file hash, name:TEXT.
+    """
+
+    air: ModelText = Field(description=f"The LoRA: {ACCEPTED}.")
     strength: LoraStrength = Field(
         default=1.0, description="0 to 4; most LoRAs are made for 0.6 to 1."
     )
@@ -88,10 +91,23 @@ def _read_control(value: Any) -> Any:
     return {"preprocessor": kind} | ({"image": source} if source else {})
 
 
+def _read_lora(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    air, strength = split_strength(value)
+    if strength is None:
+        return {"air": air}
+    try:
+        return {"air": air, "strength": float(strength)}
+    except ValueError:
+        return {"air": air, "strength": strength}  # refused by its own name
+
+
 def _read_style(value: Any) -> Any:
     text = pictures.to_text(value)
     return {"image": text} if isinstance(text, str) else value
 
 
+LoraOrText = Annotated[Lora, BeforeValidator(_read_lora)]
 ControlNetOrText = Annotated[ControlNet, BeforeValidator(_read_control)]
 StyleImageOrText = Annotated[StyleImage, BeforeValidator(_read_style)]

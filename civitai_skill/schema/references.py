@@ -13,7 +13,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from civitai_skill.schema.air import Air, is_air
 
 #: What is accepted, for people.
-ACCEPTED = "an AIR, its page's address, civitai:ID@VERSION, a file hash, or name:TEXT"
+ACCEPTED = (
+    "an AIR (urn:air:sdxl:lora:civitai:123456@789012), the address of its page, "
+    "civitai:ID@VERSION, a file hash, or name:TEXT"
+)
 
 _HOSTS = frozenset({"civitai.com", "civitai.red", "civitai.green"})
 _ARCHIVES = frozenset({"civitaiarchive.com", "civarchive.com"})
@@ -108,3 +111,13 @@ def split_strength(text: str) -> tuple[str, str | None]:
     if not equals or _PARAMETER.search(head):
         return text, None
     return head, strength
+
+
+def is_reference(text: str) -> bool:
+    """Does a text name one model, or mean to? What is only a word or two does not."""
+    try:
+        found = parse_reference(text)
+    except ValueError:
+        return "://" in text or text.lower().startswith("name:")
+    named = (found.model, found.version, found.hash, found.name)
+    return found.is_whole or any(part is not None for part in named)

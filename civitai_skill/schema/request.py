@@ -13,9 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema import finishing, pictures
-from civitai_skill.schema.parts import ControlNetOrText, Lora, StrictModel, StyleImageOrText
+from civitai_skill.schema.parts import ControlNetOrText, LoraOrText, StrictModel, StyleImageOrText
 from civitai_skill.schema.types import (
-    AirText,
     FieldWords,
     Flag,
     Limited,
@@ -167,23 +166,44 @@ class ImageRequest(StrictModel):
     ] = None
     model: Annotated[
         ModelText | None,
-        FieldWords("AIR of a checkpoint, where the engine takes one.", "AIR", tool=""),
+        FieldWords(
+            "A checkpoint, where the engine takes one: its AIR, its page's address, a file hash, "
+            "or name:TEXT.",
+            "MODEL",
+            help="a checkpoint: AIR, page address, file hash or name:TEXT",
+            tool="",
+        ),
     ] = None
     loras: Annotated[
-        list[Lora],
+        list[LoraOrText],
         FieldWords(
-            "LoRAs: a list of {air, strength}.",
-            "AIR[=X]",
-            help="a LoRA and its strength (1)",
-            tool="LoRAs made for this engine.",
+            "LoRAs: a list of {air, strength}, or of texts such as AIR=0.8; page addresses, file "
+            "hashes and name:TEXT stand for their AIR.",
+            "MODEL[=X]",
+            help="a LoRA, named like --model, and its strength (1)",
+            tool="LoRAs made for this engine, by AIR or page address.",
         ),
     ] = []
     embeddings: Annotated[
-        list[AirText], FieldWords("AIRs of embeddings (textual inversions).", "AIR")
+        list[ModelText],
+        FieldWords(
+            "Embeddings (textual inversions), named like a model.",
+            "MODEL",
+            help="an embedding, named like --model",
+        ),
     ] = []
     vae: Annotated[
-        AirText | None, FieldWords("AIR of a VAE, in place of the model's own.", "AIR")
+        ModelText | None,
+        FieldWords("A VAE in place of the model's own, named like a model.", "MODEL"),
     ] = None
+    trigger: Annotated[
+        Flag,
+        FieldWords(
+            "Add the trigger words of its LoRAs that the prompt lacks.",
+            "",
+            planned=True,
+        ),
+    ] = False
     control_nets: Annotated[
         list[ControlNetOrText],
         FieldWords(
@@ -271,7 +291,8 @@ class ImageRequest(StrictModel):
             tool="What follows: upscale (1 to 3 passes, each doubles), remove_background (true: a "
             "transparent PNG), exact (pixels such as 256x256, instead of any size), svg (vtracer), "
             "hires, enhance_prompt, caption, inpaint (a mask). Rarely: the engine's own fields "
-            "(resolution, clipSkip, ...), or route, sampler, scheduler.",
+            "(resolution, clipSkip, ...), or route, sampler, scheduler, embeddings, vae, trigger "
+            "(true: add the LoRAs' trigger words).",
             planned=True,
         ),
     ] = {}

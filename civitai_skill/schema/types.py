@@ -19,7 +19,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from civitai_skill.schema.air import EXAMPLE, MODEL_EXAMPLE, is_air
+from civitai_skill.schema.air import EXAMPLE, is_air
+from civitai_skill.schema.references import ACCEPTED, parse_reference
 
 
 def _integral(value: Any) -> Any:
@@ -53,10 +54,17 @@ def _unicode(value: str) -> str:
     return value
 
 
-def _air(value: str, example: str = EXAMPLE) -> str:
+def _air(value: str) -> str:
     if not is_air(value):
-        raise ValueError(f"not an AIR; one looks like {example}")
+        raise ValueError(f"not an AIR; one looks like {EXAMPLE}")
     return value
+
+
+def _reference(value: str) -> str:
+    try:
+        return parse_reference(value).text
+    except ValueError as error:
+        raise ValueError(f"{error}; say {ACCEPTED}") from None
 
 
 def lower(value: Any) -> Any:
@@ -135,7 +143,8 @@ Style = Annotated[Text, Source("style")]
 Guide = Annotated[Text, Source("guide")]
 
 AirText = Annotated[Text, AfterValidator(_air)]
-ModelText = Annotated[Text, AfterValidator(lambda text: _air(text, MODEL_EXAMPLE))]
+#: A text that names a model: an AIR, or what leads to one (see references.py).
+ModelText = Annotated[Text, AfterValidator(_reference)]
 
 
 @dataclass(frozen=True)

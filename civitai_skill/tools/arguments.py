@@ -25,7 +25,7 @@ from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Need
 from civitai_skill.schema.fields import FIELDS, RequestField
 from civitai_skill.schema.ids import is_workflow_id
-from civitai_skill.schema.parts import Lora, StrictModel
+from civitai_skill.schema.parts import LoraOrText, StrictModel
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import (
     Bounds,
@@ -215,7 +215,7 @@ IN_OPTIONS = tuple(field.name for field in FIELDS if _words(field.name) is None)
 
 _LISTS: dict[str, Any] = {
     "texts": Annotated[list[Text], BeforeValidator(_to_list), Field(max_length=16)],
-    "loras": Annotated[list[Lora], BeforeValidator(_to_loras), Field(max_length=16)],
+    "loras": Annotated[list[LoraOrText], BeforeValidator(_to_loras), Field(max_length=16)],
 }
 
 

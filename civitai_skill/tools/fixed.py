@@ -44,6 +44,7 @@ PURPOSE = "tools"
 # Fields of the arguments that are the request's own.
 DEFAULT_ENGINE = str(EstimateImage.model_fields["engine"].default)
 _REQUEST = tuple(name for name in EstimateImage.model_fields if name != "options")
+_MODELS = ("model", "loras", "embeddings", "vae")
 _PART = re.compile(r"[\w][\w .-]{0,99}")
 
 
@@ -72,6 +73,11 @@ class ToolSettings:
     default_engine: str = DEFAULT_ENGINE
     pictures: bool = True
 
+    @property
+    def has_every_engine(self) -> bool:
+        """Is no engine left out?"""
+        return set(self.engines) == set(catalog.NAMES)
+
     def narrow(self, model: type[Arguments]) -> type[Arguments]:
         """An argument model that offers, and speaks of, only what is allowed."""
         if not self.pictures and PICTURES & model.model_fields.keys():
@@ -81,8 +87,10 @@ class ToolSettings:
                 if name not in PICTURES
             }
             model = create_model(model.__name__, __base__=Arguments, __doc__=model.__doc__, **kept)
-        if "engine" not in model.model_fields or set(self.engines) == set(catalog.NAMES):
+        if "engine" not in model.model_fields or self.has_every_engine:
             return model
+        if model.model_fields["engine"].default is None:
+            return model  # it only narrows a search, whose answer is narrowed anyhow
         changed: dict[str, Any] = {
             name: (Text | None, Field(default=None, description=say(self.engines)))
             for name, say in words.FIELDS.items()
@@ -101,16 +109,25 @@ class ToolSettings:
             # The service reads no files, so an address is all that a body can name.
             return WorkflowBody(check_body(given.body, replace(self.sources, local=False)))
         said = {n: getattr(given, n) for n in _REQUEST if n in given.model_fields_set}
-        # It stays as it was given: it may mean a variant, too.
-        self.check_engine(str(said.setdefault("engine", self.default_engine)))
         fields, options = _split_options(given) if given.options else ({}, {})
+        by_model = any(said.get(n) or fields.get(n) for n in _MODELS)
+        if said.get("engine", self.default_engine) == self.default_engine:
+            # Some hosts fill in every default; the engine of models that are named follows from
+            # them, where none is left out.
+            if by_model and self.has_every_engine:
+                said.pop("engine", None)
+            else:
+                said["engine"] = self.default_engine
+        # It stays as it was given: it may mean a variant, too.
+        engine = str(said.get("engine", self.default_engine))
+        self.check_engine(engine)
         request = ImageRequest(**said, **fields, options=options)
         for place, source in named(request):
             self._check_source(source, place)
         return request
 
     def check_engine(self, engine: str) -> None:
-        """Raises RequestInvalid for an engine that is not allowed."""
+        """Refuse an engine that is not allowed, or none. Raises RequestInvalid."""
         if catalog.find(engine[:200]).name not in self.engines:
             accepted = "one of " + ", ".join(self.engines)
             why = "these tools are set up without this engine"

@@ -107,6 +107,36 @@ class Chosen(Output):
     then: str | None = None
 
 
+class ModelOut(BaseModel):
+    """One version of a model; its words are its author's."""
+
+    model_config = ConfigDict(extra="allow")
+
+    air: str
+    kind: str
+    name: str | None = None
+    version: str | None = None
+    base_model: str | None = None
+    trigger_words: list[str] | None = None
+    about: str | None = None
+
+
+class ModelsOut(Output):
+    """Models that can be generated with."""
+
+    models: list[ModelOut]
+    then: str | None = None
+
+
+class DescribedOut(Output, ModelOut):
+    """One model and its versions."""
+
+    engines: list[dict[str, Any]] | None = None
+    can_generate: bool | None = None
+    refused: str | None = Field(default=None, description="Why it can't be used.")
+    versions: list[dict[str, Any]] | None = None
+
+
 class Quoted(BaseModel):
     """What strangers wrote, as far as it goes."""
 
@@ -135,5 +165,7 @@ OUTPUTS: Mapping[str, type[Output]] = {
     "civitai_query_images": Found,
     "civitai_cancel_image": CanceledOut,
     "civitai_choose_engine": Chosen,
+    "civitai_search_models": ModelsOut,
+    "civitai_describe_model": DescribedOut,
     "civitai_remix_image": Remixed,
 }

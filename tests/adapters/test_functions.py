@@ -125,7 +125,14 @@ def test_openai_strict_holds_every_rule(api: Any) -> None:
     for function in functions(openai_tools(api=api, include=ALL)):
         assert breaches_of_strict(function["parameters"]) == []
         assert function["strict"] is True
-        assert next(iter(function["parameters"]["properties"])) in {"prompt", "id", "tags", "needs"}
+        assert next(iter(function["parameters"]["properties"])) in {
+            "prompt",
+            "id",
+            "tags",
+            "needs",
+            "query",
+            "model",
+        }
 
 
 def test_the_walker_sees_what_is_wrong() -> None:

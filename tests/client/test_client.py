@@ -307,7 +307,7 @@ def test_held_mature_pictures_are_released_after_the_price_is_told(
         {"prompt": "x", "external_id": "no spaces"},
         {"prompt": "x", "currencies": ["gold"]},
         {"prompt": "x", "priority": "now"},
-        {"prompt": "x", "loras": [{"air": "urn:air:sdxl:lora:civitai:1@2"}]},
+        {"prompt": "x", "loras": ["Detail Tweaker"]},
     ],
 )
 def test_a_refused_request_sends_nothing(

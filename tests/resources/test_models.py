@@ -30,7 +30,7 @@ def airs(found: Any) -> list[str]:
 
 def test_a_search_gives_only_what_will_be_accepted(asked: Asked) -> None:
     site = asked.site()
-    loras = asked.run(search(site, kind="lora", engine="SDXL"))
+    loras = asked.run(search(site, type="lora", engine="SDXL"))
     assert [(one.label, one.triggers) for one in loras.models][:3] == [
         ("Detail Dial v1.0", ()),
         ("Ink Wash XL 2", ("inkwash style", "wet paper")),
@@ -45,16 +45,16 @@ def test_a_search_gives_only_what_will_be_accepted(asked: Asked) -> None:
     assert airs(asked.run(search(site, "backstage"))) == []
     mature = asked.run(search(site, "backstage", mature=True)).models
     assert [one.mature for one in mature] == [True]
-    first = asked.run(search(site, kind="checkpoint", sort="downloads", take=1))
+    first = asked.run(search(site, type="checkpoint", sort="downloads", take=1))
     assert (airs(first), first.more) == (["urn:air:sd1:checkpoint:civitai:9004@90041"], True)
-    newest = asked.run(search(site, kind="vae", sort="newest"))
+    newest = asked.run(search(site, type="vae", sort="newest"))
     assert airs(newest)[0] == "urn:air:sdxl:vae:civitai:9302@93021"
 
 
 def test_a_page_without_hits_is_not_the_end(asked: Asked) -> None:
     """With a query the site cuts each page of six hits; what fits stands on the second."""
     site = asked.site()
-    found = asked.run(search(site, "made", kind="lora", engine="z-image"))
+    found = asked.run(search(site, "made", type="lora", engine="z-image"))
     assert airs(found) == ["urn:air:zimageturbo:lora:civitai:9110@91101"]
     lists = [path for path in asked.transport.asked if path.startswith("/api/v1/models?")]
     assert len(lists) == 2
@@ -110,11 +110,11 @@ def test_a_name_is_found_only_where_one_model_bears_it(asked: Asked) -> None:
 def test_what_can_not_be_searched_for_is_refused_before_asking(asked: Asked) -> None:
     site = asked.site()
     for given, field in (
-        ({"kind": "lor"}, "type"),
+        ({"type": "lor"}, "type"),
         ({"sort": "best"}, "sort"),
         ({"take": 0}, "take"),
         ({"engine": "openai"}, "engine"),
-        ({"engine": "qwen", "kind": "vae"}, "engine"),
+        ({"engine": "qwen", "type": "vae"}, "engine"),
         ({"query": "x\n"}, "query"),
     ):
         with pytest.raises(RequestInvalid) as refused:

@@ -25,8 +25,7 @@ SAID: dict[str, tuple[str, str, Any]] = {
     "number": ("0.5", "0.5", 0.5),
     "flag": ("", "true", True),
     "texts": ("a.png", "a.png", ["a.png"]),
-    "loras": (f"{LORA}=0.5", f'"[{{""air"": ""{LORA}"", ""strength"": 0.5}}]"',
-              [{"air": LORA, "strength": 0.5}]),
+    "loras": (f"{LORA}=0.5", f"{LORA}=0.5", [f"{LORA}=0.5"]),
     "options": ("clipSkip=2", '"{""clipSkip"": 2}"', {"clipSkip": 2}),
 }  # fmt: skip
 

@@ -43,6 +43,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "engines": ("engines", "list the engines, or describe one"),
     "choose": ("engines", "rank the engines for what the picture is for, with their prices; "
                "spends nothing"),
+    "models": ("models", "find checkpoints and LoRAs that can be generated with, or tell all about "
+               "one; spends nothing"),
     "doctor": ("engines", "check the set-up: key, service, sandbox, extras, and what to do next"),
     "sandbox": ("serve", "serve the sandbox on a port, for any client"),
     "mcp": ("serve", "serve the tools to an agent by MCP, over standard input and output or "

@@ -130,7 +130,15 @@ def estimate(given: argparse.Namespace, output: Output) -> int:
     from civitai_skill.client import Civitai, Order, Terms, prepare
 
     request, terms = build_request(given), request_terms(given)
-    decided = prepare(Order(request, Terms(**terms))).plan
+    quote = None
+    if given.offline:
+        decided = prepare(Order(request, Terms(**terms))).plan
+    else:
+        Terms(**terms).check()
+        with Civitai(settings=load_settings(given)) as client:
+            del terms["tags"]
+            quote = client.estimate(request, **terms)
+        decided = quote.plan
     assert decided is not None, "a request is planned"
     data: dict[str, Any] = {
         "engine": decided.family,
@@ -143,10 +151,7 @@ def estimate(given: argparse.Namespace, output: Output) -> int:
         data["size"] = "{}x{}".format(*decided.size)
     text = f"{decided.title}: {decided.price}, by the documented rule"
     one = decided.price.most
-    if not given.offline:
-        del terms["tags"]
-        with Civitai(settings=load_settings(given)) as client:
-            quote = client.estimate(request, **terms)
+    if quote is not None:
         data["service"] = quote.as_dict()
         most = "at most " if quote.cost.variable else ""
         text = f"{decided.title}: {most}{quote.total} Buzz, says the service"

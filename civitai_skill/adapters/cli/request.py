@@ -22,7 +22,6 @@ _LONGEST = 1_000_000
 _READERS: dict[str, Callable[[str], Any]] = {
     "whole": values.parse_number,
     "number": values.parse_number,
-    "loras": values.parse_lora,
     "options": values.parse_pair,
 }
 _MANY = ("loras", "texts", "options")

@@ -22,12 +22,6 @@ def parse_number(text: str) -> Any:
     return text
 
 
-def parse_lora(text: str) -> dict[str, Any]:
-    """`AIR` or `AIR=STRENGTH`."""
-    air, equals, strength = text.rpartition("=")
-    return {"air": air, "strength": parse_number(strength)} if equals else {"air": text}
-
-
 def parse_pair(text: str) -> tuple[str, str]:
     """`K=V`."""
     key, equals, value = text.partition("=")

@@ -17,6 +17,8 @@ from civitai_skill.engines.published.kept import in_force
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, TYPES, Air, fold
 from civitai_skill.schema.parts import Lora
+from civitai_skill.schema.references import parse_reference
+from civitai_skill.schema.request import ImageRequest
 
 
 def check_seed(candidate: Candidate, form: Wire) -> None:
@@ -38,6 +40,26 @@ def check_seed(candidate: Candidate, form: Wire) -> None:
             engine=candidate.owner,
             advice="Leave seed out for a random one; it is reported with the picture.",
         )
+
+
+_ONLINE = "is looked up only where the site can be asked"
+
+
+def check_references(request: ImageRequest) -> None:
+    """Refuse what only leads to an AIR, or to trigger words: those are looked up before an engine
+    is asked."""
+    named = [("model", request.model), ("vae", request.vae)]
+    named += [(f"loras.{i}.air", lora.air) for i, lora in enumerate(request.loras)]
+    named += [(f"embeddings.{i}", text) for i, text in enumerate(request.embeddings)]
+    problems = [
+        Problem(field, text, "an AIR", None, _ONLINE)
+        for field, text in named
+        if text is not None and parse_reference(text).air is None
+    ]
+    if request.trigger:
+        problems.append(Problem("trigger", True, "the words in the prompt itself", None, _ONLINE))
+    if problems:
+        raise RequestInvalid(*problems)
 
 
 def check_airs(candidate: Candidate, values: Mapping[str, Any]) -> None:

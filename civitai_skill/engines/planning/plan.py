@@ -24,6 +24,7 @@ from civitai_skill.engines.limits import limits, request_fields
 from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.engines.planning.checks import (
     check_airs,
+    check_references,
     check_seed,
     newer_than_ours,
     warnings,
@@ -128,6 +129,7 @@ def plan(
     `sources` are the pixel sizes of the source pictures where they are known, `today` says which
     variants are withdrawn. Raises RequestInvalid when no way of the engine takes the request.
     """
+    check_references(request)
     family = catalog.family(request.engine)
     operation = operation_of(request)
     variant = variant_of(family, request)

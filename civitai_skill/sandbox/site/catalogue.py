@@ -112,12 +112,15 @@ _MODELS: tuple[MadeModel, ...] = (
          "mirabel, uniform", "mirabel, armour", "mirabel, swimsuit", "mirabel, gown",
          downloads=8_000, tags=("character",)),
     _one(9107, "Claymation", "LoCon", "SD 1.5", "Clay figures.", "claymation", downloads=12_000),
-    _one(9108, "Linen", "DoRA", "SDXL 1.0", "Woven texture.", "linen texture"),
+    # The numbers of the skills' and the README's examples.
+    MadeModel(12345, "Linen", "LORA", "Woven texture.", (
+        MadeVersion(67890, "v1.0", "SDXL 1.0", ("linen texture",)),
+    )),
     _one(9109, "Klein Sketch", "LORA", "Flux.2 Klein 4B", "Pencil sketches.", "pencil sketch"),
     _one(9110, "Turbo Neon", "LORA", "ZImageTurbo", "Neon signs.", "neon sign", fee=2),
     _one(9111, "Unseen Style", "LORA", "SDXL 1.0", "Taken down.", state="taken down"),
     _one(9112, "Backstage", "LORA", "SDXL 1.0", "Mature poses.", mature=True, downloads=90_000),
-    _one(9113, "Qwen Poster", "LORA", "Qwen", "Posters with words.", "poster layout"),
+    _one(9113, "Qwen Poster", "DoRA", "Qwen", "Posters with words.", "poster layout"),
     _one(9114, "Anima Gouache", "LORA", "Anima", "Gouache paint.", "gouache"),
     # -- the rest
     _one(9201, "ClearHands", "TextualInversion", "SD 1.5", "A negative embedding for hands.",

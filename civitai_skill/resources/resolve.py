@@ -1,0 +1,318 @@
+"""The models that a request names, looked up once: after it the request holds AIRs alone.
+
+What the site says counts, not what was typed. An AIR needs no look-up to be sent, so a site that
+gives no answer stops no purchase that has its AIRs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from civitai_skill.api.service import Flow
+from civitai_skill.engines import catalog
+from civitai_skill.errors import ApiError, CivitaiError, Problem, RequestInvalid, TransportFailed
+from civitai_skill.resources.records import Kind, Resource
+from civitai_skill.resources.search import find_by_name
+from civitai_skill.resources.site import ModelSite, fits
+from civitai_skill.resources.takers import find_takers
+from civitai_skill.schema.air import Air
+from civitai_skill.schema.references import Reference, parse_reference
+from civitai_skill.schema.request import ImageRequest
+
+#: Seconds that a purchase with AIRs waits for the site to say what it knows of them.
+CHECKING = 5.0
+#: Trigger words that are all put into a prompt; of more, which are other ways to use it, the first.
+_MOST_TRIGGERS = 3
+_TOLD = 10
+
+#: What each field of a request holds.
+_KINDS: Mapping[str, Kind] = {
+    "model": "checkpoint", "loras": "lora", "embeddings": "embedding", "vae": "vae",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Place:
+    """A model in a request: where it stands, as a refusal names it, and the text that names it."""
+
+    field: str
+    at: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A request with AIRs alone, what was found of them, and what a person should know."""
+
+    request: ImageRequest
+    found: tuple[Resource, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def places(request: ImageRequest) -> Iterator[Place]:
+    """The models that a request names; its checkpoint first."""
+    if request.model is not None:
+        yield Place("model", "model", request.model)
+    yield from (Place("loras", f"loras.{i}.air", x.air) for i, x in enumerate(request.loras))
+    yield from (Place("embeddings", f"embeddings.{i}", x) for i, x in enumerate(request.embeddings))
+    if request.vae is not None:
+        yield Place("vae", "vae", request.vae)
+
+
+def resolve_request(
+    site: ModelSite, request: ImageRequest, *, mature: bool = False
+) -> Flow[Resolved]:
+    """Look up what a request names.
+
+    `mature` lets a name mean a mature model. Raises RequestInvalid for what is unknown, not clear,
+    not to be generated with, or made for another engine; TransportFailed and ApiError where the
+    site gives no answer and an AIR is needed from it.
+    """
+    said = list(places(request))
+    if not said:
+        notes = ("No LoRA is named, so there are no trigger words.",) if request.trigger else ()
+        return Resolved(_without_trigger(request), notes=notes)
+    engine = catalog.find(request.engine).name if request.given("engine") else None
+    looking = _Looking(site, request, mature, engine)
+    airs: dict[str, str] = {}
+    for place in said:
+        airs[place.at] = yield from looking.look_up(place)
+    whole = with_engine(_with_airs(request, airs))
+    prompt, warnings = _with_triggers(request, looking.found)
+    if prompt != request.prompt:
+        whole = whole.model_copy(update={"prompt": prompt})
+    chosen = () if request.given("engine") or whole.engine == request.engine else (
+        f"Engine {whole.engine}: what the models that were named are made for.",
+    )  # fmt: skip
+    return Resolved(
+        _without_trigger(whole), tuple(looking.found), (*looking.notes, *chosen), tuple(warnings)
+    )
+
+
+@dataclass
+class _Looking:
+    """One request's look-ups; `engine` becomes that of the first model where none was said."""
+
+    site: ModelSite
+    request: ImageRequest
+    mature: bool
+    engine: str | None
+    found: list[Resource] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def look_up(self, place: Place) -> Flow[str]:
+        """The AIR of one model."""
+        reference = parse_reference(place.text)
+        if reference.air is not None and reference.is_whole:
+            return (yield from self._check(place, reference))
+        one = yield from self._find(place, reference)
+        if one is None:
+            why = "the site knows no such model: it is deleted, or not public"
+            raise RequestInvalid(Problem(place.at, place.text, "", None, why))
+        self.notes.append(f"{place.text} is {one.label}, {one.air}.")
+        return (yield from self._take(place, one))
+
+    def _check(self, place: Place, reference: Reference) -> Flow[str]:
+        """An AIR that could be sent as it is: what the site says of it counts, where it answers."""
+        if reference.version is None or self._is_stock(place.text):
+            return place.text
+        if self.site.silent and not self.request.trigger:
+            return place.text
+        quick = replace(self.site, seconds=CHECKING)
+        patient = self.site if self.request.trigger else quick
+        try:
+            one = yield from patient.by_version(reference.version)
+        except (TransportFailed, ApiError) as error:
+            if self.request.trigger:
+                raise
+            self.site.silent = True
+            self.notes.append(_unchecked(place.text, error))
+            return place.text
+        if one is None:
+            self.notes.append(
+                f"The site knows no {place.text} (deleted, or not public): whether it fits is not "
+                "certain."
+            )
+            return place.text
+        air = yield from self._take(place, one, reference)
+        if air != place.text:
+            self.notes.append(f"{place.text} is {air} by the site.")
+        return air
+
+    def _is_stock(self, text: str) -> bool:
+        """Is it a model that the engine's own variants draw with?"""
+        if self.engine is None:
+            return False
+        ways = (way for variant in catalog.family(self.engine).variants for way in variant.ways)
+        return any(text == way.default.get("model") for way in ways)
+
+    def _find(self, place: Place, reference: Reference) -> Flow[Resource | None]:
+        """What a reference means, once for each engine."""
+        kind, engine = _KINDS[place.field], self.engine
+        asked = (reference.text, kind, engine, self.mature)
+        if asked not in self.site.meant:
+            look = partial(self._ask, place, reference)
+            self.site.meant[asked] = yield from look()
+        return self.site.meant[asked]
+
+    def _ask(self, place: Place, reference: Reference) -> Flow[Resource | None]:
+        kind, engine = _KINDS[place.field], self.engine
+        if reference.hash is not None:
+            return (yield from self.site.by_hash(reference.hash))
+        if reference.name is not None:
+            match = yield from find_by_name(
+                self.site, reference.name, kind=kind, engine=engine, mature=self.mature
+            )
+            if match.found is None:
+                raise unclear_error(place, match.candidates)
+            return match.found
+        if reference.version is not None:
+            one = yield from self.site.by_version(reference.version)
+            if one is not None:
+                check_model(place, reference, one)
+            return one
+        if reference.model is None:
+            why = "only models of Civitai's are looked up; name this one by its whole AIR"
+            raise RequestInvalid(Problem(place.at, place.text, "", None, why))
+        model = yield from self.site.model(reference.model)
+        if model is None:
+            return None
+        # What does not fit is refused by its own reason.
+        return (yield from self.site.shown(model, kind=kind, engine=engine))
+
+    def _take(self, place: Place, one: Resource, typed: Reference | None = None) -> Flow[str]:
+        """A model that was found, where it may be used here. Raises RequestInvalid."""
+        if typed is not None:
+            check_model(place, typed, one)
+        if one.refusal:
+            why = f"{one.label} is {one.refusal} on the site"
+            raise RequestInvalid(
+                Problem(place.at, place.text, "a model that can be used", None, why)
+            )
+        if one.kind != _KINDS[place.field]:
+            right = next((f for f, kind in _KINDS.items() if kind == one.kind), None)
+            accepted = f"the field {right}" if right else f"a {_KINDS[place.field]}"
+            why = f"{one.label} is of the kind {one.kind}"
+            raise RequestInvalid(Problem(place.at, place.text, accepted, None, why))
+        if one.takers and not fits(one, self.engine):
+            raise (yield from self._misfit(place, one))
+        if self.engine is None and one.takers:
+            self.engine = one.takers[0].engine
+        self.found.append(one)
+        return one.air
+
+    def _misfit(self, place: Place, one: Resource) -> Flow[RequestInvalid]:
+        """The refusal of what another engine takes, with the version of it that fits, if any."""
+        other = None
+        if one.model_id is not None:
+            model = yield from self.site.model(one.model_id)
+            if model is not None:
+                newest = self.site.newest(model, kind=one.kind, engine=self.engine)
+                other = yield from newest
+        takers = " or ".join(str(taker) for taker in one.takers)
+        why = f"{one.label} is made for {one.base_model or 'another family'}, which {takers} takes"
+        accepted = f"what engine {self.engine} takes, or engine {takers}"
+        if other is not None:
+            accepted += f"; {other.label} fits"
+        return RequestInvalid(
+            Problem(place.at, place.text, accepted, None if other is None else other.air, why)
+        )
+
+
+def check_model(place: Place, reference: Reference, one: Resource) -> None:
+    """A version's number belongs to one model; another's beside it is a slip. RequestInvalid."""
+    if reference.model not in (None, one.model_id):
+        why = f"version {reference.version} is {one.label}, of model {one.model_id}"
+        raise RequestInvalid(Problem(place.at, place.text, "", one.air, why))
+
+
+def unclear_error(place: Place, candidates: tuple[Resource, ...]) -> RequestInvalid:
+    """The refusal of a name that several models bear, or none."""
+    if not candidates:
+        why = "no model that can be generated with, and fits, is found by this name"
+        return RequestInvalid(Problem(place.at, place.text, "", None, why))
+    told = "; ".join(
+        f"{one.air} ({one.label}, {one.base_model}, by {one.creator or 'somebody'}"
+        f"{'' if one.downloads is None else f', {one.downloads} downloads'})"
+        for one in candidates
+    )
+    why = f"{'several models bear' if len(candidates) > 1 else 'no model bears exactly'} this name"
+    return RequestInvalid(Problem(place.at, place.text, f"one of {told}", None, why))
+
+
+def _unchecked(text: str, error: CivitaiError) -> str:
+    return f"{text} was not checked, because the site gave no answer: {error.message}"
+
+
+# -- the request with what was found ---------------------------------------------------------------
+def _with_airs(request: ImageRequest, airs: Mapping[str, str]) -> ImageRequest:
+    changes: dict[str, Any] = {n: airs[n] for n in ("model", "vae") if n in airs}
+    if request.loras:
+        changes["loras"] = [
+            lora.model_copy(update={"air": airs[f"loras.{i}.air"]})
+            for i, lora in enumerate(request.loras)
+        ]
+    if request.embeddings:
+        changes["embeddings"] = [airs[f"embeddings.{i}"] for i in range(len(request.embeddings))]
+    return request.model_copy(update=changes)
+
+
+def _without_trigger(request: ImageRequest) -> ImageRequest:
+    """The wish is granted: what it asked for stands in the prompt."""
+    if "trigger" not in request.model_fields_set:
+        return request
+    return ImageRequest(**{n: v for n, v in request.said().items() if n != "trigger"})
+
+
+def _with_triggers(request: ImageRequest, found: list[Resource]) -> tuple[str, list[str]]:
+    """The prompt, with the LoRAs' trigger words where they are asked for; a warning for each model
+    whose words it lacks all the same."""
+    prompt, warnings = request.prompt, []
+    for one in found:
+        prompts = [prompt]
+        if one.kind == "embedding":  # most are made for the negative one
+            prompts.append(request.negative_prompt or "")
+        lacking = [words for words in one.triggers if not any(_holds(p, words) for p in prompts)]
+        # Of many, each is another way to use it, and one is enough.
+        many = len(one.triggers) > _MOST_TRIGGERS
+        if not lacking or (many and len(lacking) < len(one.triggers)):
+            continue
+        if request.trigger and one.kind == "lora":
+            added = lacking[:1] if many else lacking
+            prompt = ", ".join([prompt.rstrip(" ,"), *added])
+            if many:
+                rest = " | ".join(lacking[1:_TOLD])
+                warnings.append(f"{one.label}: added {added[0]}; its other trigger words: {rest}.")
+            continue
+        where = "prompt or negative_prompt" if one.kind == "embedding" else "the prompt"
+        words = "one of its trigger words" if many else "its trigger words"
+        told = " | ".join(lacking[:_TOLD])
+        warnings.append(f"{one.label}: {where} lacks {words}: {told}.")
+    return prompt, warnings
+
+
+def _holds(prompt: str, words: str) -> bool:
+    return " ".join(words.casefold().split()) in " ".join(prompt.casefold().split())
+
+
+def with_engine(request: ImageRequest) -> ImageRequest:
+    """The request with the engine that its models are made for, where it says none itself and one
+    takes them all."""
+    if request.given("engine"):
+        return request
+    takers = []
+    for place in places(request):
+        reference = parse_reference(place.text)
+        air = reference.air or Air("", "")
+        takers.append({t.engine: t for t in find_takers(air.family or "", air.type or "")})
+    shared = [name for name in next(iter(takers), {}) if all(name in one for one in takers)]
+    if not shared or request.engine in shared:
+        return request
+    chosen = shared[0]
+    variant = request.variant or next((one[chosen].variant for one in takers), None)
+    changes = {"engine": chosen} | ({} if variant is None else {"variant": variant})
+    return request.model_copy(update=changes)
