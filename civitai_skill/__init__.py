@@ -18,7 +18,7 @@ _HOMES = {
     "AsyncCivitai": "client.clients",
     "BadRequest": "errors",
     "Canceled": "api.changes",
-    "Choice": "engines.choose",
+    "Choice": "engines.choices",
     "Civitai": "client.clients",
     "CivitaiError": "errors",
     "ConfigError": "errors",
@@ -129,7 +129,7 @@ if TYPE_CHECKING:
     from civitai_skill.client.model_functions import describe_model as describe_model
     from civitai_skill.client.model_functions import search_models as search_models
     from civitai_skill.config import Settings as Settings
-    from civitai_skill.engines.choose import Choice as Choice
+    from civitai_skill.engines.choices import Choice as Choice
     from civitai_skill.engines.choose import choose_engine as choose_engine
     from civitai_skill.engines.describe import describe_engine as describe_engine
     from civitai_skill.engines.describe import estimate_offline as estimate_offline

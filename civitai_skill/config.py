@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,6 +131,12 @@ class Settings:
             advice="Set CIVITAI_API_KEY (made on civitai.com under account settings, API keys).",
             next=[UseSandbox()],
         )
+
+
+def uses_sandbox(said: bool = False, environ: Mapping[str, str] | None = None) -> bool:
+    """Is the sandbox in use: by the caller's word, or the environment's?"""
+    value = (os.environ if environ is None else environ).get("CIVITAI_SANDBOX", "")
+    return said or value.strip().lower() in _TRUE
 
 
 #: Letters that a token must at least have, so that nobody guesses it.
@@ -282,3 +289,20 @@ def _find_home(home: str | os.PathLike[str] | None, env: Mapping[str, str]) -> P
     state = env.get("XDG_STATE_HOME") or env.get("LOCALAPPDATA")
     above = expand_home(state, env) if state else find_user_home(env) / ".local" / "state"
     return above / "civitai-skill"
+
+
+def find_codex_folder() -> Path:
+    """Where Codex keeps what is the user's."""
+    own = os.environ.get("CODEX_HOME")
+    return expand_home(own) if own else find_user_home() / ".codex"
+
+
+def find_settings_folder() -> Path:
+    """Where programs with windows keep the user's settings on this system."""
+    if sys.platform == "darwin":
+        return find_user_home() / "Library" / "Application Support"
+    own = os.environ.get("APPDATA" if sys.platform == "win32" else "XDG_CONFIG_HOME")
+    if own:
+        return expand_home(own)
+    below = ("AppData", "Roaming") if sys.platform == "win32" else (".config",)
+    return find_user_home().joinpath(*below)

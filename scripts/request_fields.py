@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from civitai_skill.schema.parts import LoraOrText
 from civitai_skill.schema.request import ImageRequest, Quality
-from civitai_skill.schema.types import FieldWords
+from civitai_skill.schema.types import STRENGTHS, FieldWords, Strength
 
 _HEAD = '''"""The fields of a request, light: for the command line, tables and typed keywords.
 
@@ -69,6 +69,8 @@ def _kind(annotation: Any) -> tuple[str, str, tuple[str, ...]]:
     if origin is Literal:
         # Formats are known in more spellings than those of the type.
         return "choice", f"Literal{list(inner)}" if annotation is Quality else "str", inner
+    if annotation == Strength:
+        return "number", f"Literal{list(STRENGTHS)} | float", tuple(STRENGTHS)
     if origin is not None:  # Annotated, or with None
         return _kind(inner[0])
     kinds = {

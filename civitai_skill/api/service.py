@@ -79,6 +79,8 @@ class Service:
     retry: Retry = field(default_factory=Retry)
     #: The REST interface of the site, which knows the models.
     site_url: str = SITE_URL
+    #: Is it the sandbox, whose prices are made up?
+    simulated: bool = False
 
     def request(
         self,

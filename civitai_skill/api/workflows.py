@@ -27,6 +27,9 @@ from civitai_skill.errors import (
 
 WORKFLOWS = "/v2/consumer/workflows"
 
+#: How a price of the sandbox is told: it is no price of the service's.
+SIMULATED = "simulated by the sandbox"
+
 #: Longer ago nothing was begun that is still running: a step times out after 20 minutes.
 _MAY_RUN = timedelta(days=2)
 
@@ -45,6 +48,13 @@ class Quote:
     #: What the service warns of, such as a model that is going.
     warnings: tuple[ServiceWarning, ...] = ()
     plan: Any = field(default=None, repr=False)
+    #: Was the price made up by the sandbox?
+    simulated: bool = False
+
+    @property
+    def teller(self) -> str:
+        """Who says this price."""
+        return SIMULATED if self.simulated else "says the service"
 
     @property
     def total(self) -> int | None:
@@ -59,7 +69,7 @@ class Quote:
         out["insufficient_buzz"] = self.insufficient_buzz
         if self.warnings:
             out["warnings"] = [str(warning) for warning in self.warnings]
-        return out
+        return {**out, "simulated": True} if self.simulated else out
 
 
 @dataclass(frozen=True)
@@ -101,7 +111,13 @@ def estimate(
         service, request, purpose, usable=is_object, give_up_at=give_up_at, now=now
     )
     workflow = Workflow.read(read_answer(response))
-    return Quote(workflow.cost, workflow.insufficient_buzz, workflow.raw, workflow.warnings)
+    return Quote(
+        workflow.cost,
+        workflow.insufficient_buzz,
+        workflow.raw,
+        workflow.warnings,
+        simulated=service.simulated,
+    )
 
 
 def submit(

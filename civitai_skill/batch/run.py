@@ -12,7 +12,7 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import anyio
 import anyio.to_thread
@@ -29,6 +29,8 @@ from civitai_skill.errors import ConfigError, Problem, RequestInvalid
 from civitai_skill.errors.next_steps import Render
 from civitai_skill.images.sources import SourcePolicy
 from civitai_skill.schema.problems import nearest_name
+
+T = TypeVar("T")
 
 
 class BatchSettings(TypedDict, total=False):
@@ -85,7 +87,7 @@ def run_batch(given: Folder | Iterable[Given], **settings: Unpack[BatchSettings]
     A row that fails is reported, not raised. Raises RequestInvalid with every bad row, OverBudget
     where the whole costs more than `max_buzz`, and ConfigError, all before anything is bought.
     """
-    return _run_in_own_loop(partial(arun_batch, given, **settings))
+    return run_in_own_loop(partial(arun_batch, given, **settings))
 
 
 async def arun_batch(given: Folder | Iterable[Given], **settings: Unpack[BatchSettings]) -> Report:
@@ -117,7 +119,7 @@ def run_sweep(
     `fields` are fields of the request that all rows share.
     """
     run = partial(arun_sweep, prompt, sets, mode=mode, count=count, seeds=seeds, fields=fields)
-    return _run_in_own_loop(partial(run, **settings))
+    return run_in_own_loop(partial(run, **settings))
 
 
 async def arun_sweep(
@@ -143,7 +145,7 @@ async def arun_sweep(
     return await _make_session("sweep", given).run(found)
 
 
-def _run_in_own_loop(run: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
+def run_in_own_loop(run: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run in an event loop of its own. Raises ConfigError inside of another one."""
     try:
         asyncio.get_running_loop()

@@ -29,6 +29,7 @@ _HOMES = {
     "MOST_STEPS": "purchase.body_rules",
     "Order": "purchase.order",
     "Picture": "purchase.result",
+    "Plan": "engines.planning.plan",
     "Priced": "purchase.events",
     "Progress": "api.progress",
     "Quoted": "purchase.events",
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
     from civitai_skill.engines.describe import describe_engine as describe_engine
     from civitai_skill.engines.index import is_text as is_text
     from civitai_skill.engines.index import list_engines as list_engines
+    from civitai_skill.engines.planning.plan import Plan as Plan
     from civitai_skill.engines.published.kept import follow as follow
     from civitai_skill.images.sources import SourcePolicy as SourcePolicy
     from civitai_skill.ledger.ledger import Ledger as Ledger

@@ -164,8 +164,8 @@ class BaseClient:
             return Service(*where, agent, self._retry, settings.site_url)
         from civitai_skill.sandbox import BASE_URL, KEY
 
-        key = settings.key or Secret(KEY)
-        return Service(BASE_URL, key, agent, self._retry, BASE_URL + SITE_PATH)
+        key, site = settings.key or Secret(KEY), BASE_URL + SITE_PATH
+        return Service(BASE_URL, key, agent, self._retry, site, simulated=True)
 
     # -- orders ------------------------------------------------------------------------------------
     def _order(self, call: Call, out: Folder | None = None) -> Order:

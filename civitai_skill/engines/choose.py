@@ -10,21 +10,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.family import (
-    HARD,
-    NEEDS,
-    Family,
-    Fit,
-    Measured,
-    Need,
-    Variant,
-    measured_now,
-)
+from civitai_skill.engines.choices import Choice as Choice
+from civitai_skill.engines.choices import Limits
+from civitai_skill.engines.family import HARD, NEEDS, Family, Fit, Need, Variant, measured_now
 from civitai_skill.engines.index import serving
 from civitai_skill.engines.limits import limits as limits_of
 from civitai_skill.engines.planning.plan import Plan, Price, plan
@@ -40,6 +33,8 @@ _BY_TIME: frozenset[Need] = frozenset({"fastest"})
 _FROM_SOURCES: frozenset[Need] = frozenset(
     {"edit", "inpaint", "restyle", "keep_character", "several_references"}
 )
+
+_ANYTHING: tuple[Need, ...] = ("anything",)
 
 _SOURCE = "https://example.com/source.png"
 _SOURCE_SIZE = (1024, 1024)
@@ -66,65 +61,6 @@ _SYNONYMS: dict[str, Need] = {
 }
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What must hold: pixels or a ratio, Buzz for one picture, source pictures, an AIR to load."""
-
-    width: int | None = None
-    height: int | None = None
-    aspect_ratio: str | None = None
-    max_buzz: int | None = None
-    references: int = 0
-    air: str | None = None
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One engine for the job. `arguments` are the request's fields to pass; sizes are pixels.
-
-    `seconds` is the recipe page's figure, `measured` what users of the service saw; `paid` is the
-    median that they paid, and `unavailable` says so, by its catalogue while that is fresh.
-    """
-
-    engine: str
-    variant: str
-    arguments: dict[str, Any]
-    price: Price
-    size: tuple[int, int] | None
-    seconds: str
-    reason: str
-    prompting: str
-    unmet: tuple[Need, ...] = ()
-    measured: Measured | None = None
-    warnings: tuple[str, ...] = ()
-    paid: str = ""
-    unavailable: bool = False
-
-    def as_dict(self) -> dict[str, Any]:
-        out: dict[str, Any] = {
-            "engine": self.engine,
-            "variant": self.variant,
-            "arguments": dict(self.arguments),
-            "buzz": self.price.buzz,
-            "reason": self.reason,
-        }
-        if self.price.buzz is None:
-            out["price"] = "not documented; ask for an estimate"
-        if self.paid:
-            out["paid"] = self.paid
-        if self.size is not None:
-            out["size"] = "{}x{}".format(*self.size)
-        if self.measured is not None:
-            out["seconds"] = str(self.measured)
-        elif self.seconds:
-            out["seconds"] = f"{self.seconds} by the recipe page; nobody measured it"
-        if self.unmet:
-            out["not_made_for"] = list(self.unmet)
-        if self.warnings:
-            out["warnings"] = list(self.warnings)
-        return out
-
-
 def choose_engine(
     needs: Sequence[str] = (),
     *,
@@ -135,10 +71,13 @@ def choose_engine(
     references: int = 0,
     air: str | None = None,
     engines: Sequence[str] | None = None,
-    take: int = 3,
+    take: int | None = None,
     today: date | None = None,
 ) -> list[Choice]:
     """Rank the engines for what is needed, best first; nothing is sent.
+
+    Gives the first `take` (3, or every variant where engines are named and nothing is needed), and
+    behind them cheaper ways to the same end, where there are some.
 
     `needs` are of `civitai_skill.engines.family.NEEDS`; limits must hold: pixels or a ratio,
     `max_buzz` for one picture, how many `references` (source pictures) there are, and `air`, a LoRA
@@ -150,27 +89,91 @@ def choose_engine(
     _check_air(air)
     asked = _with_implied(tuple(dict.fromkeys(known_need(need) for need in needs)), limits)
     allowed = None if engines is None else {catalog.find(name).name for name in engines}
+    ranking = _rank(asked, limits, allowed, today)
+    if take is None:
+        take = len(ranking.fitting) if asked == _ANYTHING and engines is not None else 3
+    found = ranking.fitting[: max(1, take)]
+    cheaper = [*_in_panels(asked, limits, allowed, today, found)]
+    if not found:
+        cheaper += _as_draft(asked, limits, allowed, today)
+    if not found and not cheaper:
+        raise _nothing(asked, limits, ranking.too_dear, ranking.refusals)
+    return found + cheaper
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """What fits, best first; what costs too much; what a limit puts out."""
+
+    fitting: list[Choice]
+    too_dear: list[Choice]
+    refusals: list[RequestInvalid]
+
+
+def _rank(
+    asked: tuple[Need, ...], limits: Limits, allowed: set[str] | None, today: date
+) -> _Ranking:
     ranked: list[tuple[Any, Choice]] = []
-    refusals: list[RequestInvalid] = []
-    too_dear: list[Choice] = []
-    for family, variant in _current(asked, allowed, today):
+    found = _Ranking([], [], [])
+    # With limits alone, whoever keeps them will do.
+    alone = asked == _ANYTHING and (limits != Limits() or allowed is not None)
+    for family, variant in _current(asked, allowed, today, all_of_them=alone):
         if any(need in HARD and variant.fit(need) is None for need in asked):
             continue
-        if not any(variant.fit(need) for need in asked):
+        if not alone and not any(variant.fit(need) for need in asked):
             continue
         try:
             choice = _choice(family, variant, asked, limits, today)
         except RequestInvalid as error:
-            refusals.append(error)
+            found.refusals.append(error)
             continue
-        if max_buzz is not None and _most(choice.price) > max_buzz:
-            too_dear.append(choice)
+        if limits.max_buzz is not None and _most(choice.price) > limits.max_buzz:
+            found.too_dear.append(choice)
         else:
             ranked.append((_order(variant, asked, choice), choice))
-    if not ranked:
-        raise _nothing(asked, limits, too_dear, refusals)
     ranked.sort(key=lambda pair: pair[0])
-    return [choice for _, choice in ranked[: max(1, take)]]
+    found.fitting.extend(choice for _, choice in ranked)
+    return found
+
+
+# -- cheaper ways ------------------------------------------------------------------------------
+#: Needs that several small pictures serve as well, one for each panel.
+_PANELLED: frozenset[Need] = frozenset({"comic_or_infographic"})
+_PANELS = 4
+
+
+def _in_panels(
+    asked: tuple[Need, ...],
+    limits: Limits,
+    allowed: set[str] | None,
+    today: date,
+    found: list[Choice],
+) -> Iterator[Choice]:
+    """Small pictures, one for each panel, where they cost less than half of the one page."""
+    if not _PANELLED & set(asked):
+        return
+    rest = tuple(need for need in asked if need not in _PANELLED) or _ANYTHING
+    panels = _rank(rest, limits, allowed, today).fitting
+    most = _most(found[0].price) / 2 if found else limits.max_buzz or 0
+    best = next((panel for panel in panels if _PANELS * _most(panel.price) <= most), None)
+    if best is not None:
+        way = (
+            f"{_PANELS} pictures, one for each panel, put on one sheet; lettering goes beside "
+            "them, not into them"
+        )
+        yield replace(best, way=way, pictures=_PANELS)
+
+
+def _as_draft(
+    asked: tuple[Need, ...], limits: Limits, allowed: set[str] | None, today: date
+) -> list[Choice]:
+    """The best that fits the limit as a draft, where nothing else does."""
+    if set(asked) & (_BY_PRICE | _BY_TIME):
+        return []
+    drafts = _rank((*asked, "draft"), limits, allowed, today).fitting
+    way = "as a draft, to see whether it comes out well; the final picture costs more"
+    served = [choice for choice in drafts if not set(choice.unmet) - {"draft"}]
+    return [replace(choice, way=way) for choice in served[:1]]
 
 
 def _with_implied(asked: tuple[Need, ...], limits: Limits) -> tuple[Need, ...]:
@@ -180,7 +183,7 @@ def _with_implied(asked: tuple[Need, ...], limits: Limits) -> tuple[Need, ...]:
         implied.append("lora" if _is_lora(limits.air) else "checkpoint")
     if limits.references and not _FROM_SOURCES & set(asked):
         implied.append("edit" if limits.references == 1 else "several_references")
-    return tuple(implied) or ("anything",)
+    return tuple(implied) or _ANYTHING
 
 
 def known_need(need: str) -> Need:
@@ -197,9 +200,9 @@ def known_need(need: str) -> Need:
 
 
 def _current(
-    asked: Sequence[Need], allowed: set[str] | None, today: date
+    asked: Sequence[Need], allowed: set[str] | None, today: date, *, all_of_them: bool
 ) -> Iterator[tuple[Family, Variant]]:
-    useful = serving(asked)
+    useful = set(catalog.NAMES) if all_of_them else serving(asked)
     for name in catalog.NAMES:
         if name in useful and (allowed is None or name in allowed):
             family = catalog.family(name)
@@ -216,7 +219,7 @@ def _choice(
     arguments = _arguments(family, variant, asked, fits, limits)
     decided = _planned(arguments, fits, limits, today)
     figure = in_force().figure(family.name, variant.name, decided.operation)
-    served = {fit.need for fit in fits} | _BY_PRICE | _BY_TIME
+    served = {fit.need for fit in fits} | _BY_PRICE | _BY_TIME | set(_ANYTHING)
     return Choice(
         family.name,
         variant.name,

@@ -34,7 +34,7 @@ class Priced:
         who = self.plan.title
         if self.quote is not None and self.quote.total is not None:
             most = "at most " if self.quote.cost.variable else ""
-            return f"{who}: {most}{self.quote.total} Buzz, says the service (limit {self.limit})"
+            return f"{who}: {most}{self.quote.total} Buzz, {self.quote.teller} (limit {self.limit})"
         if self.price.buzz is None:
             told = self.price.note or "the price is not documented"
             return f"{who}: {told} (limit {self.limit} Buzz)"
@@ -93,9 +93,10 @@ class Quoted:
     limit: int
     #: The service's.
     warnings: tuple[str, ...] = ()
+    teller: str = "says the service"
 
     def __str__(self) -> str:
-        return f"{self.price} Buzz, says the service (limit {self.limit})"
+        return f"{self.price} Buzz, {self.teller} (limit {self.limit})"
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def check_price(
     if decided is None:
         told = yield from workflows.estimate(service, body, give_up_at=order.deadline)
         price = check_quote(told, limit)
-        order.tell(Quoted(price, limit, words_of(*told.warnings)))
+        order.tell(Quoted(price, limit, words_of(*told.warnings), told.teller))
         return price, None
     most = decided.price.most
     order.tell(Priced(decided, decided.price, None, limit))

@@ -61,7 +61,7 @@ def _buy_again(service: Service, order: Order, run: Run) -> Flow[Purchase]:
     # What it cost then may be another price now.
     quote = yield from workflows.estimate(service, body, give_up_at=order.deadline)
     price = check_quote(quote, order.limit)
-    order.tell(Quoted(price, order.limit, words_of(*quote.warnings)))
+    order.tell(Quoted(price, order.limit, words_of(*quote.warnings), quote.teller))
     key = next_attempt(run.key)
     content = workflows.encode_body({**body, "externalId": key})
     second = replace(run, key=key, body=content, out=str(order.out.absolute()), reserved=price)

@@ -47,7 +47,7 @@ FIELDS = (
     RequestField("trigger", "flag", "--trigger", "", "add the trigger words of its LoRAs that the prompt lacks", planned=True),
     RequestField("control_nets", "texts", "--control-net", "KIND=SRC", "a picture to hold to, such as openpose=pose.png"),
     RequestField("images", "texts", "--image", "SRC", "source pictures: https URL, data URL or local file", planned=True),
-    RequestField("strength", "number", "--strength", "X", "with one source picture: a variant of it; 0 keeps the source, 1 ignores it", planned=True),
+    RequestField("strength", "number", "--strength", "X", "with one source picture: a variant of it; touch (0.35), clear (0.6), strong (0.8), or 0 (keeps it) to 1 (ignores it)", choices=('touch', 'clear', 'strong'), planned=True),
     RequestField("mask", "text", "--mask", "SRC", "with a source picture: one of its size; what is transparent in it is drawn anew"),
     RequestField("style_images", "texts", "--style-image", "SRC", "a picture whose style is taken"),
     RequestField("background", "choice", "--background", "B", "auto, transparent or opaque, where the engine draws it", choices=('auto', 'transparent', 'opaque')),
@@ -101,7 +101,7 @@ class RequestFields(TypedDict, total=False):
     trigger: bool
     control_nets: Any
     images: Any
-    strength: float | None
+    strength: Literal['touch', 'clear', 'strong'] | float | None
     mask: str | None
     style_images: Any
     background: str | None

@@ -15,6 +15,7 @@ from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema import finishing, pictures
 from civitai_skill.schema.parts import ControlNetOrText, LoraOrText, StrictModel, StyleImageOrText
 from civitai_skill.schema.types import (
+    STRENGTHS,
     FieldWords,
     Flag,
     Limited,
@@ -22,8 +23,8 @@ from civitai_skill.schema.types import (
     ModelText,
     Picture,
     Positive,
-    Share,
     Side,
+    Strength,
     Text,
     Whole,
     lower,
@@ -33,6 +34,9 @@ Quality = Literal["draft", "standard", "high"]
 
 # Some forms name no limit of their own; the longest that any engine names is 50,000 characters.
 Long = Annotated[Text, Field(max_length=100_000)]
+
+_SCALE = ", ".join(f"{name} ({value})" for name, value in STRENGTHS.items())
+_SCALE += ", or 0 (keeps it) to 1 (ignores it)"
 
 _RATIO = r"^\d{1,5}(\.\d{1,5})?:\d{1,5}(\.\d{1,5})?$|^auto$"
 
@@ -224,12 +228,11 @@ class ImageRequest(StrictModel):
         ),
     ] = []
     strength: Annotated[
-        Share | None,
+        Strength | None,
         FieldWords(
-            "With one source picture: a variant of it; 0 keeps the source, 1 ignores it.",
+            f"With one source picture: a variant of it; {_SCALE}.",
             "X",
-            tool="Only to restyle one source: 0 keeps it, 1 ignores it. Left out: an edit by "
-            "instruction.",
+            tool=f"Only to restyle one source: {_SCALE}. Left out: an edit by instruction.",
             planned=True,
         ),
     ] = None

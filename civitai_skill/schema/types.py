@@ -122,6 +122,16 @@ Side = Annotated[Positive, BeforeValidator(_side)]
 #: A number whose field has limits.
 Limited = Annotated[Number, BeforeValidator(_clamp)]
 Share = Annotated[Number, Ge(0), Le(1), BeforeValidator(_clamp_integer)]
+#: Words for how far a variant may leave its source, on the scale of `strength`. A judgement: the
+#: engines' own defaults are 0.7 and 0.75.
+STRENGTHS = {"touch": 0.35, "clear": 0.6, "strong": 0.8}
+
+
+def _read_strength(value: Any) -> Any:
+    return STRENGTHS.get(lower(value), value) if isinstance(value, str) else value
+
+
+Strength = Annotated[Share, BeforeValidator(_read_strength)]
 LoraStrength = Annotated[Number, Ge(0), Le(4), BeforeValidator(_clamp_integer)]
 Flag = Annotated[bool, Strict()]
 Text = Annotated[str, Strict(), AfterValidator(_unicode)]

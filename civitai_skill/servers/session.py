@@ -98,11 +98,12 @@ def _stopped_error(spent: Spent = "no", *steps: Next) -> CivitaiError:
     )
 
 
-def choose_folder(state: Path) -> Path:
-    """The first folder for pictures that can be written to: in the current one, under the user's
-    pictures, or in `state`. A client may start a server anywhere, as in /."""
-    here = Path("pictures").absolute()
-    for folder in (here, Path("~/Pictures/civitai-skill"), state / "pictures"):
+def choose_folder(state: Path, *, here: bool = True) -> Path:
+    """The first folder for pictures that can be written to: in the current one (where `here`
+    counts), under the user's pictures, or in `state`. A client may start a server anywhere, as in
+    /."""
+    local = Path("pictures").absolute()
+    for folder in (*[local] * here, Path("~/Pictures/civitai-skill"), state / "pictures"):
         with contextlib.suppress(RequestInvalid, RuntimeError):  # without a home there is no ~
             found = folder.expanduser()
             fresh = not found.exists()
@@ -110,7 +111,7 @@ def choose_folder(state: Path) -> Path:
             if fresh:
                 found.rmdir()  # it is made with the first picture
             return found
-    return here  # each call says what is wrong with it
+    return local  # each call says what is wrong with it
 
 
 class ServerSession:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,8 @@ PLACES: Mapping[str, tuple[str, str]] = {
 }
 #: The folder that most runtimes share; Claude Code does not read it.
 SHARED = (".agents/skills", ".agents/skills")
+
+_CACHES = re.compile(r"/archive-v\d+/|/\.?cache/")
 
 _LEFT_OUT = frozenset({"__pycache__", MANIFEST})
 #: What the whole bundle needs to stand alone in one folder.
@@ -240,7 +243,10 @@ def _read_manifest(folder: Path) -> dict[str, str]:
 
 
 def _write_manifest(folder: Path, files: Mapping[str, str]) -> None:
-    note = {"version": __version__, "python": sys.executable, "files": dict(files)}
+    # An interpreter in a cache (uvx, pipx run) may be gone tomorrow.
+    kept = not _CACHES.search(Path(sys.prefix).as_posix())
+    note = {"version": __version__, "python": sys.executable if kept else None,
+            "files": dict(files)}  # fmt: skip
     (folder / MANIFEST).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
 
 

@@ -141,6 +141,28 @@ def keep_folder(result: Result, folder: str | None) -> Result:
     return replace(result, data={**result.data, "next": there})
 
 
+def keep_wait(result: Result, wait: float) -> Result:
+    """The same answer, whose next look waits for so long (seconds)."""
+    following = result.data.get("next")
+    if following is None or "wait_seconds" not in following["arguments"]:
+        return result
+    there = next_call(LOOK, **following["arguments"] | {"wait_seconds": wait})
+    return replace(result, data={**result.data, "next": there})
+
+
+#: What is said of an answer of the sandbox.
+SANDBOX = "Sandbox: a placeholder picture, a simulated price; nothing was paid."
+
+
+def mark_sandbox(result: Result) -> Result:
+    """The same answer, which says that it comes from the sandbox."""
+    data = {**result.data, "sandbox": True}
+    for name in ("error", "message"):
+        if name in data and SANDBOX not in data[name]:
+            data[name] = f"{data[name]} {SANDBOX}"
+    return replace(result, data=data)
+
+
 # -- generations -----------------------------------------------------------------------------------
 def generation_data(generation: Generation) -> dict[str, Any]:
     """A generation, small enough to be read."""

@@ -83,7 +83,8 @@ def _holds_number(annotation: Any) -> bool:
     return annotation in (int, float) or any(map(_holds_number, get_args(annotation)))
 
 
-def _to_list(value: Any) -> Any:
+def to_list(value: Any) -> Any:
+    """A list of texts, however a model wrote it."""
     value = unpack_json(value)
     if value == {}:
         return []
@@ -179,7 +180,7 @@ class Option(StrictModel):
 
 
 Seconds = Annotated[Number, Field(ge=0, le=LONGEST_WAIT)]
-Texts = Annotated[list[Text], BeforeValidator(_to_list)]
+Texts = Annotated[list[Text], BeforeValidator(to_list)]
 WorkflowId = Annotated[Text, AfterValidator(_check_id)]
 
 
@@ -214,7 +215,7 @@ def _words(name: str) -> str | None:
 IN_OPTIONS = tuple(field.name for field in FIELDS if _words(field.name) is None)
 
 _LISTS: dict[str, Any] = {
-    "texts": Annotated[list[Text], BeforeValidator(_to_list), Field(max_length=16)],
+    "texts": Annotated[list[Text], BeforeValidator(to_list), Field(max_length=16)],
     "loras": Annotated[list[LoraOrText], BeforeValidator(_to_loras), Field(max_length=16)],
 }
 
@@ -319,7 +320,7 @@ class CancelImage(Arguments):
 class ChooseEngine(Arguments):
     needs: Annotated[
         list[Annotated[Text, words.one_of(Need.__args__)]],
-        BeforeValidator(_to_list),
+        BeforeValidator(to_list),
         Field(max_length=8),
     ] = Field(
         default=[],

@@ -58,7 +58,8 @@ def read_body_arguments(
     ]
     if beside:
         raise RequestInvalid(*beside)
-    kept.setdefault("include_image", fields["include_image"].default)
+    for own in ("include_image", "wait_seconds"):
+        kept.setdefault(own, fields[own].default)
     found = read_arguments({NAME: GenerateBody}, NAME, kept)
     assert isinstance(found, GenerateBody)
     return found

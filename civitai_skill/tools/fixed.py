@@ -27,10 +27,13 @@ from civitai_skill.schema.types import Text, read_json
 from civitai_skill.tools import words
 from civitai_skill.tools.arguments import (
     IN_OPTIONS,
+    LONGEST_WAIT,
     PICTURES,
+    WAIT,
     Arguments,
     EstimateImage,
     Option,
+    Seconds,
     SubmitImage,
     to_number,
     unpack_json,
@@ -56,8 +59,9 @@ class ToolSettings:
     cost. `engines` narrows what may be used. `sources` says which addresses may be named; without
     `local_files` a source picture may be one of those, or a file that lies in `out`. `tags` are put
     on every workflow; `allow_mature_content` and `currencies` are sent with every purchase. `tell`
-    hears every event of a call, and `tools` names the tools that there are. Without
-    `pictures` no answer holds a picture, and no model can ask for one.
+    hears every event of a call, `wait` is how long one waits that does not say (seconds), and
+    `tools` names the tools that there are. Without `pictures` no answer holds a picture, and no
+    model can ask for one.
     """
 
     max_buzz: int
@@ -68,6 +72,7 @@ class ToolSettings:
     allow_mature_content: bool | None = None
     currencies: tuple[str, ...] | None = None
     tell: Tell | None = None
+    wait: float = WAIT
     sources: SourcePolicy = EVERY_SOURCE
     tools: tuple[str, ...] = ()
     default_engine: str = DEFAULT_ENGINE
@@ -79,7 +84,12 @@ class ToolSettings:
         return set(self.engines) == set(catalog.NAMES)
 
     def narrow(self, model: type[Arguments]) -> type[Arguments]:
-        """An argument model that offers, and speaks of, only what is allowed."""
+        """An argument model with the wait that was fixed, which offers, and speaks of, only what is
+        allowed."""
+        if self.wait != WAIT and "wait_seconds" in model.model_fields:
+            told = f"Wait so many seconds for its end. Default {self.wait:g}; 0 does not wait."
+            waits: Any = (Seconds, Field(default=self.wait, description=told))
+            model = create_model(model.__name__, __base__=model, wait_seconds=waits)
         if not self.pictures and PICTURES & model.model_fields.keys():
             kept: dict[str, Any] = {
                 name: (field.annotation, field)
@@ -247,6 +257,7 @@ def make_settings(
     tags: Sequence[str] = (),
     allow_mature_content: bool | None = None,
     currencies: Sequence[str] | None = None,
+    wait: float | None = None,
     pictures: bool = True,
     service: str = "",
     tools: Sequence[str] = (),
@@ -259,6 +270,8 @@ def make_settings(
     # Engines of a fetched document come in when the tools are made.
     wanted = catalog.names() if engines is None else engines
     names = [catalog.find(name).name for name in wanted]
+    if wait is not None and not 0 <= wait <= LONGEST_WAIT:
+        raise RequestInvalid(Problem("wait", wait, f"0 to {LONGEST_WAIT} seconds"))
     return ToolSettings(
         max_buzz,
         out=expand_home(out),
@@ -267,6 +280,7 @@ def make_settings(
         tags=tuple(tags),
         allow_mature_content=allow_mature_content,
         currencies=None if currencies is None else tuple(currencies),
+        wait=WAIT if wait is None else wait,
         sources=SourcePolicy(private=private_urls, service=service),
         tools=tuple(tools),
         pictures=pictures,

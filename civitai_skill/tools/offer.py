@@ -6,10 +6,12 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
+from civitai_skill.api.workflows import SIMULATED
 from civitai_skill.engines.planning.plan import Plan
 from civitai_skill.errors import ApiError, StillRunning, TransportFailed, preview
 from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.schema.request import ImageRequest
+from civitai_skill.tools.compare import CompareImages, run_comparison
 from civitai_skill.tools.fixed import ToolSettings
 
 _LONGEST = 300
@@ -22,7 +24,8 @@ class Offer:
     `asked` is what for; in words, where it is neither a request nor a body. `limit` is the most it
     may cost. `open_price` is what going on with an open purchase costs at
     most, None where it would be bought anew; then `price` is what it costs, where that is known.
-    `left` is what is left of the budget, where there is one.
+    `left` is what is left of the budget, where there is one; `engines` are those of a comparison,
+    and `simulated` says that the sandbox makes the price up.
     """
 
     asked: ImageRequest | WorkflowBody | str
@@ -31,6 +34,8 @@ class Offer:
     price: int | None = None
     plan: Plan | None = None
     left: int | None = None
+    engines: tuple[str, ...] = ()
+    simulated: bool = False
 
     @property
     def costs(self) -> bool:
@@ -46,6 +51,8 @@ class Offer:
             steps = self.asked.body.get("steps")
             count = len(steps) if isinstance(steps, list | tuple) else 1
             what = f"A workflow of {count} step{'s' if count != 1 else ''}"
+        elif self.engines:
+            what = f"A picture with each of {', '.join(self.engines)}"
         else:
             many = self.asked.quantity
             what = "1 picture" if many == 1 else f"{many} pictures"
@@ -56,12 +63,24 @@ class Offer:
                 what += f" from {sources} source picture{'s' if sources != 1 else ''}"
         price = self.price if self.open_price is None else self.open_price
         cost = "for a price that nobody tells" if price is None else f"for {price} Buzz"
+        cost += f" ({SIMULATED})" if self.simulated and price is not None else ""
         said = [f"{what} {cost}"]
         if self.left is not None:
             said.append(f"{self.left} Buzz are left of the budget")
         words = self.asked.prompt if isinstance(self.asked, ImageRequest) else ""
         told = f"{'; '.join(said)}."
         return f"{told} Prompt: {preview(words, _LONGEST)}." if words else told
+
+
+def _offer_comparison(
+    fixed: ToolSettings, given: CompareImages
+) -> Generator[Callable[[Any], Any], Any, Offer]:
+    plan = (yield from run_comparison(fixed, given, dry=True)).report.plan
+    left = yield lambda client: client.buzz_left()
+    asked, limit = ImageRequest(prompt=given.prompt), fixed.limit(given.max_buzz)
+    # What is finished or goes on is paid for already.
+    open_price = None if plan.new else 0
+    return Offer(asked, limit, open_price, plan.price, left=left, engines=tuple(given.engines))
 
 
 def make_offer(
@@ -75,6 +94,8 @@ def make_offer(
     """
     if getattr(given, "estimate_only", False):
         return None
+    if isinstance(given, CompareImages):
+        return (yield from _offer_comparison(fixed, given))
     options = fixed.purchase_options(given)
     limit: int = options["max_buzz"]
     asked, out = fixed.asked(given), fixed.folder(getattr(given, "folder", None))

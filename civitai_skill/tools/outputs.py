@@ -25,6 +25,7 @@ class Output(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     message: str | None = None
+    sandbox: bool | None = Field(default=None, description="true: nothing of it is real.")
     next: NextCall | None = Field(default=None, description="The exact next call to make.")
 
 
@@ -97,6 +98,9 @@ class ChoiceOut(BaseModel):
     size: str | None = None
     seconds: str | None = None
     not_made_for: list[str] | None = None
+    way: str | None = Field(default=None, description="A cheaper way to the same end.")
+    pictures: int | None = Field(default=None, description="How many that takes.")
+    together: int | None = Field(default=None, description="What they cost together, in Buzz.")
 
 
 class Chosen(Output):
@@ -105,6 +109,22 @@ class Chosen(Output):
     choices: list[ChoiceOut]
     prompting: str = Field(description="How to word the prompt for the first.")
     then: str | None = None
+
+
+class ComparedOut(PictureOut):
+    engine: str
+    buzz: int | None = None
+
+
+class Compared(Output):
+    """A comparison; or, where only that was asked for, its price."""
+
+    sheet: str | None = Field(default=None, description="The pictures side by side, one file.")
+    buzz: int | None = Field(default=None, description="What all of them cost, in Buzz.")
+    images: list[ComparedOut] | None = None
+    engines: dict[str, int] | None = Field(default=None, description="The price of each.")
+    limit: int | None = None
+    within_limit: bool | None = None
 
 
 class ModelOut(BaseModel):
@@ -165,6 +185,7 @@ OUTPUTS: Mapping[str, type[Output]] = {
     "civitai_query_images": Found,
     "civitai_cancel_image": CanceledOut,
     "civitai_choose_engine": Chosen,
+    "civitai_compare_images": Compared,
     "civitai_search_models": ModelsOut,
     "civitai_describe_model": DescribedOut,
     "civitai_remix_image": Remixed,

@@ -6,14 +6,14 @@ work) and receives the outcome, so that one definition serves sync and async (se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from civitai_skill.engines.choose import Choice, choose_engine
 from civitai_skill.errors import StillRunning
 from civitai_skill.purchase.result import summarize_unsaved, workflow_failed_error
+from civitai_skill.tools import compare
 from civitai_skill.tools.answers import (
     LOOK,
     REMIX,
@@ -44,47 +44,14 @@ from civitai_skill.tools.models import (
 )
 from civitai_skill.tools.past import cancel_image, query_images
 from civitai_skill.tools.remixing import RemixImage, as_arguments, remix_image
-
-
-@dataclass(frozen=True)
-class Local:
-    """Work on this machine; the async driver runs it on a thread."""
-
-    run: Callable[[], Any]
-
-
-#: A call on a client: sync it gives the value, async an awaitable of it.
-Ask = Callable[[Any], Any]
-Steps = Generator[Ask | Local, Any, Result]
+from civitai_skill.tools.steps import Ask as Ask
+from civitai_skill.tools.steps import Hints as Hints
+from civitai_skill.tools.steps import Local as Local
+from civitai_skill.tools.steps import Steps as Steps
+from civitai_skill.tools.steps import Tool as Tool
 
 #: Engines that choosing names, and more than there are.
 _CHOICES, _EVERY = 3, 1000
-
-
-@dataclass(frozen=True)
-class Hints:
-    """What a host may assume; every door shows all four."""
-
-    read_only: bool
-    destructive: bool
-    idempotent: bool
-    open_world: bool
-
-
-@dataclass(frozen=True)
-class Tool:
-    """One tool. `spends` says that a call may cost Buzz; `default` and `served` whether it comes
-    without being named, to a developer and over MCP."""
-
-    name: str
-    title: str
-    description: str
-    arguments: type[Arguments]
-    steps: Callable[[ToolSettings, Any], Steps]
-    hints: Hints
-    spends: bool = False
-    default: bool = True
-    served: bool = False
 
 
 # -- what they do ----------------------------------------------------------------------------------
@@ -196,7 +163,9 @@ def _choose(fixed: ToolSettings, given: ChooseEngine) -> Steps:
     )
     # A price that is not documented may be within the limit of these tools: buying asks first.
     known = ranked(max_buzz=None if given.max_buzz is None else limit, take=_EVERY)
-    choices = [c for c in known if (c.price.cap or c.price.buzz or 0) <= limit][:_CHOICES]
+    choices = [c for c in known if (c.price.cap or c.price.buzz or 0) * c.pictures <= limit]
+    ways = [c for c in choices if c.way]
+    choices = [c for c in choices if not c.way][:_CHOICES] + ways
     choices = choices or ranked(max_buzz=limit)
     data: dict[str, Any] = {
         "choices": [_choice_data(choice) for choice in choices],
@@ -310,6 +279,18 @@ TOOLS: tuple[Tool, ...] = (
         default=False,
     ),
     Tool(
+        compare.NAME,
+        "Compare engines",
+        "Make one prompt on several engines as one purchase and put the pictures side by side on "
+        "one sheet. Spends Buzz for each; estimate_only tells the price of all.",
+        compare.CompareImages,
+        compare.compare_steps,
+        _BUYS,
+        spends=True,
+        default=False,
+        served=True,
+    ),
+    Tool(
         REMIX,
         "Make one like a picture",
         "Read how a picture was made, from its page on Civitai, its file or pasted generation "
@@ -319,6 +300,7 @@ TOOLS: tuple[Tool, ...] = (
         remix_image,
         _READS,
         default=False,
+        served=True,
     ),
 )
 

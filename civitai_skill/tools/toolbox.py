@@ -17,7 +17,14 @@ from civitai_skill.config import Settings
 from civitai_skill.engines.published.kept import follow
 from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid
 from civitai_skill.purchase.events import Tell
-from civitai_skill.tools.answers import LOOK, Result, failure_result, keep_folder
+from civitai_skill.tools.answers import (
+    LOOK,
+    Result,
+    failure_result,
+    keep_folder,
+    keep_wait,
+    mark_sandbox,
+)
 from civitai_skill.tools.arguments import Arguments
 from civitai_skill.tools.body import GenerateBody, read_body_arguments
 from civitai_skill.tools.fixed import ToolSettings, make_settings
@@ -36,9 +43,9 @@ class Toolbox:
     out, one is made from `key`, `sandbox` and the environment. `include` names the tools, the
     default five when left out; civitai_get_image comes along with whatever spends, because its
     answers lead there. The other keywords are those of `make_settings`: out, max_buzz, engines,
-    local_files, private_urls, tags, allow_mature_content, currencies, pictures. `max_buzz` is the
-    client's own limit when left out. Raises RequestInvalid for an unknown tool or engine,
-    ConfigError for an unusable key.
+    local_files, private_urls, tags, allow_mature_content, currencies, pictures, wait (seconds that
+    a call waits which does not say). `max_buzz` is the client's own limit when left out. Raises
+    RequestInvalid for an unknown tool or engine, ConfigError for an unusable key.
     """
 
     def __init__(
@@ -142,14 +149,14 @@ class Toolbox:
         try:
             return self._drive(self._steps(name, arguments, tell))
         except CivitaiError as error:
-            return failure_result(error, self.fixed.max_buzz, self.fixed.tools)
+            return self.keep(failure_result(error, self.fixed.max_buzz, self.fixed.tools), None)
 
     async def acall(self, name: str, arguments: Any, *, tell: Tell | None = None) -> Result:
         """See call."""
         try:
             return await self._adrive(self._steps(name, arguments, tell))
         except CivitaiError as error:
-            return failure_result(error, self.fixed.max_buzz, self.fixed.tools)
+            return self.keep(failure_result(error, self.fixed.max_buzz, self.fixed.tools), None)
 
     def offer(self, name: str, arguments: Any, *, enough: int = 0) -> Offer | None:
         """Say what a call would buy; None where nothing. Spends nothing; above `enough` Buzz, and
@@ -211,11 +218,14 @@ class Toolbox:
         if not tool.spends:
             return None
         if isinstance(given, GenerateBody) or "prompt" in type(given).model_fields:
-            return (yield from make_offer(self.fixed, given, enough))
-        # What makes no picture from a prompt tells its own price.
-        told = yield from tool.steps(self.fixed, given.model_copy(update={"estimate_only": True}))
-        limit = self.fixed.limit(getattr(given, "max_buzz", None))
-        return Offer(tool.title, limit, price=told.data.get("buzz"))
+            offer = yield from make_offer(self.fixed, given, enough)
+        else:  # what makes no picture from a prompt tells its own price
+            dry = given.model_copy(update={"estimate_only": True})
+            told = yield from tool.steps(self.fixed, dry)
+            limit = self.fixed.limit(getattr(given, "max_buzz", None))
+            offer = Offer(tool.title, limit, price=told.data.get("buzz"))
+        simulated = self._given.settings.sandbox
+        return None if offer is None else replace(offer, simulated=simulated)
 
     def _steps(self, name: str, arguments: Any, tell: Tell | None = None) -> Steps:
         follow(self._given.settings.engines_file)
@@ -228,8 +238,13 @@ class Toolbox:
             raise restate_error(error, given) from None
         except CivitaiError as error:
             result = failure_result(error, self.fixed.max_buzz, self.fixed.tools)
-        folder: str | None = getattr(given, "folder", None)
-        return result if folder is None else keep_folder(result, folder)
+        return self.keep(result, given)
+
+    def keep(self, result: Result, given: Any) -> Result:
+        """An answer whose next look saves to the folder of this call, and waits as was fixed; it
+        says so where it comes from the sandbox."""
+        kept = keep_wait(keep_folder(result, getattr(given, "folder", None)), self.fixed.wait)
+        return mark_sandbox(kept) if self._given.settings.sandbox else kept
 
     def _client(self) -> Civitai:
         with self._lock:

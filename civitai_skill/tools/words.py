@@ -39,7 +39,7 @@ def aspect_ratio(allowed: Sequence[str]) -> str:
     keepers = _listed("keeps_size", allowed)
     kept = f" Not for edits by {keepers}, which keep their source's." if keepers else ""
     return (
-        "Such as 16:9. Prefer it to pixels. Left out: square, or nearest to the source's shape, "
+        "Such as 16:9. Prefer it to pixels. Left out: square, or the source's shape, "
         f"which can't be seen of a URL: then pass it.{kept}"
     )
 

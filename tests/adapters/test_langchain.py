@@ -76,6 +76,9 @@ TestCancel, TestCancelRuns = standard("civitai_cancel_image", id=...)
 TestChoose, TestChooseRuns = standard("civitai_choose_engine", needs=["photo"])
 TestSubmit, TestSubmitRuns = standard("civitai_submit_image", prompt="a red fox")
 TestEstimate, TestEstimateRuns = standard("civitai_estimate_image", prompt="a red fox")
+TestCompare, TestCompareRuns = standard(
+    "civitai_compare_images", prompt="a red fox", engines=["flux2", "sdxl"]
+)
 TestModels, TestModelsRuns = standard("civitai_search_models", query="ink", type="lora")
 TestModel, TestModelRuns = standard("civitai_describe_model", model="civitai:12345@67890")
 

@@ -40,7 +40,7 @@ TABLE: list[tuple[tuple[str, ...], dict[str, Any], set[str]]] = [
     (("transparent_background",), {}, {"openai gpt-image-1.5", "flux2 klein-4b"}),
     (("print_4k",), {}, {"seedream v4.5"}),
     (("ultra_wide",), {}, {"sdxl base", "flux1-kontext pro"}),
-    (("phone_tall",), {}, {"grok v2.0", "sdxl base"}),
+    (("phone_tall",), {}, {"flux2 klein-4b", "grok v2.0"}),
     (("cheapest",), {}, {"flux2 klein-4b", "sd1 base"}),
     (("draft",), {}, {"flux2 klein-4b", "sd1 base"}),
     (("fastest",), {}, {"google nano-banana-2-lite", "sdxl base"}),
@@ -215,8 +215,47 @@ def test_when_nothing_is_left_the_answer_says_what_comes_nearest() -> None:
     with pytest.raises(RequestInvalid) as refused:
         choose_engine(["comic_or_infographic"], max_buzz=5)
     assert refused.value.hint == "The cheapest that can is ernie ernie, for about 20 Buzz."
+    with pytest.raises(RequestInvalid) as refused:
+        choose_engine((), engines=["seedream"], max_buzz=5)
+    assert refused.value.hint.startswith("The cheapest that can is seedream")
     with pytest.raises(RequestInvalid, match="no engine here serves all of this"):
         choose_engine(["restyle"], width=4096, height=4096)
+
+
+# -- limits alone, and cheaper ways ----------------------------------------------------------------
+def test_with_limits_alone_whoever_keeps_them_will_do() -> None:
+    tall = choose_engine(aspect_ratio="9:19.5", take=99)
+    assert (tall[0].engine, tall[0].size, tall[0].price.buzz) == ("flux2", (672, 1456), 3)
+    assert {"grok", "sdxl"} <= {choice.engine for choice in tall}
+    assert not any(choice.unmet for choice in tall)
+    (grok,) = choose_engine(aspect_ratio="9:19.5", engines=["grok"], take=1)
+    assert grok.arguments["aspect_ratio"] == "9:19.5"
+    assert max(c.price.most or 0 for c in choose_engine(max_buzz=4, take=99)) <= 4
+
+
+def test_an_engine_alone_shows_all_its_variants() -> None:
+    variants = [choice.variant for choice in choose_engine(["anything"], engines=["flux2"])]
+    assert variants[:2] == ["klein-4b", "klein-9b"]
+    assert len(variants) == len(catalog.family("flux2").variants)
+    assert len(choose_engine(["anything"], engines=["flux2"], take=2)) == 2
+
+
+def test_a_dear_page_has_a_cheaper_way() -> None:
+    *dear, panels = choose_engine(["comic"])
+    assert len(dear) == 3
+    assert (panels.pictures, panels.as_dict()["together"]) == (4, 12)
+    only, *drafts = choose_engine(["comic"], max_buzz=19)
+    assert only.way.startswith("4 pictures, one for each panel")
+    assert (only.engine, only.variant) == ("flux2", "klein-4b")
+    assert all(draft.way.startswith("as a draft") for draft in drafts)
+    assert choose_engine(["comic"], max_buzz=20)[0].engine == "ernie"
+
+
+def test_where_only_a_draft_fits_the_limit_it_is_named_as_one() -> None:
+    (draft,) = choose_engine(["chinese_text"], engines=["qwen"], max_buzz=20)
+    assert draft.way.startswith("as a draft")
+    assert draft.arguments["quality"] == "draft"
+    assert (draft.price.buzz or 99) <= 20
 
 
 # -- words -----------------------------------------------------------------------------------------

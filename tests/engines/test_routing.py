@@ -240,7 +240,7 @@ def test_a_ratio_engine_takes_the_exact_ratio(engine: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "nearest"),
     [
-        ({"aspect_ratio": "5:4"}, "4:3"),
+        ({"aspect_ratio": "5:1"}, "21:9"),
         ({"aspect_ratio": "auto"}, "1:1"),
         ({"engine": "grok", "aspect_ratio": "21:9"}, "20:9"),
         ({"engine": "sd1", "aspect_ratio": "21:9"}, "16:9"),
@@ -315,10 +315,11 @@ def test_a_ratio_that_is_none_is_refused(ratio: str) -> None:
 @pytest.mark.parametrize(
     ("engine", "source", "sent"),
     [
-        ("flux2", (1920, 1080), {"width": 1392, "height": 752}),
+        ("flux2", (1920, 1080), {"width": 1280, "height": 720}),
         ("flux2", (800, 1200), {"width": 832, "height": 1248}),
         ("flux2", (1024, 1024), {}),
-        ("sdxl", (1500, 1000), {"width": 1216, "height": 832}),
+        ("sdxl", (1500, 1000), {"width": 1248, "height": 832}),
+        ("sdxl", (4032, 3024), {"width": 1152, "height": 864}),
         ("flux1-kontext", (1920, 1080), {"aspectRatio": "16:9"}),
         ("seedream", (1080, 1920), {"width": 1440, "height": 2560}),
         ("grok", (1920, 1080), {}),
@@ -335,6 +336,41 @@ def test_an_edit_has_the_shape_of_its_source(
     changed = {k: v for k, v in shaped.form.sent().items() if plain.get(k) != v and k != "seed"}
     assert changed == sent
     assert any("Shaped like its source" in note for note in shaped.notes) is bool(sent)
+
+
+@pytest.mark.parametrize(
+    ("engine", "source", "told"),
+    [
+        ("flux2", (1170, 2532), "688x1488, which is 0.4624 to 1 where the source is 0.4621 to 1"),
+        ("flux2", (3000, 1000), "1568x672, which is 2.333 to 1 where the source is 3 to 1"),
+        ("flux1-kontext", (1100, 1000), "1:1, which is 1 to 1 where the source is 1.1 to 1"),
+    ],
+)
+def test_a_shape_that_the_engine_lacks_is_told(
+    engine: str, source: tuple[int, int], told: str
+) -> None:
+    request = ImageRequest(prompt="make it winter", engine=engine, images=["https://a.test/b.png"])
+
+    (note,) = plan(request, sources=(source,)).notes
+    assert note == f"Shaped nearly like its source, as this engine can: {told}."
+
+
+@pytest.mark.parametrize(
+    ("engine", "ratio", "size", "told"),
+    [
+        ("flux2", "9:19.5", (672, 1456), False),
+        ("sdxl", "7:5", (1120, 800), False),
+        ("flux2", "2.35:1", (1504, 640), False),
+        ("z-image", "1.91:1", (1344, 704), True),
+    ],
+)
+def test_a_ratio_between_the_recommended_ones_is_made_on_the_grid(
+    engine: str, ratio: str, size: tuple[int, int], told: bool
+) -> None:
+    made = plan(ImageRequest(prompt="a fox", engine=engine, aspect_ratio=ratio))
+
+    assert made.size == size
+    assert bool(made.notes) is told
 
 
 def test_a_size_of_the_request_s_own_beats_the_shape_of_the_source() -> None:

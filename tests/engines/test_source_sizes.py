@@ -35,7 +35,7 @@ def test_the_cap_holds_while_the_first_source_is_unknown_whatever_the_others_are
 
 def test_a_first_source_that_is_unknown_gives_no_shape() -> None:
     assert decide((None, (1920, 1080))).size == (1024, 1024)
-    assert decide(((1920, 1080), None)).size == (1392, 752)
+    assert decide(((1920, 1080), None)).size == (1280, 720)
 
 
 @pytest.mark.parametrize(

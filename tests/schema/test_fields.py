@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from civitai_skill.adapters.cli.parser import parse
-from civitai_skill.adapters.cli.request import request_fields
+from civitai_skill.adapters.cli.request import build_request, request_fields
 from civitai_skill.batch.rows import read_text
 from civitai_skill.client.options import RequestFields
+from civitai_skill.errors import RequestInvalid
 from civitai_skill.schema.fields import FIELDS, RequestField
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.tools.arguments import IN_OPTIONS, EstimateImage
+from civitai_skill.tools.registry import MODELS
 
 NAMES = list(ImageRequest.model_fields)
 LORA = "urn:air:sdxl:lora:civitai:1@2"
@@ -44,3 +46,17 @@ def test_a_field_means_the_same_on_a_command_line_and_in_a_table(field: RequestF
     (row,) = read_text(f"prompt,{field.name}\na fox,{cell}" if field.name != "prompt" else
                        f"prompt\n{cell}", is_csv=True)  # fmt: skip
     assert row.fields[field.name] == typed[field.name] == meant
+
+
+def test_a_strength_may_be_a_word_at_every_interface() -> None:
+    source: dict[str, Any] = {"prompt": "a fox", "images": ["https://a.test/b.png"]}
+    words = ["generate", "a fox", "--image", "https://a.test/b.png", "--strength", "Strong"]
+    (row,) = read_text("prompt,images,strength\na fox,https://a.test/b.png,touch", is_csv=True)
+    given: Any = MODELS["civitai_generate_image"](**source, strength="clear")
+
+    assert ImageRequest(**source, strength="touch").strength == 0.35
+    assert ImageRequest(**row.fields).strength == 0.35
+    assert build_request(parse(words)).strength == 0.8
+    assert given.strength == 0.6
+    with pytest.raises(RequestInvalid, match="strength"):
+        ImageRequest(**source, strength="huge")

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -276,7 +272,7 @@ def test_the_commands_say_what_they_did(target: Path, capsys: pytest.CaptureFixt
     assert contents(target) == {}
 
 
-# -- the bundle and the shim -----------------------------------------------------------------------
+# -- the bundle -----------------------------------------------------------------------------------
 def test_a_package_without_its_bundle_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,106 +284,3 @@ def test_a_package_without_its_bundle_says_so(
     (packed / "skills").mkdir(parents=True)
     (packed / "SKILL.md").write_text("")
     assert find_bundle() == packed
-
-
-def bare(shim: Path, *words: str, path: str = "/usr/bin:/bin") -> subprocess.CompletedProcess[str]:
-    """Run the shim with an interpreter that has no packages at all."""
-    return subprocess.run(
-        [sys.executable, "-I", "-S", str(shim), *words],
-        env={"PATH": path, "HOME": str(shim.parent), "LANG": "C.UTF-8"},
-        cwd=shim.parent,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def lone(tmp_path: Path) -> Path:
-    skill = tmp_path / "civitai-edit-image"
-    shutil.copytree(ROOT / "skills" / "civitai-edit-image", skill)
-    return skill / "scripts" / "civitai.py"
-
-
-def test_a_lone_skill_without_the_package_gives_the_install_line(tmp_path: Path) -> None:
-    done = bare(lone(tmp_path), "doctor")
-    assert (done.returncode, done.stdout) == (3, "")
-    assert 'pip install "/path/to/your/clone/of/civitai-skill"' in done.stderr
-    for command in ("mcp", "rest"):
-        assert f'civitai-skill[{command}]"' in bare(lone(tmp_path / command), command).stderr
-
-
-def test_a_lone_skill_uses_the_command_on_the_path(tmp_path: Path) -> None:
-    command = tmp_path / "bin" / "civitai-skill"
-    command.parent.mkdir()
-    command.write_text('#!/bin/sh\necho "ran $*"\n')
-    command.chmod(0o755)
-    done = bare(lone(tmp_path), "get", "7", path=f"{command.parent}:/usr/bin:/bin")
-    assert (done.returncode, done.stdout) == (0, "ran get 7\n")
-
-
-def test_an_installed_skill_remembers_the_interpreter(target: Path, tmp_path: Path) -> None:
-    install(target)
-    # Stands for the interpreter that the package was installed into.
-    python = tmp_path / "python"
-    python.write_text('#!/bin/sh\n[ "$2" = -c ] || echo "ran $*"\n')
-    python.chmod(0o755)
-    for skill in target.iterdir():
-        note = json.loads((skill / MANIFEST).read_text())
-        assert note["python"] == sys.executable
-        (skill / MANIFEST).write_text(json.dumps({**note, "python": str(python)}))
-    done = bare(target / "civitai-track-images" / "scripts" / "civitai.py", "doctor")
-    assert (done.returncode, done.stdout) == (0, "ran -P -m civitai_skill doctor\n")
-
-
-@pytest.mark.parametrize(
-    "shim", ["scripts/civitai.py", "skills/civitai-edit-image/scripts/civitai.py"]
-)
-def test_a_clone_runs_from_where_it_is(shim: str, tmp_path: Path) -> None:
-    clone = a_clone(tmp_path)
-    # The dependencies are those of this interpreter, the package is the clone's.
-    done = subprocess.run(
-        [sys.executable, "-I", str(clone / shim), "--version"],
-        env={**os.environ, "PYTHONPATH": ""},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.stdout.startswith("civitai-skill "), done.stderr
-
-
-def test_a_clone_without_dependencies_gives_its_own_install_line(tmp_path: Path) -> None:
-    clone = a_clone(tmp_path)
-    done = bare(clone / "scripts" / "civitai.py", "doctor")
-    assert done.returncode == 3
-    assert f'pip" install "{clone}"' in done.stderr
-    assert f'pip" install "{clone}[rest]"' in bare(clone / "scripts/civitai.py", "rest").stderr
-
-
-def test_a_clone_prefers_its_own_environment_to_nothing(tmp_path: Path) -> None:
-    clone = a_clone(tmp_path)
-    python = clone / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\n[ "$2" = -c ] || echo "ran $*"\n')
-    python.chmod(0o755)
-    done = bare(clone / "scripts" / "civitai.py", "doctor")
-    assert (done.returncode, done.stdout) == (0, "ran -P -m civitai_skill doctor\n")
-
-
-def test_a_foreign_project_above_is_not_taken_for_ours(tmp_path: Path) -> None:
-    shim = lone(tmp_path)
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "something-else"\n')
-    (tmp_path / "civitai_skill").mkdir()
-    assert bare(shim, "doctor").returncode == 3
-
-
-def a_clone(tmp_path: Path) -> Path:
-    clone = tmp_path / "clone"
-    ignore: Any = shutil.ignore_patterns("__pycache__")
-    for name in ("civitai_skill", "skills", "scripts"):
-        shutil.copytree(ROOT / name, clone / name, ignore=ignore)
-    for name in ("pyproject.toml", "SKILL.md"):
-        shutil.copy(ROOT / name, clone / name)
-    return clone

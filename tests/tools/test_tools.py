@@ -25,7 +25,7 @@ from civitai_skill import (
 from civitai_skill.api.service import Retry
 from civitai_skill.engines import catalog
 from civitai_skill.sandbox import Fault, Sandbox
-from civitai_skill.tools.answers import THUMBNAIL_BYTES, Result
+from civitai_skill.tools.answers import SANDBOX, THUMBNAIL_BYTES, Result
 from civitai_skill.tools.guidance import RULES, guidance
 from civitai_skill.tools.registry import DEFAULT, TOOLS
 
@@ -81,6 +81,7 @@ def test_generating_saves_the_pictures_and_answers_small(
              "size": "1024x1024", "seed": 7 + n}
             for n in range(2)
         ],
+        "sandbox": True,
     }  # fmt: skip
     assert all(Path(image["path"]).is_file() for image in told["images"])
     assert "http" not in result.text
@@ -114,7 +115,7 @@ def test_a_repeated_request_does_not_pay_twice(
     first = call(GENERATE, prompt="a fox [sandbox:slow=1]", wait_seconds=0.05)
     again = call(GENERATE, prompt="a fox [sandbox:slow=1]", wait_seconds=0.05)
     assert again.data["id"] == first.data["id"]
-    assert again.data["message"].endswith("nothing new was bought.")
+    assert "nothing new was bought." in again.data["message"]
     assert sandbox.accounts()[0]["submits"] == 1
 
 
@@ -127,6 +128,7 @@ def test_an_estimate_tells_the_price_and_spends_nothing(
         "buzz": 60,
         "enough_buzz": True,
         "within_limit": True,
+        "sandbox": True,
         "limit": 100,
         "size": "2048x2048",
     }
@@ -154,16 +156,19 @@ def test_the_past_comes_in_pages_with_the_next_call(call: Callable[..., Result])
     nothing = call("civitai_query_images", tags=["hares"])
     assert nothing.data == {
         "items": [],
-        "message": "Nothing matches. Drop tags, or take an earlier since.",
+        "message": "Nothing matches. Drop tags, or take an earlier since. " + SANDBOX,
+        "sandbox": True,
     }
 
 
 def test_canceling_says_what_came_back(call: Callable[..., Result]) -> None:
     running = call("civitai_submit_image", prompt="a fox [sandbox:slow=60]")
     canceled = call("civitai_cancel_image", id=running.data["id"])
-    assert canceled.data == {"id": running.data["id"], "status": "canceled", "refunded": 3}
+    assert canceled.data == {
+        "id": running.data["id"], "status": "canceled", "refunded": 3, "sandbox": True,
+    }  # fmt: skip
     again = call("civitai_cancel_image", id=running.data["id"])
-    assert again.data["message"] == "It had ended before; nothing was canceled."
+    assert again.data["message"] == f"It had ended before; nothing was canceled. {SANDBOX}"
 
 
 def test_choosing_gives_arguments_that_generating_takes(call: Callable[..., Result]) -> None:

@@ -131,7 +131,7 @@ def _run_batch(
 
     from civitai_skill.client import Civitai
 
-    show = _ProgressDisplay(output)
+    show = ProgressDisplay(output)
 
     async def run() -> Report:
         with Civitai(settings=load_settings(given)) as client, output.interrupts.canceling():
@@ -160,7 +160,7 @@ def _run_batch(
         with show.start():
             report = asyncio.run(run())
     except (KeyboardInterrupt, asyncio.CancelledError):
-        return _report_interrupt(output, show, given.dry_run)
+        return report_interrupt(output, show, given.dry_run)
     data = report.as_dict()
     if given.dry_run:
         data = {"dry_run": True, **report.plan.as_dict()}
@@ -170,7 +170,7 @@ def _run_batch(
     text = f"{counts}; {data['cost']} Buzz; {data['pictures']} pictures in {report.folder}"
     _say_what_next(report, output)
     output.answer({**data, "results": str(report.folder / "results.jsonl")}, text)
-    return _exit_code(report, given.as_many_as_fit)
+    return exit_code_of(report, given.as_many_as_fit)
 
 
 def _say_what_next(report: Any, output: Output) -> None:
@@ -193,7 +193,7 @@ def _say_what_next(report: Any, output: Output) -> None:
         output.say(f"{left} of {rows} rows are not finished: the same command goes on.")
 
 
-def _exit_code(report: Any, as_many_as_fit: bool) -> int:
+def exit_code_of(report: Any, as_many_as_fit: bool) -> int:
     """That of the first row that did not end well; rows that waited for others say nothing."""
     from civitai_skill.batch.results import FINAL
 
@@ -211,7 +211,7 @@ def _exit_code(report: Any, as_many_as_fit: bool) -> int:
     return code
 
 
-def _report_interrupt(output: Output, show: _ProgressDisplay, dry: bool) -> int:
+def report_interrupt(output: Output, show: ProgressDisplay, dry: bool) -> int:
     stands = f" ({show.last})" if show.last is not None else ""
     ended = output.interrupts.name
     text = (
@@ -227,7 +227,7 @@ def _report_interrupt(output: Output, show: _ProgressDisplay, dry: bool) -> int:
     return output.interrupts.exit_code
 
 
-class _ProgressDisplay:
+class ProgressDisplay:
     """Shows how a batch goes: a bar on a terminal, else a line now and then."""
 
     def __init__(self, output: Output) -> None:

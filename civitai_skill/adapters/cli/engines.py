@@ -54,7 +54,7 @@ def add_choose(parser: argparse.ArgumentParser) -> None:
         ("height", "PX", "pixels that must be possible", None),
         ("max-buzz", "N", "the most that one picture may cost", None),
         ("references", "N", "how many source pictures there are (0)", 0),
-        ("take", "N", "how many choices to name (3)", 3),
+        ("take", "N", "how many choices to name (3; of engines alone, every variant)", None),
     ):
         parser.add_argument(
             f"--{flag}", type=values.parse_count, metavar=metavar, help=words, default=default
@@ -81,11 +81,14 @@ def choose(given: argparse.Namespace, output: Output) -> int:
         take=given.take,
     )
     rows = [{**choice.as_dict(), "flags": to_flags(choice.arguments)} for choice in choices]
-    text = "\n".join(
-        f"{row['flags']}\n  {c.price}: {c.reason}" for row, c in zip(rows, choices, strict=True)
-    )
+    text = "\n".join(_choice_line(row, c) for row, c in zip(rows, choices, strict=True))
     output.answer({"choices": rows, "prompting": choices[0].prompting}, text, given.out)
     return 0
+
+
+def _choice_line(row: dict[str, Any], choice: Any) -> str:
+    cheaper = f"\n  {choice.way}: {row['together']} Buzz together" if choice.way else ""
+    return f"{row['flags']}\n  {choice.price}: {choice.reason}{cheaper}"
 
 
 def to_flags(arguments: dict[str, Any]) -> str:

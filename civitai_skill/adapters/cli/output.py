@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli.interrupts import Interrupts
+from civitai_skill.config import uses_sandbox
 from civitai_skill.errors import AnswerLost, CivitaiError, Problem, RequestInvalid, Spent
 from civitai_skill.errors.explain import Explanation, explain
 from civitai_skill.errors.next_steps import (
@@ -39,13 +40,20 @@ if TYPE_CHECKING:
 
 #: Commands whose --out is where the pictures of one workflow go.
 _SAVING = frozenset({"generate", "get", "again", "remix"})
-_FOR_PICTURES = _SAVING | {"resume", "batch", "sweep", "mcp", "rest"}
+_FOR_PICTURES = _SAVING | {"resume", "batch", "sweep", "compare", "mcp", "rest", "install-mcp"}
 
 #: Commands that buy, and do not tell which workflow they are at.
-_MANY = frozenset({"batch", "sweep"})
+_MANY = frozenset({"batch", "sweep", "compare"})
 
 #: Commands whose refusals name their flags; others name the fields of a request.
 _NAMING_FLAGS = frozenset({"mcp", "rest", "sandbox", "install-skill", "uninstall-skill"})
+
+
+#: Commands that speak with no service.
+_OFFLINE = frozenset(
+    {"", "choose", "doctor", "engines", "mcp", "rest", "sandbox", "completion",
+     "install-skill", "uninstall-skill", "install-mcp", "uninstall-mcp"}
+)  # fmt: skip
 
 
 class Output:
@@ -69,6 +77,11 @@ class Output:
         self._named = vars(given).keys() if given.command in _NAMING_FLAGS else frozenset()
         self._flags = ["--sandbox"] if getattr(given, "sandbox", False) else []
         self._flags += ["--ledger", given.ledger] if getattr(given, "ledger", None) else []
+        #: Does this command speak with the sandbox? Then every answer says so.
+        self.sandbox = given.command not in _OFFLINE and uses_sandbox(
+            getattr(given, "sandbox", False)
+        )
+        self._said_sandbox = not self.sandbox
         self.live = sys.stderr.isatty() and not self.quiet
         self._line = ""
         self._started = time.monotonic()
@@ -164,6 +177,8 @@ class Output:
     def answer(self, data: Any, text: str, out: str | None = None) -> None:
         """Print the answer; with `out`, write it there as JSON too. Raises AnswerLost."""
         self._clear_line()
+        if self.sandbox:
+            data, text = mark(data), f"{text}\n{_SANDBOX}"
         self.interrupts.hold()  # an answer is whole, or not there
         if out is not None:
             self.write(_to_json(data) + "\n", out, "json")
@@ -229,6 +244,9 @@ class Output:
 
     def _print_message(self, text: str) -> None:
         self._clear_line()
+        if not self._said_sandbox and not self.quiet:
+            self._said_sandbox = True
+            print(_SANDBOX, file=sys.stderr, flush=True)
         print(_to_printable(text), file=sys.stderr, flush=True)
 
     def _clear_line(self) -> None:
@@ -286,9 +304,19 @@ class Output:
 
     def _print_json_ending(self, data: Any) -> None:
         """An ending as JSON. Its exit code stays, even if nobody can read this."""
+        data = mark(data) if self.sandbox else data
         if self.json:
             with suppress(AnswerLost):
                 print(_to_json(data), flush=True)
+
+
+#: What a person is told who uses the sandbox.
+_SANDBOX = "Sandbox: placeholder pictures, simulated prices; nothing is paid."
+
+
+def mark(data: Any) -> Any:
+    """An answer that says that it comes from the sandbox, where it is an object."""
+    return {**data, "sandbox": True} if isinstance(data, dict) else data
 
 
 _SAME_AGAIN = "The same command again tells how it stands; nothing is bought twice."

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "generate": ("pictures", "make pictures: price, submit, wait, save"),
     "batch": ("batch", "make every row of a file; the same command again goes on where it was"),
     "sweep": ("batch", "make every combination of values in a prompt; it goes on like batch"),
+    "compare": ("compare", "make one prompt on several engines and put them on one sheet"),
     "again": ("pictures", "make a picture of ours once more, or vary it"),
     "remix": ("remix", "make one like a picture: its file, its page on Civitai, or its "
               "generation data as text; --go buys it"),
@@ -53,6 +54,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "tools": ("tools", "print the tools' definitions for a framework that registers them itself"),
     "install-skill": ("skill", "copy the agent skills to where an agent looks for them"),
     "uninstall-skill": ("skill", "remove what install-skill copied"),
+    "completion": ("skill", "print the completion of a shell for this command"),
+    "install-mcp": ("hosts", "write the MCP server into the settings of a program that starts it"),
+    "uninstall-mcp": ("hosts", "take it out of those settings again"),
 }  # fmt: skip
 
 

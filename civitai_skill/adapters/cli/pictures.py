@@ -154,7 +154,7 @@ def estimate(given: argparse.Namespace, output: Output) -> int:
     if quote is not None:
         data["service"] = quote.as_dict()
         most = "at most " if quote.cost.variable else ""
-        text = f"{decided.title}: {most}{quote.total} Buzz, says the service"
+        text = f"{decided.title}: {most}{quote.total} Buzz, {quote.teller}"
         one = quote.total
         if quote.insufficient_buzz:
             text += "; the account has not enough"

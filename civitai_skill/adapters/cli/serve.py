@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from civitai_skill.adapters.cli import values
+from civitai_skill.adapters.cli import hosts, values
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.request import load_settings
 from civitai_skill.adapters.cli.streams import ignore_lost_answers
@@ -19,16 +19,22 @@ REST_PORT = 8080
 
 
 def add_mcp(parser: argparse.ArgumentParser) -> None:
-    values.set_examples(parser, "mcp --stdio", "mcp --http --budget 200", "mcp --http --sandbox")
+    values.set_examples(
+        parser,
+        "mcp --stdio",
+        "mcp --stdio --wait 20 --no-thumbnails",
+        "mcp --http --budget 200",
+        "mcp --http --sandbox",
+        "mcp --print-config cursor",
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--stdio", action="store_true",
                      help="over standard input and output (the default)")  # fmt: skip
     how.add_argument("--http", action="store_true", help="over HTTP, at the path /mcp")
-    parser.add_argument("--local-files", action="store_true",
-                        help="let source pictures be any file of this machine")  # fmt: skip
-    parser.add_argument("--ask-above", type=values.parse_count, default=50, metavar="N",
-                        help="ask the user before spending more than N Buzz at once, where "
-                        "the client can ask (50)")  # fmt: skip
+    how.add_argument("--print-config", choices=hosts.NAMES, metavar="HOST",
+                     help="serve nothing: print the block that HOST's settings need, with these "
+                     "flags in it; HOST is " + ", ".join(hosts.NAMES))  # fmt: skip
+    hosts.add_tool_flags(parser)
     parser.add_argument("--links", action="store_true",
                         help="link to pictures in answers as well; many clients drop an answer "
                         "that holds a link")  # fmt: skip
@@ -36,7 +42,9 @@ def add_mcp(parser: argparse.ArgumentParser) -> None:
 
 
 def mcp(given: argparse.Namespace, output: Output) -> int:
-    """Serve MCP until the client or the user ends it."""
+    """Serve MCP until the client or the user ends it; or print a host's settings for it."""
+    if given.print_config:
+        return hosts.print_config(given, output)
     from civitai_skill.adapters.mcp import server
     from civitai_skill.servers.session import choose_folder
     from civitai_skill.skill.bundle import find_bundle
@@ -57,6 +65,8 @@ def mcp(given: argparse.Namespace, output: Output) -> int:
         local_files=given.local_files,
         ask_above=given.ask_above,
         links=given.links,
+        wait=given.wait,
+        thumbnails=not given.no_thumbnails,
         bundle=bundle,
     )
     _begin_to_serve(output)
@@ -84,6 +94,9 @@ def add_rest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cors-origin", action="append", default=[], metavar="URL",
                         help="let pages of this origin call it; repeatable")  # fmt: skip
     _add_server_flags(parser, REST_PORT)
+    values.add_max_buzz(parser, "refuse above N Buzz a call (CIVITAI_MAX_BUZZ, or 300)")
+    parser.add_argument("--budget", type=values.parse_count, metavar="N",
+                        help="spend at most N Buzz in this server's life")  # fmt: skip
 
 
 def rest(given: argparse.Namespace, output: Output) -> int:
@@ -107,9 +120,6 @@ def _add_server_flags(parser: argparse.ArgumentParser, port: int) -> None:
                        help="the variable that holds the token callers must show")  # fmt: skip
     group.add_argument("--allow-host", action="append", default=[], metavar="NAME",
                        help="answer to this host name too; repeatable")  # fmt: skip
-    values.add_max_buzz(group, "refuse above N Buzz a call (CIVITAI_MAX_BUZZ, or 300)")
-    group.add_argument("--budget", type=values.parse_count, metavar="N",
-                       help="spend at most N Buzz in this server's life")  # fmt: skip
 
 
 def _begin_to_serve(output: Output) -> None:

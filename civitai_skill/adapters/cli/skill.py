@@ -20,6 +20,31 @@ def _add_target_flags(parser: argparse.ArgumentParser) -> None:
                         help="into this folder instead")  # fmt: skip
 
 
+SHELLS = ("bash", "zsh", "fish", "powershell")
+
+
+def add_completion(parser: argparse.ArgumentParser) -> None:
+    values.set_examples(
+        parser,
+        "completion bash > ~/.local/share/bash-completion/completions/civitai-skill",
+        "completion zsh > ~/.zfunc/_civitai-skill    (with ~/.zfunc in fpath)",
+        "completion fish > ~/.config/fish/completions/civitai-skill.fish",
+        "completion powershell >> $PROFILE",
+    )
+    parser.add_argument("shell", choices=SHELLS)
+
+
+def completion(given: argparse.Namespace, output: Output) -> int:
+    """Print the completion of every command and flag for a shell."""
+    import shtab
+
+    from civitai_skill.adapters.cli.parser import COMMANDS, build_parser
+
+    parser, _ = build_parser(COMMANDS)
+    print(shtab.complete(parser, shell=given.shell), flush=True)
+    return 0
+
+
 def add_install_skill(parser: argparse.ArgumentParser) -> None:
     values.set_examples(
         parser,

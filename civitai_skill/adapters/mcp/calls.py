@@ -22,7 +22,7 @@ from civitai_skill.errors import CivitaiError, Stopping, TransportFailed
 from civitai_skill.servers.http import after_answer
 from civitai_skill.servers.session import Caller, ServerSession
 from civitai_skill.tools.answers import LOOK, Result, failure_result, keep_folder, running_result
-from civitai_skill.tools.arguments import LONGEST_WAIT, WAIT, Arguments
+from civitai_skill.tools.arguments import LONGEST_WAIT, Arguments
 from civitai_skill.tools.progress import event_data
 from civitai_skill.tools.toolbox import Toolbox, find_tool
 
@@ -70,7 +70,7 @@ class ToolRunner:
                 result = await run(tool.name, arguments, context, tell)
         except CivitaiError as error:
             failure = failure_result(error, self.box.fixed.max_buzz, self.box.fixed.tools)
-            result = keep_folder(failure, arguments.get("folder"))
+            result = self.box.keep(keep_folder(failure, arguments.get("folder")), None)
         finally:
             self._active -= 1
         if isinstance(result, InputRequiredResult):
@@ -92,7 +92,7 @@ class ToolRunner:
         if name == _CANCEL:
             return await self.server_session.run_to_end(self.box.acall(name, arguments))
         try:
-            async with asyncio.timeout(_call_timeout(arguments.get("wait_seconds"))):
+            async with asyncio.timeout(self._timeout(arguments.get("wait_seconds"))):
                 found = await self.server_session.run_until_stopped(
                     self.box.acall(name, arguments, tell=tell)
                 )
@@ -107,6 +107,13 @@ class ToolRunner:
         if found is None:
             raise Stopping
         return found
+
+    def _timeout(self, wait: Any) -> float:
+        """Seconds after which a call that waits for so long comes back with what is known."""
+        fixed = self.box.fixed.wait
+        usable = isinstance(wait, int | float) and 0 <= wait <= LONGEST_WAIT
+        waits = (float(wait) if usable else fixed) + _BEYOND
+        return max(min(_AT_LEAST, fixed + _BEYOND), waits)
 
     # -- what buys -----------------------------------------------------------------------------
     async def _buy(
@@ -146,7 +153,7 @@ class ToolRunner:
         end = asyncio.ensure_future(self.server_session.stopping.wait())
         first = asyncio.FIRST_COMPLETED
         try:
-            timeout = _call_timeout(getattr(given, "wait_seconds", None))
+            timeout = self._timeout(getattr(given, "wait_seconds", None))
             await asyncio.wait([work, end], timeout=timeout, return_when=first)
             await asyncio.wait([work, known, end], return_when=first)
             await asyncio.wait([work, known], timeout=_SENDING, return_when=first)
@@ -159,7 +166,7 @@ class ToolRunner:
             known_by_now = running_result(
                 summarize_unsaved(caller.workflow), already=caller.already
             )
-            return keep_folder(known_by_now, getattr(given, "folder", None))
+            return self.box.keep(known_by_now, given)
         finally:
             for task in (work, known, end):
                 task.cancel()
@@ -172,12 +179,6 @@ def _tell_replay(result: Result) -> Result:
         return result
     text = "The answer to the same request of before; nothing new was bought. Another: again=true."
     return replace(result, data={**result.data, "message": text})
-
-
-def _call_timeout(wait: Any) -> float:
-    """Seconds after which a call that waits for so long comes back with what is known."""
-    usable = isinstance(wait, int | float) and 0 <= wait <= LONGEST_WAIT
-    return max(_AT_LEAST, (float(wait) if usable else WAIT) + _BEYOND)
 
 
 def _build_call_result(result: Result, links: bool) -> CallToolResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from mcp.types import Tool as McpTool
 from mcp.types import ToolAnnotations
@@ -52,15 +52,18 @@ def spell_result(result: Result) -> dict[str, Any]:
     return data
 
 
-def extend_models(models: Mapping[str, type[Arguments]]) -> dict[str, type[Arguments]]:
-    """The argument models as they are here: pictures are shown, the same may be bought again, and
-    generate takes a body."""
+def extend_models(
+    models: Mapping[str, type[Arguments]], thumbnails: bool = True
+) -> dict[str, type[Arguments]]:
+    """The argument models as they are here: pictures are shown (with `thumbnails` unasked), the
+    same may be bought again, and generate takes a body."""
+    seen: Literal["thumbnail", "no"] = "thumbnail" if thumbnails else "no"
     found = dict(models)
     for name, model in models.items():
         more: dict[str, Any] = {}
         if _SEES in model.model_fields:
-            description = "thumbnail (the default here): also show it small. no: only its path."
-            more[_SEES] = (IncludeImage, Field(default="thumbnail", description=description))
+            description = f"thumbnail: also show it small. no: only its path. Default {seen}."
+            more[_SEES] = (IncludeImage, Field(default=seen, description=description))
         if BY_NAME[name].spends:
             more["again"] = (bool, Field(default=False, description=_AGAIN))
         if name == NAME:

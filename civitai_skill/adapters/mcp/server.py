@@ -123,13 +123,17 @@ def create_server(
     local_files: bool = False,
     ask_above: int = ASK_ABOVE,
     links: bool = False,
+    wait: float | None = None,
+    thumbnails: bool = True,
     bundle: Path | None = None,
 ) -> Server:
-    """Build a server in a session; pictures go to `out`. See Toolbox for `local_files`, ToolRunner
-    for `links`; `bundle` is the folder of the skill, whose pages are resources."""
+    """Build a server in a session; pictures go to `out`. See Toolbox for `local_files` and `wait`,
+    ToolRunner for `links`; without `thumbnails` a call must ask for them. `bundle` is the folder of
+    the skill, whose pages are resources."""
     # A client knows nothing of this process's folder, so it is given absolute paths.
-    box = Toolbox(session.client, include=SERVED, out=Path(out).absolute(), local_files=local_files)
-    box.models = extend_models(box.models)
+    folder = Path(out).absolute()
+    box = Toolbox(session.client, include=SERVED, out=folder, local_files=local_files, wait=wait)
+    box.models = extend_models(box.models, thumbnails)
     return Server(ToolRunner(session, box, ask_above, links), bundle)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, partial
 from typing import Annotated, Any
@@ -112,7 +113,7 @@ async def submit(
         quoted = await quote()
         if quoted.total is not None and max_buzz is not None and quoted.total > max_buzz:
             raise above_limit_error(quoted.total, max_buzz)
-        return json_response(quoted.raw)
+        return _respond(session, quoted.raw)
     caller = Caller(session)
 
     async def end_answer(written: bool) -> None:
@@ -140,7 +141,7 @@ async def submit(
             except CivitaiError as error:
                 request.app.state.metrics.count_error(error)
     caller.workflow = workflow
-    answer = _workflow_response(workflow)
+    answer = _workflow_response(session, workflow)
     if caller.already:
         answer.headers[REPLAYED] = "true"
     return answer
@@ -154,9 +155,8 @@ async def query(
     tags: Annotated[list[str] | None, Query(description="Only with all of these tags.")] = None,
 ) -> Response:
     """List past workflows, newest first."""
-    return json_response(
-        await aqueryimagegens(take, cursor, tags, client=request.app.state.server_session.client)
-    )
+    session: ServerSession = request.app.state.server_session
+    return _respond(session, await aqueryimagegens(take, cursor, tags, client=session.client))
 
 
 @router.get(
@@ -172,7 +172,7 @@ async def get(request: Request, id: WorkflowId, wait: Wait = 0) -> Response:
         async with watch_disconnect(request, leave), asyncio.timeout(wait + LATE):
             look = session.client.get(id, wait=wait)
             found = await session.run_until_stopped(look, caller.gone)
-            return _workflow_response(found or await session.client.get(id))
+            return _workflow_response(session, found or await session.client.get(id))
     except TimeoutError:
         raise await session.late_answer_error(id) from None
 
@@ -184,7 +184,8 @@ async def cancel(request: Request, id: WorkflowId) -> Response:
     """Cancel a workflow; one that has ended is left as it is."""
     session: ServerSession = request.app.state.server_session
     session.mark_read(id)
-    return _workflow_response((await session.run_to_end(session.client.cancel(id))).workflow)
+    canceled = await session.run_to_end(session.client.cancel(id))
+    return _workflow_response(session, canceled.workflow)
 
 
 # -- engines -------------------------------------------------------------------------------
@@ -290,5 +291,11 @@ def _answer_head_as_get(app: App) -> App:
     return answered
 
 
-def _workflow_response(workflow: Workflow) -> Response:
-    return json_response(dict(workflow.raw), workflow.http_status or 200)
+def _workflow_response(session: ServerSession, workflow: Workflow) -> Response:
+    return _respond(session, workflow.raw, workflow.http_status or 200)
+
+
+def _respond(session: ServerSession, value: Mapping[str, Any], status: int = 200) -> Response:
+    """The service's own JSON; the sandbox's says that it is."""
+    marked = {"sandbox": True} if session.client.settings.sandbox else {}
+    return json_response({**value, **marked}, status)

@@ -76,8 +76,11 @@ def in_rest(step: Next) -> str:
             return ""  # the message says it, or it is no caller's to do
 
 
-def error_response(error: CivitaiError, status: int | None = None) -> Response:
-    """An error of the tree as an answer; `status` where the place decides it."""
+def error_response(
+    error: CivitaiError, status: int | None = None, *, sandbox: bool = False
+) -> Response:
+    """An error of the tree as an answer; `status` where the place decides it, `sandbox` says that
+    the sandbox stands in for the service."""
     if isinstance(error, BudgetUsedUp | ConfigError | Unauthorized | Forbidden):
         # Its advice is for the owner of this server, not for the callers.
         error = error.replace(advice="" if isinstance(error, BudgetUsedUp) else _OWNERS)
@@ -92,6 +95,8 @@ def error_response(error: CivitaiError, status: int | None = None) -> Response:
         out["upstream_status"] = error.status
         if error.fields:
             out["errors"] = error.fields
+    if sandbox:
+        out["sandbox"] = True
     for name in ("id", "key", "price", "limit", "reasons", "trace_id"):
         if name in explained.details:
             out[name] = explained.details[name]
@@ -118,7 +123,8 @@ async def on_error(request: Request, error: Exception) -> Response:
     """Answer a CivitaiError that a route let through."""
     assert isinstance(error, CivitaiError)
     request.app.state.metrics.count_error(error)
-    return error_response(error)
+    settings = request.app.state.server_session.client.settings
+    return error_response(error, sandbox=settings.sandbox)
 
 
 async def on_invalid_parameter(request: Request, error: Exception) -> Response:

@@ -32,6 +32,8 @@ def _hosted(*forms: type[Wire]) -> tuple[Way, ...]:
     return tuple(Way(form) for form in forms)
 
 
+_PHONE = {"aspect_ratio": "9:19.5"}
+
 FAMILY = Family(
     name="flux2",
     title="FLUX.2",
@@ -52,6 +54,7 @@ FAMILY = Family(
                 Fit("illustration", 51, "clean shapes and interface art"),
                 Fit("edit", 51, "the cheapest edit there is", pictures=1),
                 Fit("print_4k", 42, ENLARGE),
+                Fit("phone_tall", 60, "a phone's 9:19.5 to the pixel, 672x1456", _PHONE),
                 Fit("restyle", 54, "a variant of the source", {"strength": 0.6}, 1),
                 Fit("lora", 54, "takes LoRAs made for FLUX.2 klein"),
                 Fit("mature", 51, "only Civitai's own moderation applies"),

@@ -10,6 +10,7 @@ from typing import Any
 from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.planning.candidate import Candidate
+from civitai_skill.engines.planning.grid import between, ratio_of, same
 from civitai_skill.engines.sizing import (
     FollowsSource,
     Named,
@@ -115,7 +116,10 @@ def size_of(candidate: Candidate) -> Values:
         )
         raise SizeRefused(Problem(field, ratio or _pixels(request), "leave it out", None, why))
     if ratio is not None:
-        return choices[_one_of(ratio, list(choices))]
+        value, known = ratio_value(ratio), [ratio_value(r) for r in choices]
+        listed = ratio == "auto" or any(same(value, other) for other in known)
+        drawn = {} if listed else between(candidate, value, choices)
+        return drawn or choices[_one_of(ratio, list(choices))]
     named = _of_pixels(candidate)
     if named is None:
         raise _wants_a_ratio(request, list(choices))
@@ -134,7 +138,7 @@ def _of_pixels(candidate: Candidate) -> Values | None:
 
 
 def shape_of(candidate: Candidate) -> Values:
-    """The size nearest to the source's shape, where a request with a source names none.
+    """The size in the source's shape, or nearest to it, where a request with a source names none.
 
     Empty for a square source, for one of unknown size, and where the service follows the source by
     itself: the default holds then.
@@ -145,25 +149,45 @@ def shape_of(candidate: Candidate) -> Values:
     choices = offered(candidate)
     if not choices:
         return {}
-    near = closest(math.log(source[0] / source[1]), list(choices))
-    if isinstance(sizing, PixelsOrSource):
+    if isinstance(sizing, PixelsOrSource) or source[0] == source[1]:
         return {}
+    ratio = source[0] / source[1]
+    near = closest(math.log(ratio), list(choices))
+    if isinstance(sizing, Pixels):
+        as_recommended = same(ratio, ratio_of(candidate.way.form, choices[near]))
+        return (not as_recommended and between(candidate, ratio, choices)) or choices[near]
     defaults = {name: limits(candidate.way.form)[name].default for name in sizing.fields}
-    as_it_is = near == "1:1" if isinstance(sizing, Pixels) else choices[near] == defaults
+    as_it_is = choices[near] == defaults and same(ratio_value(near), ratio)
     return {} if as_it_is or "auto" in defaults.values() else choices[near]
 
 
 def size_notes(candidate: Candidate, form: Wire, shape: Mapping[str, Any]) -> Iterator[str]:
     """What became of a size that the request left open."""
     request, sources = candidate.request, candidate.sources
-    if shape:
-        yield f"Shaped like its source: {'x'.join(map(str, shape.values()))}."
+    source = sources[0] if sources else None
+    if shape and source is not None:
+        shown = "x".join(map(str, shape.values()))
+        given, got = source[0] / source[1], ratio_of(form, shape)
+        if same(given, got):
+            yield f"Shaped like its source: {shown}."
+        else:
+            yield (
+                f"Shaped nearly like its source, as this engine can: {shown}, which is "
+                f"{got:.4g} to 1 where the source is {given:.4g} to 1."
+            )
     elif sources and not (sources[0] or request.width or request.height or request.aspect_ratio):
         default = "" if isinstance(form.sizing, FollowsSource) else form.sizing.shape(form)
         if default:
             yield (
                 f"The source's size is not known before it is sent, so the default shape is used: "
                 f"{default}; aspect_ratio asks for another."
+            )
+    if request.aspect_ratio is not None and (size := form.sizing.asked(form)) is not None:
+        wanted, got = ratio_value(request.aspect_ratio), size[0] / size[1]
+        if request.aspect_ratio not in offered(candidate) and not same(wanted, got):
+            yield (
+                f"{request.aspect_ratio} as near as this engine can: {size[0]}x{size[1]}, which is "
+                f"{got:.4g} to 1."
             )
     if (request.width is None) != (request.height is None):
         other = "height" if request.height is None else "width"

@@ -29,7 +29,7 @@ def test_what_is_running_is_listed_and_stopped_at_once(run: Callable[..., Ran]) 
     assert (one["id"], one["refunded"]) == (begun[0], 3)
     assert run("cancel", "--all-running").json["id"] == begun[1]
     assert run("query", "--running").json["items"] == []
-    assert run("cancel", "--all-running").json == {"results": []}
+    assert run("cancel", "--all-running").json["results"] == []
     assert run("query", "--take", "3").json["items"][0]["status"] == "canceled"
 
 
@@ -93,3 +93,24 @@ def test_a_generation_tells_its_cost(tmp_path: Path) -> None:
         running = client.submit("[sandbox:slow=60] an owl")
         assert made.cost == 3
         assert client.cancel(running.id or "").workflow.cost.total == 0
+
+
+def test_the_sandbox_says_that_it_is_one_and_simulates_its_price(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, failed = run("generate", "a fox"), run("generate", "[sandbox:failed] a fox")
+    priced = run("estimate", "a fox", "--engine", "grok")
+    listed = run("query"), run("history"), run("budget"), run("estimate", "a fox", "--offline")
+
+    for ran in (made, failed, priced, *listed):
+        assert ran.json["sandbox"] is True
+    assert "sandbox" not in run("engines", "flux2").json
+    for ran in (made, failed):
+        assert ran.err.startswith("Sandbox: placeholder pictures, simulated prices")
+        assert "says the service" not in ran.err
+    assert "simulated by the sandbox" in made.err
+    assert priced.json["service"]["simulated"] is True
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert "simulated by the sandbox" in run("estimate", "a fox", "--engine", "grok").out
+    monkeypatch.delenv("CIVITAI_SANDBOX")
+    assert "Sandbox" not in run("history").out

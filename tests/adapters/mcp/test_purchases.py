@@ -147,7 +147,7 @@ async def test_the_user_is_asked_above_the_threshold_and_a_yes_buys(
         assert result.structured_content["status"] == "succeeded"
         what = "A workflow of 1 step" if body else "1 picture with flux2 klein-4b"
         end = "Go on?" if body else "Prompt: 'a fox'. Go on?"
-        assert client.asked == [f"{what} for {PRICE} Buzz. {end}"]
+        assert client.asked == [f"{what} for {PRICE} Buzz (simulated by the sandbox). {end}"]
     assert charged(sandbox) == PRICE
 
 
@@ -226,8 +226,34 @@ async def test_where_the_service_tells_no_price_the_documented_one_is_asked_abou
         result = await client.call_tool(GENERATE, {"prompt": "a fox"})
         assert "nothing was bought" in result.structured_content["message"]
         (question,) = client.asked
-        assert f"for {PRICE} Buzz." in question
+        assert f"for {PRICE} Buzz (simulated by the sandbox)." in question
     assert charged(sandbox) == 0
+
+
+async def test_the_question_says_what_is_left_of_the_budgets(
+    open_client: Open, era: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIVITAI_BUDGET", "100/week")
+    async with open_client(mode=era, answer="decline", ask_above=0, budget=50) as client:
+        await client.call_tool(GENERATE, {"prompt": "a  fox", "quantity": 2})
+        assert client.asked == [
+            "2 pictures with flux2 klein-4b for 5 Buzz (simulated by the sandbox); 50 Buzz are "
+            "left of the budget. Prompt: 'a  fox'. Go on?"
+        ]
+
+
+async def test_a_server_may_wait_less_and_show_nothing(open_client: Open, era: str) -> None:
+    async with open_client(mode=era, wait=1, thumbnails=False) as client:
+        (tool, *_) = (await client.list_tools()).tools
+        fields = tool.input_schema["properties"]
+        assert (fields["wait_seconds"]["default"], fields["include_image"]["default"]) == (1, "no")
+        made = await client.call_tool(GENERATE, {"prompt": "a fox", "wait_seconds": 20})
+        assert [block.type for block in made.content] == ["text"]
+        asked = {"prompt": "an owl", "include_image": "thumbnail", "wait_seconds": 20}
+        seen = await client.call_tool(GENERATE, asked)
+        assert [block.type for block in seen.content] == ["text", "image"]
+        slow = await client.call_tool(GENERATE, {"prompt": "[sandbox:slow=60] a heron"})
+        assert slow.structured_content["next"]["arguments"]["wait_seconds"] == 1
 
 
 async def test_no_more_is_paid_than_was_agreed_to(
