@@ -30,6 +30,8 @@ _PATHS = (
     re.compile(rf"/api/download/models/{_ID.format('version')}/?"),
     re.compile(r"/(?:sha256|api/v1/model-versions/by-hash)/(?P<hash>[0-9a-fA-F]{8,64})/?"),
 )
+#: A1111's way of saying a strength, behind the number of a version.
+_WEIGHT = re.compile(r"(?P<version>[0-9]+):(?P<strength>-?[0-9]*\.?[0-9]+)")
 _NUMBER = re.compile(r"[1-9][0-9]{0,11}")
 
 
@@ -69,6 +71,10 @@ def parse_reference(text: str) -> Reference:
     if not is_air(said):
         raise ValueError("no model is looked up by a bare name or number")
     air = Air.parse(said)
+    weight = _WEIGHT.fullmatch(air.version or "")
+    if weight is not None and air.source.lower() == "civitai":
+        whole = said.removesuffix(f":{weight['strength']}")
+        raise ValueError(f"its strength is no part of an AIR: this is {whole}, at {weight[2]}")
     model, version = (
         int(part) if air.source.lower() == "civitai" and _NUMBER.fullmatch(part or "") else None
         for part in (air.id, air.version or "")

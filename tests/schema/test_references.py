@@ -55,6 +55,7 @@ def test_hashes_and_names_are_told_apart(text: str, hash: str | None, name: str 
     [
         ("Detail Tweaker XL", "bare name"),
         ("12345", "bare name or number"),
+        ("urn:air:sdxl:lora:civitai:5@67:0.8", r"this is urn:air:sdxl:lora:civitai:5@67, at 0.8"),
         ("", "bare name"),
         ("name: ", "no name"),
         ("https://civitai.com/images/5", "of a picture"),
