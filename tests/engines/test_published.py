@@ -236,7 +236,27 @@ def test_a_form_that_a_later_version_of_ours_has_is_ours() -> None:
     assert len(index.records()) == len(catalog.NAMES)
 
 
+def test_quality_says_nothing_to_an_engine_that_nobody_knows() -> None:
+    engine_of({"engine": "aurora"})
+    decided = plan(ImageRequest(prompt="a fox", engine="aurora", quality="high"))
+    assert "quality changes nothing" in " ".join(decided.warnings)
+    assert catalog.identify({"engine": "aurora", "prompt": "a fox"}) == ("aurora", "default")
+
+
 # -- a form that grew ------------------------------------------------------------------------------
+def test_a_new_value_of_a_field_of_the_request_is_said_as_an_option() -> None:
+    key = "ecosystem=zImage engine=sdcpp model=turbo operation=createImage"
+    file = Path(kept.Settings.load().engines_file)
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(Kept(more={key: {"outputFormat": ["avif"]}}).as_json()))
+    decided = plan(ImageRequest(prompt="a fox", engine="z-image", options={"outputFormat": "avif"}))
+    assert decided.form.sent()["outputFormat"] == "avif"
+    assert "output_format avif is known only from" in decided.warnings[0]
+    for wrong in ("avi", "png"):  # no value at all; one that the field itself says
+        with pytest.raises(RequestInvalid, match="field of the request itself"):
+            sent("z-image", options={"outputFormat": wrong})
+
+
 def test_a_form_takes_new_fields_and_values_and_the_old_ones_as_before() -> None:
     tags = {"engine": "comfy", "ecosystem": "sdxl", "operation": "createImage"}
     form = next(f for f in forms() if f.tags() == tags)

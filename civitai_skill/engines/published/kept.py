@@ -179,13 +179,15 @@ def follow(file: Path) -> None:
 
 
 def in_force() -> Kept:
-    """What is in force: of the file that is followed, else of the one that the settings name."""
+    """What is in force: of the file that is followed; where none is yet, of the one that the
+    settings name, which is followed then."""
     file = _followed.get()
     if file is None:
         try:
             file = Settings.load().engines_file
         except ConfigError:
             return NOTHING
+        follow(file)
     return load(file)
 
 
