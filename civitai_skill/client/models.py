@@ -25,12 +25,12 @@ class ModelClient(BaseClient):
         Raises RequestInvalid for what can't be searched for; TransportFailed and ApiError where the
         site gives no usable answer.
         """
-        return drive(search(_site(self), query, **given), self._http)
+        return drive(search(model_site(self), query, **given), self._http)
 
     def describe_model(self, named: str, *, mature: bool = False) -> ModelDescription:
         """All about one model, named by its AIR, its page's address, a file hash or name:TEXT;
         `mature` lets a name mean a mature one. Raises like search_models."""
-        return drive(describe(_site(self), named, mature=mature), self._http)
+        return drive(describe(model_site(self), named, mature=mature), self._http)
 
 
 class AsyncModelClient(BaseClient):
@@ -40,12 +40,13 @@ class AsyncModelClient(BaseClient):
 
     async def search_models(self, query: str = "", **given: Unpack[SearchOptions]) -> FoundModels:
         """See Civitai.search_models."""
-        return await adrive(search(_site(self), query, **given), self._http)
+        return await adrive(search(model_site(self), query, **given), self._http)
 
     async def describe_model(self, named: str, *, mature: bool = False) -> ModelDescription:
         """See Civitai.describe_model."""
-        return await adrive(describe(_site(self), named, mature=mature), self._http)
+        return await adrive(describe(model_site(self), named, mature=mature), self._http)
 
 
-def _site(client: BaseClient) -> ModelSite:
+def model_site(client: BaseClient) -> ModelSite:
+    """The site, as a client asks it: what it was told of a model is kept for a day."""
     return ModelSite(client._public, client._models, client.account)

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 import httpx
 
-from civitai_skill._version import __version__
 from civitai_skill.api.drivers import adrive, drive
-from civitai_skill.api.service import Flow, Service, Work
+from civitai_skill.api.service import Flow, Work
 from civitai_skill.client.base import BaseClient, Folder
+from civitai_skill.client.models import model_site
 from civitai_skill.client.options import AgainOptions, Call, PurchaseOptions, RemixOptions
-from civitai_skill.config import Secret, expand_home
+from civitai_skill.config import expand_home
 from civitai_skill.images.sources import EVERY_SOURCE
 from civitai_skill.purchase import generate
 from civitai_skill.purchase.result import Generation
-from civitai_skill.resources.site import ModelSite
 from civitai_skill.schema.request import ImageRequest
 
 if TYPE_CHECKING:
@@ -33,20 +32,14 @@ TIMEOUT = 1800.0
 
 
 class RemixFlows(BaseClient):
-    @cached_property
-    def _site(self) -> ModelSite:
-        """The site, which needs no key."""
-        if not self.settings.sandbox and not self.settings.key:
-            agent, site = f"civitai-skill/{__version__}", self.settings.site_url
-            return ModelSite(Service(self.settings.base_url, Secret(""), agent, self._retry, site))
-        return ModelSite(self._service)
+    """The flows behind the methods."""
 
     def _remix(self, source: Any, given: Mapping[str, Any]) -> Flow[Remix]:
         from civitai_skill.remix.remix import remix
 
         said = dict(given)
         sources = replace(said.pop("sources", EVERY_SOURCE), service=self.settings.base_url)
-        return remix(self._site, source, said, sources)
+        return remix(model_site(self), source, said, sources)
 
     def _again(
         self, picture: Folder, out: Folder, timeout: float, given: PurchaseOptions

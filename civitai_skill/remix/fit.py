@@ -8,7 +8,7 @@ What the caller says wins over everything that was read.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from civitai_skill.engines import catalog
@@ -23,6 +23,7 @@ from civitai_skill.remix.home import Home, find_home
 from civitai_skill.remix.reading import Reading
 from civitai_skill.remix.resolve import Resolved
 from civitai_skill.schema.request import ImageRequest
+from civitai_skill.steps.chain import plan_request
 
 #: What stands for the prompt while the settings are tried: the prompt's own limits come last.
 _ANY = "a picture"
@@ -42,7 +43,7 @@ def fit(reading: Reading, resolved: Sequence[Resolved], said: Mapping[str, Any])
 class _Fitting:
     def __init__(self, reading: Reading, resolved: list[Resolved], said: dict[str, Any]) -> None:
         self.reading, self.resolved, self.said = reading, resolved, said
-        self.home: Home = find_home(reading, resolved)
+        self.home: Home = find_home(reading, resolved, list(_airs(said)))
         self.out = Fitted({**said, "prompt": _ANY})
         self.plan: Plan = self._start()
         self.family: Family = catalog.family(self.plan.family)
@@ -88,9 +89,10 @@ class _Fitting:
         for each in self.resolved:
             field = _FIELDS[each.kind]
             what = f"{each.kind} {each.label}"
-            if self._is_said(field):
-                if field == "loras" or each.kind == "checkpoint":
-                    self._tell(what, f"{field} was said otherwise")
+            if field in ("model", "vae") and self._is_said(field):
+                self._tell(what, f"{field} was said otherwise")
+            elif each.air is not None and each.air in _airs(self.said):
+                continue  # as strong as was said
             elif self.moved:
                 self._tell(what, f"made for another engine than {self.family.name}")
             elif each.air is None:
@@ -250,7 +252,7 @@ class _Fitting:
     def _passes(self) -> None:
         reading = self.reading
         if reading.hires:
-            self._tell("Hires fix", describe_hires(reading))
+            self._second_pass()
         if reading.needs_source_image:
             self._source()
         if reading.controlnets and not self._is_said("control_nets"):
@@ -266,6 +268,25 @@ class _Fitting:
         if reading.other_version_ids:
             ids = ", ".join(map(str, reading.other_version_ids[:20]))
             self._tell(f"model versions {ids}", "the page lists them without saying what for")
+
+    def _second_pass(self) -> None:
+        hires = self.reading.hires
+        scale = hires.get("scale")
+        if scale is None and "width" in hires and self.reading.width:
+            scale = round(hires["width"] / self.reading.width, 2)
+        if scale is None or self.moved or self._is_said("hires", "upscale"):
+            self._tell("Hires fix", describe_hires(self.reading))
+            return
+        more = {"hires": scale} | ({"hires_strength": d} if (d := hires.get("denoise")) else {})
+        try:
+            plan_request(ImageRequest(**{**self.out.fields, **more}))
+        except RequestInvalid as error:
+            self._tell("Hires fix", f"{reason_of(error)}; {describe_hires(self.reading)}")
+            return
+        self.out.fields |= more
+        left = [n for n in ("upscaler", "steps") if n in hires]
+        if left:
+            self._tell(f"Hires {' and '.join(left)}", "the second pass draws as the first does")
 
     def _source(self) -> None:
         denoise = self.reading.denoise
@@ -305,9 +326,17 @@ class _Fitting:
             why = "its owner hides the prompt and the settings; say a prompt of your own"
             self._tell("prompt", why)
         try:
-            plan(ImageRequest(**self.out.fields))
+            plan_request(ImageRequest(**self.out.fields))
         except RequestInvalid as error:
             self.out.refusal = error
+
+
+def _airs(said: Mapping[str, Any]) -> Iterator[str]:
+    """The AIRs of the models that were said; they come beside those that were read."""
+    if said.get("model"):
+        yield str(said["model"])
+    for lora in (*(said.get("loras") or ()), *(said.get("embeddings") or ())):
+        yield str(lora["air"] if isinstance(lora, Mapping) else getattr(lora, "air", lora))
 
 
 #: The samplers of sdcpp that a third party's price requests saw accepted (facts of August 2026).

@@ -9,9 +9,10 @@ from functools import cache
 
 from civitai_skill.engines import catalog
 from civitai_skill.remix.reading import Reading
-from civitai_skill.remix.resolve import Resolved
+from civitai_skill.remix.resolve import Resolved, takers_of
+from civitai_skill.resources.records import kind_of_air
 from civitai_skill.resources.takers import ecosystem_of, find_takers
-from civitai_skill.schema.air import fold
+from civitai_skill.schema.air import Air, fold
 
 
 @dataclass
@@ -24,13 +25,15 @@ class Home:
     certain: bool = False
 
 
-def find_home(reading: Reading, resolved: Sequence[Resolved]) -> Home:
-    """The engine of a reading. Its models decide; a LoRA tells the engine as well."""
+def find_home(reading: Reading, resolved: Sequence[Resolved], said: Sequence[str] = ()) -> Home:
+    """The engine of a reading: its checkpoint decides, then a LoRA or an embedding. AIRs that were
+    `said` go before those that were read."""
+    mine = [(kind_of_air(Air.parse(air)), takers_of(air)) for air in said]
+    read = [(each.kind, each.takers) for each in resolved]
     for kind in ("checkpoint", "lora", "embedding"):
-        for each in resolved:
-            if each.kind == kind and each.takers:
-                taker = each.takers[0]
-                return Home(taker.engine, taker.variant)
+        for one, takers in (*mine, *read):
+            if one == kind and takers:
+                return Home(takers[0].engine, takers[0].variant)
     if reading.base_model and (ecosystem := ecosystem_of(reading.base_model)):
         takers = find_takers(ecosystem, "checkpoint") or find_takers(ecosystem, "lora")
         if takers:

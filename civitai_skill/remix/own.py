@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from civitai_skill.engines.planning.plan import plan
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.images.sidecar import merge_fields
 from civitai_skill.remix.changes import Fitted
 from civitai_skill.remix.reading import Reading
 from civitai_skill.schema.request import ImageRequest
+from civitai_skill.steps.chain import plan_request
 
 
 def fit_own(reading: Reading, said: Mapping[str, Any]) -> Fitted | None:
@@ -27,7 +27,7 @@ def fit_own(reading: Reading, said: Mapping[str, Any]) -> Fitted | None:
     merged = merge_fields(fields, said)
     fitted = Fitted(merged)
     try:
-        plan(ImageRequest(**merged))
+        plan_request(ImageRequest(**merged))
     except RequestInvalid as error:
         fitted.refusal = error
     return fitted

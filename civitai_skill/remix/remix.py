@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+
+from pydantic import BaseModel
 
 from civitai_skill.api.parse import read_map, read_objects
 from civitai_skill.api.service import Flow, Work
@@ -20,6 +22,7 @@ from civitai_skill.remix.reading import Reading
 from civitai_skill.remix.resolve import Resolved, resolve
 from civitai_skill.remix.site import read_answer
 from civitai_skill.remix.source import Page, read_source
+from civitai_skill.resources.resolve import resolve_request
 from civitai_skill.resources.site import ModelSite
 from civitai_skill.schema.request import ImageRequest
 
@@ -64,11 +67,22 @@ class Remix:
         return {
             "dialect": self.reading.dialect,
             "reading": self.reading.as_dict(),
-            "request": dict(self.fields),
+            "request": {name: _plain(value) for name, value in self.fields.items()},
             "resources": [each.as_dict() for each in self.resources],
             "not_carried": not_carried,
             "unresolved": [dict(each) for each in self.unresolved],
         }
+
+
+def _plain(value: Any) -> Any:
+    """A field as JSON: what was said may be an object of Python's."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 def remix(
@@ -88,6 +102,7 @@ def remix(
     if own is not None:
         return _made(reading, (), own)
     resolved = yield from resolve(site, reading)
+    said = yield from _look_up(site, said, resolved)
     fitted: Fitted = yield Work(partial(fit, reading, resolved, said))
     return _made(reading, resolved, fitted)
 
@@ -103,6 +118,26 @@ def _made(
         tuple(fitted.unresolved),
         fitted.refusal,
     )
+
+
+_MODELS = ("model", "loras", "embeddings", "vae")
+
+
+def _look_up(
+    site: ModelSite, said: Mapping[str, Any], read: Sequence[Resolved]
+) -> Flow[dict[str, Any]]:
+    """What is said, with the AIRs of the models that it names; they must go with those that were
+    `read`, unless a checkpoint or an engine is said."""
+    named = {name: said[name] for name in _MODELS if said.get(name)}
+    if not named:
+        return dict(said)
+    engine = said.get("engine")
+    if engine is None and "model" not in named:
+        engine = next((each.takers[0].engine for each in read if each.takers), None)
+    chosen = {} if engine is None else {"engine": engine}
+    asked = ImageRequest(prompt="a picture", **chosen, **named)
+    found = (yield from resolve_request(site, asked)).request
+    return {**said, **{name: found.said()[name] for name in named}}
 
 
 # -- the site's pages ------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def _wanted(reading: Reading) -> Iterator[tuple[str, Named]]:
 def _resolve(site: ModelSite | None, kind: str, named: Named) -> Flow[Resolved]:
     version, hash = named.version_id, named.hash
     if version is None and named.air is not None:
-        return Resolved(kind, named, named.air, how="AIR", takers=_takers(named.air))
+        return Resolved(kind, named, named.air, how="AIR", takers=takers_of(named.air))
     if version is None and not (can_be_looked_up(hash) and len(hash or "") >= _TELLING):
         why = (
             "it is known by a file's name alone" if hash is None else "no file is known by its hash"
@@ -101,7 +101,7 @@ def _resolve(site: ModelSite | None, kind: str, named: Named) -> Flow[Resolved]:
         how = f"hash {hash}" if version is None else f"version {version}"
         return _judge(kind, named, found, how)
     if silent and named.air is not None:
-        return Resolved(kind, named, named.air, how="AIR", takers=_takers(named.air))
+        return Resolved(kind, named, named.air, how="AIR", takers=takers_of(named.air))
     if silent:
         return Resolved(kind, named, why="the site did not answer")
     what = "file of this hash" if version is None else "such version any more"
@@ -117,7 +117,8 @@ def _judge(kind: str, named: Named, found: Resource, how: str) -> Resolved:
     return Resolved(kind, named, found.air, name, how, takers=found.takers)
 
 
-def _takers(air: str) -> tuple[Taker, ...]:
+def takers_of(air: str) -> tuple[Taker, ...]:
+    """The engines that take what an AIR names."""
     parsed = Air.parse(air)
     type = (parsed.type or "").lower()
     return find_takers(parsed.family or "", type) if field_of(type) else ()

@@ -6,7 +6,8 @@ is not searched for more.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from civitai_skill.api.parse import read_list, read_map, read_objects
@@ -36,44 +37,43 @@ def read_answer(answer: Mapping[str, Any], id: int | None = None) -> Reading | N
     than `id`. Raises RequestInvalid for a video."""
     page = read_map(read_map(read_map(answer, "result"), "data"), "json")
     if page:
-        return _read(page.get("meta"), _kind(page), airs=dict(_airs(page)), page=page)
+        _check_kind(page)
+        return _read(page.get("meta"), airs=dict(_airs(page)), hidden=list(_hidden(page)))
     for item in read_objects(answer, "items"):
         if id is None or item.get("id") == id:
+            _check_kind(item)
             meta = item.get("meta")
             if isinstance(meta, Mapping) and "meta" in meta:  # it is nested where one is asked for
                 meta = meta["meta"]
-            return _read(meta, _kind(item), versions=read_list(item, "modelVersionIds"))
+            return _read(meta, versions=read_list(item, "modelVersionIds"))
     return None
 
 
-def _kind(item: Mapping[str, Any]) -> str:
+def _check_kind(item: Mapping[str, Any]) -> None:
     kind = text_of(item.get("type")) or "image"
     if kind != "image":
         accepted = "the page of a picture"
         raise RequestInvalid(Problem("source", f"a page of type {kind[:40]}", accepted))
-    return kind
 
 
 def _read(
     meta: Any,
-    _: str,
     *,
-    versions: list[Any] | None = None,
-    airs: Mapping[int, str] | None = None,
-    page: Mapping[str, Any] | None = None,
+    versions: Sequence[Any] = (),
+    airs: Mapping[int, str] = MappingProxyType({}),
+    hidden: Sequence[Mapping[str, Any]] = (),
 ) -> Reading:
-    airs = airs or {}
-    if not isinstance(meta, Mapping):
-        reading = Reading(dialect="civitai", hidden=True, airs=airs)
-        if page is not None:
-            add_resources(reading, list(_hidden(page)))
-    else:
+    """`hidden` are the models that are told although the metadata is not shown."""
+    if isinstance(meta, Mapping):
         reading = _read_meta(meta, airs)
+    else:
+        reading = Reading(dialect="civitai", hidden=True, airs=airs)
+        add_resources(reading, hidden)
     known = {reading.model.version_id, reading.vae.version_id}
     known |= {named.version_id for named in (*reading.loras, *reading.embeddings)}
     reading.other_version_ids = [
         id
-        for raw in (versions or [])[:_MOST]
+        for raw in versions[:_MOST]
         if (id := positive_of(raw)) is not None and id not in known | SAFETY_EMBEDDINGS
     ]
     return reading
@@ -120,16 +120,11 @@ def _add_models(reading: Reading, meta: Mapping[str, Any]) -> None:
     reading.loras = loras or reading.loras
     for key in ("civitaiResources", "additionalResources"):
         if isinstance(meta.get(key), list):
-            add_resources(reading, [_typed(r) for r in meta[key][:_MOST] if isinstance(r, Mapping)])
+            add_resources(reading, meta[key])
     if reading.model.version_id in reading.airs and reading.model.air is None:
         found = reading.model
         air = reading.airs[found.version_id or 0]
         reading.model = Named(found.name, found.hash, found.version_id, air)
-
-
-def _typed(resource: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A resource whose file's name counts for little beside its number."""
-    return {**resource, "modelName": resource.get("modelName")}
 
 
 def _listed(meta: Mapping[str, Any]) -> Iterator[Named]:

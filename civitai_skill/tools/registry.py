@@ -248,6 +248,7 @@ TOOLS: tuple[Tool, ...] = (
         search_models,
         _READS,
         default=False,
+        served=True,
     ),
     Tool(
         "civitai_describe_model",
@@ -258,6 +259,7 @@ TOOLS: tuple[Tool, ...] = (
         describe_model,
         _READS,
         default=False,
+        served=True,
     ),
     Tool(
         "civitai_submit_image",

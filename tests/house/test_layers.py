@@ -48,7 +48,7 @@ ONLY: dict[str, set[str]] = {
     "ledger": {"storage", "errors"},
     "gallery": {"storage", "errors"},
     "resources": {"api", "engines", "schema", "storage", "errors"},
-    "remix": {"resources", "images", "api", "engines", "schema", "storage", "errors"},
+    "remix": {"resources", "images", "api", "steps", "engines", "schema", "storage", "errors"},
     "sandbox": {"steps", "engines", "schema", "storage", "errors"},
 }
 

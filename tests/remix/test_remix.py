@@ -110,6 +110,16 @@ def test_models_are_found_by_hash_and_what_is_not_found_is_asked_for(client: Civ
         _ = no_model.request
 
 
+def test_a_second_pass_is_drawn_where_the_engine_can(client: Civitai) -> None:
+    passes = ", Denoising strength: 0.45, Hires upscale: 1.5, Hires upscaler: Latent"
+    made = client.remix(TEXT.replace("DPM++ 2M Karras", "Euler a") + passes)
+    assert (made.request.hires, made.request.hires_strength) == (1.5, 0.45)
+    assert [change.what for change in made.changes] == ["Hires upscaler"]
+    large = client.remix(TEXT + passes.replace("1.5", "4"))
+    assert large.request.hires is None
+    assert "2048x3072 with strength 0.45" in large.changes[-1].why
+
+
 def saved(kind: str, comment: bytes = b"", chunks: dict[str, str] | None = None) -> bytes:
     """A picture with texts in it, as other programs leave them."""
     out, exif = io.BytesIO(), Image.Exif()
@@ -170,7 +180,8 @@ def test_in_two_commands_from_a_text_to_the_picture(
     assert shown["request"]["loras"][0]["strength"] == 0.8
     file = tmp_path / "data.txt"
     file.write_text(TEXT)
-    words = ["remix", str(file), "--lora", f"{LORA.replace('sdxl', 'sd1')}=0.5", "--go"]
+    lora = "https://civitai.com/models/9101=0.5"
+    words = ["remix", str(file), "--lora", lora, "--go"]
     assert main([*words, "--sandbox", "--quiet", "--out", str(tmp_path)]) == 0
     made = json.loads(capsys.readouterr().out)
     assert (made["engine"], made["images"][0]["seed"]) == ("sd1", 11)
@@ -205,3 +216,24 @@ def test_a_tool_quotes_what_strangers_wrote_and_its_arguments_are_taken(
 def test_remix_as_a_function() -> None:
     with Civitai(sandbox=True) as client:
         assert remix(TEXT, client=client, quality="high").fields["quality"] == "high"
+
+
+def test_models_that_are_said_are_looked_up_and_come_beside_those_that_were_read(
+    client: Civitai,
+) -> None:
+    page = "https://civitai.com/images/77001"
+    made = client.remix(page, loras=[{"air": "https://civitai.com/models/9102", "strength": 0.3}])
+    airs = {lora.air: lora.strength for lora in made.request.loras}
+    assert airs == {"urn:air:sdxl:lora:civitai:9102@91021": 0.3, LORA: 0.7}
+    json.dumps(made.as_dict())
+    weaker = client.remix(page, loras=[{"air": "https://civitai.com/models/9101", "strength": 0.2}])
+    assert [(lora.air, lora.strength) for lora in weaker.request.loras] == [(LORA, 0.2)]
+    other = client.remix(page, model="civitai:9002@90021")
+    assert other.request.model == "urn:air:sdxl:checkpoint:civitai:9002@90021"
+    with pytest.raises(RequestInvalid, match="loras"):
+        client.remix(page, loras=["civitai:9101@91011"])  # made for another family
+    # It decides where the text names no model that was found.
+    moved = client.remix(
+        "a fox\nSteps: 20, Sampler: Euler, Seed: 1", loras=["civitai:9101@91014"], quality="draft"
+    )
+    assert moved.fields["engine"] == "flux2"
