@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from civitai_skill import Civitai, CivitaiError
 from civitai_skill.errors import BudgetUsedUp
+from civitai_skill.errors.next_steps import Look
 from civitai_skill.ledger.budget import PERIODS, Budget
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.run import Run
@@ -126,3 +129,28 @@ def test_a_release_whose_answer_was_lost_is_counted(
         with pytest.raises(CivitaiError) as lost:
             other.release(held)
         assert (lost.value.spent, book(other).used_buzz(DAY)) == ("unknown", net_charged(box))
+
+
+@pytest.mark.parametrize("told", ["nothing", "a page"])
+def test_a_release_that_no_look_shows_is_not_said_to_be_done(
+    client: Civitai, held: str, box: Sandbox, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    answer = (
+        httpx.Response(204)
+        if told == "nothing"
+        else httpx.Response(200, text="<html>sign in", headers={"Content-Type": "text/html"})
+    )
+    real = Sandbox.handle
+
+    def handle(self: Sandbox, request: httpx.Request) -> Any:
+        return answer if request.method == "PUT" else (yield from real(self, request))
+
+    monkeypatch.setattr(Sandbox, "handle", handle)
+    with pytest.raises(CivitaiError) as ended:
+        client.release(held)
+    assert ended.value.spent == "unknown"
+    assert Look(held) in ended.value.next
+    monkeypatch.setattr(Sandbox, "handle", real)
+    assert client.get(held).allow_mature_content is False
+    assert client.release(held).allow_mature_content is True
+    assert net_charged(box) == book(client).used_buzz(DAY)
