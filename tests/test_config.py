@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from civitai_skill.config import DEFAULT_MAX_BUZZ, SERVICE_URL, Secret, Settings
+from civitai_skill import Civitai
+from civitai_skill.config import DEFAULT_MAX_BUZZ, SERVICE_URL, SITE_URL, Secret, Settings
 from civitai_skill.errors import ConfigError
 from civitai_skill.errors.explain import explain
 from civitai_skill.errors.next_steps import UseSandbox
+from civitai_skill.sandbox import BASE_URL
 
 
 def load(environ: dict[str, str] | None = None, **given: object) -> Settings:
@@ -81,6 +83,21 @@ def test_an_unusable_base_url_is_refused(url: str) -> None:
 def test_plain_http_is_for_this_machine_only() -> None:
     assert load(base_url="http://127.0.0.1:8787/").base_url == "http://127.0.0.1:8787"
     assert load(base_url="http://localhost:1").base_url == "http://localhost:1"
+
+
+def test_the_site_is_the_real_one_only_beside_the_real_service(tmp_path: Path) -> None:
+    assert load().site_url == SITE_URL
+    assert load(base_url="https://orchestration-new.civitai.com").site_url == SITE_URL
+    for port in ("http://127.0.0.1:8787", "http://localhost:8787/", "http://[::1]:8787"):
+        assert load(base_url=port).site_url == port.rstrip("/") + "/api/v1"
+    own = load({"CIVITAI_SITE_URL": "https://example.com/api/v1/"}, base_url="http://127.0.0.1:1")
+    assert own.site_url == "https://example.com/api/v1"
+    with pytest.raises(ConfigError, match="would send the key unencrypted"):
+        load({"CIVITAI_SITE_URL": "http://example.com"})
+    # The sandbox in this process has a site of its own, whatever the environment says.
+    elsewhere = {"CIVITAI_SITE_URL": "https://example.com", "HOME": str(tmp_path)}
+    with Civitai(settings=load(elsewhere, sandbox=True)) as client:
+        assert client._public.site_url.startswith(f"{BASE_URL}/")
 
 
 def test_the_sandbox_flag_is_read_in_its_common_spellings() -> None:

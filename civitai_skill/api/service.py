@@ -96,11 +96,16 @@ class Service:
         """A request to the service itself, with the key."""
         url = self.base_url + path
         made = self.anonymous(method, url, params=params, content=content, read=read, limit=limit)
-        made.headers["Authorization"] = f"Bearer {self.key.reveal()}"
-        made.headers["Accept"] = "application/json"
         if content is not None:
             made.headers["Content-Type"] = kind
-        return made
+        return self.with_key(made)
+
+    def with_key(self, request: httpx.Request) -> httpx.Request:
+        """A request for JSON, with the key where there is one."""
+        request.headers["Accept"] = "application/json"
+        if self.key:
+            request.headers["Authorization"] = f"Bearer {self.key.reveal()}"
+        return request
 
     def anonymous(
         self,

@@ -32,10 +32,8 @@ def ask_site(
     and ApiError.
     """
     url = str(httpx.URL(service.site_url + path, params=list(params) or None))
-    request = service.anonymous("GET", url, read=READ_TIMEOUT, limit=_MOST_BYTES)
-    request.headers["Accept"] = "application/json"
-    if service.key:
-        request.headers["Authorization"] = f"Bearer {service.key.reveal()}"
+    plain = service.anonymous("GET", url, read=READ_TIMEOUT, limit=_MOST_BYTES)
+    request = service.with_key(plain)
     end = None if seconds is None else time.monotonic() + seconds
     asking = send_with_retry(service, request, Purpose(what), usable=is_object, give_up_at=end)
     try:

@@ -27,7 +27,7 @@ from civitai_skill.storage.cache import Cache
 #: Seconds that an answer is kept.
 A_DAY = 86_400.0
 #: Seconds within which the site must answer.
-PATIENCE = 30.0
+PATIENCE = 20.0
 
 #: The hash of an empty file, which careless programs write for a file that they did not find.
 _NOTHING = "E3B0C44298FC1C14"

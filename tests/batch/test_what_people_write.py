@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from civitai_skill import Civitai, RequestInvalid, run_batch, run_sweep
+from civitai_skill import Civitai, ImageRequest, RequestInvalid, run_batch, run_sweep
 from civitai_skill.batch.names import format_stem
 from civitai_skill.batch.report import Report
 from civitai_skill.batch.rows import read_file, read_text
@@ -17,6 +17,7 @@ from civitai_skill.batch.sweep import parse_values
 from civitai_skill.sandbox import Sandbox
 
 SIZE = {"engine": "sdxl", "width": 64, "height": 64}
+PAGE = "https://civitai.com/models/1"
 AIR = "urn:air:sdxl:lora:civitai:123456@789012"
 
 Make = Callable[..., Report]
@@ -181,14 +182,19 @@ def test_commas_in_a_table_of_one_column_are_words() -> None:
 @pytest.mark.parametrize(
     ("cell", "loras"),
     [
-        (AIR, [{"air": AIR}]),
-        (f"{AIR}=0.8", [{"air": AIR, "strength": 0.8}]),
-        (f'"{AIR}=0.8, {AIR}1"', [{"air": AIR, "strength": 0.8}, {"air": f"{AIR}1"}]),
-        (f"{AIR} {AIR}1", [{"air": AIR}, {"air": f"{AIR}1"}]),
+        (AIR, [(AIR, 1)]),
+        (f"{AIR}=0.8", [(AIR, 0.8)]),
+        (f'"{AIR}=0.8, {AIR}1"', [(AIR, 0.8), (f"{AIR}1", 1)]),
+        (f"{AIR} {AIR}1", [(AIR, 1), (f"{AIR}1", 1)]),
+        (f"{PAGE}?modelVersionId=2 name:Ink Wash=0.5", [(f"{PAGE}?modelVersionId=2", 1),
+                                                        ("name:Ink Wash", 0.5)]),
     ],
-)
-def test_a_cell_of_loras_may_hold_airs(cell: str, loras: Any) -> None:
-    assert fields(f"prompt,loras\na,{cell}\n") == [{"prompt": "a", "loras": loras}]
+)  # fmt: skip
+def test_a_cell_of_loras_may_hold_airs_pages_and_names(
+    cell: str, loras: list[tuple[str, float]]
+) -> None:
+    (row,) = fields(f"prompt,loras\na,{cell}\n")
+    assert [(lora.air, lora.strength) for lora in ImageRequest(**row).loras] == loras
 
 
 # -- lists -----------------------------------------------------------------------------------------
