@@ -24,9 +24,9 @@ class Scripted(BaseLLM):
 
     def call(self, messages, tools=None, **given):
         said = "".join(message["content"] for message in messages)
-        result = said.rpartition("Observation: {")[2].partition("\n")[0]
-        if result.startswith('"id"'):
-            told, _ = json.JSONDecoder().raw_decode("{" + result)
+        _, sign, result = said.rpartition('Observation: {"')
+        if sign:
+            told, _ = json.JSONDecoder().raw_decode('{"' + result)
             return f"Thought: done\nFinal Answer: Saved: {told['images'][0]['path']}"
         prompt = said.rpartition("Current Task: ")[2].partition("\n")[0]
         arguments = json.dumps({"prompt": prompt, "quality": "draft"})

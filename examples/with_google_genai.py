@@ -34,9 +34,8 @@ def main(prompt: str = "a red fox in fresh snow", out: str = "pictures") -> str:
     client = genai.Client(api_key="none", http_options=types.HttpOptions(httpx_client=fake))
     with Toolbox(sandbox=True, out=out, max_buzz=50) as box:
         config = types.GenerateContentConfig(tools=box.callables())
-        answer = client.models.generate_content(
-            model="gemini-3-flash", contents=prompt, config=config
-        ).text
+        chat = client.chats.create(model="gemini-3-flash", config=config)
+        answer = chat.send_message(prompt).text
     print(answer)
     return answer
 

@@ -135,6 +135,8 @@ class _Dialect:
     def _write_property(self, part: Mapping[str, Any], *, optional: bool) -> dict[str, Any]:
         core = self._write_value(part)
         description = {"description": part["description"]} if "description" in part else {}
+        if not description:  # another tool explains it, and what is inside it
+            core = _drop_words(core)
         if optional and self._nullable:
             return {**description, "anyOf": [core, _NULL]}
         return {**core, **description}
@@ -150,6 +152,19 @@ class _Dialect:
         if part["type"] == "array":
             kept["items"] = self._write_value(part["items"])
         return kept
+
+
+def _drop_words(value: Any) -> Any:
+    """A schema without its descriptions; a field of that name is no text, and stays."""
+    if isinstance(value, list):
+        return [_drop_words(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _drop_words(item)
+        for name, item in value.items()
+        if not (name == "description" and isinstance(item, str))
+    }
 
 
 def _is_empty_default(name: str, value: Any) -> bool:

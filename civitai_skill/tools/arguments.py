@@ -92,26 +92,10 @@ def to_list(value: Any) -> Any:
     return [v for v in items if is_given(v)] if isinstance(items, list | tuple) else items
 
 
-def _split(text: str, last: bool = False) -> tuple[str, str] | None:
-    """The two sides of NAME=VALUE, at the first sign or the last."""
-    name, sign, value = text.rpartition("=") if last else text.partition("=")
-    return (name.strip(), value.strip()) if sign and name.strip() else None
-
-
 def _to_pair(value: Any) -> Any:
     """An option as NAME=VALUE means the same as its name and value."""
-    sides = _split(value) if isinstance(value, str) else None
-    return value if sides is None else {"name": sides[0], "value": sides[1]}
-
-
-def _to_lora(value: Any) -> Any:
-    """A LoRA as AIR or AIR=STRENGTH means the same as an object."""
-    if not isinstance(value, str):
-        return value
-    sides = _split(value, last=True)
-    if sides is None or not _NUMBER.fullmatch(sides[1]):
-        return {"air": value}
-    return {"air": sides[0], "strength": sides[1]}
+    name, sign, text = value.partition("=") if isinstance(value, str) else ("", "", "")
+    return {"name": name.strip(), "value": text.strip()} if sign and name.strip() else value
 
 
 def _to_pairs(value: Any) -> Any:
@@ -133,12 +117,10 @@ def _to_pairs(value: Any) -> Any:
 
 
 def _to_loras(value: Any) -> Any:
-    """LoRAs as {air: strength}, or as AIR=STRENGTH, mean the same as a list."""
+    """LoRAs as {air: strength}, or a single one, mean the same as a list."""
     value = unpack_json(value)
     if isinstance(value, str) and is_given(value):
         value = [value]
-    if isinstance(value, list | tuple):
-        value = [_to_lora(item) if is_given(item) else item for item in value]
     if isinstance(value, Mapping) and "air" not in value:
         value = [{"air": air, "strength": strength} for air, strength in value.items()]
     elif isinstance(value, Mapping):

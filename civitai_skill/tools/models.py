@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from civitai_skill.engines.index import records
 from civitai_skill.resources.records import Resource
 from civitai_skill.schema.types import Bounds, Text, Whole, lower
+from civitai_skill.tools import words
 from civitai_skill.tools.answers import Result
 from civitai_skill.tools.arguments import Arguments
 from civitai_skill.tools.fixed import ToolSettings
@@ -27,10 +28,8 @@ class SearchModels(Arguments):
     type: Annotated[Literal["checkpoint", "lora", "embedding", "vae"], BeforeValidator(lower)] | (
         None
     ) = Field(default=None, description="Left out: all four.")
-    engine: Text | None = Field(
-        default=None,
-        description="Only what this engine takes.",
-        json_schema_extra={"enum": [*_TAKING]},
+    engine: Annotated[Text, words.one_of(_TAKING)] | None = Field(
+        default=None, description="Only what this engine takes."
     )
     sort: Annotated[
         Literal["relevance", "downloads", "rating", "newest"], BeforeValidator(lower)

@@ -36,11 +36,10 @@ class RemixImage(Arguments):
         description="The address of a picture's page on Civitai, a picture's file, or the pasted "
         "generation data (prompt, Negative prompt, Steps, ...) as it stands."
     )
-    engine: Text | None = Field(
+    engine: Annotated[Text, words.one_of(catalog.NAMES)] | None = Field(
         default=None,
         description="Only to move it to another engine; what means nothing there is left out. "
         "Left out: the one it was made with.",
-        json_schema_extra={"enum": list(catalog.NAMES)},
     )
     model: Text | None = Field(
         default=None, description=f"In place of its checkpoint. {words.model(catalog.NAMES)}"

@@ -289,8 +289,9 @@ def _leave_to(first: str, explained: type[Arguments], model: type[Arguments]) ->
             fields[name].description = None
     if not fields:
         return model
+    own = "" if "prompt" in fields else f"{model.model_fields['prompt'].description} "
     fields["prompt"] = copy(model.model_fields["prompt"])
-    fields["prompt"].description = f"This, and all that is not explained, is as in {first}."
+    fields["prompt"].description = f"{own}What is not explained is as in {first}."
     kept: dict[str, Any] = {name: (field.annotation, field) for name, field in fields.items()}
     return create_model(model.__name__, __base__=model, **kept)
 

@@ -21,8 +21,9 @@ from civitai_skill.adapters.rest.app import router
 from civitai_skill.adapters.rest.openapi import build_document
 from civitai_skill.engines import catalog
 from civitai_skill.sandbox import Sandbox
+from civitai_skill.tools.arguments import LONGEST_WAIT
 from civitai_skill.tools.outputs import OUTPUTS
-from civitai_skill.tools.registry import TOOLS
+from civitai_skill.tools.registry import BY_NAME, TOOLS
 
 ALL = [tool.name for tool in TOOLS]
 
@@ -66,6 +67,17 @@ def strange(schema: dict[str, Any], known: set[str] = PLAIN) -> list[str]:
     return found
 
 
+def choices(schema: dict[str, Any]) -> set[tuple[str, str]]:
+    """Every choice in a schema, with its field; but for how pictures are shown."""
+    return {
+        (name, choice)
+        for name, part in schema["properties"].items()
+        if name != "include_image"
+        for _, inner in walk(part)
+        for choice in inner.get("enum", ())
+    }
+
+
 def langchain(include: list[str], **settings: Any) -> dict[str, dict[str, Any]]:
     made = langchain_tools(AsyncCivitai(sandbox=Sandbox(), ledger=False), include, **settings)
     bound = [convert_to_openai_tool(tool)["function"] for tool in made]
@@ -104,6 +116,7 @@ def test_a_tools_schema_is_plain_and_keeps_limits_and_choices(
     assert list(schemas) == ALL
     for name, schema in schemas.items():
         assert strange(schema, PLAIN if written is mcp else GEMINI) == [], name
+        assert choices(schema) == choices(BY_NAME[name].arguments.model_json_schema()), name
 
     def value(tool: str, field: str) -> dict[str, Any]:
         part = schemas[tool]["properties"][field]
@@ -114,7 +127,7 @@ def test_a_tools_schema_is_plain_and_keeps_limits_and_choices(
     assert (take["minimum"], take["maximum"]) == (1, 50)
     assert value("civitai_generate_image", "max_buzz")["minimum"] == 0
     assert value("civitai_choose_engine", "references")["maximum"] == 16
-    assert value("civitai_get_image", "wait_seconds")["maximum"] == 1200
+    assert value("civitai_get_image", "wait_seconds")["maximum"] == LONGEST_WAIT
     assert value("civitai_generate_image", "engine")["enum"] == list(catalog.NAMES)
     assert "photo" in value("civitai_choose_engine", "needs")["items"]["enum"]
 
