@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from facts import judge_facts
 from transcript import UNREADABLE, Call, Outcome, outcome
 
 from civitai_skill.engines.sizing import ratio_value
@@ -59,6 +60,7 @@ def judge(done: Outcome) -> Verdict:
         *_flags(expected.get("flags", {}), done),
         *_result(expected.get("result", {}), done),
         *_answer(expected, done),
+        *(judge_facts(expected["facts"], done.folder) if "facts" in expected else ()),
     ]
     return Verdict(done.task, tuple(wrong))
 

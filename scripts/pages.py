@@ -20,12 +20,7 @@ _EDITING = "images"
 def guide(name: str) -> str:
     """How to write prompts for one engine, and what to ask of it."""
     engine = describe.describe_engine(name)
-    fields = {
-        n: e
-        for n, e in engine["fields"].items()
-        if n in ("prompt", "negative_prompt", "quantity", "seed", "loras", "model")
-    }
-    more = f"Everything else about it: `{COMMAND} engines {name}`."
+    more = f"Sizes, limits and everything else: `{COMMAND} engines {name}`."
     return _page(
         f"{name}: {engine['title']}",
         [engine["prompt"]],
@@ -34,8 +29,6 @@ def guide(name: str) -> str:
             f"What each quality means, and costs for one picture ({index.PRICES_READ})",
             (cards.quality_line(*item) for item in engine["qualities"].items()),
         ),
-        ("Sizes", _sizes(engine)),
-        ("Limits", (cards.field_line(*item) for item in fields.items())),
         ("Good for, bad for", _uses(engine)),
         ("Good to know", [*engine["notes"], cards.moderation(engine["mature"])]),
         (None, [more]),
@@ -126,12 +119,12 @@ def compared() -> str:
 
 def needs() -> str:
     """The needs that `choose` knows, with its first answers."""
-    head = ("need", "best (Buzz)", "then", "why the first")
+    head = ("need", "best (Buzz)", "why")
     rows = []
     for need in NEEDS:
         choices = _choices(need)
-        first, *rest = choices
-        rows.append((f"`{need}`", _priced(first), ", ".join(map(_priced, rest[:1])), first.reason))
+        first = choices[0]
+        rows.append((f"`{need}`", _priced(first), first.reason))
     return _table(head, rows) + "\n"
 
 
@@ -179,11 +172,6 @@ def _edit_line(variant: dict[str, Any]) -> str:
 def _largest(variant: dict[str, Any]) -> str:
     size = variant["sizes"].get("1:1")
     return "x".join(map(str, size)) if size else ""
-
-
-def _sizes(engine: dict[str, Any]) -> Iterator[str]:
-    """The sizes of the variants that are still to be had."""
-    yield from cards.size_lines({**engine, "variants": _current(engine)})
 
 
 def _uses(engine: dict[str, Any]) -> Iterator[str]:

@@ -137,11 +137,13 @@ def test_half_of_the_twenty_questions_are_near_misses() -> None:
     assert all(q["why"] for q in QUESTIONS if q["skill"] is None)
 
 
-def test_there_are_twelve_tasks_each_with_a_good_and_a_bad_way() -> None:
-    assert len(TASKS) == 12
-    assert set(GOOD) == set(BAD) == set(TASKS)
+def test_there_are_forty_tasks_each_with_a_good_way() -> None:
+    assert len(TASKS) == 40
+    by_facts = {name for name, task in TASKS.items() if "facts" in task["expect"]}
+    assert set(GOOD) == set(BAD) == set(TASKS) - by_facts
     assert {key for task in TASKS.values() for key in task["expect"]} <= {
-        "engines", "flags", "calls", "never", "result", "answer", "says",
+        "engines", "flags", "calls", "never", "result", "answer", "says", "facts",
+        "most_purchases",
     }  # fmt: skip
 
 

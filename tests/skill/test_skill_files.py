@@ -96,6 +96,30 @@ def test_a_skill_is_short(path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert tokens < MOST_TOKENS.get(path, 2500)
 
 
+def test_a_default_picture_needs_few_words_and_no_job_many() -> None:
+    read = {path: len(path.read_text(encoding="utf-8").split()) for path in SKILLS}
+    make = ROOT / "skills" / "civitai-generate-image"
+    pages = [make / "references" / f"{name}.md" for name in catalog.NAMES]
+    longest = max(len(page.read_text(encoding="utf-8").split()) for page in pages)
+    jobs = {named(path): read[ROUTER] + read[path] for path in TASKS}
+    assert jobs["civitai-generate-image"] <= 900, "the default picture"
+    jobs["another engine"] = jobs["civitai-generate-image"] + longest
+    assert {job: words for job, words in jobs.items() if words > 1500} == {}
+
+
+WORDS = (
+    "wallpaper", "phone", "larger", "cheaper", "better", "lora", "civitai link",
+    "pasted parameters", "several versions", "side by side", "story in panels", "today", "running",
+    "why did it fail", "from code",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_the_commonest_words_lead_to_a_row(words: str) -> None:
+    rows = [line.lower() for path in SKILLS for line in body(path).splitlines() if "|" in line]
+    assert [row for row in rows if words in row.split("|")[1]]
+
+
 def test_no_two_skills_share_twelve_words_in_a_row() -> None:
     runs = {path: set(windows(path.read_text(encoding="utf-8"))) for path in SKILLS}
     shared = {
