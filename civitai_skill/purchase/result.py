@@ -34,7 +34,7 @@ class Picture:
     def unsaved(cls, image: Image) -> Picture:
         """A picture as the service tells of it."""
         return cls(
-            None, image.url, image.width, image.height, image.seed,
+            None, image.url if image.deliverable else None, image.width, image.height, image.seed,
             image.deliverable, image.reason, image.id,
         )  # fmt: skip
 

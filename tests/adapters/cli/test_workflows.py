@@ -57,7 +57,7 @@ def test_the_first_failure_among_several_is_the_exit_code(run: Run) -> None:
     assert told["results"][0]["error"]["code"] == "not_found"
     assert told["results"][1]["status"] == "canceled"
     assert told["results"][0]["error"]["message"] in err
-    assert run("cancel", lost)[1].keys() == {"error"}
+    assert run("cancel", lost)[1].keys() == {"error", "sandbox"}
 
 
 def test_several_held_results_are_released_by_one_command(run: Run) -> None:
