@@ -81,6 +81,9 @@ TestCompare, TestCompareRuns = standard(
 )
 TestModels, TestModelsRuns = standard("civitai_search_models", query="ink", type="lora")
 TestModel, TestModelRuns = standard("civitai_describe_model", model="civitai:12345@67890")
+TestRemix, TestRemixRuns = standard(
+    "civitai_remix_image", source="a red fox\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5"
+)
 
 
 def test_the_standard_tests_cover_every_tool() -> None:

@@ -166,7 +166,7 @@ def test_a_person_is_asked_before_buzz_is_spent(
     (pause,) = agent.invoke(ASKED, config)["__interrupt__"]
     (request,) = pause.value["action_requests"]
     assert request["args"] == {"prompt": "a fox"}
-    question = "1 picture with flux2 klein-4b for 3 Buzz. Prompt: 'a fox'."
+    question = "1 picture with flux2 klein-4b for 3 Buzz (simulated by the sandbox). Prompt: 'a f"
     assert request["description"].startswith(question)
     assert sum(account["submits"] for account in sandbox.accounts()) == 0
     state = agent.invoke(Command(resume={"decisions": [decision]}), config)
@@ -230,7 +230,7 @@ def test_the_example_runs(example: Any, capsys: pytest.CaptureFixture[str]) -> N
     assert path.is_file()
     assert answer.startswith("Made with anima turbo for 3 Buzz: pictures")
     said = capsys.readouterr().out
-    assert "The agent wants to buy: 1 picture with anima turbo for 3 Buzz." in said
+    assert "The agent wants to buy: 1 picture with anima turbo for 3 Buzz (simulated" in said
     assert "  submitted as " in said
 
 
