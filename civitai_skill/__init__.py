@@ -23,6 +23,7 @@ _HOMES = {
     "CivitaiError": "errors",
     "ConfigError": "errors",
     "Forbidden": "errors",
+    "FinishRequest": "schema.finish_request",
     "Generation": "purchase.result",
     "ImageRequest": "schema.request",
     "Lora": "schema.parts",
@@ -52,6 +53,7 @@ _HOMES = {
     "acancel_image": "client.functions",
     "achoose_engine": "client.functions",
     "aestimate_image": "client.functions",
+    "afinish_image": "client.finish_functions",
     "agenerate_image": "client.functions",
     "aget_image": "client.functions",
     "aquery_images": "client.functions",
@@ -72,6 +74,7 @@ _HOMES = {
     "estimate_image": "client.functions",
     "estimate_offline": "engines.describe",
     "explain": "errors.explain",
+    "finish_image": "client.finish_functions",
     "generate_image": "client.functions",
     "get_image": "client.functions",
     "list_engines": "engines.index",
@@ -103,6 +106,8 @@ if TYPE_CHECKING:
     from civitai_skill.batch.run import run_sweep as run_sweep
     from civitai_skill.client.clients import AsyncCivitai as AsyncCivitai
     from civitai_skill.client.clients import Civitai as Civitai
+    from civitai_skill.client.finish_functions import afinish_image as afinish_image
+    from civitai_skill.client.finish_functions import finish_image as finish_image
     from civitai_skill.client.functions import aagain_image as aagain_image
     from civitai_skill.client.functions import acancel_image as acancel_image
     from civitai_skill.client.functions import achoose_engine as achoose_engine
@@ -161,6 +166,7 @@ if TYPE_CHECKING:
     from civitai_skill.resources.records import Resource as Resource
     from civitai_skill.resources.search import FoundModels as FoundModels
     from civitai_skill.schema.air import Air as Air
+    from civitai_skill.schema.finish_request import FinishRequest as FinishRequest
     from civitai_skill.schema.parts import Lora as Lora
     from civitai_skill.schema.request import ImageRequest as ImageRequest
     from civitai_skill.tools.toolbox import Toolbox as Toolbox

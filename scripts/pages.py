@@ -10,6 +10,8 @@ from civitai_skill.engines import cards, catalog, describe, index
 from civitai_skill.engines.choose import Choice, choose_engine
 from civitai_skill.engines.family import NEEDS
 from civitai_skill.errors import RequestInvalid
+from civitai_skill.steps.catalog import STEPS
+from civitai_skill.steps.image_to_svg import TO_SVG
 
 RENDERED = "<!-- Rendered by scripts/render.py from the engines' data. Do not edit. -->\n"
 COMMAND = "python3 scripts/civitai.py"
@@ -115,6 +117,36 @@ def compared() -> str:
         _table(("engine and variant", "can", "Buzz", "seconds", "square", "best for"), rows),
     ]
     return _page("All variants compared", lead, ("Licences", licences), ("Filters", filters))
+
+
+def finishing() -> str:
+    """The steps that prepare or finish a picture: what each does, costs, and takes."""
+    sections = []
+    for kind, form in STEPS.items():
+        own = TO_SVG.items() if kind == "imageToSvg" else ()
+        settings = [f"{name}: {_step_fields(made)}" for name, made in own]
+        lines = [f"It {form.does}. Price: {form.charges}.", *form.notes, *settings]
+        sections.append((kind, lines))
+    lead = ["What the service does before or after a picture is drawn, by the names of its steps."]
+    return _page("The finishing steps", lead, *sections)
+
+
+def _step_fields(form: Any) -> str:
+    """The settings of a form with their limits and defaults."""
+    found = []
+    for name, field in form.model_json_schema(by_alias=True)["properties"].items():
+        kind = {**field, **next((p for p in field.get("anyOf", ()) if p["type"] != "null"), {})}
+        if name in ("engine", "ecosystem", form.source()):
+            continue
+        if "enum" in kind:
+            said = " or ".join(kind["enum"])
+        elif "minimum" in kind:
+            said = f"{kind['minimum']:g} to {kind['maximum']:g}"
+        else:
+            said = "text"
+        default = kind.get("default")
+        found.append(f"`{name}` {said}" + (f" ({default})" if default is not None else ""))
+    return ", ".join(found)
 
 
 def needs() -> str:

@@ -80,6 +80,7 @@ def documents() -> tuple[Document, ...]:
         Document(f"{make}/references/engines.md", whole(pages.overview)),
         Document(f"{edit}/references/engines.md", whole(pages.editing)),
         Document(f"{choose}/references/engines.md", whole(pages.compared)),
+        Document("skills/civitai-finish-image/references/steps.md", whole(pages.finishing)),
         *(
             Document(f"{make}/references/{name}.md", whole(partial(pages.guide, name)))
             for name in catalog.NAMES

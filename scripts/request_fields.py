@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args, get_origin
 
+from pydantic import BaseModel
+
+from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.parts import LoraOrText
 from civitai_skill.schema.request import ImageRequest, Quality
 from civitai_skill.schema.types import STRENGTHS, FieldWords, Strength
 
 _HEAD = '''"""The fields of a request, light: for the command line, tables and typed keywords.
 
-Rendered by scripts/render.py from ImageRequest, where a field is added.
+Rendered by scripts/render.py from ImageRequest and FinishRequest, where a field is added.
 """
 
 # ruff: noqa: E501
@@ -40,8 +43,23 @@ FIELDS = (
 
 def render() -> str:
     """The module's text."""
+    rows, keywords = _parts(ImageRequest)
+    finish_rows, finish_keywords = _parts(FinishRequest)
+    return "\n".join(
+        [_HEAD + "\n".join(rows), ")", "", "#: Of a request to finish pictures that are there.",
+         "FINISH_FIELDS = (", *finish_rows, ")", "", "",
+         "class RequestFields(TypedDict, total=False):",
+         '    """The fields of an ImageRequest, as keywords beside a prompt."""', "", *keywords, "",
+         "", "class FinishFields(TypedDict, total=False):",
+         '    """The fields of a FinishRequest, as keywords beside pictures."""', "",
+         *finish_keywords, ""]
+    )  # fmt: skip
+
+
+def _parts(model: type[BaseModel]) -> tuple[list[str], list[str]]:
+    """The rows of a request's table, and its keywords."""
     rows, keywords = [], []
-    for name, field in ImageRequest.model_fields.items():
+    for name, field in model.model_fields.items():
         kind, python, choices = _kind(field.annotation)
         words = next(mark for mark in field.metadata if isinstance(mark, FieldWords))
         plural = kind in ("loras", "texts", "options")
@@ -52,10 +70,7 @@ def render() -> str:
         if not field.is_required():
             nullable = " | None" if field.default is None else ""
             keywords.append(f"    {name}: {python}{nullable}")
-    return "\n".join(
-        [_HEAD + "\n".join(rows), ")", "", "", "class RequestFields(TypedDict, total=False):",
-         '    """The fields of an ImageRequest, as keywords beside a prompt."""', "", *keywords, ""]
-    )  # fmt: skip
+    return rows, keywords
 
 
 def _kind(annotation: Any) -> tuple[str, str, tuple[str, ...]]:

@@ -17,7 +17,8 @@ from typing import Any, Literal
 from civitai_skill.errors import CivitaiError
 from civitai_skill.tools.answers import failure_result
 from civitai_skill.tools.arguments import PICTURES, Arguments
-from civitai_skill.tools.registry import BY_NAME, DEFAULT, Tool
+from civitai_skill.tools.registry import BY_NAME, DEFAULT
+from civitai_skill.tools.steps import Tool
 from civitai_skill.tools.toolbox import Toolbox, find_tool, make_models
 
 # What may stand beside a type. OpenAI's strict subset knows no lengths and no defaults; Anthropic's

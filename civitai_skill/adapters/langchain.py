@@ -43,7 +43,7 @@ from civitai_skill.tools.answers import Result, failure_result, to_plain
 from civitai_skill.tools.guidance import guidance
 from civitai_skill.tools.progress import event_data
 from civitai_skill.tools.reading import arguments_error
-from civitai_skill.tools.registry import Tool
+from civitai_skill.tools.steps import Tool
 from civitai_skill.tools.toolbox import Client, Toolbox, find_tool
 
 __all__ = [

@@ -103,6 +103,18 @@ def fetch(service: Service, image: Image, workflow_id: str) -> Flow[FetchedPictu
     raise not_fetched(last)
 
 
+def fetch_source(service: Service, url: str, field: str) -> Flow[bytes]:
+    """The bytes of a source picture that is an address, without the key. Raises RequestInvalid."""
+    try:
+        response = yield from _fetch_by_url(service, Image(), url)
+        checked = yield Work(partial(_check_picture, response, False))
+    except (_BrokenPicture, ShortOfMemory, TransportFailed, ApiError) as error:
+        why = f"could not be fetched: {error}"
+        raise RequestInvalid(Problem(field, url, "the address of a picture", None, why)) from None
+    assert isinstance(checked, FetchedPicture)
+    return checked.data
+
+
 def _fetch_by_url(service: Service, image: Image, url: str = "") -> Flow[httpx.Response]:
     url = url or image.url or ""
     for _ in range(_HOPS):

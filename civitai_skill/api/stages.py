@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from civitai_skill.api.models import NO_REASON, Image, Step, Workflow
-from civitai_skill.api.parse import read_quantity
+from civitai_skill.api.parse import read_objects, read_quantity, read_step_reasons
 from civitai_skill.steps.names import STAGES, parse_name
 
 
@@ -43,13 +44,17 @@ def chains_of(workflow: Workflow, most: int | None = None) -> tuple[Chain, ...]:
     """
     follow: dict[int, list[Stage]] = {}
     drawn: list[Stage] = []
-    for step in workflow.steps:
+    told = read_objects(workflow.raw, "steps")
+    for step, raw in zip_longest(workflow.steps, told, fillvalue=None):
+        if step is None:
+            break
         named = parse_name(step.name)
         if named is None:
             drawn += _drawn(step, most if len(workflow.steps) == 1 else None)
         elif named[0] in STAGES:
             image = step.images[0] if step.images else None
-            stage = Stage(named[0], image, step.status, step.errors)
+            reasons = tuple(read_step_reasons(raw or {}))
+            stage = Stage(named[0], image, step.status, reasons)
             follow.setdefault(named[1], []).append(stage)
     order = list(STAGES)
     chains: list[Chain] = []

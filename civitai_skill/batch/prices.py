@@ -104,8 +104,8 @@ def summarize(
     ]
     by_engine: dict[str, int] = {}
     for row in new:
-        engine = f"{row.plan.family} {row.plan.variant}"
-        by_engine[engine] = by_engine.get(engine, 0) + (row.price or 0)
+        who = row.plan.title
+        by_engine[who] = by_engine.get(who, 0) + (row.price or 0)
     price = sum(row.price or 0 for row in new)
     done = sum(state.result is not None for _, state in lines)
     warnings = dict.fromkeys(warning for row in new for warning in row.plan.warnings)

@@ -57,6 +57,13 @@ _MOST_IN_FLIGHT = 5000
 _ANY_PROMPT = "a quiet landscape"
 
 
+def _with_any_prompt(step: dict[str, Any]) -> dict[str, Any]:
+    """A step with other words, where it says them itself."""
+    if not isinstance(step["input"].get("prompt"), str):
+        return step
+    return {**step, "input": {**step["input"], "prompt": _ANY_PROMPT}}
+
+
 @dataclass
 class BatchSession:
     """A batch with its options, which `run.BatchSettings` explains. Raises RequestInvalid."""
@@ -189,9 +196,8 @@ class BatchSession:
         if "" in prepared.sources:
             prepared = prepare(replace(order, asked=row.request))
         # Other words: a price depends on none, and what moderation stops must not be sent twice.
-        (step,) = prepared.steps
-        asked = {**step, "input": {**step["input"], "prompt": _ANY_PROMPT}}
-        prepared = replace(prepared, steps=[asked], request=None)
+        other = [_with_any_prompt(step) for step in prepared.steps]
+        prepared = replace(prepared, steps=other, request=None)
         body = await adrive(upload_sources(client._service, prepared), client.http)
         flow = ask_price(client._service, order, prepared, body)
         quote = await adrive(flow, client.http)

@@ -56,6 +56,7 @@ _HOMES = {
     "examine": "client.doctor",
     "find": "engines.catalog",
     "follow": "engines.published.kept",
+    "for_the_service": "purchase.local",
     "history_row": "client.history",
     "is_template": "purchase.body_rules",
     "is_text": "engines.index",
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
     from civitai_skill.purchase.events import Submitting as Submitting
     from civitai_skill.purchase.events import Tell as Tell
     from civitai_skill.purchase.join import check_account as check_account
+    from civitai_skill.purchase.local import for_the_service as for_the_service
     from civitai_skill.purchase.order import Order as Order
     from civitai_skill.purchase.order import WorkflowBody as WorkflowBody
     from civitai_skill.purchase.prepare import prepare as prepare

@@ -182,6 +182,7 @@ class BaseClient:
             purpose=call.purpose,
             again=call.again,
             notes=call.notes,
+            keep_all=call.keep_all,
             joins=call.purpose not in PROGRAMS,
             sources=replace(call.sources, service=self.settings.base_url),
             tell=call.tell,

@@ -22,6 +22,7 @@ from civitai_skill.api.drivers import adrive, drive
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.workflows import Health, Page, Quote
 from civitai_skill.client.base import BaseClient, Folder
+from civitai_skill.client.finishing import AsyncFinishing, Finishing
 from civitai_skill.client.models import AsyncModelClient, ModelClient
 from civitai_skill.client.options import (
     PriceOptions,
@@ -31,7 +32,6 @@ from civitai_skill.client.options import (
 )
 from civitai_skill.client.refresh import Refreshed
 from civitai_skill.client.remixing import TIMEOUT as TIMEOUT
-from civitai_skill.client.remixing import AsyncRemixing, Remixing
 from civitai_skill.errors import AnswerLost
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.buy import Preview
@@ -40,7 +40,7 @@ from civitai_skill.purchase.generate import OnSubmitted
 from civitai_skill.purchase.result import Generation
 
 
-class Civitai(ModelClient, Remixing):
+class Civitai(ModelClient, Finishing):
     __doc__ = f"The synchronous client.\n\n{BaseClient.__doc__}"
 
     def __init__(self, key: Any = None, **settings: Any) -> None:
@@ -200,7 +200,7 @@ class Civitai(ModelClient, Remixing):
         return drive(self._refresh_engines(), self._http)
 
 
-class AsyncCivitai(AsyncModelClient, AsyncRemixing):
+class AsyncCivitai(AsyncModelClient, AsyncFinishing):
     __doc__ = f"The asynchronous client.\n\n{BaseClient.__doc__}"
 
     def __init__(self, key: Any = None, **settings: Any) -> None:

@@ -12,21 +12,26 @@ from civitai_skill.purchase.events import Tell, ignore_event
 from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.resources.records import Kind
 from civitai_skill.resources.search import Sort
-from civitai_skill.schema.fields import RequestFields
+from civitai_skill.schema.fields import FinishFields, RequestFields
+from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.request import ImageRequest
 
 #: A prompt, a request or its fields; or a workflow of the service's own form, which takes no other
 #: keywords than those of PurchaseRules.
-RequestLike = ImageRequest | str | Mapping[str, Any] | WorkflowBody
+RequestLike = ImageRequest | FinishRequest | str | Mapping[str, Any] | WorkflowBody
 
 
-class PriceOptions(RequestFields, total=False):
-    """And what else changes a price. `sources` says which sources may be named."""
+class PriceTerms(TypedDict, total=False):
+    """What changes a price beside the request. `sources` says which sources may be named."""
 
     allow_mature_content: bool | None
     currencies: Sequence[str] | None
     priority: str | None
     sources: SourcePolicy
+
+
+class PriceOptions(RequestFields, PriceTerms, total=False):
+    """The fields of a request, and what else changes its price."""
 
 
 class PurchaseRules(TypedDict, total=False):
@@ -44,17 +49,27 @@ class PurchaseRules(TypedDict, total=False):
     purpose: str
 
 
-class PurchaseOptions(PriceOptions, PurchaseRules, total=False):
+class PurchaseTerms(PurchaseRules, total=False):
     """And what surrounds a purchase.
 
     `external_id` is the idempotency key (a fresh one when left out); `notes` writes NAME.json
-    beside each picture, which tells how it was made.
+    beside each picture, which tells how it was made; with `keep_all` the pictures from before the
+    last step are saved too.
     """
 
     tags: Sequence[str]
     metadata: Mapping[str, Any] | None
     external_id: str | None
     notes: bool
+    keep_all: bool
+
+
+class PurchaseOptions(PriceOptions, PurchaseTerms, total=False):
+    """The fields of a request, and all that surrounds its purchase."""
+
+
+class FinishOptions(FinishFields, PriceTerms, PurchaseTerms, total=False):
+    """The fields of a request to finish pictures, and all that surrounds its purchase."""
 
 
 class AgainOptions(PurchaseOptions, total=False):
@@ -106,8 +121,9 @@ class Call:
         self.again: bool = fields.pop("again", False)
         self.purpose: str = fields.pop("purpose", "python")
         self.notes: bool = False
+        self.keep_all: bool = False
         self.sources: SourcePolicy = EVERY_SOURCE
-        self.asked: ImageRequest | WorkflowBody
+        self.asked: ImageRequest | FinishRequest | WorkflowBody
         if isinstance(asked, WorkflowBody):
             odd = next(iter(fields), None)
             if odd is not None:
@@ -115,8 +131,23 @@ class Call:
             self.terms, self.asked = Terms(), asked
             return
         self.notes = fields.pop("notes", False)
+        self.keep_all = fields.pop("keep_all", False)
         self.sources = fields.pop("sources", EVERY_SOURCE)
         self.terms = Terms(
             **{name: fields.pop(name) for name in Terms.__dataclass_fields__ if name in fields}
         )
-        self.asked = ImageRequest.of(asked, **fields)
+        if isinstance(asked, FinishRequest):
+            self.asked = FinishRequest.of(asked, **fields)
+        else:
+            self.asked = ImageRequest.of(asked, **fields)
+
+
+def finishing(pictures: Any, given: Mapping[str, Any]) -> tuple[FinishRequest, dict[str, Any]]:
+    """A request to finish pictures, and what surrounds its purchase. Raises RequestInvalid."""
+    fields = {name: value for name, value in given.items() if name in FinishRequest.model_fields}
+    around = {name: value for name, value in given.items() if name not in fields}
+    known = {*PriceTerms.__annotations__, *PurchaseTerms.__annotations__}
+    known |= set(PurchaseRules.__annotations__)
+    # What is no keyword at all is refused with the fields that there are.
+    fields |= {name: around.pop(name) for name in list(around) if name not in known}
+    return FinishRequest.of(pictures, **fields), around

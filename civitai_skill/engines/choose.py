@@ -17,15 +17,18 @@ from typing import Any
 from civitai_skill.engines import catalog
 from civitai_skill.engines.choices import Choice as Choice
 from civitai_skill.engines.choices import Limits
-from civitai_skill.engines.family import HARD, NEEDS, Family, Fit, Need, Variant, measured_now
+from civitai_skill.engines.family import HARD, Family, Fit, Need, Variant, measured_now
 from civitai_skill.engines.index import serving
 from civitai_skill.engines.limits import limits as limits_of
-from civitai_skill.engines.planning.plan import Plan, Price, plan
+from civitai_skill.engines.needs import known_need
+from civitai_skill.engines.planning.plan import Plan, Price
 from civitai_skill.engines.published.kept import Figure, in_force
 from civitai_skill.errors import Problem, RequestInvalid, preview
-from civitai_skill.schema.air import LORA_TYPES, Air, fold
-from civitai_skill.schema.problems import nearest_name
+from civitai_skill.schema.air import LORA_TYPES, Air
 from civitai_skill.schema.request import ImageRequest
+from civitai_skill.steps.chain import plan_request
+from civitai_skill.steps.needs import ALIKE, fit_of, passes_to_print
+from civitai_skill.steps.needs import NEEDS as FINISHED
 
 # Asked for, these set the order (price, or time) and make it a draft.
 _BY_PRICE: frozenset[Need] = frozenset({"cheapest", "draft"})
@@ -38,27 +41,6 @@ _ANYTHING: tuple[Need, ...] = ("anything",)
 
 _SOURCE = "https://example.com/source.png"
 _SOURCE_SIZE = (1024, 1024)
-
-# Other words for a need, in `air.fold` spelling.
-_SYNONYMS: dict[str, Need] = {
-    "4k": "print_4k",
-    "cheap": "cheapest",
-    "comic": "comic_or_infographic",
-    "fast": "fastest",
-    "furry": "cartoon",
-    "icons": "pixel_art",
-    "img2img": "restyle",
-    "infographic": "comic_or_infographic",
-    "nsfw": "mature",
-    "photorealistic": "photo",
-    "realistic": "photo",
-    "references": "several_references",
-    "seed": "exact_seed",
-    "text": "text_in_picture",
-    "transparent": "transparent_background",
-    "transparency": "transparent_background",
-    "wide": "ultra_wide",
-}
 
 
 def choose_engine(
@@ -118,9 +100,11 @@ def _rank(
     # With limits alone, whoever keeps them will do.
     alone = asked == _ANYTHING and (limits != Limits() or allowed is not None)
     for family, variant in _current(asked, allowed, today, all_of_them=alone):
-        if any(need in HARD and variant.fit(need) is None for need in asked):
+        if any(need in HARD and fit_of(variant, need) is None for need in asked):
             continue
-        if not alone and not any(variant.fit(need) for need in asked):
+        # What any engine serves with a step after it tells none from another.
+        finished = alone or FINISHED.issuperset(asked)
+        if not finished and not any(variant.fit(need) for need in asked):
             continue
         try:
             choice = _choice(family, variant, asked, limits, today)
@@ -186,23 +170,11 @@ def _with_implied(asked: tuple[Need, ...], limits: Limits) -> tuple[Need, ...]:
     return tuple(implied) or _ANYTHING
 
 
-def known_need(need: str) -> Need:
-    """A need in any common spelling. Raises RequestInvalid with the nearest."""
-    bare = fold(str(need)[:100])
-    found = {fold(n): n for n in NEEDS} | _SYNONYMS
-    if bare in found:
-        return found[bare]
-    accepted = "some of " + ", ".join(NEEDS)
-    near = nearest_name(str(need)[:100], list(NEEDS))
-    raise RequestInvalid(
-        Problem("needs", need, accepted, near if near in NEEDS else None, "no such need")
-    )
-
-
 def _current(
     asked: Sequence[Need], allowed: set[str] | None, today: date, *, all_of_them: bool
 ) -> Iterator[tuple[Family, Variant]]:
-    useful = set(catalog.NAMES) if all_of_them else serving(asked)
+    every = all_of_them or FINISHED.issuperset(asked)
+    useful = set(catalog.NAMES) if every else serving(asked)
     for name in catalog.NAMES:
         if name in useful and (allowed is None or name in allowed):
             family = catalog.family(name)
@@ -215,9 +187,15 @@ def _choice(
     family: Family, variant: Variant, asked: tuple[Need, ...], limits: Limits, today: date
 ) -> Choice:
     """One candidate, planned. Raises RequestInvalid where a limit puts it out."""
-    fits = [fit for need in asked if (fit := variant.fit(need)) is not None]
+    fits = [fit for need in asked if (fit := fit_of(variant, need)) is not None]
     arguments = _arguments(family, variant, asked, fits, limits)
     decided = _planned(arguments, fits, limits, today)
+    if "print_4k" in asked and "upscale" in arguments:
+        drawn = decided.form.sizing.drawn(decided.form, None)
+        arguments["upscale"] = passes_to_print(drawn)
+        if not arguments["upscale"]:
+            del arguments["upscale"]
+        decided = _planned(arguments, fits, limits, today)
     figure = in_force().figure(family.name, variant.name, decided.operation)
     served = {fit.need for fit in fits} | _BY_PRICE | _BY_TIME | set(_ANYTHING)
     return Choice(
@@ -259,6 +237,14 @@ def _arguments(
             found.pop(name, None)
             if getattr(limits, name) is not None:
                 found[name] = getattr(limits, name)
+        if "exact" in found:
+            # A size of the caller's own is the one that shall be exact.
+            sides = (found.pop("width", None), found.pop("height", None))
+            found.pop("exact")
+            if all(sides):
+                found["exact"] = "{}x{}".format(*sides)
+            else:
+                found |= {n: s for n, s in zip(("width", "height"), sides, strict=True) if s}
     if limits.air is not None:
         if _is_lora(limits.air):
             found["loras"] = [{"air": limits.air}]
@@ -282,7 +268,7 @@ def _is_lora(air: str) -> bool:
 def _planned(arguments: dict[str, Any], fits: list[Fit], limits: Limits, today: date) -> Plan:
     sources = max([limits.references, *(fit.pictures for fit in fits)])
     request = ImageRequest(prompt="a picture", images=[_SOURCE] * sources, **arguments)
-    decided = plan(request, sources=(_SOURCE_SIZE,) * sources, today=today)
+    decided = plan_request(request, (_SOURCE_SIZE,) * sources, today=today)
     wanted = "create" if not sources else "variant" if request.strength is not None else "edit"
     for limit in limits_of(type(decided.form)).values():
         given = getattr(decided.form, limit.name)
@@ -302,8 +288,9 @@ def _most(price: Price) -> float:
 def _order(variant: Variant, asked: tuple[Need, ...], choice: Choice) -> tuple[float, ...]:
     """What is available first, and least unmet; then price or time where that was asked, then the
     scores, then price."""
-    fits = [variant.fit(need) for need in asked]
-    score = sum(0 if fit is None else fit.score for fit in fits)
+    fits = [fit_of(variant, need) for need in asked]
+    # Drawn so or cut out, transparent ground is the same: the price decides between the two.
+    score = sum(fit.score for fit in fits if fit is not None and fit.need not in ALIKE)
     lead: tuple[float, ...] = ()
     if set(asked) & _BY_PRICE:
         lead = (_most(choice.price),)

@@ -29,8 +29,8 @@ Need = Literal[
     "anything", "photo", "portrait", "product", "illustration", "anime", "cartoon", "pixel_art",
     "concept_art", "text_in_picture", "logo", "poster", "chinese_text", "comic_or_infographic",
     "edit", "inpaint", "restyle", "keep_character", "several_references", "transparent_background",
-    "print_4k", "ultra_wide", "phone_tall", "draft", "cheapest", "fastest", "lora", "checkpoint",
-    "exact_seed", "real_facts", "commercial_licence", "mature",
+    "print_4k", "wallpaper", "ultra_wide", "phone_tall", "draft", "cheapest", "fastest", "lora",
+    "checkpoint", "exact_seed", "real_facts", "commercial_licence", "mature",
 ]  # fmt: skip
 
 NEEDS: tuple[Need, ...] = get_args(Need)
@@ -38,7 +38,8 @@ NEEDS: tuple[Need, ...] = get_args(Need)
 #: A variant that does not say it fits one of these can't do it, however well it fits the rest.
 HARD: frozenset[Need] = frozenset(
     {
-        "edit", "inpaint", "restyle", "several_references", "print_4k", "ultra_wide", "phone_tall",
+        "edit", "inpaint", "restyle", "several_references", "transparent_background", "print_4k",
+        "wallpaper", "ultra_wide", "phone_tall",
         "lora", "checkpoint", "exact_seed", "commercial_licence", "mature",
     }
 )  # fmt: skip

@@ -115,6 +115,10 @@ def merge_fields(fields: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str
     if "engine" in said:
         for name in _ENGINES_OWN:
             fields.pop(name, None)
+    if {"aspect_ratio", "width", "height"} & set(said):
+        fields.pop("exact", None)
+    if "exact" in said:
+        fields = {n: v for n, v in fields.items() if n not in ("aspect_ratio", "width", "height")}
     if "aspect_ratio" in said:
         fields = {n: v for n, v in fields.items() if n not in ("width", "height")}
     elif "width" in said or "height" in said:

@@ -114,13 +114,16 @@ def _deliver_last(
             continue
         if not troubles:
             return found
-        missing = "; ".join(dict.fromkeys(troubles))
-        return replace(found, reason=f"not finished, but as it was before: {missing}")
+        # The one after it failed, and what was to follow that was not begun.
+        return replace(found, reason=f"not finished, but as it was before: {troubles[-1]}")
     if refused is not None:
         raise refused
     image = next((s.image for s in reversed(chain) if s.image is not None), None)
     unsaved = Picture(None, None, None, None, seed, False, troubles[-1])
-    return unsaved if image is None else Picture.unsaved(image)
+    unsaved = unsaved if image is None else Picture.unsaved(image)
+    if unsaved.reason == NO_REASON and workflow.reasons():
+        return replace(unsaved, reason="; ".join(workflow.reasons()))
+    return unsaved
 
 
 def _deliver_one(

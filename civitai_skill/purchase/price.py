@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from civitai_skill.api import workflows
+from civitai_skill.api.models import Cost
 from civitai_skill.api.progress import words_of
 from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.errors import (
@@ -57,6 +58,8 @@ def estimate(
         order = yield from resolve(service, order)
         prepared = yield Work(lambda: prepare(order))
         assert prepared is not None
+    if not prepared.steps:
+        return workflows.Quote(Cost(0), False, {}, plan=prepared.plan)  # all of it is done here
     template = yield from upload_sources(service, prepared)
     quote = yield from workflows.estimate(service, template)
     return replace(quote, plan=prepared.plan)

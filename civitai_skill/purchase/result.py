@@ -162,7 +162,7 @@ def workflow_failed_error(result: Generation, wanted: int) -> WorkflowFailed:
     kept = sum(workflow.cost.by_currency.values())
     refunded = sum(workflow.cost.refunded.values())
     money = f" {refunded} Buzz were refunded." if refunded else ""
-    advice, following = _what_next(workflow, got, wanted)
+    advice, following = _what_next(workflow, result.pictures, wanted)
     return WorkflowFailed(
         f"Workflow {workflow.id} {what}: {why.rstrip('.')}.{money}",
         workflow=workflow,
@@ -174,8 +174,11 @@ def workflow_failed_error(result: Generation, wanted: int) -> WorkflowFailed:
     )
 
 
-def _what_next(workflow: Workflow, got: int, wanted: int) -> tuple[str, list[Next]]:
+def _what_next(
+    workflow: Workflow, pictures: Sequence[Picture], wanted: int
+) -> tuple[str, list[Next]]:
     """What to do about missing pictures."""
+    got = sum(picture.available for picture in pictures)
     if any(image.held for image in workflow.images):
         return (
             "What is held back is made and paid for: do not make it again. Only the user can "
@@ -184,6 +187,8 @@ def _what_next(workflow: Workflow, got: int, wanted: int) -> tuple[str, list[Nex
         )
     if workflow.moderated:
         return "Change the prompt; a blocked one must not be sent again unchanged.", []
+    if got == wanted and not any(p.reason for p in pictures):
+        return "The pictures are whole and saved; only what was to be said of them is missing.", []
     if got and got == wanted:
         return (
             "What came is saved as it was before the step that failed. It can be finished by "

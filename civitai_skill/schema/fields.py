@@ -1,6 +1,6 @@
 """The fields of a request, light: for the command line, tables and typed keywords.
 
-Rendered by scripts/render.py from ImageRequest, where a field is added.
+Rendered by scripts/render.py from ImageRequest and FinishRequest, where a field is added.
 """
 
 # ruff: noqa: E501
@@ -76,6 +76,27 @@ FIELDS = (
     RequestField("retired", "flag", "--retired", "", "take a variant that its maker has withdrawn all the same", planned=True),
 )
 
+#: Of a request to finish pictures that are there.
+FINISH_FIELDS = (
+    RequestField("images", "texts", "--image", "SRC", "pictures to finish: https URL, data URL or local file"),
+    RequestField("upscale", "whole", "--upscale", "N", "upscale it on the service: 1 to 3 passes, each doubles width and height", planned=True),
+    RequestField("upscale_model", "text", "--upscale-model", "AIR", "AIR of the upscaler's model; 4x-Remacri when left out", planned=True),
+    RequestField("remove_background", "flag", "--remove-background", "", "make everything but the subject transparent", planned=True),
+    RequestField("svg", "choice", "--svg", "S", "draw it as SVG: vtracer, starvector or omnisvg", choices=('vtracer', 'starvector', 'omnisvg'), planned=True),
+    RequestField("svg_settings", "options", "--svg-setting", "K=V", "settings of the SVG's maker, such as filterSpeckle or colorPrecision", planned=True),
+    RequestField("caption", "flag", "--caption", "", "describe the picture in words", planned=True),
+    RequestField("auto_tags", "flag", "--auto-tags", "", "tag the picture, each tag with a score", planned=True),
+    RequestField("rate", "flag", "--rate", "", "say how mature the service rates it (pg, pg13, r, x, xxx)", planned=True),
+    RequestField("exact", "text", "--exact", "WxH", "exactly these pixels, such as 5000x200, enlarged and cropped as needed", planned=True),
+    RequestField("free", "flag", "--free", "", "reach exact pixels without a paid step: enlarge here, however much", planned=True),
+    RequestField("crop", "text", "--crop", "PART", "cut a part out: 800x600 from the middle, 800x600+LEFT+TOP, or a ratio such as 16:9", planned=True),
+    RequestField("output_format", "choice", "--format", "F", "jpeg, png or webP", choices=('jpeg', 'png', 'webP')),
+    RequestField("quality", "whole", "--quality", "N", "of the saved JPEG or WebP, 1 to 100", planned=True),
+    RequestField("width", "whole", "--width", "PX", "pixels of the saved file's width; its height follows", planned=True),
+    RequestField("strip_metadata", "flag", "--strip-metadata", "", "save it without what its file tells about it", planned=True),
+    RequestField("on_service", "flag", "--on-service", "", "convert format, quality and width on the service, for 1 Buzz", planned=True),
+)
+
 
 class RequestFields(TypedDict, total=False):
     """The fields of an ImageRequest, as keywords beside a prompt."""
@@ -128,3 +149,24 @@ class RequestFields(TypedDict, total=False):
     on_service: bool | None
     options: Mapping[str, Any]
     retired: bool
+
+
+class FinishFields(TypedDict, total=False):
+    """The fields of a FinishRequest, as keywords beside pictures."""
+
+    upscale: int | None
+    upscale_model: str | None
+    remove_background: bool | None
+    svg: str | None
+    svg_settings: Mapping[str, Any]
+    caption: bool | None
+    auto_tags: bool | None
+    rate: bool | None
+    exact: str | None
+    free: bool | None
+    crop: str | None
+    output_format: str | None
+    quality: int | None
+    width: int | None
+    strip_metadata: bool | None
+    on_service: bool | None

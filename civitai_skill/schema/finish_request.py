@@ -76,6 +76,11 @@ class FinishRequest(StrictModel):
         return cls(**{"images": asked, **fields})
 
 
+def is_finishing(body: Mapping[str, Any]) -> bool:
+    """Does a body ask for pictures to be finished, and not for a new one?"""
+    return "prompt" not in body and "images" in body and any(name in body for name in WORK)
+
+
 #: The fields that ask for something of themselves.
 WORK = (
     "upscale", "remove_background", "svg", "caption", "auto_tags", "rate", "exact", "crop",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import date
 from typing import Any
 
 from pydantic import ValidationError
@@ -29,7 +30,7 @@ from civitai_skill.steps.image_to_svg import TO_SVG
 from civitai_skill.steps.image_upscaler import Upscaler
 from civitai_skill.steps.media_captioning import Captioning
 from civitai_skill.steps.media_rating import Rating
-from civitai_skill.steps.names import ENHANCE, PICTURE, STAGES, name_of
+from civitai_skill.steps.names import ENHANCE, PICTURE, STAGES, name_of, parse_name
 from civitai_skill.steps.prompt_enhancement import NEGATIVE, Enhancement
 from civitai_skill.steps.second_drawing import draw_again
 from civitai_skill.steps.wd_tagging import Tagging
@@ -90,6 +91,8 @@ class FinishPlan:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     sources: tuple[Size | None, ...] = ()
+    #: Which pictures take no step that makes one: what becomes of them is done on this machine.
+    here: tuple[int, ...] = ()
     #: The pixels of each as it ends on the service, where they are known.
     finished: tuple[Size | None, ...] = ()
     family: None = None
@@ -99,7 +102,7 @@ class FinishPlan:
 
     @property
     def title(self) -> str:
-        return ", ".join(_described(self.steps))
+        return ", ".join(_described(self.steps)) or "on this machine"
 
     @property
     def size(self) -> Size | None:
@@ -119,13 +122,15 @@ def _described(steps: tuple[NamedStep, ...]) -> list[str]:
 
 
 # -- a request for a picture ---------------------------------------------------------------------
-def plan_request(request: ImageRequest, sources: tuple[Size | None, ...] = ()) -> Plan:
+def plan_request(
+    request: ImageRequest, sources: tuple[Size | None, ...] = (), *, today: date | None = None
+) -> Plan:
     """Decide a request and all that follows; a Plan where one step does it. RequestInvalid."""
     asked = request
     if request.enhance_prompt:
         # What will stand there is not known: its length can't be judged.
         asked = request.model_copy(update={"prompt": request.prompt.strip()[:_LONGEST_STAND_IN]})
-    drawn, notes = drawn_for(asked, sources)
+    drawn = drawn_for(asked, sources, today)
     first = sources[0] if sources else None
     size = drawn.form.sizing.drawn(drawn.form, first)
     before = list(_enhance(request, drawn.form))
@@ -149,11 +154,11 @@ def plan_request(request: ImageRequest, sources: tuple[Size | None, ...] = ()) -
             start, at = Ref(name, "output.images[0].url"), again.size or size
         steps += follow(request, i + 1, start, at, passes)
     if len(steps) == 1:
-        return replace(drawn, notes=(*drawn.notes, *notes, *said))
+        return replace(drawn, notes=(*drawn.notes, *said))
     total = _total(steps, price)
     finished = _finished(steps, size)
     decided = {part.name: getattr(drawn, part.name) for part in fields(Plan)}
-    decided |= {"price": total, "notes": (*drawn.notes, *notes, *said)}
+    decided |= {"price": total, "notes": (*drawn.notes, *said)}
     return ChainPlan(**decided, steps=tuple(steps), finished=finished)
 
 
@@ -195,17 +200,17 @@ def plan_finishing(request: FinishRequest, sources: tuple[Size | None, ...]) -> 
         passes, said = passes_for(request, known, f"images.{i}" if len(sources) > 1 else "images")
         notes += [note for note in said if note not in notes]
         steps += follow(request, i + 1, i, known or SQUARE, passes)
-    price = _total(steps, Price(0))
+    price = _total(steps, Price(0, None, "" if steps else "nothing is bought"))
     if steps and None in sources:
         note = f"{price.buzz} for pictures of 1024x1024" if price.buzz is not None else ""
         price = Price(None, None, note and f"not certain: the size is not known; {note}")
-    last = any(step.name.rpartition("-")[0] in STAGES for step in steps)
-    quantity = len(sources) if last or not steps else 0
+    numbers = {named[1] for s in steps if (named := parse_name(s.name)) and named[0] in STAGES}
+    here = tuple(i for i in range(len(sources)) if i + 1 not in numbers)
     finished = tuple(
         None if known is None else _finished(steps, known, str(i))
         for i, known in enumerate(sources, 1)
     )
-    return FinishPlan(tuple(steps), quantity, price, tuple(notes), (), sources, finished)
+    return FinishPlan(tuple(steps), len(numbers), price, tuple(notes), (), sources, here, finished)
 
 
 # -- what follows one picture --------------------------------------------------------------------
@@ -333,7 +338,7 @@ def _total(steps: list[NamedStep], drawing: Price) -> Price:
         sum_so_far = parts.get(said, 0)
         parts[said] = None if step.buzz is None or sum_so_far is None else sum_so_far + step.buzz
     known = {said: buzz for said, buzz in parts.items() if buzz is not None}
-    note = ", ".join(f"{buzz} {said}" for said, buzz in known.items())
+    note = ", ".join(f"{buzz} {said}" for said, buzz in known.items()) if len(parts) > 1 else ""
     if len(known) < len(parts):
         open_ = " and ".join(said for said in parts if said not in known)
         told = f"; {note}" if note else ""
@@ -341,4 +346,4 @@ def _total(steps: list[NamedStep], drawing: Price) -> Price:
     most = sum(known.values())
     if drawing.cap is None or drawing.buzz is None:
         return Price(most, None, note)
-    return Price(most - drawing.cap + drawing.buzz, most, f"{note}, at most")
+    return Price(most - drawing.cap + drawing.buzz, most, f"at most {note}")

@@ -7,6 +7,7 @@ upscaler doubles it, unless it must be free.
 from __future__ import annotations
 
 import math
+from datetime import date
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.planning.candidate import Candidate
@@ -23,12 +24,12 @@ MOST_HERE = 1.5
 
 
 def drawn_for(
-    request: ImageRequest, sources: tuple[Size | None, ...]
-) -> tuple[Plan, tuple[str, ...]]:
-    """The drawing itself: for exact pixels in the nearest shape, with a note that says so."""
-    decided = plan(request, sources=sources)
+    request: ImageRequest, sources: tuple[Size | None, ...], today: date | None = None
+) -> Plan:
+    """The drawing itself: for exact pixels in the nearest shape that the engine has."""
+    decided = plan(request, sources=sources, today=today)
     if request.exact is None:
-        return decided, ()
+        return decided
     wanted = read_exact(request.exact)
     family = catalog.family(decided.family)
     variant = family.variant(decided.variant)
@@ -37,9 +38,9 @@ def drawn_for(
     ratios = list(offered(Candidate(request, family, variant, way, sources)))
     if ratios:
         near = closest(math.log(wanted[0] / wanted[1]), ratios)
-        # The seed that was drawn for the first try is no part of what was asked.
-        decided = plan(request.model_copy(update={"aspect_ratio": near}), sources=sources)
-    return decided, ()
+        shaped = request.model_copy(update={"aspect_ratio": near})
+        decided = plan(shaped, sources=sources, today=today)
+    return decided
 
 
 def passes_for(

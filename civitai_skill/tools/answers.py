@@ -177,6 +177,8 @@ def generation_data(generation: Generation) -> dict[str, Any]:
     data["images"] = _pictures_data(generation.pictures)
     if outputs := workflow.outputs:
         data["outputs"] = [dict(output) for output in outputs]
+    if generation.enhanced_prompt is not None:
+        data["enhanced_prompt"] = generation.enhanced_prompt
     for name in ("notes", "warnings"):
         if getattr(generation, name):
             data[name] = list(getattr(generation, name))
@@ -204,6 +206,8 @@ def _picture_data(picture: Picture) -> dict[str, Any]:
         found["size"] = f"{picture.width}x{picture.height}"
     if picture.seed is not None:
         found["seed"] = picture.seed
+    if picture.reason is not None:
+        found["reason"] = picture.reason
     return found
 
 

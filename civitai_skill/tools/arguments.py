@@ -251,8 +251,8 @@ class SubmitImage(EstimateImage):
 
 
 IncludeImage = Annotated[Literal["no", "thumbnail"], BeforeValidator(lower)]
-_FOLDER = "Subfolder of the output folder, such as foxes/red. Left out: the output folder itself."
-_SEE = "thumbnail: also return the picture small, when you must see it. Default no."
+FOLDER = "Subfolder of the output folder, such as foxes/red. Left out: the output folder itself."
+SEE = "thumbnail: also return the picture small, when you must see it. Default no."
 
 
 class GenerateImage(SubmitImage):
@@ -265,8 +265,8 @@ class GenerateImage(SubmitImage):
     estimate_only: bool = Field(
         default=False, description="true: only tell the price. Spends nothing."
     )
-    folder: Text | None = Field(default=None, description=_FOLDER)
-    include_image: IncludeImage = Field(default="no", description=_SEE)
+    folder: Text | None = Field(default=None, description=FOLDER)
+    include_image: IncludeImage = Field(default="no", description=SEE)
 
 
 class GetImage(Arguments):
@@ -274,8 +274,8 @@ class GetImage(Arguments):
     wait_seconds: Seconds = Field(
         default=WAIT, description=f"Wait so long for it to end. Default {WAIT}; 0 only looks."
     )
-    folder: Text | None = Field(default=None, description=_FOLDER)
-    include_image: IncludeImage = Field(default="no", description=_SEE)
+    folder: Text | None = Field(default=None, description=FOLDER)
+    include_image: IncludeImage = Field(default="no", description=SEE)
 
 
 class QueryImages(Arguments):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from civitai_skill.tools.arguments import PICTURES, Arguments, unpack_json
 
 if TYPE_CHECKING:
-    from civitai_skill.tools.registry import Tool
+    from civitai_skill.tools.steps import Tool
     from civitai_skill.tools.toolbox import Toolbox
 
 _NULL = {"type": "null"}

@@ -22,6 +22,7 @@ from civitai_skill.purchase.events import Tell
 from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.schema.air import fold
 from civitai_skill.schema.fields import FIELDS
+from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import Text, read_json
 from civitai_skill.tools import words
@@ -39,6 +40,7 @@ from civitai_skill.tools.arguments import (
     unpack_json,
 )
 from civitai_skill.tools.body import GenerateBody
+from civitai_skill.tools.finishing import FinishImage
 
 OUT = Path("pictures")
 #: The door's name in the ledger; a request that an agent repeats goes on with the first one.
@@ -47,6 +49,9 @@ PURPOSE = "tools"
 # Fields of the arguments that are the request's own.
 DEFAULT_ENGINE = str(EstimateImage.model_fields["engine"].default)
 _REQUEST = tuple(name for name in EstimateImage.model_fields if name != "options")
+_FINISHING = tuple(name for name in FinishImage.model_fields if name in FinishRequest.model_fields)
+#: Arguments of a tool that prices or buys.
+Buying = EstimateImage | FinishImage | GenerateBody
 _MODELS = ("model", "loras", "embeddings", "vae")
 _PART = re.compile(r"[\w][\w .-]{0,99}")
 
@@ -113,8 +118,16 @@ class ToolSettings:
         return create_model(model.__name__, __base__=model, engine=(kind, engine), **changed)
 
     # -- the request -------------------------------------------------------------------------------
-    def asked(self, given: EstimateImage | GenerateBody) -> ImageRequest | WorkflowBody:
+    def asked(self, given: Buying) -> ImageRequest | FinishRequest | WorkflowBody:
         """What a tool's arguments ask for. Raises RequestInvalid."""
+        if isinstance(given, FinishImage):
+            said = {n: getattr(given, n) for n in _FINISHING if n in given.model_fields_set}
+            finishing = FinishRequest(**said)
+            for i, source in enumerate(finishing.images):
+                self._check_source(
+                    source, "images" if len(finishing.images) == 1 else f"images.{i}"
+                )
+            return finishing
         if isinstance(given, GenerateBody):
             # The service reads no files, so an address is all that a body can name.
             return WorkflowBody(check_body(given.body, replace(self.sources, local=False)))
@@ -163,7 +176,7 @@ class ToolSettings:
         """The Buzz limit of a call: a model may lower it, not raise it."""
         return self.max_buzz if asked is None else min(asked, self.max_buzz)
 
-    def price_options(self, given: EstimateImage | GenerateBody) -> dict[str, Any]:
+    def price_options(self, given: Buying) -> dict[str, Any]:
         """What is sent with every price request and purchase; a body says it itself."""
         if isinstance(given, GenerateBody):
             return {}
@@ -173,7 +186,7 @@ class ToolSettings:
             "sources": self.sources,  # files were looked at apart: those in `out` are let in
         }
 
-    def purchase_options(self, given: SubmitImage | GenerateBody) -> dict[str, Any]:
+    def purchase_options(self, given: SubmitImage | FinishImage | GenerateBody) -> dict[str, Any]:
         """What surrounds a purchase."""
         rules = {
             "max_buzz": self.limit(given.max_buzz),
@@ -183,7 +196,7 @@ class ToolSettings:
         }
         if isinstance(given, GenerateBody):
             return rules
-        tags = list(dict.fromkeys((*self.tags, *given.tags)))
+        tags = list(dict.fromkeys((*self.tags, *getattr(given, "tags", ()))))
         return {**self.price_options(given), **rules, "tags": tags}
 
     # -- the disk ----------------------------------------------------------------------------------

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from civitai_skill.api.workflows import SIMULATED
-from civitai_skill.engines.planning.plan import Plan
 from civitai_skill.errors import ApiError, StillRunning, TransportFailed, preview
 from civitai_skill.purchase.order import WorkflowBody
+from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.request import ImageRequest
+from civitai_skill.steps.chain import Planned
 from civitai_skill.tools.compare import CompareImages, run_comparison
 from civitai_skill.tools.fixed import ToolSettings
 
@@ -28,11 +29,11 @@ class Offer:
     and `simulated` says that the sandbox makes the price up.
     """
 
-    asked: ImageRequest | WorkflowBody | str
+    asked: ImageRequest | FinishRequest | WorkflowBody | str
     limit: int
     open_price: int | None = None
     price: int | None = None
-    plan: Plan | None = None
+    plan: Planned | None = None
     left: int | None = None
     engines: tuple[str, ...] = ()
     simulated: bool = False
@@ -53,11 +54,15 @@ class Offer:
             what = f"A workflow of {count} step{'s' if count != 1 else ''}"
         elif self.engines:
             what = f"A picture with each of {', '.join(self.engines)}"
+        elif isinstance(self.asked, FinishRequest):
+            many = len(self.asked.images)
+            what = "Finishing 1 picture" if many == 1 else f"Finishing {many} pictures"
+            what += "" if self.plan is None else f" ({self.plan.title})"
         else:
             many = self.asked.quantity
             what = "1 picture" if many == 1 else f"{many} pictures"
             if self.plan is not None:
-                what += f" with {self.plan.family} {self.plan.variant}"
+                what += f" with {self.plan.title}"
             sources = len(self.asked.images)
             if sources:
                 what += f" from {sources} source picture{'s' if sources != 1 else ''}"

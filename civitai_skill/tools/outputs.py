@@ -51,6 +51,7 @@ class Made(Output):
     outputs: list[dict[str, Any]] | None = Field(
         default=None, description="Of steps that give no picture."
     )
+    enhanced_prompt: str | None = Field(default=None, description="What it was drawn from.")
     notes: list[str] | None = None
     warnings: list[str] | None = None
     enough_buzz: bool | None = None
@@ -179,6 +180,7 @@ class Remixed(Output):
 
 OUTPUTS: Mapping[str, type[Output]] = {
     "civitai_generate_image": Made,
+    "civitai_finish_image": Made,
     "civitai_get_image": Made,
     "civitai_submit_image": Made,
     "civitai_estimate_image": Made,

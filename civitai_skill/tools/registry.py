@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from civitai_skill.engines.choose import Choice, choose_engine
+from civitai_skill.engines.choose import choose_engine
 from civitai_skill.errors import StillRunning
 from civitai_skill.purchase.result import summarize_unsaved, workflow_failed_error
 from civitai_skill.tools import compare
@@ -35,7 +35,8 @@ from civitai_skill.tools.arguments import (
     SubmitImage,
 )
 from civitai_skill.tools.body import GenerateBody
-from civitai_skill.tools.fixed import ToolSettings
+from civitai_skill.tools.finishing import FinishImage
+from civitai_skill.tools.fixed import Buying, ToolSettings
 from civitai_skill.tools.models import (
     DescribeModel,
     SearchModels,
@@ -50,12 +51,15 @@ from civitai_skill.tools.steps import Local as Local
 from civitai_skill.tools.steps import Steps as Steps
 from civitai_skill.tools.steps import Tool as Tool
 
+#: The tool that finishes pictures.
+FINISH = "civitai_finish_image"
+
 #: Engines that choosing names, and more than there are.
 _CHOICES, _EVERY = 3, 1000
 
 
 # -- what they do ----------------------------------------------------------------------------------
-def _generate(fixed: ToolSettings, given: GenerateImage | GenerateBody) -> Steps:
+def _make(fixed: ToolSettings, given: GenerateImage | FinishImage | GenerateBody) -> Steps:
     asked, out = fixed.asked(given), fixed.folder(given.folder)
     buying = fixed.purchase_options(given)
     if given.estimate_only:
@@ -65,7 +69,8 @@ def _generate(fixed: ToolSettings, given: GenerateImage | GenerateBody) -> Steps
             # The folder is the same, so that each goes on with the other.
             workflow = yield lambda client: client.submit(asked, out=out, **buying)
             return running_result(summarize_unsaved(workflow))
-        generation = yield lambda client: client.generate(
+        how = "finish" if isinstance(given, FinishImage) else "generate"
+        generation = yield lambda client: getattr(client, how)(
             asked, out=out, timeout=given.wait_seconds, **buying
         )
     except StillRunning as error:
@@ -90,9 +95,7 @@ def _submit(fixed: ToolSettings, given: SubmitImage) -> Steps:
     return running_result(summarize_unsaved(workflow))
 
 
-def _estimate(
-    fixed: ToolSettings, given: EstimateImage | GenerateBody, limit: int | None = None
-) -> Steps:
+def _estimate(fixed: ToolSettings, given: Buying, limit: int | None = None) -> Steps:
     asked, limit = fixed.asked(given), fixed.max_buzz if limit is None else limit
     quote = yield lambda client: client.estimate(asked, **fixed.price_options(given))
     plan = quote.plan
@@ -168,7 +171,7 @@ def _choose(fixed: ToolSettings, given: ChooseEngine) -> Steps:
     choices = [c for c in choices if not c.way][:_CHOICES] + ways
     choices = choices or ranked(max_buzz=limit)
     data: dict[str, Any] = {
-        "choices": [_choice_data(choice) for choice in choices],
+        "choices": [{**c.as_dict(), "arguments": as_arguments(c.arguments)} for c in choices],
         "prompting": choices[0].prompting,
     }
     buyer = next((name for name in fixed.tools if BY_NAME[name].spends), None)
@@ -176,12 +179,6 @@ def _choose(fixed: ToolSettings, given: ChooseEngine) -> Steps:
         data["then"] = f"{buyer} with the `arguments` of a choice and your prompt"
     return Result(data, choices)
     yield
-
-
-def _choice_data(choice: Choice) -> dict[str, Any]:
-    """A choice whose arguments are those of the tools."""
-    data = choice.as_dict()
-    return {**data, "arguments": as_arguments(data["arguments"])}
 
 
 _READS = Hints(read_only=True, destructive=False, idempotent=True, open_world=True)
@@ -196,7 +193,7 @@ TOOLS: tuple[Tool, ...] = (
         "price. If it is still running when wait_seconds are over, it returns the id and the next "
         "call: make that call, do not generate again.",
         GenerateImage,
-        _generate,
+        _make,
         _BUYS,
         spends=True,
     ),
@@ -237,6 +234,19 @@ TOOLS: tuple[Tool, ...] = (
         ChooseEngine,
         _choose,
         Hints(read_only=True, destructive=False, idempotent=True, open_world=False),
+    ),
+    Tool(
+        FINISH,
+        "Finish pictures",
+        "Finish pictures that are there: upscale (2 Buzz and more), cut out (about 7), SVG, "
+        "caption, tags, rating (1 each); crop, size and format are free. Refuses above the limit. "
+        "For a new picture say it in civitai_generate_image's options.",
+        FinishImage,
+        _make,
+        _BUYS,
+        spends=True,
+        default=False,
+        served=True,
     ),
     Tool(
         "civitai_search_models",

@@ -30,7 +30,8 @@ from civitai_skill.tools.body import GenerateBody, read_body_arguments
 from civitai_skill.tools.fixed import ToolSettings, make_settings
 from civitai_skill.tools.offer import Offer, make_offer
 from civitai_skill.tools.reading import read_arguments, restate_error, to_object
-from civitai_skill.tools.registry import BY_NAME, DEFAULT, Ask, Local, Steps, Tool
+from civitai_skill.tools.registry import BY_NAME, DEFAULT
+from civitai_skill.tools.steps import Ask, Local, Steps, Tool
 
 Client = Civitai | AsyncCivitai
 T = TypeVar("T")

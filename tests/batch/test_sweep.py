@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from civitai_skill import Civitai, RequestInvalid, run_batch, run_sweep
 from civitai_skill.batch.sweep import expand_sweep, parse_values
@@ -144,3 +145,19 @@ def test_a_sweep_is_paid_once(tmp_path: Path) -> None:
     assert reports[0].results == reports[1].results
     assert len({result.seed for result in reports[0].results}) == 8
     assert box.accounts()[0]["workflows"] == 8
+
+
+def test_icons_with_transparent_ground_are_one_sweep(tmp_path: Path) -> None:
+    sandbox = Sandbox(seconds_per_job=0.02, balance={"blue": 1000})
+    with Civitai(sandbox=sandbox) as client:
+        report = run_sweep(
+            "a {thing} icon", {"thing": ["house", "fish", "key"]}, client=client,
+            out=tmp_path / "icons", fields={"remove_background": True, "exact": "256x256"},
+        )  # fmt: skip
+    assert [result.status for result in report.results] == ["succeeded"] * 3
+    icons = sorted((tmp_path / "icons").glob("*.png"))
+    assert len(icons) == 3
+    for icon in icons:
+        with Image.open(icon) as picture:
+            assert (picture.size, picture.mode) == ((256, 256), "RGBA")
+    assert sum(result.cost or 0 for result in report.results) == 3 * (3 + 7)

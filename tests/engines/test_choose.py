@@ -11,7 +11,8 @@ from civitai_skill import Choice, ImageRequest, RequestInvalid, choose_engine
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import NEEDS, Fit, Variant
 from civitai_skill.engines.limits import limits
-from civitai_skill.engines.planning.plan import plan
+from civitai_skill.steps.chain import plan_request
+from civitai_skill.steps.needs import NEEDS as finished
 from tests.support.paths import ROOT
 
 
@@ -37,7 +38,9 @@ TABLE: list[tuple[tuple[str, ...], dict[str, Any], set[str]]] = [
     (("keep_character",), {"references": 1}, {"google nano-banana-pro"}),
     (("keep_character", "lora"), {}, {"sdxl base", "flux1 dev", "qwen 20b"}),
     (("several_references",), {"references": 5}, {"qwen 20b", "seedream v4.5"}),
-    (("transparent_background",), {}, {"openai gpt-image-1.5", "flux2 klein-4b"}),
+    (("transparent_background",), {}, {"flux1 schnell", "flux2 klein-4b"}),
+    (("transparent_background", "logo"), {}, {"openai gpt-image-2", "qwen 2.0-pro"}),
+    (("wallpaper", "photo"), {}, {"flux2 klein-9b", "z-image turbo"}),
     (("print_4k",), {}, {"seedream v4.5"}),
     (("ultra_wide",), {}, {"sdxl base", "flux1-kontext pro"}),
     (("phone_tall",), {}, {"flux2 klein-4b", "grok v2.0"}),
@@ -96,7 +99,7 @@ def test_every_need_is_served_by_requests_that_engines_take(need: str) -> None:
         )
         images = ["https://example.com/a.png"] * (sources if edits else 0)
         request = ImageRequest(prompt="a fox", images=images, **choice.arguments)
-        decided = plan(request, sources=((1024, 1024),) * len(images))
+        decided = plan_request(request, ((1024, 1024),) * len(images))
         assert (decided.family, decided.variant) == (choice.engine, choice.variant)
         assert decided.price == choice.price
         assert choice.reason
@@ -131,7 +134,8 @@ def test_every_need_is_served_and_by_no_variant_twice() -> None:
     for _, variant in every_variant():
         needs = [fit.need for fit in variant.fits]
         assert len(needs) == len(set(needs)), variant.name
-    assert {fit.need for _, v in every_variant() for fit in v.fits} == set(NEEDS)
+    drawn = {fit.need for _, v in every_variant() for fit in v.fits}
+    assert drawn | finished == set(NEEDS)
 
 
 def test_judgement_alone_scores_up_to_60() -> None:
@@ -289,3 +293,20 @@ def test_an_air_that_is_none_is_refused_by_its_own_name() -> None:
     with pytest.raises(RequestInvalid, match=r"^air: not an AIR") as refused:
         choose_engine([], air="foo")
     assert refused.value.field == "air"
+
+
+def test_a_step_after_it_makes_any_engine_serve_a_need() -> None:
+    dear, cheap = (
+        next(c for c in choose_engine(["transparent_background"], take=99) if c.engine == engine)
+        for engine in ("openai", "flux2")
+    )
+    assert settings(cheap) == {"remove_background": True}
+    assert (cheap.price.buzz, dear.price.buzz) == (3 + 7, 59)
+    (screen, *_) = choose_engine(["wallpaper"], width=2560, height=1440)
+    assert settings(screen) == {"exact": "2560x1440"}
+    ranked = choose_engine(["print_4k"], take=99)
+    by_size = {c.engine: settings(c) for c in reversed(ranked)}
+    assert by_size["seedream"] == {"quality": "high"}
+    assert by_size["flux2"] == {"upscale": 2}
+    phones = choose_engine(["phone_tall"], take=99)
+    assert {"exact": "1440x3120"} in [settings(c) for c in phones]

@@ -96,8 +96,14 @@ def name_of(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
+#: Files that stand on a higher floor than their folder: choosing an engine knows what a step after
+#: it makes of it.
+ABOVE = {"engines/choose.py": "steps"}
+
+
 def room_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return ABOVE.get(name_of(path), own)
 
 
 @cache

@@ -14,7 +14,7 @@ from civitai_skill.errors import RequestInvalid
 from civitai_skill.schema.fields import FIELDS, RequestField
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.tools.arguments import IN_OPTIONS, EstimateImage
-from civitai_skill.tools.registry import MODELS
+from civitai_skill.tools.registry import BY_NAME
 
 NAMES = list(ImageRequest.model_fields)
 LORA = "urn:air:sdxl:lora:civitai:1@2"
@@ -52,7 +52,7 @@ def test_a_strength_may_be_a_word_at_every_interface() -> None:
     source: dict[str, Any] = {"prompt": "a fox", "images": ["https://a.test/b.png"]}
     words = ["generate", "a fox", "--image", "https://a.test/b.png", "--strength", "Strong"]
     (row,) = read_text("prompt,images,strength\na fox,https://a.test/b.png,touch", is_csv=True)
-    given: Any = MODELS["civitai_generate_image"](**source, strength="clear")
+    given: Any = BY_NAME["civitai_generate_image"].arguments(**source, strength="clear")
 
     assert ImageRequest(**source, strength="touch").strength == 0.35
     assert ImageRequest(**row.fields).strength == 0.35

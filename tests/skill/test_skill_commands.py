@@ -74,6 +74,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for n, name in enumerate(("photo.jpg", "other.jpg", "third.jpg")):
         picture = Image.effect_mandelbrot((640, 480), (-2, -1.5, 1, 1.5), 20 + n)
         picture.convert("RGB").save(place / name)
+    Image.new("RGBA", (640, 480), (0, 0, 0, 0)).save(place / "mask.png")
     (rows,) = re.findall(r"^```csv\n(.*?)^```$", BATCH.read_text(encoding="utf-8"), re.M | re.S)
     (place / "rows.csv").write_text(rows, encoding="utf-8")
     (place / "prompts.txt").write_text("# mugs\na blue enamel mug\n", encoding="utf-8")

@@ -122,7 +122,7 @@ def test_pictures_that_are_there_are_priced_by_their_own_sizes() -> None:
     assert unknown.price.buzz is None
     assert "size is not known" in str(unknown.price)
     here = plan_finishing(FinishRequest(images=[URL], output_format="png", width=300), (None,))
-    assert (here.steps, here.price.buzz, here.quantity) == ((), 0, 1)
+    assert (here.steps, here.price.buzz, here.here) == ((), 0, (0,))
 
 
 # -- what can't follow ---------------------------------------------------------------------------

@@ -299,7 +299,7 @@ def test_only_allowed_engines_are_offered_and_taken(given: dict[str, Any], tmp_p
     assert box.call(GENERATE, {"prompt": "a fox"}).data["engine"] == "sdxl base"
     schema = box.models[GENERATE].model_json_schema()["properties"]["engine"]
     assert (schema["enum"], schema["default"]) == (["sdxl", "z-image"], "sdxl")
-    chosen = box.call("civitai_choose_engine", {"needs": ["print_4k"]})
+    chosen = box.call("civitai_choose_engine", {"needs": ["real_facts"]})
     assert chosen.failed
 
 

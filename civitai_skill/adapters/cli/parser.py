@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "again": ("pictures", "make a picture of ours once more, or vary it"),
     "remix": ("remix", "make one like a picture: its file, its page on Civitai, or its "
               "generation data as text; --go buys it"),
+    "finish": ("finishing", "finish pictures: upscale, cut out, as SVG, exact pixels, captions"),
     "estimate": ("pictures", "say the price of a request; spends nothing"),
     "get": ("workflows", "look at a workflow, and save its pictures with --wait or --out"),
     "query": ("workflows", "list past workflows, newest first"),

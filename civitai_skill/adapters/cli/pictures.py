@@ -38,6 +38,7 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
     add_request_flags(parser)
     add_terms_flags(parser)
     parser.add_argument("--no-wait", action="store_true", help="submit only and print the id")
+    values.add_keep_all(parser)
     parser.add_argument("--again", action="store_true", help=_AGAIN)
     values.add_timeout(parser, " for the pictures")
     values.add_max_buzz(parser)
@@ -52,19 +53,20 @@ def generate(given: argparse.Namespace, output: Output) -> int:
         "out": given.out or ".",
         "tell": event_printer(output),
         "again": given.again,
+        "keep_all": given.keep_all,
         "purpose": "generate",
         "notes": True,
         "max_buzz": given.max_buzz,
     }
     if given.no_wait:
-        client.submit(request, told=partial(_print_submitted, output), **buying)
+        client.submit(request, told=partial(print_submitted, output), **buying)
         return 0
     result = client.generate(request, timeout=given.timeout, **buying)
     output.answer(result.as_dict(), describe_result(result))
     return 0
 
 
-def _print_submitted(output: Output, workflow: Workflow) -> None:
+def print_submitted(output: Output, workflow: Workflow) -> None:
     from civitai_skill.client import summarize_unsaved
 
     output.say(f"Submitted. {output.render(Look(workflow.id))}")
@@ -208,7 +210,8 @@ def event_printer(output: Output) -> Any:
         elif isinstance(event, Asking):
             output.say(f"Price: {event}")
         elif isinstance(event, Picture):
-            output.say(f"Saved {event.path} ({event.width}x{event.height})")
+            size = f" ({event.width}x{event.height})" if event.width else ""
+            output.say(f"Saved {event.path}{size}")
         else:
             output.progress(str(event))
 
@@ -221,10 +224,31 @@ def describe_result(result: Any) -> str:
     for picture in result.pictures:
         where = picture.path or picture.url if picture.available else picture.reason
         seed = f", seed {picture.seed}" if picture.seed is not None else ""
-        lines.append(f"  {where} ({picture.width}x{picture.height}{seed})")
+        size = f"{picture.width}x{picture.height}" if picture.width else "no pixels"
+        lines.append(f"  {where} ({size}{seed})")
+        if picture.available and picture.reason:
+            lines.append(f"    {picture.reason}")
+    if result.enhanced_prompt is not None:
+        lines.append(f"  drawn from: {result.enhanced_prompt}")
+    lines += [f"  {line}" for line in _describe_words(result.outputs)]
     total = result.workflow.cost.total
     if total is not None:
         lines.append(f"  {total} Buzz")
     lines += [f"  note: {note}" for note in result.notes]
     lines += [f"  warning: {warning}" for warning in result.warnings]
     return "\n".join(lines)
+
+
+def _describe_words(outputs: Any) -> list[str]:
+    """Captions, tags and ratings, a line each."""
+    lines = []
+    for output in outputs:
+        about = f"picture {output['picture']}: " if "picture" in output else ""
+        if "caption" in output:
+            lines.append(f"{about}{output['caption']}")
+        tags = output.get("tags")
+        if isinstance(tags, dict):
+            lines.append(f"{about}{', '.join(tags)}")
+        if "nsfwLevel" in output:
+            lines.append(f"{about}rated {output['nsfwLevel']}")
+    return lines

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli import values
 from civitai_skill.errors import ConfigError, Problem, RequestInvalid
-from civitai_skill.schema.fields import FIELDS
+from civitai_skill.schema.fields import FIELDS, RequestField
 
 if TYPE_CHECKING:
     from civitai_skill.config import Settings
@@ -28,10 +28,14 @@ _MANY = ("loras", "texts", "options")
 _ELSEWHERE = {"engine": "; see `civitai-skill engines`"}
 
 
-def add_request_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of every field of a request but the prompt."""
-    group = parser.add_argument_group("the picture")
-    for field in FIELDS[1:]:
+def add_request_flags(
+    parser: argparse.ArgumentParser,
+    fields: Sequence[RequestField] = FIELDS[1:],
+    title: str = "the picture",
+) -> None:
+    """The flags of every field of a request but the first, which has a place."""
+    group = parser.add_argument_group(title)
+    for field in fields:
         more = _ELSEWHERE.get(field.name, "")
         given: dict[str, Any] = {"help": field.help + more}
         if field.kind in _MANY:
@@ -100,11 +104,13 @@ def read_input(name: str) -> str:
     return text
 
 
-def request_fields(given: argparse.Namespace) -> dict[str, Any]:
-    """The fields of a request that were said, without the prompt."""
-    fields = {field.name: getattr(given, field.name) for field in FIELDS[1:]}
+def request_fields(
+    given: argparse.Namespace, known: Sequence[RequestField] = FIELDS[1:]
+) -> dict[str, Any]:
+    """The fields of a request that were said, without the first."""
+    fields = {field.name: getattr(given, field.name) for field in known}
     fields = {name: value for name, value in fields.items() if value not in (None, [])}
-    for field in FIELDS:
+    for field in known:
         if field.kind == "options" and field.name in fields:
             fields[field.name] = read_options(field.name, fields[field.name])
     return fields

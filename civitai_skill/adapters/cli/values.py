@@ -129,3 +129,9 @@ def add_take(parser: argparse.ArgumentParser, rows: int) -> None:
     """The flag for how many rows to list."""
     parser.add_argument("--take", type=parse_count, default=rows, metavar="N",
                         help=f"rows ({rows})")  # fmt: skip
+
+
+def add_keep_all(parser: argparse.ArgumentParser) -> None:
+    """Save more than the last pictures?"""
+    parser.add_argument("--keep-all", action="store_true",
+                        help="save the pictures from before the last step too")  # fmt: skip

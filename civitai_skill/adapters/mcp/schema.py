@@ -15,7 +15,8 @@ from civitai_skill.tools.answers import Result
 from civitai_skill.tools.arguments import Arguments, IncludeImage
 from civitai_skill.tools.body import DESCRIPTION, NAME
 from civitai_skill.tools.outputs import OUTPUTS
-from civitai_skill.tools.registry import BY_NAME, Tool
+from civitai_skill.tools.registry import BY_NAME
+from civitai_skill.tools.steps import Tool
 from civitai_skill.tools.toolbox import Toolbox
 
 SPELLING: Mapping[str, str] = {name: name.replace("_", "-") for name in BY_NAME}

@@ -41,11 +41,13 @@ from civitai_skill.client import (
     check_body,
     describe_engine,
     find,
+    for_the_service,
     is_template,
     list_engines,
     set_key,
 )
 from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid, Stopping
+from civitai_skill.schema.finish_request import FinishRequest, is_finishing
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.servers.access import AccessPolicy
 from civitai_skill.servers.http import (
@@ -87,7 +89,8 @@ async def submit(
     again: Again = False,
     key: Key = None,
 ) -> Response:
-    """Take an image request, or a workflow in the service's own form; price it, then submit it."""
+    """Take a request for a picture, or to finish some, or a workflow in the service's own form;
+    price it, then submit it."""
     keys = request.headers.getlist(KEY_HEADER)
     if len(keys) > 1:
         raise RequestInvalid(Problem(KEY_HEADER, keys, "one value"))
@@ -106,7 +109,8 @@ async def submit(
         quote = partial(client.estimate, WorkflowBody(template))
         buy = partial(client.submit, WorkflowBody(template))
     else:
-        image_request = ImageRequest(**body)
+        asked = FinishRequest(**body) if is_finishing(body) else ImageRequest(**body)
+        image_request = for_the_service(asked)  # nothing is fetched here
         quote = partial(client.estimate, image_request, sources=sources)
         buy = partial(client.submit, image_request, sources=sources, external_id=key)
     if whatif:

@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from civitai_skill._version import __version__
 from civitai_skill.adapters.rest.problems import MEDIA
 from civitai_skill.client import CURRENCIES, FIELDS, KEY, MAX_KEY, MOST_STEPS, STEPS
+from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.request import ImageRequest
 
 _REF = "#/components/schemas/"
@@ -24,10 +25,15 @@ BODY = {
     "content": {
         "application/json": {
             "schema": {
-                "anyOf": [{"$ref": f"{_REF}ImageRequest"}, {"$ref": f"{_REF}WorkflowTemplate"}]
+                "anyOf": [
+                    {"$ref": f"{_REF}ImageRequest"},
+                    {"$ref": f"{_REF}FinishRequest"},
+                    {"$ref": f"{_REF}WorkflowTemplate"},
+                ]
             },
             "examples": {
                 "picture": {"value": {"prompt": "a red fox in the snow", "aspect_ratio": "16:9"}},
+                "finish": {"value": {"images": ["https://example.com/photo.jpg"], "upscale": 1}},
                 "workflow": {
                     "value": {
                         "steps": [
@@ -180,10 +186,12 @@ def build_document(app: FastAPI, open_paths: Collection[str] | None = None) -> d
                 for parameter in operation.get("parameters", ()):
                     parameter["schema"] = _drop_null(parameter["schema"])
         request_schema = ImageRequest.model_json_schema(ref_template=_REF + "{model}")
-        inner = request_schema.pop("$defs", {})
+        finish_schema = FinishRequest.model_json_schema(ref_template=_REF + "{model}")
+        inner = request_schema.pop("$defs", {}) | finish_schema.pop("$defs", {})
         schema.setdefault("components", {})["schemas"] = {
             **inner,
             "ImageRequest": request_schema,
+            "FinishRequest": finish_schema,
             "WorkflowTemplate": _TEMPLATE_SCHEMA,
             "Workflow": _WORKFLOW_SCHEMA,
             "Page": {

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from civitai_skill.engines.families import flux2_forms as wire
 from civitai_skill.engines.families.shared import (
-    CUT_OUT,
-    ENLARGE,
     NO_MASK,
     catalogue,
     sdcpp_cautions,
@@ -48,12 +46,10 @@ FAMILY = Family(
                 Fit("draft", 60, "4 steps are enough to judge a composition"),
                 Fit("cheapest", 60, "the lowest documented price of all engines"),
                 Fit("fastest", 57, "8 steps of the smallest model; its time was not measured"),
-                Fit("transparent_background", 60, CUT_OUT),
                 Fit("commercial_licence", 60, "Apache-2.0 weights"),
                 Fit("photo", 51, "believable light for the price of a draft"),
                 Fit("illustration", 51, "clean shapes and interface art"),
                 Fit("edit", 51, "the cheapest edit there is", pictures=1),
-                Fit("print_4k", 42, ENLARGE),
                 Fit("phone_tall", 60, "a phone's 9:19.5 to the pixel, 672x1456", _PHONE),
                 Fit("restyle", 54, "a variant of the source", {"strength": 0.6}, 1),
                 Fit("lora", 54, "takes LoRAs made for FLUX.2 klein"),
@@ -75,7 +71,6 @@ FAMILY = Family(
                 Fit("inpaint", 60, NO_MASK, pictures=1),
                 Fit("product", 57, "for trying out a product shot before paying for pro"),
                 Fit("anything", 57, "the keeper after drafts with klein-4b"),
-                Fit("print_4k", 45, ENLARGE),
                 Fit("keep_character", 51, "keeps a face over one or two edits", pictures=1),
                 Fit("several_references", 51, "two sources at the lowest price", pictures=2),
                 Fit("illustration", 54, "clean shapes, and it follows a described style"),

@@ -79,11 +79,6 @@ ONLY_LCM = samplers("is for LCM checkpoints and LoRAs only", "lcm")
 
 
 # -- why they fit ---------------------------------------------------------------------------------
-CUT_OUT = (
-    "draws no transparency: ask for a plain background, then cut it out with the "
-    "service's imageBackgroundRemoval step (about 7 Buzz)"
-)
-ENLARGE = "1 megapixel, then the service's imageUpscaler step (4 Buzz) makes it 4096x4096"
 TWIN = (
     "sdcpp draws, by its documented price; a sampler or schedule that only comfy has goes by "
     "comfy, whose price and limits are not published."

@@ -313,3 +313,18 @@ async def test_metrics_count_requests_errors_and_seconds(rest: Rest, sandbox: Sa
     ):
         assert line in answer.text
     assert "not_found" not in answer.text  # the caller's own mistake
+
+
+async def test_pictures_that_are_there_are_finished(rest: Rest, sandbox: Sandbox) -> None:
+    web = rest()
+    body = {"images": ["https://example.com/a.png"], "upscale": 1, "output_format": "png"}
+    told = (await web.post(IMAGE, json=body, params={"whatif": "true"})).json()
+    assert [s["$type"] for s in told["steps"]] == ["imageUpscaler", "convertImage"]
+    answer = await web.post(IMAGE, json=body, params={"wait": 20})
+    assert (answer.json()["status"], charged(sandbox)) == ("succeeded", told["cost"]["total"])
+    exact = {**FOX, "exact": "5000x200"}
+    assert (
+        "waited for" in problem(await web.post(IMAGE, json=exact), 400, "request_invalid")["detail"]
+    )
+    made = await web.post(IMAGE, json={**FOX, "remove_background": True}, params={"wait": 20})
+    assert [s["name"] for s in made.json()["steps"]] == ["picture", "cutout-1"]

@@ -1,0 +1,74 @@
+"""The command that finishes pictures that are there: finish."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+
+from civitai_skill.adapters.cli import values
+from civitai_skill.adapters.cli.output import Output
+from civitai_skill.adapters.cli.pictures import describe_result, event_printer, print_submitted
+from civitai_skill.adapters.cli.request import (
+    add_request_flags,
+    add_terms_flags,
+    load_settings,
+    request_fields,
+    request_terms,
+)
+from civitai_skill.schema.fields import FINISH_FIELDS
+
+_FIELDS = FINISH_FIELDS[1:]
+
+
+def add_finish(parser: argparse.ArgumentParser) -> None:
+    values.set_examples(
+        parser,
+        "finish photo.jpg --upscale 1 --out pictures",
+        "finish logo.png --remove-background --exact 256x256",
+        "finish photo.png --format jpeg --quality 80 --width 1200",
+        "finish a.png b.png --caption --price",
+    )
+    parser.add_argument("images", nargs="+", type=values.parse_path, metavar="PICTURE",
+                        help="a picture: a file, an https or a data URL")  # fmt: skip
+    add_request_flags(parser, _FIELDS, "what becomes of them")
+    add_terms_flags(parser)
+    parser.add_argument("--price", action="store_true", help="say the price, and buy nothing")
+    parser.add_argument("--no-wait", action="store_true", help="submit only and print the id")
+    values.add_keep_all(parser)
+    parser.add_argument("--again", action="store_true",
+                        help="buy anew although the same is still open")  # fmt: skip
+    values.add_timeout(parser, " for the pictures")
+    values.add_max_buzz(parser)
+
+
+def finish(given: argparse.Namespace, output: Output) -> int:
+    """Convert here, price, submit, wait, save; or submit only; or price only."""
+    from civitai_skill.schema.finish_request import FinishRequest
+
+    request = FinishRequest(images=given.images, **request_fields(given, _FIELDS))
+    client, terms = output.open_client(load_settings(given)), request_terms(given)
+    if given.price:
+        del terms["tags"]
+        quote = client.estimate(request, **terms)
+        data = {"what": quote.plan.title, "offline": quote.plan.price.as_dict()}
+        data["service"] = quote.as_dict()
+        if quote.plan.notes:
+            data["notes"] = list(quote.plan.notes)
+        text = f"{quote.plan.title}: {quote.total} Buzz ({quote.plan.price})"
+        output.answer(data, "\n".join([text, *quote.plan.notes]))
+        return 0
+    buying = {
+        **terms,
+        "out": given.out or ".",
+        "tell": event_printer(output),
+        "again": given.again,
+        "keep_all": given.keep_all,
+        "purpose": "finish",
+        "max_buzz": given.max_buzz,
+    }
+    if given.no_wait:
+        client.submit(request, told=partial(print_submitted, output), **buying)
+        return 0
+    result = client.finish(request, timeout=given.timeout, **buying)
+    output.answer(result.as_dict(), describe_result(result))
+    return 0

@@ -1,0 +1,117 @@
+"""Finish pictures that are there: on this machine what can be, and the rest by the service.
+
+What this machine does costs nothing and comes first, so that nothing is bought for a call that is
+refused.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from civitai_skill.api import blobs
+from civitai_skill.api.models import Cost, Workflow
+from civitai_skill.api.service import Flow, Service, Work
+from civitai_skill.errors import RequestInvalid, WorkflowFailed
+from civitai_skill.images.convert import Conversion, convert_picture
+from civitai_skill.images.decode import FetchedPicture
+from civitai_skill.images.save import prepare_folder, safe_stem, save_picture
+from civitai_skill.images.sources import local_path, read_source, scheme_of
+from civitai_skill.purchase.buy import buy
+from civitai_skill.purchase.events import Priced
+from civitai_skill.purchase.generate import finish
+from civitai_skill.purchase.local import conversion_of, in_words_of
+from civitai_skill.purchase.order import Order
+from civitai_skill.purchase.prepare import Prepared, prepare
+from civitai_skill.purchase.result import Generation, Picture
+from civitai_skill.schema.finish_request import FinishRequest
+from civitai_skill.steps.chain import FinishPlan
+
+#: A picture that was finished here, by its place among those that were named.
+_Here = dict[int, tuple[str, FetchedPicture]]
+
+
+def finish_pictures(service: Service, order: Order, *, timeout: float) -> Flow[Generation]:
+    """Convert, buy, wait, bring home; a Picture for each one, in the order in which they were
+    named. Errors as those of `generate`."""
+    assert order.out is not None, "pictures that come home need a folder"
+    began = time.monotonic()
+    assert isinstance(order.asked, FinishRequest), "see generate"
+    yield Work(partial(prepare_folder, order.out))
+    prepared: Prepared = yield Work(partial(prepare, order))
+    decided = prepared.plan
+    assert isinstance(decided, FinishPlan), "its asked is one"
+    here = yield from _convert_here(service, order, order.asked, decided)
+    if not decided.steps:
+        order.tell(Priced(decided, decided.price, None, order.limit))
+        made = Generation(Workflow(None, "succeeded", cost=Cost(0)), plan=decided)
+        return (yield from _with_those(made, here, order))
+    purchase = yield from buy(service, order, prepared)
+    try:
+        made = yield from finish(service, order, purchase, timeout=timeout, began=began)
+    except WorkflowFailed as error:
+        result = yield from _with_those(error.result, here, order)
+        raise error.replace(result=result) from None
+    return (yield from _with_those(made, here, order))
+
+
+def _convert_here(
+    service: Service, order: Order, asked: FinishRequest, decided: FinishPlan
+) -> Flow[_Here]:
+    """Those that take no step of the service, finished. Raises RequestInvalid."""
+    conversion = conversion_of(asked)
+    found: _Here = {}
+    for i in decided.here if conversion is not None else ():
+        assert conversion is not None, "asked for just now"
+        text, field = asked.images[i], "images" if len(asked.images) == 1 else f"images.{i}"
+        data = yield Work(partial(read_source, text, field, order.sources))
+        if isinstance(data, str):
+            data = yield from blobs.fetch_source(service, data, field)
+        # A width of one's own is enlarged no further than exact pixels are.
+        if conversion.exact is None or not asked.free:
+            conversion = replace(conversion, enlarge=Conversion().enlarge)
+        work = partial(_convert, asked, data, conversion, text)
+        found[i] = (_stem_of(text), (yield Work(work)))
+    return found
+
+
+def _convert(
+    asked: FinishRequest, data: bytes, conversion: Conversion, name: str
+) -> FetchedPicture:
+    try:
+        return convert_picture(data, conversion, name[:200])
+    except RequestInvalid as error:
+        raise in_words_of(asked, error) from None
+
+
+def _stem_of(text: str) -> str:
+    """A name for what becomes of a source: its own, where it has one."""
+    scheme = scheme_of(text)
+    if scheme == "data":
+        return "picture"
+    path = Path(unquote(urlsplit(text).path)) if scheme in ("https", "http") else local_path(text)
+    return safe_stem(path.stem)[:100] or "picture"
+
+
+def _with_those(made: Generation, here: _Here, order: Order) -> Flow[Generation]:
+    """What the service made, and what was finished here saved in its place."""
+    if not here:
+        return made
+    saved: dict[int, Picture] = {}
+    for i, (stem, fetched) in here.items():
+        path = yield Work(partial(_save, fetched, order, stem))
+        width, height = fetched.size
+        saved[i] = Picture(path, None, width, height, None, True, None)
+        order.tell(saved[i])
+    rest = iter(made.pictures)
+    total = len(made.pictures) + len(saved)
+    pictures = tuple(saved[i] if i in saved else next(rest) for i in range(total))
+    return replace(made, pictures=pictures)
+
+
+def _save(fetched: FetchedPicture, order: Order, stem: str) -> Path:
+    assert order.out is not None, "see finish_pictures"
+    return save_picture(fetched, order.out, stem)

@@ -1,0 +1,62 @@
+"""What a model may say to the tool that finishes pictures."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from civitai_skill.schema.types import Bounds, Buzz, Text, Whole, lower
+from civitai_skill.tools.arguments import (
+    FOLDER,
+    SEE,
+    WAIT,
+    Arguments,
+    IncludeImage,
+    Seconds,
+    to_list,
+)
+
+
+class FinishImage(Arguments):
+    """What shall become of pictures that are there."""
+
+    images: Annotated[list[Text], BeforeValidator(to_list), Field(min_length=1, max_length=24)] = (
+        Field(description="Local paths (as returned here) or https URLs.")
+    )
+    upscale: Annotated[Whole, Bounds(1, 3)] | None = Field(
+        default=None, description="1 to 3 times twice as large."
+    )
+    remove_background: bool = Field(default=False, description="true: a transparent PNG.")
+    exact: Text | None = Field(
+        default=None,
+        description="Exact pixels, such as 256x256.",
+    )
+    crop: Text | None = Field(
+        default=None, description="800x600 (middle), 800x600+LEFT+TOP, or 16:9."
+    )
+    svg: Annotated[Literal["vtracer", "starvector", "omnisvg"], BeforeValidator(lower)] | None = (
+        Field(default=None, description="vtracer for logos.")
+    )
+    caption: bool = Field(default=False, description="true: in words.")
+    auto_tags: bool = Field(default=False, description="true: tags.")
+    rate: bool = Field(default=False, description="true: how mature it is.")
+    output_format: Annotated[Literal["jpeg", "png", "webp"], BeforeValidator(lower)] | None = Field(
+        default=None, description="Free."
+    )
+    quality: Annotated[Whole, Bounds(1, 100)] | None = Field(
+        default=None, description="JPEG, WebP; free."
+    )
+    width: Annotated[Whole, Bounds(1)] | None = Field(default=None, description="Pixels; free.")
+    strip_metadata: bool = Field(default=False, description="true: free.")
+    max_buzz: Buzz | None = Field(
+        default=None,
+        description="Refuse above this price in Buzz.",
+    )
+    wait_seconds: Seconds = Field(
+        default=WAIT,
+        description=f"Default {WAIT}; 0 only submits.",
+    )
+    estimate_only: bool = Field(default=False, description="true: only the price.")
+    folder: Text | None = Field(default=None, description=FOLDER)
+    include_image: IncludeImage = Field(default="no", description=SEE)
