@@ -108,7 +108,7 @@ def test_every_bad_row_is_a_line_of_the_message(
 
     assert code == 2
     assert [p["field"] for p in told["error"]["problems"]] == ["line 2, width", "line 3, engine"]
-    assert [line[:6] for line in messages.splitlines()[1:3]] == ["line 2", "line 3"]
+    assert [line[:6] for line in messages.splitlines()[2:4]] == ["line 2", "line 3"]
     assert box.accounts() == []
 
 
