@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from tests.support.mcp_server import Open
     from tests.support.rest_server import Rest
 
+# A shell starts what it runs in the background deaf to Ctrl-C, and commands would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _NAMED = os.environ.get("CIVITAI_OPENAPI")
 DOCUMENT = Path(_NAMED).resolve() if _NAMED else None
 _CASES = os.environ.get("CIVITAI_REMIX_CASES")
