@@ -171,7 +171,7 @@ def prepare(order: Order, open_source: Open = open_source) -> Prepared:
         warnings=(*order.warned, *decided.warnings),
     )
     form = decided.form
-    check_conversion(request, decided.size)
+    check_conversion(request, getattr(decided, "finished", decided.size))
     drawing: NamedStep | None = None
     if isinstance(decided, ChainPlan):
         steps = [step.to_json() for step in decided.steps]

@@ -20,6 +20,7 @@ from civitai_skill.engines.sources import sources_of
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import fold
 from civitai_skill.schema.finish_request import FinishRequest
+from civitai_skill.schema.finishing import read_exact
 from civitai_skill.schema.problems import to_problems
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.steps.convert_image import WIDEST, Convert
@@ -35,9 +36,8 @@ from civitai_skill.steps.prompt_enhancement import NEGATIVE, Enhancement
 from civitai_skill.steps.second_drawing import draw_again
 from civitai_skill.steps.wd_tagging import Tagging
 
-#: Stands where another step's picture or words will.
-LATER = "https://example.com/later"
-_LONGEST_STAND_IN = 100
+#: Stands where another step's picture will, and so many characters where its words will.
+LATER, _LONGEST_STAND_IN = "https://example.com/later", 100
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,9 @@ class ChainPlan(Plan):
     """A request that takes several steps, decided; `price` is that of all of them."""
 
     steps: tuple[NamedStep, ...] = ()
+    #: Its pixels at the end of the steps, and those that it is brought to on this machine.
     finished: Size | None = None
+    exact: Size | None = None
 
     @property
     def title(self) -> str:
@@ -77,8 +79,8 @@ class ChainPlan(Plan):
 
     @property
     def size(self) -> Size | None:
-        """The pixels that a picture has at the end of its steps; None for an SVG."""
-        return self.finished
+        """The pixels that a picture ends with; None for an SVG."""
+        return self.exact or self.finished
 
 
 @dataclass(frozen=True)
@@ -155,17 +157,16 @@ def plan_request(
         steps += follow(request, i + 1, start, at, passes)
     if len(steps) == 1:
         return replace(drawn, notes=(*drawn.notes, *said))
-    total = _total(steps, price)
     finished = _finished(steps, size)
     decided = {part.name: getattr(drawn, part.name) for part in fields(Plan)}
-    decided |= {"price": total, "notes": (*drawn.notes, *said)}
-    return ChainPlan(**decided, steps=tuple(steps), finished=finished)
+    decided |= {"price": _total(steps, price), "notes": (*drawn.notes, *said)}
+    exact = request.exact and read_exact(request.exact)
+    return ChainPlan(**decided, steps=tuple(steps), finished=finished, exact=exact or None)
 
 
 def _hires_size(request: ImageRequest, size: Size) -> Size:
-    if request.hires is None:
-        return size
-    return round(size[0] * request.hires), round(size[1] * request.hires)
+    times = request.hires or 1
+    return round(size[0] * times), round(size[1] * times)
 
 
 def _enhance(request: ImageRequest, form: Wire) -> Iterator[NamedStep]:
@@ -221,14 +222,14 @@ _Wanted = tuple[str, type[StepForm], Mapping[str, Any]]
 def follow(
     request: ImageRequest | FinishRequest, number: int, start: Ref | int, size: Size, passes: int
 ) -> Iterator[NamedStep]:
-    """The steps after picture `number`; `start` is where it stands, or which source it is."""
+    """The steps after picture `number`; `start` is where it stands, or which source it is. Words
+    are about what is seen, which no stage changes: they wait for none."""
     at, pixels = start, size
     for stage, form, given in _stages(request, passes):
         step = _step(name_of(stage, number), form, given, pixels, at)
         yield step
         assert isinstance(step.form, StepForm), "engines draw before this"
         at, pixels = Ref(step.name, step.form.result()), step.form.drawn(pixels)
-    # Words are about what is seen, which no stage changes: they need not wait for any.
     for word, form, given in _about(request):
         yield _step(name_of(word, number), form, given, size, start)
 

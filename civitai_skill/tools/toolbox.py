@@ -27,6 +27,7 @@ from civitai_skill.tools.answers import (
 )
 from civitai_skill.tools.arguments import Arguments
 from civitai_skill.tools.body import GenerateBody, read_body_arguments
+from civitai_skill.tools.finishing import FinishImage
 from civitai_skill.tools.fixed import ToolSettings, make_settings
 from civitai_skill.tools.offer import Offer, make_offer
 from civitai_skill.tools.reading import read_arguments, restate_error, to_object
@@ -218,7 +219,8 @@ class Toolbox:
         given = arguments if isinstance(arguments, Arguments) else self.read(tool.name, arguments)
         if not tool.spends:
             return None
-        if isinstance(given, GenerateBody) or "prompt" in type(given).model_fields:
+        makes = isinstance(given, GenerateBody | FinishImage)
+        if makes or "prompt" in type(given).model_fields:
             offer = yield from make_offer(self.fixed, given, enough)
         else:  # what makes no picture from a prompt tells its own price
             dry = given.model_copy(update={"estimate_only": True})

@@ -28,6 +28,8 @@ def test_finishing_is_a_tool_of_its_own_and_an_option_of_making(
     path = icon.data["images"][0]["path"]
     priced = box.call(FINISH, {"images": path, "upscale": 1, "estimate_only": True})
     assert (priced.data["buzz"], priced.data["engine"]) == (2, "upscale")
+    offer = box.offer(FINISH, {"images": [path], "upscale": 1})
+    assert str(offer).startswith("Finishing 1 picture (upscale) for 2 Buzz")
     larger = box.call(FINISH, {"images": [path], "upscale": "1", "caption": True})
     assert larger.data["images"][0]["size"] == "128x128"
     assert larger.data["outputs"][0]["picture"] == 1
