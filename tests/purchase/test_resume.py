@@ -362,7 +362,11 @@ def test_resume_leaves_alone_what_another_key_began(
 
     monkeypatch.setenv("CIVITAI_API_KEY", "second")
     assert main(["resume", "--sandbox"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"resumed": [], "left_alone": [id]}
+    assert json.loads(capsys.readouterr().out) == {
+        "resumed": [],
+        "left_alone": [id],
+        "sandbox": True,
+    }
     monkeypatch.setenv("CIVITAI_API_KEY", "first")
     assert main(["resume", "--sandbox"]) == 0
     assert [r["id"] for r in json.loads(capsys.readouterr().out)["resumed"]] == [id]
