@@ -251,7 +251,7 @@ class SubmitImage(EstimateImage):
 
 
 IncludeImage = Annotated[Literal["no", "thumbnail"], BeforeValidator(lower)]
-FOLDER = "Subfolder of the output folder, such as foxes/red. Left out: the output folder itself."
+FOLDER = "Subfolder of the output folder, such as foxes/red."
 SEE = "thumbnail: also return the picture small, when you must see it. Default no."
 
 
@@ -290,9 +290,7 @@ class QueryImages(Arguments):
     take: Annotated[Whole, Bounds(1, 50)] = Field(
         default=10, description="Rows, 1 to 50. Default 10."
     )
-    cursor: Text | None = Field(
-        default=None, description="Only for the next page: the cursor of the last answer."
-    )
+    cursor: Text | None = Field(default=None, description="Of the last answer, for the next page.")
 
 
 class CancelImage(Arguments):
@@ -311,15 +309,13 @@ class ChooseEngine(Arguments):
         "checkpoint when the user has one.",
     )
     width: Side | None = Field(default=None, description="Pixels that must be possible.")
-    height: Side | None = Field(default=None, description="Pixels that must be possible.")
-    aspect_ratio: Text | None = Field(
-        default=None, description="Such as 21:9; must be possible. Not with pixels."
-    )
+    height: Side | None = Field(default=None, description="Pixels.")
+    aspect_ratio: Text | None = Field(default=None, description="Such as 21:9; not with pixels.")
     max_buzz: Buzz | None = Field(
         default=None, description="The most that one picture may cost, in Buzz."
     )
     references: Annotated[Whole, Bounds(0, 16)] = Field(
-        default=0, description="How many source pictures there are. Default 0."
+        default=0, description="Source pictures. Default 0."
     )
     air: Text | None = Field(
         default=None, description="AIR of a LoRA or checkpoint that must load."

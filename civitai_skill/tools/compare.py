@@ -23,17 +23,15 @@ NAME = "civitai_compare_images"
 
 
 class CompareImages(Arguments):
-    prompt: Text = Field(description="What to draw, the same for all.")
+    prompt: Text = Field(description="What to draw.")
     engines: Annotated[
         list[Text], BeforeValidator(to_list), Field(min_length=2, max_length=MOST)
     ] = Field(description="Two or more engines; a variant behind a colon: flux2:klein-9b.")
     aspect_ratio: Text | None = Field(default=None, description="Such as 16:9.")
     quality: Text | None = Field(default=None, description="draft, standard or high, for all.")
     tags: Annotated[Texts, Field(max_length=9)] = Field(default=[], description="To find them.")
-    max_buzz: Buzz | None = Field(
-        default=None, description="Refuse when all together cost more Buzz than this."
-    )
-    estimate_only: bool = Field(default=False, description="true: only tell the price of all.")
+    max_buzz: Buzz | None = Field(default=None, description="Refuse when all together cost more.")
+    estimate_only: bool = Field(default=False, description="true: only the price.")
     folder: Text | None = Field(default=None, description="Subfolder of the output folder.")
     include_image: IncludeImage = Field(
         default="no", description="thumbnail: also return the sheet small."

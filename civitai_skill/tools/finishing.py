@@ -22,15 +22,15 @@ class FinishImage(Arguments):
     """What shall become of pictures that are there."""
 
     images: Annotated[list[Text], BeforeValidator(to_list), Field(min_length=1, max_length=24)] = (
-        Field(description="Local paths (as returned here) or https URLs.")
+        Field(description="Local paths or https URLs.")
     )
     upscale: Annotated[Whole, Bounds(1, 3)] | None = Field(
-        default=None, description="1 to 3 times twice as large."
+        default=None, description="Passes; each doubles."
     )
     remove_background: bool = Field(default=False, description="true: a transparent PNG.")
     exact: Text | None = Field(
         default=None,
-        description="Exact pixels, such as 256x256.",
+        description="Such as 256x256.",
     )
     crop: Text | None = Field(
         default=None, description="800x600 (middle), 800x600+LEFT+TOP, or 16:9."
@@ -40,18 +40,18 @@ class FinishImage(Arguments):
     )
     caption: bool = Field(default=False, description="true: in words.")
     auto_tags: bool = Field(default=False, description="true: tags.")
-    rate: bool = Field(default=False, description="true: how mature it is.")
+    rate: bool = Field(default=False, description="true: maturity.")
     output_format: Annotated[Literal["jpeg", "png", "webp"], BeforeValidator(lower)] | None = Field(
         default=None, description="Free."
     )
     quality: Annotated[Whole, Bounds(1, 100)] | None = Field(
-        default=None, description="JPEG, WebP; free."
+        default=None, description="JPEG, WebP."
     )
-    width: Annotated[Whole, Bounds(1)] | None = Field(default=None, description="Pixels; free.")
+    width: Annotated[Whole, Bounds(1)] | None = Field(default=None, description="Pixels.")
     strip_metadata: bool = Field(default=False, description="true: free.")
     max_buzz: Buzz | None = Field(
         default=None,
-        description="Refuse above this price in Buzz.",
+        description="Refuse above it.",
     )
     wait_seconds: Seconds = Field(
         default=WAIT,

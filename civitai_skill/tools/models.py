@@ -20,7 +20,7 @@ Steps = Generator[Any, Any, Result]
 #: The engines that take models of Civitai's.
 _TAKING = tuple(record["name"] for record in records() if record["ecosystems"])
 
-_MATURE = "true: mature models too. Only when the user asks for them."
+_MATURE = "true: mature ones too, only when the user asks."
 
 
 class SearchModels(Arguments):

@@ -201,8 +201,8 @@ TOOLS: tuple[Tool, ...] = (
         LOOK,
         "Look at a picture's workflow",
         "State of a workflow by id; once it has ended, saves its pictures and returns the paths. "
-        "Use it after civitai_generate_image returned before the end, or for an id from "
-        "civitai_query_images. Spends nothing. Workflows are kept for 30 days.",
+        "For an id that civitai_generate_image returned before the end, or that "
+        "civitai_query_images gave. Spends nothing. Workflows are kept for 30 days.",
         GetImage,
         _get,
         # It writes files, always the same ones.

@@ -12,7 +12,6 @@ from civitai_skill.engines import catalog
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.remix.remix import Remix
 from civitai_skill.schema.types import Text, lower
-from civitai_skill.tools import words
 from civitai_skill.tools.answers import Result
 from civitai_skill.tools.arguments import IN_OPTIONS, Arguments
 from civitai_skill.tools.fixed import ToolSettings
@@ -32,17 +31,13 @@ QUOTED = (
 class RemixImage(Arguments):
     """A picture to make one like."""
 
-    source: Text = Field(
-        description="The address of a picture's page on Civitai, a picture's file, or the pasted "
-        "generation data (prompt, Negative prompt, Steps, ...) as it stands."
-    )
-    engine: Annotated[Text, words.one_of(catalog.NAMES)] | None = Field(
+    source: Text = Field(description="Address or file, or the pasted text as it stands.")
+    engine: Text | None = Field(
         default=None,
-        description="Only to move it to another engine; what means nothing there is left out. "
-        "Left out: the one it was made with.",
+        description="Only to move it to another engine.",
     )
     model: Text | None = Field(
-        default=None, description=f"In place of its checkpoint. {words.model(catalog.NAMES)}"
+        default=None, description="In place of its checkpoint: an AIR or its page's address."
     )
     quality: Annotated[Literal["draft", "standard", "high"], BeforeValidator(lower)] | None = Field(
         default=None, description="In place of its steps and guidance."

@@ -181,7 +181,7 @@ def test_the_tools_stay_small(capsys: pytest.CaptureFixture[str]) -> None:
     assert [t["function"]["name"] for t in openai_tools()] == list(DEFAULT)
     assert len(DEFAULT) == 5
     assert sizes[0] <= 14_000
-    assert sizes[1] <= 26_000
+    assert sizes[1] <= 24_000
 
 
 def test_the_packages_of_the_makers_take_the_schemas() -> None:
