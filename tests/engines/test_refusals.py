@@ -186,10 +186,10 @@ def test_an_air_of_another_kind_is_refused_with_its_place(
     assert (problem.field, problem.why) == (field, why)
 
 
-def test_an_air_with_a_newline_at_its_end_is_none() -> None:
-    refused = refusal(engine="sdxl", model="urn:air:sdxl:checkpoint:civitai:1@2\n")
-    assert "looks like urn:air:sdxl:checkpoint:" in refused.problems[0].why
-    assert refusal(engine="sdxl", loras=[{"air": "civitai:1@2\n"}]).field == "loras.0.air"
+def test_a_newline_at_the_end_of_an_air_is_not_sent() -> None:
+    air = "urn:air:sdxl:checkpoint:civitai:1@2"
+    assert sent(engine="sdxl", model=air + "\n")["model"] == air
+    assert refusal(engine="sdxl", model=air + "\nx").field == "model"
 
 
 def test_sdxl_takes_the_embeddings_of_sd1_but_not_its_loras() -> None:

@@ -286,7 +286,7 @@ def test_a_step_type_that_is_not_emulated_is_said_to_be_so(play: Play) -> None:
             "messages": [
                 "The sandbox does not emulate the step type videoGen; it has imageGen, "
                 "imageUpscaler, imageBackgroundRemoval, convertImage, imageToSvg, "
-                "promptEnhancement, mediaCaptioning, wdTagging, mediaRating."
+                "promptEnhancement, mediaCaptioning, wdTagging, mediaRating, textToImage."
             ]
         }
     }

@@ -65,7 +65,7 @@ def render_step(
         "completedAt": _millis(life.completed(record, step, now)),
     }
     metadata = step["metadata"]
-    if step["key"] != "images" and status == "failed" and step["reasons"]:
+    if step["type"] not in ("imageGen", "textToImage") and status == "failed" and step["reasons"]:
         # The output has no place for a reason (civitai-api facts, section 1.7).
         metadata = metadata | {"error": "; ".join(step["reasons"])}
     return {
