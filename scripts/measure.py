@@ -177,8 +177,12 @@ def watched(buy: Buy, *images: str) -> dict[str, Any]:
     buy(f"a red fox, {next(NUMBERS)}", list(images))
     WATCHING.clear()
     frames = next(frames for event, _, frames in LOG if event == "submit")
+    entered = {c for e, c, _ in LOG if e == "call" and is_function(c)}
     return {
-        "functions": len({c for e, c, _ in LOG if e == "call" and is_function(c)}),
+        "functions": len(entered),
+        "entered": sorted(
+            f"{Path(c.co_filename).relative_to(PACKAGE)}:{c.co_qualname}" for c in entered
+        ),
         "frames": len(frames),
         "stack": frames,
         "bodies": len({id(value) for e, _, value in LOG if e == "return" and is_body(value)}),

@@ -25,7 +25,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("config", "storage", "schema"),
     ("engines", "ledger"),
     ("steps",),
-    ("images",),
+    # Choosing an engine knows what a step after it makes of it.
+    ("images", "engines/choose"),
     ("gallery",),
     ("api",),
     ("resources", "sandbox"),
@@ -96,14 +97,10 @@ def name_of(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
-#: Files that stand on a higher floor than their folder: choosing an engine knows what a step after
-#: it makes of it.
-ABOVE = {"engines/choose.py": "steps"}
-
-
 def room_of(path: Path) -> str:
-    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    return ABOVE.get(name_of(path), own)
+    """The folder, but for a file that has a floor of its own."""
+    file = name_of(path).removesuffix(".py")
+    return file if any(file in rooms for rooms in FLOORS) else file.partition("/")[0]
 
 
 @cache
