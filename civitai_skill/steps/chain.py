@@ -24,7 +24,7 @@ from civitai_skill.schema.finishing import read_exact
 from civitai_skill.schema.problems import to_problems
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.steps.convert_image import WIDEST, Convert
-from civitai_skill.steps.exact import drawn_for, passes_for
+from civitai_skill.steps.exact import LATER, drawn_for, passes_for
 from civitai_skill.steps.form import Ref, StepForm
 from civitai_skill.steps.image_background_removal import BackgroundRemoval
 from civitai_skill.steps.image_to_svg import TO_SVG
@@ -36,8 +36,8 @@ from civitai_skill.steps.prompt_enhancement import NEGATIVE, Enhancement
 from civitai_skill.steps.second_drawing import draw_again
 from civitai_skill.steps.wd_tagging import Tagging
 
-#: Stands where another step's picture will, and so many characters where its words will.
-LATER, _LONGEST_STAND_IN = "https://example.com/later", 100
+#: So many characters stand where another step's words will.
+_LONGEST_STAND_IN = 100
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""Exact pixels: drawn in the nearest shape that the engine has, enlarged as needed, then cropped.
+"""Exact pixels: drawn so where the engine takes them for no more, else drawn in the nearest shape
+that it has, enlarged as needed, then cropped.
 
 Up to 1.5 times a picture is enlarged on this machine, for nothing; above that the service's
 upscaler doubles it, unless it must be free.
@@ -7,6 +8,7 @@ upscaler doubles it, unless it must be free.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from datetime import date
 
 from civitai_skill.engines import catalog
@@ -18,15 +20,19 @@ from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.finishing import MOST_PASSES, read_exact
 from civitai_skill.schema.request import ImageRequest
+from civitai_skill.steps.image_upscaler import Upscaler
 
 #: How many times larger a picture is made on this machine; above, pixels only get soft.
 MOST_HERE = 1.5
+
+#: Stands where a picture will that another step makes.
+LATER = "https://example.com/later"
 
 
 def drawn_for(
     request: ImageRequest, sources: tuple[Size | None, ...], today: date | None = None
 ) -> Plan:
-    """The drawing itself: for exact pixels in the nearest shape that the engine has."""
+    """The drawing itself: exact pixels as they are, else the nearest shape that the engine has."""
     decided = plan(request, sources=sources, today=today)
     if request.exact is None:
         return decided
@@ -40,7 +46,35 @@ def drawn_for(
         near = closest(math.log(wanted[0] / wanted[1]), ratios)
         shaped = request.model_copy(update={"aspect_ratio": near})
         decided = plan(shaped, sources=sources, today=today)
+    if request.upscale or request.hires is not None:
+        return decided
+    with suppress(RequestInvalid):
+        sized = request.model_copy(update=dict(zip(("width", "height"), wanted, strict=True)))
+        native = plan(sized, sources=sources, today=today)
+        size = decided.form.sizing.drawn(decided.form, sources[0] if sources else None)
+        if native.form.sizing.asked(native.form) == wanted and _is_better(
+            request, wanted, native, size, decided
+        ):
+            return native
     return decided
+
+
+def _is_better(request: ImageRequest, wanted: Size, native: Plan, size: Size, other: Plan) -> bool:
+    """Is it better to draw these very pixels than those of `other`? Not where that is dearer, nor
+    for so few that a larger drawing, made smaller, shows more."""
+    if wanted[0] * wanted[1] * 2 < size[0] * size[1]:
+        return False
+    try:
+        passes, _ = passes_for(request, size)
+    except RequestInvalid:
+        return True
+    most, each = other.price.most, 0
+    if passes:
+        upscaler = Upscaler.model_validate({"image": LATER, "numberOfRepeats": passes})
+        each = upscaler.buzz(size)
+    if native.price.most is None or most is None:
+        return True
+    return native.price.most <= most + each * other.quantity
 
 
 def passes_for(
@@ -60,6 +94,8 @@ def passes_for(
         why = "its pixels can't be seen of a URL, so nobody knows how far it must be enlarged"
         accepted = "a local file, or upscale or free with it"
         raise RequestInvalid(Problem(field, None, accepted, None, why))
+    if wanted == size and not passes:
+        return 0, ()
     times = max(wanted[0] / size[0], wanted[1] / size[1])
     if not request.upscale and not request.free and times > MOST_HERE:
         passes = math.ceil(math.log2(times / MOST_HERE))

@@ -105,6 +105,7 @@ def test_a_repair_goes_by_mask_or_by_control_net(tmp_path: Any) -> None:
         ({"exact": "5000x200"}, 3 + 8),
         ({"exact": "5000x200", "free": True}, 3),
         ({"exact": "256x256"}, 3),
+        ({"exact": "2048x2048", "engine": "sdxl"}, 10 + 4),
         ({"svg": "vtracer"}, None),
     ],
 )
@@ -112,6 +113,17 @@ def test_all_steps_are_priced_together(fields: dict[str, Any], buzz: int | None)
     decided = plan_request(ImageRequest(prompt="a fox", **fields))
     assert decided.price.buzz == buzz
     assert "to draw" in str(decided.price) or buzz == 3
+
+
+def test_exact_pixels_that_the_engine_takes_are_drawn_so() -> None:
+    small = plan_request(ImageRequest(prompt="a fox", exact="1280x768"))
+    assert (small.form.sent()["width"], small.form.sent()["height"]) == (1280, 768)
+    assert (small.price.buzz, small.size, small.notes) == (3, (1280, 768), ())
+    large = plan_request(ImageRequest(prompt="a fox", exact="4096x4096", engine="seedream"))
+    assert (large.price.buzz, large.size) == (60, (4096, 4096))
+    # Far fewer pixels than it draws well are drawn larger and made smaller here.
+    icon = plan_request(ImageRequest(prompt="a fox", exact="512x512"))
+    assert "from 1024x1024" in icon.notes[0]
 
 
 def test_pictures_that_are_there_are_priced_by_their_own_sizes() -> None:
