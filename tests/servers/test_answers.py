@@ -270,7 +270,8 @@ MCP_POINTS = POINTS + SAVES if THOROUGH else [*SAVES[1:], *POINTS[-1:]]
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "place", "when"),
-    [("rest", *point) for point in POINTS] + [("mcp", *point) for point in MCP_POINTS],
+    [("rest", *point) for point in POINTS[:: 1 if THOROUGH else 2]]
+    + [("mcp", *point) for point in MCP_POINTS],
 )
 def test_whenever_a_server_is_killed_the_same_request_pays_once(
     tmp_path: Path, name: str, place: str, when: str

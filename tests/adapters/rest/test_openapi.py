@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 
-EXAMPLES = 60
+from tests.support.thorough import cases as share
+
+EXAMPLES = share(150)
 
 #: A schema can say what a request looks like, not what each engine takes or what a price may be, so
 #: a request that fits it may still be refused.
