@@ -92,6 +92,15 @@ def sandbox(folder: Path, seconds_per_job: float) -> Iterator[Box]:
             served.wait(30)
 
 
+def quarter_of_faults(seed: int) -> list[Fault]:
+    """A quarter of all answers fails: lost after the service took it, refused, cut off."""
+    return [
+        Fault("submit", "reset", committed=True, chance=0.15, times=None, seed=seed),
+        Fault("any", "status", status=503, chance=0.1, times=None, seed=seed + 1),
+        Fault("any", "reset", chance=0.05, times=None, seed=seed + 2),
+    ]
+
+
 def environment(**more: str) -> dict[str, str]:
     """The environment of a child: this checkout, no settings of the user's."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("CIVITAI_")}

@@ -23,10 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from socket import create_server
 
+import fleet
 import httpx
 from PIL import Image
 
-from civitai_skill.sandbox import Fault, Sandbox
+from civitai_skill.sandbox import Sandbox
 from civitai_skill.sandbox.port import listening
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -147,11 +148,7 @@ class Run:
 async def run(name: str, folder: Path, purchases: int, seconds: float, seed: int = 1) -> Figures:
     """Buy that many pictures, for so many seconds at most."""
     box = Sandbox(seconds_per_job=0.1, balance={"blue": 10**9, "green": 0, "yellow": 0})
-    box.script(
-        Fault("submit", "reset", committed=True, chance=0.15, times=None, seed=seed),
-        Fault("any", "status", status=503, chance=0.1, times=None, seed=seed + 1),
-        Fault("any", "reset", chance=0.05, times=None, seed=seed + 2),
-    )
+    box.script(*fleet.quarter_of_faults(seed))
     made = Run(name, folder, seed)
     left = asyncio.Queue[int]()
     for n in range(purchases):

@@ -18,6 +18,7 @@ from civitai_skill.images.decode import Unreadable
 from civitai_skill.images.embedded import read_text
 from civitai_skill.images.save import Label
 from civitai_skill.images.sidecar import merge_fields, read_request, request_of, sidecar_path
+from civitai_skill.images.sources import SourcePolicy, local_path
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.run import Run
 from civitai_skill.remix.picture import read_picture
@@ -33,6 +34,24 @@ def vary_picture(
     It keeps engine, prompt and seed. Raises RequestInvalid for a picture that nobody knows here.
     """
     return ImageRequest(**merge_fields(_find(picture, ledger), said))
+
+
+def find_own(source: Any, policy: SourcePolicy, ledger: Ledger | None) -> dict[str, Any] | None:
+    """The request that made a source, where that is a picture of ours by its sidecar or by the
+    ledger; None for any other source. A source that may not be read is not looked at."""
+    if isinstance(source, bytes):
+        return _from_ledger(ledger, source)
+    if not isinstance(source, str | Path) or not policy.local:
+        return None
+    try:
+        path = local_path(str(source))
+        data = _read(path)
+    except (RequestInvalid, ValueError, RuntimeError):
+        return None
+    with suppress(RequestInvalid):
+        is_note = path.suffix == ".json"
+        return read_request(path, None if is_note else hashlib.sha256(data).hexdigest())
+    return _from_ledger(ledger, data)
 
 
 def _find(picture: Path, ledger: Ledger | None) -> dict[str, Any]:

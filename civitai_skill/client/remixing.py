@@ -35,11 +35,13 @@ class RemixFlows(BaseClient):
     """The flows behind the methods."""
 
     def _remix(self, source: Any, given: Mapping[str, Any]) -> Flow[Remix]:
+        from civitai_skill.client.again import find_own
         from civitai_skill.remix.remix import remix
 
         said = dict(given)
         sources = replace(said.pop("sources", EVERY_SOURCE), service=self.settings.base_url)
-        return remix(model_site(self), source, said, sources)
+        own = yield Work(partial(find_own, source, sources, self.ledger))
+        return (yield from remix(model_site(self), source, said, sources, own))
 
     def _again(
         self, picture: Folder, out: Folder, timeout: float, given: PurchaseOptions
@@ -79,7 +81,8 @@ class Remixing(RemixFlows):
         """Make a request of a picture's generation data; spends nothing.
 
         `source` is a picture's file (path or bytes), a text, or the address of a picture's page on
-        Civitai; `changes` are fields of a request, and win. `Remix.request` is what to generate.
+        Civitai; `changes` are fields of a request, and win. `Remix.request` is what to generate: of
+        a picture of ours, however it is called now, exactly what made it.
         """
         return drive(self._remix(source, changes), self._http)
 

@@ -117,6 +117,17 @@ def find(name: str) -> Entry:
     )
 
 
+def meaning_of(name: str) -> str | None:
+    """The engine, and the variant of it, that a name of a checkpoint means; None where nobody can
+    tell."""
+    wanted = fold(name)
+    known = _spellings(CATALOG).get(wanted)
+    near = _nearest(wanted)
+    if near is None and known is not None:
+        near = known.name
+    return near if near is None or near.startswith("engine ") else f"engine {near}"
+
+
 @lru_cache(256)
 def _nearest(wanted: str) -> str | None:
     return spelling.meant(wanted, [(own_family(entry), entry.aliases) for entry in CATALOG])

@@ -25,6 +25,7 @@ from civitai_skill.engines.planning.plan import Plan, Price
 from civitai_skill.engines.published.kept import Figure, in_force
 from civitai_skill.errors import Problem, RequestInvalid, preview
 from civitai_skill.schema.air import LORA_TYPES, Air
+from civitai_skill.schema.references import parse_reference
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.steps.chain import plan_request
 from civitai_skill.steps.needs import ALIKE, fit_of, passes_to_print
@@ -256,9 +257,12 @@ def _arguments(
 def _check_air(air: str | None) -> None:
     if air is not None:
         try:
-            Air.parse(air)
+            found = parse_reference(air)
         except ValueError as error:
             raise RequestInvalid(Problem("air", air, "an AIR", None, str(error))) from None
+        if not found.is_whole:
+            why = "only leads to an AIR; look the model up first"
+            raise RequestInvalid(Problem("air", air, "an AIR", None, why))
 
 
 def _is_lora(air: str) -> bool:

@@ -1,4 +1,4 @@
-"""Pictures that this program made: the request stands in them, and comes back as it was."""
+"""Pictures that this program made: the request is known, and comes back as it was."""
 
 from __future__ import annotations
 
@@ -12,22 +12,32 @@ from civitai_skill.remix.reading import Reading
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.steps.chain import plan_request
 
+#: What a request and a reading call the same.
+_SHARED = ("prompt", "negative_prompt", "steps", "seed", "guidance", "width", "height")
 
-def fit_own(reading: Reading, said: Mapping[str, Any]) -> Fitted | None:
-    """The request of a picture of our own with what is said otherwise; None for any other's, or
-    where somebody else wrote into it what no request takes. Raises RequestInvalid for what is
-    said."""
-    fields = reading.own_request()
-    if fields is None:
-        return None
+
+def is_request(fields: Mapping[str, Any]) -> bool:
+    """Does a request take them? Somebody else may have written them into the picture."""
     try:
         ImageRequest(**fields)
     except RequestInvalid:
-        return None
+        return False
+    return True
+
+
+def read_own(fields: Mapping[str, Any]) -> Reading:
+    """What the request of a picture of ours says, as a reading."""
+    return Reading("civitai-skill", **{n: fields[n] for n in _SHARED if fields.get(n) is not None})
+
+
+def fit_own(fields: Mapping[str, Any], said: Mapping[str, Any]) -> Fitted:
+    """The request of a picture of our own with what is said otherwise. Raises RequestInvalid for
+    what is said."""
     merged = merge_fields(fields, said)
     fitted = Fitted(merged)
     try:
-        plan_request(ImageRequest(**merged))
+        # Trigger words are looked up where it is bought.
+        plan_request(ImageRequest(**{n: v for n, v in merged.items() if n != "trigger"}))
     except RequestInvalid as error:
         fitted.refusal = error
     return fitted

@@ -17,7 +17,7 @@ from civitai_skill.errors import ApiError, Problem, RequestInvalid, TransportFai
 from civitai_skill.images.sources import EVERY_SOURCE, SourcePolicy
 from civitai_skill.remix.changes import Change, Fitted
 from civitai_skill.remix.fit import fit
-from civitai_skill.remix.own import fit_own
+from civitai_skill.remix.own import fit_own, is_request, read_own
 from civitai_skill.remix.reading import Reading
 from civitai_skill.remix.resolve import Resolved, resolve
 from civitai_skill.remix.site import read_answer
@@ -90,17 +90,24 @@ def remix(
     source: Any,
     said: Mapping[str, Any],
     policy: SourcePolicy = EVERY_SOURCE,
+    own: Mapping[str, Any] | None = None,
 ) -> Flow[Remix]:
     """Make a request of a source (see `source.read_source`); what is `said` wins.
+
+    `own` is the request that made it, where it is known to be a picture of ours.
 
     Raises RequestInvalid for a source without generation data, and where what is said does not fit
     together; TransportFailed and ApiError where a page can't be asked for.
     """
-    found: Reading | Page = yield Work(partial(read_source, source, policy))
-    reading = (yield from _read_page(site, found)) if isinstance(found, Page) else found
-    own = fit_own(reading, said)
     if own is not None:
-        return _made(reading, (), own)
+        reading = read_own(own)
+    else:
+        found: Reading | Page = yield Work(partial(read_source, source, policy))
+        reading = (yield from _read_page(site, found)) if isinstance(found, Page) else found
+        own = reading.own_request()
+    if own is not None and is_request(own):
+        said = yield from _look_up(site, said, (), own.get("engine"))
+        return _made(reading, (), fit_own(own, said))
     resolved = yield from resolve(site, reading)
     said = yield from _look_up(site, said, resolved)
     fitted: Fitted = yield Work(partial(fit, reading, resolved, said))
@@ -124,14 +131,17 @@ _MODELS = ("model", "loras", "embeddings", "vae")
 
 
 def _look_up(
-    site: ModelSite, said: Mapping[str, Any], read: Sequence[Resolved]
+    site: ModelSite,
+    said: Mapping[str, Any],
+    read: Sequence[Resolved],
+    own_engine: str | None = None,
 ) -> Flow[dict[str, Any]]:
     """What is said, with the AIRs of the models that it names; they must go with those that were
-    `read`, unless a checkpoint or an engine is said."""
+    `read`, and with the engine of a picture of ours, unless a checkpoint or an engine is said."""
     named = {name: said[name] for name in _MODELS if said.get(name)}
     if not named:
         return dict(said)
-    engine = said.get("engine")
+    engine = said.get("engine", own_engine)
     if engine is None and "model" not in named:
         engine = next((each.takers[0].engine for each in read if each.takers), None)
     chosen = {} if engine is None else {"engine": engine}

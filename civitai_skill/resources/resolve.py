@@ -13,6 +13,7 @@ from typing import Any
 
 from civitai_skill.api.service import Flow
 from civitai_skill.engines import catalog
+from civitai_skill.engines.planning.checks import check_name
 from civitai_skill.errors import ApiError, CivitaiError, Problem, RequestInvalid, TransportFailed
 from civitai_skill.resources.records import Kind, Resource
 from civitai_skill.resources.search import find_by_name
@@ -54,7 +55,9 @@ class Resolved:
 
 
 def places(request: ImageRequest) -> Iterator[Place]:
-    """The models that a request names; its checkpoint first."""
+    """The models that a request names; its checkpoint first. Raises RequestInvalid for a bare name
+    in its place."""
+    check_name(request.model)
     if request.model is not None:
         yield Place("model", "model", request.model)
     yield from (Place("loras", f"loras.{i}.air", x.air) for i, x in enumerate(request.loras))

@@ -17,7 +17,7 @@ from civitai_skill.engines import catalog
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.resources.records import TYPES, Kind, Model, Resource, read_model
 from civitai_skill.resources.site import ModelSite
-from civitai_skill.resources.takers import ecosystem_of, find_takers
+from civitai_skill.resources.takers import ecosystem_of, find_takers, loads_unnamed
 from civitai_skill.schema.problems import nearest_name
 
 Sort = Literal["relevance", "downloads", "rating", "newest"]
@@ -69,8 +69,13 @@ def check_search(query: str, kind: str | None, engine: str | None, sort: str, ta
     if engine is not None and not _takes_any(catalog.find(engine).name, kind):
         what = f"{kind}s" if kind else "models of Civitai's"
         able = [name for name in catalog.NAMES if _takes_any(name, kind)]
-        why = f"it takes no {what}"
-        raise RequestInvalid(Problem("engine", engine, "one of " + ", ".join(able), None, why))
+        accepted, why = "one of " + ", ".join(able), f"it takes no {what}"
+        if kind in (None, "lora") and loads_unnamed(catalog.find(engine).name):
+            why = (
+                "it takes LoRAs, but the ecosystem that their AIRs name is not known, so none can "
+                "be searched for; give one to a request by its AIR or its page's address"
+            )
+        raise RequestInvalid(Problem("engine", engine, accepted, None, why))
 
 
 def _takes_any(engine: str, kind: str | None) -> bool:

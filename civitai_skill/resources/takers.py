@@ -77,6 +77,14 @@ def _takes(family: Family, variant: str | None, field: str, value: Any) -> bool:
     return True
 
 
+def loads_unnamed(engine: str) -> bool:
+    """Does an engine load LoRAs although no ecosystem of theirs is known?"""
+    family = catalog.family(engine)
+    value = [{"air": "urn:air:unknown:lora:civitai:1@1"}]
+    names = [None, *(v.name for v in family.variants if v.retired is None)]
+    return not family.ecosystems and any(_takes(family, n, "loras", value) for n in names)
+
+
 @lru_cache(256)
 def ecosystem_of(base_model: str) -> str | None:
     """The ecosystem of what the site calls a base model (`SDXL 1.0`, `Flux.1 D`), None where none

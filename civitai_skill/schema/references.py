@@ -53,8 +53,13 @@ class Reference:
         return self.air is not None and None not in (self.air.ecosystem, self.air.type)
 
 
+class BareName(ValueError):
+    """A text that is a bare name or number: nothing is looked up by it."""
+
+
 def parse_reference(text: str) -> Reference:
-    """Read a reference. Raises ValueError, with words for people, where it is none."""
+    """Read a reference. Raises ValueError, with words for people, where it is none; BareName where
+    it may mean something all the same."""
     said = text.strip()
     if len(said) > _LONGEST or not said.isprintable():
         raise ValueError(f"not one line of at most {_LONGEST} characters")
@@ -69,7 +74,7 @@ def parse_reference(text: str) -> Reference:
     if len(said) in _HASH_LENGTHS and re.fullmatch(r"[0-9a-fA-F]+", said):
         return Reference(said, hash=said.upper())
     if not is_air(said):
-        raise ValueError("no model is looked up by a bare name or number")
+        raise BareName("no model is looked up by a bare name or number")
     air = Air.parse(said)
     weight = _WEIGHT.fullmatch(air.version or "")
     if weight is not None and air.source.lower() == "civitai":
@@ -117,6 +122,14 @@ def split_strength(text: str) -> tuple[str, str | None]:
     if not equals or _PARAMETER.search(head):
         return text, None
     return head, strength
+
+
+def is_looked_up(text: str) -> bool:
+    """Does a text lead to an AIR that the site must be asked for?"""
+    try:
+        return not parse_reference(text).is_whole
+    except ValueError:
+        return False
 
 
 def is_reference(text: str) -> bool:

@@ -16,6 +16,7 @@ from civitai_skill.schema import finishing, pictures
 from civitai_skill.schema.parts import ControlNetOrText, LoraOrText, StrictModel, StyleImageOrText
 from civitai_skill.schema.types import (
     STRENGTHS,
+    CheckpointText,
     FieldWords,
     Flag,
     Limited,
@@ -169,7 +170,7 @@ class ImageRequest(StrictModel):
         Text | None, FieldWords("Noise schedule, in the route's own spelling.", "NAME")
     ] = None
     model: Annotated[
-        ModelText | None,
+        CheckpointText | None,
         FieldWords(
             "A checkpoint, where the engine takes one: its AIR, its page's address, a file hash, "
             "or name:TEXT.",

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from civitai_skill.schema.air import EXAMPLE, is_air
-from civitai_skill.schema.references import ACCEPTED, parse_reference
+from civitai_skill.schema.references import ACCEPTED, BareName, parse_reference
 
 
 def _integral(value: Any) -> Any:
@@ -65,6 +65,17 @@ def _reference(value: str) -> str:
         return parse_reference(value).text
     except ValueError as error:
         raise ValueError(f"{error}; say {ACCEPTED}") from None
+
+
+def _checkpoint(value: str) -> str:
+    try:
+        parse_reference(value)
+    except BareName:
+        if value.strip():
+            return value.strip()
+    except ValueError:
+        pass
+    return _reference(value)
 
 
 def lower(value: Any) -> Any:
@@ -155,6 +166,9 @@ Guide = Annotated[Text, Source("guide")]
 AirText = Annotated[Text, AfterValidator(_air)]
 #: A text that names a model: an AIR, or what leads to one (see references.py).
 ModelText = Annotated[Text, AfterValidator(_reference)]
+#: One that a bare name may stand in for until it is planned, where the engine that has it by that
+#: name is told; no engine draws from it.
+CheckpointText = Annotated[Text, AfterValidator(_checkpoint)]
 
 
 @dataclass(frozen=True)

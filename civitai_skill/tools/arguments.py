@@ -318,5 +318,5 @@ class ChooseEngine(Arguments):
         default=0, description="Source pictures. Default 0."
     )
     air: Text | None = Field(
-        default=None, description="AIR of a LoRA or checkpoint that must load."
+        default=None, description="LoRA or checkpoint that must load: AIR or page address."
     )

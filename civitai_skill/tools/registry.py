@@ -13,6 +13,7 @@ from typing import Any
 from civitai_skill.engines.choose import choose_engine
 from civitai_skill.errors import StillRunning
 from civitai_skill.purchase.result import summarize_unsaved, workflow_failed_error
+from civitai_skill.schema.references import is_looked_up
 from civitai_skill.tools import compare
 from civitai_skill.tools.answers import (
     LOOK,
@@ -153,6 +154,9 @@ def _get(fixed: ToolSettings, given: GetImage) -> Steps:
 
 
 def _choose(fixed: ToolSettings, given: ChooseEngine) -> Steps:
+    air = given.air
+    if air is not None and is_looked_up(air):
+        air = (yield lambda client: client.describe_model(air)).chosen.air
     limit = fixed.max_buzz if given.max_buzz is None else min(given.max_buzz, fixed.max_buzz)
     ranked = partial(
         choose_engine,
@@ -161,7 +165,7 @@ def _choose(fixed: ToolSettings, given: ChooseEngine) -> Steps:
         height=given.height,
         aspect_ratio=given.aspect_ratio,
         references=given.references,
-        air=given.air,
+        air=air,
         engines=fixed.engines,
     )
     # A price that is not documented may be within the limit of these tools: buying asks first.
@@ -178,7 +182,6 @@ def _choose(fixed: ToolSettings, given: ChooseEngine) -> Steps:
     if buyer is not None:
         data["then"] = f"{buyer} with the `arguments` of a choice and your prompt"
     return Result(data, choices)
-    yield
 
 
 _READS = Hints(read_only=True, destructive=False, idempotent=True, open_world=True)

@@ -28,6 +28,7 @@ from civitai_skill.adapters.langchain import (
     system_message,
 )
 from civitai_skill.sandbox import Sandbox
+from civitai_skill.sandbox.site import catalogue
 from tests.support.paths import ROOT
 
 EXAMPLE = ROOT / "examples" / "langchain_agent.py"
@@ -120,6 +121,36 @@ def test_an_agent_chooses_errs_corrects_itself_and_reports(
     agent = create_agent(model, tools, system_prompt=system_message())
     check(agent.invoke(ASKED)["messages"], tmp_path)
     assert model.seen[0][0].type == "system"
+
+
+PAGE = "https://civitai.com/models/9101"
+PASTED = (
+    "a lighthouse, storm\nNegative prompt: fog\n"
+    "Steps: 24, Sampler: Euler a, CFG scale: 6, Seed: 41, Size: 512x768, "
+    f"Model hash: {catalogue.hashes(catalogue.MadeVersion(90041, '', ''))['AutoV2']}"
+)
+
+
+def remixes(messages: list[BaseMessage]) -> AIMessage:
+    return call("civitai_remix_image", source=PASTED)
+
+
+def draws_with_the_page(messages: list[BaseMessage]) -> AIMessage:
+    return call(GENERATE, **told(messages)["quoted"]["arguments"], loras=[{"air": PAGE}])
+
+
+def test_an_agent_goes_from_a_page_and_a_pasted_text_to_the_picture(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    client = Civitai(sandbox=sandbox, home=tmp_path / "home")
+    tools = langchain_tools(client, include=[GENERATE, "civitai_remix_image"], out=tmp_path / "out")
+    agent = create_agent(Scripted(turns=[remixes, draws_with_the_page, reports]), tools)
+    state = agent.invoke({"messages": [("user", f"this with {PAGE}: {PASTED}")]})
+    path = Path(str(state["messages"][-1].content).removeprefix("Here it is: "))
+    made = client.remix(path).request
+    assert [lora.air for lora in made.loras] == ["urn:air:sd1:lora:civitai:9101@91011"]
+    assert (made.engine, made.seed, made.steps, made.guidance) == ("sd1", 41, 24, 6)
+    assert (made.negative_prompt, made.width, made.height) == ("fog", 512, 768)
 
 
 def test_an_agent_does_so_without_blocking_too(tools: list[CivitaiTool], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from civitai_skill import Civitai, ImageRequest, RequestInvalid, again_image
+from civitai_skill import Civitai, ImageRequest, RequestInvalid, Toolbox, again_image
 from civitai_skill.adapters.cli import main
 from civitai_skill.images.embedded import MOST_BYTES, embed
 from civitai_skill.images.sidecar import sidecar_path
@@ -17,6 +17,7 @@ from civitai_skill.sandbox.switches import Switches
 from tests.support.pictures import picture
 
 LORA = "urn:air:sdxl:lora:civitai:123456@789012"
+PIXEL = "urn:air:sdxl:lora:civitai:9105@91051"
 ASKED: dict[str, Any] = {
     "prompt": "a fox at dusk", "engine": "sdxl", "negative_prompt": "fog", "seed": 7,
     "width": 64, "height": 96, "steps": 12, "guidance": 5.5, "sampler": "euler",
@@ -60,6 +61,51 @@ def test_generate_writes_the_note_and_again_takes_the_picture(
     words = ["again", path, "--prompt", "an owl", "--sandbox", "--quiet", "--out", out]
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["images"][0]["seed"] == 5
+
+
+def test_changes_name_models_in_every_way(clean_environment: Path, tmp_path: Path) -> None:
+    with Civitai(sandbox=open_box(clean_environment)) as client:
+        (path,) = client.generate({**ASKED, "loras": []}, out=tmp_path).paths
+        page = "https://civitai.com/models/9105"
+        made = client.again(path, loras=[page], trigger=True, out=tmp_path)
+        assert made.plan is not None
+        form: Any = made.plan.form
+        assert (form.loras, form.seed) == ({PIXEL: 1.0}, 7)
+        assert form.prompt == "a fox at dusk, pixel art"
+        with pytest.raises(RequestInvalid, match="which flux1 takes"):
+            client.again(path, loras=["https://civitai.com/models/9101?modelVersionId=91013"])
+        hash = client.describe_model(PIXEL).chosen.hashes["AutoV2"]
+        for way in (page, "name:Pixel Grid", hash, "civitai:9105@91051"):
+            request = client.remix(path, loras=[f"{way}=0.5"], trigger=True).request
+            assert [(lora.air, lora.strength) for lora in request.loras] == [(PIXEL, 0.5)], way
+            assert (request.seed, request.steps, request.trigger) == (7, 12, True)
+
+
+def test_a_tool_remixes_any_picture_of_ours_exactly(
+    clean_environment: Path, tmp_path: Path
+) -> None:
+    names = ["civitai_generate_image", "civitai_remix_image"]
+    with Civitai(sandbox=open_box(clean_environment)) as client:
+        with Toolbox(client, include=names, out=tmp_path) as box:
+            noted, other = client.generate(ASKED, quantity=2, out=tmp_path, notes=True).paths
+            # One is known by the note beside it, one by the ledger.
+            renamed = other.rename(tmp_path / "renamed.jpeg")
+            for path, seed in ((noted, 7), (renamed, 8)):
+                told = box.call(names[1], {"source": str(path)}).data
+                given = told["quoted"]["arguments"]
+                bought = box.call(names[0], given | {"folder": str(seed)}).data
+                assert (told["dialect"], bought["engine"]) == ("civitai-skill", "sdxl base")
+                assert bought["images"][0]["seed"] == seed
+                exact = ImageRequest(**{**ASKED, "seed": seed, "variant": "base"})
+                assert client.remix(path).request == exact
+                assert client.remix(bought["images"][0]["path"]).request == exact
+            moved = box.call(names[1], {"source": str(noted), "engine": "flux2"}).data
+            assert "loras" not in moved["quoted"]["arguments"]
+            stranger = tmp_path / "other.png"
+            stranger.write_bytes(picture())
+            refused = box.call(names[1], {"source": str(stranger)}).data
+            assert "holds no generation data" in refused["error"]
+        assert client.remix(renamed.read_bytes()).request.seed == 8
 
 
 def test_the_request_stands_in_the_picture_and_comes_back_exactly(

@@ -290,7 +290,9 @@ def test_the_edit_page_promises_4k_only_where_the_row_reaches_it() -> None:
 
 
 def test_an_air_that_is_none_is_refused_by_its_own_name() -> None:
-    with pytest.raises(RequestInvalid, match=r"^air: not an AIR") as refused:
+    with pytest.raises(
+        RequestInvalid, match=r"^air: no model is looked up by a bare name"
+    ) as refused:
         choose_engine([], air="foo")
     assert refused.value.field == "air"
 

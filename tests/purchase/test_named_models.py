@@ -112,6 +112,7 @@ def test_what_the_site_says_counts_and_not_what_was_typed(client: Civitai) -> No
         ({"model": f"{PAGE}/9009"}, "model", "in early access until"),
         ({"model": "name:Night Market"}, "model", "no model that can be generated with"),
         ({"embeddings": ["0123456789"], "engine": "sd1"}, "embeddings.0", "deleted"),
+        ({"model": "ponyDiffusionV6XL"}, "model", "engine sdxl with variant pony"),
         ({"vae": "huggingface:a/b", "engine": "sd1"}, "vae", "only models of Civitai's"),
     ],
 )

@@ -120,6 +120,8 @@ def test_what_can_not_be_searched_for_is_refused_before_asking(asked: Asked) -> 
         with pytest.raises(RequestInvalid) as refused:
             asked.run(search(site, **given))
         assert refused.value.field == field
+    with pytest.raises(RequestInvalid, match="the ecosystem that their AIRs name is not known"):
+        asked.run(search(site, engine="wan"))
     assert asked.transport.asked == []
 
 

@@ -162,7 +162,7 @@ def test_a_wrong_name_inside_a_lora(bench: Bench) -> None:
         ({"aspect_ratio": "wide"}, "aspect_ratio: not accepted (given 'wide')."),
         (
             {"model": "sdxl"},
-            "model: no model is looked up by a bare name or number; say an AIR (urn:air:",
+            "model: no model is looked up by a bare name or number (given 'sdxl'). Accepted: ",
         ),
         ({"images": "missing.png"}, "images: no such file (given 'missing.png')."),
         ({"images": ["~nobody_here/x.png"]}, "images: "),

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from civitai_skill import AsyncCivitai, Civitai, RequestInvalid, Toolbox, asearch_models
+from civitai_skill import (
+    AsyncCivitai,
+    Civitai,
+    RequestInvalid,
+    Toolbox,
+    asearch_models,
+    choose_engine,
+)
 from civitai_skill.adapters.cli import main
 from civitai_skill.adapters.langchain import langchain_tools
 from civitai_skill.client.model_functions import describe_model, search_models
@@ -94,7 +101,8 @@ def test_a_page_becomes_a_picture_by_one_command(
         "generate", "a fox", "--lora", page, "--out", str(tmp_path), "--timeout", "60"
     )
     assert (code, made["engine"], len(made["images"])) == (0, "sdxl", 1)
-    assert "Warning: Ink Wash XL 2: the prompt lacks its trigger words: inkwash style" in err
+    assert err.count("Ink Wash XL 2: the prompt lacks its trigger words: inkwash style") == 1
+    assert err.count(f"Plan: {page} is Ink Wash XL 2") == 1
     code, price, _ = run("estimate", "a fox", "--lora", f"{page}=0.5", "--trigger")
     assert (code, price["engine"], price["service"]["total"] > 0) == (0, "sdxl", True)
     code, refused, _ = run("estimate", "a fox", "--lora", page, "--offline")
@@ -105,6 +113,24 @@ def test_a_page_becomes_a_picture_by_one_command(
     assert (code, one["name"], len(one["versions"])) == (0, "Ink Wash", 4)
     code, wrong, _ = run("models", "https://civitai.com/images/5")
     assert (code, wrong["error"]["problems"][0]["field"]) == (2, "model")
+
+
+def test_choosing_takes_every_way_to_name_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ways = (PIXEL, f"{PAGE}/9105", "name:Pixel Grid", "civitai:9105@91051")
+    for way in ways:
+        assert main(["choose", "--air", way, "--sandbox", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["choices"][0]["arguments"]["loras"] == [{"air": PIXEL}]
+        assert told.get("sandbox") is (None if way == PIXEL else True)
+    assert main(["choose", "--air", "pixel", "--sandbox"]) == 2
+    client = Civitai(sandbox=fresh_sandbox(), home=tmp_path)
+    with client, Toolbox(client, out=tmp_path / "out") as box:
+        found = box.call("civitai_choose_engine", {"air": ways[1]}).data["choices"]
+        assert found[0]["arguments"]["loras"] == [{"air": PIXEL}]
+    with pytest.raises(RequestInvalid, match="only leads to an AIR"):
+        choose_engine(air=ways[1])
 
 
 async def test_the_functions_are_the_clients_methods_and_need_no_key(tmp_path: Path) -> None:

@@ -179,8 +179,7 @@ def _say_what_next(report: Any, output: Output) -> None:
 
     warned = dict.fromkeys(w for result in report.results for w in result.warnings)
     for warning in warned:
-        if warning not in report.plan.warnings:
-            output.say(f"Warning: {warning}")
+        output.say_once("Warning", warning)
     rows = len(report.results)
     again = sum(result.status in RETRIED for result in report.results)
     left = sum(result.status not in FINAL for result in report.results)
@@ -267,7 +266,7 @@ class ProgressDisplay:
         if isinstance(event, BatchPlan):
             self._output.say(str(event))
             for warning in event.warnings:
-                self._output.say(f"Warning: {warning}")
+                self._output.say_once("Warning", warning)
         elif isinstance(event, BatchProgress):
             self.last = event
             self._show_progress(event)

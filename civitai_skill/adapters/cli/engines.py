@@ -12,6 +12,7 @@ from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.request import load_settings
 from civitai_skill.errors import Problem, RequestInvalid, TransportFailed
 from civitai_skill.schema.fields import FIELDS
+from civitai_skill.schema.references import is_looked_up
 
 
 def add_engines(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +61,8 @@ def add_choose(parser: argparse.ArgumentParser) -> None:
             f"--{flag}", type=values.parse_count, metavar=metavar, help=words, default=default
         )
     parser.add_argument("--aspect-ratio", metavar="W:H", help="a ratio that must be possible")
-    parser.add_argument("--air", help="a LoRA or checkpoint that must load")
+    parser.add_argument("--air", help="a LoRA or checkpoint that must load: "
+                        "AIR, page address, file hash or name:TEXT")  # fmt: skip
     parser.add_argument("--engine", action="append", default=[], dest="engines", metavar="NAME",
                         help="only this engine; repeatable")  # fmt: skip
 
@@ -69,6 +71,9 @@ def choose(given: argparse.Namespace, output: Output) -> int:
     """Rank the engines; nothing is sent."""
     from civitai_skill.client import choose_engine
 
+    air = given.air
+    if air is not None and is_looked_up(air):
+        air = output.open_client(load_settings(given)).describe_model(air).chosen.air
     choices = choose_engine(
         given.needs,
         width=given.width,
@@ -76,7 +81,7 @@ def choose(given: argparse.Namespace, output: Output) -> int:
         aspect_ratio=given.aspect_ratio,
         max_buzz=given.max_buzz,
         references=given.references,
-        air=given.air,
+        air=air,
         engines=given.engines or None,
         take=given.take,
     )

@@ -70,5 +70,5 @@ def finish(given: argparse.Namespace, output: Output) -> int:
         client.submit(request, told=partial(print_submitted, output), **buying)
         return 0
     result = client.finish(request, timeout=given.timeout, **buying)
-    output.answer(result.as_dict(), describe_result(result))
+    output.answer(result.as_dict(), describe_result(result, output.told))
     return 0

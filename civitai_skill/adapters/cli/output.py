@@ -82,6 +82,8 @@ class Output:
             getattr(given, "sandbox", False)
         )
         self._said_sandbox = not self.sandbox
+        #: What was said of a plan; the answer need not say it again.
+        self.told: set[str] = set()
         self.live = sys.stderr.isatty() and not self.quiet
         self._line = ""
         self._started = time.monotonic()
@@ -92,6 +94,7 @@ class Output:
         from civitai_skill.client import Civitai
 
         self._client = Civitai(settings=settings)
+        self.sandbox = self.sandbox or settings.sandbox
         return self._client
 
     def close_client(self, answered: bool) -> None:
@@ -225,6 +228,12 @@ class Output:
         """A message on a line of its own; silent with --quiet."""
         if not self.quiet:
             self._print_message(text)
+
+    def say_once(self, title: str, text: str) -> None:
+        """A message that several steps of a command may bring."""
+        if not self.quiet and text not in self.told:
+            self.told.add(text)
+            self.say(f"{title}: {text}")
 
     def warn(self, text: str) -> None:
         """A message that --quiet does not silence."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,7 @@ def generate(given: argparse.Namespace, output: Output) -> int:
         client.submit(request, told=partial(print_submitted, output), **buying)
         return 0
     result = client.generate(request, timeout=given.timeout, **buying)
-    output.answer(result.as_dict(), describe_result(result))
+    output.answer(result.as_dict(), describe_result(result, output.told))
     return 0
 
 
@@ -107,7 +108,7 @@ def again(given: argparse.Namespace, output: Output) -> int:
         **changes,
         **request_terms(given),
     )
-    output.answer(result.as_dict(), describe_result(result))
+    output.answer(result.as_dict(), describe_result(result, output.told))
     return 0
 
 
@@ -192,10 +193,10 @@ def event_printer(output: Output) -> Any:
         if isinstance(event, Priced | Quoted):
             output.say(f"Price: {event}")
             for warning in event.warnings:
-                output.say(f"Warning: {warning}")
+                output.say_once("Warning", warning)
             if isinstance(event, Priced) and event.quote is None:
                 for note in event.plan.notes:
-                    output.say(f"Plan: {note}")
+                    output.say_once("Plan", note)
         elif isinstance(event, Submitting):
             output.key, output.workflow_id = event.key, None
         elif isinstance(event, Submitted):
@@ -218,8 +219,8 @@ def event_printer(output: Output) -> Any:
     return tell
 
 
-def describe_result(result: Any) -> str:
-    """What a workflow gave, in lines."""
+def describe_result(result: Any, told: Collection[str] = ()) -> str:
+    """What a workflow gave, in lines, without the notes and warnings that were told before."""
     lines = [f"{result.id}: {result.status}"]
     for picture in result.pictures:
         where = picture.path or picture.url if picture.available else picture.reason
@@ -234,8 +235,8 @@ def describe_result(result: Any) -> str:
     total = result.workflow.cost.total
     if total is not None:
         lines.append(f"  {total} Buzz")
-    lines += [f"  note: {note}" for note in result.notes]
-    lines += [f"  warning: {warning}" for warning in result.warnings]
+    lines += [f"  note: {note}" for note in result.notes if note not in told]
+    lines += [f"  warning: {text}" for text in result.warnings if text not in told]
     return "\n".join(lines)
 
 

@@ -67,7 +67,7 @@ def remix(given: argparse.Namespace, output: Output) -> int:
         max_buzz=given.max_buzz,
         **request_terms(given),
     )
-    output.answer(result.as_dict(), describe_result(result))
+    output.answer(result.as_dict(), describe_result(result, output.told))
     return 0
 
 

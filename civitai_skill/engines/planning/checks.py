@@ -17,7 +17,7 @@ from civitai_skill.engines.published.kept import in_force
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, TYPES, Air, fold
 from civitai_skill.schema.parts import Lora
-from civitai_skill.schema.references import parse_reference
+from civitai_skill.schema.references import ACCEPTED, BareName, parse_reference
 from civitai_skill.schema.request import ImageRequest
 
 
@@ -45,9 +45,20 @@ def check_seed(candidate: Candidate, form: Wire) -> None:
 _ONLINE = "is looked up only where the site can be asked"
 
 
+def check_name(text: str | None) -> None:
+    """Refuse a checkpoint's bare name, with the engine that has it by that name. RequestInvalid."""
+    try:
+        if text is not None:
+            parse_reference(text)
+    except BareName as error:
+        near = catalog.meaning_of(text or "")
+        raise RequestInvalid(Problem("model", text, ACCEPTED, near, str(error))) from None
+
+
 def check_references(request: ImageRequest) -> None:
     """Refuse what only leads to an AIR, or to trigger words: those are looked up before an engine
     is asked."""
+    check_name(request.model)
     named = [("model", request.model), ("vae", request.vae)]
     named += [(f"loras.{i}.air", lora.air) for i, lora in enumerate(request.loras)]
     named += [(f"embeddings.{i}", text) for i, text in enumerate(request.embeddings)]
