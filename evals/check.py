@@ -21,6 +21,7 @@ from transcript import UNREADABLE, Call, Outcome, outcome
 from civitai_skill.engines.sizing import ratio_value
 from civitai_skill.errors import CivitaiError, Problem, RequestInvalid, WorkflowFailed, preview
 from civitai_skill.errors.explain import explain
+from civitai_skill.schema.types import STRENGTHS
 
 TASKS = Path(__file__).resolve().parent / "tasks.json"
 
@@ -119,7 +120,8 @@ def _broken(rule: Any, given: Any) -> str | None:
     """Why a field does not keep a rule of the task, or None."""
     if not isinstance(rule, Mapping):
         return None if given == rule else f"wanted {preview(rule)}"
-    number = given if isinstance(given, int | float) and not isinstance(given, bool) else None
+    number = STRENGTHS.get(given) if isinstance(given, str) else given
+    number = number if isinstance(number, int | float) and not isinstance(number, bool) else None
     checks: Mapping[str, Callable[[Any], bool]] = {
         "set": lambda want: want == (given not in (None, [], {}, False)),
         "one_of": lambda want: given in want,
@@ -178,8 +180,15 @@ def _answer(expected: Mapping[str, Any], done: Outcome) -> Iterator[str]:
         if missing or not facts:
             yield f"answer: does not tell the {what} ({', '.join(missing) or 'there is none'})"
     for word in expected.get("says", []):
-        if word.lower() not in done.answer.lower():
+        if not _says(done.answer, word):
             yield f"answer: does not say {word}"
+
+
+def _says(answer: str, wanted: str | list[int]) -> bool:
+    """Does the answer hold a word, a whole number, or a number of a pair's range?"""
+    if isinstance(wanted, str):
+        return _tells(answer.lower(), wanted.lower())
+    return any(_tells(answer, str(number)) for number in range(wanted[0], wanted[1] + 1))
 
 
 def _tells(answer: str, fact: str) -> bool:

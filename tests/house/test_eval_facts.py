@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from civitai_skill.adapters.cli import main
 from tests.support.paths import ROOT
 from tests.support.scripts import load
 
 CHECK = load("evals/check.py")
+SET_UP = load("evals/set_up.py")
 TASKS = {name: task for name, task in CHECK.tasks().items() if "facts" in task["expect"]}
 LORA = "urn:air:sdxl:lora:civitai:12345@67890=0.7"
 
@@ -31,9 +31,9 @@ WAYS: dict[str, tuple[str, ...]] = {
     "since-morning": ("spend --today",),
     "halt": ("query --running", "cancel --all-running"),
     "post-mortem": ("history --today",),
-    "bring-home": ("get ID --wait --out saved",),
+    "bring-home": ("resume --out saved",),
     "bee": ('generate "a bee" --format png',),
-    "banner-pixels": ('generate "heather" --width 1280 --height 768',),
+    "banner-pixels": ('generate "heather" --exact 1280x768',),
     "empty-street": ('generate "an empty street at midnight"',),
     "knight": (f'generate "a knight on a cliff" --engine sdxl --lora {LORA}',),
     "dusk": ('generate "make it dusk" --image photo.jpg',),
@@ -59,13 +59,14 @@ def do(task: dict[str, Any], ways: tuple[str, ...], folder: Path, capsys: Any) -
         code = main([*shlex.split(line), "--json"])
         return code, json.loads(capsys.readouterr().out)
 
-    for name in task.get("files", []):
-        Image.effect_mandelbrot((640, 480), (-2, -1.5, 1, 1.5), 30).convert("RGB").save(name)
-    (folder / "list.txt").write_text("a mug\na tent\na lamp\n")
+    SET_UP.make_files(task, folder)
     told: Any = {}
     for line in task.get("setup", []):
-        code, told = run(line.removeprefix("civitai-skill "))
-        assert code == 0
+        killed, _, own = line.rpartition("civitai-skill ")
+        # The purchase stays as open as a kill leaves it, without the seconds until then.
+        own = own.replace("slow=15", "slow=1") + " --timeout 0" * bool(killed)
+        code, told = run(own)
+        assert code == (6 if killed else 0)
     drafts = sorted(folder.glob("draft/*.jpeg"))
     calls, result = [], {}
     for way in ways:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from civitai_skill.adapters.cli import main
 from tests.support.paths import ROOT
@@ -38,20 +37,20 @@ GOOD: Mapping[str, tuple[str, ...]] = {
         'generate "1girl, silver hair, neon city, night, masterpiece, best quality" --engine sdxl '
         '--variant wai-illustrious --quantity 2 --negative-prompt "worst quality, bad anatomy"',
     ),
-    "pixels": ('generate "a calm forest in mist" --width 1280 --height 768 --format png',),
+    "pixels": ('generate "a calm forest in mist" --exact 1280x768 --format png',),
     "large": ('generate "the Matterhorn at sunrise" --engine seedream --quality high',),
     "edit": (
         'generate "Turn the sky into a starry night. Keep everything else." --image photo.jpg '
         "--variant klein-9b",
     ),
     "restyle": (
-        'generate "an oil painting of the scene" --image photo.jpg --engine sdxl --strength 0.6',
+        'generate "an oil painting of the scene" --image photo.jpg --engine sdxl --strength clear',
     ),
     "combine": (
-        'generate "Put the dog from image 1 on the sofa in image 2." --image dog.jpg '
-        "--image room.jpg --variant klein-9b",
+        'generate "Put the dog from image 2 on the sofa in image 1." --image room.jpg '
+        "--image dog.jpg --variant klein-9b",
     ),
-    "price": ('estimate "a mountain" --engine seedream --quantity 4',),
+    "price": ('estimate "a mountain" --engine seedream --count 4',),
     "advice": ("choose chinese_text --max-buzz 40",),
     "fetch": ("query --tag birthday", "get ID --wait"),
     "stop": ("query --take 1", "cancel ID"),
@@ -72,7 +71,10 @@ BAD: Mapping[str, tuple[str, str]] = {
         'generate "an oil painting" --image photo.jpg --engine sdxl --strength 0.9',
         "most",
     ),
-    "combine": ('generate "the dog of image 1 on image 2" --image dog.jpg', "images"),
+    "combine": (
+        'generate "the dog of image 1 on the sofa of image 2" --image dog.jpg --image room.jpg',
+        "wanted 4:3",
+    ),
     "price": ('generate "a mountain" --engine seedream --quantity 4', "never|not want"),
     "advice": ("choose chinese_text", "max_buzz"),
     "fetch": ('generate "a castle folded from paper"', "not want"),
@@ -81,6 +83,7 @@ BAD: Mapping[str, tuple[str, str]] = {
 
 
 CHECK = load("evals/check.py")
+SET_UP = load("evals/set_up.py")
 
 
 @pytest.fixture
@@ -97,8 +100,7 @@ def attempt(
 
     def do(task_id: str, lines: tuple[str, ...], **changes: Any) -> Path:
         task, job = TASKS[task_id], ""
-        for name in task.get("files", []):
-            Image.effect_mandelbrot((640, 480), (-2, -1.5, 1, 1.5), 30).convert("RGB").save(name)
+        SET_UP.make_files(task, tmp_path)
         for line in task.get("setup", []):
             code, told = run(line.removeprefix("civitai-skill "))
             assert code == 0
@@ -236,6 +238,15 @@ def test_a_result_that_is_none_is_refused(
     assert code == 2
     assert re.search(word, told["error"]["message"])
     assert checked(tmp_path / "missing.json", capsys)[0] == 2
+
+
+def test_a_task_is_set_up_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["set_up.py", "every-line"])
+    assert SET_UP.main() == 0
+    assert (tmp_path / "list.txt").read_text().splitlines() == ["a mug", "a tent", "a lamp"]
+    monkeypatch.setattr(sys, "argv", ["set_up.py", "nothing"])
+    assert SET_UP.main() == 2
 
 
 def test_several_files_end_with_the_worst_code(
