@@ -30,7 +30,7 @@ import fleet
 import httpx
 from PIL import Image
 
-from civitai_skill import Civitai
+from civitai_skill import Civitai, CivitaiError
 from civitai_skill.adapters.cli import main as run_command
 from civitai_skill.adapters.cli.streams import Stream
 from civitai_skill.storage import sqlite
@@ -57,6 +57,13 @@ class Figures:
     tracebacks: int = 0
     unanswered: int = 0
     wrong: list[str] = field(default_factory=list)
+    log: str = field(default="", repr=False)
+
+    @property
+    def clean(self) -> bool:
+        """Was each paid for once, and answered?"""
+        faults = self.unanswered or self.tracebacks or self.wrong
+        return not faults and self.charged == self.purchases * PRICE
 
 
 # -- in the process that is killed -----------------------------------------------------------------
@@ -100,12 +107,15 @@ def die_at(n: int) -> None:
 
 def in_child(folder: Path, answer: Path, point: int | None, work: Callable[[], int]) -> int:
     """Fork; the child does the work with its output in files. Gives its process id."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
         return pid
     code = 1
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # deaf, from a background job
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
         os.chdir(folder)
         for number, path, mode in ((1, answer, "wb"), (2, folder / "log", "ab")):
             with path.open(mode) as file:
@@ -181,9 +191,12 @@ def by_batch(folder: Path, n: int) -> Job:
 
 def by_python(folder: Path, n: int) -> Job:
     def work() -> int:
-        with Civitai() as client:
-            made = client.generate(f"fox {n}", **REQUEST, out=folder / "out")
-            print(json.dumps([str(path) for path in made.paths]), flush=True)
+        try:
+            with Civitai() as client:
+                made = client.generate(f"fox {n}", **REQUEST, out=folder / "out")
+                print(json.dumps([str(path) for path in made.paths]), flush=True)
+        except CivitaiError as error:
+            return error.exit_code
         return 0
 
     def read(answer: Path) -> list[Path] | None:
@@ -249,8 +262,8 @@ def run(way: str, folder: Path, purchases: int, seconds: float, seed: int = 1) -
         figures.unanswered = sum(job.rows for job in left)
         figures.unanswered += sum(one.job.rows for one in running.values())
         figures.charged = box.account()["charged"]
-    log = folder / "log"
-    figures.tracebacks = log.read_text().count("Traceback") if log.exists() else 0
+    figures.log = (folder / "log").read_text(errors="replace")
+    figures.tracebacks = figures.log.count("Traceback")
     return figures
 
 
@@ -278,7 +291,8 @@ def _settle(one: Running, status: int, left: list[Job], figures: Figures,
     figures.purchases += one.job.rows
 
 
-def main() -> None:
+def main() -> int:
+    clean = True
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--way", choices=WAYS, action="append")
     parser.add_argument("--purchases", type=int, default=100)
@@ -294,7 +308,11 @@ def main() -> None:
               f"signals {dict(found.kills)}, exit codes {dict(sorted(found.codes.items()))}, "
               f"unanswered {found.unanswered}, tracebacks {found.tracebacks}, "
               f"wrong {found.wrong}", flush=True)  # fmt: skip
+        if found.tracebacks:
+            print(found.log[found.log.index("Traceback") :][:5000], flush=True)
+        clean = clean and found.clean
+    return 0 if clean else 1
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

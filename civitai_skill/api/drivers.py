@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, Protocol, TypeVar
 
@@ -12,10 +13,13 @@ import anyio.to_thread
 import httpx
 
 from civitai_skill.api.send import asend, send
-from civitai_skill.api.service import Flow, Work
+from civitai_skill.api.service import Flow, Together, Work
 from civitai_skill.errors import ConfigError
 
 T = TypeVar("T")
+
+#: Flows that run together at a time.
+_AT_ONCE = 6
 
 
 class _Closes(Protocol):
@@ -43,6 +47,8 @@ def drive(flow: Flow[T], http: httpx.Client, sleep: Callable[[float], None] = ti
                         outcome = send(http, step)
                     elif isinstance(step, Work):
                         outcome = step.run()
+                    elif isinstance(step, Together):
+                        outcome = _drive_all(step.flows, http, sleep)
                     else:
                         sleep(step)
                         outcome = None
@@ -50,6 +56,16 @@ def drive(flow: Flow[T], http: httpx.Client, sleep: Callable[[float], None] = ti
                     outcome = error
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
+
+
+def _drive_all(
+    flows: Sequence[Flow[Any]], http: httpx.Client, sleep: Callable[[float], None]
+) -> list[Any]:
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        return list(pool.map(lambda flow: drive(flow, http, sleep), flows))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 async def adrive(flow: Flow[T], http: httpx.AsyncClient) -> T:
@@ -66,6 +82,8 @@ async def adrive(flow: Flow[T], http: httpx.AsyncClient) -> T:
                         outcome = await asend(http, step)
                     elif isinstance(step, Work):
                         outcome = await anyio.to_thread.run_sync(step.run)
+                    elif isinstance(step, Together):
+                        outcome = await _adrive_all(step.flows, http)
                     else:
                         await anyio.sleep(step)
                         outcome = None
@@ -73,3 +91,23 @@ async def adrive(flow: Flow[T], http: httpx.AsyncClient) -> T:
                     outcome = error
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
+
+
+async def _adrive_all(flows: Sequence[Flow[Any]], http: httpx.AsyncClient) -> list[Any]:
+    found: list[Any] = [None] * len(flows)
+    turn = anyio.Semaphore(_AT_ONCE)
+
+    async def run(n: int, flow: Flow[Any]) -> None:
+        async with turn:
+            try:
+                found[n] = await adrive(flow, http)
+            except Exception as error:
+                found[n] = error
+
+    async with anyio.create_task_group() as group:
+        for n, flow in enumerate(flows):
+            group.start_soon(run, n, flow)
+    failed = next((one for one in found if isinstance(one, Exception)), None)
+    if failed is not None:
+        raise failed
+    return found

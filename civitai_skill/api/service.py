@@ -1,15 +1,15 @@
 """Flows, and how a request to the service is built.
 
-A `Flow` is a generator: it yields a request to send, a number of seconds to sleep, or a `Work` to
-run, and receives the response or the work's value. A transport error is thrown into it. It does no
-I/O itself, so `next`, `send` and `throw` are enough to test it, and two small drivers (drivers.py)
-run it sync and async.
+A `Flow` is a generator: it yields a request to send, a number of seconds to sleep, a `Work` to run
+or flows to run `Together`, and receives the response or the values. A transport error is thrown
+into it. It does no I/O itself, so `next`, `send` and `throw` are enough to test it, and two small
+drivers (drivers.py) run it sync and async.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -28,7 +28,15 @@ class Work:
     run: Callable[[], Any]
 
 
-Step = httpx.Request | float | Work
+@dataclass(frozen=True)
+class Together:
+    """Flows of which none waits for another: the driver runs some at a time, and answers with what
+    they gave, in their order. The first failure among them is raised."""
+
+    flows: Sequence[Flow[Any]]
+
+
+Step = httpx.Request | float | Work | Together
 Flow = Generator[Step, Any, T]
 
 # Connect, read, write and pool timeouts in seconds. A submit was seen to take 4.7 s at the 99th

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from civitai_skill.api.parse import read_list, read_map, read_objects, read_text
-from civitai_skill.api.service import Flow
+from civitai_skill.api.service import Flow, Together
 from civitai_skill.engines import catalog
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.resources.records import TYPES, Kind, Model, Resource, read_model
-from civitai_skill.resources.site import ModelSite
+from civitai_skill.resources.site import ModelSite, fitting_versions
 from civitai_skill.resources.takers import ecosystem_of, find_takers, loads_unnamed
 from civitai_skill.schema.problems import nearest_name
 
@@ -116,13 +116,15 @@ def search(
     for _ in range(_MOST_PAGES):
         here = [*params, ("cursor", cursor)] if cursor else params
         page = yield from site.get("/models", here, what="the search for models")
-        for item in read_objects(page or {}, "items"):
-            model = read_model(item)
-            if model is None or not _is_wanted(model, mature):
-                continue
-            one = yield from site.newest(model, kind=kind, engine=engine)
-            if one is not None and one.air not in {other.air for other in found}:
-                found.append(one)
+        models = [m for item in read_objects(page or {}, "items") if (m := read_model(item))]
+        left = [m for m in models if _is_wanted(m, mature) and fitting_versions(m, kind, engine)]
+        while left:
+            # As many as are still wanted are asked for at once, and no more.
+            asked, left = left[: take - len(found)], left[take - len(found) :]
+            newest = [site.newest(model, kind=kind, engine=engine) for model in asked]
+            for one in (yield Together(newest)):
+                if one is not None and one.air not in {other.air for other in found}:
+                    found.append(one)
             if len(found) == take:
                 return FoundModels(tuple(found), more=True)
         before, cursor = cursor, _cursor(page or {})

@@ -108,16 +108,21 @@ class ModelSite:
             newest = None if newest is None else newest.about_model(model)
         return newest
 
-    def _listed(self, model: Model, version: Version) -> Flow[Resource | None]:
-        """A version of a model's own page, which may tell all but what one may do with it."""
-        if version.triggers is None:
-            return (yield from self.by_version(version.id))
-        full = {
+    def _listed(self, model: Model, version: Version, engine: str | None) -> Flow[Resource | None]:
+        """A version of a model's own page, which may tell all but what one may do with it. Its
+        record is asked for only where it may be used, and its trigger words are not known yet."""
+        full: dict[str, Any] = {
             "id": version.id, "modelId": model.id, "name": version.name,
-            "baseModel": version.base_model, "trainedWords": list(version.triggers),
+            "baseModel": version.base_model,
             "model": {"name": model.name, "type": model.type, "nsfw": model.mature},
         }  # fmt: skip
-        return (yield from self._with_mini(full, version.id))
+        if version.triggers is not None:
+            full["trainedWords"] = list(version.triggers)
+        found = yield from self._with_mini(full, version.id)
+        useless = found is not None and (found.refusal or not fits(found, engine))
+        if version.triggers is not None or useless:
+            return found
+        return (yield from self.by_version(version.id))
 
     def model(self, id: int) -> Flow[Model | None]:
         """A model by its number, with its versions."""
@@ -129,15 +134,18 @@ class ModelSite:
     ) -> Flow[Resource | None]:
         """The newest version of a model that can be generated with, of a kind and for an engine
         where they are said; None where it has none."""
-        if model.gone or (kind is not None and model.kind != kind):
-            return None
-        for version in model.versions:
-            if version.covered is False or not may_fit(version, model.kind, engine):
-                continue
-            found = yield from self._listed(model, version)
+        for version in fitting_versions(model, kind, engine):
+            found = yield from self._listed(model, version, engine)
             if found is not None and not found.refusal and fits(found, engine):
                 return found.about_model(model)
         return None
+
+
+def fitting_versions(model: Model, kind: Kind | None, engine: str | None) -> list[Version]:
+    """The versions of a model that its own page does not rule out."""
+    if model.gone or (kind is not None and model.kind != kind):
+        return []
+    return [v for v in model.versions if v.covered is not False and may_fit(v, model.kind, engine)]
 
 
 # -- does it fit -----------------------------------------------------------------------------------

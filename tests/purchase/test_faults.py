@@ -58,6 +58,20 @@ def test_two_processes_on_one_batch(bench: Any, tmp_path: Path) -> None:
     assert told["statuses"] == [{"succeeded": 20}, {"succeeded": 20}]
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="forks, and signals of POSIX")
+def test_commands_and_programs_that_are_killed_pay_once() -> None:
+    """At random instants and at named points; each is repeated until it has its answer."""
+    bench = str(ROOT / "benchmarks" / "client_kills.py")
+    words = ["--way", "generate", "--way", "python", "--purchases", "4", "--seconds", "60"]
+    done = subprocess.run(
+        [sys.executable, bench, *words], capture_output=True, text=True, timeout=150, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(": 4 purchases in") == 2
+
+
 # -- the machine -------------------------------------------------------------------------
 @pytest.fixture
 def box(tmp_path: Path) -> Sandbox:

@@ -3,12 +3,17 @@ says nothing."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from civitai_skill.api.drivers import adrive, drive
+from civitai_skill.api.service import Flow, Together
 from civitai_skill.errors import RequestInvalid, ServerError
 from civitai_skill.resources.records import read_model, read_resource
 from civitai_skill.resources.search import find_by_name, search
@@ -140,6 +145,53 @@ def test_an_answer_is_kept_for_a_day_and_no_longer(tmp_path: Path) -> None:
     asked.cache = None
     assert asked.run(asked.site().by_version(91012)) == first
     asked.client.close()
+
+
+def test_what_is_shown_is_asked_for_at_once_and_once(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together, real, lock = [0, 0], asked.transport.handle_request, threading.Lock()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        with lock:
+            together[0] += 1
+            together[1] = max(together)
+        time.sleep(0.02)
+        try:
+            return real(request)
+        finally:
+            with lock:
+                together[0] -= 1
+
+    monkeypatch.setattr(asked.transport, "handle_request", answer)
+    found = asked.run(search(asked.site(), take=3)).models
+    paths = asked.transport.asked
+    # The page, then each of the three: its AIR and leave, and its words where the page lacks them.
+    assert len(found) == 3
+    assert len(paths) == len(set(paths)) <= 1 + 2 * 3
+    assert together[1] > 1
+    asked.run(search(asked.site(), take=3))
+    assert asked.transport.asked == paths
+
+
+async def test_flows_run_together_and_the_first_failure_is_raised() -> None:
+    def flow(value: Any) -> Flow[Any]:
+        yield 0.0
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def all_of(*values: Any) -> Flow[Any]:
+        return (yield Together([flow(value) for value in values]))
+
+    with httpx.Client() as http:
+        assert drive(all_of(*range(9)), http) == list(range(9))
+        with pytest.raises(KeyError, match="first"):
+            drive(all_of(1, KeyError("first"), ValueError("second")), http)
+    async with httpx.AsyncClient() as web:
+        assert await adrive(all_of(*range(9)), web) == list(range(9))
+        with pytest.raises(KeyError, match="first"):
+            await adrive(all_of(1, KeyError("first"), ValueError("second")), web)
 
 
 def test_a_busy_site_is_waited_for_and_a_dead_one_is_said(asked: Asked) -> None:
