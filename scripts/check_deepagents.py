@@ -58,11 +58,13 @@ def call(name: str, **arguments: Any) -> AIMessage:
     return AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": f"call-{name}"}])
 
 
-def talk(skills: Path, out: Path, *lines: AIMessage) -> tuple[Scripted, list[BaseMessage]]:
+def talk(
+    skills: Path, out: Path, include: set[str], *lines: AIMessage
+) -> tuple[Scripted, list[BaseMessage]]:
     """One conversation with an agent that has the skills and their tools."""
     model = Scripted(lines=[*lines, AIMessage("done")])
     backend = FilesystemBackend(root_dir=str(skills), virtual_mode=False)
-    tools = langchain_tools(sandbox=True, out=str(out))
+    tools = langchain_tools(sandbox=True, out=str(out), include=sorted(include))
     agent = create_agent(
         model,
         middleware=[
@@ -81,10 +83,11 @@ def main(folder: str) -> int:
         for path in sorted(skills.glob("*/SKILL.md"))
     }
     assert wanted, f"no skills in {skills}"
+    every = set().union(*wanted.values())
     with tempfile.TemporaryDirectory() as scratch:
         for name, tools in wanted.items():
             read = call("read_file", file_path=str(skills / name / "SKILL.md"))
-            model, _ = talk(skills, Path(scratch), read)
+            model, _ = talk(skills, Path(scratch), every, read)
             assert all(skill in model.heard[0] for skill in wanted), "a skill is not listed"
             before, after = (_ours(offered) for offered in model.offered[:2])
             assert (before, after) == (set(), tools), (name, before, after)
@@ -95,6 +98,7 @@ def main(folder: str) -> int:
         _, said = talk(
             skills,
             Path(scratch),
+            every,
             call("read_file", file_path=str(skills / generating / "SKILL.md")),
             call("civitai_generate_image", prompt="a red fox in fresh snow", quality="draft"),
         )
