@@ -28,6 +28,9 @@ SITE_URL = "https://civitai.com/api/v1"
 #: Where a service of another host's has the site's interface: the sandbox on a port does.
 SITE_PATH = "/api/v1"
 DEFAULT_MAX_BUZZ = 300
+#: Buzz of one purchase above which a user who named no budget is asked first; the skills, the
+#: guidance and the MCP server say and do so.
+ASK_USER_ABOVE = 50
 
 # The sandbox's Buzz is not money, so it never counts beside it.
 _LEDGER_FILES = {False: "ledger.sqlite3", True: "sandbox-ledger.sqlite3"}

@@ -39,15 +39,13 @@ def guide(name: str) -> str:
 
 def named() -> str:
     """The line of the skill that names each engine's page."""
-    *some, last = catalog.NAMES
     return (
-        f"- `references/NAME.md`, one each for {', '.join(some)} and {last}: read it before you "
-        "write a prompt for that engine.\n"
+        f"- `references/NAME.md`, one each for {_and(catalog.NAMES)}: its prompts and variants.\n"
     )
 
 
 def overview() -> str:
-    """All engines in one table, and what their makers have withdrawn."""
+    """All engines in one list, and what their makers have withdrawn."""
     gone = [
         f"`{name}` {variant['name']}: use {variant['retired']['instead']}"
         for name in catalog.NAMES
@@ -55,68 +53,90 @@ def overview() -> str:
         if "retired" in variant
     ]
     lead = [
-        f"Prices are Buzz for one picture at the default size, as documented in "
-        f"{index.PRICES_READ}; `?` means that none is documented. `{COMMAND} engines NAME` "
+        "In brackets: the Buzz of one picture at draft/standard/high and the default size, as "
+        f"documented in {index.PRICES_READ} (`?`: not documented). `{COMMAND} engines NAME` "
         "prints everything about one.",
-        cards.table().rstrip("\n"),
     ]
-    return _page("The engines", lead, ("Withdrawn by their makers", gone))
+    rows = [
+        f"`{engine['name']}` ({_three(engine['buzz'].values())}): {'; '.join(engine['best_for'])}"
+        for engine in index.list_engines()
+    ]
+    return _page("The engines", lead, ("Best for", rows), ("Withdrawn by their makers", gone))
 
 
 def editing() -> str:
-    """The engines that take source pictures: how many, for how much, and how to word the order."""
-    sections = []
-    for name in catalog.NAMES:
-        engine = describe.describe_engine(name)
-        if not {"edit", "variant"} & set(engine["operations"]):
-            continue
-        lines = [_edit_line(variant) for variant in _current(engine) if _takes_sources(variant)]
-        field = cards.field_line(_EDITING, engine["fields"][_EDITING])
-        prices = [
-            f"{quality}: an edit of one picture costs {facts['edit_buzz']} Buzz"
-            for quality, facts in engine["qualities"].items()
-            if facts.get("edit_buzz") is not None
-        ]
-        sections.append((f"{name}: {engine['title']}", [*lines, field, *prices, engine["prompt"]]))
-    lead = [
-        "An edit follows an instruction; a variant redraws the source by `--strength`. Prices are "
-        f"Buzz, as documented in {index.PRICES_READ}.",
-        _table(("for", "best", "then", "then"), map(_need_row, _SOURCES)),
-    ]
-    return _page("Editing engines", lead, *sections)
-
-
-def compared() -> str:
-    """Every variant in one table, for a comparison."""
+    """The engines that take source pictures: what each can do with how many, and for how much."""
     rows = []
-    for name in catalog.NAMES:
+    for name in EDITORS:
         engine = describe.describe_engine(name)
-        for variant in _current(engine):
-            price = "?" if variant["buzz"] is None else str(variant["buzz"])
-            can, sizes = ", ".join(variant["operations"]), _largest(variant)
-            best = variant["best_for"] + (
-                f"; not for {variant['avoid_for']}" if variant["avoid_for"] else ""
-            )
-            rows.append(
-                (f"`{name}` {variant['name']}", can, price, cards.seconds(variant), sizes, best)
-            )
-    licences = [
-        f"{name}: {licence}" if licence else f"{name}: not documented"
-        for name in catalog.NAMES
-        for licence in [describe.describe_engine(name)["licence"]]
+        variants = [v for v in _current(engine) if _takes_sources(v)]
+        can = ", ".join(
+            w for w in ("edit", "variant") if any(w in v["operations"] for v in variants)
+        )
+        prices = [facts.get("edit_buzz") for facts in engine["qualities"].values()]
+        rows.append(f"`{name}` ({can}): {_three(prices)}")
+    lead = [
+        "An edit follows an instruction; a variant redraws the source by `--strength`. Numbers "
+        "are the Buzz of one picture from one source, below at draft/standard/high, as documented "
+        f"in {index.PRICES_READ} (`?`: not documented).",
     ]
-    filters = [
-        f"{name}: {cards.moderation(describe.describe_engine(name)['mature'])}"
-        for name in catalog.NAMES
+    best = map(_need_line, _SOURCES)
+    return _page("Editing engines", lead, ("The best for it, then the next", best), ("All", rows))
+
+
+def edit_guide(name: str) -> str:
+    """What one engine does with source pictures: how many, for how much, how to word the order."""
+    engine = describe.describe_engine(name)
+    lines = [_edit_line(variant) for variant in _current(engine) if _takes_sources(variant)]
+    prices = _three(facts.get("edit_buzz") for facts in engine["qualities"].values())
+    cost = f"An edit of one picture costs {prices} Buzz, as documented, at draft/standard/high."
+    return _page(
+        f"Edits with {name}: {engine['title']}",
+        [engine["prompt"]],
+        ("Its variants", lines),
+        ("Sources", [cards.field_line(_EDITING, engine["fields"][_EDITING])]),
+        (None, [] if prices == "?" else [cost]),
+    )
+
+
+def editors() -> str:
+    """The line of the editing skill that names each engine's page."""
+    return (
+        f"- `references/NAME.md`, one each for {_and(EDITORS)}: how many sources, and how to word "
+        "the order. Read it for an engine that the rows above do not settle.\n"
+    )
+
+
+def compared(band: str) -> str:
+    """The variants whose price of one picture is in a band of BANDS, side by side."""
+    engines = ((name, describe.describe_engine(name)) for name in catalog.NAMES)
+    sections = [
+        (
+            f"{name}: {engine['title']}",
+            [_compared_line(v) for v in _current(engine) if _band(v) == band],
+        )
+        for name, engine in engines
     ]
     lead = [
-        f"Buzz is the documented price of one picture at quality standard ({index.PRICES_READ}; "
-        "`?`: none is documented). Seconds are the median and what 95 of 100 stay under, measured "
-        "on 2026-08-31 in the service's public catalogue; those that say so were not measured. "
-        "Judgements come from the makers' pages and guides.",
-        _table(("engine and variant", "can", "Buzz", "seconds", "square", "best for"), rows),
+        f"In brackets: Buzz, as documented in {index.PRICES_READ} for one picture at quality "
+        "standard; what it can; the seconds that half of the pictures took at most, that 95 of 100 "
+        "did, and how many succeeded, measured on 2026-08-31 in the service's public catalogue "
+        "(`promised`: by its page, not measured); its size at 1:1.",
     ]
-    return _page("All variants compared", lead, ("Licences", licences), ("Filters", filters))
+    return _page(
+        f"Variants compared: {band.replace('-', ' ').replace('buzz', 'Buzz')}", lead, *sections
+    )
+
+
+def licences() -> str:
+    """What the weights of each engine allow, and whose filters a prompt passes."""
+    engines = {name: describe.describe_engine(name) for name in catalog.NAMES}
+    said = [f"{name}: {engine['licence'] or 'not documented'}" for name, engine in engines.items()]
+    filters: dict[str, list[str]] = {}
+    for name, engine in engines.items():
+        filters.setdefault(cards.moderation(engine["mature"]), []).append(name)
+    lines = [f"{_and(names)}: {rule}" for rule, names in filters.items()]
+    return _page("Licences and filters", [], ("Licences", said), ("Filters", lines))
 
 
 def finishing() -> str:
@@ -150,30 +170,42 @@ def _step_fields(form: Any) -> str:
 
 
 def needs() -> str:
-    """The needs that `choose` knows, with its first answers."""
-    head = ("need", "best (Buzz)", "why")
+    """The needs that `choose` knows."""
+    return ", ".join(f"`{need}`" for need in NEEDS) + "\n"
+
+
+def first_answers() -> str:
+    """What `choose` answers first to each need, and why."""
     rows = []
     for need in NEEDS:
-        choices = _choices(need)
-        first = choices[0]
-        rows.append((f"`{need}`", _priced(first), first.reason))
-    return _table(head, rows) + "\n"
+        first = _choices(need)[0]
+        rows.append(f"`{need}`: {_priced(first)}: {first.reason}")
+    return _page("Needs", [], ("The best, the Buzz of one picture, and why", rows))
 
 
 # -- parts -----------------------------------------------------------------------------------------
+#: The pages of the comparison, by the most Buzz that a picture costs there; None for no end.
+BANDS = {"up-to-10-buzz": 10, "11-to-50-buzz": 50, "above-50-buzz": None}
+UNPRICED, UNPRICED_EDITING = "unpriced", "unpriced-editing"
+PAGES = (*BANDS, UNPRICED, UNPRICED_EDITING)
+#: The engines that take source pictures.
+EDITORS = tuple(
+    name
+    for name in catalog.NAMES
+    if {"edit", "variant"} & set(describe.describe_engine(name)["operations"])
+)
 #: Pixels of a side that print_4k promises.
 _LARGE = 4096
 _SOURCES = ("edit", "keep_character", "several_references", "restyle", "print_4k")
 
 
-def _need_row(need: str) -> tuple[str, ...]:
+def _need_line(need: str) -> str:
     references = {"several_references": 3}.get(need, 1)
     choices = _choices(need, references)
     if need == "print_4k":
         # Others get there by another step, which a row of flags can't say.
         choices = [c for c in choices if c.size is not None and max(c.size) >= _LARGE]
-    names = [_priced(c) for c in choices]
-    return (f"`{need}`", *names, *("" for _ in range(3 - len(names))))
+    return f"`{need}`: {', '.join(map(_priced, choices))}"
 
 
 def _choices(need: str, references: int = 0) -> list[Choice]:
@@ -186,6 +218,39 @@ def _choices(need: str, references: int = 0) -> list[Choice]:
 def _priced(choice: Choice) -> str:
     price = "?" if choice.price.buzz is None else str(choice.price.buzz)
     return f"`{to_flags(choice.arguments)}` ({price})"
+
+
+def _band(variant: dict[str, Any]) -> str:
+    buzz = variant["buzz"]
+    if buzz is None:
+        return UNPRICED_EDITING if _takes_sources(variant) else UNPRICED
+    return next(band for band, most in BANDS.items() if most is None or buzz <= most)
+
+
+def _compared_line(variant: dict[str, Any]) -> str:
+    price = [] if variant["buzz"] is None else [f"{variant['buzz']} Buzz"]
+    known = [*price, "/".join(variant["operations"]), *_times(variant), _largest(variant)]
+    line = f"`{variant['name']}` ({', '.join(filter(None, known))}): {variant['best_for']}"
+    return line + (f"; not for {variant['avoid_for']}" if variant["avoid_for"] else "")
+
+
+def _times(variant: dict[str, Any]) -> Iterator[str]:
+    seen = variant.get("measured", {})
+    for operation, facts in seen.items():
+        yield (f"{operation} {facts['median']:g}/{facts['rarely_over']:g} s {facts['success']:.1%}")
+    if variant["seconds"] and len(seen) < len(variant["operations"]):
+        yield f"{variant['seconds']} s promised"
+
+
+def _and(names: Iterable[str]) -> str:
+    *some, last = names
+    return f"{', '.join(some)} and {last}" if some else last
+
+
+def _three(prices: Iterable[int | None]) -> str:
+    """The prices of three qualities; one mark where none is documented."""
+    said = ["?" if price is None else str(price) for price in prices]
+    return "/".join(said) if set(said) != {"?"} else "?"
 
 
 def _current(engine: dict[str, Any]) -> list[dict[str, Any]]:
@@ -222,8 +287,3 @@ def _page(title: str, lead: Iterable[str], *sections: tuple[str | None, Iterable
         else:
             blocks += [f"## {heading}", "\n".join(f"- {line}" for line in lines)]
     return "\n\n".join(blocks) + "\n"
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(c.replace("|", "/") for c in line) + " |" for line in lines)

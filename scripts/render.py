@@ -11,6 +11,7 @@ ignores the text it had.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ import manifests  # noqa: E402
 import pages  # noqa: E402
 import request_fields  # noqa: E402
 
+from civitai_skill.config import ASK_USER_ABOVE  # noqa: E402
 from civitai_skill.engines import cards, catalog, index, summary  # noqa: E402
 from civitai_skill.engines.published.kept import follow  # noqa: E402
 
@@ -57,6 +59,21 @@ def between(name: str, content: Callable[[], str]) -> Callable[[str], str]:
     return renewed
 
 
+def asking(pattern: str) -> Callable[[str], str]:
+    """Renew each number of Buzz above which the user is asked; `pattern` leads to it.
+
+    Raises ValueError when the text says it nowhere: its words have changed, and so must `pattern`.
+    """
+
+    def renewed(text: str) -> str:
+        text, found = re.subn(rf"({pattern}) \d+", rf"\g<1> {ASK_USER_ABOVE}", text)
+        if not found:
+            raise ValueError(f"nothing here says {pattern} N")
+        return text
+
+    return renewed
+
+
 def whole(content: Callable[[], str]) -> Callable[[str], str]:
     """Render the file from nothing."""
     return lambda _: content()
@@ -75,11 +92,26 @@ def documents() -> tuple[Document, ...]:
         Document("civitai_skill/schema/fields.py", whole(request_fields.render)),
         Document(_INDEX, whole(summary.rendered)),
         Document("README.md", between("engines", cards.table)),
+        Document("README.md", asking("asks the user first above")),
+        Document("SKILL.md", asking("above")),
+        Document(f"{make}/SKILL.md", asking("Up to|Above")),
+        Document(f"{edit}/SKILL.md", asking("passes")),
+        Document("skills/civitai-batch-images/SKILL.md", asking("above")),
         Document(f"{make}/SKILL.md", between("pages", pages.named)),
         Document(f"{choose}/SKILL.md", between("needs", pages.needs)),
         Document(f"{make}/references/engines.md", whole(pages.overview)),
+        Document(f"{edit}/SKILL.md", between("pages", pages.editors)),
         Document(f"{edit}/references/engines.md", whole(pages.editing)),
-        Document(f"{choose}/references/engines.md", whole(pages.compared)),
+        *(
+            Document(f"{edit}/references/{name}.md", whole(partial(pages.edit_guide, name)))
+            for name in pages.EDITORS
+        ),
+        Document(f"{choose}/references/needs.md", whole(pages.first_answers)),
+        Document(f"{choose}/references/licences.md", whole(pages.licences)),
+        *(
+            Document(f"{choose}/references/{band}.md", whole(partial(pages.compared, band)))
+            for band in pages.PAGES
+        ),
         Document("skills/civitai-finish-image/references/steps.md", whole(pages.finishing)),
         *(
             Document(f"{make}/references/{name}.md", whole(partial(pages.guide, name)))

@@ -252,6 +252,13 @@ class BaseClient:
             yield Work(self.confirm)
         return (yield from workflows.query(self._service, cursor=cursor, **filters))
 
+    def _saved_paths(self, page: Page) -> Flow[dict[str, list[str]]]:
+        ledger, ids = self.ledger, [w.id for w in page.items if w.id is not None]
+        if ledger is None:
+            return {}
+        paths: dict[str, list[str]] = yield Work(lambda: ledger.saved_paths(ids))
+        return paths
+
     def _cancel(self, workflow_id: str) -> Flow[Canceled]:
         if self._unconfirmed:
             yield Work(self.confirm)

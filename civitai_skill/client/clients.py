@@ -136,6 +136,10 @@ class Civitai(ModelClient, Finishing):
         """One page of past workflows, newest first; `Page.next` is the next one's cursor."""
         return drive(self._page(cursor, filters), self._http)
 
+    def saved_paths(self, page: Page) -> dict[str, list[str]]:
+        """{workflow's id: where its pictures were saved}, as far as this machine's ledger knows."""
+        return drive(self._saved_paths(page), self._http)
+
     def query(self, **filters: Unpack[QueryFilters]) -> Iterator[Workflow]:
         """Every matching workflow; pages are read as they are wanted."""
         cursor: str | None = None
@@ -281,6 +285,10 @@ class AsyncCivitai(AsyncModelClient, AsyncFinishing):
     async def page(self, cursor: str | None = None, **filters: Unpack[QueryFilters]) -> Page:
         """See Civitai.page."""
         return await adrive(self._page(cursor, filters), self._http)
+
+    async def saved_paths(self, page: Page) -> dict[str, list[str]]:
+        """See Civitai.saved_paths."""
+        return await adrive(self._saved_paths(page), self._http)
 
     async def query(self, **filters: Unpack[QueryFilters]) -> AsyncIterator[Workflow]:
         """See Civitai.query."""

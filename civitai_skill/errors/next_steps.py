@@ -35,6 +35,13 @@ class BuyAgain:
 
 
 @dataclass(frozen=True)
+class TryAgain:
+    """Ask once more for what workflow `id` failed to make; it is a purchase of its own."""
+
+    id: str
+
+
+@dataclass(frozen=True)
 class Allow:
     """Allow this call to cost `price` Buzz; None: more than now."""
 
@@ -94,6 +101,7 @@ Next = (
     | Resume
     | Settle
     | BuyAgain
+    | TryAgain
     | Allow
     | RaiseBudget
     | Choose
@@ -123,6 +131,8 @@ def in_python(step: Next) -> str:
             return f"To learn what became of it: client.settle({key!r})."
         case BuyAgain():
             return "To buy it anew: again=True."
+        case TryAgain():
+            return "The same call buys it once more; so does client.resume of a failed run."
         case Allow(price):
             return f"To allow more: max_buzz={'N' if price is None else price}."
         case RaiseBudget(None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -109,6 +109,15 @@ class LedgerReports:
         with self._transaction() as db:
             rows = db.execute("SELECT * FROM pictures WHERE key = ? ORDER BY n", (key,)).fetchall()
         return [dict(row) for row in rows]
+
+    def saved_paths(self, workflows: Sequence[str]) -> dict[str, list[str]]:
+        """Where the pictures of each workflow were saved; one that is not known here has none."""
+        query = (
+            "SELECT path FROM pictures JOIN runs ON pictures.key = runs.key"
+            " WHERE workflow = ? ORDER BY n"
+        )
+        with self._transaction() as db:
+            return {id: [row["path"] for row in db.execute(query, (id,))] for id in workflows}
 
     def find_picture(self, sha256: str) -> tuple[Run, int] | None:
         """The purchase of a picture by the digest of its file, and its number in it."""

@@ -13,7 +13,7 @@ from civitai_skill.api.stages import Chain, Stage, chains_of
 from civitai_skill.api.words import read_enhanced
 from civitai_skill.engines.catalog import identify
 from civitai_skill.errors import WorkflowFailed
-from civitai_skill.errors.next_steps import Next, Release
+from civitai_skill.errors.next_steps import Choose, Next, Release, TryAgain
 from civitai_skill.steps.chain import Planned
 
 
@@ -204,4 +204,5 @@ def _what_next(
         )
     if workflow.status == "canceled":
         return "It was canceled; the same request makes it anew.", []
-    return "Try the same request once more, or choose another engine.", []
+    again = [TryAgain(workflow.id)] if workflow.id else []
+    return "Try the same request once more, or choose another engine.", [*again, Choose()]

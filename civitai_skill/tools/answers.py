@@ -28,6 +28,7 @@ from civitai_skill.errors.next_steps import (
     Remix,
     Resume,
     Settle,
+    TryAgain,
     UseSandbox,
     in_python,
 )
@@ -114,6 +115,10 @@ def in_tools(step: Next, ceiling: int | None = None, tools: Sequence[str] | None
             return (
                 "Make exactly the same call again: it goes on with this purchase and can't pay "
                 "twice. Another call could."
+            )
+        case TryAgain():
+            return (
+                "The call that asked for it, made once more with the same arguments, buys it anew."
             )
         case Allow(price) if ceiling is not None and (price is None or price <= ceiling):
             return f"max_buzz may be raised up to {ceiling}, if the user agrees."

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from civitai_skill.config import ASK_USER_ABOVE
 from civitai_skill.engines import catalog
 from civitai_skill.engines.index import PRICES_READ, records
 
-RULES = """\
+RULES = f"""\
 You can make pictures with the civitai_* tools. They cost Buzz, the user's money.
 - Unless the user names an engine, or the default suits, ask civitai_choose_engine first, and \
 pass the arguments of its first choice. Word the prompt as it says.
 - Try ideas at quality draft, one picture at a time; high only for the final one.
-- A budget that the user named is the yes up to it: pass it as max_buzz. Above 50 Buzz without \
-one, or where the service tells no price either, ask first; estimate_only is for those only.
+- A budget that the user named is the yes up to it: pass it as max_buzz. Above \
+{ASK_USER_ABOVE} Buzz without one, or where the service tells no price either, ask first; \
+estimate_only is for those only.
 - An answer with "sandbox": true is a placeholder with a simulated price: say so.
 - An answer with `next` is not an error: make exactly that call. Never generate again because a \
 picture takes long; it would be paid twice.

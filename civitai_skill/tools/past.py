@@ -24,9 +24,9 @@ def query_images(fixed: ToolSettings, given: QueryImages) -> Steps:
         until=_until(given.until),
         running=given.running,
     )
-    data: dict[str, Any] = {
-        "items": [history_item(history_row(w)) for w in page.items[: given.take]]
-    }
+    saved = yield lambda client: client.saved_paths(page)
+    rows = ({**history_row(w), "paths": saved.get(w.id, [])} for w in page.items[: given.take])
+    data: dict[str, Any] = {"items": [history_item(row) for row in rows]}
     if page.next is not None:
         # Some hosts fill in every argument; what is as if left out is left out.
         said = {n: getattr(given, n) for n, f in QueryImages.model_fields.items()

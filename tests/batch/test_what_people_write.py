@@ -42,6 +42,16 @@ def names(folder: Path) -> set[str]:
     return {path.stem for path in folder.glob("*.jpeg")}
 
 
+def test_a_column_finishes_the_rows_that_say_so(make: Make, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    rows = ("a mug,true,", "a tent,,", "a map,,1")
+    head = "prompt,remove_background,upscale,engine,width,height"
+    file.write_text("\n".join([head, *(f"{row},sdxl,64,64" for row in rows)]))
+    report = make(file)
+    assert [path.suffix for path in report.paths] == [".png", ".jpeg", ".jpeg"]
+    assert [result.pictures[0].width for result in report.results] == [64, 64, 128]
+
+
 # -- names -----------------------------------------------------------------------------------------
 def test_names_keep_the_letters_of_all_alphabets(make: Make, tmp_path: Path) -> None:
     ids = ["猫", "犬", "кошка", "हिन्दी", "é", "a/b"]

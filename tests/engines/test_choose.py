@@ -284,7 +284,7 @@ def test_a_price_that_is_not_documented_is_worded_for_every_door() -> None:
 
 def test_the_edit_page_promises_4k_only_where_the_row_reaches_it() -> None:
     pages = (ROOT / "skills/civitai-edit-image/references/engines.md").read_text(encoding="utf-8")
-    row = next(line for line in pages.splitlines() if line.startswith("| `print_4k`"))
+    row = next(line for line in pages.splitlines() if line.startswith("- `print_4k`"))
     assert "seedream" in row
     assert "flux2" not in row
 

@@ -82,6 +82,30 @@ def test_the_pictures_from_before_come_too_where_they_are_wanted(
     assert result.paths[0].read_text().lstrip().startswith("<")
 
 
+def test_a_second_drawing_is_upscaled_after_it(client: Civitai, tmp_path: Path) -> None:
+    small = {"engine": "sdxl", "width": 512, "height": 512}
+    result = client.generate("a fox", out=tmp_path, hires=1.5, upscale=1, keep_all=True, **small)
+    assert [size_of(path)[0] for path in result.paths] == [1536, 768, 512]
+    kinds = [step["$type"] for step in result.workflow.raw["steps"]]
+    assert kinds == ["imageGen", "imageGen", "imageUpscaler"]
+
+
+def test_a_part_is_repaired_by_control_net_where_an_engine_has_no_masks(
+    client: Civitai, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    photo, mask = tmp_path / "photo.png", tmp_path / "mask.png"
+    Image.new("RGB", (768, 512), "teal").save(photo)
+    Image.new("RGBA", (768, 512)).save(mask)
+    asked = {"images": [photo], "inpaint": mask, "engine": "sd1"}
+    price = client.estimate("a garden gnome", **asked).plan.price.buzz
+    result = client.generate("a garden gnome", out=tmp_path / "out", **asked)
+    assert (size_of(result.paths[0]), charged(sandbox)) == ((768, 512), price)
+    (step,) = result.workflow.raw["steps"]
+    (net,) = step["input"]["controlNets"]
+    assert (step["input"]["operation"], net["preprocessor"]) == ("createVariant", "inpaint")
+    assert net["image"] != net["mask"]
+
+
 def test_whoever_brings_it_home_later_finishes_it_alike(client: Civitai, tmp_path: Path) -> None:
     asked = {"upscale": 1, "file_width": 300, "output_format": "png"}
     with pytest.raises(Exception, match="still running"):

@@ -98,12 +98,15 @@ def test_a_skill_is_short(path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_default_picture_needs_few_words_and_no_job_many() -> None:
     read = {path: len(path.read_text(encoding="utf-8").split()) for path in SKILLS}
-    make = ROOT / "skills" / "civitai-generate-image"
-    pages = [make / "references" / f"{name}.md" for name in catalog.NAMES]
-    longest = max(len(page.read_text(encoding="utf-8").split()) for page in pages)
     jobs = {named(path): read[ROUTER] + read[path] for path in TASKS}
     assert jobs["civitai-generate-image"] <= 900, "the default picture"
-    jobs["another engine"] = jobs["civitai-generate-image"] + longest
+    # A job reads one page: each is complete, and a skill says which question it answers.
+    jobs |= {
+        f"{named(path)} {page.name}": jobs[named(path)] + len(page.read_text("utf-8").split())
+        for path in TASKS
+        for page in path.parent.glob("references/*")
+    }
+    assert len(jobs) > len(TASKS) + len(catalog.NAMES)
     assert {job: words for job, words in jobs.items() if words > 1500} == {}
 
 
@@ -143,14 +146,15 @@ def test_a_skill_stands_alone_and_names_every_page_it_has(path: Path) -> None:
     there = {p.name for p in path.parent.glob("references/*")}
     told = set(re.findall(r"`references/([\w.-]+)`", text))
     if "NAME.md" in told:
-        told = told - {"NAME.md"} | {f"{name}.md" for name in catalog.NAMES}
-        assert all(name in text for name in catalog.NAMES)
+        line = next(line for line in text.splitlines() if "NAME.md" in line)
+        names = {name for name in catalog.NAMES if re.search(rf"[ ,]{name}[ ,:]", line)}
+        told = told - {"NAME.md"} | {f"{name}.md" for name in names}
     assert told == there
 
 
 def test_a_page_points_at_no_other_page() -> None:
     pages = sorted(ROOT.glob("skills/*/references/*"))
-    assert len(pages) == len(catalog.NAMES) + 4
+    assert len(pages) > len(catalog.NAMES)
     assert [p for p in pages if "references/" in p.read_text(encoding="utf-8")] == []
 
 

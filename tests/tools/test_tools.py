@@ -319,6 +319,10 @@ def test_fixed_tags_stand_on_every_workflow(given: dict[str, Any], tmp_path: Pat
     box.call(GENERATE, {"prompt": "a fox", "tags": ["foxes"], "wait_seconds": 0})
     (row,) = box.call("civitai_query_images", {}).data["items"]
     assert row["tags"] == ["agent", "foxes"]
+    assert "paths" not in row
+    made = box.call("civitai_get_image", {"id": row["id"]}).data["images"][0]["path"]
+    (row,) = box.call("civitai_query_images", {}).data["items"]
+    assert row["paths"] == [made]
 
 
 # -- set-up ----------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 from civitai_skill.adapters.cli import values
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.request import load_settings
+from civitai_skill.config import ASK_USER_ABOVE
 
 NAMES = ("claude", "cursor", "vscode", "codex", "gemini", "windsurf", "zed")
 
@@ -16,9 +17,9 @@ def add_tool_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of the server that hold whichever way it is spoken to."""
     parser.add_argument("--local-files", action="store_true",
                         help="let source pictures be any file of this machine")  # fmt: skip
-    parser.add_argument("--ask-above", type=values.parse_count, default=50, metavar="N",
+    parser.add_argument("--ask-above", type=values.parse_count, default=ASK_USER_ABOVE, metavar="N",
                         help="ask the user before spending more than N Buzz at once, where "
-                        "the client can ask (50)")  # fmt: skip
+                        f"the client can ask ({ASK_USER_ABOVE})")  # fmt: skip
     parser.add_argument("--wait", type=values.parse_seconds, metavar="S",
                         help="seconds that a call waits for its pictures where it does not say "
                         "(45); less than the client's own time-out")  # fmt: skip
@@ -43,7 +44,9 @@ def _server_flags(given: argparse.Namespace) -> list[str]:
         if value is not None:
             said = f"{value:g}" if isinstance(value, float) else str(value)
             flags += [f"--{name.replace('_', '-')}", said]
-    return flags + (["--ask-above", str(given.ask_above)] if given.ask_above != 50 else [])
+    return flags + (
+        ["--ask-above", str(given.ask_above)] if given.ask_above != ASK_USER_ABOVE else []
+    )
 
 
 def print_config(given: argparse.Namespace, output: Output) -> int:

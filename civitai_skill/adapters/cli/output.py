@@ -17,22 +17,8 @@ from typing import TYPE_CHECKING, Any
 from civitai_skill.adapters.cli.interrupts import Interrupts
 from civitai_skill.config import uses_sandbox
 from civitai_skill.errors import AnswerLost, CivitaiError, Problem, RequestInvalid, Spent
+from civitai_skill.errors import next_steps as steps
 from civitai_skill.errors.explain import Explanation, explain
-from civitai_skill.errors.next_steps import (
-    Allow,
-    BuyAgain,
-    Choose,
-    Fix,
-    Look,
-    Next,
-    RaiseBudget,
-    Release,
-    Remix,
-    Resume,
-    Say,
-    Settle,
-    UseSandbox,
-)
 
 if TYPE_CHECKING:
     from civitai_skill.client import Civitai
@@ -125,44 +111,48 @@ class Output:
         """A command in the shell's words, with the flags that lead to where this one works."""
         return f"`{shlex.join(['civitai-skill', command, *words, *self._flags])}`"
 
-    def render(self, step: Next) -> str:
+    def render(self, step: steps.Next) -> str:
         """A next step as a command or a flag."""
         place = ["--out", self._out] if self._out else []
+        line = self.command_line
         match step:
-            case Look(str() as id, save=True):
-                fetch = self.command_line("get", id, *(place or ["--out", "FOLDER"]))
-                return f"Fetch its pictures with {fetch}."
-            case Look(str() as id):
-                return f"Look at it with {self.command_line('get', id, '--wait', *place)}."
-            case Look():
-                return f"See the latest workflows with {self.command_line('query')}."
-            case Resume():
+            case steps.Look(str() as id, save=True):
+                return (
+                    f"Fetch its pictures with {line('get', id, *(place or ['--out', 'FOLDER']))}."
+                )
+            case steps.Look(str() as id):
+                return f"Look at it with {line('get', id, '--wait', *place)}."
+            case steps.Look():
+                return f"See the latest workflows with {line('query')}."
+            case steps.Resume():
                 again = "The same command again goes on with it and can't pay twice"
-                return f"{again}; so does {self.command_line('resume')}."
-            case Settle(key):
-                return f"To learn what became of it: {self.command_line('resume', key)}."
-            case BuyAgain():
+                return f"{again}; so does {line('resume')}."
+            case steps.Settle(key):
+                return f"To learn what became of it: {line('resume', key)}."
+            case steps.BuyAgain():
                 return "To buy it anew as well: --again."
-            case Allow(price):
+            case steps.TryAgain(id):
+                return f"To buy it once more: {line('resume', id, '--retry-failed', *place)}."
+            case steps.Allow(price):
                 return f"To allow more: --max-buzz {'N' if price is None else price}."
-            case RaiseBudget(str() as per):
-                more = self.command_line("budget", "set", "N", "--per", per)
+            case steps.RaiseBudget(str() as per):
+                more = line("budget", "set", "N", "--per", per)
                 return f"To allow more: {more}, or CIVITAI_BUDGET where that is set."
-            case RaiseBudget():
+            case steps.RaiseBudget():
                 return "To allow more, start the server with a higher --budget."
-            case Choose():
-                choose, engines = self.command_line("choose"), self.command_line("engines")
-                return f"{choose} ranks the engines, {engines} lists them."
-            case Release(id):
-                release = self.command_line("release", id)
-                return f"Only its owner may release it, for yellow Buzz, with {release}."
-            case Say(option, to):
+            case steps.Choose():
+                return f"{line('choose')} ranks the engines, {line('engines')} lists them."
+            case steps.Release(id):
+                return (
+                    f"Only its owner may release it, for yellow Buzz, with {line('release', id)}."
+                )
+            case steps.Say(option, to):
                 return f"To {to}: {_flag(option)}."
-            case Remix(source):
-                return f"To make one like it: {self.command_line('remix', source)}."
-            case UseSandbox():
+            case steps.Remix(source):
+                return f"To make one like it: {line('remix', source)}."
+            case steps.UseSandbox():
                 return "To try it without a key: --sandbox."
-            case Fix(field, nearest) if field in self._named:
+            case steps.Fix(field, nearest) if field in self._named:
                 return f"To go on: {_flag(field)} {nearest}."
         return ""  # the message says it
 
@@ -193,7 +183,7 @@ class Output:
     def _add_fate(self, lost: AnswerLost) -> AnswerLost:
         """What became of the work whose answer is lost."""
         if self.workflow_id is not None:
-            return lost.replace(spent=self.spent, next=(Look(self.workflow_id),))
+            return lost.replace(spent=self.spent, next=(steps.Look(self.workflow_id),))
         advice = "" if self.spent == "no" else _SAME_AGAIN
         return lost.replace(spent=self.spent, advice=advice)
 
@@ -280,18 +270,18 @@ class Output:
         if self.workflow_id is not None:
             text = (
                 f"Workflow {self.workflow_id} goes on and its Buzz is committed. "
-                f"{self.render(Look(self.workflow_id))} "
+                f"{self.render(steps.Look(self.workflow_id))} "
                 f"Stop it with {self.command_line('cancel', self.workflow_id)}."
             )
         elif self.key is not None:
             text = (
                 f"It is not known whether the service took the submit (key {self.key}). "
-                + self.render(Resume(self.key))
+                + self.render(steps.Resume(self.key))
             )
         elif self.releasing is not None:
             text = (
                 f"It is not known whether the service took the release of {self.releasing}. The "
-                f"same command again can't pay twice. {self.render(Look(self.releasing))}"
+                f"same command again can't pay twice. {self.render(steps.Look(self.releasing))}"
             )
         else:
             text = "Nothing had been submitted. No Buzz was spent."

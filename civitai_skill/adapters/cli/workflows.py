@@ -107,7 +107,8 @@ def query(given: argparse.Namespace, output: Output) -> int:
             since=parse_since(given.since),
             running=given.running,
         )
-        rows = [{**history_row(w), "paths": _saved_paths(client, w.id)} for w in page.items]
+        saved = client.saved_paths(page)
+        rows = [{**history_row(w), "paths": saved.get(w.id or "", [])} for w in page.items]
     lines = [
         f"{r['id']}  {values.to_local_time(r['created'])}  {r['status']:<10}  "
         f"{r['engine'] or '?'} {r['variant'] or ''}  "
@@ -120,13 +121,6 @@ def query(given: argparse.Namespace, output: Output) -> int:
     nothing = "nothing is running" if given.running else "no workflows"
     output.answer(data, "\n".join(lines) or nothing, given.out)
     return 0
-
-
-def _saved_paths(client: Civitai, id: str | None) -> list[str]:
-    """Where a workflow's pictures were saved, as far as the ledger of this machine knows."""
-    assert client.ledger is not None, "the command line never turns the ledger off"
-    run = None if id is None else client.ledger.find_by_workflow(id)
-    return [] if run is None else [row["path"] for row in client.ledger.pictures(run.key)]
 
 
 def add_cancel(parser: argparse.ArgumentParser) -> None:

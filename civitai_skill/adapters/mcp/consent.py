@@ -23,9 +23,6 @@ from civitai_skill.tools.answers import Result
 from civitai_skill.tools.arguments import Arguments
 from civitai_skill.tools.toolbox import Toolbox
 
-#: Buzz above which the user is asked.
-ASK_ABOVE = 50
-
 _KEY = "agree"
 _MODERN = "2026-07-28"
 _NOTHING: dict[str, Any] = {"type": "object", "properties": {}}

@@ -20,13 +20,13 @@ from mcp.types import Tool as McpTool
 from civitai_skill._version import __version__
 from civitai_skill.adapters.mcp import resources
 from civitai_skill.adapters.mcp.calls import ToolRunner
-from civitai_skill.adapters.mcp.consent import ASK_ABOVE
 from civitai_skill.adapters.mcp.schema import (
     REGISTRY_NAMES,
     build_tools,
     extend_models,
     to_mcp_names,
 )
+from civitai_skill.config import ASK_USER_ABOVE
 from civitai_skill.servers.access import AccessPolicy
 from civitai_skill.servers.http import MOST_BODY, AccessMiddleware, App
 from civitai_skill.servers.serve import serve
@@ -121,7 +121,7 @@ def create_server(
     *,
     out: str | Path = OUT,
     local_files: bool = False,
-    ask_above: int = ASK_ABOVE,
+    ask_above: int = ASK_USER_ABOVE,
     links: bool = False,
     wait: float | None = None,
     thumbnails: bool = True,

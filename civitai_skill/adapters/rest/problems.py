@@ -29,7 +29,16 @@ from civitai_skill.errors import (
     Unauthorized,
 )
 from civitai_skill.errors.explain import explain
-from civitai_skill.errors.next_steps import Allow, BuyAgain, Choose, Look, Next, RaiseBudget, Resume
+from civitai_skill.errors.next_steps import (
+    Allow,
+    BuyAgain,
+    Choose,
+    Look,
+    Next,
+    RaiseBudget,
+    Resume,
+    TryAgain,
+)
 from civitai_skill.servers.http import problem_json
 
 IMAGE = "/v2/consumer/workflows/image"
@@ -66,6 +75,10 @@ def in_rest(step: Next) -> str:
             )
         case BuyAgain():
             return f"To buy it anew, send it with ?again=true, or under another {KEY_HEADER}."
+        case TryAgain():
+            return (
+                f"To buy it once more: the same request, under another {KEY_HEADER} if it had one."
+            )
         case Allow(price) if price is not None:
             return f"Or allow more: ?max_buzz={price}, as far as the server's own limit goes."
         case RaiseBudget():

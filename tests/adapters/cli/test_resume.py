@@ -38,6 +38,8 @@ def purchases() -> int:
 
 def test_only_what_is_named_is_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
     one, _ = failed(capsys, "one"), failed(capsys, "two")
+    _, told, err = said(capsys, "get", one)
+    assert f"`civitai-skill resume {one} --retry-failed`" in json.dumps(told) + err
     before = purchases()
     _, told, _ = said(capsys, "resume", one, "--retry-failed", "--max-buzz", "20")
     assert len(told["resumed"]) == 1
