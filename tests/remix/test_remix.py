@@ -188,6 +188,17 @@ def test_in_two_commands_from_a_text_to_the_picture(
     assert Path(made["images"][0]["path"]).with_suffix(".json").exists()
 
 
+def test_in_two_calls_from_a_page_and_a_text_to_the_picture(
+    client: Civitai, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("civitai_skill.sandbox.state.life.SECONDS_PER_JOB", 0.01)
+    request = client.remix(TEXT, loras=["https://civitai.com/models/9101=0.5"]).request
+    (path,) = client.generate(request, out=tmp_path).paths
+    again = client.remix(path.rename(tmp_path / "mine.jpeg"))
+    assert (again.reading.dialect, again.request.seed) == ("civitai-skill", 11)
+    assert again.request.loras == request.loras
+
+
 def test_a_tool_quotes_what_strangers_wrote_and_its_arguments_are_taken(
     client: Civitai, tmp_path: Path
 ) -> None:
