@@ -120,4 +120,4 @@ def read_warnings(steps: Iterable[Mapping[str, Any]]) -> tuple[ServiceWarning, .
 
 def words_of(*warnings: str | ServiceWarning) -> tuple[str, ...]:
     """Warnings in words, each once."""
-    return tuple(dict.fromkeys(map(str, warnings)))
+    return tuple(dict.fromkeys(w if isinstance(w, str) else str(w) for w in warnings))

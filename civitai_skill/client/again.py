@@ -13,7 +13,7 @@ from typing import Any
 
 from civitai_skill.api.models import Workflow
 from civitai_skill.errors import ConfigError, Problem, RequestInvalid
-from civitai_skill.errors.next_steps import Remix
+from civitai_skill.errors.next_steps import Advice, Remix, Vary
 from civitai_skill.images.decode import Unreadable
 from civitai_skill.images.embedded import read_text
 from civitai_skill.images.save import Label
@@ -24,6 +24,9 @@ from civitai_skill.ledger.run import Run
 from civitai_skill.remix.picture import read_picture
 from civitai_skill.schema.pictures import MAX_BYTES
 from civitai_skill.schema.request import ImageRequest
+
+#: How far another seed is from a picture's: those between are of pictures made together.
+_APART = 100
 
 
 def vary_picture(
@@ -52,6 +55,15 @@ def find_own(source: Any, policy: SourcePolicy, ledger: Ledger | None) -> dict[s
         is_note = path.suffix == ".json"
         return read_request(path, None if is_note else hashlib.sha256(data).hexdigest())
     return _from_ledger(ledger, data)
+
+
+def same_again(request: ImageRequest) -> tuple[str, ...]:
+    """What is said of a request for a picture once more in which nothing was said otherwise."""
+    if request.seed is None:
+        return ()
+    other = request.seed + (_APART if request.seed < _APART * 10**6 else -_APART)
+    same = f"The same picture again, seed {request.seed}; another seed makes another."
+    return (Advice(same, Vary("seed", other)),)
 
 
 def _find(picture: Path, ledger: Ledger | None) -> dict[str, Any]:

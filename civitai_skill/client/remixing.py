@@ -46,13 +46,15 @@ class RemixFlows(BaseClient):
     def _again(
         self, picture: Folder, out: Folder, timeout: float, given: PurchaseOptions
     ) -> Flow[Generation]:
-        from civitai_skill.client.again import vary_picture
+        from civitai_skill.client.again import same_again, vary_picture
 
         more: dict[str, Any] = {"notes": True, **given}
         said = {name: more.pop(name) for name in given if name in ImageRequest.model_fields}
         path = expand_home(picture)
         request = yield Work(partial(vary_picture, path, said, self.ledger))
         order = self._order(Call(request, more), out)
+        if not said:
+            order = replace(order, told=same_again(request))
         return (yield from generate.generate(self._service, order, timeout=timeout))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,14 @@ class Say:
 
 
 @dataclass(frozen=True)
+class Vary:
+    """Say another value of `field`, such as `to`, for another picture."""
+
+    field: str
+    to: Any
+
+
+@dataclass(frozen=True)
 class Remix:
     """Read the generation data of another program, and make a request of it; `source` is a file, or
     - for the text that was given."""
@@ -108,12 +116,29 @@ Next = (
     | Release
     | Fix
     | Say
+    | Vary
     | Remix
     | UseSandbox
 )
 
 #: Tells a next step in one interface's words; "" where that interface has none for it.
 Render = Callable[[Next], str]
+
+
+class Advice(str):
+    """A note or a warning with what to do about it; as text, without that."""
+
+    next: Next
+
+    def __new__(cls, text: str, step: Next) -> Self:
+        made = super().__new__(cls, text)
+        made.next = step
+        return made
+
+
+def advise(text: str, render: Render) -> str:
+    """A note or a warning as one interface tells it."""
+    return f"{text} {render(text.next)}".rstrip() if isinstance(text, Advice) else text
 
 
 def in_python(step: Next) -> str:
@@ -146,6 +171,8 @@ def in_python(step: Next) -> str:
             return f"The account's owner may release it, for yellow Buzz: client.release({id!r})."
         case Say(option, to):
             return f"To {to}: {option}=True."
+        case Vary(field, to):
+            return f"For another one: {field}={to!r}."
         case Remix(source):
             what = "text" if source == "-" else repr(source)
             return f"remix({what}) makes a request of it."

@@ -148,7 +148,9 @@ def resolve(service: Service, order: Order) -> Flow[Order]:
     site = ModelSite(service, order.models, order.account)
     mature = order.terms.allow_mature_content is True
     found = yield from resolve_request(site, order.asked, mature=mature)
-    return replace(order, asked=found.request, told=found.notes, warned=found.warnings)
+    return replace(
+        order, asked=found.request, told=(*order.told, *found.notes), warned=found.warnings
+    )
 
 
 def prepare(order: Order, open_source: Open = open_source) -> Prepared:

@@ -15,6 +15,7 @@ from civitai_skill.api.service import Flow
 from civitai_skill.engines import catalog
 from civitai_skill.engines.planning.checks import check_name
 from civitai_skill.errors import ApiError, CivitaiError, Problem, RequestInvalid, TransportFailed
+from civitai_skill.errors.next_steps import Advice, Say
 from civitai_skill.resources.records import Kind, Resource
 from civitai_skill.resources.search import find_by_name
 from civitai_skill.resources.site import ModelSite, fits
@@ -294,7 +295,9 @@ def _with_triggers(request: ImageRequest, found: list[Resource]) -> tuple[str, l
         where = "prompt or negative_prompt" if one.kind == "embedding" else "the prompt"
         words = "one of its trigger words" if many else "its trigger words"
         told = " | ".join(lacking[:_TOLD])
-        warnings.append(f"{one.label}: {where} lacks {words}: {told}.")
+        lacks = f"{one.label}: {where} lacks {words}: {told}."
+        add = "add it" if many else "add them"
+        warnings.append(Advice(lacks, Say("trigger", add)) if one.kind == "lora" else lacks)
     return prompt, warnings
 
 

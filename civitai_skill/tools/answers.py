@@ -27,12 +27,15 @@ from civitai_skill.errors.next_steps import (
     Release,
     Remix,
     Resume,
+    Say,
     Settle,
     TryAgain,
     UseSandbox,
+    advise,
     in_python,
 )
 from civitai_skill.purchase.result import Generation, Picture, summarize_unsaved
+from civitai_skill.schema.request import ImageRequest
 from civitai_skill.tools.arguments import WAIT
 
 #: The tool that looks at a workflow and saves its pictures.
@@ -130,6 +133,8 @@ def in_tools(step: Next, ceiling: int | None = None, tools: Sequence[str] | None
             return "civitai_choose_engine says which engine suits."
         case Release():
             return "Only the user can release it, for yellow Buzz: ask them."
+        case Say(option, to) if option in ImageRequest.model_fields:
+            return f"To {to}: {option} true."
         case Remix() if tools is None or REMIX in tools:
             return f"{REMIX} makes a request of it."
         case UseSandbox():
@@ -186,7 +191,7 @@ def generation_data(generation: Generation) -> dict[str, Any]:
         data["enhanced_prompt"] = generation.enhanced_prompt
     for name in ("notes", "warnings"):
         if getattr(generation, name):
-            data[name] = list(getattr(generation, name))
+            data[name] = [advise(text, in_tools) for text in getattr(generation, name)]
     return data
 
 

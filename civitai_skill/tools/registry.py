@@ -12,6 +12,7 @@ from typing import Any
 
 from civitai_skill.engines.choose import choose_engine
 from civitai_skill.errors import StillRunning
+from civitai_skill.errors.next_steps import advise
 from civitai_skill.purchase.result import summarize_unsaved, workflow_failed_error
 from civitai_skill.schema.references import is_looked_up
 from civitai_skill.tools import compare
@@ -21,6 +22,7 @@ from civitai_skill.tools.answers import (
     Result,
     Thumbnail,
     generation_data,
+    in_tools,
     make_thumbnails,
     running_result,
     still_running_result,
@@ -128,7 +130,8 @@ def _estimate(fixed: ToolSettings, given: Buying, limit: int | None = None) -> S
     if plan.notes:
         data["notes"] = list(plan.notes)
     if plan.warnings:
-        data["warnings"] = list(dict.fromkeys([*plan.warnings, *data.get("warnings", ())]))
+        ours = [advise(text, in_tools) for text in plan.warnings]
+        data["warnings"] = list(dict.fromkeys([*ours, *data.get("warnings", ())]))
     return Result(data, quote)
 
 

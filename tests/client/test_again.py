@@ -61,6 +61,14 @@ def test_generate_writes_the_note_and_again_takes_the_picture(
     words = ["again", path, "--prompt", "an owl", "--sandbox", "--quiet", "--out", out]
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["images"][0]["seed"] == 5
+    assert main(["again", path, "--sandbox", "--out", out]) == 0
+    told = json.loads(capsys.readouterr().out)["notes"]
+    assert told == [
+        "The same picture again, seed 5; another seed makes another. For another one: --seed 105."
+    ]
+    assert main(["again", path, "--seed", "105", "--sandbox", "--quiet", "--out", out]) == 0
+    different = json.loads(capsys.readouterr().out)
+    assert (different["images"][0]["seed"], different.get("notes")) == (105, None)
 
 
 def test_changes_name_models_in_every_way(clean_environment: Path, tmp_path: Path) -> None:

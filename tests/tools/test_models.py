@@ -102,6 +102,7 @@ def test_a_page_becomes_a_picture_by_one_command(
     )
     assert (code, made["engine"], len(made["images"])) == (0, "sdxl", 1)
     assert err.count("Ink Wash XL 2: the prompt lacks its trigger words: inkwash style") == 1
+    assert made["warnings"][0].endswith("To add them: --trigger.")
     assert err.count(f"Plan: {page} is Ink Wash XL 2") == 1
     code, price, _ = run("estimate", "a fox", "--lora", f"{page}=0.5", "--trigger")
     assert (code, price["engine"], price["service"]["total"] > 0) == (0, "sdxl", True)

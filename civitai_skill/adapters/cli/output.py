@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli.interrupts import Interrupts
+from civitai_skill.adapters.cli.streams import to_json, to_printable
 from civitai_skill.config import uses_sandbox
 from civitai_skill.errors import AnswerLost, CivitaiError, Problem, RequestInvalid, Spent
 from civitai_skill.errors import next_steps as steps
@@ -148,6 +148,8 @@ class Output:
                 )
             case steps.Say(option, to):
                 return f"To {to}: {_flag(option)}."
+            case steps.Vary(field, to):
+                return f"For another one: {_flag(field)} {to}."
             case steps.Remix(source):
                 return f"To make one like it: {line('remix', source)}."
             case steps.UseSandbox():
@@ -170,13 +172,15 @@ class Output:
     def answer(self, data: Any, text: str, out: str | None = None) -> None:
         """Print the answer; with `out`, write it there as JSON too. Raises AnswerLost."""
         self._clear_line()
+        for name in {"notes", "warnings"} & set(data if isinstance(data, dict) else ()):
+            data = {**data, name: [steps.advise(told, self.render) for told in data[name]]}
         if self.sandbox:
             data, text = mark(data), f"{text}\n{_SANDBOX}"
         self.interrupts.hold()  # an answer is whole, or not there
         if out is not None:
-            self.write(_to_json(data) + "\n", out, "json")
+            self.write(to_json(data) + "\n", out, "json")
         try:
-            print(_to_json(data) if self.json else _to_printable(text), flush=True)
+            print(to_json(data) if self.json else to_printable(text), flush=True)
         except AnswerLost as error:
             raise self._add_fate(error) from None
 
@@ -223,7 +227,7 @@ class Output:
         """A message that several steps of a command may bring."""
         if not self.quiet and text not in self.told:
             self.told.add(text)
-            self.say(f"{title}: {text}")
+            self.say(f"{title}: {steps.advise(text, self.render)}")
 
     def warn(self, text: str) -> None:
         """A message that --quiet does not silence."""
@@ -236,9 +240,9 @@ class Output:
         elapsed = time.monotonic() - self._started
         if self.live:
             self._clear_line()
-            print(f"\r{_to_printable(text)}, {elapsed:.0f} s", end="", file=sys.stderr, flush=True)
+            print(f"\r{to_printable(text)}, {elapsed:.0f} s", end="", file=sys.stderr, flush=True)
         else:
-            print(f"{_to_printable(text)}, {elapsed:.0f} s", file=sys.stderr, flush=True)
+            print(f"{to_printable(text)}, {elapsed:.0f} s", file=sys.stderr, flush=True)
         self._line = text
 
     def _print_message(self, text: str) -> None:
@@ -246,7 +250,7 @@ class Output:
         if not self._said_sandbox and not self.quiet:
             self._said_sandbox = True
             print(_SANDBOX, file=sys.stderr, flush=True)
-        print(_to_printable(text), file=sys.stderr, flush=True)
+        print(to_printable(text), file=sys.stderr, flush=True)
 
     def _clear_line(self) -> None:
         if self.live and self._line:
@@ -306,7 +310,7 @@ class Output:
         data = mark(data) if self.sandbox else data
         if self.json:
             with suppress(AnswerLost):
-                print(_to_json(data), flush=True)
+                print(to_json(data), flush=True)
 
 
 #: What a person is told who uses the sandbox.
@@ -323,18 +327,3 @@ _SAME_AGAIN = "The same command again tells how it stands; nothing is bought twi
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
-
-
-def _to_json(data: Any) -> str:
-    """JSON in which only printable characters stand as they are."""
-    text = json.dumps(data, ensure_ascii=not _is_utf8(sys.stdout), indent=2)
-    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
-
-
-def _is_utf8(stream: Any) -> bool:
-    return str(stream.encoding).lower().replace("-", "").startswith("utf")
-
-
-def _to_printable(text: str) -> str:
-    """Foreign text must not move the cursor or colour the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

@@ -7,6 +7,7 @@ output must not be lost unnoticed.
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -71,3 +72,19 @@ class Stream:
                     os.dup2(nowhere.fileno(), self._real.fileno())
         if self._why and self.answers:
             raise AnswerLost(self._why)
+
+
+# -- what is written into them ---------------------------------------------------------------------
+def to_json(data: Any) -> str:
+    """JSON in which only printable characters stand as they are."""
+    text = json.dumps(data, ensure_ascii=not _is_utf8(sys.stdout), indent=2)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def _is_utf8(stream: Any) -> bool:
+    return str(stream.encoding).lower().replace("-", "").startswith("utf")
+
+
+def to_printable(text: str) -> str:
+    """Foreign text must not move the cursor or colour the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
