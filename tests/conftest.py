@@ -102,6 +102,15 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def no_pictures_left_here() -> Iterator[None]:
+    """No test saves pictures into the folder that the tests were started from."""
+    here = Path.cwd()
+    before = set(here.glob("*-[0-9].*"))
+    yield
+    assert set(here.glob("*-[0-9].*")) <= before, "give it a folder: out=tmp_path"
+
+
+@pytest.fixture(autouse=True)
 def a_service_that_does_not_lag(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for no picture that a workflow does not show at once (see test_lagging_service)."""
     monkeypatch.setattr("civitai_skill.api.wait.LAG", 0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -292,7 +293,7 @@ def test_what_a_client_bought_is_looked_for_by_wait_get_and_download(
     ledger = tmp_path / "ledger.sqlite3" if keeps else False
     with Civitai(sandbox=box, home=tmp_path, retry=retry, ledger=ledger) as client:
         bought = client.submit("a fox")
-        for look in (client.get, client.wait, client.download):
+        for look in (client.get, client.wait, partial(client.download, out=tmp_path)):
             box.script(Fault("get", "status", status=status, times=2))
             assert look(bought.id or "").id == bought.id
         box.script(Fault("get", "status", status=404, times=1))
