@@ -61,8 +61,10 @@ _HOMES = {
     "is_template": "purchase.body_rules",
     "is_text": "engines.index",
     "list_engines": "engines.index",
+    "look_up_ends": "client.history",
     "parse_since": "client.history",
     "prepare": "purchase.prepare",
+    "read_prompt": "ledger.run",
     "set_key": "purchase.body_rules",
     "shorten": "client.history",
     "summarize_unsaved": "purchase.result",
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
     from civitai_skill.client.doctor import examine as examine
     from civitai_skill.client.functions import aqueryimagegens as aqueryimagegens
     from civitai_skill.client.history import history_row as history_row
+    from civitai_skill.client.history import look_up_ends as look_up_ends
     from civitai_skill.client.history import parse_since as parse_since
     from civitai_skill.client.history import shorten as shorten
     from civitai_skill.engines.cards import card as card
@@ -97,6 +100,7 @@ if TYPE_CHECKING:
     from civitai_skill.ledger.ledger import Ledger as Ledger
     from civitai_skill.ledger.ledger import current_budget as current_budget
     from civitai_skill.ledger.run import Run as Run
+    from civitai_skill.ledger.run import read_prompt as read_prompt
     from civitai_skill.purchase.body import CURRENCIES as CURRENCIES
     from civitai_skill.purchase.body import KEY as KEY
     from civitai_skill.purchase.body import MAX_KEY as MAX_KEY

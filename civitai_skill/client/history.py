@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from civitai_skill.api.models import Workflow
+from civitai_skill.api.service import Retry
+from civitai_skill.config import Settings
 from civitai_skill.engines.catalog import identify
-from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.errors import ApiError, CivitaiError, ConfigError, Problem, RequestInvalid
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _PROMPT = 80
@@ -31,6 +34,31 @@ def history_row(workflow: Workflow) -> dict[str, Any]:
         "prompt": shorten(prompt) if isinstance(prompt, str) else "",
         "tags": [tag[:_PROMPT] for tag in workflow.tags[:_TAGS]],
     }
+
+
+#: How many purchases a history asks the service about.
+_MOST_LOOKS = 10
+
+
+def look_up_ends(settings: Settings, rows: list[dict[str, Any]]) -> None:
+    """Ask the service what became of rows of the ledger whose end nobody here waited for; where it
+    gives no answer at once, they stay as they are."""
+    from civitai_skill.client.clients import Civitai
+
+    open_ = [r for r in rows if r["state"] == "closed" and r["status"] is None and r["workflow"]]
+    if not open_:
+        return
+    with suppress(ConfigError), Civitai(settings=settings, retry=Retry(tries=1)) as client:
+        for row in open_[:_MOST_LOOKS]:
+            try:
+                workflow = client.get(row["workflow"])
+            except ApiError:
+                continue  # of another account, or too old
+            except CivitaiError:
+                return
+            kept = row["cost"] if workflow.cost.kept is None else workflow.cost.kept
+            reason = "; ".join(workflow.reasons()) or None
+            row |= {"status": workflow.status, "cost": kept, "reason": reason}
 
 
 def shorten(prompt: str) -> str:

@@ -19,6 +19,8 @@ from civitai_skill.storage.sqlite import Storage
 JOINABLE = 24 * 3600.0
 #: Seconds in which the service is known to have a workflow, whatever a look answers.
 JUST_BOUGHT = 600.0
+#: Seconds for which the service keeps a workflow and its files.
+KEPT = 30 * 24 * 3600.0
 #: Seconds for which a price rule counts as confirmed.
 CONFIRMED = 24 * 3600.0
 
@@ -80,6 +82,18 @@ class LedgerReports:
                 " later.identity = r.identity AND later.rowid > r.rowid"
                 " AND later.state != 'dropped') ORDER BY created",
                 (self._clock() - JOINABLE,),
+            ).fetchall()
+        return [Run(**row) for row in rows]
+
+    def unfetched(self) -> list[Run]:
+        """Runs of the last 30 days, for which the service keeps files, that were handed over before
+        they ended and of which no picture was saved; oldest first, whatever account they are of."""
+        with self._transaction() as db:
+            rows = db.execute(
+                "SELECT * FROM runs r WHERE state = 'closed' AND workflow IS NOT NULL"
+                " AND wanted > 0 AND (status IS NULL OR status = 'succeeded') AND created >= ?"
+                " AND NOT EXISTS (SELECT 1 FROM pictures p WHERE p.key = r.key) ORDER BY created",
+                (self._clock() - KEPT,),
             ).fetchall()
         return [Run(**row) for row in rows]
 

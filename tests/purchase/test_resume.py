@@ -365,6 +365,7 @@ def test_resume_leaves_alone_what_another_key_began(
     assert json.loads(capsys.readouterr().out) == {
         "resumed": [],
         "left_alone": [id],
+        "unfetched": [],
         "sandbox": True,
     }
     monkeypatch.setenv("CIVITAI_API_KEY", "first")

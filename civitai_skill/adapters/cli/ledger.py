@@ -12,6 +12,7 @@ from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.pictures import event_printer
 from civitai_skill.adapters.cli.request import load_settings
 from civitai_skill.errors import CivitaiError, Problem, RequestInvalid
+from civitai_skill.errors.next_steps import Look
 
 if TYPE_CHECKING:
     from civitai_skill.client import Civitai, Ledger, Run
@@ -42,6 +43,8 @@ def resume(given: argparse.Namespace, output: Output) -> int:
             runs += client.ledger.failed()
         if given.ids:
             runs = [_find_run(client, name, runs) for name in dict.fromkeys(given.ids)]
+        unfetched = [] if given.ids else client.ledger.unfetched()
+        waiting = [run for run in unfetched if run.account == client.account]
         others = [run.workflow or run.key for run in runs if run.account != client.account]
         if others:
             output.say(f"Left alone, begun with another key or service: {', '.join(others)}")
@@ -59,9 +62,36 @@ def resume(given: argparse.Namespace, output: Output) -> int:
             except CivitaiError as error:
                 results.append({**output.warn_of(error), "key": run.key})
                 code = code or error.exit_code
-    text = "\n".join(_format_result(r) for r in results) or "nothing was left open"
-    output.answer({"resumed": results, "left_alone": others}, text)
+    told = _tell_unfetched(given, output, waiting)
+    lines = [*map(_format_result, results), *map(_format_unfetched, told)]
+    text = "\n".join(lines) or "nothing was left open"
+    output.answer({"resumed": results, "left_alone": others, "unfetched": told}, text)
     return code
+
+
+def _tell_unfetched(
+    given: argparse.Namespace, output: Output, runs: list[Run]
+) -> list[dict[str, Any]]:
+    """Purchases that have no file here, how they stand, and what fetches them."""
+    from civitai_skill.client import look_up_ends, read_prompt
+
+    rows: list[dict[str, Any]] = [
+        {"workflow": run.workflow, "state": run.state, "status": run.status, "cost": run.cost,
+         "reason": None, "prompt": read_prompt(run.body)}
+        for run in runs
+    ]  # fmt: skip
+    look_up_ends(load_settings(given), rows)
+    for row in rows:
+        row["id"] = row.pop("workflow")
+        del row["state"]
+        if row["reason"] is None:
+            row["hint"] = output.render(Look(row["id"], save=True))
+            output.say(f"Not fetched: {row['id']}, {row['status'] or 'bought'}. {row['hint']}")
+    return rows
+
+
+def _format_unfetched(row: dict[str, Any]) -> str:
+    return f"{row['id']}: {row['status'] or 'not fetched'}  {row['reason'] or row.get('hint')}"
 
 
 def _find_run(client: Civitai, name: str, runs: list[Run]) -> Run:
@@ -102,18 +132,30 @@ def add_history(parser: argparse.ArgumentParser) -> None:
 
 def history(given: argparse.Namespace, output: Output) -> int:
     """Runs from the ledger, newest first."""
-    rows = [
-        _format_run(r) for r in _open_ledger(given).history(_parse_since(given.since), given.take)
-    ]
+    from civitai_skill.client import look_up_ends
+
+    found = _open_ledger(given).history(_parse_since(given.since), given.take)
+    look_up_ends(load_settings(given), found)
+    rows = [_format_run(run) for run in found]
+    for row in rows:
+        if row["state"] == "closed" and row["status"] is None and row["workflow"]:
+            row["hint"] = output.render(Look(row["workflow"]))
     lines = [line for row in rows for line in _run_lines(row)]
-    output.answer({"runs": rows}, "\n".join(lines) or "nothing was bought", given.out)
+    cost = sum(max(0, _buzz(row) or 0) for row in rows if row["state"] != "dropped")
+    text = "\n".join([*lines, f"{cost} Buzz"]) if rows else "nothing was bought"
+    output.answer({"runs": rows, "cost": cost}, text, given.out)
     return 0
+
+
+def _buzz(run: dict[str, Any]) -> Any:
+    """What a run cost; while that is open, what is reserved for it."""
+    return run["reserved"] if run["cost"] is None else run["cost"]
 
 
 def _run_lines(run: dict[str, Any]) -> Iterator[str]:
     from civitai_skill.client import shorten
 
-    buzz = run["reserved"] if run["cost"] is None else run["cost"]
+    buzz = _buzz(run)
     yield (
         f"{values.to_local_time(run['created'])}  {run['status'] or run['state']:<9}  "
         f"{run['engine'] or '?'} {run['variant'] or ''}  {buzz} Buzz  "
@@ -123,6 +165,8 @@ def _run_lines(run: dict[str, Any]) -> Iterator[str]:
     yield from (f"    {path}" for path in run["paths"])
     if run["reason"]:
         yield f"    why: {run['reason']}"
+    if "hint" in run:
+        yield f"    its end is not known here. {run['hint']}"
 
 
 def add_spend(parser: argparse.ArgumentParser) -> None:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from civitai_skill.config import Settings
 
 #: Commands whose --out is where the pictures of one workflow go.
-_SAVING = frozenset({"generate", "get", "again", "remix"})
-_FOR_PICTURES = _SAVING | {"resume", "batch", "sweep", "compare", "mcp", "rest", "install-mcp"}
+_SAVING = frozenset({"generate", "get", "again", "remix", "resume"})
+_FOR_PICTURES = _SAVING | {"batch", "sweep", "compare", "mcp", "rest", "install-mcp"}
 
 #: Commands that buy, and do not tell which workflow they are at.
 _MANY = frozenset({"batch", "sweep", "compare"})
@@ -117,9 +117,8 @@ class Output:
         line = self.command_line
         match step:
             case steps.Look(str() as id, save=True):
-                return (
-                    f"Fetch its pictures with {line('get', id, *(place or ['--out', 'FOLDER']))}."
-                )
+                fetch = line("get", id, "--wait", *(place or ["--out", "FOLDER"]))
+                return f"Fetch its pictures with {fetch}."
             case steps.Look(str() as id):
                 return f"Look at it with {line('get', id, '--wait', *place)}."
             case steps.Look():

@@ -64,6 +64,26 @@ def test_history_tells_the_prompt_the_files_the_price_and_why_it_failed(
         assert words in told
 
 
+def test_what_was_bought_without_waiting_is_told_with_what_became_of_it(
+    run: Callable[..., Ran],
+) -> None:
+    lost = run("generate", "[sandbox:failed] a fox", "--no-wait").json["id"]
+    with Civitai(sandbox=True, ledger=False) as client:
+        client.wait(lost, timeout=60)  # the ledger does not hear of its end
+    slow = run("generate", "[sandbox:slow=60] an owl", "--no-wait").json["id"]
+    told = run("resume", "--out", "saved").json["unfetched"]
+    assert [row["id"] for row in told] == [lost, slow]
+    assert (told[0]["status"], bool(told[0]["reason"])) == ("failed", True)
+    assert f"`civitai-skill get {slow} --wait --out saved`" in told[1]["hint"]
+    whole = run("history", "--today").json
+    assert [(row["workflow"], row["status"] in ("failed", None)) for row in whole["runs"]] == [
+        (slow, False), (lost, True),
+    ]  # fmt: skip
+    assert whole["runs"][1]["reason"]
+    assert whole["cost"] == whole["runs"][0]["reserved"] == 3
+    assert [row["id"] for row in run("resume").json["unfetched"]] == [slow]
+
+
 def test_today_begins_at_midnight_here(monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 

@@ -67,7 +67,7 @@ def test_several_held_results_are_released_by_one_command(run: Run) -> None:
         ids.append(told["id"])
     code, told, err = run("release", *ids, "--max-buzz", "9")
     assert (code, [one["id"] for one in told["results"]]) == (0, ids)
-    assert all(f"`civitai-skill get {id} --out FOLDER`" in err for id in ids)
+    assert all(f"`civitai-skill get {id} --wait --out FOLDER`" in err for id in ids)
 
 
 @pytest.mark.parametrize("id", ["$(touch x)", "a/../b", "", "1-2.jpeg", "-", "https://civitai.com"])
