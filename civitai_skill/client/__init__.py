@@ -48,6 +48,7 @@ _HOMES = {
     "above_limit_error": "purchase.price",
     "aqueryimagegens": "client.functions",
     "card": "engines.cards",
+    "cheaper_way": "purchase.price",
     "check_account": "purchase.join",
     "check_body": "purchase.body_rules",
     "choose_engine": "engines.choose",
@@ -128,6 +129,7 @@ if TYPE_CHECKING:
     from civitai_skill.purchase.order import WorkflowBody as WorkflowBody
     from civitai_skill.purchase.prepare import prepare as prepare
     from civitai_skill.purchase.price import above_limit_error as above_limit_error
+    from civitai_skill.purchase.price import cheaper_way as cheaper_way
     from civitai_skill.purchase.result import Generation as Generation
     from civitai_skill.purchase.result import Picture as Picture
     from civitai_skill.purchase.result import summarize_unsaved as summarize_unsaved

@@ -130,7 +130,7 @@ def add_estimate(parser: argparse.ArgumentParser) -> None:
 
 def estimate(given: argparse.Namespace, output: Output) -> int:
     """The documented price, and the service's own unless --offline; of `--count` such requests."""
-    from civitai_skill.client import Civitai, Order, Terms, prepare
+    from civitai_skill.client import Civitai, Order, Terms, cheaper_way, prepare
 
     request, terms = build_request(given), request_terms(given)
     quote = None
@@ -169,6 +169,9 @@ def estimate(given: argparse.Namespace, output: Output) -> int:
     for kind in ("notes", "warnings"):
         if getattr(decided, kind):
             data[kind] = list(getattr(decided, kind))
+    if given.count is not None and (cheaper := cheaper_way(request, given.count)):
+        data["notes"] = [*data.get("notes", ()), cheaper]
+        text += f"\n  {cheaper}"
     warnings = [*decided.warnings, *data.get("service", {}).get("warnings", ())]
     text += "".join(f"\n  warning: {warning}" for warning in dict.fromkeys(warnings))
     output.answer(data, text, given.out)

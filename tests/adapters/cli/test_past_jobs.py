@@ -104,6 +104,10 @@ def test_an_estimate_counts_and_tells_the_size(run: Callable[..., Ran]) -> None:
     assert one["size"] == "1248x832"
     assert "count" not in one
     assert (many["pictures"], many["together"]) == (100, 50 * one["offline"]["buzz"])
+    assert many.get("notes") == one.get("notes")
+    single = run("estimate", "a mug", "--offline", "--count", "50").json
+    assert single["together"] == 150
+    assert single["notes"] == ["50 pictures with quantity 2 in each request: about 125 Buzz."]
     assert run(*words, "--count", "50").json["together"] == many["together"]
 
 
