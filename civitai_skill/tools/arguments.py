@@ -311,9 +311,7 @@ class ChooseEngine(Arguments):
     width: Side | None = Field(default=None, description="Pixels that must be possible.")
     height: Side | None = Field(default=None, description="Pixels.")
     aspect_ratio: Text | None = Field(default=None, description="Such as 21:9; not with pixels.")
-    max_buzz: Buzz | None = Field(
-        default=None, description="The most that one picture may cost, in Buzz."
-    )
+    max_buzz: Buzz | None = Field(default=None, description="The most Buzz for one picture.")
     references: Annotated[Whole, Bounds(0, 16)] = Field(
         default=0, description="Source pictures. Default 0."
     )

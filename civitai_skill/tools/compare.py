@@ -26,7 +26,7 @@ class CompareImages(Arguments):
     prompt: Text = Field(description="What to draw.")
     engines: Annotated[
         list[Text], BeforeValidator(to_list), Field(min_length=2, max_length=MOST)
-    ] = Field(description="Two or more engines; a variant behind a colon: flux2:klein-9b.")
+    ] = Field(description="Two or more; a variant behind a colon: flux2:klein-9b.")
     aspect_ratio: Text | None = Field(default=None, description="Such as 16:9.")
     quality: Text | None = Field(default=None, description="draft, standard or high, for all.")
     tags: Annotated[Texts, Field(max_length=9)] = Field(default=[], description="To find them.")

@@ -219,7 +219,7 @@ def test_the_command_ends_with_4_and_tells_the_surprise_once(
 def test_the_price_is_asked_once_for_all_rows_of_a_rule(
     run: Run, box: Sandbox, asked: list[str]
 ) -> None:
-    given = [*rows(100), *rows(20, engine="sdxl", width=64, height=64)]
+    given = [*rows(25), *rows(10, engine="sdxl", width=64, height=64)]
     assert run(given, max_buzz=1000).good
     assert len(asked) == 2
     assert not set(asked) & {row["prompt"] for row in given}, "a price depends on no words"

@@ -16,6 +16,10 @@ from civitai_skill.tools.offer import Offer
 from civitai_skill.tools.toolbox import Toolbox
 from tests.support.mcp_server import ERAS, GENERATE, GET, Open, error_of
 from tests.support.sandbox import KLEIN, PRICE, TEMPLATE, charged
+from tests.support.thorough import cases
+
+#: Made at the same time.
+CALLS = cases(300)
 
 PRIVATE = "http://169.254.169.254/latest/meta-data"
 KONTEXT: dict[str, Any] = {
@@ -98,7 +102,7 @@ async def test_a_body_names_no_private_address(
 
 # -- money -----------------------------------------------------------------------------------------
 @pytest.mark.slow
-async def test_200_calls_at_once_all_get_their_own_picture(
+async def test_many_calls_at_once_all_get_their_own_picture(
     open_client: Open, sandbox: Sandbox
 ) -> None:
     def arguments(n: int) -> dict[str, Any]:
@@ -106,14 +110,14 @@ async def test_200_calls_at_once_all_get_their_own_picture(
         return {"prompt": f"fox {n}", "include_image": "no", **small}
 
     async with open_client(mode="legacy") as client:
-        calls = (client.call_tool(GENERATE, arguments(n)) for n in range(200))
+        calls = (client.call_tool(GENERATE, arguments(n)) for n in range(CALLS))
         results = await asyncio.gather(*calls)
     told = [result.structured_content for result in results]
     assert {one["status"] for one in told} == {"succeeded"}
-    assert len({one["id"] for one in told}) == 200
-    assert len({one["images"][0]["path"] for one in told}) == 200
+    assert len({one["id"] for one in told}) == CALLS
+    assert len({one["images"][0]["path"] for one in told}) == CALLS
     (account,) = sandbox.accounts()
-    assert account["submits"] == 200
+    assert account["submits"] == CALLS
 
 
 async def test_a_budget_holds_for_shaped_calls_and_bodies_together(
