@@ -117,6 +117,7 @@ def a_service_that_does_not_lag(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # -- the published document ------------------------------------------------------------------------
+@pytest.hookimpl(optionalhook=True)  # Ray's own environment is without xdist
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Twice as many workers as there are cores: about half of the time tests wait for processes."""
     return 2 * (os.cpu_count() or 1)
