@@ -86,7 +86,8 @@ def buy(service: Service, order: Order, prepared: Prepared | None = None) -> Flo
         )
         earlier = yield from _begin(order, run, confirmed)
     if earlier is not None:
-        return (yield from go_on(service, order, earlier, prepared.plan))
+        purchase = yield from go_on(service, order, earlier, prepared.plan)
+        return replace(purchase, run=_as_asked(order, purchase.run or earlier, prepared.plan))
     sending = _send(service, order, run, prepared.plan, certain=True)
     return (yield from release_on_failure(order.ledger, run, sending))
 
@@ -117,9 +118,16 @@ def make_label(order: Order, plan: Planned | None) -> Label | None:
     if label is None and order.notes and isinstance(asked, ImageRequest) and plan is not None:
         label = Label((), sidecar_facts(asked, plan.family, plan.variant, plan.seed))
     conversion = conversion_of(asked)
-    if conversion is None and not order.keep_all:
-        return label
+    if label is None and conversion is None and not order.keep_all:
+        return None
     return replace(label or Label((), None), conversion=conversion, keep_all=order.keep_all)
+
+
+def _as_asked(order: Order, run: Run, plan: Planned | None) -> Run:
+    """An earlier run with what this call wants done to its pictures here, which may differ."""
+    named = order.label if run.label is None else Label.from_json(run.label)
+    label = make_label(replace(order, label=named), plan)
+    return replace(run, label=None if label is None else label.to_json())
 
 
 def _begin(order: Order, run: Run, confirmed: str | None) -> Flow[Run | None]:
