@@ -84,14 +84,17 @@ class Ledger(LedgerReports):
             _forget_sources(db, _OLD, self._clock() - JOINABLE)
             return BeginResult(new, fresh=True)
 
-    def look_up(self, identity: str) -> tuple[Run | None, Run | None]:
+    def look_up(
+        self, identity: str, rule: str | None = None
+    ) -> tuple[Run | None, Run | None, bool]:
         """The run of this identity that a new request should go on with; where there is none, the
-        newest that is open and too old for that."""
+        newest that is open and too old for that; and whether a price rule is confirmed."""
         with self._transaction() as db:
             found = self._find_open(db, identity)
             left = "identity = ? AND state = 'open' AND created < ? ORDER BY created DESC"
             before = self._clock() - JOINABLE
-            return found, None if found else select_first(db, left, identity, before)
+            old = None if found else select_first(db, left, identity, before)
+            return found, old, self._is_confirmed(db, rule)
 
     def take_up(self, key: str, budget: Budget | None = None) -> Run:
         """Make this process the owner of an open run.

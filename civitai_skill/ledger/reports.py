@@ -42,8 +42,12 @@ class LedgerReports:
 
     def run(self, key: str) -> Run | None:
         """One run by its key."""
+        return self.run_and_rule(key, None)[0]
+
+    def run_and_rule(self, key: str, rule: str | None) -> tuple[Run | None, bool]:
+        """One run by its key, and whether a price rule is confirmed."""
         with self._transaction() as db:
-            return select_first(db, "key = ?", key)
+            return select_first(db, "key = ?", key), self._is_confirmed(db, rule)
 
     def find_by_workflow(self, workflow: str) -> Run | None:
         """The run that a workflow belongs to."""
@@ -62,7 +66,11 @@ class LedgerReports:
 
     def is_confirmed(self, rule: str) -> bool:
         """Did the service confirm a documented price rule within a day?"""
-        at = self.setting(f"confirmed {rule}")
+        with self._transaction() as db:
+            return self._is_confirmed(db, rule)
+
+    def _is_confirmed(self, db: sqlite3.Connection, rule: str | None) -> bool:
+        at = None if rule is None else _read_setting(db, f"confirmed {rule}")
         return at is not None and abs(self._clock() - float(at)) < CONFIRMED
 
     def unfinished(self) -> list[Run]:
@@ -164,8 +172,7 @@ class LedgerReports:
     def setting(self, name: str) -> str | None:
         """A value kept in the ledger."""
         with self._transaction() as db:
-            row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
-            return None if row is None else str(row["value"])
+            return _read_setting(db, name)
 
     def used_buzz(self, budget: Budget) -> int:
         """Buzz reserved and spent in the budget's current period."""
@@ -209,6 +216,11 @@ class LedgerReports:
             advice="Nothing is bought without it. Free the disk or the file, name another "
             "ledger, or move a broken one away.",
         )
+
+
+def _read_setting(db: sqlite3.Connection, name: str) -> str | None:
+    row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+    return None if row is None else str(row["value"])
 
 
 def select_first(db: sqlite3.Connection, where: str, *values: Any) -> Run | None:

@@ -52,10 +52,12 @@ def buy(service: Service, order: Order, prepared: Prepared | None = None) -> Flo
     """
     prepared = prepared or (yield Work(partial(prepare, order)))
     identity = prepared.identity(order)
-    find = partial(find_open_run, order, prepared.key, identity)
+    rule = None if prepared.plan is None or order.quoted is not None else rule_of(prepared.plan)
+    find = partial(find_open_run, order, prepared.key, identity, rule)
     for tries in range(_TRIES, -1, -1):
         try:
-            earlier: Run | None = yield Work(find)
+            found: tuple[Run | None, bool] = yield Work(find)
+            earlier, known = found
             break
         except StillRunning as error:
             if error.workflow_id is not None or not tries:
@@ -68,7 +70,7 @@ def buy(service: Service, order: Order, prepared: Prepared | None = None) -> Flo
             if not sourced
             else (yield from upload_sources(service, prepared, order.deadline))
         )
-        price, confirmed = yield from check_price(service, order, prepared, body)
+        price, confirmed = yield from check_price(service, order, prepared, body, known=known)
         key = prepared.key or f"cs-{uuid.uuid4().hex}"
         label = make_label(order, prepared.plan)
         run = Run(
@@ -109,7 +111,8 @@ def preview(service: Service, order: Order) -> Flow[Preview]:
     order = yield from resolve(service, order)
     prepared: Prepared = yield Work(partial(prepare, order))
     find = partial(find_open_run, order, prepared.key, prepared.identity(order))
-    return Preview((yield Work(find)), prepared.plan)
+    run, _ = yield Work(find)
+    return Preview(run, prepared.plan)
 
 
 def make_label(order: Order, plan: Planned | None) -> Label | None:

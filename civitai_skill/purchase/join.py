@@ -27,31 +27,34 @@ from civitai_skill.storage.locks import is_mine
 T = TypeVar("T")
 
 
-def find_open_run(order: Order, key: str | None, identity: str) -> Run | None:
-    """The run that an order goes on with, looked for before anything is asked of the service.
+def find_open_run(
+    order: Order, key: str | None, identity: str, rule: str | None = None
+) -> tuple[Run | None, bool]:
+    """The run that an order goes on with, looked for before anything is asked of the service; and
+    whether the service confirmed its price rule lately. One look tells both.
 
     Raises StillRunning while another call is making the same.
     """
     ledger = order.ledger
     if ledger is None:
-        return None
+        return None, False
     if order.unconfirmed:
         close_answered(order.unconfirmed)
     if key is not None:
-        named = ledger.run(key)
+        named, confirmed = ledger.run_and_rule(key, rule)
         if named is None or named.state == "dropped":
-            return None  # the service never had it, so it is a purchase like any other
+            return None, confirmed  # the service never had it: a purchase like any other
         if named.identity == identity:
-            return named  # whatever became of it: the service answers with the same workflow
+            return named, confirmed  # the service answers with the same workflow, whatever it is
         raise key_reused_error(key)
     if order.again:
-        return None
-    found, old = ledger.look_up(identity)
+        return None, rule is not None and ledger.is_confirmed(rule)
+    found, old, confirmed = ledger.look_up(identity, rule)
     if found is not None:
-        return found if may_join(ledger, order, found) else None
+        return (found if may_join(ledger, order, found) else None), confirmed
     if old is not None:
         order.tell(LeftOpen(old))
-    return None
+    return None, confirmed
 
 
 def key_reused_error(key: str) -> RequestInvalid:

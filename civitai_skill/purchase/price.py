@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from civitai_skill.api import workflows
@@ -69,13 +68,13 @@ def estimate(
 
 
 def check_price(
-    service: Service, order: Order, prepared: Prepared, body: Mapping[str, Any]
+    service: Service, order: Order, prepared: Prepared, body: Mapping[str, Any], *, known: bool
 ) -> Flow[tuple[int, str | None]]:
     """Say the price, refuse above the limit, and give what must be reserved (Buzz); with it the
     documented rule that the service confirmed just now.
 
-    The service is asked, unless it confirmed that rule within a day. Raises OverBudget or
-    NotEnoughBuzz.
+    The service is asked, unless the rule is `known`: it was confirmed within a day. Raises
+    OverBudget or NotEnoughBuzz.
     """
     decided, limit, confirmed = prepared.plan, order.limit, None
     if decided is None:
@@ -89,7 +88,7 @@ def check_price(
         most = max(order.quoted, most or 0)
     elif most is not None and most > limit:
         raise over_budget_error(order, decided, most)
-    elif most is None or not (yield Work(partial(is_confirmed, order, decided))):
+    elif most is None or not known:
         quote = yield from ask_price(service, order, prepared, body)
         if quote is not None:
             order.tell(Priced(decided, decided.price, quote, limit))

@@ -32,7 +32,7 @@ from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.sandbox import Fault, Sandbox
 from civitai_skill.storage.sqlite import Storage
 from tests.support.ledger import RETRY, client, left_by_a_dead_process, run
-from tests.support.sandbox import charged, net_charged
+from tests.support.sandbox import net_charged
 
 
 @pytest.fixture
@@ -84,23 +84,6 @@ def test_a_run_that_gave_up_waiting_is_taken_up(box: Sandbox, tmp_path: Path, ov
 
     assert result.id == caught.value.workflow_id
     assert (result.resumed, net_charged(box)) == (True, 3)
-
-
-@pytest.mark.parametrize(
-    ("first", "then", "size"),
-    [({"crop": "16:9"}, {}, (512, 512)), ({}, {"crop": "16:9"}, (512, 288))],
-)
-def test_what_is_done_here_is_what_the_call_that_goes_on_wants(
-    box: Sandbox, tmp_path: Path, first: Any, then: Any, size: tuple[int, int]
-) -> None:
-    fox: dict[str, Any] = {"width": 512, "height": 512, "out": tmp_path}
-    with client(box, tmp_path) as buyer:
-        with pytest.raises(StillRunning):
-            buyer.generate("a fox", **fox, **first, timeout=0)
-        made = buyer.generate("a fox", **fox, **then)
-    assert made.resumed
-    assert (made.pictures[0].width, made.pictures[0].height) == size
-    assert charged(box) == made.cost
 
 
 def test_a_broken_download_is_taken_up_and_only_what_is_missing_is_fetched(

@@ -1,0 +1,55 @@
+"""What a purchase costs the ledger, and what becomes of its pictures when another call goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from civitai_skill import StillRunning
+from civitai_skill.sandbox import Sandbox
+from civitai_skill.storage.sqlite import Storage
+from tests.support.ledger import client
+from tests.support.sandbox import charged
+
+
+@pytest.fixture
+def box() -> Sandbox:
+    return Sandbox(seconds_per_job=0.05)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "size"),
+    [({"crop": "16:9"}, {}, (512, 512)), ({}, {"crop": "16:9"}, (512, 288))],
+)
+def test_what_is_done_here_is_what_the_call_that_goes_on_wants(
+    box: Sandbox, tmp_path: Path, first: Any, then: Any, size: tuple[int, int]
+) -> None:
+    fox: dict[str, Any] = {"width": 512, "height": 512, "out": tmp_path}
+    with client(box, tmp_path) as buyer:
+        with pytest.raises(StillRunning):
+            buyer.generate("a fox", **fox, **first, timeout=0)
+        made = buyer.generate("a fox", **fox, **then)
+    assert made.resumed
+    assert (made.pictures[0].width, made.pictures[0].height) == size
+    assert charged(box) == made.cost
+
+
+def test_a_picture_costs_five_writes_and_one_read(
+    box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds: list[str] = []
+    transaction = Storage.transaction
+
+    def watched(self: Storage, *given: Any, writes: bool = True) -> Any:
+        kinds.append("write" if writes else "read")
+        return transaction(self, *given, writes=writes)
+
+    with client(box, tmp_path) as buyer:
+        buyer.generate("a fox", out=tmp_path)
+        buyer.confirm()
+        monkeypatch.setattr(Storage, "transaction", watched)
+        buyer.generate("an owl", out=tmp_path)
+        buyer.confirm()
+    assert (kinds.count("write"), kinds.count("read")) == (5, 1)
