@@ -7,7 +7,7 @@ are known by their names, or by what the document calls them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, MaxLen, MinLen
@@ -17,6 +17,7 @@ from pydantic.alias_generators import to_snake
 from civitai_skill.engines.forms import AirRole, Bits, Likely, Wire
 from civitai_skill.engines.index import words
 from civitai_skill.engines.published.document import AIR, Facts, Fields
+from civitai_skill.schema.fields import FIELDS
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import AirText, Flag, Number, Source, Text, Whole
 
@@ -32,11 +33,11 @@ def attribute_of(wire: str, facts: Facts, taken: Iterable[str]) -> str:
     if word is None:
         word = _source_word(wire, facts)
     others = {"image", "images"} if word in ("image", "images") else {word}
-    if word is not None and others.isdisjoint(taken) and _FITTING[word](facts):
+    if word is not None and others.isdisjoint(taken) and _fits(word, facts):
         return word
     name = to_snake(wire)
     clash = name in ImageRequest.model_fields or name in taken or hasattr(Wire, name)
-    return f"{name}_" if clash or name in _FITTING else name
+    return f"{name}_" if clash or name in _WORDS else name
 
 
 def _source_word(wire: str, facts: Facts) -> str | None:
@@ -70,10 +71,6 @@ def _source_kind(wire: str) -> Kind:
     return "guide" if bare.startswith("control") else "picture"
 
 
-def _kind(*kinds: str) -> Any:
-    return lambda facts: facts["type"] in kinds
-
-
 def _items(facts: Facts, *needed: str) -> bool:
     return set(needed) <= set(facts.get("items", {}).get("fields", {}))
 
@@ -82,36 +79,39 @@ def _air(facts: Facts) -> bool:
     return facts["type"] == "string" and facts.get("pattern") == AIR
 
 
-#: The words that a form may have, and what a field's facts must be to bear one.
-_FITTING: Mapping[str, Any] = {
-    "prompt": _kind("string"),
-    "negative_prompt": _kind("string"),
-    "width": _kind("integer"),
-    "height": _kind("integer"),
-    "aspect_ratio": lambda facts: False,  # a form's sizing alone names it
-    "quantity": _kind("integer"),
-    "seed": _kind("integer"),
-    "steps": _kind("integer"),
-    "guidance": _kind(*_NUMBERS),
-    "strength": _kind(*_NUMBERS),
-    "sampler": _kind("string"),
-    "scheduler": _kind("string"),
+#: The kinds of a request's fields, and the document's types that are of each.
+_TYPES: Mapping[str, tuple[str, ...]] = {
+    "text": ("string",),
+    "choice": ("string",),
+    "whole": ("integer",),
+    "number": _NUMBERS,
+    "flag": ("boolean",),
+}
+#: The words of a form, by kind: the request's that it takes as they are, and three more.
+_WORDS = {field.name: field.kind for field in FIELDS if not field.planned}
+_WORDS |= {"strength": "number", "image": "text", "image_metadata": "text"}
+#: What a field's facts must be to bear a word that its type alone does not tell.
+_SHAPES: Mapping[str, Callable[[Facts], bool]] = {
     "model": _air,
     "vae": _air,
     "embeddings": lambda facts: facts["type"] == "array" and _air(facts.get("items", {"type": ""})),
     "loras": lambda facts: "values" in facts or _items(facts, "air", "strength"),
     "control_nets": lambda facts: _items(facts, "preprocessor", "weight", "startStep", "endStep"),
-    "image": _kind("string"),
     "images": lambda facts: facts.get("items", {}).get("type") == "string",
-    "mask": _kind("string"),
     "style_images": lambda facts: (
         facts.get("items", {}).get("type") == "string" or _items(facts, "imageUrl")
     ),
-    "background": _kind("string"),
-    "grounding": _kind("boolean"),
-    "output_format": _kind("string"),
-    "image_metadata": _kind("string"),
 }
+
+
+def _fits(word: str, facts: Facts) -> bool:
+    """May a field with these facts bear a word of the vocabulary? A ratio never does: only a form's
+    sizing names it."""
+    if word in _SHAPES:
+        return _SHAPES[word](facts)
+    return facts["type"] in _TYPES.get(_WORDS.get(word, ""), ())
+
+
 _ROLES: Mapping[str, Any] = {
     "model": AirRole("model"),
     "vae": AirRole("vae"),
