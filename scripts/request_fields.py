@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
+from civitai_skill.engines.sources import holders
 from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.parts import LoraOrText
 from civitai_skill.schema.request import ImageRequest, Quality
@@ -35,6 +36,8 @@ class RequestField(NamedTuple):
     choices: tuple[str, ...] = ()
     #: Does it decide how a form is made? No form takes it as it is.
     planned: bool = False
+    #: Does it stand in the picture's metadata?
+    embedded: bool = False
 
 
 FIELDS = (
@@ -66,6 +69,9 @@ def _parts(model: type[BaseModel]) -> tuple[list[str], list[str]]:
         flag = words.flag or "--" + (name.removesuffix("s") if plural else name).replace("_", "-")
         said = (name, kind, flag, words.metavar, words.help or _first_sentence(words.description))
         more = [f"choices={choices!r}"] * bool(choices) + ["planned=True"] * words.planned
+        embedded = not words.planned if words.embedded is None else words.embedded
+        if model is ImageRequest and name not in holders(model):
+            more += ["embedded=True"] * embedded
         rows.append(f"    RequestField({', '.join([*map(_quoted, said), *more])}),")
         if not field.is_required():
             nullable = " | None" if field.default is None else ""

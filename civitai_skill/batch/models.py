@@ -10,11 +10,9 @@ from civitai_skill.batch.limiter import BatchClient
 from civitai_skill.batch.rows import RawRow
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.purchase.body import Terms
-from civitai_skill.resources.resolve import resolve_request
+from civitai_skill.resources.resolve import NAMING, resolve_request
 from civitai_skill.resources.site import ModelSite
 from civitai_skill.schema.request import ImageRequest
-
-_FIELDS = ("model", "loras", "embeddings", "vae", "trigger")
 
 
 async def resolve_rows(
@@ -22,13 +20,13 @@ async def resolve_rows(
 ) -> Sequence[RawRow]:
     """The rows with the AIRs of the models that they name; a row whose model can't be used has its
     problem. Raises TransportFailed and ApiError where the site gives no answer."""
-    if not any(raw.fields.get(name) for raw in raw_rows for name in _FIELDS):
+    if not any(raw.fields.get(name) for raw in raw_rows for name in NAMING):
         return raw_rows
     site = ModelSite(client._public, client._models, client.account)
     mature = terms.allow_mature_content is True
     found = []
     for raw in raw_rows:
-        if raw.problem is None and any(raw.fields.get(name) for name in _FIELDS):
+        if raw.problem is None and any(raw.fields.get(name) for name in NAMING):
             raw = await _resolve_row(raw, client, site, mature)
         found.append(raw)
     return found

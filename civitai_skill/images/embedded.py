@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from civitai_skill.schema.fields import FIELDS
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import read_json
 
@@ -18,13 +19,8 @@ KEY = "civitaiSkill"
 #: Bytes of the whole text.
 MOST_BYTES = 8 * 1024
 
-#: What is written: words, names and numbers. Sources name files; what finishes a picture, and how
-#: many were asked for, is not about this one.
-_WRITTEN = (
-    "prompt", "negative_prompt", "quality", "route", "width", "height", "aspect_ratio", "steps",
-    "guidance", "sampler", "scheduler", "model", "loras", "embeddings", "vae", "background",
-    "grounding", "output_format",
-)  # fmt: skip
+#: What is written as it was said.
+_WRITTEN = tuple(field.name for field in FIELDS if field.embedded)
 #: What an option may be: names and numbers of the engine's own.
 _PLAIN = (str, int, float, bool)
 _LONGEST_OPTION = 100
@@ -32,13 +28,13 @@ _LONGEST_OPTION = 100
 
 def embed(request: ImageRequest, engine: str, variant: str, seed: int | None) -> str | None:
     """The text for `imageMetadata`; None where it would be larger than is sensible."""
-    said = request.said()
-    fields = {name: said[name] for name in _WRITTEN if said.get(name) not in (None, [], {})}
+    said = {name: getattr(request, name) for name in _WRITTEN if name in request.model_fields_set}
+    fields = {name: value for name, value in said.items() if value not in (None, [], {})}
     fields |= {"engine": engine, "variant": variant}
     if request.loras:
         fields["loras"] = [lora.model_dump() for lora in request.loras]
-    options = {n: v for n, v in request.options.items() if _is_plain(v)}
-    fields |= {"options": options} if options else {}
+    if options := {n: v for n, v in request.options.items() if _is_plain(v)}:
+        fields["options"] = options
     fields |= {} if seed is None else {"seed": seed}
     text = json.dumps({KEY: fields}, separators=(",", ":"))
     return text if len(text.encode()) <= MOST_BYTES else None

@@ -30,7 +30,7 @@ from civitai_skill.purchase.body import Terms
 from civitai_skill.purchase.identity import first_attempt, hash_json
 from civitai_skill.purchase.local import check_conversion
 from civitai_skill.purchase.order import Order, WorkflowBody
-from civitai_skill.resources.resolve import resolve_request, with_engine
+from civitai_skill.resources.resolve import NAMING, resolve_request, with_engine
 from civitai_skill.resources.site import ModelSite
 from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.request import ImageRequest
@@ -143,11 +143,12 @@ def resolve(service: Service, order: Order) -> Flow[Order]:
 
     Every purchase and price goes through here once, before it is prepared.
     """
-    if not isinstance(order.asked, ImageRequest):
+    asked = order.asked
+    if not isinstance(asked, ImageRequest) or not any(getattr(asked, name) for name in NAMING):
         return order
     site = ModelSite(service, order.models, order.account)
     mature = order.terms.allow_mature_content is True
-    found = yield from resolve_request(site, order.asked, mature=mature)
+    found = yield from resolve_request(site, asked, mature=mature)
     return replace(
         order, asked=found.request, told=(*order.told, *found.notes), warned=found.warnings
     )
@@ -161,7 +162,9 @@ def prepare(order: Order, open_source: Open = open_source) -> Prepared:
     terms.check()
     if isinstance(order.asked, FinishRequest):
         return _prepare_finishing(order, order.asked, open_source)
-    request = with_mask(with_engine(order.asked))
+    request = with_engine(order.asked)
+    if request.inpaint is not None:
+        request = with_mask(request)
     places = named(request)
     sources = tuple(open_source(text, place, order.sources) for place, text in places)
     sizes = tuple(None if isinstance(source, str) else source.size for source in sources)

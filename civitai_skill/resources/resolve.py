@@ -34,6 +34,8 @@ _TOLD = 10
 _KINDS: Mapping[str, Kind] = {
     "model": "checkpoint", "loras": "lora", "embeddings": "embedding", "vae": "vae",
 }  # fmt: skip
+#: The fields by which a request asks anything of the site.
+NAMING = (*_KINDS, "trigger")
 
 
 @dataclass(frozen=True)
@@ -308,7 +310,7 @@ def _holds(prompt: str, words: str) -> bool:
 def with_engine(request: ImageRequest) -> ImageRequest:
     """The request with the engine that its models are made for, where it says none itself and one
     takes them all."""
-    if request.given("engine"):
+    if not any(getattr(request, name) for name in _KINDS) or request.given("engine"):
         return request
     takers = []
     for place in places(request):

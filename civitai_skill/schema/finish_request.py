@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema import finishing, pictures
 from civitai_skill.schema.parts import StrictModel
-from civitai_skill.schema.request import normalize_format
-from civitai_skill.schema.types import FieldWords, Picture
+from civitai_skill.schema.types import FieldWords, Format, Picture
 
 #: How many pictures one call finishes; each has steps of its own in one workflow.
 MOST_PICTURES = 24
@@ -47,10 +46,9 @@ class FinishRequest(StrictModel):
     exact: finishing.ExactSize = None
     free: finishing.Free = None
     crop: finishing.Crop = None
-    output_format: Annotated[
-        Annotated[Literal["jpeg", "png", "webP"], BeforeValidator(normalize_format)] | None,
-        FieldWords("jpeg, png or webP.", "F", "--format"),
-    ] = None
+    output_format: Annotated[Format | None, FieldWords("jpeg, png or webP.", "F", "--format")] = (
+        None
+    )
     quality: finishing.FileQuality = None
     width: finishing.FileWidth = None
     strip_metadata: finishing.StripMetadata = None

@@ -17,8 +17,8 @@ from civitai_skill.schema import pictures
 from civitai_skill.schema.types import (
     AirText,
     Bounds,
-    FieldWords,
     Flag,
+    Follows,
     Mask,
     Number,
     Share,
@@ -60,127 +60,78 @@ def _spell_exact(value: Any) -> Any:
 
 EnhancePrompt = Annotated[
     Flag | None,
-    FieldWords(
-        "Have the prompt reworded for the engine before it draws; the new words are shown.",
-        "",
-        planned=True,
-    ),
+    Follows("Have the prompt reworded for the engine before it draws; the new words are shown."),
 ]
 Inpaint = Annotated[
     Mask | None,
     BeforeValidator(pictures.to_text),
-    FieldWords(
+    Follows(
         "Repair a part of the one source picture: a mask of its size, transparent where the "
         "prompt is drawn anew; by an engine that can, where none is named.",
         "SRC",
         help="a mask of the source's size: what is transparent in it is repaired",
-        planned=True,
     ),
 ]
 Hires = Annotated[
     Annotated[Number, Ge(1), Le(4)] | None,
-    FieldWords(
-        "Draw it a second time from the first, so many times as wide and high (1 to 4).",
-        "X",
-        planned=True,
-    ),
+    Follows("Draw it a second time from the first, so many times as wide and high (1 to 4).", "X"),
 ]
 HiresStrength = Annotated[
     Share | None,
-    FieldWords(
-        "How far the second drawing leaves the first, 0 to 1; 0.4 when left out.",
-        "X",
-        planned=True,
-    ),
+    Follows("How far the second drawing leaves the first, 0 to 1; 0.4 when left out.", "X"),
 ]
 Passes = Annotated[
     Annotated[Whole, Bounds(1, MOST_PASSES)] | None,
-    FieldWords(
-        "Upscale it on the service: 1 to 3 passes, each doubles width and height.",
-        "N",
-        planned=True,
-    ),
+    Follows("Upscale it on the service: 1 to 3 passes, each doubles width and height.", "N"),
 ]
 UpscaleModel = Annotated[
-    AirText | None,
-    FieldWords(
-        "AIR of the upscaler's model; 4x-Remacri when left out.",
-        "AIR",
-        planned=True,
-    ),
+    AirText | None, Follows("AIR of the upscaler's model; 4x-Remacri when left out.", "AIR")
 ]
-RemoveBackground = Annotated[
-    Flag | None,
-    FieldWords(
-        "Make everything but the subject transparent.",
-        "",
-        planned=True,
-    ),
-]
+RemoveBackground = Annotated[Flag | None, Follows("Make everything but the subject transparent.")]
 Svg = Annotated[
     Annotated[Literal["vtracer", "starvector", "omnisvg"], BeforeValidator(lower)] | None,
-    FieldWords(
+    Follows(
         "Draw it as SVG: vtracer traces it, starvector and omnisvg write simple icons anew.",
         "S",
         help="draw it as SVG: vtracer, starvector or omnisvg",
-        planned=True,
     ),
 ]
 SvgSettings = Annotated[
     dict[str, Any],
-    FieldWords(
-        "Settings of the SVG's maker, such as filterSpeckle or colorPrecision.",
-        "K=V",
-        planned=True,
-    ),
+    Follows("Settings of the SVG's maker, such as filterSpeckle or colorPrecision.", "K=V"),
 ]
-Caption = Annotated[Flag | None, FieldWords("Describe the picture in words.", "", planned=True)]
-AutoTags = Annotated[
-    Flag | None, FieldWords("Tag the picture, each tag with a score.", "", planned=True)
-]
-Rate = Annotated[
-    Flag | None,
-    FieldWords("Say how mature the service rates it (pg, pg13, r, x, xxx).", "", planned=True),
-]
+Caption = Annotated[Flag | None, Follows("Describe the picture in words.")]
+AutoTags = Annotated[Flag | None, Follows("Tag the picture, each tag with a score.")]
+Rate = Annotated[Flag | None, Follows("Say how mature the service rates it (pg, pg13, r, x, xxx).")]
 ExactSize = Annotated[
     Annotated[Text, BeforeValidator(_spell_exact), AfterValidator(_check_exact)] | None,
-    FieldWords(
+    Follows(
         "Exactly these pixels, such as 5000x200 or 256x256: drawn in the nearest shape, enlarged "
         "as needed, and cropped.",
         "WxH",
         help="exactly these pixels, such as 5000x200, enlarged and cropped as needed",
-        planned=True,
     ),
 ]
 Crop = Annotated[
     Text | None,
-    FieldWords(
+    Follows(
         "Cut a part out: 800x600 from the middle, 800x600+LEFT+TOP, or a ratio such as 16:9.",
         "PART",
-        planned=True,
     ),
 ]
 Free = Annotated[
-    Flag | None,
-    FieldWords(
-        "Reach exact pixels without a paid step: enlarge here, however much.", "", planned=True
-    ),
+    Flag | None, Follows("Reach exact pixels without a paid step: enlarge here, however much.")
 ]
 OnService = Annotated[
-    Flag | None,
-    FieldWords("Convert format, quality and width on the service, for 1 Buzz.", "", planned=True),
+    Flag | None, Follows("Convert format, quality and width on the service, for 1 Buzz.")
 ]
-StripMetadata = Annotated[
-    Flag | None,
-    FieldWords("Save it without what its file tells about it.", "", planned=True),
-]
+StripMetadata = Annotated[Flag | None, Follows("Save it without what its file tells about it.")]
 FileQuality = Annotated[
-    Annotated[Whole, Bounds(1, 100)] | None,
-    FieldWords("Of the saved JPEG or WebP, 1 to 100.", "N", planned=True),
+    Annotated[Whole, Bounds(1, 100)] | None, Follows("Of the saved JPEG or WebP, 1 to 100.", "N")
 ]
 FileWidth = Annotated[
     Annotated[Whole, Bounds(1, LONGEST_SIDE)] | None,
-    FieldWords("Pixels of the saved file's width; its height follows.", "PX", planned=True),
+    Follows("Pixels of the saved file's width; its height follows.", "PX"),
 ]
 
 
@@ -240,6 +191,10 @@ def check(request: Any) -> Iterator[Problem]:
 
 def check_drawing(request: Any) -> Iterator[Problem]:
     """The same of what only a request for a picture has."""
+    size = next((n for n in ("aspect_ratio", "width", "height") if getattr(request, n)), None)
+    if request.exact is not None and size is not None:
+        why = "names a size, and so does exact"
+        yield Problem(size, getattr(request, size), "exact alone, or without it", None, why)
     if request.hires_strength is not None and request.hires is None:
         why = "belongs to hires"
         yield Problem("hires_strength", request.hires_strength, "hires with it", None, why)

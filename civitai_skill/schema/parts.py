@@ -26,22 +26,18 @@ from civitai_skill.schema.types import (
 _MOST_NAMES, _MOST_PARTS = 100, 1000
 
 
-def _check_bounds(values: Mapping[str, Any]) -> None:
-    if len(values) > _MOST_NAMES:
-        given = f"{len(values)} names"
-        raise RequestInvalid(Problem("request", given, f"at most {_MOST_NAMES}"))
-    for name, value in values.items():
-        if isinstance(value, list | tuple | Mapping) and len(value) > _MOST_PARTS:
-            raise RequestInvalid(Problem(name, f"{len(value)} parts", f"at most {_MOST_PARTS}"))
-
-
 class StrictModel(BaseModel):
     """Refusals are RequestInvalid from the start, so that one kind of error leaves every door."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def __init__(self, /, **values: Any) -> None:
-        _check_bounds(values)
+        if len(values) > _MOST_NAMES:
+            given = f"{len(values)} names"
+            raise RequestInvalid(Problem("request", given, f"at most {_MOST_NAMES}"))
+        for name, value in values.items():
+            if isinstance(value, list | tuple | Mapping) and len(value) > _MOST_PARTS:
+                raise RequestInvalid(Problem(name, f"{len(value)} parts", f"at most {_MOST_PARTS}"))
         try:
             super().__init__(**values)
         except ValidationError as error:

@@ -35,6 +35,8 @@ def to_text(value: Any) -> Any:
 
 def to_list(value: Any) -> Any:
     """One picture as a list of one."""
+    if isinstance(value, list | tuple):
+        return value
     text = to_text(value)
     return [text] if isinstance(text, str) else value
 

@@ -19,11 +19,14 @@ from civitai_skill.schema.types import (
     CheckpointText,
     FieldWords,
     Flag,
+    Follows,
+    Format,
     Limited,
     Mask,
     ModelText,
     Picture,
     Positive,
+    Ratio,
     Side,
     Strength,
     Text,
@@ -39,26 +42,11 @@ Long = Annotated[Text, Field(max_length=100_000)]
 _SCALE = ", ".join(f"{name} ({value})" for name, value in STRENGTHS.items())
 _SCALE += ", or 0 (keeps it) to 1 (ignores it)"
 
-_RATIO = r"^\d{1,5}(\.\d{1,5})?:\d{1,5}(\.\d{1,5})?$|^auto$"
-
 
 def _check_prompt(value: str) -> str:
     if not value.strip():
         raise ValueError("empty; say what should be in the picture")
     return value
-
-
-def _check_ratio(value: str) -> str:
-    if value != "auto" and not all(float(part) for part in value.split(":")):
-        raise ValueError("a side of the ratio is nothing; write it as 16:9")
-    return value
-
-
-def normalize_format(value: Any) -> Any:
-    """Formats are matched without regard to case, and jpg is jpeg."""
-    if not isinstance(value, str):
-        return value
-    return {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webP"}.get(value.lower(), value)
 
 
 class ImageRequest(StrictModel):
@@ -104,6 +92,7 @@ class ImageRequest(StrictModel):
             "Backend where a family has several (sdcpp, comfy, fal). Leave it out.",
             "NAME",
             planned=True,
+            embedded=True,
         ),
     ] = None
     quality: Annotated[
@@ -116,6 +105,7 @@ class ImageRequest(StrictModel):
             tool="draft to try things out, standard (the default), high for the final picture. "
             "The price rises with it.",
             planned=True,
+            embedded=True,
         ),
     ] = "standard"
     negative_prompt: Annotated[
@@ -132,8 +122,14 @@ class ImageRequest(StrictModel):
     ] = None
     height: Annotated[Side | None, FieldWords("Pixels.", "PX", tool="Pixels, with width.")] = None
     aspect_ratio: Annotated[
-        Annotated[Text, Field(pattern=_RATIO), AfterValidator(_check_ratio)] | None,
-        FieldWords("Such as 16:9, instead of width and height.", "W:H", tool="", planned=True),
+        Ratio | None,
+        FieldWords(
+            "Such as 16:9, instead of width and height.",
+            "W:H",
+            tool="",
+            planned=True,
+            embedded=True,
+        ),
     ] = None
     quantity: Annotated[
         Positive,
@@ -141,6 +137,7 @@ class ImageRequest(StrictModel):
             "How many pictures; 1 when left out.",
             "N",
             tool="Pictures, each paid for. Default 1; engines take up to 4 or 12.",
+            embedded=False,
         ),
     ] = 1
     seed: Annotated[
@@ -149,6 +146,7 @@ class ImageRequest(StrictModel):
             "For the same picture again. Left out: one is chosen and reported.",
             "N",
             tool="Only to repeat a picture: the seed reported with it, all else unchanged.",
+            embedded=False,
         ),
     ] = None
     steps: Annotated[
@@ -203,11 +201,7 @@ class ImageRequest(StrictModel):
     ] = None
     trigger: Annotated[
         Flag,
-        FieldWords(
-            "Add the trigger words of its LoRAs that the prompt lacks.",
-            "",
-            planned=True,
-        ),
+        FieldWords("Add the trigger words of its LoRAs that the prompt lacks.", planned=True),
     ] = False
     control_nets: Annotated[
         list[ControlNetOrText],
@@ -260,11 +254,9 @@ class ImageRequest(StrictModel):
         Annotated[Literal["auto", "transparent", "opaque"], BeforeValidator(lower)] | None,
         FieldWords("auto, transparent or opaque, where the engine draws it.", "B"),
     ] = None
-    grounding: Annotated[
-        Flag | None, FieldWords("Look facts up on the web before drawing.", "")
-    ] = None
+    grounding: Annotated[Flag | None, FieldWords("Look facts up on the web before drawing.")] = None
     output_format: Annotated[
-        Annotated[Literal["jpeg", "png", "webP"], BeforeValidator(normalize_format)] | None,
+        Format | None,
         FieldWords("jpeg, png or webP.", "F", "--format", tool="Only when the user names one."),
     ] = None
     enhance_prompt: finishing.EnhancePrompt = None
@@ -302,11 +294,11 @@ class ImageRequest(StrictModel):
     ] = {}
     retired: Annotated[
         Flag,
-        FieldWords("Take a variant that its maker has withdrawn all the same.", "", planned=True),
+        FieldWords("Take a variant that its maker has withdrawn all the same.", planned=True),
     ] = False
 
     @model_validator(mode="after")
-    def _one_way_to_say_a_size(self) -> ImageRequest:
+    def _what_goes_together(self) -> ImageRequest:
         if self.aspect_ratio is not None and (self.width or self.height):
             accepted = "aspect_ratio alone, or width and height alone"
             why = "names a shape, and so do width and height"
@@ -317,18 +309,10 @@ class ImageRequest(StrictModel):
         if self.mask is not None and not self.images:
             why = "says what to draw anew in a source picture, and there is none"
             raise RequestInvalid(Problem("mask", self.mask, "images with it", None, why))
-        return self
-
-    @model_validator(mode="after")
-    def _what_follows_the_drawing(self) -> ImageRequest:
-        problems = [*finishing.check(self), *finishing.check_drawing(self)]
-        sizes = {n: getattr(self, n) for n in ("aspect_ratio", "width", "height")}
-        if self.exact is not None and any(sizes.values()):
-            name = next(n for n, value in sizes.items() if value)
-            why = "names a size, and so does exact"
-            problems.append(Problem(name, sizes[name], "exact alone, or without it", None, why))
-        if problems:
-            raise RequestInvalid(*problems)
+        if not self.model_fields_set.isdisjoint(FOLLOWING):
+            problems = [*finishing.check(self), *finishing.check_drawing(self)]
+            if problems:
+                raise RequestInvalid(*problems)
         return self
 
     @classmethod
@@ -347,3 +331,11 @@ class ImageRequest(StrictModel):
     def given(self, name: str) -> bool:
         """Was the field said, and not as null?"""
         return name in self.model_fields_set and getattr(self, name) is not None
+
+
+#: The fields that ask for more than a drawing; a request without them needs one step.
+FOLLOWING = frozenset(
+    name
+    for name, field in ImageRequest.model_fields.items()
+    if any(isinstance(mark, Follows) for mark in field.metadata)
+)

@@ -12,6 +12,7 @@ from pydantic import (
     AfterValidator,
     AllowInfNan,
     BeforeValidator,
+    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainSerializer,
@@ -49,8 +50,11 @@ def is_unicode(value: str) -> bool:
 
 
 def _unicode(value: str) -> str:
-    if not is_unicode(value):
-        raise ValueError("holds half a character (a lone surrogate); send valid Unicode")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        why = "holds half a character (a lone surrogate); send valid Unicode"
+        raise ValueError(why) from None
     return value
 
 
@@ -148,6 +152,24 @@ Flag = Annotated[bool, Strict()]
 Text = Annotated[str, Strict(), AfterValidator(_unicode)]
 
 
+def _check_ratio(value: str) -> str:
+    if value != "auto" and not all(float(part) for part in value.split(":")):
+        raise ValueError("a side of the ratio is nothing; write it as 16:9")
+    return value
+
+
+def _read_format(value: Any) -> Any:
+    """Formats are matched without regard to case, and jpg is jpeg."""
+    if not isinstance(value, str):
+        return value
+    return {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webP"}.get(value.lower(), value)
+
+
+_RATIO = r"^\d{1,5}(\.\d{1,5})?:\d{1,5}(\.\d{1,5})?$|^auto$"
+Ratio = Annotated[Text, Field(pattern=_RATIO), AfterValidator(_check_ratio)]
+Format = Annotated[Literal["jpeg", "png", "webP"], BeforeValidator(_read_format)]
+
+
 @dataclass(frozen=True)
 class Source:
     """Marks a text that names a picture (https URL, data URL, file) with what the picture is for.
@@ -178,17 +200,27 @@ class FieldWords:
     `metavar` and `flag` (where it is not the field's name) are the command line's, as is `help`
     where the description's first sentence does not serve there. `tool` is what a model is told:
     None leaves the field to the tools' options, "" the words to the tools. What is `planned`
-    decides how a form is made; no form takes it as it is.
+    decides how a form is made; no form takes it as it is. What is `embedded` stands in the
+    picture's metadata: what a form takes, where the field does not say otherwise. A source names a
+    file and never does.
     """
 
     description: str
-    metavar: str
+    metavar: str = ""
     flag: str = ""
     help: str = ""
     tool: str | None = None
     planned: bool = False
+    embedded: bool | None = None
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return {**handler(schema), "description": self.description}
+
+
+@dataclass(frozen=True)
+class Follows(FieldWords):
+    """Of a field that asks for more than the drawing: a step of the service, or work here."""
+
+    planned: bool = True

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from civitai_skill.engines.forms import Wire
-from civitai_skill.engines.planning.plan import Plan, Price
+from civitai_skill.engines.planning.plan import Plan, Price, plan
 from civitai_skill.engines.sizing import SQUARE, Size
 from civitai_skill.engines.sources import sources_of
 from civitai_skill.errors import Problem, RequestInvalid
@@ -22,7 +22,7 @@ from civitai_skill.schema.air import fold
 from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.finishing import read_exact
 from civitai_skill.schema.problems import to_problems
-from civitai_skill.schema.request import ImageRequest
+from civitai_skill.schema.request import FOLLOWING, ImageRequest
 from civitai_skill.steps.convert_image import WIDEST, Convert
 from civitai_skill.steps.exact import LATER, drawn_for, passes_for
 from civitai_skill.steps.form import Ref, StepForm
@@ -31,7 +31,7 @@ from civitai_skill.steps.image_to_svg import TO_SVG
 from civitai_skill.steps.image_upscaler import Upscaler
 from civitai_skill.steps.media_captioning import Captioning
 from civitai_skill.steps.media_rating import Rating
-from civitai_skill.steps.names import ENHANCE, PICTURE, STAGES, name_of, parse_name
+from civitai_skill.steps.names import ENHANCE, PICTURE, STAGES, WORDS, name_of, parse_name
 from civitai_skill.steps.prompt_enhancement import NEGATIVE, Enhancement
 from civitai_skill.steps.second_drawing import draw_again
 from civitai_skill.steps.wd_tagging import Tagging
@@ -128,60 +128,52 @@ def plan_request(
     request: ImageRequest, sources: tuple[Size | None, ...] = (), *, today: date | None = None
 ) -> Plan:
     """Decide a request and all that follows; a Plan where one step does it. RequestInvalid."""
+    if request.model_fields_set.isdisjoint(FOLLOWING):
+        return plan(request, sources=sources, today=today)
     asked = request
     if request.enhance_prompt:
         # What will stand there is not known: its length can't be judged.
         asked = request.model_copy(update={"prompt": request.prompt.strip()[:_LONGEST_STAND_IN]})
     drawn = drawn_for(asked, sources, today)
-    first = sources[0] if sources else None
-    size = drawn.form.sizing.drawn(drawn.form, first)
-    before = list(_enhance(request, drawn.form))
-    words = _words_of(before, drawn.form, request)
-    price = drawn.price
-    steps = [
-        *before,
-        NamedStep(
-            PICTURE, drawn.form, price.buzz, words, tuple(range(len(sources_of(drawn.form))))
-        ),
-    ]
-    passes, said = passes_for(request, _hires_size(request, size))
+    size = drawn.form.sizing.drawn(drawn.form, sources[0] if sources else None)
+    taken = tuple(range(len(sources_of(drawn.form))))
+    words = _words_of(request, drawn.form)
+    steps = [NamedStep(PICTURE, drawn.form, drawn.price.buzz, words, taken)]
+    if request.enhance_prompt:
+        steps.insert(0, _enhance(request, drawn.form))
+    times = request.hires or 1
+    passes, said = passes_for(request, (round(size[0] * times), round(size[1] * times)))
+    ends: list[Size | None] = []
     for i in range(drawn.quantity):
-        start = Ref(PICTURE, f"output.images[{i}].url")
-        at = size
+        start, at = Ref(PICTURE, f"output.images[{i}].url"), size
         if request.hires is not None:
             again = draw_again(asked, drawn, size, i)
-            refs = {again.form.alias("image"): start, **_words_of(before, again.form, request)}
+            refs = {again.form.alias("image"): start, **_words_of(request, again.form)}
             name = name_of("hires", i + 1)
             steps.append(NamedStep(name, again.form, again.price.buzz, refs))
             start, at = Ref(name, "output.images[0].url"), again.size or size
-        steps += follow(request, i + 1, start, at, passes)
+        more, end = follow(request, i + 1, start, at, passes)
+        steps += more
+        ends.append(end)
     if len(steps) == 1:
         return replace(drawn, notes=(*drawn.notes, *said))
-    finished = _finished(steps, size)
     decided = {part.name: getattr(drawn, part.name) for part in fields(Plan)}
-    decided |= {"price": _total(steps, price), "notes": (*drawn.notes, *said)}
-    exact = request.exact and read_exact(request.exact)
-    return ChainPlan(**decided, steps=tuple(steps), finished=finished, exact=exact or None)
+    decided |= {"price": _total(steps, drawn.price), "notes": (*drawn.notes, *said)}
+    exact = read_exact(request.exact) if request.exact else None
+    return ChainPlan(**decided, steps=tuple(steps), finished=ends[0], exact=exact)
 
 
-def _hires_size(request: ImageRequest, size: Size) -> Size:
-    times = request.hires or 1
-    return round(size[0] * times), round(size[1] * times)
-
-
-def _enhance(request: ImageRequest, form: Wire) -> Iterator[NamedStep]:
-    if not request.enhance_prompt:
-        return
+def _enhance(request: ImageRequest, form: Wire) -> NamedStep:
     tags = form.tags()
     given = {"ecosystem": tags.get("ecosystem", tags["engine"]), "prompt": request.prompt}
     if request.negative_prompt:
         given["negativePrompt"] = request.negative_prompt
-    yield _step(ENHANCE, Enhancement, given, SQUARE)
+    return _step(ENHANCE, Enhancement, given, SQUARE)
 
 
-def _words_of(before: list[NamedStep], form: Wire, request: ImageRequest) -> dict[str, Ref]:
+def _words_of(request: ImageRequest, form: Wire) -> dict[str, Ref]:
     """The words that a drawing takes from the step before it."""
-    if not before:
+    if not request.enhance_prompt:
         return {}
     found = {form.alias("prompt"): Ref(ENHANCE, Enhancement.result())}
     if request.negative_prompt and "negative_prompt" in type(form).model_fields:
@@ -197,21 +189,22 @@ def plan_finishing(request: FinishRequest, sources: tuple[Size | None, ...]) -> 
     """
     steps: list[NamedStep] = []
     notes: list[str] = []
+    finished: list[Size | None] = []
     for i, known in enumerate(sources):
         passes, said = passes_for(request, known, f"images.{i}" if len(sources) > 1 else "images")
         notes += [note for note in said if note not in notes]
-        steps += follow(request, i + 1, i, known or SQUARE, passes)
+        more, end = follow(request, i + 1, i, known or SQUARE, passes)
+        steps += more
+        finished.append(known and end)
     price = _total(steps, Price(0, None, "" if steps else "nothing is bought"))
     if steps and None in sources:
         note = f"{price.buzz} for pictures of 1024x1024" if price.buzz is not None else ""
         price = Price(None, None, note and f"not certain: the size is not known; {note}")
     numbers = {named[1] for s in steps if (named := parse_name(s.name)) and named[0] in STAGES}
     here = tuple(i for i in range(len(sources)) if i + 1 not in numbers)
-    finished = tuple(
-        None if known is None else _finished(steps, known, str(i))
-        for i, known in enumerate(sources, 1)
+    return FinishPlan(
+        tuple(steps), len(numbers), price, tuple(notes), (), sources, here, tuple(finished)
     )
-    return FinishPlan(tuple(steps), len(numbers), price, tuple(notes), (), sources, here, finished)
 
 
 # -- what follows one picture --------------------------------------------------------------------
@@ -221,31 +214,35 @@ _Wanted = tuple[str, type[StepForm], Mapping[str, Any]]
 
 def follow(
     request: ImageRequest | FinishRequest, number: int, start: Ref | int, size: Size, passes: int
-) -> Iterator[NamedStep]:
-    """The steps after picture `number`; `start` is where it stands, or which source it is. Words
-    are about what is seen, which no stage changes: they wait for none."""
+) -> tuple[list[NamedStep], Size | None]:
+    """The steps after picture `number`, and the pixels that it ends with; None for an SVG.
+
+    `start` is where it stands, or which source it is. Words are about what is seen, which no stage
+    changes: they wait for none.
+    """
+    steps: list[NamedStep] = []
     at, pixels = start, size
-    for stage, form, given in _stages(request, passes):
-        step = _step(name_of(stage, number), form, given, pixels, at)
-        yield step
+    for stage, form, given in _wanted(request, passes):
+        name = name_of(stage, number)
+        if stage in WORDS:
+            steps.append(_step(name, form, given, size, start))
+            continue
+        step = _step(name, form, given, pixels, at)
         assert isinstance(step.form, StepForm), "engines draw before this"
-        at, pixels = Ref(step.name, step.form.result()), step.form.drawn(pixels)
-    for word, form, given in _about(request):
-        yield _step(name_of(word, number), form, given, size, start)
+        steps.append(step)
+        at, pixels = Ref(name, form.result()), step.form.drawn(pixels)
+    return steps, None if request.svg else pixels
 
 
-def _stages(request: ImageRequest | FinishRequest, passes: int) -> Iterator[_Wanted]:
+def _wanted(request: ImageRequest | FinishRequest, passes: int) -> Iterator[_Wanted]:
     if passes:
         given: dict[str, Any] = {"numberOfRepeats": passes}
         if request.upscale_model is not None:
             given["model"] = request.upscale_model
         yield "upscale", Upscaler, given
     if request.remove_background:
-        yield (
-            "cutout",
-            BackgroundRemoval,
-            {"format": "webp"} if request.output_format == "webP" else {},
-        )
+        webp = request.output_format == "webP"
+        yield "cutout", BackgroundRemoval, {"format": "webp"} if webp else {}
     if request.svg is not None:
         form = TO_SVG[request.svg]
         spelt = {fold(form.alias(name)): form.alias(name) for name in form.model_fields}
@@ -253,6 +250,12 @@ def _stages(request: ImageRequest | FinishRequest, passes: int) -> Iterator[_Wan
         yield "svg", form, {"engine": "comfy", "ecosystem": request.svg, **settings}
     if request.on_service:
         yield "convert", Convert, _conversion(request)
+    if request.caption:
+        yield "caption", Captioning, {}
+    if request.auto_tags:
+        yield "tags", Tagging, {}
+    if request.rate:
+        yield "rating", Rating, Rating.level_only(LATER).sent()
 
 
 def _conversion(request: ImageRequest | FinishRequest) -> dict[str, Any]:
@@ -268,15 +271,6 @@ def _conversion(request: ImageRequest | FinishRequest) -> dict[str, Any]:
         why = "the service's conversion ends there"
         raise RequestInvalid(Problem(request.local[1], width, f"1 to {WIDEST}", WIDEST, why))
     return {"transforms": [{"type": "resize", "targetWidth": width}], "output": output}
-
-
-def _about(request: ImageRequest | FinishRequest) -> Iterator[_Wanted]:
-    if request.caption:
-        yield "caption", Captioning, {}
-    if request.auto_tags:
-        yield "tags", Tagging, {}
-    if request.rate:
-        yield "rating", Rating, Rating.level_only(LATER).sent()
 
 
 def _step(
@@ -299,22 +293,6 @@ def _step(
         ) from None
     refs = {field: at} if isinstance(at, Ref) and field is not None else {}
     return NamedStep(name, made, made.buzz(size), refs, (at,) if isinstance(at, int) else ())
-
-
-def _finished(steps: list[NamedStep], size: Size, picture: str = "1") -> Size | None:
-    """The pixels of a picture at the end of its chain; None for an SVG."""
-    for step in steps:
-        stage, _, number = step.name.rpartition("-")
-        if number != picture:
-            continue
-        if stage == "svg":
-            return None
-        if stage == "hires":
-            size = step.form.sizing.asked(step.form) or size  # type: ignore[union-attr]
-        elif stage in STAGES:
-            assert isinstance(step.form, StepForm)
-            size = step.form.drawn(size)
-    return size
 
 
 # -- what it costs -------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from civitai_skill.engines.family import Family, Variant
 from civitai_skill.engines.limits import request_fields
 from civitai_skill.engines.planning.plan import plan
 from civitai_skill.engines.planning.route import variant_of
-from civitai_skill.engines.sizing import Size
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.errors.next_steps import Choose
 from civitai_skill.schema.request import ImageRequest
@@ -21,21 +20,24 @@ from civitai_skill.schema.request import ImageRequest
 #: The preprocessor whose mask says what is drawn anew (schema ImageTransformer).
 _CONTROL = "inpaint"
 _CONTROL_STRENGTH = 0.9
+#: A field of a form, and what the form does.
+_MASK, _NETS = ("mask", "edit"), ("control_nets", "variant")
 
 
-def with_mask(request: ImageRequest, sources: tuple[Size | None, ...] = ()) -> ImageRequest:
-    """The request in the words of an engine: a mask, or a control net. Raises RequestInvalid."""
-    if request.inpaint is None:
-        return request
+def with_mask(request: ImageRequest) -> ImageRequest:
+    """A request to repair, in the words of an engine: a mask, or a control net. RequestInvalid."""
+    assert request.inpaint is not None
     if not (request.given("engine") or request.given("model")):
         return _cheapest(request)
     family = catalog.family(request.engine)
     variant = variant_of(family, request)
+    taken = _taken(variant)
     said: dict[str, Any] = {n: v for n, v in request.said().items() if n != "inpaint"}
-    if _takes(variant, "mask"):
+    if _MASK in taken:
         return ImageRequest(**said, mask=request.inpaint)
-    if not _takes(variant, "control_nets", "variant"):
-        accepted = "an engine with masks or control nets: " + ", ".join(_able())
+    if _NETS not in taken:
+        able = dict.fromkeys(f.name for f, v in _offered() if _taken(v) & {_MASK, _NETS})
+        accepted = "an engine with masks or control nets: " + ", ".join(able)
         why = f"{family.name} {variant.name} has neither"
         raise RequestInvalid(
             Problem("inpaint", request.engine, accepted, "openai", why), next=[Choose()]
@@ -46,42 +48,30 @@ def with_mask(request: ImageRequest, sources: tuple[Size | None, ...] = ()) -> I
     return ImageRequest(**said)
 
 
-def _takes(variant: Variant, field: str, operation: str = "edit") -> bool:
-    return any(
-        field in request_fields(way.form) and operation in way.form.operations()
+def _taken(variant: Variant) -> set[tuple[str, str]]:
+    """The fields that its forms take, each with what the form does."""
+    return {
+        (field, operation)
         for way in variant.ways
-    )
+        for operation in way.form.operations()
+        for field in request_fields(way.form)
+    }
 
 
-def _masked() -> list[tuple[Family, Variant]]:
-    return [
-        (family, variant)
-        for family in catalog.families()
-        for variant in family.variants
-        if variant.retired is None and _takes(variant, "mask")
-    ]
-
-
-def _able() -> list[str]:
-    """The engines that repair, by either way."""
-    return [
-        family.name
-        for family in catalog.families()
-        if any(
-            v.retired is None and (_takes(v, "mask") or _takes(v, "control_nets", "variant"))
-            for v in family.variants
-        )
-    ]
+def _offered() -> list[tuple[Family, Variant]]:
+    return [(f, v) for f in catalog.families() for v in f.variants if v.retired is None]
 
 
 def _cheapest(request: ImageRequest) -> ImageRequest:
     """The same by the engine with masks that asks least for it."""
     said = {n: v for n, v in request.said().items() if n != "inpaint"}
+    if not request.given("quality"):
+        said["quality"] = "standard"
     best: tuple[float, ImageRequest] | None = None
     refused: RequestInvalid | None = None
-    for family, variant in _masked():
-        if not request.given("quality"):
-            said["quality"] = "standard"
+    for family, variant in _offered():
+        if _MASK not in _taken(variant):
+            continue
         named = {"engine": family.name, "variant": said.get("variant") or variant.name}
         try:
             tried = ImageRequest(**{**said, **named}, mask=request.inpaint)

@@ -132,7 +132,7 @@ class ToolSettings:
             # The service reads no files, so an address is all that a body can name.
             return WorkflowBody(check_body(given.body, replace(self.sources, local=False)))
         said = {n: getattr(given, n) for n in _REQUEST if n in given.model_fields_set}
-        fields, options = _split_options(given) if given.options else ({}, {})
+        fields = _split_options(given) if given.options else {}
         by_model = any(said.get(n) or fields.get(n) for n in _MODELS)
         if said.get("engine", self.default_engine) == self.default_engine:
             # Some hosts fill in every default; the engine of models that are named follows from
@@ -144,7 +144,7 @@ class ToolSettings:
         # It stays as it was given: it may mean a variant, too.
         engine = str(said.get("engine", self.default_engine))
         self.check_engine(engine)
-        request = ImageRequest(**said, **fields, options=options)
+        request = ImageRequest(**said, **fields)
         for place, source in named(request):
             self._check_source(source, place)
         return request
@@ -213,8 +213,8 @@ class ToolSettings:
         return self.out.joinpath(*parts)
 
 
-def _split_options(given: EstimateImage) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options that are fields of the request, and the engine's own."""
+def _split_options(given: EstimateImage) -> dict[str, Any]:
+    """The options that are fields of the request, and among them the engine's own."""
     fields: dict[str, Any] = {}
     options: dict[str, Any] = {}
     for option in given.options:
@@ -224,7 +224,7 @@ def _split_options(given: EstimateImage) -> tuple[dict[str, Any], dict[str, Any]
         if key in into:
             raise RequestInvalid(Problem("options", option.name, "each name once"))
         into[key] = _option_value(option, given.engine) if name is None else _own(name, option)
-    return fields, options
+    return {**fields, "options": options}
 
 
 def _own(name: str, option: Option) -> Any:

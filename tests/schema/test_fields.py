@@ -10,9 +10,10 @@ from civitai_skill.adapters.cli.parser import parse
 from civitai_skill.adapters.cli.request import build_request, request_fields
 from civitai_skill.batch.rows import read_text
 from civitai_skill.client.options import RequestFields
+from civitai_skill.engines.sources import holders
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.schema.fields import FIELDS, RequestField
-from civitai_skill.schema.request import ImageRequest
+from civitai_skill.schema.request import FOLLOWING, ImageRequest
 from civitai_skill.tools.arguments import IN_OPTIONS, EstimateImage
 from civitai_skill.tools.registry import BY_NAME
 
@@ -36,6 +37,12 @@ def test_every_interface_knows_every_field() -> None:
     assert [field.name for field in FIELDS] == NAMES
     assert ["prompt", *RequestFields.__annotations__] == NAMES
     assert sorted([*EstimateImage.model_fields, *IN_OPTIONS]) == sorted(NAMES)
+
+
+def test_a_source_is_never_written_into_a_picture() -> None:
+    written = {field.name for field in FIELDS if field.embedded}
+    assert {"prompt", "negative_prompt", "loras", "aspect_ratio"} <= written
+    assert not written & {*holders(ImageRequest), *FOLLOWING, "seed", "quantity", "options"}
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)

@@ -180,13 +180,13 @@ def _is_foreign(form: Wire, echo: Record) -> bool:
 
 
 def _text_to_image(form: TextToImage) -> PricedStep:
-    quantity = min(form.quantity * form.batch_size, _MOST_PICTURES)
+    quantity = min(form.quantity * form.batchSize, _MOST_PICTURES)
     seed = form.seed if form.seed is not None else random.randrange(1, 2**31)
     echo = form.model_dump(mode="json", by_alias=True, exclude_none=True) | {"seed": seed}
     recipe = {
         "kind": "draw", "prompt": form.prompt, "engine": form.kind, "sources": 0, "source": "",
-        "share": 1 - form.source_image_denoise_strenght, "width": form.width,
-        "height": form.height, "format": (form.output_format or "jpeg").lower(),
+        "share": 1 - form.sourceImageDenoiseStrenght, "width": form.width,
+        "height": form.height, "format": (form.outputFormat or "jpeg").lower(),
     }  # fmt: skip
     return PricedStep(
         form.kind,

@@ -29,8 +29,8 @@ class Network(BaseModel):
 
 
 class TextToImage(StepForm):
-    """Schema TextToImageInput. It requires seed and cfgScale, which official examples leave out;
-    the service fills them in."""
+    """Schema TextToImageInput, in its own words, into which no request is translated. It requires
+    seed and cfgScale, which official examples leave out; the service fills them in."""
 
     kind = "textToImage"
     gives = "output.images[0]"
@@ -39,22 +39,22 @@ class TextToImage(StepForm):
     charges = "not documented"
 
     quantity: _Count = 1
-    batch_size: _Count = 1
+    batchSize: _Count = 1
     model: ModelAir = "urn:air:sd1:checkpoint:civitai:4384@128713"
-    additional_networks: dict[AirText, Network] = {}
-    control_nets: list[ControlNet] = []
+    additionalNetworks: dict[AirText, Network] = {}
+    controlNets: list[ControlNet] = []
     prompt: Text
-    negative_prompt: Text | None = None
+    negativePrompt: Text | None = None
     scheduler: _Sampler | None = None
     steps: Steps150 = 30
-    cfg_scale: Annotated[Guidance30, Field(ge=1)] = 7.5
+    cfgScale: Annotated[Guidance30, Field(ge=1)] = 7.5
     width: _Side = 512
     height: _Side = 512
     seed: Annotated[Whole, Field(ge=0, le=2**32 - 1)] = ABSENT
-    clip_skip: Whole = 2
-    image_metadata: Text | None = None
+    clipSkip: Whole = 2
+    imageMetadata: Text | None = None
     engine: Text | None = None
-    output_format: Literal["png", "jpeg", "webP"] | None = None
-    source_image: Text | None = None
+    outputFormat: Literal["png", "jpeg", "webP"] | None = None
+    sourceImage: Text | None = None
     # Spelled so by the document.
-    source_image_denoise_strenght: Number = 0.8
+    sourceImageDenoiseStrenght: Number = 0.8
