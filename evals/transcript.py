@@ -96,10 +96,11 @@ def _calls(call: Any, n: int) -> Iterator[Call]:
 
 def _of_tool(name: str, arguments: Any) -> Call:
     try:
-        given = read_arguments(_MODELS, name, to_object(arguments))
+        said = to_object(arguments)
+        given = read_arguments(_MODELS, name, said)
     except RequestInvalid:
         return REFUSED  # as the tool itself does
-    fields = {field: getattr(given, field) for field in given.model_fields_set}
+    fields = {field: value for field, value in given if field in said}
     if fields.get("estimate_only"):
         return Call("estimate", fields)
     return Call(_TOOLS[name], fields, buys=BY_NAME[name].spends)

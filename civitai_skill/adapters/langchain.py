@@ -19,10 +19,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 try:
     from langchain_core.messages import SystemMessage, ToolMessage
@@ -44,7 +44,7 @@ from civitai_skill.tools.guidance import guidance
 from civitai_skill.tools.progress import event_data
 from civitai_skill.tools.reading import arguments_error
 from civitai_skill.tools.steps import Tool
-from civitai_skill.tools.toolbox import Client, Toolbox, find_tool
+from civitai_skill.tools.toolbox import Client, Closing, Toolbox, find_tool
 
 __all__ = [
     "CivitaiTool",
@@ -118,8 +118,12 @@ class CivitaiTool(BaseTool):
 
     def _tell(self) -> Tell | None:
         """What writes events to the stream of the graph that runs this; None outside of one."""
-        write = _stream_writer()
-        if write is None:
+        graph: Any = sys.modules.get("langgraph.config")
+        if graph is None:  # where it is not loaded, no graph is running
+            return None
+        try:
+            write = graph.get_stream_writer()
+        except (RuntimeError, KeyError):  # called outside of a graph
             return None
         about = {"tool": self.name, "tool_call_id": _CALL.get()}
 
@@ -140,15 +144,6 @@ def _restore_tool(box: Toolbox, name: str, changed: dict[str, Any]) -> CivitaiTo
     for field, value in changed.items():
         setattr(tool, field, value)
     return tool
-
-
-def _stream_writer() -> Callable[[Any], None] | None:
-    """LangGraph's writer of custom events; where it is not loaded, no graph is running."""
-    graph: Any = sys.modules.get("langgraph.config")
-    try:
-        return None if graph is None else graph.get_stream_writer()
-    except (RuntimeError, KeyError):  # called outside of a graph
-        return None
 
 
 class ToolFailed(ToolException):
@@ -181,15 +176,15 @@ def _failure_message(box: Toolbox, name: str, error: Any) -> Any:
 def _build_content(result: Result) -> tuple[str | list[dict[str, Any]], Any]:
     if result.failed:
         raise ToolFailed(result)
-    if not result.thumbnails:
-        return result.text, to_plain(result.artifact)
-    blocks: list[dict[str, Any]] = [{"type": "text", "text": result.text}]
-    for small in result.thumbnails:
-        blocks.append({"type": "image", "base64": small.data, "mime_type": small.mime})
-    return blocks, to_plain(result.artifact)
+    content: str | list[dict[str, Any]] = result.text
+    if result.thumbnails:
+        content = [{"type": "text", "text": result.text}]
+        for small in result.thumbnails:
+            content.append({"type": "image", "base64": small.data, "mime_type": small.mime})
+    return content, to_plain(result.artifact)
 
 
-class CivitaiTools(list[CivitaiTool]):
+class CivitaiTools(list[CivitaiTool], Closing):
     """The tools of one toolbox, as a list. `with` and `async with` close the client that was made
     for them; one that was given stays open."""
 
@@ -200,18 +195,6 @@ class CivitaiTools(list[CivitaiTool]):
     def close(self) -> None:
         """Close the client that was made for these tools."""
         self.box.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self.box.__aexit__(*error)
 
 
 def langchain_tools(
@@ -236,7 +219,7 @@ def write_definitions(box: Toolbox) -> list[dict[str, Any]]:
     return [convert_to_openai_tool(CivitaiTool(box, tool)) for tool in box.tools]
 
 
-class CivitaiToolkit(BaseToolkit):
+class CivitaiToolkit(BaseToolkit, Closing):
     """The tools as a toolkit: `CivitaiToolkit(key=..., out="pictures").get_tools()`.
 
     `client` is a Civitai or AsyncCivitai; left out, one is made from `key` and the environment.
@@ -270,19 +253,6 @@ class CivitaiToolkit(BaseToolkit):
         """Close the client that was made for these tools."""
         if self._tools is not None:
             self._tools.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        if self._tools is not None:
-            await self._tools.__aexit__(*error)
 
 
 def review_purchases(

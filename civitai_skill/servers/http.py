@@ -37,23 +37,16 @@ class Connection:
     told: set[str] = field(default_factory=set)
 
 
-def connection_of(scope: Message) -> Connection:
-    """The connection of a request."""
-    found: Connection = scope.get("state", {}).get("connection") or Connection()
-    return found
-
-
-def after_answer(scope: Message, tell: Callable[[bool], Awaitable[None]]) -> None:
-    """Have `tell` called when the answer was written; it hears whether that was possible."""
-    scope["answered"].append(tell)
-
-
 class _RequestRefused(Exception):
     """A request that goes no further: its status, a slug and a sentence, as `args`."""
 
 
 class AccessMiddleware:
-    """Pass on what the access policy allows, with its whole body already read."""
+    """Pass on what the access policy allows, with its whole body already read.
+
+    `scope["connection"]` is then the Connection that it came on, and what is put into
+    `scope["answered"]` is called once the answer was written, with whether that was possible.
+    """
 
     def __init__(self, app: App, policy: AccessPolicy) -> None:
         self._app = app
@@ -80,13 +73,15 @@ class AccessMiddleware:
         async def replay() -> Message:
             return left.pop() if left else await receive()
 
-        scope["answered"] = []
+        connection = scope.get("state", {}).get("connection") or Connection()
+        answered: list[Callable[[bool], Awaitable[None]]] = []
+        scope["connection"], scope["answered"] = connection, answered
         written = False
         try:
             await self._app(scope, replay, send)
-            written = not connection_of(scope).cut_off
+            written = not connection.cut_off
         finally:
-            for tell in scope["answered"]:
+            for tell in answered:
                 await tell(written)
 
     def _check_access(self, scope: Message) -> dict[str, str]:

@@ -10,7 +10,7 @@ import base64
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -95,21 +95,16 @@ def look_again(workflow_id: str | None) -> dict[str, Any]:
     return next_call(LOOK, id=workflow_id, wait_seconds=WAIT)
 
 
-def _call_of(step: Look | Settle) -> dict[str, Any]:
-    return look_again(step.id if isinstance(step, Look) else None)
-
-
 def in_tools(step: Next, ceiling: int | None = None, tools: Sequence[str] | None = None) -> str:
     """A next step in the words of a model that calls tools.
 
     `ceiling` is the Buzz limit that the model can't raise; `tools` are those that there are, every
     one when left out.
     """
+    looks = look_again(getattr(step, "id", None)) if isinstance(step, Look | Settle) else None
+    if looks is not None and tools is not None and looks["tool"] not in tools:
+        return "No tool here can look it up: tell the user, and do not make it again of yourself."
     match step:
-        case Look() | Settle() if tools is not None and _call_of(step)["tool"] not in tools:
-            return (
-                "No tool here can look it up: tell the user, and do not make it again of yourself."
-            )
         case Look(None) | Settle():
             return "Look as `next` says before submitting again, else it may be paid twice."
         case Look():
@@ -142,35 +137,8 @@ def in_tools(step: Next, ceiling: int | None = None, tools: Sequence[str] | None
     return ""  # no argument says BuyAgain, and the message says Fix
 
 
-def keep_folder(result: Result, folder: str | None) -> Result:
-    """The same answer, whose next look saves to the folder that this call named."""
-    following = result.data.get("next")
-    if folder is None or following is None or following["tool"] != LOOK:
-        return result
-    there = next_call(LOOK, **following["arguments"], folder=folder)
-    return replace(result, data={**result.data, "next": there})
-
-
-def keep_wait(result: Result, wait: float) -> Result:
-    """The same answer, whose next look waits for so long (seconds)."""
-    following = result.data.get("next")
-    if following is None or "wait_seconds" not in following["arguments"]:
-        return result
-    there = next_call(LOOK, **following["arguments"] | {"wait_seconds": wait})
-    return replace(result, data={**result.data, "next": there})
-
-
 #: What is said of an answer of the sandbox.
 SANDBOX = "Sandbox: a placeholder picture, a simulated price; nothing was paid."
-
-
-def mark_sandbox(result: Result) -> Result:
-    """The same answer, which says that it comes from the sandbox."""
-    data = {**result.data, "sandbox": True}
-    for name in ("error", "message"):
-        if name in data and SANDBOX not in data[name]:
-            data[name] = f"{data[name]} {SANDBOX}"
-    return replace(result, data=data)
 
 
 # -- generations -----------------------------------------------------------------------------------
@@ -184,7 +152,8 @@ def generation_data(generation: Generation) -> dict[str, Any]:
         data["buzz"] = workflow.cost.total
     if any(workflow.cost.refunded.values()):
         data["refunded"] = sum(workflow.cost.refunded.values())
-    data["images"] = _pictures_data(generation.pictures)
+    told: set[str] = set()
+    data["images"] = [_picture_data(picture, told) for picture in generation.pictures]
     if outputs := workflow.outputs:
         data["outputs"] = [dict(output) for output in outputs]
     if generation.enhanced_prompt is not None:
@@ -195,29 +164,20 @@ def generation_data(generation: Generation) -> dict[str, Any]:
     return data
 
 
-def _pictures_data(pictures: Sequence[Picture]) -> list[dict[str, Any]]:
-    """Each picture; a reason that many of them have is told once."""
-    found = [_picture_data(picture) for picture in pictures]
-    told: set[str] = set()
-    for data in found:
-        reason = data.get("reason")
-        if reason in told:
-            data["reason"] = "the same"
-        elif reason is not None:
-            told.add(reason)
-    return found
-
-
-def _picture_data(picture: Picture) -> dict[str, Any]:
+def _picture_data(picture: Picture, told: set[str]) -> dict[str, Any]:
+    """A picture; a reason that another one `told` already is not told again."""
+    found: dict[str, Any] = {}
     if picture.path is None:
-        return {"available": picture.available, "reason": picture.reason}
-    found: dict[str, Any] = {"path": str(picture.path)}
-    if picture.width and picture.height:
-        found["size"] = f"{picture.width}x{picture.height}"
-    if picture.seed is not None:
-        found["seed"] = picture.seed
+        found |= {"available": picture.available, "reason": None}
+    else:
+        found["path"] = str(picture.path)
+        if picture.width and picture.height:
+            found["size"] = f"{picture.width}x{picture.height}"
+        if picture.seed is not None:
+            found["seed"] = picture.seed
     if picture.reason is not None:
-        found["reason"] = picture.reason
+        found["reason"] = "the same" if picture.reason in told else picture.reason
+        told.add(picture.reason)
     return found
 
 
@@ -244,17 +204,13 @@ def still_running_result(error: StillRunning) -> Result:
     return running_result(summarize_unsaved(error.workflow), already=True)
 
 
-def history_item(told_row: Mapping[str, Any]) -> dict[str, Any]:
-    """One past workflow without what is empty."""
-    return {name: value for name, value in told_row.items() if value not in (None, [], "")}
-
-
 # -- errors ----------------------------------------------------------------------------------------
 def failure_result(error: CivitaiError, ceiling: int, tools: Sequence[str] | None = None) -> Result:
     """An error of the tree as an answer; `ceiling` and `tools` as for `in_tools`."""
     explained = explain(error, partial(in_tools, ceiling=ceiling, tools=tools))
+    text = explained.text()
     data: dict[str, Any] = {
-        "error": _clip(explained.text()),
+        "error": text if len(text) <= _LONGEST else text[:_LONGEST] + "...",
         "code": explained.code,
         "buzz_spent": explained.spent,
     }
@@ -264,14 +220,12 @@ def failure_result(error: CivitaiError, ceiling: int, tools: Sequence[str] | Non
     if isinstance(error.result, Generation):
         came = generation_data(error.result)
         data |= {name: came[name] for name in ("images", "outputs", "warnings") if name in came}
-    calls = [_call_of(step) for step in error.next if isinstance(step, Look | Settle)]
-    if calls and (tools is None or calls[0]["tool"] in tools):
-        data["next"] = calls[0]
+    look = next((step for step in error.next if isinstance(step, Look | Settle)), None)
+    if look is not None:
+        call = look_again(getattr(look, "id", None))
+        if tools is None or call["tool"] in tools:
+            data["next"] = call
     return Result(data, error.result or explained.as_dict(), failed=True)
-
-
-def _clip(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
 # -- thumbnails ------------------------------------------------------------------------------------

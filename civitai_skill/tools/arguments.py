@@ -7,7 +7,7 @@ nothing else. Nulls and the placeholders that models fill in for "nothing" count
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -83,50 +83,37 @@ def _holds_number(annotation: Any) -> bool:
     return annotation in (int, float) or any(map(_holds_number, get_args(annotation)))
 
 
-def to_list(value: Any) -> Any:
-    """A list of texts, however a model wrote it."""
+def to_list(value: Any, *, key: str = "", other: str = "", alone: Collection[str] = ()) -> Any:
+    """A list, however a model wrote it: as JSON text, as its one item, or, where its items are
+    objects, as {`key`: `other`, ...}; an object with the names `alone` is one item."""
     value = unpack_json(value)
-    if value == {}:
-        return []
+    if isinstance(value, Mapping) and (key or not value):
+        one = key and set(alone) <= set(value)
+        value = [value] if one else [{key: k, other: part} for k, part in value.items()]
     items = [value] if isinstance(value, str) else value
     return [v for v in items if is_given(v)] if isinstance(items, list | tuple) else items
 
 
-def _to_pair(value: Any) -> Any:
-    """An option as NAME=VALUE means the same as its name and value."""
-    name, sign, text = value.partition("=") if isinstance(value, str) else ("", "", "")
-    return {"name": name.strip(), "value": text.strip()} if sign and name.strip() else value
-
-
 def _to_pairs(value: Any) -> Any:
     """Options as an object, or as NAME=VALUE, mean the same as a list of names and values."""
-    value = unpack_json(value)
-    if isinstance(value, str):
-        value = [value]
-    if isinstance(value, list | tuple):
-        value = [_to_pair(item) for item in value]
-    if isinstance(value, Mapping) and not {"name", "value"} <= set(value):
-        value = [{"name": name, "value": item} for name, item in value.items()]
-    elif isinstance(value, Mapping):
-        value = [value]
-    if not isinstance(value, list | tuple):
-        return value
-    return [
-        v for v in value if (is_given(v.get("value", v)) if isinstance(v, Mapping) else is_given(v))
-    ]
+    items = to_list(value, key="name", other="value", alone=("name", "value"))
+    if not isinstance(items, list):
+        return items
+    found = []
+    for item in items:
+        name, sign, text = item.partition("=") if isinstance(item, str) else ("", "", "")
+        if sign and name.strip():
+            item = {"name": name.strip(), "value": text.strip()}
+        if not isinstance(item, Mapping) or is_given(item.get("value", item)):
+            found.append(item)
+    return found
 
 
 def _to_loras(value: Any) -> Any:
     """LoRAs as {air: strength}, or a single one, mean the same as a list."""
-    value = unpack_json(value)
-    if isinstance(value, str) and is_given(value):
-        value = [value]
-    if isinstance(value, Mapping) and "air" not in value:
-        value = [{"air": air, "strength": strength} for air, strength in value.items()]
-    elif isinstance(value, Mapping):
-        value = [value]
-    if not isinstance(value, list | tuple):
-        return value
+    items = to_list(value, key="air", other="strength", alone=("air",))
+    if not isinstance(items, list):
+        return items
     return [
         {
             n: to_number(part) if n == "strength" else part
@@ -135,8 +122,8 @@ def _to_loras(value: Any) -> Any:
         }
         if isinstance(v, Mapping)
         else v
-        for v in value
-        if (is_given(v.get("air", v)) if isinstance(v, Mapping) else is_given(v))
+        for v in items
+        if not isinstance(v, Mapping) or is_given(v.get("air", v))
     ]
 
 
@@ -146,8 +133,8 @@ def _check_id(value: str) -> str:
     return value
 
 
-def _check_name(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > LONGEST_NAME:
+def _check_name(value: str) -> str:
+    if len(value) > LONGEST_NAME:
         raise ValueError(f"at most {LONGEST_NAME} characters")
     return value
 
@@ -174,17 +161,21 @@ class Arguments(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _as_models_write(cls, values: Any) -> Any:
-        """Without placeholders, and with numbers for their texts."""
+        """Without what means nothing, a placeholder or a default that some hosts fill in; and with
+        numbers for their texts."""
         if not isinstance(values, Mapping):
             return values
-        fields = cls.model_fields
-        return {
-            name: to_number(value)
-            if name in fields and _holds_number(fields[name].annotation)
-            else value
-            for name, value in values.items()
-            if name not in fields or fields[name].is_required() or is_given(value)
-        }
+        found = {}
+        for name, value in values.items():
+            field = cls.model_fields.get(name)
+            if field is not None and not field.is_required():
+                as_default = type(value) is type(field.default) and value == field.default
+                if as_default or not is_given(value):
+                    continue
+            if isinstance(value, str) and field is not None and _NUMBER.fullmatch(value):
+                value = to_number(value) if _holds_number(field.annotation) else value
+            found[name] = value
+        return found
 
 
 def _words(name: str) -> str | None:

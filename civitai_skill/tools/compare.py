@@ -16,7 +16,7 @@ from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.types import Buzz, Text
 from civitai_skill.tools.answers import Result, Thumbnail, make_thumbnails
 from civitai_skill.tools.arguments import Arguments, IncludeImage, Texts, to_list
-from civitai_skill.tools.fixed import PURPOSE, ToolSettings
+from civitai_skill.tools.fixed import ToolSettings
 from civitai_skill.tools.steps import Local, Steps
 
 NAME = "civitai_compare_images"
@@ -49,17 +49,8 @@ def run_comparison(
             why = "these tools are set up without this engine"
             raise RequestInvalid(Problem("engines", name, accepted, None, why))
     fields = {n: getattr(given, n) for n in ("aspect_ratio", "quality") if getattr(given, n)}
-    settings: dict[str, Any] = {
-        "fields": fields,
-        "out": fixed.folder(given.folder),
-        "max_buzz": fixed.limit(given.max_buzz),
-        "tags": [*fixed.tags, *given.tags],
-        "allow_mature_content": fixed.allow_mature_content,
-        "currencies": fixed.currencies,
-        "sources": fixed.sources,
-        "purpose": PURPOSE,
-        "dry_run": dry,
-    }
+    settings = fixed.purchase_options(given) | {"fields": fields, "dry_run": dry}
+    del settings["tell"], settings["again"]  # it has events of its own, and goes on with its rows
 
     def ask(client: Any) -> Any:
         run = compare if isinstance(client, Civitai) else acompare

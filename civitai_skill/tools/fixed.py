@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,7 +35,6 @@ from civitai_skill.tools.arguments import (
     EstimateImage,
     Option,
     Seconds,
-    SubmitImage,
     to_number,
     unpack_json,
 )
@@ -66,7 +65,7 @@ class ToolSettings:
     on every workflow; `allow_mature_content` and `currencies` are sent with every purchase. `tell`
     hears every event of a call, `wait` is how long one waits that does not say (seconds), and
     `tools` names the tools that there are. Without `pictures` no answer holds a picture, and no
-    model can ask for one.
+    model can ask for one. `every_engine` says that no engine is left out.
     """
 
     max_buzz: int
@@ -82,11 +81,7 @@ class ToolSettings:
     tools: tuple[str, ...] = ()
     default_engine: str = DEFAULT_ENGINE
     pictures: bool = True
-
-    @property
-    def has_every_engine(self) -> bool:
-        """Is no engine left out?"""
-        return set(self.engines) == set(catalog.NAMES)
+    every_engine: bool = True
 
     def narrow(self, model: type[Arguments]) -> type[Arguments]:
         """An argument model with the wait that was fixed, which offers, and speaks of, only what is
@@ -102,7 +97,7 @@ class ToolSettings:
                 if name not in PICTURES
             }
             model = create_model(model.__name__, __base__=Arguments, __doc__=model.__doc__, **kept)
-        if "engine" not in model.model_fields or self.has_every_engine:
+        if "engine" not in model.model_fields or self.every_engine:
             return model
         if model.model_fields["engine"].default is None:
             return model  # it only narrows a search, whose answer is narrowed anyhow
@@ -137,13 +132,14 @@ class ToolSettings:
         if said.get("engine", self.default_engine) == self.default_engine:
             # Some hosts fill in every default; the engine of models that are named follows from
             # them, where none is left out.
-            if by_model and self.has_every_engine:
+            if by_model and self.every_engine:
                 said.pop("engine", None)
             else:
                 said["engine"] = self.default_engine
         # It stays as it was given: it may mean a variant, too.
         engine = str(said.get("engine", self.default_engine))
-        self.check_engine(engine)
+        if engine not in self.engines:  # it may be spelt otherwise
+            self.check_engine(engine)
         request = ImageRequest(**said, **fields)
         for place, source in named(request):
             self._check_source(source, place)
@@ -156,12 +152,8 @@ class ToolSettings:
             why = "these tools are set up without this engine"
             raise RequestInvalid(Problem("engine", engine, accepted, None, why))
 
-    def reading(self, source: str) -> SourcePolicy:
-        """Which files may be read for a source that is read here, and goes nowhere."""
-        return replace(self.sources, local=self.local_files or _is_inside(source, self.out))
-
     def _check_source(self, source: str, place: str) -> None:
-        if scheme_of(source) in ("", "file") and _is_inside(source, self.out):
+        if scheme_of(source) in ("", "file") and is_inside(source, self.out):
             return
         try:
             replace(self.sources, local=self.local_files).check(source, place)
@@ -171,42 +163,33 @@ class ToolSettings:
             accepted = f"{what}, or {file}"
             raise error.about(replace(error.problems[0], accepted=accepted)) from None
 
-    # -- money -------------------------------------------------------------------------------------
-    def limit(self, asked: int | None) -> int:
-        """The Buzz limit of a call: a model may lower it, not raise it."""
-        return self.max_buzz if asked is None else min(asked, self.max_buzz)
-
-    def price_options(self, given: Buying) -> dict[str, Any]:
-        """What is sent with every price request and purchase; a body says it itself."""
-        if isinstance(given, GenerateBody):
-            return {}
-        return {
-            "allow_mature_content": self.allow_mature_content,
-            "currencies": self.currencies,
-            "sources": self.sources,  # files were looked at apart: those in `out` are let in
-        }
-
-    def purchase_options(self, given: SubmitImage | FinishImage | GenerateBody) -> dict[str, Any]:
-        """What surrounds a purchase."""
-        rules = {
-            "max_buzz": self.limit(given.max_buzz),
+    def purchase_options(self, given: Arguments) -> dict[str, Any]:
+        """What surrounds a purchase, where its pictures go included. Raises RequestInvalid."""
+        most, folder = getattr(given, "max_buzz", None), getattr(given, "folder", None)
+        options = {
+            "out": self.out if folder is None else self.folder(folder),
+            # A model may lower the limit, not raise it.
+            "max_buzz": self.max_buzz if most is None else min(most, self.max_buzz),
             "purpose": PURPOSE,
             "tell": self.tell,
             "again": getattr(given, "again", False),  # where an interface offers it
         }
         if isinstance(given, GenerateBody):
-            return rules
-        tags = list(dict.fromkeys((*self.tags, *getattr(given, "tags", ()))))
-        return {**self.price_options(given), **rules, "tags": tags}
+            return options  # it says the rest itself
+        return {
+            **options,
+            "allow_mature_content": self.allow_mature_content,
+            "currencies": self.currencies,
+            "sources": self.sources,  # files were looked at apart: those in `out` are let in
+            "tags": list(dict.fromkeys((*self.tags, *getattr(given, "tags", ())))),
+        }
 
     # -- the disk ----------------------------------------------------------------------------------
-    def folder(self, name: str | None) -> Path:
-        """Where a call's pictures go. Raises RequestInvalid for a way out of the output folder."""
-        if name is None:
-            return self.out
+    def folder(self, name: str) -> Path:
+        """A subfolder for pictures. Raises RequestInvalid for a way out of the output folder."""
         parts = name.strip().split("/")
         usable = len(name) <= 200 and all(_PART.fullmatch(p) and p[-1] not in " ." for p in parts)
-        if not usable or not _is_inside(str(self.out.joinpath(*parts)), self.out):
+        if not usable or not is_inside(str(self.out.joinpath(*parts)), self.out):
             why = "leads out of the output folder, or is no plain name"
             accepted = "a subfolder such as foxes/red: letters, digits, spaces, dots, - and _"
             raise RequestInvalid(Problem("folder", name, accepted, None, why))
@@ -252,12 +235,18 @@ def _option_value(option: Option, engine: str) -> Any:
     return value if isinstance(value, str) or not is_told_as_text else option.value
 
 
-def _is_inside(path: str, folder: Path) -> bool:
+def is_inside(path: str, folder: Path) -> bool:
     """Does a path or a file URL stay in the folder, links followed?"""
     try:
         return local_path(path).resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError, ValueError):
         return False
+
+
+def price_options(buying: Mapping[str, Any]) -> dict[str, Any]:
+    """What goes with a price request too of what surrounds a purchase."""
+    wanted = ("allow_mature_content", "currencies", "sources")
+    return {name: buying[name] for name in wanted if name in buying}
 
 
 def make_settings(
@@ -298,4 +287,5 @@ def make_settings(
         tools=tuple(tools),
         pictures=pictures,
         default_engine=DEFAULT_ENGINE if DEFAULT_ENGINE in names else names[0],
+        every_engine=set(names) == set(catalog.NAMES),
     )

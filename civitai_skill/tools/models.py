@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from operator import methodcaller
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -14,8 +14,7 @@ from civitai_skill.tools import words
 from civitai_skill.tools.answers import Result
 from civitai_skill.tools.arguments import Arguments
 from civitai_skill.tools.fixed import ToolSettings
-
-Steps = Generator[Any, Any, Result]
+from civitai_skill.tools.steps import Steps
 
 #: The engines that take models of Civitai's.
 _TAKING = tuple(record["name"] for record in records() if record["ecosystems"])
@@ -59,8 +58,7 @@ def search_models(fixed: ToolSettings, given: SearchModels) -> Steps:
     """Models that the engines of these tools take."""
     if given.engine is not None:
         fixed.check_engine(given.engine)
-    asked = given.model_dump(exclude={"query"})
-    found = yield lambda client: client.search_models(given.query, **asked)
+    found = yield methodcaller("search_models", given.query, **given.model_dump(exclude={"query"}))
     models = [one for one in found.models if any(t.engine in fixed.engines for t in one.takers)]
     data: dict[str, Any] = {"models": [model_data(one) for one in models]}
     if models:
@@ -72,7 +70,7 @@ def search_models(fixed: ToolSettings, given: SearchModels) -> Steps:
 
 def describe_model(fixed: ToolSettings, given: DescribeModel) -> Steps:
     """All about one model."""
-    found = yield lambda client: client.describe_model(given.model, mature=given.mature)
+    found = yield methodcaller("describe_model", given.model, mature=given.mature)
     return Result(found.as_dict(), found)
 
 

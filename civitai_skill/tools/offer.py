@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Any
 
 from civitai_skill.api.workflows import SIMULATED
@@ -13,7 +14,7 @@ from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.steps.chain import Planned
 from civitai_skill.tools.compare import CompareImages, run_comparison
-from civitai_skill.tools.fixed import ToolSettings
+from civitai_skill.tools.fixed import ToolSettings, price_options
 
 _LONGEST = 300
 
@@ -22,14 +23,13 @@ _LONGEST = 300
 class Offer:
     """What a call would buy (all numbers are Buzz).
 
-    `asked` is what for; in words, where it is neither a request nor a body. `limit` is the most it
-    may cost. `open_price` is what going on with an open purchase costs at
-    most, None where it would be bought anew; then `price` is what it costs, where that is known.
-    `left` is what is left of the budget, where there is one; `engines` are those of a comparison,
-    and `simulated` says that the sandbox makes the price up.
+    `asked` is what for, `limit` the most it may cost. `open_price` is what going on with an open
+    purchase costs at most, None where it would be bought anew; then `price` is what it costs, where
+    that is known. `left` is what is left of the budget, where there is one; `engines` are those of
+    a comparison, and `simulated` says that the sandbox makes the price up.
     """
 
-    asked: ImageRequest | FinishRequest | WorkflowBody | str
+    asked: ImageRequest | FinishRequest | WorkflowBody
     limit: int
     open_price: int | None = None
     price: int | None = None
@@ -46,8 +46,6 @@ class Offer:
     def __str__(self) -> str:
         if self.open_price is not None:
             what = "Go on with an earlier purchase of the same"
-        elif isinstance(self.asked, str):
-            what = self.asked
         elif isinstance(self.asked, WorkflowBody):
             steps = self.asked.body.get("steps")
             count = len(steps) if isinstance(steps, list | tuple) else 1
@@ -77,17 +75,6 @@ class Offer:
         return f"{told} Prompt: {preview(words, _LONGEST)}." if words else told
 
 
-def _offer_comparison(
-    fixed: ToolSettings, given: CompareImages
-) -> Generator[Callable[[Any], Any], Any, Offer]:
-    plan = (yield from run_comparison(fixed, given, dry=True)).report.plan
-    left = yield lambda client: client.buzz_left()
-    asked, limit = ImageRequest(prompt=given.prompt), fixed.limit(given.max_buzz)
-    # What is finished or goes on is paid for already.
-    open_price = None if plan.new else 0
-    return Offer(asked, limit, open_price, plan.price, left=left, engines=tuple(given.engines))
-
-
 def make_offer(
     fixed: ToolSettings, given: Any, enough: int = 0
 ) -> Generator[Callable[[Any], Any], Any, Offer | None]:
@@ -99,14 +86,19 @@ def make_offer(
     """
     if getattr(given, "estimate_only", False):
         return None
-    if isinstance(given, CompareImages):
-        return (yield from _offer_comparison(fixed, given))
-    options = fixed.purchase_options(given)
-    limit: int = options["max_buzz"]
-    asked, out = fixed.asked(given), fixed.folder(getattr(given, "folder", None))
-    left = yield lambda client: client.buzz_left()
+    asked = None if isinstance(given, CompareImages) else fixed.asked(given)
+    buying = fixed.purchase_options(given)
+    limit: int = buying["max_buzz"]
+    if asked is None:
+        plan = (yield from run_comparison(fixed, given, dry=True)).report.plan
+        left = yield methodcaller("buzz_left")
+        # What is finished or goes on is paid for already.
+        open_price = None if plan.new else 0
+        request, engines = ImageRequest(prompt=given.prompt), tuple(given.engines)
+        return Offer(request, limit, open_price, plan.price, left=left, engines=engines)
+    left = yield methodcaller("buzz_left")
     try:
-        found = yield lambda client: client.preview(asked, out=out, **options)
+        found = yield methodcaller("preview", asked, **buying)
     except StillRunning:
         return Offer(asked, limit, 0, left=left)
     if found.run is not None:
@@ -116,7 +108,7 @@ def make_offer(
     if documented is not None and documented <= enough:
         return Offer(asked, limit, None, documented, found.plan, left)
     try:
-        told = (yield lambda client: client.estimate(asked, **fixed.price_options(given))).total
+        told = (yield methodcaller("estimate", asked, **price_options(buying))).total
     except (TransportFailed, ApiError):
         if documented is None:
             raise

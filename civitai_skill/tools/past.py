@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import replace
+from operator import methodcaller
 from typing import Any
 
 from civitai_skill.client.history import history_row, parse_since
 from civitai_skill.errors import RequestInvalid
-from civitai_skill.tools.answers import LOOK, Result, history_item, look_again, next_call
+from civitai_skill.tools.answers import LOOK, Result, look_again, next_call
 from civitai_skill.tools.arguments import CancelImage, QueryImages
 from civitai_skill.tools.fixed import ToolSettings
-
-Steps = Generator[Any, Any, Result]
+from civitai_skill.tools.steps import Steps
 
 
 def query_images(fixed: ToolSettings, given: QueryImages) -> Steps:
-    page = yield lambda client: client.page(
+    try:
+        until = parse_since(given.until)
+    except RequestInvalid as error:
+        raise error.about(*(replace(p, field="until") for p in error.problems)) from None
+    page = yield methodcaller(
+        "page",
         given.cursor,
         tags=tuple(given.tags),
         take=given.take,
         since=parse_since(given.since),
-        until=_until(given.until),
+        until=until,
         running=given.running,
     )
-    saved = yield lambda client: client.saved_paths(page)
+    saved = yield methodcaller("saved_paths", page)
     rows = ({**history_row(w), "paths": saved.get(w.id, [])} for w in page.items[: given.take])
-    data: dict[str, Any] = {"items": [history_item(row) for row in rows]}
+    # What is empty is left out.
+    items = [{n: v for n, v in row.items() if v not in (None, [], "")} for row in rows]
+    data: dict[str, Any] = {"items": items}
     if page.next is not None:
         # Some hosts fill in every argument; what is as if left out is left out.
         said = {n: getattr(given, n) for n, f in QueryImages.model_fields.items()
@@ -38,15 +44,8 @@ def query_images(fixed: ToolSettings, given: QueryImages) -> Steps:
     return Result(data, page)
 
 
-def _until(text: str | None) -> str | None:
-    try:
-        return parse_since(text)
-    except RequestInvalid as error:
-        raise RequestInvalid(*(replace(p, field="until") for p in error.problems)) from None
-
-
 def cancel_image(fixed: ToolSettings, given: CancelImage) -> Steps:
-    canceled = yield lambda client: client.cancel(given.id)
+    canceled = yield methodcaller("cancel", given.id)
     data: dict[str, Any] = {
         "id": given.id,
         "status": canceled.workflow.status,

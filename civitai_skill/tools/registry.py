@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from operator import methodcaller
 from typing import Any
 
 from civitai_skill.engines.choose import choose_engine
@@ -28,7 +29,6 @@ from civitai_skill.tools.answers import (
     still_running_result,
 )
 from civitai_skill.tools.arguments import (
-    Arguments,
     CancelImage,
     ChooseEngine,
     EstimateImage,
@@ -39,20 +39,11 @@ from civitai_skill.tools.arguments import (
 )
 from civitai_skill.tools.body import GenerateBody
 from civitai_skill.tools.finishing import FinishImage
-from civitai_skill.tools.fixed import Buying, ToolSettings
-from civitai_skill.tools.models import (
-    DescribeModel,
-    SearchModels,
-    describe_model,
-    search_models,
-)
+from civitai_skill.tools.fixed import Buying, ToolSettings, price_options
+from civitai_skill.tools.models import DescribeModel, SearchModels, describe_model, search_models
 from civitai_skill.tools.past import cancel_image, query_images
 from civitai_skill.tools.remixing import RemixImage, as_arguments, remix_image
-from civitai_skill.tools.steps import Ask as Ask
-from civitai_skill.tools.steps import Hints as Hints
-from civitai_skill.tools.steps import Local as Local
-from civitai_skill.tools.steps import Steps as Steps
-from civitai_skill.tools.steps import Tool as Tool
+from civitai_skill.tools.steps import Hints, Local, Steps, Tool
 
 #: The tool that finishes pictures.
 FINISH = "civitai_finish_image"
@@ -62,46 +53,30 @@ _CHOICES, _EVERY = 3, 1000
 
 
 # -- what they do ----------------------------------------------------------------------------------
-def _make(fixed: ToolSettings, given: GenerateImage | FinishImage | GenerateBody) -> Steps:
-    asked, out = fixed.asked(given), fixed.folder(given.folder)
-    buying = fixed.purchase_options(given)
-    if given.estimate_only:
-        return (yield from _estimate(fixed, given, buying["max_buzz"]))
+def _make(fixed: ToolSettings, given: SubmitImage | FinishImage | GenerateBody) -> Steps:
+    if getattr(given, "estimate_only", False):
+        return (yield from _estimate(fixed, given))
+    asked, buying = fixed.asked(given), fixed.purchase_options(given)
+    wait = getattr(given, "wait_seconds", 0)
     try:
-        if given.wait_seconds == 0:
+        if wait == 0:
             # The folder is the same, so that each goes on with the other.
-            workflow = yield lambda client: client.submit(asked, out=out, **buying)
+            workflow = yield methodcaller("submit", asked, **buying)
             return running_result(summarize_unsaved(workflow))
         how = "finish" if isinstance(given, FinishImage) else "generate"
-        generation = yield lambda client: getattr(client, how)(
-            asked, out=out, timeout=given.wait_seconds, **buying
-        )
+        generation = yield methodcaller(how, asked, timeout=wait, **buying)
     except StillRunning as error:
         return still_running_result(error)
     small: tuple[Thumbnail, ...] = ()
-    if _shows(given):
+    if getattr(given, "include_image", "no") == "thumbnail":
         small = yield Local(partial(make_thumbnails, generation.paths))
     return Result(generation_data(generation), generation, small)
 
 
-def _shows(given: Arguments) -> bool:
-    """Is the picture wanted in the answer, where the developer lets pictures in?"""
-    return getattr(given, "include_image", "no") == "thumbnail"
-
-
-def _submit(fixed: ToolSettings, given: SubmitImage) -> Steps:
-    asked, out, buying = fixed.asked(given), fixed.folder(None), fixed.purchase_options(given)
-    try:
-        workflow = yield lambda client: client.submit(asked, out=out, **buying)
-    except StillRunning as error:
-        return still_running_result(error)
-    return running_result(summarize_unsaved(workflow))
-
-
-def _estimate(fixed: ToolSettings, given: Buying, limit: int | None = None) -> Steps:
-    asked, limit = fixed.asked(given), fixed.max_buzz if limit is None else limit
-    quote = yield lambda client: client.estimate(asked, **fixed.price_options(given))
-    plan = quote.plan
+def _estimate(fixed: ToolSettings, given: Buying) -> Steps:
+    asked, buying = fixed.asked(given), fixed.purchase_options(given)
+    quote = yield methodcaller("estimate", asked, **price_options(buying))
+    plan, limit = quote.plan, buying["max_buzz"]
     cap = None if plan is None else plan.price.cap
     documented = None if plan is None else plan.price.most
     # What buying holds against the limit: the documented price comes first, at its highest.
@@ -136,12 +111,12 @@ def _estimate(fixed: ToolSettings, given: Buying, limit: int | None = None) -> S
 
 
 def _get(fixed: ToolSettings, given: GetImage) -> Steps:
-    out = fixed.folder(given.folder)
-    workflow = yield lambda client: client.get(given.id)
+    out = fixed.out if given.folder is None else fixed.folder(given.folder)
+    workflow = yield methodcaller("get", given.id)
     if not workflow.done and given.wait_seconds:
         try:
-            workflow = yield lambda client: client.wait(
-                workflow, timeout=given.wait_seconds, tell=fixed.tell
+            workflow = yield methodcaller(
+                "wait", workflow, timeout=given.wait_seconds, tell=fixed.tell
             )
         except StillRunning as error:
             workflow = error.workflow
@@ -149,9 +124,9 @@ def _get(fixed: ToolSettings, given: GetImage) -> Steps:
         return running_result(summarize_unsaved(workflow))
     if workflow.fruitless:
         raise workflow_failed_error(summarize_unsaved(workflow), workflow.wanted)
-    generation = yield lambda client: client.download(workflow, out)
+    generation = yield methodcaller("download", workflow, out)
     small: tuple[Thumbnail, ...] = ()
-    if _shows(given):
+    if getattr(given, "include_image", "no") == "thumbnail":
         small = yield Local(partial(make_thumbnails, generation.paths))
     return Result(generation_data(generation), generation, small)
 
@@ -159,8 +134,8 @@ def _get(fixed: ToolSettings, given: GetImage) -> Steps:
 def _choose(fixed: ToolSettings, given: ChooseEngine) -> Steps:
     air = given.air
     if air is not None and is_looked_up(air):
-        air = (yield lambda client: client.describe_model(air)).chosen.air
-    limit = fixed.max_buzz if given.max_buzz is None else min(given.max_buzz, fixed.max_buzz)
+        air = (yield methodcaller("describe_model", air)).chosen.air
+    limit = fixed.purchase_options(given)["max_buzz"]
     ranked = partial(
         choose_engine,
         given.needs,
@@ -282,7 +257,7 @@ TOOLS: tuple[Tool, ...] = (
         "Submit without waiting",
         "Submit a picture and return its id at once. Spends Buzz. Then civitai_get_image.",
         SubmitImage,
-        _submit,
+        _make,
         _BUYS,
         spends=True,
         default=False,

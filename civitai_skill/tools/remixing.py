@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
+from operator import methodcaller
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -14,9 +16,8 @@ from civitai_skill.remix.remix import Remix
 from civitai_skill.schema.types import Text, lower
 from civitai_skill.tools.answers import Result
 from civitai_skill.tools.arguments import IN_OPTIONS, Arguments
-from civitai_skill.tools.fixed import ToolSettings
-
-Steps = Generator[Any, Any, Result]
+from civitai_skill.tools.fixed import ToolSettings, is_inside
+from civitai_skill.tools.steps import Steps
 
 #: The tools that take the arguments.
 _BUYERS = ("civitai_generate_image", "civitai_submit_image")
@@ -46,23 +47,20 @@ class RemixImage(Arguments):
 
 def remix_image(fixed: ToolSettings, given: RemixImage) -> Steps:
     """Read it, and fit it to an engine that is allowed."""
-    said = _changes(fixed, given)
-    made: Remix = yield lambda client: client.remix(given.source, **said)
-    own = catalog.find(str(made.fields.get("engine", fixed.default_engine))).name
-    if own not in fixed.engines:
-        moved = said | {"engine": fixed.default_engine}
-        made = yield lambda client: client.remix(given.source, **moved)
-    buys = (name for name in fixed.tools if name in _BUYERS)
-    return Result(remix_data(made, next(buys, None)), made)
-
-
-def _changes(fixed: ToolSettings, given: RemixImage) -> dict[str, Any]:
-    """What is said otherwise, and which files may be read."""
-    names = ("engine", "model", "quality")
-    said = {n: v for n in names if (v := getattr(given, n)) is not None}
     if given.engine is not None:
         fixed.check_engine(given.engine)
-    return {**said, "sources": fixed.reading(given.source)}
+    names = ("engine", "model", "quality")
+    said: dict[str, Any] = {n: v for n in names if (v := getattr(given, n)) is not None}
+    # It is read here, and goes nowhere.
+    local = fixed.local_files or is_inside(given.source, fixed.out)
+    said["sources"] = replace(fixed.sources, local=local)
+    made: Remix = yield methodcaller("remix", given.source, **said)
+    own = catalog.find(str(made.fields.get("engine", fixed.default_engine))).name
+    if own not in fixed.engines:
+        said["engine"] = fixed.default_engine
+        made = yield methodcaller("remix", given.source, **said)
+    buys = (name for name in fixed.tools if name in _BUYERS)
+    return Result(remix_data(made, next(buys, None)), made)
 
 
 def remix_data(made: Remix, buyer: str | None) -> dict[str, Any]:

@@ -17,17 +17,9 @@ from civitai_skill.config import Settings
 from civitai_skill.engines.published.kept import follow
 from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid
 from civitai_skill.purchase.events import Tell
-from civitai_skill.tools.answers import (
-    LOOK,
-    Result,
-    failure_result,
-    keep_folder,
-    keep_wait,
-    mark_sandbox,
-)
+from civitai_skill.tools.answers import LOOK, SANDBOX, Result, failure_result, next_call
 from civitai_skill.tools.arguments import Arguments
-from civitai_skill.tools.body import GenerateBody, read_body_arguments
-from civitai_skill.tools.finishing import FinishImage
+from civitai_skill.tools.body import read_body_arguments
 from civitai_skill.tools.fixed import ToolSettings, make_settings
 from civitai_skill.tools.offer import Offer, make_offer
 from civitai_skill.tools.reading import read_arguments, restate_error, to_object
@@ -38,7 +30,26 @@ Client = Civitai | AsyncCivitai
 T = TypeVar("T")
 
 
-class Toolbox:
+class Closing:
+    """What `with` and `async with` close."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await anyio.to_thread.run_sync(self.close)
+
+
+class Toolbox(Closing):
     """The tools as one developer set them up.
 
     `client` is a Civitai or an AsyncCivitai; sync calls and async calls both work with either. Left
@@ -74,7 +85,7 @@ class Toolbox:
         self.tools: tuple[Tool, ...] = _add_look_tool(
             [find_tool(name) for name in (DEFAULT if include is None else include)]
         )
-        self._by_name = {tool.name: tool for tool in self.tools}
+        self.by_name: Mapping[str, Tool] = {tool.name: tool for tool in self.tools}
         self.fixed: ToolSettings = make_settings(
             limit,
             service=self._given.settings.base_url,
@@ -115,18 +126,6 @@ class Toolbox:
         if self._sync is not None and (self._owned or self._sync is not self._given):
             self._sync.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await anyio.to_thread.run_sync(self.close)
-
     def callables(self, *, asynchronous: bool = False) -> list[Callable[..., Any]]:
         """Give the tools as plain functions whose arguments are spelled out, annotated and told in
         the docstring, for frameworks that take functions. Each answers with JSON text, errors
@@ -139,11 +138,12 @@ class Toolbox:
     # -- calls -------------------------------------------------------------------------------------
     def read(self, name: str, arguments: Any) -> Arguments:
         """Read the arguments of a tool, by the registry's name. Raises RequestInvalid."""
-        raw = to_object(arguments)
-        with_body = (
-            read_body_arguments(self.models, name, raw) if raw.get("body") is not None else None
-        )
-        return with_body or read_arguments(self.models, name, raw)
+        raw = arguments if isinstance(arguments, dict) else to_object(arguments)
+        if raw.get("body") is not None:
+            with_body = read_body_arguments(self.models, name, raw)
+            if with_body is not None:
+                return with_body
+        return read_arguments(self.models, name, raw)
 
     def call(self, name: str, arguments: Any, *, tell: Tell | None = None) -> Result:
         """Run a tool. `arguments` is an object, its JSON text, or what `read` gave; `tell` hears
@@ -151,14 +151,14 @@ class Toolbox:
         try:
             return self._drive(self._steps(name, arguments, tell))
         except CivitaiError as error:
-            return self.keep(failure_result(error, self.fixed.max_buzz, self.fixed.tools), None)
+            return self.keep(failure_result(error, self.fixed.max_buzz, self.fixed.tools))
 
     async def acall(self, name: str, arguments: Any, *, tell: Tell | None = None) -> Result:
         """See call."""
         try:
             return await self._adrive(self._steps(name, arguments, tell))
         except CivitaiError as error:
-            return self.keep(failure_result(error, self.fixed.max_buzz, self.fixed.tools), None)
+            return self.keep(failure_result(error, self.fixed.max_buzz, self.fixed.tools))
 
     def offer(self, name: str, arguments: Any, *, enough: int = 0) -> Offer | None:
         """Say what a call would buy; None where nothing. Spends nothing; above `enough` Buzz, and
@@ -219,20 +219,13 @@ class Toolbox:
         given = arguments if isinstance(arguments, Arguments) else self.read(tool.name, arguments)
         if not tool.spends:
             return None
-        makes = isinstance(given, GenerateBody | FinishImage)
-        if makes or "prompt" in type(given).model_fields:
-            offer = yield from make_offer(self.fixed, given, enough)
-        else:  # what makes no picture from a prompt tells its own price
-            dry = given.model_copy(update={"estimate_only": True})
-            told = yield from tool.steps(self.fixed, dry)
-            limit = self.fixed.limit(getattr(given, "max_buzz", None))
-            offer = Offer(tool.title, limit, price=told.data.get("buzz"))
+        offer = yield from make_offer(self.fixed, given, enough)
         simulated = self._given.settings.sandbox
         return None if offer is None else replace(offer, simulated=simulated)
 
     def _steps(self, name: str, arguments: Any, tell: Tell | None = None) -> Steps:
         follow(self._given.settings.engines_file)
-        tool = self._by_name.get(str(name)) or find_tool(name, self.tools)
+        tool = self.by_name.get(name) or find_tool(name, self.tools)
         fixed = replace(self.fixed, tell=tell)
         given = arguments if isinstance(arguments, Arguments) else self.read(tool.name, arguments)
         try:
@@ -241,13 +234,23 @@ class Toolbox:
             raise restate_error(error, given) from None
         except CivitaiError as error:
             result = failure_result(error, self.fixed.max_buzz, self.fixed.tools)
-        return self.keep(result, given)
+        return self.keep(result, getattr(given, "folder", None))
 
-    def keep(self, result: Result, given: Any) -> Result:
-        """An answer whose next look saves to the folder of this call, and waits as was fixed; it
-        says so where it comes from the sandbox."""
-        kept = keep_wait(keep_folder(result, getattr(given, "folder", None)), self.fixed.wait)
-        return mark_sandbox(kept) if self._given.settings.sandbox else kept
+    def keep(self, result: Result, folder: str | None = None) -> Result:
+        """An answer whose next look saves to the folder that this call named, and waits as was
+        fixed; it says so where it comes from the sandbox."""
+        data = dict(result.data)
+        following = data.get("next")
+        if following is not None and following["tool"] == LOOK:
+            how = {"wait_seconds": self.fixed.wait, "folder": folder}
+            more = {name: value for name, value in how.items() if value is not None}
+            data["next"] = next_call(LOOK, **following["arguments"] | more)
+        if self._given.settings.sandbox:
+            data["sandbox"] = True
+            for name in {"error", "message"} & data.keys():
+                if SANDBOX not in data[name]:
+                    data[name] = f"{data[name]} {SANDBOX}"
+        return replace(result, data=data)
 
     def _client(self) -> Civitai:
         with self._lock:

@@ -19,10 +19,8 @@ from civitai_skill.adapters.mcp.consent import Consent, can_ask
 from civitai_skill.adapters.mcp.schema import spell_result
 from civitai_skill.client import Event, Generation, Tell, summarize_unsaved
 from civitai_skill.errors import CivitaiError, Stopping, TransportFailed
-from civitai_skill.servers.http import after_answer
 from civitai_skill.servers.session import Caller, ServerSession
-from civitai_skill.tools.answers import LOOK, Result, failure_result, keep_folder, running_result
-from civitai_skill.tools.arguments import LONGEST_WAIT, Arguments
+from civitai_skill.tools.answers import LOOK, Result, failure_result, running_result
 from civitai_skill.tools.progress import event_data
 from civitai_skill.tools.toolbox import Toolbox, find_tool
 
@@ -57,26 +55,38 @@ class ToolRunner:
     ) -> CallToolResult | InputRequiredResult:
         """Run a tool by the registry's name. Raises ToolError with an explained error."""
         self._active += 1
+        fixed = self.box.fixed
         try:
-            tool = find_tool(name, self.box.tools)
+            tool = self.box.by_name.get(name) or find_tool(name, self.box.tools)
             images = arguments.get("images")
             named = images if isinstance(images, list) else [images]
             self.server_session.mark_read(arguments.get("id"), *named)
-            if images is not None:
-                out = self.box.fixed.out
-                arguments = await resources.open_sources(self.server_session, arguments, out)
+            if images:
+                arguments = await resources.open_sources(self.server_session, arguments, fixed.out)
+            given = self.box.read(tool.name, arguments)
+            # Seconds after which a call comes back with what is known.
+            waits = getattr(given, "wait_seconds", fixed.wait) + _BEYOND
+            timeout = max(min(_AT_LEAST, fixed.wait + _BEYOND), waits)
+            run = self._buy if tool.spends else self._look
             async with _report_progress(context) as tell:
-                run = self._buy if tool.spends else self._look
-                result = await run(tool.name, arguments, context, tell)
+                result = await run(tool.name, given, timeout, context, tell)
         except CivitaiError as error:
-            failure = failure_result(error, self.box.fixed.max_buzz, self.box.fixed.tools)
-            result = self.box.keep(keep_folder(failure, arguments.get("folder")), None)
+            failure = failure_result(error, fixed.max_buzz, fixed.tools)
+            result = self.box.keep(failure, arguments.get("folder"))
         finally:
             self._active -= 1
         if isinstance(result, InputRequiredResult):
             return result
+        data = spell_result(result)
+        text = json.dumps(data, ensure_ascii=False)
+        if result.failed:
+            raise ToolError(text)
+        content: list[ContentBlock] = [TextContent(text=text)]
+        content += [ImageContent(data=one.data, mime_type=one.mime) for one in result.thumbnails]
         links = self._links and (context.protocol_version or "") >= _KNOWS_LINKS
-        return _build_call_result(result, links)
+        if links and isinstance(result.artifact, Generation):
+            content += resources.resource_links(result.artifact)
+        return CallToolResult(content=content, structured_content=data)
 
     async def wait_for_answers(self, seconds: float) -> None:
         """Wait until every call has its answer, at most so long."""
@@ -87,41 +97,34 @@ class ToolRunner:
 
     # -- what only looks -----------------------------------------------------------------------
     async def _look(
-        self, name: str, arguments: dict[str, Any], context: Context[Any, Any], tell: Tell
+        self, name: str, given: Any, timeout: float, context: Context[Any, Any], tell: Tell
     ) -> Result:
         if name == _CANCEL:
-            return await self.server_session.run_to_end(self.box.acall(name, arguments))
+            return await self.server_session.run_to_end(self.box.acall(name, given))
         try:
-            async with asyncio.timeout(self._timeout(arguments.get("wait_seconds"))):
+            async with asyncio.timeout(timeout):
                 found = await self.server_session.run_until_stopped(
-                    self.box.acall(name, arguments, tell=tell)
+                    self.box.acall(name, given, tell=tell)
                 )
         except TimeoutError:
             if name != LOOK:
                 raise TransportFailed("The service did not answer in time.") from None
-            raise await self.server_session.late_answer_error(str(arguments.get("id"))) from None
+            raise await self.server_session.late_answer_error(given.id) from None
         if found is None and name == LOOK:
+            at_once = given.model_copy(update={"wait_seconds": 0})
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_LOOK):
-                    found = await self.box.acall(name, {**arguments, "wait_seconds": 0})
+                    found = await self.box.acall(name, at_once)
         if found is None:
             raise Stopping
         return found
 
-    def _timeout(self, wait: Any) -> float:
-        """Seconds after which a call that waits for so long comes back with what is known."""
-        fixed = self.box.fixed.wait
-        usable = isinstance(wait, int | float) and 0 <= wait <= LONGEST_WAIT
-        waits = (float(wait) if usable else fixed) + _BEYOND
-        return max(min(_AT_LEAST, fixed + _BEYOND), waits)
-
     # -- what buys -----------------------------------------------------------------------------
     async def _buy(
-        self, name: str, arguments: dict[str, Any], context: Context[Any, Any], tell: Tell
+        self, name: str, given: Any, timeout: float, context: Context[Any, Any], tell: Tell
     ) -> Result | InputRequiredResult:
         if self.server_session.stopping.is_set():
             raise Stopping
-        given = self.box.read(name, arguments)
         if can_ask(context):
             agreed = await self.server_session.run_until_stopped(
                 self._consent.obtain(context, name, given)
@@ -135,9 +138,10 @@ class ToolRunner:
         caller = Caller(self.server_session, tell)
         request = context.request_context.request
         if request is not None:
-            after_answer(request.scope, partial(self.server_session.end_answer, caller))
+            request.scope["answered"].append(partial(self.server_session.end_answer, caller))
         try:
-            return await self.server_session.run_to_end(self._make(name, given, caller), caller)
+            made = self._make(name, given, timeout, caller)
+            return await self.server_session.run_to_end(made, caller)
         except asyncio.CancelledError:
             caller.gone.set()
             raise
@@ -145,7 +149,7 @@ class ToolRunner:
             if request is None:
                 self.server_session.answer_soon(caller)
 
-    async def _make(self, name: str, given: Arguments, caller: Caller) -> Result:
+    async def _make(self, name: str, given: Any, timeout: float, caller: Caller) -> Result:
         """Buy and wait; when the server ends first or it takes too long, come back with the id
         once it is known."""
         work = asyncio.ensure_future(self.box.acall(name, given, tell=caller))
@@ -153,7 +157,6 @@ class ToolRunner:
         end = asyncio.ensure_future(self.server_session.stopping.wait())
         first = asyncio.FIRST_COMPLETED
         try:
-            timeout = self._timeout(getattr(given, "wait_seconds", None))
             await asyncio.wait([work, end], timeout=timeout, return_when=first)
             await asyncio.wait([work, known, end], return_when=first)
             await asyncio.wait([work, known], timeout=_SENDING, return_when=first)
@@ -166,7 +169,7 @@ class ToolRunner:
             known_by_now = running_result(
                 summarize_unsaved(caller.workflow), already=caller.already
             )
-            return self.box.keep(known_by_now, given)
+            return self.box.keep(known_by_now, getattr(given, "folder", None))
         finally:
             for task in (work, known, end):
                 task.cancel()
@@ -179,19 +182,6 @@ def _tell_replay(result: Result) -> Result:
         return result
     text = "The answer to the same request of before; nothing new was bought. Another: again=true."
     return replace(result, data={**result.data, "message": text})
-
-
-def _build_call_result(result: Result, links: bool) -> CallToolResult:
-    """A tool's answer as content. Raises ToolError for an explained error."""
-    data = spell_result(result)
-    text = json.dumps(data, ensure_ascii=False)
-    if result.failed:
-        raise ToolError(text)
-    content: list[ContentBlock] = [TextContent(text=text)]
-    content += [ImageContent(data=small.data, mime_type=small.mime) for small in result.thumbnails]
-    if links and isinstance(result.artifact, Generation):
-        content += resources.resource_links(result.artifact)
-    return CallToolResult(content=content, structured_content=data)
 
 
 @contextlib.asynccontextmanager

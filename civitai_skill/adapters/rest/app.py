@@ -53,11 +53,10 @@ from civitai_skill.servers.access import AccessPolicy
 from civitai_skill.servers.http import (
     AccessMiddleware,
     App,
+    Connection,
     Message,
     Receive,
     Send,
-    after_answer,
-    connection_of,
 )
 from civitai_skill.servers.session import Caller, ServerSession
 
@@ -97,7 +96,7 @@ async def submit(
     session: ServerSession = request.app.state.server_session
     if session.stopping.is_set():
         raise Stopping
-    connection = connection_of(request.scope)
+    connection: Connection = request.scope["connection"]
     session.ledger.mark_read(*connection.told)  # who asks again here has read what came before
     client, body = session.client, parse_body(request.headers, await request.body())
     ceiling = client.settings.max_buzz
@@ -125,7 +124,7 @@ async def submit(
             connection.told.add(caller.key)
         await session.end_answer(caller, written)
 
-    after_answer(request.scope, end_answer)
+    request.scope["answered"].append(end_answer)
     async with watch_disconnect(request, partial(session.leave, caller)):
         buying = buy(max_buzz=limit, purpose=PURPOSE, tell=caller, again=again)
         try:
