@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,15 +15,7 @@ from civitai_skill.sandbox.pictures.signing import Sign, Signer
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.switches import Switches
-from civitai_skill.sandbox.wire import (
-    Abort,
-    Record,
-    format_ticks,
-    problem,
-    refusal,
-    reply,
-    validation,
-)
+from civitai_skill.sandbox.wire import Abort, Record, format_ticks, problem, refusal, reply
 
 # Characters of a tag, as the published document says in prose.
 _LONGEST_TAG = 200
@@ -51,15 +44,14 @@ class Context:
 
     @contextmanager
     def account(self, request: httpx.Request) -> Iterator[Record]:
-        """A transaction with the account of the request's key, what is due settled.
-
-        Raises Abort with 401.
-        """
+        """A transaction with the account of the request's key, what is due settled; what changes
+        of it is written. Raises Abort with 401."""
         digest = key_digest(request)
         if digest is None:
             raise Abort(problem(401))
         with self.memory.change():
-            account = self.memory.account(digest)
+            account = self.memory.record("accounts WHERE key = ?", digest)
+            before = json.dumps(account)
             if account is None:
                 account = {
                     "key": digest,
@@ -68,20 +60,19 @@ class Context:
                     **dict.fromkeys(("submits", "workflows", "workflowsCharged"), 0),
                     **dict.fromkeys(("charged", "refunded", "last"), 0),
                 }
-                self.memory.keep_account(account)
             self.settle(account)
             yield account
+            if json.dumps(account) != before:
+                self.memory.keep("accounts", account, key=digest, user=account["user"])
 
     # -- inside a transaction ----------------------------------------------------------------------
     def settle(self, account: Record) -> None:
         """Refund what ended without delivering since the last look."""
         now = self.clock()
-        due = self.memory.due(account["user"], now)
-        for record in due:
+        due = "workflows WHERE user = ? AND due <= ? ORDER BY due"
+        for record in list(self.memory.records(due, account["user"], now)):
             money.settle(account, record, now)
-            self.memory.keep_workflow(record, None)
-        if due:
-            self.memory.keep_account(account)
+            self.keep(record)
 
     def find(self, account: Record, id: str) -> Record:
         """A workflow of this account; raises Abort with 404."""
@@ -92,8 +83,9 @@ class Context:
 
     def keep(self, record: Record) -> None:
         """Write a workflow, with the moment at which it must be settled."""
-        is_open = not record["whatif"] and not record["settled"]
-        self.memory.keep_workflow(record, life.ends(record) if is_open else None)
+        due = None if record["whatif"] or record["settled"] else life.ends(record)
+        columns = {name: record[name] for name in ("id", "user", "created", "external")}
+        self.memory.keep("workflows", record, **columns, due=due)
 
     def is_there(self, blob: Record, moment: float) -> bool:
         """Is there a picture behind a blob's record at this moment?"""
@@ -110,7 +102,7 @@ class Context:
         if self.switches.long_tags_refused and any(len(tag) > _LONGEST_TAG for tag in tags):
             raise Abort(refusal(f"A tag can be at most {_LONGEST_TAG} characters long."))
         if len(tags) > _MOST_TAGS:
-            raise Abort(validation({"tags": [f"At most {_MOST_TAGS} tags."]}))
+            raise Abort(problem(400, errors={"tags": [f"At most {_MOST_TAGS} tags."]}))
         return list(dict.fromkeys(tags))
 
     def refuse_short(self) -> httpx.Response:

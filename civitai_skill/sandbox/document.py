@@ -16,7 +16,7 @@ from typing import Any
 from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.published.document import AIR, ROOT, Facts
 from civitai_skill.engines.published.ours import fields_of
-from civitai_skill.sandbox.steps.check import forms
+from civitai_skill.sandbox.tomorrow import forms
 from civitai_skill.sandbox.wire import Record
 from civitai_skill.schema.air import PATTERN
 

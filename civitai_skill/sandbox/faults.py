@@ -8,7 +8,7 @@ the sandbox's memory and are tried in order; the first that matches a request ac
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from email.utils import formatdate
 from random import Random
@@ -18,7 +18,7 @@ import httpx
 
 from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.steps.check import ValidTemplate
-from civitai_skill.sandbox.wire import Record, problem, reply
+from civitai_skill.sandbox.wire import problem, reply
 
 On = Literal["submit", "whatif", "get", "query", "cancel", "blob", "upload", "site", "any"]
 Kind = Literal[
@@ -96,22 +96,9 @@ class Fault:
     def __post_init__(self) -> None:
         """Refuse what is no fault and what could never hit. Raises ValueError with a message for
         people."""
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}")
-        for name, (types, low, high, words) in _RANGES.items():
-            given: Any = getattr(self, name)
-            if given is None and name in _NULLABLE:
-                continue
-            number = isinstance(given, types) and not isinstance(given, bool)
-            if not number or not low <= given <= high:
+        for name, (fits, words) in _CHECKS.items():
+            if not fits(getattr(self, name)):
                 raise ValueError(f"{name} must be {words}")
-        for name in ("as_date", "committed"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} must be true or false")
-        for name in ("reason", "prompt", "step"):
-            if not isinstance(getattr(self, name), str | None):
-                raise ValueError(f"{name} must be a text")
         hit = _HIT.get(self.kind)
         if hit is not None and self.on not in (hit, "any"):
             raise ValueError(f"{self.kind} hits only on {hit} or any, not on {self.on}")
@@ -120,29 +107,45 @@ class Fault:
                 raise ValueError(f"{name} is only for what hits on {', '.join(_OF_TEMPLATES)}")
 
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "on": get_args(On),
-    "kind": get_args(Kind),
-    "body": get_args(Body),
-    "fate": get_args(Fate),
+Check = tuple[Callable[[Any], bool], str]
+
+
+def _one_of(kind: Any) -> Check:
+    names = get_args(kind)
+    return lambda given: given in names, f"one of {', '.join(names)}"
+
+
+def _of_type(types: Any, words: str) -> Check:
+    return lambda given: isinstance(given, types), words
+
+
+def _within(low: float, high: float, words: str, types: Any = int, *, null: bool = False) -> Check:
+    def fits(given: Any) -> bool:
+        is_number = isinstance(given, types) and not isinstance(given, bool)
+        return low <= given <= high if is_number else null and given is None
+
+    return fits, words
+
+
+#: What each field may be, and how that is said.
+_CHECKS: dict[str, Check] = {
+    "on": _one_of(On),
+    "kind": _one_of(Kind),
+    "body": _one_of(Body),
+    "fate": _one_of(Fate),
+    "status": _within(200, 599, "a final HTTP status, from 200 to 599"),
+    "retry_after": _within(0, 1e9, "a number of seconds from 0 to 1e9", int | float, null=True),
+    "seconds": _within(0, 1e9, "a number of seconds from 0 to 1e9", int | float),
+    "times": _within(1, math.inf, "a whole number from 1, or null for always", null=True),
+    "skip": _within(0, math.inf, "a whole number"),
+    "chance": _within(0, 1, "a probability from 0 to 1", int | float, null=True),
+    "seed": _within(0, math.inf, "a whole number"),
+    **dict.fromkeys(("as_date", "committed"), _of_type(bool, "true or false")),
+    **dict.fromkeys(("reason", "prompt", "step"), _of_type(str | None, "a text")),
 }
 #: The requests that alone can show a kind of fault.
 _HIT: dict[str, On] = {"fate": "submit", "expired": "blob", **dict.fromkeys(OF_BYTES, "blob")}
 _OF_TEMPLATES: tuple[On, ...] = ("submit", "whatif", "any")
-_LONGEST = 1e9
-_NUMBER = (int, float)
-_RANGES: dict[str, tuple[Any, float, float, str]] = {
-    "status": (int, 200, 599, "a final HTTP status, from 200 to 599"),
-    "retry_after": (_NUMBER, 0, _LONGEST, "a number of seconds from 0 to 1e9"),
-    "seconds": (_NUMBER, 0, _LONGEST, "a number of seconds from 0 to 1e9"),
-    "times": (int, 1, math.inf, "a whole number from 1, or null for always"),
-    "skip": (int, 0, math.inf, "a whole number"),
-    "chance": (_NUMBER, 0, 1, "a probability from 0 to 1"),
-    "seed": (int, 0, math.inf, "a whole number"),
-}
-_NULLABLE = frozenset({"retry_after", "times", "chance"})
-
-
 _PAGE = "<!DOCTYPE html><html><body><h1>{}</h1></body></html>"
 _CHUNK = b"\0" * 65536
 
@@ -161,21 +164,19 @@ def take(
             continue
         if record.get("step") is not None and record["step"] not in names:
             continue
-        hit = record["seen"] >= record["skip"] and _draw(record)
+        chance, seen = record["chance"], record["seen"]
+        hit = seen >= record["skip"] and (
+            chance is None or Random(f"{record['seed']}:{seen}").random() < chance
+        )
         record["seen"] += 1
         record["hit"] += hit
         if hit and record["times"] is not None and record["hit"] >= record["times"]:
-            memory.drop_faults(id)
+            memory.execute("DELETE FROM faults WHERE id = ?", (id,))
         else:
-            memory.keep_fault(record, id)
+            memory.keep("faults", record, id=id)
         if hit:
             return Fault(**{f.name: record[f.name] for f in fields(Fault) if f.name in record})
     return None
-
-
-def _draw(record: Record) -> bool:
-    chance = record["chance"]
-    return chance is None or Random(f"{record['seed']}:{record['seen']}").random() < chance
 
 
 # -- answers that go wrong -----------------------------------------------------------------------

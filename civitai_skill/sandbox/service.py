@@ -1,5 +1,18 @@
 """The sandbox itself: a request goes in; seconds to sleep and work to run come out, and at last a
-response."""
+response.
+
+`/_sandbox/...` scripts faults, sets switches and reads the accounts over the port:
+
+    GET    /_sandbox/accounts   every account, or with a key in the header only that key's
+    GET    /_sandbox/faults     the scripted faults with what they saw and hit
+    POST   /_sandbox/faults     one fault or a list; added, or with ?replace=true in place of all
+    DELETE /_sandbox/faults     forget them
+    GET    /_sandbox/switches   every switch of this server
+    POST   /_sandbox/switches   an object of those to set; the others stay
+
+Faults stand in the memory, for every server and command that shares it; switches are this server's
+own, until it ends.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +26,27 @@ from urllib.parse import unquote
 import httpx
 
 from civitai_skill.sandbox import faults
-from civitai_skill.sandbox.context import Context
+from civitai_skill.sandbox.context import Context, key_digest
 from civitai_skill.sandbox.document import published
 from civitai_skill.sandbox.faults import Fault
 from civitai_skill.sandbox.pictures import blobs
-from civitai_skill.sandbox.site import pictures, resources
+from civitai_skill.sandbox.site import pictures
 from civitai_skill.sandbox.site import routes as site
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.steps.check import ValidTemplate
 from civitai_skill.sandbox.switches import Switches
-from civitai_skill.sandbox.wire import Abort, Answer, Query, problem, reply
-from civitai_skill.sandbox.workflows import control, lists, routes, services, submit
+from civitai_skill.sandbox.wire import Abort, Answer, Query, body_of, problem, refusal, reply
+from civitai_skill.sandbox.workflows import lists, routes, services, submit
 
 _WORKFLOWS = ("v2", "consumer", "workflows")
-_DOCUMENT = ("openapi", "v2-consumers.json")
 _RECIPES = ("v2", "consumer", "recipes")
 _BLOBS = ("v2", "consumer", "blobs")
 # Bytes of a body whatever the cap of blobs: a template may hold source pictures as data URLs.
 _LARGEST_TEMPLATE = 64 * 1024 * 1024
+_SHOWN = (
+    "key", "user", "balance", "submits", "workflows", "workflowsCharged", "charged", "refunded",
+)  # fmt: skip
 
 
 class Dropped(Exception):
@@ -48,6 +63,7 @@ class Sandbox:
     `memory` is a file that several servers and commands may share (None: a private one);
     `seconds_per_job` is how long a step takes (None: 0.4); `balance` is what a new account holds;
     `clock` gives seconds since 1970. No I/O but the memory, no thread, nothing held while waiting.
+    `close` closes the memory.
     """
 
     def __init__(
@@ -68,25 +84,34 @@ class Sandbox:
             life.SECONDS_PER_JOB if seconds_per_job is None else seconds_per_job,
             money.BALANCE if balance is None else balance,
         )
-
-    def close(self) -> None:
-        """Close the memory."""
-        self._context.memory.close()
+        self.close = self._context.memory.close
 
     def script(self, *scripted: Fault) -> None:
         """Let these go wrong, after what was scripted before."""
         with self._context.memory.change():
             for fault in scripted:
-                self._context.memory.keep_fault({**asdict(fault), "seen": 0, "hit": 0})
+                record = {**asdict(fault), "seen": 0, "hit": 0}
+                self._context.memory.keep("faults", record, id=None)
 
     def clear(self) -> None:
         """Forget every scripted fault."""
         with self._context.memory.change():
-            self._context.memory.drop_faults()
+            self._context.memory.execute("DELETE FROM faults")
 
     def accounts(self) -> list[dict[str, Any]]:
-        """Every account: balance, submits seen, workflows charged, Buzz charged and refunded."""
-        return control.accounts(self._context)
+        """Every account, what is due settled: balance, submits seen, workflows charged, Buzz
+        charged and refunded, idempotency keys. Its own key shows only as a digest."""
+        context, memory, told = self._context, self._context.memory, []
+        keys = "workflows WHERE user = ? AND external IS NOT NULL ORDER BY created"
+        with memory.change():
+            for account in list(memory.records("accounts ORDER BY rowid")):
+                user = account["user"]
+                context.settle(account)
+                memory.keep("accounts", account, key=account["key"], user=user)
+                shown = {name: account[name] for name in _SHOWN}
+                external = [record["external"] for record in memory.records(keys, user)]
+                told.append({**shown, "externalIds": external})
+        return told
 
     @property
     def largest_body(self) -> int:
@@ -102,10 +127,44 @@ class Sandbox:
         parts = tuple(unquote(part) for part in path.split("/")[1:])
         try:
             if parts[:1] == ("_sandbox",):
-                return control.answer(self._context, request, parts[1:])
+                return self._control(request, parts[1:])
             return (yield from self._with_faults(request, parts))
         except Abort as abort:
             return abort.response
+
+    def _control(self, request: httpx.Request, parts: tuple[str, ...]) -> httpx.Response:
+        """Answer a request of the sandbox's own."""
+        context = self._context
+        match (request.method, *parts):
+            case ("GET", "accounts"):
+                key = key_digest(request)
+                found = [one for one in self.accounts() if key in (None, one["key"])]
+                return reply(200, {"accounts": found})
+            case ("POST", "faults"):
+                body = body_of(request)
+                try:
+                    scripted = list(map(Fault.read, body if isinstance(body, list) else [body]))
+                except ValueError as error:
+                    raise Abort(refusal(f"This is no fault: {error}.")) from None
+                if Query(request.url.params).flag("replace"):
+                    self.clear()
+                self.script(*scripted)
+            case ("DELETE", "faults"):
+                self.clear()
+                return reply(204)
+            case ("POST", "switches"):
+                try:
+                    context.switches = context.switches.with_values(body_of(request))
+                except ValueError as error:
+                    raise Abort(refusal(f"This is no switch: {error}.")) from None
+            case ("GET", "faults" | "switches"):
+                pass
+            case _:
+                return problem(404)
+        if parts == ("switches",):
+            return reply(200, {"switches": asdict(context.switches)})
+        with context.memory.change():
+            return reply(200, {"faults": [record for _, record in context.memory.faults()]})
 
     def _with_faults(self, request: httpx.Request, parts: tuple[str, ...]) -> Answer:
         """Answer as a scripted fault says, where one hits."""
@@ -155,16 +214,17 @@ class Sandbox:
             return (
                 yield from submit.submit(context, request, template, whatif=whatif, alone=alone)
             )
-        if parts[:2] == ("api", "v1"):
-            return site.answer(request, parts[2:], context.clock())
-        if parts == ("api", "trpc", "image.getGenerationData"):
-            return pictures.page(request)
-        if parts[:2] == ("v2", "services") and method == "GET":
-            return services.answer(context, request, parts[2:])
-        if parts[:2] == ("v2", "resources") and method == "GET":
-            return resources.answer(request, parts[2:])
-        if parts == _DOCUMENT and method == "GET":
-            return reply(200, published(context.switches.tomorrow))
+        match (method, *parts):
+            case (_, "api", "v1", *named):
+                return site.answer(request, tuple(named), context.clock())
+            case (_, "api", "trpc", "image.getGenerationData"):
+                return pictures.page(request)
+            case ("GET", "v2", "services", *named):
+                return services.answer(context, request, "/".join(named))
+            case ("GET", "v2", "resources", *named):
+                return site.resource(request, "/".join(named))
+            case ("GET", "openapi", "v2-consumers.json"):
+                return reply(200, published(context.switches.tomorrow))
         if parts[:3] == _WORKFLOWS:
             match (method, *rest):
                 case ("GET",):
@@ -210,7 +270,7 @@ def _kind(request: httpx.Request, parts: tuple[str, ...]) -> str:
     """The kind of request, as faults name them."""
     method, rest = request.method, parts[3:]
     if method == "POST" and (parts == _WORKFLOWS or (parts[:3] == _RECIPES and len(rest) == 1)):
-        return "whatif" if Query(request).flag("whatif", False) else "submit"
+        return "whatif" if Query(request.url.params).flag("whatif") else "submit"
     if parts[:3] == _WORKFLOWS:
         if method == "GET":
             return "get" if rest else "query"

@@ -10,7 +10,7 @@ import json
 import re
 import textwrap
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -98,10 +98,6 @@ class Switches:
         if not isinstance(given, Mapping):
             raise ValueError("switches are an object of names and values")
         return replace(self, **{name: read(name, value) for name, value in given.items()})
-
-    def as_dict(self) -> dict[str, Any]:
-        """Every switch by name."""
-        return asdict(self)
 
 
 def read(name: str, given: Any) -> Any:

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from civitai_skill.engines import catalog
 from civitai_skill.engines.forms import ABSENT, ComfyBare, Create, Edit, LongText, Quantity4, Wire
+from civitai_skill.engines.published import ours
 from civitai_skill.engines.published.grow import grown_form
 from civitai_skill.engines.sizing import Named
 from civitai_skill.schema.types import Mask, Number, Picture
@@ -57,8 +57,9 @@ _MORE = {"glow": {"type": "number", "minimum": 0, "maximum": 1}, "sampleMethod":
 
 
 @cache
-def forms_of_tomorrow() -> tuple[type[Wire], ...]:
-    """Every wire form that the sandbox takes then."""
-    today = (form for family in catalog.families() for form in family.forms())
-    grown = (grown_form(form, _MORE) if form.tags() == _KNOWN else form for form in today)
+def forms(tomorrow: bool = False) -> tuple[type[Wire], ...]:
+    """Every wire form that the sandbox takes; with `tomorrow` those that nobody knows yet too."""
+    if not tomorrow:
+        return ours.forms()
+    grown = (grown_form(form, _MORE) if form.tags() == _KNOWN else form for form in ours.forms())
     return (*grown, *NEW_FORMS)

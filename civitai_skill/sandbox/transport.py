@@ -45,8 +45,7 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 step = answer.send(result)
                 result = step() if callable(step) else self._sleep(step)
         except StopIteration as done:
-            response: httpx.Response = done.value
-            return response
+            return done.value  # type: ignore[no-any-return]
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The same, without blocking."""
@@ -58,8 +57,7 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 waiting = asyncio.to_thread(step) if callable(step) else self._async_sleep(step)
                 result = await waiting
         except StopIteration as done:
-            response: httpx.Response = done.value
-            return response
+            return done.value  # type: ignore[no-any-return]
 
     def _answer(self, request: httpx.Request) -> Answer:
         """The sandbox's steps; ends as httpx would when the answer never comes."""
@@ -76,10 +74,7 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                     left -= step
                 result = yield step
         except StopIteration as done:
-            response: httpx.Response = done.value
-            return response
+            return done.value  # type: ignore[no-any-return]
         except Dropped as dropped:
-            if dropped.refused:
-                text = "connection refused by the sandbox"
-                raise httpx.ConnectError(text, request=request) from None
-            raise httpx.ReadError("connection reset by the sandbox", request=request) from None
+            kind = httpx.ConnectError if dropped.refused else httpx.ReadError
+            raise kind(f"connection {dropped} by the sandbox", request=request) from None

@@ -54,10 +54,10 @@ def body_of(request: httpx.Request) -> Any:
         body = json.loads(request.read())
         json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
-        raise Abort(validation({"$": ["The body is not valid JSON."]})) from None
+        raise Abort(problem(400, errors={"$": ["The body is not valid JSON."]})) from None
     if is_too_deep(body):
         text = f"The maximum configured depth of {_DEEPEST} has been exceeded."
-        raise Abort(validation({"$": [text]}))
+        raise Abort(problem(400, errors={"$": [text]}))
     return body
 
 
@@ -80,36 +80,25 @@ def _inside(node: Any) -> Iterable[Any]:
     return node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
 
 
-class Query:
+class Query(httpx.QueryParams):
     """The query of a request, read as the service binds it."""
 
-    def __init__(self, request: httpx.Request) -> None:
-        self._values = request.url.params
-
-    def text(self, name: str) -> str | None:
-        value: str | None = self._values.get(name)
-        return value
-
-    def texts(self, name: str) -> list[str]:
-        return self._values.get_list(name)
-
     def whole(self, name: str, default: int) -> int:
-        value = self._values.get(name)
-        number = default if value is None else parse_int32(value)
+        number = parse_int32(self[name]) if name in self else default
         if number is None:
             raise self.refuse(name)
         return number
 
-    def flag(self, name: str, default: bool) -> bool:
-        value = str(self._values.get(name, default)).lower()
+    def flag(self, name: str, default: bool = False) -> bool:
+        value = str(self.get(name, default)).lower()
         if value not in ("true", "false"):
             raise self.refuse(name)
         return value == "true"
 
     def refuse(self, name: str) -> Abort:
         """The 400 for a value that can't be bound."""
-        value = self._values.get(name)
-        return Abort(validation({name: [f"The value '{value}' is not valid."]}))
+        text = f"The value '{self.get(name)}' is not valid."
+        return Abort(problem(400, errors={name: [text]}))
 
 
 # -- answers -------------------------------------------------------------------------------------
@@ -127,24 +116,23 @@ def reply(
     )
 
 
-def problem(status: int, detail: str = "", title: str = "", **more: Any) -> httpx.Response:
-    """ProblemDetails with a trace id."""
-    if not title:
+def problem(
+    status: int, detail: str = "", errors: Mapping[str, Sequence[str]] | None = None
+) -> httpx.Response:
+    """ProblemDetails with a trace id; with `errors`, that of model binding: messages by dotted and
+    indexed path."""
+    title = "One or more validation errors occurred."
+    if not errors:
         title = HTTPStatus(status).phrase if status in list(HTTPStatus) else "Error"
     body = {
         "type": _TOO_MANY if status == 429 else _SECTION + _TYPES.get(status, "6.1"),
         "title": title,
         "status": status,
         **({"detail": detail} if detail else {}),
-        **more,
+        **({"errors": errors} if errors else {}),
         "traceId": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00",
     }
     return reply(status, body)
-
-
-def validation(errors: Mapping[str, Sequence[str]]) -> httpx.Response:
-    """400 of model binding: messages by dotted and indexed path."""
-    return problem(400, title="One or more validation errors occurred.", errors=errors)
 
 
 def refusal(message: str) -> httpx.Response:
@@ -155,25 +143,15 @@ def refusal(message: str) -> httpx.Response:
 # -- times: moments are seconds since 1970, UTC --------------------------------------------------
 def format_millis(moment: float) -> str:
     """ISO 8601 with milliseconds: createdAt, startedAt, completedAt."""
-    return _date(moment).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    text = datetime.fromtimestamp(min(moment, _LAST), UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
 
 
 def format_ticks(moment: float) -> str:
     """ISO 8601 as .NET writes it: seven digits, trailing zeros trimmed (urlExpiresAt)."""
-    moment = min(moment, _LAST)
-    whole = int(moment // 1)
-    fraction = f"{round((moment - whole) * 1e7) % 10_000_000:07d}".rstrip("0")
-    text = _date(whole).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{fraction}Z" if fraction else f"{text}Z"
-
-
-def format_digits(moment: float) -> str:
-    """yyyyMMddHHmmssfff, the second half of a workflow id."""
-    return _date(moment).strftime("%Y%m%d%H%M%S%f")[:-3]
-
-
-def _date(moment: float) -> datetime:
-    return datetime.fromtimestamp(min(moment, _LAST), UTC)
+    whole, rest = divmod(min(moment, _LAST), 1)
+    fraction = f".{round(rest * 1e7) % 10_000_000:07d}".rstrip("0").rstrip(".")
+    return format_millis(whole).replace(".000Z", f"{fraction}Z")
 
 
 def parse_date(text: str) -> float | None:

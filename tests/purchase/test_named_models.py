@@ -51,7 +51,7 @@ def form(client: Civitai, **given: Any) -> Any:
         {"air": f"{PAGE}/9101", "strength": 0.8},
         "name:Ink Wash XL 2=0.8",
         f"{INK}=0.8",
-        f"{catalogue.hashes(catalogue.find_version(91012)[1])['AutoV3'].lower()}=0.8",  # type: ignore[index]
+        f"{catalogue.hashes(catalogue.VERSIONS[91012][1])['AutoV3'].lower()}=0.8",
     ],
 )
 def test_every_way_to_name_a_lora_leads_to_its_air(client: Civitai, named: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import httpx
@@ -74,15 +74,15 @@ def test_what_is_no_switch_is_refused_with_what_is_accepted(
 
 def test_switches_are_read_and_set_over_http(play: Play) -> None:
     client = play(switches=Switches(blob_redirect=308))
-    assert client.get(SWITCHES).json() == {"switches": Switches(blob_redirect=308).as_dict()}
+    assert client.get(SWITCHES).json() == {"switches": asdict(Switches(blob_redirect=308))}
     change = {"short_of_buzz": 403, "until_known": False, "longest_wait": 5, "largest_blob": 40}
     answer = client.post(SWITCHES, json=change)
     expected = Switches(blob_redirect=308, short_of_buzz="403", until_known=False,
                         longest_wait=5.0, largest_blob=40)  # fmt: skip
-    assert answer.json() == client.get(SWITCHES).json() == {"switches": expected.as_dict()}
+    assert answer.json() == client.get(SWITCHES).json() == {"switches": asdict(expected)}
     for wrong in ({"until_known": True, "expired_url": 500}, {"until_known": None}, [], {"a": 1}):
         assert client.post(SWITCHES, json=wrong).status_code == 400
-    assert client.get(SWITCHES).json() == {"switches": expected.as_dict()}
+    assert client.get(SWITCHES).json() == {"switches": asdict(expected)}
     upload = {"content": b"\0" * 41, "headers": {"Content-Type": "image/png"}}
     assert client.post("/v2/consumer/blobs", **upload).status_code == 413
     client.post(SWITCHES, json={"largest_blob": 41})

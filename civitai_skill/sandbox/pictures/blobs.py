@@ -6,6 +6,8 @@ A signed address works without a key until it expires; both it and the blob's id
 
 from __future__ import annotations
 
+import json
+
 import httpx
 
 from civitai_skill.sandbox import wire
@@ -14,7 +16,7 @@ from civitai_skill.sandbox.pictures.signing import ROOT, new_id
 from civitai_skill.sandbox.state import money
 from civitai_skill.sandbox.steps import sources
 from civitai_skill.sandbox.steps.sources import KINDS
-from civitai_skill.sandbox.wire import Abort, Answer, Record, problem, reply, validation
+from civitai_skill.sandbox.wire import Abort, Answer, Record, problem, reply
 
 # Seconds that a presigned address for an upload lives, and a content token after the redirect.
 _UPLOAD_LIFE, _TOKEN_LIFE = 3600.0, 300.0
@@ -53,7 +55,7 @@ def fetch(context: Context, request: httpx.Request, id: str, *, expired: bool) -
 def _find(context: Context, id: str, user: int | None = None) -> tuple[Record, bool]:
     """A blob whose picture is there, and whether it is held back as mature. Raises Abort (404)."""
     memory = context.memory
-    record = memory.blob(id)
+    record = memory.record("blobs WHERE id = ?", id)
     if record is None or user not in (None, record["user"]):
         raise Abort(problem(404))
     if not context.is_there(record, context.clock()):
@@ -74,7 +76,8 @@ def _check_level(record: Record, wanted: str | None) -> None:
     if wanted is None:
         return
     if wanted not in _LEVELS:
-        raise Abort(validation({"nsfwLevel": [f"The value '{wanted}' is not valid."]}))
+        text = f"The value '{wanted}' is not valid."
+        raise Abort(problem(400, errors={"nsfwLevel": [text]}))
     if _LEVELS.index(record["level"]) > _LEVELS.index(wanted):
         raise Abort(problem(403))
 
@@ -87,7 +90,7 @@ def content(context: Context, token: str) -> Answer:
     if facts["until"] < context.clock():
         raise Abort(problem(context.switches.expired_url))
     with context.memory.change():
-        record = context.memory.blob(facts["id"])
+        record = context.memory.record("blobs WHERE id = ?", facts["id"])
     data: bytes | None = yield lambda: load(context, facts["id"])
     if record is None or data is None:
         raise Abort(problem(404))
@@ -119,15 +122,9 @@ def refresh(context: Context, request: httpx.Request, id: str) -> httpx.Response
 def _render(context: Context, request: httpx.Request, record: Record, *, available: bool) -> Record:
     url, until = context.sign(request)(record["id"])
     return {
-        "type": "image",
-        "width": record["width"],
-        "height": record["height"],
-        "id": record["id"],
-        "available": available,
-        "url": url,
-        "urlExpiresAt": until,
-        "nsfwLevel": record["level"],
-    }
+        "type": "image", "width": record["width"], "height": record["height"], "id": record["id"],
+        "available": available, "url": url, "urlExpiresAt": until, "nsfwLevel": record["level"],
+    }  # fmt: skip
 
 
 # -- upload --------------------------------------------------------------------------------------
@@ -142,18 +139,13 @@ def upload(context: Context, request: httpx.Request) -> httpx.Response:
         if facts is None or facts["until"] < context.clock():
             raise Abort(problem(403))
         user = facts["user"]
-    data, kind, size = _read_picture(request, context.switches.largest_blob)
+    data, kind, (width, height) = _read_picture(request, context.switches.largest_blob)
     record = {
-        "id": new_id(KINDS[kind]),
-        "user": user,
-        "kind": kind,
-        "level": "pg",
-        "width": size[0],
-        "height": size[1],
-        "created": context.clock(),
-    }
+        "id": new_id(KINDS[kind]), "user": user, "kind": kind, "level": "pg", "width": width,
+        "height": height, "created": context.clock(),
+    }  # fmt: skip
     with context.memory.change():
-        context.memory.add_blob(record, data)
+        context.memory.keep("blobs", record, id=record["id"], user=user, data=data)
     return reply(201, _render(context, request, record, available=True))
 
 
@@ -186,11 +178,13 @@ def presign(context: Context, request: httpx.Request) -> httpx.Response:
 def load(context: Context, id: str) -> bytes | None:
     """The bytes of a blob: an upload as it came, else drawn, which holds no lock. None when there
     is no such blob."""
+    query = "SELECT record, data FROM blobs WHERE id = ?"
     with context.memory.change():
-        record, data = context.memory.blob(id), context.memory.blob_data(id)
+        record, data = context.memory.execute(query, (id,)).fetchone() or (None, None)
     if data is not None or record is None:
         return data
-    return context.gallery.picture(id, record["recipe"], lambda text: _load_source(context, text))
+    recipe = json.loads(record)["recipe"]
+    return context.gallery.picture(id, recipe, lambda text: _load_source(context, text))
 
 
 def _load_source(context: Context, text: str) -> bytes | None:

@@ -37,22 +37,23 @@ def write(picture: Image.Image, prompt: str, facts: str) -> None:
     room = (height - 2 * margin if height < 220 else round(height * 0.42)) - 2 * pad
     face = find_face(prompt)
     prompt = spell(" ".join(prompt.split())[:_MOST], face)
-    size = max(_SMALLEST + 1, round(ideal))
-    while True:
+    least = max(_SMALLEST, round(ideal * 0.55))
+    for size in range(max(_SMALLEST + 1, round(ideal)), least - 1, -1):
         small = max(_SMALLEST, round(size * 0.72))
+        font, small_font = load_font(size, face), load_font(small)
         head, step, small_step = (round(n * 1.28) for n in (small * 1.25, size, small))
-        lines = wrap(prompt, load_font(size, face), inner)
-        more = wrap(facts, load_font(small), inner)
+        lines, more = wrap(prompt, font, inner), wrap(facts, small_font, inner)
         fits = (room - head - small_step * len(more)) // step
-        if fits >= len(lines) or size <= max(_SMALLEST, round(ideal * 0.55)):
+        if fits >= len(lines):
             break
-        size -= 1
     if fits < len(lines) and height < 160:
         # No room for both: the prompt is worth more than what made the picture.
         fits, more = (room - head) // step, []
     if fits < len(lines):
-        last = max(fits, 1) - 1
-        lines[last:] = [_cut(lines[last], load_font(size, face), inner)]
+        *lines, last = lines[: max(fits, 1)]
+        while last and font.getlength(f"{last}…") > inner:
+            last = last[:-1]
+        lines.append(f"{last.rstrip()}…")
     tall = head + step * len(lines) + small_step * len(more) + 2 * pad
     top = max(margin, height - margin - tall)
     box = (margin, top, width - margin, min(height - margin, top + tall))
@@ -62,10 +63,10 @@ def write(picture: Image.Image, prompt: str, facts: str) -> None:
     write_badge(picture, x, y, small)
     y += head
     for line in lines:
-        draw.text((x, y), line, fill="#ffffff", font=load_font(size, face))
+        draw.text((x, y), line, fill="#ffffff", font=font)
         y += step
     for line in more:
-        draw.text((x, y), line, fill="#d7dde5", font=load_font(small))
+        draw.text((x, y), line, fill="#d7dde5", font=small_font)
         y += small_step
 
 
@@ -98,12 +99,6 @@ def wrap(text: str, font: Font, width: int) -> list[str]:
     return [*lines, line] if line else lines
 
 
-def _cut(line: str, font: Font, width: int) -> str:
-    while line and font.getlength(line + "…") > width:
-        line = line[:-1]
-    return line.rstrip() + "…"
-
-
 # -- fonts ---------------------------------------------------------------------------------------
 @lru_cache(maxsize=128)
 def load_font(size: int, face: str | None = None) -> Font:
@@ -120,12 +115,12 @@ def find_face(text: str) -> str | None:
 
 def spell(text: str, face: str | None) -> str:
     """The text with what the face lacks spelt out: accents dropped, else the code point."""
-    return "".join(
-        letter if letter.isascii() or _has(face, letter)
-        else unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
-        or f"<{ord(letter):X}>"
-        for letter in text
-    )  # fmt: skip
+    letters = list(text)
+    for i, letter in enumerate(letters):
+        if not letter.isascii() and not _has(face, letter):
+            plain = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
+            letters[i] = plain or f"<{ord(letter):X}>"
+    return "".join(letters)
 
 
 @cache

@@ -57,20 +57,20 @@ def render(recipe: Record, load: Load) -> bytes:
     kind, size = recipe["kind"], (recipe["width"], recipe["height"])
     if kind == "draw":
         return _save(_draw(recipe, load), recipe, parameters(recipe))
-    picture = source = _open_source(recipe["source"], load)
+    picture = _open_source(recipe["source"], load)
+    if kind == "imageToSvg":
+        return vector.trace(picture)
+    comment = ""
     if kind == "imageUpscaler":
         picture = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
-    elif kind == "imageToSvg":
-        return vector.trace(picture)
     elif kind == "imageBackgroundRemoval":
         picture = _cut_out(picture)
     else:
+        comment = "" if recipe["output"].get("hideMetadata") else _comment(picture)
         picture = _convert(picture, recipe["transforms"])
-        comment = "" if recipe["output"].get("hideMetadata") else _comment(source)
         # A source elsewhere has another size than was thought.
         picture = picture if picture.size == size else picture.resize(size)
-        return _save(picture, recipe, comment)
-    return _save(picture, recipe)
+    return _save(picture, recipe, comment)
 
 
 def parameters(recipe: Record) -> str:
@@ -104,9 +104,11 @@ def _open_source(text: str, load: Load) -> Image.Image:
         with Image.open(io.BytesIO(data)) as picture:
             picture.load()
             return picture.copy()
-    name, engine = text.partition("?")[0], "a picture elsewhere, not fetched"
-    shown: Record = {"prompt": name if len(name) < 200 else name[:197] + "...", "engine": engine}
-    shown |= {"seed": 0, "sources": 0, "width": 1024, "height": 1024}
+    name = text.partition("?")[0]
+    shown: Record = {
+        "prompt": name if len(name) < 200 else name[:197] + "...", "sources": 0, "seed": 0,
+        "engine": "a picture elsewhere, not fetched", "width": 1024, "height": 1024,
+    }  # fmt: skip
     return _draw(shown, load)
 
 
@@ -174,15 +176,13 @@ def _blur(picture: Image.Image, change: Record) -> Image.Image:
     mask = Image.new("L", picture.size, 0 if inside else 255)
     draw = ImageDraw.Draw(mask)
     for region in change.get("regions") or []:
-        left, right = _edges(region["x1"], region["x2"], picture.width)
-        top, bottom = _edges(region["y1"], region["y2"], picture.height)
+        # In order, and neither edge far outside: Pillow can't count to any number.
+        (left, right), (top, bottom) = (
+            sorted(min(max(region[f"{axis}{end}"], -1), length) for end in (1, 2))
+            for axis, length in zip("xy", picture.size, strict=True)
+        )
         draw.rectangle((left, top, right, bottom), fill=255 if inside else 0)
     return Image.composite(soft, picture, mask)
-
-
-def _edges(one: int, other: int, length: int) -> list[int]:
-    """Both edges of a region in order, neither far outside: Pillow can't count to any number."""
-    return sorted(min(max(edge, -1), length) for edge in (one, other))
 
 
 def _comment(picture: Image.Image) -> str:
@@ -192,23 +192,19 @@ def _comment(picture: Image.Image) -> str:
 
 
 def _save(picture: Image.Image, recipe: Record, comment: str = "") -> bytes:
-    out = io.BytesIO()
-    kind = recipe["format"]
-    options = recipe.get("output", {})
-    exif = Image.Exif()
+    out, kind, given = io.BytesIO(), recipe["format"], recipe.get("output", {})
+    exif, info = Image.Exif(), PngInfo()
     if comment:
         text = _UNICODE + comment.encode("utf-16-be", errors="replace")
         exif.get_ifd(_EXIF)[_USER_COMMENT] = text
-    if kind == "png":
-        info = PngInfo()
-        if comment:
-            info.add_itxt("parameters", comment.encode(errors="replace").decode())
-        picture.save(out, "PNG", compress_level=1, pnginfo=info)
-    elif kind == "webp":
-        quality, lossless = options.get("quality", 85), options.get("lossless", False)
-        picture.save(out, "WEBP", quality=int(quality), lossless=lossless, method=2, exif=exif)
-    elif kind == "gif":
-        picture.convert("RGB").save(out, "GIF")
-    else:
-        picture.convert("RGB").save(out, "JPEG", quality=int(options.get("quality", 88)), exif=exif)
+        info.add_itxt("parameters", comment.encode(errors="replace").decode())
+    how: dict[str, Any] = {
+        "png": {"compress_level": 1, "pnginfo": info},
+        "webp": {"quality": int(given.get("quality", 85)), "method": 2, "exif": exif,
+                 "lossless": given.get("lossless", False)},
+        "gif": {},
+        "jpeg": {"quality": int(given.get("quality", 88)), "exif": exif},
+    }[kind]  # fmt: skip
+    picture = picture if kind in ("png", "webp") else picture.convert("RGB")
+    picture.save(out, kind, **how)
     return out.getvalue()

@@ -24,10 +24,10 @@ _PALETTES = (
 _CANVAS = 1_300_000
 
 
-def draw_scene(random: Random, size: tuple[int, int]) -> Image.Image:
+def draw_scene(random: Random, wanted: tuple[int, int]) -> Image.Image:
     """An RGB landscape of exactly this size."""
-    scale = min(1.5, math.sqrt(_CANVAS / (size[0] * size[1])))
-    width, height = (max(32, round(side * scale)) for side in size)
+    scale = min(1.5, math.sqrt(_CANVAS / (wanted[0] * wanted[1])))
+    width, height = (max(32, round(side * scale)) for side in wanted)
     top, low, light, far, near = (_tint(random, text) for text in random.choice(_PALETTES))
     horizon = random.uniform(0.45, 0.62)
     picture = Image.new("RGB", (width, height), low)
@@ -54,23 +54,16 @@ def draw_scene(random: Random, size: tuple[int, int]) -> Image.Image:
             wave = sum(math.sin(begin + x / width * turns) * tall for begin, turns, tall in waves)
             ridge.append((x, height * (base - swing * wave)))
         draw.polygon([*ridge, (width, height), (0, height)], fill=_mix(far, near, share))
-    _plant_spruces(random, draw, ridge, min(width, height) * 0.075, _mix(near, (0, 0, 0), 0.35))
-    return picture.resize(size, Image.Resampling.BICUBIC)
-
-
-def _plant_spruces(
-    random: Random, draw: ImageDraw.ImageDraw, ridge: list[tuple[int, float]], tall: float,
-    fill: Colour,
-) -> None:  # fmt: skip
-    x = 0.0
-    while x < ridge[-1][0]:
-        foot = next(y for at, y in ridge if at >= x) + tall * 0.12
-        size = tall * random.uniform(0.35, 1.0)
+    spruce, dark, at = min(width, height) * 0.075, _mix(near, (0, 0, 0), 0.35), 0.0
+    while at < width:
+        foot = next(y for x, y in ridge if x >= at) + spruce * 0.12
+        size = spruce * random.uniform(0.35, 1.0)
         for part in range(3):
-            low, high = foot - size * 0.28 * part, foot - size * (0.46 + 0.27 * part)
+            base, peak = foot - size * 0.28 * part, foot - size * (0.46 + 0.27 * part)
             half = size * (0.22 - 0.05 * part)
-            draw.polygon([(x - half, low), (x + half, low), (x, high)], fill=fill)
-        x += tall * random.uniform(0.12, 1.1)
+            draw.polygon([(at - half, base), (at + half, base), (at, peak)], fill=dark)
+        at += spruce * random.uniform(0.12, 1.1)
+    return picture.resize(wanted, Image.Resampling.BICUBIC)
 
 
 def _tint(random: Random, text: str) -> Colour:

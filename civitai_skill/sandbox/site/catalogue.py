@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
 
 from civitai_skill.schema.air import fold
@@ -131,30 +130,6 @@ _MODELS: tuple[MadeModel, ...] = (
 )  # fmt: skip
 
 
-@cache
-def models() -> tuple[MadeModel, ...]:
-    """Every model but those that are deleted."""
-    return tuple(m for m in _MODELS if all(v.state != "deleted" for v in m.versions))
-
-
-def find_model(id: int) -> MadeModel | None:
-    """A model by its number."""
-    return next((model for model in models() if model.id == id), None)
-
-
-def find_version(id: int) -> tuple[MadeModel, MadeVersion] | None:
-    """A version by its number."""
-    return next(((m, v) for m in models() for v in m.versions if v.id == id), None)
-
-
-def find_hash(hash: str) -> tuple[MadeModel, MadeVersion] | None:
-    """The version whose file has a hash."""
-    wanted = hash.upper()
-    return next(
-        ((m, v) for m in models() for v in m.versions if wanted in hashes(v).values()), None
-    )
-
-
 def hashes(version: MadeVersion) -> Mapping[str, str]:
     """The hashes of a version's file: of bytes that do not exist, so of its number."""
     whole = hashlib.sha256(f"sandbox {version.id}".encode()).hexdigest().upper()
@@ -163,3 +138,9 @@ def hashes(version: MadeVersion) -> Mapping[str, str]:
         "AutoV1": tensors[-8:], "AutoV2": whole[:10], "SHA256": whole, "AutoV3": tensors[:12],
         "CRC32": whole[-8:],
     }  # fmt: skip
+
+
+#: Every model but those that are deleted, and every version with its model, by number and by hash.
+MODELS = {m.id: m for m in _MODELS if all(v.state != "deleted" for v in m.versions)}
+VERSIONS = {version.id: (m, version) for m in MODELS.values() for version in m.versions}
+BY_HASH = {hash: found for found in VERSIONS.values() for hash in hashes(found[1]).values()}

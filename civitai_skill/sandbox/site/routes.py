@@ -1,4 +1,5 @@
-"""GET /api/v1/...: the answers of the site, with the traps that the real one has."""
+"""GET /api/v1/...: the answers of the site, with the traps that the real one has; and what the
+service knows of a model: GET /v2/resources/{air}."""
 
 from __future__ import annotations
 
@@ -7,115 +8,97 @@ from typing import Any
 
 import httpx
 
-from civitai_skill.sandbox.context import base_of
-from civitai_skill.sandbox.site import catalogue, pictures
-from civitai_skill.sandbox.site.catalogue import MadeModel, MadeVersion
-from civitai_skill.sandbox.wire import Query, Record, format_millis, parse_int32, reply
+from civitai_skill.sandbox.context import base_of, key_digest
+from civitai_skill.sandbox.site import pictures
+from civitai_skill.sandbox.site.catalogue import (
+    BY_HASH,
+    MODELS,
+    VERSIONS,
+    MadeModel,
+    MadeVersion,
+    hashes,
+)
+from civitai_skill.sandbox.wire import Query, Record, format_millis, parse_int32, problem, reply
+from civitai_skill.schema.air import Air
 
 _MOST = 100
 #: Hits of a search that a page is cut from: few, so that the traps show in a small catalogue.
 _HITS = 6
 #: The moment of everything that was ever published here.
-_PUBLISHED = 1_780_000_000.0
+_PUBLISHED = format_millis(1_780_000_000.0)
 _EARLY_DAYS = 30 * 86_400
+#: States of versions that nothing is generated with.
+_UNCOVERED = ("uncovered", "taken down")
 
 
 def answer(request: httpx.Request, parts: tuple[str, ...], now: float) -> httpx.Response:
     """Answer for what stands behind /api/v1."""
     if request.method != "GET":
-        return _error(405, "Method not allowed")
+        return reply(405, {"error": "Method not allowed"})
+    missing = reply(404, {"error": "Model not found"})
     match parts:
         case ("models",):
             return _list_models(request)
         case ("models", id):
-            model = catalogue.find_model(_number(id))
-            return (
-                _error(404, f"No model with id {id}")
-                if model is None
-                else reply(200, _model(model, base_of(request)))
-            )
+            model = MODELS.get(parse_int32(id) or 0)
+            if model is None:
+                return reply(404, {"error": f"No model with id {id}"})
+            return reply(200, _model(model, base_of(request)))
         case ("model-versions", "by-hash", hash):
-            return _version_reply(catalogue.find_hash(hash), request, now)
+            found = BY_HASH.get(hash.upper())
+            return reply(200, _version(*found, base_of(request), now)) if found else missing
         case ("model-versions", "mini", id):
-            found = catalogue.find_version(_number(id))
-            return _missing() if found is None else reply(200, _mini(*found, now))
+            found = VERSIONS.get(parse_int32(id) or 0)
+            return reply(200, _mini(*found, now)) if found else missing
         case ("model-versions", id):
-            return _version_reply(catalogue.find_version(_number(id)), request, now)
+            found = VERSIONS.get(parse_int32(id) or 0)
+            return reply(200, _version(*found, base_of(request), now)) if found else missing
         case ("images",):
             return pictures.answer(request)
         case ("enums",):
-            bases = {v.base_model for m in catalogue.models() for v in m.versions}
+            bases = {version.base_model for _, version in VERSIONS.values()}
             return reply(200, {"ActiveBaseModel": sorted(b for b in bases if "Wan" not in b)})
-    return _error(404, "Not found")
-
-
-def _number(text: str) -> int:
-    return parse_int32(text) or 0
-
-
-def _error(status: int, words: str) -> httpx.Response:
-    return reply(status, {"error": words})
-
-
-def _missing() -> httpx.Response:
-    return _error(404, "Model not found")
+    return reply(404, {"error": "Not found"})
 
 
 # -- lists -----------------------------------------------------------------------------------------
 def _list_models(request: httpx.Request) -> httpx.Response:
     """A page. With a query it is cut after the search, so it may be short, or empty, while more
     follow; any word for a flag but none at all is true."""
-    query = Query(request)
-    limit, words = query.whole("limit", _MOST), (query.text("query") or "").strip()
+    query = Query(request.url.params)
+    limit, words = query.whole("limit", _MOST), query.get("query", "").strip()
     if not 0 <= limit <= _MOST:
-        return _error(400, f"limit must be at most {_MOST}")
-    if words and query.text("page") is not None:
+        return reply(400, {"error": f"limit must be at most {_MOST}"})
+    if words and "page" in query:
         text = "Cannot use page param with query search. Use cursor-based pagination."
-        return _error(400, text)
-    start = _number(query.text("cursor") or "0")
-    nsfw, types = query.text("nsfw") == "true", query.texts("types")
-    hits = [
-        model
-        for model in catalogue.models()
-        if (nsfw or not model.mature)
-        and (not types or model.type in types)
-        and _matches(model, words)
-    ]
-    if query.text("sort") == "Newest":
-        hits.sort(key=lambda model: -model.id)
-    else:
-        hits.sort(key=lambda model: -model.downloads)
+        return reply(400, {"error": text})
+    start = parse_int32(query.get("cursor", "")) or 0
+    nsfw, types = query.get("nsfw") == "true", query.get_list("types")
+    bases, covered = query.get_list("baseModels"), bool(query.get("supportsGeneration"))
+    asked = re.findall(r"\w+", words.casefold())
+
+    def is_left(model: MadeModel) -> bool:
+        fits = not bases or any(v.base_model in bases for v in model.versions)
+        return fits and (not covered or any(v.state not in _UNCOVERED for v in model.versions))
+
+    hits = []
+    for model in MODELS.values():
+        # Fuzzy, like the real one: any word that begins one of the name's is enough.
+        starts = re.findall(r"\w+", f"{model.name} {model.creator}".casefold())
+        matches = not words or any(one.startswith(word) for word in asked for one in starts)
+        if matches and (nsfw or not model.mature) and (not types or model.type in types):
+            hits.append(model)
+    hits.sort(key=lambda m: -m.id if query.get("sort") == "Newest" else -m.downloads)
     if words:
         limit = min(limit, _HITS)
     else:
-        hits = [model for model in hits if _is_left(model, query)]
-    page = hits[start : start + limit]
-    left = [model for model in page if _is_left(model, query)]
+        hits = [model for model in hits if is_left(model)]
     metadata: Record = {"pageSize": limit}
     if start + limit < len(hits):
         metadata["nextCursor"] = str(start + limit)
-    base = base_of(request)
-    covered = bool(query.text("supportsGeneration"))
-    items = [_model(model, base, only_covered=covered) for model in left]
+    left = [model for model in hits[start : start + limit] if is_left(model)]
+    items = [_model(model, base_of(request), only_covered=covered) for model in left]
     return reply(200, {"items": items, "metadata": metadata})
-
-
-def _matches(model: MadeModel, words: str) -> bool:
-    """Fuzzy, like the real one: any word that begins one of the name's is enough."""
-    name = f"{model.name} {model.creator}".casefold()
-    starts = re.findall(r"\w+", name)
-    asked = re.findall(r"\w+", words.casefold())
-    return not words or any(one.startswith(word) for word in asked for one in starts)
-
-
-def _is_left(model: MadeModel, query: Query) -> bool:
-    bases = query.texts("baseModels")
-    fits = not bases or any(v.base_model in bases for v in model.versions)
-    return fits and (not query.text("supportsGeneration") or _is_covered(model))
-
-
-def _is_covered(model: MadeModel) -> bool:
-    return any(v.state not in ("uncovered", "taken down") for v in model.versions)
 
 
 # -- models ----------------------------------------------------------------------------------------
@@ -124,128 +107,112 @@ def _model(model: MadeModel, base: str, *, only_covered: bool = False) -> Record
     sells: Any = list(model.sells)
     if model.as_text:
         sells = "{" + ",".join(model.sells) + "}"
-    gone = any(v.state == "taken down" for v in model.versions)
-    versions = [_listed(version, model, base) for version in model.versions]
-    if only_covered:
-        versions = [one for one in versions if one["supportsGeneration"]]
+    versions = [_listed(model, version, base) for version in model.versions]
+    covered = [one for one in versions if one["supportsGeneration"]]
+    gone = any(version.state == "taken down" for version in model.versions)
     return {
-        "id": model.id,
-        "name": model.name,
+        "id": model.id, "name": model.name, "type": model.type, "nsfw": model.mature,
         "description": model.about if "<" in model.about else f"<p>{model.about}</p>",
-        "type": model.type,
-        "nsfw": model.mature,
-        "nsfwLevel": 31 if model.mature else 1,
-        "availability": "Public",
-        "supportsGeneration": _is_covered(model),
-        "allowNoCredit": True,
-        "allowCommercialUse": sells,
-        "allowDerivatives": True,
-        "allowDifferentLicense": True,
-        "minor": False,
-        "poi": False,
-        "sfwOnly": False,
-        **({"mode": "TakenDown"} if gone else {}),
+        "nsfwLevel": 31 if model.mature else 1, "availability": "Public",
+        "supportsGeneration": bool(covered), "allowNoCredit": True, "allowCommercialUse": sells,
+        "allowDerivatives": True, "allowDifferentLicense": True, "minor": False, "poi": False,
+        "sfwOnly": False, **({"mode": "TakenDown"} if gone else {}),
         "stats": {"downloadCount": model.downloads, "thumbsUpCount": model.downloads // 10},
-        "creator": {"username": model.creator},
-        "tags": list(model.tags),
-        "modelVersions": versions,
-    }
+        "creator": {"username": model.creator}, "tags": list(model.tags),
+        "modelVersions": covered if only_covered else versions,
+    }  # fmt: skip
 
 
-def _listed(version: MadeVersion, model: MadeModel, base: str) -> Record:
+def _listed(model: MadeModel, version: MadeVersion, base: str) -> Record:
     """A version as its model lists it; its words stand there for LoRAs only, as it happens."""
-    words = {"trainedWords": list(version.words)} if model.type == "LORA" else {}
+    url = f"{base}/api/download/models/{version.id}"
+    file = {
+        "id": version.id * 10, "name": f"{version.id}.safetensors", "type": "Model",
+        "sizeKB": 200_000.0, "metadata": {"format": "SafeTensor"},
+        "hashes": hashes(version), "downloadUrl": url, "primary": True,
+    }  # fmt: skip
     return {
-        "id": version.id,
-        "name": version.name,
-        "baseModel": version.base_model,
-        "baseModelType": "Standard",
-        "publishedAt": format_millis(_PUBLISHED),
-        "supportsGeneration": version.state not in ("uncovered", "taken down"),
-        **words,
+        "id": version.id, "name": version.name, "baseModel": version.base_model,
+        "baseModelType": "Standard", "publishedAt": _PUBLISHED,
+        "supportsGeneration": version.state not in _UNCOVERED,
+        **({"trainedWords": list(version.words)} if model.type == "LORA" else {}),
         "stats": {"downloadCount": model.downloads // len(model.versions)},
-        "files": [_file(version, base)],
-        "images": [],
-        "downloadUrl": f"{base}/api/download/models/{version.id}",
-    }
-
-
-def _file(version: MadeVersion, base: str) -> Record:
-    return {
-        "id": version.id * 10,
-        "name": f"{version.id}.safetensors",
-        "type": "Model",
-        "sizeKB": 200_000.0,
-        "metadata": {"format": "SafeTensor"},
-        "hashes": dict(catalogue.hashes(version)),
-        "downloadUrl": f"{base}/api/download/models/{version.id}",
-        "primary": True,
-    }
+        "files": [file], "images": [], "downloadUrl": url,
+    }  # fmt: skip
 
 
 # -- versions --------------------------------------------------------------------------------------
-def _version_reply(
-    found: tuple[MadeModel, MadeVersion] | None, request: httpx.Request, now: float
-) -> httpx.Response:
-    if found is None:
-        return _missing()
-    model, version = found
-    base, early = base_of(request), _early_until(version, now)
-    body = {
-        "id": version.id,
-        "modelId": model.id,
-        "name": version.name,
-        "description": None,
-        "baseModel": version.base_model,
-        "baseModelType": "Standard",
-        "air": model.air(version),
-        "status": "Published",
-        "availability": "EarlyAccess" if early else "Public",
-        "nsfwLevel": 31 if model.mature else 1,
-        "createdAt": format_millis(_PUBLISHED),
-        "updatedAt": format_millis(_PUBLISHED),
-        "publishedAt": format_millis(_PUBLISHED),
-        "uploadType": "Created",
-        "usageControl": "Download",
-        "trainedWords": list(version.words),
-        "earlyAccessConfig": None,
-        "earlyAccessEndsAt": early,
-        "stats": {"downloadCount": model.downloads // len(model.versions)},
+def _version(model: MadeModel, version: MadeVersion, base: str, now: float) -> Record:
+    """A version by itself: with its AIR and all of its words."""
+    listed = _listed(model, version, base)
+    del listed["supportsGeneration"]
+    early = _early_until(version, now)
+    return listed | {
+        "modelId": model.id, "description": None, "air": model.air(version),
+        "status": "Published", "availability": "EarlyAccess" if early else "Public",
+        "nsfwLevel": 31 if model.mature else 1, "createdAt": _PUBLISHED, "updatedAt": _PUBLISHED,
+        "uploadType": "Created", "usageControl": "Download", "trainedWords": list(version.words),
+        "earlyAccessConfig": None, "earlyAccessEndsAt": early,
         "model": {"name": model.name, "type": model.type, "nsfw": model.mature, "poi": False},
-        "files": [_file(version, base)],
-        "images": [],
-        "downloadUrl": f"{base}/api/download/models/{version.id}",
-    }
-    return reply(200, body)
+    }  # fmt: skip
 
 
 def _mini(model: MadeModel, version: MadeVersion, now: float) -> Record:
     early = _early_until(version, now)
-    record = {
-        "air": model.air(version),
-        "versionName": version.name,
-        "modelName": model.name,
-        "baseModel": version.base_model,
-        "availability": "EarlyAccess" if early else "Public",
-        "publishedAt": format_millis(_PUBLISHED),
-        "size": 200_000.0,
-        "fileType": "Model",
+    return {
+        "air": model.air(version), "versionName": version.name, "modelName": model.name,
+        "baseModel": version.base_model, "availability": "EarlyAccess" if early else "Public",
+        "publishedAt": _PUBLISHED, "size": 200_000.0, "fileType": "Model",
         "fileName": f"{version.id}.safetensors",
-        "hashes": {k: v for k, v in catalogue.hashes(version).items() if k != "SHA256"},
+        "hashes": {name: hash for name, hash in hashes(version).items() if name != "SHA256"},
         "downloadUrls": [f"https://civitai.com/api/download/models/{version.id}"],
-        "format": "SafeTensor",
-        "canGenerate": version.state == "" and "Wan" not in version.base_model,
-        "isFeatured": False,
-        "requireAuth": bool(early),
-        "checkPermission": bool(early),
-        "earlyAccessEndsAt": early,
-        "freeTrialLimit": None,
-        "additionalResourceCharge": bool(model.fee),
-        "minor": False,
-        "sfwOnly": False,
-    }
-    return record | ({"fees": {"perImage": model.fee}} if model.fee else {})
+        "format": "SafeTensor", "canGenerate": _can_generate(version), "isFeatured": False,
+        "requireAuth": bool(early), "checkPermission": bool(early), "earlyAccessEndsAt": early,
+        "freeTrialLimit": None, "additionalResourceCharge": bool(model.fee), "minor": False,
+        "sfwOnly": False, **({"fees": {"perImage": model.fee}} if model.fee else {}),
+    }  # fmt: skip
 
 
 def _early_until(version: MadeVersion, now: float) -> str | None:
     return format_millis(now + _EARLY_DAYS) if version.state == "early" else None
+
+
+def _can_generate(version: MadeVersion) -> bool:
+    return version.state == "" and "Wan" not in version.base_model
+
+
+# -- GET /v2/resources/{air} -----------------------------------------------------------------------
+def resource(request: httpx.Request, air: str) -> httpx.Response:
+    """One resource by its AIR, or the queue of downloads, which is empty here.
+
+    As the real one was seen to, it answers with the AIR of the catalogue whatever ecosystem was
+    asked for. What the sandbox's catalogue does not hold is taken as it was named.
+    """
+    if key_digest(request) is None:
+        return reply(401)
+    if not air:
+        view = request.url.params.get("view")
+        if view is None:
+            return problem(400, errors={"view": ["The view field is required."]})
+        return reply(200, {"items": []}) if view == "queue" else problem(400)
+    try:
+        asked = Air.parse(air)
+    except ValueError:
+        return problem(400, errors={"air": ["AIR is in an invalid format."]})
+    known = VERSIONS.get(parse_int32(asked.version or "") or 0)
+    told: Record = {
+        "air": str(asked), "size": 6_500_000_000, "hashes": {}, "downloadUrls": [],
+        "checkPermission": False, "canGenerate": True, "fileFormat": "safeTensor",
+        "hasMatureContentRestriction": False, "hasNSFWContentRestriction": False,
+        "availability": {"status": "available", "workers": 1},
+    }  # fmt: skip
+    if known is not None and asked.source == "civitai":
+        model, version = known
+        early = version.state == "early"
+        told |= {
+            "air": model.air(version), "resourceName": model.name, "versionName": version.name,
+            "hashes": hashes(version), "checkPermission": early, "requiresAuthorization": early,
+        }  # fmt: skip
+        if not _can_generate(version):
+            told |= {"canGenerate": False, "availability": {"status": "unsupported"}}
+    return reply(200, told)

@@ -64,14 +64,10 @@ def is_over(record: Record, now: float) -> bool:
     return status(record, now) in TERMINAL
 
 
-def ends(record: Record) -> float:
-    """When the workflow is over, as things stand."""
-    ends = (_end(record, step) for step in record["steps"])
-    return max(ends, default=float(record["created"]))
-
-
-def _end(record: Record, step: Record) -> float:
-    end, canceled = float(step["at"][4]), record["canceled"]
+def ends(record: Record, *steps: Record) -> float:
+    """When the workflow is over, as things stand; with `steps`, when those are."""
+    canceled, of = record["canceled"], steps or record["steps"]
+    end = max((float(step["at"][4]) for step in of), default=float(record["created"]))
     return end if canceled is None else min(end, canceled)
 
 
@@ -88,16 +84,10 @@ def started(record: Record, step: Record, now: float) -> float | None:
     return None if is_waiting else began
 
 
-def completed(record: Record, step: Record, now: float) -> float | None:
-    """When a step was over, if it is."""
-    return _end(record, step) if step_status(record, step, now) in TERMINAL else None
-
-
 def progress(record: Record, step: Record, now: float) -> float | None:
     """estimatedProgressRate: of the model's download while preparing, of the picture while
     processing, else None."""
-    at = step["at"]
-    state = step_status(record, step, now)
+    at, state = step["at"], step_status(record, step, now)
     if state == "processing" and step["stuck"]:
         return _WEDGED
     if state not in ("preparing", "processing"):

@@ -62,12 +62,6 @@ def net(record: Record) -> dict[str, int]:
     return {currency: amount for currency, amount in kept.items() if amount}
 
 
-def charge(account: Record, record: Record, paid: Mapping[str, int]) -> None:
-    """Take Buzz from an account for a workflow."""
-    for currency, amount in paid.items():
-        _book(account, record, "debit", currency, amount)
-
-
 def settle(account: Record, record: Record, now: float) -> None:
     """Refund what a finished workflow did not deliver, and upgrade a mature one that asked for it.
 
@@ -82,9 +76,8 @@ def settle(account: Record, record: Record, now: float) -> None:
         owed += (sum(step["price"] for step in steps) - sum(lost)) // 4
     for currency in reversed(_DRAWN):
         part = min(owed, paid.get(currency, 0))
-        if part > 0:
-            owed -= part
-            _book(account, record, "credit", currency, part)
+        owed -= part
+        book(account, record, "credit", {currency: part})
     if record["upgradeMode"] == "automatic" and is_held(record):
         upgrade(account, record)
     record["settled"] = True
@@ -101,26 +94,21 @@ def upgrade(account: Record, record: Record) -> bool:
     owed = sum(others.values())
     if account["balance"].get("yellow", 0) < owed:
         return False
-    for currency, amount in others.items():
-        _book(account, record, "credit", currency, amount)
-    if owed:
-        _book(account, record, "debit", "yellow", owed)
+    book(account, record, "credit", others)
+    book(account, record, "debit", {"yellow": owed})
     record["allowMature"] = True
     return True
 
 
-def _book(account: Record, record: Record, kind: str, currency: str, amount: int) -> None:
-    """Move Buzz between an account and a workflow, and note the transaction."""
-    balance = account["balance"]
-    balance[currency] = balance.get(currency, 0) + (amount if kind == "credit" else -amount)
-    account["charged" if kind == "debit" else "refunded"] += amount
-    number = sum(entry["type"] == kind for entry in record["transactions"])
-    suffix = kind if number == 0 else f"{kind}-{number}"
-    record["transactions"].append(
-        {
-            "type": kind,
-            "amount": amount,
-            "id": f"{record['id']}-{suffix}",
-            "accountType": currency,
-        }
-    )
+def book(account: Record, record: Record, kind: str, amounts: Mapping[str, int]) -> None:
+    """Move Buzz of each currency between an account and a workflow (debit: from the account), and
+    note the transactions."""
+    balance, noted = account["balance"], record["transactions"]
+    for currency, amount in amounts.items():
+        if amount <= 0:
+            continue
+        balance[currency] = balance.get(currency, 0) + (amount if kind == "credit" else -amount)
+        account["charged" if kind == "debit" else "refunded"] += amount
+        number = sum(entry["type"] == kind for entry in noted)
+        id = f"{record['id']}-{kind}" + (f"-{number}" if number else "")
+        noted.append({"type": kind, "amount": amount, "id": id, "accountType": currency})

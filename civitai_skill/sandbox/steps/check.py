@@ -9,20 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from civitai_skill.engines import catalog
-from civitai_skill.engines.family import Family
 from civitai_skill.engines.forms import Wire
 from civitai_skill.sandbox.steps import refs, shapes
 from civitai_skill.sandbox.steps.refs import is_reference
 from civitai_skill.sandbox.steps.text_to_image import TextToImage
-from civitai_skill.sandbox.tomorrow import forms_of_tomorrow
-from civitai_skill.sandbox.wire import Abort, refusal, validation, walk
+from civitai_skill.sandbox.tomorrow import forms
+from civitai_skill.sandbox.wire import Abort, problem, refusal, walk
 from civitai_skill.steps.catalog import STEPS
 from civitai_skill.steps.form import StepForm
 from civitai_skill.steps.image_to_svg import TO_SVG, ToSvg
@@ -65,7 +62,8 @@ class ValidTemplate(_Valid):
 
     def prompts(self) -> str:
         """Every prompt, for faults that look for words."""
-        return "\n".join(str(step.given["input"].get("prompt", "")) for step in self.steps)
+        prompts = (str(step.given["input"].get("prompt", "")) for step in self.steps)
+        return "\n".join(prompts)
 
     def names(self) -> set[str]:
         """What each step may be called: by its place, and by a name of its own."""
@@ -87,7 +85,7 @@ def template(body: Any, tomorrow: bool = False) -> ValidTemplate:
             steps.append(_step(given, f"steps[{i}]", known, found, tomorrow))
             known |= {f"${i}", str(steps[-1].literal("name", f"${i}"))}
     if found:
-        raise Abort(validation(found))
+        raise Abort(problem(400, errors=found))
     return ValidTemplate(body, tuple(steps))
 
 
@@ -99,7 +97,7 @@ def recipe(
     step = _step({"$type": kind, "input": given}, "", set(), found, tomorrow)
     if found:
         places = {place.removeprefix("input").lstrip(".") or "$": v for place, v in found.items()}
-        raise Abort(validation(places))
+        raise Abort(problem(400, errors=places))
     return ValidTemplate({"steps": [step.given], **flags}, (step,))
 
 
@@ -107,9 +105,8 @@ def _step(given: Any, where: str, known: set[str], found: Findings, tomorrow: bo
     kind = given.get("$type") if isinstance(given, dict) else None
     if isinstance(kind, str) and kind in shapes.OTHER_STEPS:
         emulated = ", ".join(("imageGen", *EMULATED))
-        raise Abort(
-            refusal(f"The sandbox does not emulate the step type {kind}; it has {emulated}.")
-        )
+        text = f"The sandbox does not emulate the step type {kind}; it has {emulated}."
+        raise Abort(refusal(text))
     if not isinstance(kind, str) or (kind != "imageGen" and kind not in EMULATED):
         found[where or "$"] = [_unrecognized("$type", kind, isinstance(given, dict))]
         return ValidStep({}, "", None)
@@ -139,57 +136,22 @@ def _step_form(
     return TO_SVG[value["ecosystem"]]
 
 
-# -- which wire form -----------------------------------------------------------------------------
-@cache
-def forms(tomorrow: bool = False) -> tuple[type[Wire], ...]:
-    """Every wire form of every engine, with `tomorrow` those that nobody knows yet as well."""
-    if tomorrow:
-        return forms_of_tomorrow()
-    return tuple(dict.fromkeys(form for family in catalog.families() for form in family.forms()))
-
-
-@cache
-def home_of(form: type[Wire]) -> Family | None:
-    """The family that a wire form belongs to; None for one that nobody knows yet."""
-    homes = (f for f in catalog.families() if any(issubclass(form, one) for one in f.forms()))
-    return next(homes, None)
-
-
-@cache
-def ecosystems() -> frozenset[str]:
-    """Every AIR ecosystem that some family loads, in plain spelling."""
-    return frozenset(name for family in catalog.families() for name in family.ecosystems)
-
-
-def form_of(
-    value: Mapping[str, Any], among: tuple[type[Wire], ...] | None = None
-) -> type[Wire] | None:
-    """The wire form that an imageGen input selects, or None."""
-    known = forms() if among is None else among
-    return next((f for f in known if all(_selects(value, f, tag) for tag in f.tags())), None)
-
-
-def _selects(value: Mapping[str, Any], form: type[Wire], tag: str) -> bool:
-    return bool(value[tag] == form.tags()[tag]) if tag in value else tag in form.implied
-
-
 def _form(
     value: Mapping[str, Any], where: str, found: Findings, among: tuple[type[Wire], ...]
 ) -> type[Wire] | None:
-    form = form_of(value, among)
-    if form is not None:
-        return form
+    """The wire form that an imageGen input selects: what it says of each tag leaves fewer."""
     left = list(among)
     for tag in dict.fromkeys(tag for form in among for tag in form.tags()):
-        having = [f for f in left if tag in f.tags()]
-        left = [f for f in left if tag not in f.tags() or _selects(value, f, tag)]
-        if left or not having:
-            continue
-        given = value.get(tag)
-        found[where] = [_unrecognized(tag, given, tag in value)]
-        return None
-    found[where] = ["No derived type found for this combination of discriminators."]
-    return None
+        left = [
+            form
+            for form in left
+            if tag not in form.tags()
+            or (value[tag] == form.tags()[tag] if tag in value else tag in form.implied)
+        ]
+        if not left:
+            found[where] = [_unrecognized(tag, value.get(tag), tag in value)]
+            return None
+    return left[0]
 
 
 def _unrecognized(tag: str, given: Any, there: bool) -> str:
@@ -246,21 +208,28 @@ def _is_excused(loc: Sequence[int | str], value: Any) -> bool:
         of_object = i == 0 or isinstance(loc[i - 1], int) or loc[i - 1] in _OBJECTS
         if not isinstance(part, str) or not of_object or not isinstance(node, dict):
             continue
-        if "$ref" in node and (part in _OBJECTS or _is_whole(node)):
+        is_whole = is_reference(node) and isinstance(node.get("path", ""), str)
+        if is_whole or ("$ref" in node and part in _OBJECTS):
             return True
     return False
 
 
-def _is_whole(node: dict[str, Any]) -> bool:
-    return is_reference(node) and isinstance(node.get("path", ""), str)
-
-
 def _path(where: str, loc: Sequence[int | str]) -> str:
-    return _joined(where, loc).removeprefix(".") or "$"
+    whole = where + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in loc)
+    return whole.removeprefix(".") or "$"
 
 
-def _joined(where: str, loc: Sequence[int | str]) -> str:
-    return where + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in loc)
+#: What the service says, by pydantic's kind of finding.
+_SAID = {
+    "missing": "JSON deserialization was missing required properties including: '{name}'.",
+    "extra_forbidden": "The JSON property '{name}' could not be mapped to any member of this type.",
+    "greater_than_equal": "The field {name} must be {ge} or more.",
+    "less_than_equal": "The field {name} must be {le} or less.",
+    "too_long": "The field {name} must have a maximum length of '{max_length}'.",
+    "string_too_long": "The field {name} must have a maximum length of '{max_length}'.",
+    "too_short": "The field {name} must have a minimum length of '{min_length}'.",
+    "string_too_short": "The field {name} must have a minimum length of '{min_length}'.",
+}
 
 
 def _message(detail: ErrorDetails) -> str:
@@ -270,27 +239,14 @@ def _message(detail: ErrorDetails) -> str:
         tag, given = context["discriminator"].strip("'"), detail["input"]
         is_there = isinstance(given, dict) and tag in given
         return _unrecognized(tag, given[tag] if is_there else None, is_there)
-    if kind == "missing":
-        return f"JSON deserialization was missing required properties including: '{name}'."
-    if kind == "extra_forbidden":
-        return f"The JSON property '{name}' could not be mapped to any member of this type."
-    if kind == "greater_than_equal":
-        return f"The field {name} must be {context['ge']} or more."
-    if kind == "less_than_equal":
-        return f"The field {name} must be {context['le']} or less."
-    if kind in ("too_long", "string_too_long"):
-        return f"The field {name} must have a maximum length of '{context['max_length']}'."
-    if kind in ("too_short", "string_too_short"):
-        return f"The field {name} must have a minimum length of '{context['min_length']}'."
-    return f"The value '{_shown(detail['input'])}' is not valid for {name}."
+    if kind in _SAID:
+        return _SAID[kind].format(name=name, **context)
+    given = detail["input"]
+    text = given if isinstance(given, str) else json.dumps(given, default=str)
+    shown = text if len(text) <= 80 else text[:77] + "..."
+    return f"The value '{shown}' is not valid for {name}."
 
 
-def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-# -- AIRs ---------------------------------------------------------------------------------------
 def airs(value: Any) -> list[str]:
     """Every text in an input that names its ecosystem: AIRs of models and LoRAs."""
     return [n for n in walk(value) if isinstance(n, str) and n.startswith("urn:air:")]

@@ -12,16 +12,18 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from civitai_skill.engines import catalog
 from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.planning.plan import price_of
 from civitai_skill.engines.planning.sizes import within
 from civitai_skill.engines.sizing import SQUARE
 from civitai_skill.engines.sources import sources_of
 from civitai_skill.sandbox.state.money import UNDOCUMENTED
-from civitai_skill.sandbox.steps import refs, sources, words
-from civitai_skill.sandbox.steps.check import ValidStep, airs, ecosystems, home_of, misfits
+from civitai_skill.sandbox.steps import refs, sources
+from civitai_skill.sandbox.steps.check import ValidStep, airs, misfits
 from civitai_skill.sandbox.steps.sources import Lookup
 from civitai_skill.sandbox.steps.text_to_image import TextToImage
+from civitai_skill.sandbox.steps.words import answer
 from civitai_skill.sandbox.wire import Record, walk
 from civitai_skill.schema.air import Air, is_air
 from civitai_skill.steps.form import StepForm
@@ -38,9 +40,9 @@ class PricedStep:
 
     `recipes` say how each picture is drawn, `text` is the output of a step that gives words;
     `key` is where its pictures stand in the output; `trouble` is why the step fails when its turn
-    comes (an empty text: fails without a word); `digest` names identical steps whose outputs may be
-    reused, None where chance is involved; `hangs` says that the service would never finish it;
-    `pictures` are its sources.
+    comes (an empty text: fails without a word); `repeats` says that no chance is involved, so that
+    `digest` names identical steps whose outputs may be reused; `hangs` that the service would never
+    finish it; `pictures` are its sources.
     """
 
     type: str
@@ -50,6 +52,7 @@ class PricedStep:
     key: str = "images"
     recipes: list[Record] = field(default_factory=list)
     text: Record | None = None
+    repeats: bool = False
     digest: str | None = None
     trouble: str | None = None
     hangs: bool = False
@@ -66,7 +69,7 @@ def price_step(step: ValidStep, scope: Mapping[str, Any], lookup: Lookup) -> Pri
         return PricedStep(step.kind, given, UNDOCUMENTED, trouble=why)
     lost = [key for key, inner in value.items() if refs.MISSING in walk(inner)]
     known = {key: inner for key, inner in value.items() if key not in lost}
-    referred = {key for key, inner in given.items() if any(refs.references(inner))}
+    referred = {key for key, inner in given.items() if any(refs.inside(inner))}
     model, trouble = _read(step.model, known, referred)
     if lost:
         trouble = f"A reference could not be resolved: {', '.join(sorted(lost))}."
@@ -79,16 +82,17 @@ def price_step(step: ValidStep, scope: Mapping[str, Any], lookup: Lookup) -> Pri
         # The service fails on WebP without a word (civitai-api facts, 1.7).
         if trouble is None and any(sources.is_kind(text, "webp") for _, _, text in named):
             trouble = ""
+    elif isinstance(model, TextToImage):
+        priced = _text_to_image(model)
     else:
         assert isinstance(model, StepForm)
-        priced = (
-            _text_to_image(model)
-            if isinstance(model, TextToImage)
-            else _step(model, pictures, lookup)
-        )
+        priced = _step(model, pictures, lookup)
         # The document calls it an address; inline bytes are for fields that say so.
         if isinstance(model, Captioning | Tagging) and model.media_url.startswith("data:"):
             trouble = trouble or "The media could not be fetched: mediaUrl is no address."
+    if priced.repeats:
+        content = json.dumps([step.kind, priced.echo], sort_keys=True)
+        priced.digest = hashlib.sha256(content.encode()).hexdigest()
     if any(sources.is_kind(text, "svg") for _, _, text in named):
         trouble = trouble or "The source is no picture of pixels."
     priced.echo |= {key: given[key] for key in referred}
@@ -100,7 +104,14 @@ def _read(
     model: type[BaseModel], value: Record, referred: set[str]
 ) -> tuple[BaseModel | None, str | None]:
     """The input as an object; without what does not fit, where a reference brought that."""
-    value = _shorten(model, value, referred)
+    try:
+        model.model_validate(value)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            key = str(detail["loc"][0])
+            if detail["type"] == "string_too_long" and key in referred:
+                # How long texts are is checked when a template comes, and never again.
+                value = value | {key: value[key][: detail["ctx"]["max_length"]]}
     found = misfits(model, value, "input")
     bad = {re.split(r"[.\[]", path)[1] for path in found if "." in path}
     left = {key: inner for key, inner in value.items() if key not in bad}
@@ -112,24 +123,10 @@ def _read(
         return None, trouble
 
 
-def _shorten(model: type[BaseModel], value: Record, referred: set[str]) -> Record:
-    """Texts that references brought, cut to what the form takes: how long they are is checked when
-    a template comes, and never again."""
-    try:
-        model.model_validate(value)
-    except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            key = str(detail["loc"][0])
-            if detail["type"] == "string_too_long" and key in referred:
-                value = value | {key: value[key][: detail["ctx"]["max_length"]]}
-    return value
-
-
 # Where no limit is published the sandbox takes any number, as the document does; it draws so many.
 _MOST_PICTURES = 64
 
 
-# -- imageGen ------------------------------------------------------------------------------------
 def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> PricedStep:
     known = tuple(sources.size_of(text, lookup) for text in pictures)
     source = known[0] if known else None
@@ -139,50 +136,49 @@ def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> PricedStep:
     width, height = (
         min(max(1, side), sources.LONGEST_SIDE) for side in form.sizing.drawn(form, known_size)
     )
-    fixed = getattr(form, "seed", None)
-    seed = fixed if fixed is not None else random.randrange(1, 2**31)
+    prompt, engine = str(getattr(form, "prompt", "")), form.tags().items()
+    recipe = {
+        "kind": "draw", "prompt": prompt, "sources": len(pictures),
+        "engine": " ".join(value for name, value in engine if name != "operation"),
+        # A variant keeps so much of its source; all else is drawn anew.
+        "source": pictures[0] if pictures and "variant" in form.operations() else "",
+        "share": 1 - float(getattr(form, "strength", None) or 0.75), "width": width,
+        "height": height, "format": (form.output_format or "jpeg").lower(),
+        "metadata": form.image_metadata,
+    }  # fmt: skip
     echo = form.resolved()
-    prompt = str(getattr(form, "prompt", ""))
-    recipes = [
-        {
-            "kind": "draw",
-            "prompt": prompt,
-            "engine": " ".join(v for k, v in form.tags().items() if k != "operation"),
-            "seed": seed + i,
-            "sources": len(pictures),
-            # A variant keeps so much of its source; all else is drawn anew.
-            "source": pictures[0] if pictures and "variant" in form.operations() else "",
-            "share": 1 - float(getattr(form, "strength", None) or 0.75),
-            "width": width,
-            "height": height,
-            "format": (form.output_format or "jpeg").lower(),
-            "metadata": form.image_metadata,
-        }
-        for i in range(quantity)
-    ]
     return PricedStep(
         "imageGen",
         echo,
         UNDOCUMENTED * quantity if price is None else price,
         quantity,
-        recipes=recipes,
-        digest=None if fixed is None else _digest("imageGen", echo),
+        recipes=_seeded(recipe, _seed(form), quantity),
+        repeats=getattr(form, "seed", None) is not None,
         hangs=_is_foreign(form, echo),
         prompt=prompt,
     )
 
 
+def _seed(form: Any) -> int:
+    fixed = getattr(form, "seed", None)
+    return random.randrange(1, 2**31) if fixed is None else int(fixed)
+
+
+def _seeded(recipe: Record, seed: int, quantity: int) -> list[Record]:
+    return [{**recipe, "seed": seed + i} for i in range(quantity)]
+
+
 def _is_foreign(form: Wire, echo: Record) -> bool:
     """Does it load an AIR that belongs to another family? The service hangs on that."""
-    home = home_of(type(form))
-    foreign = frozenset() if home is None else ecosystems() - home.ecosystems
-    return any(Air.parse(text).family in foreign for text in airs(echo) if is_air(text))
+    named = {Air.parse(text).family for text in airs(echo) if is_air(text)}
+    families = catalog.families() if named else ()
+    homes = [f for f in families if any(issubclass(type(form), one) for one in f.forms())]
+    foreign = {name for family in families for name in family.ecosystems}
+    return bool(homes) and not named.isdisjoint(foreign - homes[0].ecosystems)
 
 
 def _text_to_image(form: TextToImage) -> PricedStep:
-    quantity = min(form.quantity * form.batchSize, _MOST_PICTURES)
-    seed = form.seed if form.seed is not None else random.randrange(1, 2**31)
-    echo = form.model_dump(mode="json", by_alias=True, exclude_none=True) | {"seed": seed}
+    quantity, seed = min(form.quantity * form.batchSize, _MOST_PICTURES), _seed(form)
     recipe = {
         "kind": "draw", "prompt": form.prompt, "engine": form.kind, "sources": 0, "source": "",
         "share": 1 - form.sourceImageDenoiseStrenght, "width": form.width,
@@ -190,44 +186,41 @@ def _text_to_image(form: TextToImage) -> PricedStep:
     }  # fmt: skip
     return PricedStep(
         form.kind,
-        echo,
+        form.model_dump(mode="json", by_alias=True, exclude_none=True) | {"seed": seed},
         UNDOCUMENTED * quantity,
         quantity,
-        recipes=[recipe | {"seed": seed + i} for i in range(quantity)],
-        digest=None if form.seed is None else _digest(form.kind, echo),
+        recipes=_seeded(recipe, seed, quantity),
+        repeats=form.seed is not None,
         prompt=form.prompt,
     )
-
-
-# -- the other steps -----------------------------------------------------------------------------
-def _step(form: StepForm, pictures: list[str], lookup: Lookup) -> PricedStep:
-    echo = form.model_dump(mode="json", by_alias=True, exclude_none=True)
-    text = pictures[0] if pictures else ""
-    source = sources.size_of(text, lookup) or SQUARE
-    price = form.buzz(source)
-    priced = PricedStep(
-        form.kind,
-        echo,
-        UNDOCUMENTED if price is None else price,
-        key=form.gives.split(".")[1],
-        text=words.answer(form, pictures, lookup),
-        prompt=getattr(form, "prompt", None) or "",
-    )
-    if priced.text is None:
-        width, height = sources.limit(form.drawn(source))
-        output = echo.get("output", {})
-        kind = output.get("format") or echo.get("format") or _GIVEN[form.kind]
-        priced.recipes.append({
-            "kind": form.kind, "source": text, "width": width, "height": height, "format": kind,
-            "output": output, "transforms": echo.get("transforms", []),
-        })  # fmt: skip
-        priced.digest = _digest(form.kind, echo)
-    return priced
 
 
 # The format of what a step gives where its input names none.
 _GIVEN = {Upscaler.kind: "jpeg", BackgroundRemoval.kind: "png", ToSvg.kind: "svg"}
 
 
-def _digest(kind: str, echo: Record) -> str:
-    return hashlib.sha256(json.dumps([kind, echo], sort_keys=True).encode()).hexdigest()
+def _step(form: StepForm, pictures: list[str], lookup: Lookup) -> PricedStep:
+    """A step that draws nothing."""
+    echo = form.model_dump(mode="json", by_alias=True, exclude_none=True)
+    text = pictures[0] if pictures else ""
+    source = sources.size_of(text, lookup) or SQUARE
+    price, words = form.buzz(source), answer(form, pictures, lookup)
+    recipes: list[Record] = []
+    if words is None:
+        width, height = sources.limit(form.drawn(source))
+        output = echo.get("output", {})
+        recipes.append({
+            "kind": form.kind, "source": text, "width": width, "height": height, "output": output,
+            "format": output.get("format") or echo.get("format") or _GIVEN[form.kind],
+            "transforms": echo.get("transforms", []),
+        })  # fmt: skip
+    return PricedStep(
+        form.kind,
+        echo,
+        UNDOCUMENTED if price is None else price,
+        key=form.gives.split(".")[1],
+        text=words,
+        recipes=recipes,
+        repeats=words is None,
+        prompt=getattr(form, "prompt", None) or "",
+    )

@@ -25,31 +25,25 @@ def is_reference(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("$ref"), str)
 
 
-def check(value: Any, known: Collection[str], where: str) -> Iterator[tuple[str, str]]:
-    """Place and message of every reference that is none, or names nothing before it."""
+def inside(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    """Every object in a value that is written as a reference, with its place below `where`."""
     if isinstance(value, dict) and "$ref" in value:
-        if not is_reference(value) or not isinstance(value.get("path"), str):
-            yield where, "A reference needs the texts '$ref' and 'path'."
-        elif value["$ref"] not in known:
-            yield where, f"No step before this one is called '{value['$ref']}'."
+        yield where, value
     elif isinstance(value, dict):
         for key, inner in value.items():
-            yield from check(inner, known, f"{where}.{key}")
+            yield from inside(inner, f"{where}.{key}")
     elif isinstance(value, list):
         for i, inner in enumerate(value):
-            yield from check(inner, known, f"{where}[{i}]")
+            yield from inside(inner, f"{where}[{i}]")
 
 
-def references(value: Any) -> Iterator[dict[str, Any]]:
-    """Every reference inside a value."""
-    if is_reference(value):
-        yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from references(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from references(inner)
+def check(value: Any, known: Collection[str], where: str) -> Iterator[tuple[str, str]]:
+    """Place and message of every reference that is none, or names nothing before it."""
+    for place, given in inside(value, where):
+        if not is_reference(given) or not isinstance(given.get("path"), str):
+            yield place, "A reference needs the texts '$ref' and 'path'."
+        elif given["$ref"] not in known:
+            yield place, f"No step before this one is called '{given['$ref']}'."
 
 
 def resolve(value: Any, scope: Mapping[str, Any]) -> Any:
@@ -69,12 +63,10 @@ def trail(reference: Mapping[str, Any], scope: Mapping[str, Any]) -> list[Any]:
     path = reference.get("path")
     if isinstance(path, str):
         for part in re.findall(r"[^.\[\]]+", path):
-            found.append(_inside(found[-1], part))
+            node = found[-1]
+            if isinstance(node, dict):
+                found.append(node.get(part, MISSING))
+            else:
+                place = parse_index(part, len(node)) if isinstance(node, list) else None
+                found.append(MISSING if place is None else node[place])
     return found
-
-
-def _inside(value: Any, part: str) -> Any:
-    if isinstance(value, dict):
-        return value.get(part, MISSING)
-    place = parse_index(part, len(value)) if isinstance(value, list) else None
-    return MISSING if place is None else value[place]

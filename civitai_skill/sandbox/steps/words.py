@@ -53,6 +53,11 @@ class Subject:
             id = None if prompt is not None else sources.blob_id(recipe.get("source", ""))
         return cls(size, prompt, level)
 
+    @property
+    def shape(self) -> str:
+        width, height = self.size or (1, 1)
+        return "wide" if width > height else "tall" if height > width else "square"
+
     def describe(self) -> str:
         """A sentence or two."""
         if self.prompt is not None:
@@ -63,42 +68,50 @@ class Subject:
             )
         if self.size is None:
             return "A picture on another host, which the sandbox does not fetch."
-        return f"A {self._shape()} picture of {self.size[0]} by {self.size[1]} pixels."
+        return f"A {self.shape} picture of {self.size[0]} by {self.size[1]} pixels."
 
-    def tags(self) -> list[str]:
-        """Words of a tagger, the surest first."""
-        shown = [w for w in re.findall(r"[^\W\d_]{3,}", (self.prompt or "").lower())
-                 if w not in _EMPTY_WORDS and len(w) <= _LONGEST_WORD]  # fmt: skip
-        found = [*_SCENE, *shown] if self.prompt is not None else ["no_humans"]
+    def scores(self) -> dict[str, float]:
+        """Words of a tagger, the surest first; each falls by steps that depend on the word."""
+        found = ["no_humans"]
+        if self.prompt is not None:
+            words = re.findall(r"[^\W\d_]{3,}", self.prompt.lower())
+            shown = (w for w in words if w not in _EMPTY_WORDS and len(w) <= _LONGEST_WORD)
+            found = [*_SCENE, *shown]
         if self.size is not None:
-            found += [f"{self._shape()}_image", *(["highres"] if max(self.size) > 1600 else [])]
-        return list(dict.fromkeys(found))
-
-    def _shape(self) -> str:
-        width, height = self.size or (1, 1)
-        return "wide" if width > height else "tall" if height > width else "square"
+            found += [f"{self.shape}_image", *(["highres"] if max(self.size) > 1600 else [])]
+        jitter = {tag: hashlib.sha256(tag.encode(errors="replace")).digest()[0] for tag in found}
+        return {
+            tag: round(max(0.05, 0.99 - 0.03 * place - 0.02 * jitter[tag] / 255), 4)
+            for place, tag in enumerate(jitter)
+        }
 
 
 def answer(form: StepForm, pictures: list[str], lookup: Lookup) -> Record | None:
     """The output of a step that gives words; None for one that gives a picture."""
-    if isinstance(form, Enhancement):
-        return _enhance(form)
-    if not isinstance(form, Captioning | Tagging | Rating):
-        return None
     subject = Subject.of(pictures[0] if pictures else "", lookup)
+    if isinstance(form, Enhancement):
+        text: Record = {
+            "issues": [],
+            "recommendations": ["Name the light, the place and the style."],
+            "enhancedPrompt": _ENHANCED.format(prompt=form.prompt.rstrip(". ") + "."),
+        }
+        if form.negative_prompt:
+            text["enhancedNegativePrompt"] = form.negative_prompt
+        return text
     if isinstance(form, Captioning):
         return {"caption": _caption(form, subject)}
     if isinstance(form, Tagging):
         least = _THRESHOLD if form.threshold is None else form.threshold
-        scores = {tag: _score(tag, i) for i, tag in enumerate(subject.tags())}
         sure = 0.97 if subject.level == "pg" else 0.04
         rating = {"general": sure, "sensitive": 0.02, "questionable": 0.01, "explicit": 1 - sure}
         return {
-            "tags": {tag: score for tag, score in scores.items() if score >= least},
+            "tags": {tag: score for tag, score in subject.scores().items() if score >= least},
             "rating": {name: round(score, 4) for name, score in rating.items()},
         }
-    labels = [] if subject.prompt is None else ["Landscape", "Text"]
-    return {"nsfwLevel": subject.level, "isBlocked": False, "labels": labels}
+    if isinstance(form, Rating):
+        labels = [] if subject.prompt is None else ["Landscape", "Text"]
+        return {"nsfwLevel": subject.level, "isBlocked": False, "labels": labels}
+    return None
 
 
 def _caption(form: Captioning, subject: Subject) -> str:
@@ -111,20 +124,3 @@ def _caption(form: Captioning, subject: Subject) -> str:
     layout = {"background": "a clear sky", "elements": parts}
     caption = {"high_level_description": text, "compositional_deconstruction": layout}
     return json.dumps(caption, ensure_ascii=False)
-
-
-def _score(tag: str, place: int) -> float:
-    """Falls with the place, by steps that depend on the tag."""
-    jitter = hashlib.sha256(tag.encode(errors="replace")).digest()[0] / 255
-    return round(max(0.05, 0.99 - 0.03 * place - 0.02 * jitter), 4)
-
-
-def _enhance(form: Enhancement) -> Record:
-    text: Record = {
-        "issues": [],
-        "recommendations": ["Name the light, the place and the style."],
-        "enhancedPrompt": _ENHANCED.format(prompt=form.prompt.rstrip(". ") + "."),
-    }
-    if form.negative_prompt:
-        text["enhancedNegativePrompt"] = form.negative_prompt
-    return text

@@ -80,7 +80,8 @@ class Builder:
         priced = price_step(step, self._scope, self._find_blob)
         name = step.literal("name", f"${index}")
         marks = self._read_marks(priced.prompt, {name, f"${index}"})
-        named = {reference["$ref"] for reference in refs.references(step.given["input"])}
+        references = [one for _, one in refs.inside(step.given["input"])]
+        named = {reference["$ref"] for reference in references}
         needed = [
             one
             for i, one in enumerate(self._record["steps"])
@@ -93,12 +94,18 @@ class Builder:
         one["warnings"] = _warn(priced, is_deprecated=_DEPRECATED in marks)
         if any(other["fate"] != "succeeded" for other in needed):
             one |= {"fate": "canceled", "at": life.schedule(begin, 0.0)}
-        elif self._lacks_source(step, priced, begin):
+        elif self._lacks_source(references, priced, begin):
             one |= {"fate": "failed", "reasons": [_NO_SOURCE], "at": life.schedule(begin, 0.0)}
         else:
             self._decide(one, priced, marks)
             if not self._reuse(one, begin):
-                self._set_time(one, marks, begin)
+                # A step that takes longer than its time-out expires.
+                seconds = marks.get("slow") or self._context.seconds
+                most = parse_span(one["timeout"])
+                most = life.TIMEOUT if most is None else most
+                one["at"] = life.schedule(begin, seconds, most, stuck=one["stuck"])
+                if seconds > most:
+                    one |= {"fate": "expired", "reasons": []}
         self._record["steps"].append(one)
         level = "x" if one["mature"] else "pg"
         for id, recipe in zip(one["outputs"], priced.recipes, strict=True):
@@ -106,22 +113,21 @@ class Builder:
             self._fresh[id] = {**size, "recipe": recipe, "level": level}
         self._scope[f"${index}"] = self._scope[name] = _as_scope(one)
 
-    def _find_blob(self, id: str) -> Record | None:
-        return self._fresh.get(id) or self._context.memory.blob(id)
+    def _find_blob(self, id: str | None) -> Record | None:
+        known = self._fresh.get(id or "")
+        return known or self._context.memory.record("blobs WHERE id = ?", id)
 
-    def _lacks_source(self, step: ValidStep, priced: PricedStep, begin: float) -> bool:
+    def _lacks_source(
+        self, references: list[dict[str, Any]], priced: PricedStep, begin: float
+    ) -> bool:
         """Does it need one of our own pictures that will not be there?"""
-        for reference in refs.references(step.given["input"]):
+        for reference in references:
             if any(isinstance(node, _Missing) for node in refs.trail(reference, self._scope)):
                 return True
         context, moment = self._context, max(begin, self._context.clock())
-        known = [context.memory.blob(sources.blob_id(text) or "") for text in priced.pictures]
+        ids = {sources.blob_id(text) for text in priced.pictures} - self._fresh.keys()
+        known = (self._find_blob(id) for id in ids)
         return any(blob and not context.is_there(blob, moment) for blob in known)
-
-    def _is_mature(self, priced: PricedStep) -> bool:
-        """Is its picture made from a mature one?"""
-        known = (self._find_blob(sources.blob_id(text) or "") for text in priced.pictures)
-        return bool(priced.recipes) and any(blob and blob["level"] == "x" for blob in known)
 
     # -- fate ------------------------------------------------------------------------------------
     def _read_marks(self, prompt: str, names: set[str]) -> Marks:
@@ -155,14 +161,17 @@ class Builder:
             one["fate"] = "expired" if "expired" in marks else "canceled"
         one["blocked"] = (reason or "NSFWLevel") if "blocked" in marks else None
         one["missing"] = int("partial" in marks)
-        one["mature"] = "mature" in marks or "needs-mature" in marks or self._is_mature(priced)
+        known = (self._find_blob(sources.blob_id(text)) for text in priced.pictures)
+        comes_of = bool(priced.recipes) and any(blob and blob["level"] == "x" for blob in known)
+        one["mature"] = "mature" in marks or "needs-mature" in marks or comes_of
 
     def _reuse(self, one: Record, begin: float) -> bool:
         """Deterministic steps that delivered cost nothing the second time."""
         if one["digest"] is None or one["fate"] != "succeeded":
             return False
         memory, user, now = self._context.memory, self._record["user"], self._context.clock()
-        for id, place in memory.reusable(user, one["digest"]):
+        alike = "SELECT workflow, step FROM reusable WHERE user = ? AND digest = ? ORDER BY rowid"
+        for id, place in memory.execute(alike, (user, one["digest"])).fetchall():
             record = memory.workflow(user, id, deleted=True)
             if record is not None and life.delivered(record, record["steps"][place], now):
                 step = record["steps"][place]
@@ -170,14 +179,6 @@ class Builder:
                 one |= {"price": 0, "cached": True, "at": life.schedule(begin, 0.0)}
                 return True
         return False
-
-    def _set_time(self, one: Record, marks: Marks, begin: float) -> None:
-        """When the fate comes true; a step that takes longer than its time-out expires."""
-        seconds, most = marks.get("slow") or self._context.seconds, parse_span(one["timeout"])
-        most = life.TIMEOUT if most is None else most
-        one["at"] = life.schedule(begin, seconds, most, stuck=one["stuck"])
-        if seconds > most:
-            one |= {"fate": "expired", "reasons": []}
 
 
 def _warn(priced: PricedStep, *, is_deprecated: bool) -> list[Record]:
@@ -200,47 +201,32 @@ def _warn(priced: PricedStep, *, is_deprecated: bool) -> list[Record]:
 
 
 def _blank(step: ValidStep, name: str, priced: PricedStep) -> Record:
+    same = ("type", "price", "quantity", "key", "text", "recipes", "digest")
     return {
-        "type": priced.type,
+        **{field: getattr(priced, field) for field in same},
         "name": name,
         "input": priced.echo,
         "priority": step.literal("priority", "low"),
         "timeout": step.literal("timeout", _TIMEOUT),
         "retries": step.literal("retries"),
         "metadata": step.given.get("metadata") or {},
-        "price": priced.price,
-        "quantity": priced.quantity,
-        "key": priced.key,
         "job": str(uuid.uuid4()),
-        "text": priced.text,
-        "recipes": priced.recipes,
         "outputs": [new_id(recipe["format"]) for recipe in priced.recipes],
         "sizes": [[recipe["width"], recipe["height"]] for recipe in priced.recipes],
-        "digest": priced.digest,
         "resource": next((text for text in airs(priced.echo) if is_air(text)), None),
-        "cached": False,
-        "fate": "succeeded",
-        "reasons": [],
-        "blocked": None,
-        "missing": 0,
-        "mature": False,
-        "stuck": False,
-    }
+        "cached": False, "fate": "succeeded", "reasons": [], "blocked": None, "missing": 0,
+        "mature": False, "stuck": False,
+    }  # fmt: skip
 
 
 def _as_scope(one: Record) -> Record:
     """What later steps may refer to. Addresses lack a host: nothing is fetched from them."""
-    pictures = [
-        (dict if life.delivers(one, i) else _Missing)(
-            type="image",
-            id=id,
-            available=life.delivers(one, i),
-            url=f"sandbox:{ROOT}/{id}",
-            width=size[0],
-            height=size[1],
-        )
-        for i, (id, size) in enumerate(zip(one["outputs"], one["sizes"], strict=True))
-    ]
+    pictures: list[Record] = []
+    for i, (id, (width, height)) in enumerate(zip(one["outputs"], one["sizes"], strict=True)):
+        available = life.delivers(one, i)
+        picture = {"type": "image", "id": id, "available": available, "width": width,
+                   "height": height, "url": f"sandbox:{ROOT}/{id}"}  # fmt: skip
+        pictures.append(picture if available else _Missing(picture))
     output: Record = {"images": pictures, "errors": []}
     if one["text"] is not None:
         output = one["text"]
@@ -251,23 +237,18 @@ def _as_scope(one: Record) -> Record:
 
 def keep_outputs(memory: Memory, record: Record) -> None:
     """Write the blobs of every step, and where an identical step may find them."""
+    user, workflow = record["user"], record["id"]
     for place, one in enumerate(record["steps"]):
         for i, recipe in enumerate(one.pop("recipes")):
-            memory.add_blob(
-                {
-                    "id": one["outputs"][i],
-                    "user": record["user"],
-                    "kind": _KINDS[recipe["format"]],
-                    "level": "x" if one["mature"] else "pg",
-                    "width": recipe["width"],
-                    "height": recipe["height"],
-                    "created": record["created"],
-                    "workflow": record["id"],
-                    "step": place,
-                    "index": i,
-                    "recipe": recipe,
-                }
-            )
+            id = one["outputs"][i]
+            blob = {
+                "id": id, "user": user, "kind": _KINDS[recipe["format"]],
+                "level": "x" if one["mature"] else "pg", "width": recipe["width"],
+                "height": recipe["height"], "created": record["created"], "workflow": workflow,
+                "step": place, "index": i, "recipe": recipe,
+            }  # fmt: skip
+            memory.keep("blobs", blob, id=id, user=user)
         is_whole = not (one["missing"] or one["blocked"] or one["mature"] or one["cached"])
         if one["digest"] and one["fate"] == "succeeded" and is_whole:
-            memory.add_reusable(record["user"], one["digest"], record["id"], place)
+            row = (user, one["digest"], workflow, place)
+            memory.execute("INSERT INTO reusable VALUES (?, ?, ?, ?)", row)

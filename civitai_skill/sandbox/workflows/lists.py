@@ -8,7 +8,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 
@@ -23,29 +23,28 @@ _CURSOR = re.compile(rb"[0-9]{1,12}\.[0-9]{1,9}")
 
 def query(context: Context, request: httpx.Request) -> Answer:
     """A page, newest first. `next` is left out on the last one (seen)."""
-    given = Query(request)
-    take, ascending = given.whole("take", 100), given.flag("ascending", False)
+    given = Query(request.url.params)
+    take, ascending = given.whole("take", 100), given.flag("ascending")
     if take < 1:
         raise given.refuse("take")
     hide = given.flag("hideMatureContent", True)
     fits, after = _filter(context, given), _cursor(given)
     found: list[Record] = []
     with context.account(request) as account:
-        for record in context.memory.workflows(account["user"], ascending):
+        order = f"workflows WHERE user = ? ORDER BY created {'ASC' if ascending else 'DESC'}"
+        for record in context.memory.records(order, account["user"]):
             created = record["created"]
             is_behind = after is None or (created > after if ascending else created < after)
-            if is_behind and fits(record):
+            if is_behind and not record["deleted"] and fits(record):
                 found.append(record)
             if len(found) > take:
                 break
-    page, now = found[:take], context.clock()
+    page = found[:take]
     if "application/zip" in request.headers.get("Accept", ""):
-        shown = list(_visible_blobs(page, now, hide))
-        data = yield lambda: _zip(context, shown)
+        data = yield lambda: _zip(context, page, context.clock(), hide)
         return httpx.Response(200, headers={"Content-Type": "application/zip"}, content=data)
-    sign = context.sign(request)
     items = [
-        responses.render_workflow(r, now, sign, context.switches, hide_mature=hide) for r in page
+        responses.render_workflow(context, request, record, hide_mature=hide) for record in page
     ]
     if len(found) <= take:
         return reply(200, {"items": items})
@@ -53,11 +52,10 @@ def query(context: Context, request: httpx.Request) -> Answer:
     return reply(200, {"next": base64.urlsafe_b64encode(mark).decode(), "items": items})
 
 
-# -- which ---------------------------------------------------------------------------------------
 def _filter(context: Context, given: Query) -> Callable[[Record], bool]:
-    tags, words = set(given.texts("tags")), (given.text("query") or "").lower()
+    tags, words = set(given.get_list("tags")), given.get("query", "").lower()
     first, last = _moment(given, "fromDate"), _moment(given, "toDate")
-    no_failed = given.flag("excludeFailed", False)
+    no_failed = given.flag("excludeFailed")
 
     def fits(record: Record) -> bool:
         status = life.status(record, context.clock())
@@ -77,15 +75,14 @@ def _filter(context: Context, given: Query) -> Callable[[Record], bool]:
 
 
 def _moment(given: Query, name: str) -> float | None:
-    text = given.text(name)
-    moment = None if text is None else parse_date(text)
-    if text is not None and moment is None:
+    moment = parse_date(given[name]) if name in given else None
+    if name in given and moment is None:
         raise given.refuse(name)
     return moment
 
 
 def _cursor(given: Query) -> float | None:
-    text = given.text("cursor")
+    text = given.get("cursor")
     if not text:
         return None
     try:
@@ -97,20 +94,15 @@ def _cursor(given: Query) -> float | None:
     return float(mark)
 
 
-# -- as a zip ------------------------------------------------------------------------------------
-def _visible_blobs(page: list[Record], now: float, hide: bool) -> Iterator[tuple[str, str]]:
-    """Workflow and blob of every picture that the page's reader may see."""
-    for record in page:
-        for step in record["steps"]:
-            if not responses.is_hidden(record, step, hide):
-                for i, id in enumerate(step["outputs"]):
-                    if life.is_available(record, step, i, now):
-                        yield record["id"], id
-
-
-def _zip(context: Context, shown: list[tuple[str, str]]) -> bytes:
+def _zip(context: Context, page: list[Record], now: float, hide: bool) -> bytes:
+    """Every picture that the page's reader may see."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        for workflow, id in shown:
-            archive.writestr(f"{workflow}/{id}", blobs.load(context, id) or b"")
+        for record in page:
+            for step in record["steps"]:
+                if responses.is_hidden(record, step, hide):
+                    continue
+                for i, id in enumerate(step["outputs"]):
+                    if life.is_available(record, step, i, now):
+                        archive.writestr(f"{record['id']}/{id}", blobs.load(context, id) or b"")
     return out.getvalue()

@@ -12,12 +12,14 @@ from civitai_skill.sandbox import wire
 from civitai_skill.sandbox.context import Context
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.steps import check, shapes
-from civitai_skill.sandbox.wire import Abort, Query, Record, problem, refusal, reply, validation
+from civitai_skill.sandbox.wire import Abort, Query, Record, problem, refusal, reply
 from civitai_skill.sandbox.workflows import responses
-from civitai_skill.sandbox.workflows.patch import apply_patch
 
 # A waiting request looks again after this many seconds at the latest, so that a cancel is noticed.
 _LOOK = 1.0
+
+# Of a JSON Patch (RFC 6902).
+_OPERATIONS = ("add", "remove", "replace", "move", "copy", "test")
 
 # What a patch may remove, and what is then left.
 _EMPTY: Record = {"metadata": {}, "tags": []}
@@ -28,8 +30,8 @@ def get(
     context: Context, request: httpx.Request, id: str
 ) -> Generator[float, None, httpx.Response]:
     """GET /workflows/{id}, with `wait` and `until`."""
-    query = Query(request)
-    seconds, until = query.whole("wait", 0), query.text("until")
+    query = Query(request.url.params)
+    seconds, until = query.whole("wait", 0), query.get("until")
     known = ("completion", "change") if context.switches.until_known else ()
     if until is not None and until not in known:
         raise query.refuse("until")
@@ -38,16 +40,9 @@ def get(
     if record["ephemeral"] and life.is_over(record, context.clock()):
         raise Abort(problem(404))
     record, met = yield from wait(context, request, record, seconds, change=until == "change")
-    hide = query.flag("hideMatureContent", False)
-    body = _render(context, request, record, hide_mature=hide)
+    hide = query.flag("hideMatureContent")
+    body = responses.render_workflow(context, request, record, hide_mature=hide)
     return reply(200 if met or seconds <= 0 else 202, body)
-
-
-def _render(
-    context: Context, request: httpx.Request, record: Record, *, hide_mature: bool = False
-) -> Record:
-    now, sign = context.clock(), context.sign(request)
-    return responses.render_workflow(record, now, sign, context.switches, hide_mature=hide_mature)
 
 
 def wait(
@@ -84,15 +79,13 @@ def get_step(context: Context, request: httpx.Request, id: str, name: str) -> ht
     """GET /workflows/{id}/steps/{name}."""
     with context.account(request) as account:
         record = context.find(account, id)
-    step, now, sign = _find_step(record, name), context.clock(), context.sign(request)
-    return reply(200, responses.render_step(record, step, now, sign, context.switches))
+    return reply(200, responses.render_step(context, request, record, _find_step(record, name)))
 
 
 def _find_step(record: Record, name: str) -> Record:
     for step in record["steps"]:
         if step["name"] == name:
-            found: Record = step
-            return found
+            return step  # type: ignore[no-any-return]
     raise Abort(problem(404))
 
 
@@ -100,7 +93,7 @@ def _find_step(record: Record, name: str) -> Record:
 def put(context: Context, request: httpx.Request, id: str) -> httpx.Response:
     """PUT /workflows/{id}; with `whatif` it is only told what the change would come to."""
     changes, is_old = wire.body_of(request), context.switches.answers == "old"
-    whatif = not is_old and Query(request).flag("whatif", False)
+    whatif = not is_old and Query(request.url.params).flag("whatif")
     _check(shapes.Update, changes)
     changes = {key: value for key, value in changes.items() if value is not None}
     with context.account(request) as account:
@@ -110,7 +103,7 @@ def put(context: Context, request: httpx.Request, id: str) -> httpx.Response:
         if whatif:
             account, record = deepcopy((account, record))
         _change(context, account, record, changes, keep=not whatif)
-    return reply(204) if is_old else reply(200, _render(context, request, record))
+    return reply(204) if is_old else reply(200, responses.render_workflow(context, request, record))
 
 
 def patch_workflow(context: Context, request: httpx.Request, id: str) -> httpx.Response:
@@ -119,20 +112,18 @@ def patch_workflow(context: Context, request: httpx.Request, id: str) -> httpx.R
     with context.account(request) as account:
         record = context.find(account, id)
         before = {
-            "status": life.status(record, context.clock()),
-            "metadata": record["metadata"],
-            "tags": record["tags"],
-            "allowMatureContent": record["allowMature"],
-        }
+            "status": life.status(record, context.clock()), "metadata": record["metadata"],
+            "tags": record["tags"], "allowMatureContent": record["allowMature"],
+        }  # fmt: skip
         after = _EMPTY | _patch(before, operations)
         if set(after) - set(before):
             text = "Only metadata, tags, status and allowMatureContent."
-            raise Abort(validation({"$": [text]}))
+            raise Abort(problem(400, errors={"$": [text]}))
         changes = {key: after.get(key) for key in before if after.get(key) != before[key]}
         changes = {k: _EMPTY.get(k) if value is None else value for k, value in changes.items()}
-        kept = [key for key, value in changes.items() if value is None]
+        kept = {k: ["It can't be removed."] for k, value in changes.items() if value is None}
         if kept:
-            raise Abort(validation({key: ["It can't be removed."] for key in kept}))
+            raise Abort(problem(400, errors=kept))
         _check(shapes.Update, changes)
         _change(context, account, record, changes)
     return reply(204)
@@ -140,18 +131,19 @@ def patch_workflow(context: Context, request: httpx.Request, id: str) -> httpx.R
 
 def _patch(document: Record, operations: Any) -> Record:
     try:
-        after = apply_patch(document, operations)
+        after = _apply_patch(document, operations)
     except ValueError as error:
-        raise Abort(validation({"$": [f"{error}."]})) from None
+        raise Abort(problem(400, errors={"$": [f"{error}."]})) from None
     if not isinstance(after, dict) or wire.is_too_deep(after):
-        raise Abort(validation({"$": ["The patch leaves no object, or one too deep."]}))
+        text = "The patch leaves no object, or one too deep."
+        raise Abort(problem(400, errors={"$": [text]}))
     return after
 
 
 def _check(shape: type[shapes.Shape], value: Any) -> None:
     found = check.misfits(shape, value, "")
     if found:
-        raise Abort(validation(found))
+        raise Abort(problem(400, errors=found))
 
 
 def _change(
@@ -171,17 +163,12 @@ def _change(
     if changes.get("status") == "canceled":
         code = context.switches.cancel_after_end
         if not life.is_over(record, now):
-            _cancel(account, record, now)
+            record["canceled"] = now
+            money.settle(account, record, now)
         elif code != 204:
             raise Abort(problem(code, "The workflow is over."))
     if keep:
-        context.memory.keep_account(account)
         context.keep(record)
-
-
-def _cancel(account: Record, record: Record, now: float) -> None:
-    record["canceled"] = now
-    money.settle(account, record, now)
 
 
 def delete(context: Context, request: httpx.Request, id: str) -> httpx.Response:
@@ -190,8 +177,8 @@ def delete(context: Context, request: httpx.Request, id: str) -> httpx.Response:
     with context.account(request) as account:
         record = context.find(account, id)
         if not life.is_over(record, now):
-            _cancel(account, record, now)
-            context.memory.keep_account(account)
+            record["canceled"] = now
+            money.settle(account, record, now)
         record["deleted"] = now
         context.keep(record)
     return reply(204)
@@ -202,7 +189,7 @@ def tag(context: Context, request: httpx.Request, id: str, name: str | None) -> 
     is_new = request.method == "POST"
     given: Any = wire.body_of(request) if is_new else name
     if is_new and not (given and isinstance(given, str)):
-        raise Abort(validation({"$": ["The body must be a tag: a JSON text."]}))
+        raise Abort(problem(400, errors={"$": ["The body must be a tag: a JSON text."]}))
     with context.account(request) as account:
         record = context.find(account, id)
         if is_new:
@@ -225,3 +212,56 @@ def change_step(context: Context, request: httpx.Request, id: str, name: str) ->
         step["metadata"] = given["metadata"]
         context.keep(record)
     return reply(204)
+
+
+# -- JSON Patch ----------------------------------------------------------------------------------
+def _apply_patch(document: Any, operations: Any) -> Any:
+    """A patched copy. Raises ValueError with why the patch can't be applied."""
+    root = {"": deepcopy(document)}
+    if not isinstance(operations, list):
+        raise ValueError("a JSON Patch is a list of operations")
+    for operation in operations:
+        op = operation.get("op") if isinstance(operation, dict) else None
+        if op not in _OPERATIONS:
+            raise ValueError(f"op must be one of {', '.join(_OPERATIONS)}")
+        if op in ("add", "replace", "test") and "value" not in operation:
+            raise ValueError(f"{op} needs a value")
+        value = operation.get("value")
+        if op in ("move", "copy"):
+            parent, key = _find(root, operation.get("from"))
+            value = deepcopy(parent[key])
+            if op == "move":
+                del parent[key]
+        parent, key = _find(root, operation.get("path"), new=op in ("add", "move", "copy"))
+        if op == "remove":
+            del parent[key]
+        elif op == "test" and parent[key] != value:
+            raise ValueError(f"the test of {operation['path']} failed")
+        elif isinstance(parent, list) and op in ("add", "move", "copy"):
+            parent.insert(key, value)
+        else:
+            parent[key] = value
+    return root.get("")
+
+
+def _find(root: Any, pointer: Any, *, new: bool = False) -> tuple[Any, Any]:
+    """What holds the value that a JSON Pointer names, and its key there, which may be a new one."""
+    if not isinstance(pointer, str) or not f"{pointer}/".startswith("/"):
+        raise ValueError("path and from must be JSON Pointers")
+    node: Any = {"": root}
+    key: Any = ""
+    parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")]
+    for i, part in enumerate(parts):
+        node, is_new = node[key], new and i == len(parts) - 1
+        if isinstance(node, dict) and (part in node or is_new):
+            key = part
+        elif isinstance(node, list) and is_new and part == "-":
+            key = len(node)
+        elif (
+            isinstance(node, list)
+            and (index := wire.parse_index(part, len(node) + is_new)) is not None
+        ):
+            key = index
+        else:
+            raise ValueError(f"there is nothing at {pointer}")
+    return node, key

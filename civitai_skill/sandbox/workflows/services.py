@@ -43,6 +43,7 @@ def _service(context: Context, form: type[Wire], fixed: Mapping[str, str], name:
     tags = sorted(form.tags().items(), key=lambda tag: (tag[0] != "engine", tag[0] == "operation"))
     parameters = {**dict(tags), **fixed}
     source = picture_of(form) is not None
+    seconds = dict.fromkeys(("p50", "p80", "p95"), context.seconds)
     return {
         "id": "/".join(("image", *(v.replace("/", "-") for v in parameters.values()))),
         "category": "image",
@@ -55,34 +56,24 @@ def _service(context: Context, form: type[Wire], fixed: Mapping[str, str], name:
         "tags": list(form.operations()),
         "modalities": {"input": ["text", "image"] if source else ["text"], "output": ["image"]},
         "status": "available",
-        "metrics": _metrics(context),
-    }
+        # What the sandbox itself does: every step takes as long, and none fails by itself.
+        "metrics": {
+            "window": "24h", "asOf": format_millis(context.clock()), "requests": 1,
+            "successRate": 1, "canceledRate": 0, "userErrorRate": 0, "latencySeconds": seconds,
+        },
+    }  # fmt: skip
 
 
-def _metrics(context: Context) -> Record:
-    """What the sandbox itself does: every step takes as long, and none fails by itself."""
-    seconds = dict.fromkeys(("p50", "p80", "p95"), context.seconds)
-    return {
-        "window": "24h",
-        "asOf": format_millis(context.clock()),
-        "requests": 1,
-        "successRate": 1,
-        "canceledRate": 0,
-        "userErrorRate": 0,
-        "latencySeconds": seconds,
-    }
-
-
-def answer(context: Context, request: httpx.Request, parts: tuple[str, ...]) -> httpx.Response:
+def answer(context: Context, request: httpx.Request, id: str) -> httpx.Response:
     """One service by its id, or a page of them."""
-    services, query = _every(context), Query(request)
-    if parts:
-        found = [service for service in services if service["id"] == "/".join(parts)]
+    services, query = _every(context), Query(request.url.params)
+    if id:
+        found = [service for service in services if service["id"] == id]
         return reply(200, found[0]) if found else problem(404)
     limit, offset = query.whole("limit", 50), query.whole("offset", 0)
     if limit < 1 or offset < 0:
         raise query.refuse("limit" if limit < 1 else "offset")
-    if query.text("status") not in (None, *_STATES):
+    if query.get("status") not in (None, *_STATES):
         raise query.refuse("status")
     found = [service for service in services if _fits(service, query)]
     page = found[offset : offset + limit]
@@ -90,12 +81,11 @@ def answer(context: Context, request: httpx.Request, parts: tuple[str, ...]) -> 
 
 
 def _fits(service: Record, query: Query) -> bool:
-    words = (query.text("query") or "").lower()
     text = " ".join((service["id"], service["name"], service["description"], *service["tags"]))
     return (
-        query.text("category") in (None, service["category"])
-        and service["id"].startswith(query.text("prefix") or "")
-        and set(query.texts("tags")) <= set(service["tags"])
-        and words in text.lower()
-        and query.text("status") in (None, service["status"])
+        query.get("category") in (None, service["category"])
+        and service["id"].startswith(query.get("prefix", ""))
+        and set(query.get_list("tags")) <= set(service["tags"])
+        and query.get("query", "").lower() in text.lower()
+        and query.get("status") in (None, service["status"])
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import httpx
 
@@ -28,14 +29,13 @@ def receive(
     """Count a submit, and read its template or why there is none; `recipe` is the step that is
     called alone."""
     with context.account(request) as account:
-        if counts:
-            account["submits"] += 1
-            context.memory.keep_account(account)
+        account["submits"] += counts
     try:
-        body, query, tomorrow = wire.body_of(request), Query(request), context.switches.tomorrow
+        body, tomorrow = wire.body_of(request), context.switches.tomorrow
         if recipe is None:
             return check.template(body, tomorrow)
-        flags = {name: query.flag(name, False) for name in _FLAGS if query.text(name) is not None}
+        query = Query(request.url.params)
+        flags = {name: query.flag(name) for name in _FLAGS if name in query}
         return check.recipe(recipe, body, flags, tomorrow)
     except Abort as abort:
         return abort.response
@@ -47,15 +47,16 @@ def submit(
 ) -> Answer:  # fmt: skip
     """Charge and keep a workflow, or answer with the one that has its externalId, or only estimate;
     then wait as long as is asked: to the end where a step is called alone."""
-    query = Query(request)
-    seconds, hide = query.whole("wait", 0), query.flag("hideMatureContent", False)
+    query = Query(request.url.params)
+    seconds, hide = query.whole("wait", 0), query.flag("hideMatureContent")
     if alone:
         seconds = math.ceil(context.switches.longest_wait)
     with context.account(request) as account:
         external = template.literal("externalId")
         if external is not None:
             external = f"{account['user']}-{external}"
-        old = None if external is None else context.memory.by_external(account["user"], external)
+        known = "workflows WHERE user = ? AND external = ?"
+        old = context.memory.record(known, account["user"], external)
         if old is None:
             unheard = not template.literal("callbacks") and seconds <= 0 and not whatif
             if template.literal("ephemeral") and unheard:
@@ -67,8 +68,7 @@ def submit(
     if not whatif:
         record, _ = yield from routes.wait(context, request, record, seconds)
     now = context.clock()
-    sign = context.sign(request)
-    body = responses.render_workflow(record, now, sign, context.switches, hide_mature=hide)
+    body = responses.render_workflow(context, request, record, hide_mature=hide)
     headers = _cost_headers(body["cost"]["total"], record) if whatif else {}
     if alone:
         return _output(record, body["steps"][0], headers)
@@ -89,8 +89,9 @@ def _output(record: Record, step: Record, headers: dict[str, str]) -> httpx.Resp
 
 def _take_fate(context: Context, account: Record, template: ValidTemplate) -> Fault | None:
     """The scripted fate of a workflow that there is room for."""
-    most = context.switches.unfinished_at_most
-    if most is not None and context.memory.unfinished(account["user"]) >= most:
+    most, user = context.switches.unfinished_at_most, account["user"]
+    open = context.memory.records("workflows WHERE user = ? AND due IS NOT NULL", user)
+    if most is not None and len(list(open)) >= most:
         raise Abort(problem(429, f"At most {most} unfinished workflows at a time."))
     return faults.take(context.memory, "submit", template, _FATES)
 
@@ -106,7 +107,6 @@ def _create(
     account["last"] = round(record["created"] * 1000)
     account["workflows"] += not whatif
     account["workflowsCharged"] += not whatif and bool(record["transactions"])
-    context.memory.keep_account(account)
     if not whatif:
         keep_outputs(context.memory, record)
         context.keep(record)
@@ -124,7 +124,7 @@ def _blank(
     no_tips = {"civitai": 0, "creators": 0}
     tips = template.literal("tips", no_tips)
     return {
-        "id": f"{account['user']}-{wire.format_digits(created)}",
+        "id": f"{account['user']}-{re.sub(r'[^0-9]', '', wire.format_millis(created))}",
         "user": account["user"],
         "created": created,
         "external": external,
@@ -133,21 +133,13 @@ def _blank(
         "arguments": template.given.get("arguments") or {},
         "callbacks": template.literal("callbacks", []),
         "tips": no_tips if "$ref" in tips else tips,
-        "nsfwLevel": template.literal("nsfwLevel"),
-        "experimental": template.literal("experimental"),
         "allowMature": template.literal("allowMatureContent"),
         "upgradeMode": template.literal("upgradeMode", "manual"),
         "currencies": [c for c in template.literal("currencies", []) if c is not None],
-        "ephemeral": template.literal("ephemeral"),
-        "whatif": whatif,
-        "variable": context.switches.variable_cost,
-        "steps": [],
-        "transactions": [],
-        "short": False,
-        "settled": False,
-        "canceled": None,
-        "deleted": None,
-    }
+        **{name: template.literal(name) for name in ("nsfwLevel", "experimental", "ephemeral")},
+        "whatif": whatif, "variable": context.switches.variable_cost, "steps": [],
+        "transactions": [], "short": False, "settled": False, "canceled": None, "deleted": None,
+    }  # fmt: skip
 
 
 # -- money ---------------------------------------------------------------------------------------
@@ -169,7 +161,7 @@ def _pay(context: Context, account: Record, record: Record, template: ValidTempl
             for currency, amount in paid.items()
         ]
     else:
-        money.charge(account, record, paid)
+        money.book(account, record, "debit", paid)
 
 
 def _cost_headers(total: int, record: Record) -> dict[str, str]:
