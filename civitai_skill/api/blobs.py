@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
 
 from civitai_skill.api.failures import Purpose
 from civitai_skill.api.models import Image
-from civitai_skill.api.replies import is_object, read_answer
+from civitai_skill.api.parse import read, read_answer
 from civitai_skill.api.retry import send_with_retry
 from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.errors import (
@@ -29,7 +31,6 @@ from civitai_skill.images.decode import (
     ShortOfMemory,
     Unreadable,
     decode,
-    kind_of,
 )
 from civitai_skill.images.sources import Source, is_private
 from civitai_skill.images.svg import check_svg
@@ -63,108 +64,99 @@ def fetch(service: Service, image: Image, workflow_id: str) -> Flow[FetchedPictu
     The key goes to the service only, never to where a URL or a redirect points. Raises
     TransportFailed (the Buzz is spent, the picture still there) when nothing whole comes.
     """
-    ways = (
-        [_fetch_by_url, _fetch_by_refresh, _fetch_by_id]
-        if image.url
-        else [_fetch_by_refresh, _fetch_by_id]
-    )
-    last = "it has no address"
-
-    def not_fetched(why: str) -> TransportFailed:
-        return TransportFailed(
-            f"Picture {image.id} of workflow {workflow_id} could not be fetched: {why}",
-            spent="yes",
-            workflow_id=workflow_id,
-            advice="It is paid for and kept for 30 days.",
-            next=[Look(workflow_id, save=True)],
-        )
-
+    why, place = "it has no address", f"{BLOBS}/{quote(image.id, safe='')}"
+    ways: list[Callable[[], Flow[httpx.Response]]] = [
+        partial(_refresh, service, place),
+        partial(_fetch_by_id, service, place),
+    ]
+    if image.url:
+        ways.insert(0, partial(_follow, service, image.url))
     for way in ways:
         for attempt in range(1, _TRIES + 1):
             try:
-                response = yield from way(service, image)
-                checked = yield Work(partial(_check_picture, response, image.vector))
-                assert isinstance(checked, FetchedPicture)
-                return checked
-            except ShortOfMemory as error:  # the next one would be as large
-                raise not_fetched(str(error)) from None
+                response = yield from way()
+                picture: FetchedPicture = yield Work(
+                    partial(_check_picture, response, image.vector)
+                )
+                return picture
+            except ShortOfMemory as error:
+                why = str(error)
+                ways.clear()  # the next one would be as large
+                break
             except (Unauthorized, Forbidden, NotFound) as error:
-                last = f"status {error.status}"
+                why = f"status {error.status}"
                 break
             except _BrokenPicture as error:
-                last = str(error)
+                why = str(error)
                 pause = service.retry.pause(attempt)
                 if not error.passing or attempt == _TRIES or pause is None:
                     break
                 yield pause
             except (TransportFailed, ApiError) as error:
-                last = error.message
+                why = error.message
                 break
-    raise not_fetched(last)
+    raise TransportFailed(
+        f"Picture {image.id} of workflow {workflow_id} could not be fetched: {why}",
+        spent="yes",
+        workflow_id=workflow_id,
+        advice="It is paid for and kept for 30 days.",
+        next=[Look(workflow_id, save=True)],
+    )
 
 
 def fetch_source(service: Service, url: str, field: str) -> Flow[bytes]:
     """The bytes of a source picture that is an address, without the key. Raises RequestInvalid."""
     try:
-        response = yield from _fetch_by_url(service, Image(), url)
-        checked = yield Work(partial(_check_picture, response, False))
+        response = yield from _follow(service, url)
+        picture: FetchedPicture = yield Work(partial(_check_picture, response, False))
     except (_BrokenPicture, ShortOfMemory, TransportFailed, ApiError) as error:
         why = f"could not be fetched: {error}"
         raise RequestInvalid(Problem(field, url, "the address of a picture", None, why)) from None
-    assert isinstance(checked, FetchedPicture)
-    return checked.data
+    return picture.data
 
 
-def _fetch_by_url(service: Service, image: Image, url: str = "") -> Flow[httpx.Response]:
-    url = url or image.url or ""
-    for _ in range(_HOPS):
+def _follow(service: Service, url: str, first: httpx.Request | None = None) -> Flow[httpx.Response]:
+    """The answer of an address, or where its redirects lead. Only the `first` request, where it is
+    given, may carry the key."""
+    request = first
+    for _ in range(_HOPS + (first is not None)):
         try:
-            if urlsplit(url).scheme not in ("https", "http"):
-                raise _BrokenPicture("its address is not http or https", passing=False)
-            if is_private(url) and not is_private(service.base_url):
-                raise _BrokenPicture("its address leads into a private network", passing=False)
-            request = service.anonymous("GET", url, read=READ_TIMEOUT, limit=MAX_BYTES)
+            if request is None:
+                if urlsplit(url).scheme not in ("https", "http"):
+                    raise _BrokenPicture("its address is not http or https", passing=False)
+                if is_private(url) and not is_private(service.base_url):
+                    raise _BrokenPicture("its address leads into a private network", passing=False)
+                request = service.anonymous("GET", url, read=READ_TIMEOUT, limit=MAX_BYTES)
         except (ValueError, httpx.InvalidURL):
             raise _BrokenPicture("its address can't be read", passing=False) from None
-        response = yield from send_with_retry(service, request, _A_PICTURE)
+        response: httpx.Response = yield from send_with_retry(service, request, _A_PICTURE)
         if not response.is_redirect:
             return response
-        url = _redirect_target(response)
+        location = response.headers.get("location", "")
+        if not location:
+            raise _BrokenPicture("a redirect leads nowhere")
+        try:
+            url, request = urljoin(str(response.request.url), location), None
+        except ValueError:
+            raise _BrokenPicture(
+                "a redirect leads to an address that can't be read", passing=False
+            ) from None
     raise _BrokenPicture("its address redirects without end", passing=False)
 
 
-def _fetch_by_refresh(service: Service, image: Image) -> Flow[httpx.Response]:
-    request = service.request("POST", f"{BLOBS}/{quote(image.id, safe='')}/refresh")
-    response = yield from send_with_retry(
-        service, request, Purpose("a fresh address for a picture")
-    )
-    blob = read_answer(response)
-    url = blob.get("url") if isinstance(blob, dict) else None
-    if not isinstance(url, str) or not url:
+def _refresh(service: Service, place: str) -> Flow[httpx.Response]:
+    request = service.request("POST", f"{place}/refresh")
+    purpose = Purpose("a fresh address for a picture")
+    response: httpx.Response = yield from send_with_retry(service, request, purpose)
+    url = read(read_answer(response) or {}, "url", str)
+    if not url:
         raise _BrokenPicture("the fresh address is missing")
-    return (yield from _fetch_by_url(service, image, url))
+    return (yield from _follow(service, url))
 
 
-def _fetch_by_id(service: Service, image: Image) -> Flow[httpx.Response]:
-    request = service.request(
-        "GET", f"{BLOBS}/{quote(image.id, safe='')}", read=READ_TIMEOUT, limit=MAX_BYTES
-    )
-    response = yield from send_with_retry(service, request, _A_PICTURE)
-    if response.is_redirect:
-        return (yield from _fetch_by_url(service, image, _redirect_target(response)))
-    return response
-
-
-def _redirect_target(response: httpx.Response) -> str:
-    location: str = response.headers.get("location", "")
-    if not location:
-        raise _BrokenPicture("a redirect leads nowhere")
-    try:
-        return str(urljoin(str(response.request.url), str(location)))
-    except ValueError:
-        raise _BrokenPicture(
-            "a redirect leads to an address that can't be read", passing=False
-        ) from None
+def _fetch_by_id(service: Service, place: str) -> Flow[httpx.Response]:
+    request = service.request("GET", place, read=READ_TIMEOUT, limit=MAX_BYTES)
+    return (yield from _follow(service, "", request))
 
 
 def _check_picture(response: httpx.Response, vector: bool) -> FetchedPicture:
@@ -178,7 +170,7 @@ def _check_picture(response: httpx.Response, vector: bool) -> FetchedPicture:
         if vector:
             return check_svg(data)
         with decode(data, KINDS, MAX_PIXELS) as picture:
-            return FetchedPicture(data, SUFFIXES[kind_of(picture)], picture.size)
+            return FetchedPicture(data, SUFFIXES[picture.format], picture.size)
     except ShortOfMemory:
         raise
     except Unreadable as error:
@@ -192,14 +184,13 @@ def upload(service: Service, source: Source, give_up_at: float | None = None) ->
     Raises RequestInvalid when the service blocks the picture, TransportFailed or ApiError.
     """
     request = service.request("POST", BLOBS, content=source.data, kind=source.mime)
-    response = yield from send_with_retry(
-        service, request, Purpose("the upload of a source picture"), usable=is_object,
+    blob: dict[str, Any] = yield from send_with_retry(
+        service, request, Purpose("the upload of a source picture"), read=read_answer,
         give_up_at=give_up_at,
     )  # fmt: skip
-    blob = read_answer(response)
-    blocked, url = blob.get("blockedReason"), blob.get("url")
-    refused = isinstance(blocked, str) and blocked.lower() != "none"
-    if refused or not isinstance(url, str) or not url or blob.get("available") is False:
+    blocked, url = read(blob, "blockedReason", str), read(blob, "url", str)
+    refused = blocked.lower() not in ("", "none")
+    if refused or not url or blob.get("available") is False:
         why = f"blocked by the service: {blocked}" if refused else "the service did not keep it"
         raise RequestInvalid(
             Problem("images", f"{len(source.data)} bytes", "another picture", None, why)

@@ -12,7 +12,7 @@ import httpx
 
 from civitai_skill.api.failures import Purpose
 from civitai_skill.api.models import Workflow
-from civitai_skill.api.replies import is_json
+from civitai_skill.api.parse import read_answer
 from civitai_skill.api.retry import send_with_retry
 from civitai_skill.api.service import Flow, Service
 from civitai_skill.api.wait import LAG, look_until
@@ -60,12 +60,14 @@ def update(
     purpose = Purpose(
         f"changing workflow {workflow_id}", paid=workflow_id if committed else None, pays=pays
     )
-    yield from send_with_retry(service, request, purpose, usable=_is_taken)
+    yield from send_with_retry(service, request, purpose, read=_read_taken)
 
 
-def _is_taken(response: httpx.Response) -> bool:
-    """Is it the service's answer, and no sign-in page of the network?"""
-    return response.is_success and (not response.content or is_json(response))
+def _read_taken(response: httpx.Response) -> Any:
+    """What the service itself answers, nothing included; None for a sign-in page of the network."""
+    if not response.is_success:
+        return None
+    return read_answer(response, object) if response.content else {}
 
 
 def look_until_changed(

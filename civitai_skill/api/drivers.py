@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -22,20 +22,15 @@ T = TypeVar("T")
 _AT_ONCE = 6
 
 
-class _Closes(Protocol):
-    @property
-    def is_closed(self) -> bool: ...
-
-
-def check_open(client: _Closes) -> None:
-    """Refuse a client that was closed, before anything is written down. Raises ConfigError."""
-    if client.is_closed:
-        raise ConfigError("This client was closed.", advice="Make a new one for further calls.")
+def refuse_closed() -> NoReturn:
+    """Refuse a call of a client that was closed, before anything is written down."""
+    raise ConfigError("This client was closed.", advice="Make a new one for further calls.")
 
 
 def drive(flow: Flow[T], http: httpx.Client, sleep: Callable[[float], None] = time.sleep) -> T:
     """Run a flow to its end on this thread. Raises ConfigError where the client is closed."""
-    check_open(http)
+    if http.is_closed:
+        refuse_closed()
     outcome: Any = None
     with closing(flow):
         try:
@@ -70,7 +65,8 @@ def _drive_all(
 
 async def adrive(flow: Flow[T], http: httpx.AsyncClient) -> T:
     """Run a flow to its end in this task; work goes to a thread. See `drive`."""
-    check_open(http)
+    if http.is_closed:
+        refuse_closed()
     outcome: Any = None
     with closing(flow):
         try:

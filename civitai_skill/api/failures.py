@@ -10,14 +10,14 @@ from typing import Any
 
 import httpx
 
-from civitai_skill.api.proxies import PROXY
-from civitai_skill.api.replies import (
+from civitai_skill.api.parse import (
     clean_reason,
     read_answer,
     read_field_reasons,
     read_reasons,
     retry_after,
 )
+from civitai_skill.api.proxies import PROXY
 from civitai_skill.errors import (
     KEPT,
     ApiError,
@@ -107,7 +107,7 @@ def api_error(
     response: httpx.Response, purpose: Purpose = Purpose(), *, unsure: bool = False
 ) -> ApiError:
     """An answer of 4xx or 5xx as the error it means."""
-    body = read_answer(response)
+    body = read_answer(response, object)
     reasons = tuple(clean_reason(text) for text in read_reasons(body))
     trace = body.get("traceId") if isinstance(body, dict) else None
     kind, message, advice = _meaning(response, "; ".join(reasons), purpose)
@@ -137,7 +137,7 @@ def is_refusal(response: httpx.Response, purpose: Purpose) -> bool:
 
 def _lacks_buzz(response: httpx.Response) -> bool:
     """The status for lack of Buzz is disputed between sources (400, 402, 403): the words count."""
-    words = " ".join(read_reasons(read_answer(response)))
+    words = " ".join(read_reasons(read_answer(response, object)))
     said = f"{words} {response.content[:2000]!r}"
     return response.status_code in (400, 402, 403) and bool(_NO_BUZZ.search(said))
 

@@ -12,28 +12,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from civitai_skill.api.parse import (
+    MOST_REASONS,
+    clean_reason,
     clean_reasons,
+    read,
     read_list,
-    read_map,
-    read_objects,
-    read_price,
-    read_quantity,
-    read_step_reasons,
-    read_text,
-    read_whole,
+    read_number,
 )
 from civitai_skill.api.progress import Progress, ServiceWarning, read_progress, read_warnings
-from civitai_skill.api.replies import clean_reason
 from civitai_skill.api.words import KINDS, read_outputs
 from civitai_skill.steps.names import STAGES, parse_name
 
 #: Nothing changes any more after these (published document, WorkflowStatus).
 TERMINAL = frozenset({"succeeded", "failed", "expired", "canceled"})
+#: The statuses that are known (the same).
+_STATUSES = TERMINAL | {"unassigned", "preparing", "scheduled", "processing"}
 
 NO_REASON = "no reason given"
 
 #: The steps that draw pictures; the second is the older one, which others still send.
 _DRAWING = ("imageGen", "textToImage")
+
+#: No step makes more pictures (the published forms stop at 12 and 16).
+_MOST_PICTURES = 100
 
 _MODERATED = re.compile(r"\bblocked\b|\btos\b|terms of (use|service)|content (filter|policy)")
 
@@ -42,7 +43,8 @@ _MODERATED = re.compile(r"\bblocked\b|\btos\b|terms of (use|service)|content (fi
 class Image:
     """One picture of a workflow. Sizes are pixels; a `vector` is an SVG and has none.
 
-    A URL is no proof of a picture: unavailable blobs carry signed URLs too.
+    `deliverable` says that it can be brought home, `held` that it is made, and kept back because it
+    is mature. A URL is no proof of a picture: unavailable blobs carry signed URLs too.
     """
 
     id: str = ""
@@ -52,21 +54,12 @@ class Image:
     height: int | None = None
     blocked_reason: str | None = None
     nsfw_level: str | None = None
-    step: str = ""
     step_status: str = ""
     step_errors: tuple[str, ...] = ()
     seed: int | None = None
     vector: bool = False
-
-    @property
-    def deliverable(self) -> bool:
-        """Can it be brought home?"""
-        return self.available and bool(self.url) and self.blocked_reason is None
-
-    @property
-    def held(self) -> bool:
-        """Is it made, and kept back because it is mature?"""
-        return self.available and not self.url and self.blocked_reason is None
+    deliverable: bool = False
+    held: bool = False
 
     @property
     def reason(self) -> str | None:
@@ -123,7 +116,9 @@ class Cost:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a workflow."""
+    """One step of a workflow. `quantity` is how many pictures its input asks for, `errors` why it
+    failed, in the service's words, `place` the stage and the number of the picture that it follows,
+    as its name says (see steps/names.py)."""
 
     name: str
     type: str
@@ -131,6 +126,8 @@ class Step:
     images: tuple[Image, ...]
     errors: tuple[str, ...]
     input: Mapping[str, Any]
+    quantity: int
+    place: tuple[str, int] | None
 
 
 @dataclass(frozen=True)
@@ -151,145 +148,144 @@ class Workflow:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     #: The status of the HTTP answer that told it; None where no single answer did.
     http_status: int | None = field(default=None, repr=False, compare=False)
+    #: What the service warns of.
+    warnings: tuple[ServiceWarning, ...] = ()
+    #: What the steps came to that give words, cleaned of what misleads.
+    outputs: tuple[Mapping[str, Any], ...] = ()
+    # -- and what follows from these
+    done: bool = field(init=False, repr=False, compare=False)
+    #: The pictures of every step, in order.
+    images: tuple[Image, ...] = field(init=False, repr=False, compare=False)
+    #: How many pictures there shall be in the end, as far as the steps say; 0 where all of them
+    #: give words.
+    wanted: int = field(init=False, repr=False, compare=False)
+    #: Did it end without anything of what was wanted?
+    fruitless: bool = field(init=False, repr=False, compare=False)
+    #: The input of the first step that draws, or of the first step.
+    input: Mapping[str, Any] = field(init=False, repr=False, compare=False)
 
-    @classmethod
-    def read(cls, answer: Mapping[str, Any]) -> Workflow:
-        """Read an answer; never raises for a mapping."""
-        steps = tuple(map(_read_step, read_objects(answer, "steps")))
-        transactions = read_map(answer, "transactions")
-        mature = answer.get("allowMatureContent")
-        return cls(
-            id=read_text(answer, "id"),
-            status=clean_reason(read_text(answer, "status") or "unknown"),
-            steps=steps,
-            cost=_read_cost(read_map(answer, "cost"), transactions),
-            created_at=read_text(answer, "createdAt"),
-            tags=tuple(t for t in read_list(answer, "tags") if isinstance(t, str)),
-            metadata=read_map(answer, "metadata"),
-            external_id=read_text(answer, "externalId"),
-            insufficient_buzz=transactions.get("insufficientBuzz") is True,
-            allow_mature_content=mature if isinstance(mature, bool) else None,
-            upgrade_mode=read_text(answer, "upgradeMode"),
-            raw=answer,
+    def __post_init__(self) -> None:
+        steps, done = self.steps, self.status in TERMINAL
+        images = tuple(image for step in steps for image in step.images)
+        drawing = [step for step in steps if step.type in _DRAWING]
+        finished = {s.place[1] for s in steps if s.place is not None and s.place[0] in STAGES}
+        drawn = sum(step.quantity for step in drawing if step.place is None)
+        wanted = drawn or len(finished) or 1
+        if steps and all(step.type in KINDS for step in steps):
+            wanted = 0
+        vars(self).update(
+            done=done,
+            images=images,
+            wanted=wanted,
+            fruitless=done
+            and (wanted > 0 or self.status != "succeeded")
+            and not any(image.deliverable for image in images),
+            input=next((step.input for step in (*drawing, *steps)), {}),
         )
 
-    @property
-    def done(self) -> bool:
-        return self.status in TERMINAL
-
-    @property
-    def images(self) -> tuple[Image, ...]:
-        """The pictures of every step, in order."""
-        return tuple(image for step in self.steps for image in step.images)
-
-    @property
-    def wanted(self) -> int:
-        """How many pictures there shall be in the end, as far as the steps say; 0 where all of
-        them give words."""
-        if self.steps and all(step.type in KINDS for step in self.steps):
-            return 0
-        named = [parse_name(step.name) for step in self.steps]
-        drawn = [
-            read_quantity(step.input)
-            for step, name in zip(self.steps, named, strict=True)
-            if step.type in _DRAWING and name is None
-        ]
-        finished = {name[1] for name in named if name is not None and name[0] in STAGES}
-        return sum(drawn) or len(finished) or 1
-
-    @property
-    def fruitless(self) -> bool:
-        """Did it end without anything of what was wanted?"""
-        wanted = self.wanted or self.status != "succeeded"
-        return self.done and bool(wanted) and not any(i.deliverable for i in self.images)
-
-    @property
-    def outputs(self) -> tuple[Mapping[str, Any], ...]:
-        """What the steps came to that give words, cleaned of what misleads."""
-        return read_outputs(self.raw)
-
-    @property
-    def input(self) -> Mapping[str, Any]:
-        """The input of the first step that draws, or of the first step."""
-        for step in self.steps:
-            if step.type in _DRAWING:
-                return step.input
-        return self.steps[0].input if self.steps else {}
+    @classmethod
+    def read(cls, answer: Mapping[str, Any], http_status: int | None = None) -> Workflow:
+        """Read an answer; never raises for a mapping."""
+        told = read_list(answer, "steps", dict)
+        steps = tuple(map(_read_step, told))
+        talking = [raw for step, raw in zip(steps, told, strict=True) if step.type in KINDS]
+        transactions = read(answer, "transactions", dict)
+        status = read(answer, "status", str) or "unknown"
+        mature = answer.get("allowMatureContent")
+        return cls(
+            id=read(answer, "id", str) or None,
+            status=status if status in _STATUSES else clean_reason(status),
+            steps=steps,
+            cost=_read_cost(read(answer, "cost", dict), transactions),
+            created_at=read(answer, "createdAt", str) or None,
+            tags=tuple(read_list(answer, "tags", str)),
+            metadata=read(answer, "metadata", dict),
+            external_id=read(answer, "externalId", str) or None,
+            insufficient_buzz=read(transactions, "insufficientBuzz", bool),
+            allow_mature_content=mature if isinstance(mature, bool) else None,
+            upgrade_mode=read(answer, "upgradeMode", str) or None,
+            raw=answer,
+            http_status=http_status,
+            warnings=read_warnings(told) if any("warnings" in step for step in told) else (),
+            outputs=read_outputs(talking) if talking else (),
+        )
 
     @property
     def progress(self) -> Progress:
         """Where it stands, from the first step that is not finished."""
-        for step in read_objects(self.raw, "steps"):
-            if read_text(step, "status") not in TERMINAL:
+        for step in read_list(self.raw, "steps", dict):
+            if read(step, "status", str) not in TERMINAL:
                 return read_progress(step, self.status)
         return Progress(self.status)
-
-    @property
-    def warnings(self) -> tuple[ServiceWarning, ...]:
-        """What the service warns of."""
-        return read_warnings(read_objects(self.raw, "steps"))
 
     def reasons(self) -> tuple[str, ...]:
         """Why pictures are missing, in the service's words; empty when nothing was said.
 
-        The order is that in which real answers were seen to say it: output.errors, the blob's own
-        reason, the output's message, the step's metadata.
+        The order is that in which real answers were seen to say it: output.errors, the output's
+        message, the step's metadata, the blob's own reason.
         """
-        found: list[str] = []
-        for step in read_objects(self.raw, "steps"):
-            found += read_step_reasons(step)
+        found = [text for step in self.steps for text in step.errors]
         found += [f"blocked: {i.blocked_reason}" for i in self.images if i.blocked_reason]
-        return tuple(clean_reasons(found))
+        return tuple(dict.fromkeys(found))[:MOST_REASONS]
 
     @property
     def moderated(self) -> bool:
         """Was it stopped by moderation? Then the same prompt must not be sent again."""
-        return any(i.blocked_reason for i in self.images) or is_moderation(*self.reasons())
+        blocked = any(image.blocked_reason for image in self.images)
+        reasons = self.reasons()
+        return blocked or (bool(reasons) and is_moderation(*reasons))
 
 
 def is_moderation(*reasons: str) -> bool:
     """Do the service's words speak of moderation?"""
-    return bool(_MODERATED.search(" ".join(reasons).lower()))
+    return _MODERATED.search(" ".join(reasons).lower()) is not None
 
 
 def _read_step(step: Mapping[str, Any]) -> Step:
-    name, status = read_text(step, "name") or "", read_text(step, "status") or ""
-    output = read_map(step, "output")
-    errors = tuple(clean_reasons(e for e in read_list(output, "errors") if isinstance(e, str)))
-    blobs = [b for key in ("images", "blobs") for b in read_objects(output, key)]
-    blobs += [output[key] for key in ("image", "blob") if isinstance(output.get(key), Mapping)]
-    vectors = [output["svg"]] if isinstance(output.get("svg"), Mapping) else []
-    given = read_map(step, "input")
-    first = given.get("seed")
-    if not isinstance(first, int) or isinstance(first, bool):
-        first = None
+    name, output = read(step, "name", str), read(step, "output", dict)
+    status, given = read(step, "status", str), read(step, "input", dict)
+    said = read_list(output, "errors", str)
+    if output.get("externalTOSViolation"):
+        said.append(read(output, "message", str) or "refused under the provider's terms")
+    if error := read(read(step, "metadata", dict), "error", str):
+        said.append(error)
+    errors = clean_reasons(said) if said else ()
+    blobs = [*read_list(output, "images", dict), *read_list(output, "blobs", dict)]
+    blobs += [b for key in ("image", "blob", "svg") if isinstance(b := output.get(key), dict)]
+    seed = given.get("seed")
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        seed = None
     # Image i of a batch has seed + i (the site's own reader does the same).
     images = tuple(
         _read_image(
             blob,
-            step=name,
             step_status=status,
             step_errors=errors,
-            seed=None if first is None else first + i,
-            vector=i >= len(blobs),
+            seed=None if seed is None else seed + i,
+            vector=blob is output.get("svg"),
         )
-        for i, blob in enumerate([*blobs, *vectors])
+        for i, blob in enumerate(blobs)
     )
-    return Step(name, read_text(step, "$type") or "", status, images, errors, given)
+    asked = [read_number(given, key) for key in ("quantity", "numImages")]
+    quantity = next((min(max(n, 1), _MOST_PICTURES) for n in asked if n is not None), 1)
+    kind = read(step, "$type", str)
+    return Step(name, kind, status, images, errors, given, quantity, parse_name(name))
 
 
 def _read_image(blob: Mapping[str, Any], **of_step: Any) -> Image:
-    blocked = read_text(blob, "blockedReason")
-    if blocked is not None:  # the literal word "none" means not blocked
-        blocked = None if blocked.lower() == "none" else clean_reason(blocked)
+    blocked, url = read(blob, "blockedReason", str), read(blob, "url", str)
+    available = read(blob, "available", bool)
+    free = available and (not blocked or blocked.lower() == "none")  # the word means not blocked
     return Image(
-        id=read_text(blob, "id") or "",
-        available=blob.get("available") is True,
-        url=read_text(blob, "url"),
-        width=read_whole(blob, "width"),
-        height=read_whole(blob, "height"),
-        blocked_reason=blocked,
-        nsfw_level=read_text(blob, "nsfwLevel"),
+        id=read(blob, "id", str),
+        available=available,
+        url=url or None,
+        width=read_number(blob, "width"),
+        height=read_number(blob, "height"),
+        blocked_reason=clean_reason(blocked) if blocked and blocked.lower() != "none" else None,
+        nsfw_level=read(blob, "nsfwLevel", str) or None,
+        deliverable=free and bool(url),
+        held=free and not url,
         **of_step,
     )
 
@@ -297,12 +293,13 @@ def _read_image(blob: Mapping[str, Any], **of_step: Any) -> Image:
 def _read_cost(cost: Mapping[str, Any], transactions: Mapping[str, Any]) -> Cost:
     paid: dict[str, int] = {}
     refunded: dict[str, int] = {}
-    for entry in read_objects(transactions, "list"):
-        amount = read_price(entry, "amount")
-        account = read_text(entry, "accountType") or "unknown"
+    for entry in read_list(transactions, "list", dict):
+        amount = read_number(entry, "amount", least=0)
+        account = read(entry, "accountType", str) or "unknown"
         book = {"debit": paid, "credit": refunded}.get(str(entry.get("type")).lower())
         if amount is not None and book is not None:
             book[account] = book.get(account, 0) + amount
     # No more comes back than was paid, whatever is told.
     refunded = {name: min(n, paid[name]) for name, n in refunded.items() if name in paid}
-    return Cost(read_price(cost, "total"), paid, refunded, cost.get("variable") is True)
+    total = read_number(cost, "total", least=0)
+    return Cost(total, paid, refunded, read(cost, "variable", bool))

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from civitai_skill.api.parse import (
-    read_map,
-    read_number,
-    read_objects,
-    read_text,
-    read_whole,
-)
-from civitai_skill.api.replies import clean_reason
+from civitai_skill.api.parse import clean_reason, read, read_list, read_number
 
 #: Warnings of a workflow that are kept.
 _MOST = 5
@@ -45,43 +39,35 @@ class Progress:
             parts.append(f"{self.percent:.0f}%{what}")
         if self.seconds is not None:
             parts.append(f"the model in about {self.seconds} s")
-        if (moment := _read_moment(self.done_at)) is not None:
-            parts.append(f"done about {moment:%H:%M:%S} UTC")
+        if self.done_at:
+            with suppress(ValueError):
+                moment = datetime.fromisoformat(self.done_at)
+                utc = moment.astimezone(UTC) if moment.tzinfo else moment
+                parts.append(f"done about {utc:%H:%M:%S} UTC")
         return ", ".join(parts)
 
 
 def read_progress(step: Mapping[str, Any], status: str) -> Progress:
     """Where a step stands. Deployments differ: the queue and the rate stood on its jobs before they
     stood on the step, and a preparation was one object before it was a list."""
-    places = [step, *read_objects(step, "jobs")]
-    queues = [read_map(place, "queuePosition") for place in places]
-    rates = [read_number(place.get("estimatedProgressRate")) for place in places]
-    first = [read_map(step, "preparation"), *read_objects(step, "preparation")]
+    places = [step, *read_list(step, "jobs", dict)]
+    queues = [read(place, "queuePosition", dict) for place in places]
+    first = [read(step, "preparation", dict), *read_list(step, "preparation", dict)]
     preparing = next((p for p in first if p), {})  # the one that holds the step back comes first
-    rate = next(
-        (r for r in (*rates, read_number(preparing.get("progress"))) if r is not None), None
-    )
-    seconds = read_whole(preparing, "etaSeconds")
+    rates = [read_number(place, "estimatedProgressRate", to=float) for place in places]
+    rates.append(read_number(preparing, "progress", to=float))
+    rate = next((r for r in rates if r is not None), None)
+    ahead = (read_number(queue, "precedingJobs") for queue in queues)
+    ends = (read(q, name, str) for q in queues for name in ("estimatedCompleteAt", "completeAt"))
+    seconds = read_number(preparing, "etaSeconds")
     return Progress(
-        read_text(step, "status") or status,
+        read(step, "status", str) or status,
         None if rate is None else 100 * min(max(rate, 0.0), 1.0),
-        next((a for q in queues if (a := read_whole(q, "precedingJobs")) is not None), None),
-        read_text(preparing, "resource"),
+        next((number for number in ahead if number is not None), None),
+        read(preparing, "resource", str) or None,
         None if seconds is None else max(seconds, 0),
-        next(
-            (t for q in queues for n in ("estimatedCompleteAt", "completeAt")
-             if (t := read_text(q, n)) is not None),
-            None,
-        ),
-    )  # fmt: skip
-
-
-def _read_moment(text: str | None) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        next((end for end in ends if end), None),
+    )
 
 
 @dataclass(frozen=True)
@@ -107,17 +93,9 @@ class ServiceWarning:
 def read_warnings(steps: Iterable[Mapping[str, Any]]) -> tuple[ServiceWarning, ...]:
     """The warnings of steps, each once; they stand on estimates too."""
     found = []
-    for told in (w for step in steps for w in read_objects(step, "warnings")):
+    for told in (w for step in steps for w in read_list(step, "warnings", dict)):
         names = ("code", "message", "deprecatedAt", "retiresAt", "replacement")
-        code, message, *rest = (
-            None if (text := read_text(told, name)) is None else clean_reason(text)
-            for name in names
-        )
+        code, message, *rest = (clean_reason(read(told, name, str)) or None for name in names)
         if code or message:
             found.append(ServiceWarning(code or "", message or "", *rest))
     return tuple(dict.fromkeys(found))[:_MOST]
-
-
-def words_of(*warnings: str | ServiceWarning) -> tuple[str, ...]:
-    """Warnings in words, each once."""
-    return tuple(dict.fromkeys(w if isinstance(w, str) else str(w) for w in warnings))

@@ -3,14 +3,15 @@ catalogue."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import httpx
 
 from civitai_skill.api.failures import Purpose
-from civitai_skill.api.replies import is_object, read_answer
+from civitai_skill.api.parse import read_answer, read_list
 from civitai_skill.api.retry import send_with_retry
 from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.config import SERVICE_URL
@@ -39,15 +40,11 @@ def places(base_url: str) -> Iterator[str]:
 
 def fetch_document(service: Service) -> Flow[tuple[str, Document]]:
     """The document's address and the document. Raises TransportFailed where no place has it."""
-    service, troubles = _patient(service), list[str]()
+    troubles: list[str] = []
     for url in places(service.base_url):
-        request = service.anonymous("GET", url, read=60.0, limit=LARGEST)
-        request.headers["Accept"] = "application/json"
         try:
-            response = yield from send_with_retry(
-                service, request, Purpose("the document"), usable=is_object
-            )
-            found: Document = yield Work(partial(_read, response))
+            answer = yield from _ask(service, url, "the document")
+            found: Document = yield Work(partial(document.read, answer))
             return url, found
         except (ApiError, TransportFailed) as error:
             troubles.append(f"{url}: {error.message}")
@@ -61,19 +58,14 @@ def fetch_document(service: Service) -> Flow[tuple[str, Document]]:
 
 def fetch_services(service: Service) -> Flow[tuple[Offered, ...]]:
     """Every picture service of the catalogue, page by page. Raises ApiError or TransportFailed."""
-    service, found = _patient(service), dict[str, Offered]()
+    found: dict[str, Offered] = {}
     offset = 0
     for _ in range(_MOST_PAGES):
-        url = f"{service.base_url}/v2/services"
         params = {"category": "image", "limit": _PAGE, "offset": offset}
-        request = service.anonymous("GET", url, params=params, read=60.0, limit=LARGEST)
-        request.headers["Accept"] = "application/json"
-        response = yield from send_with_retry(
-            service, request, Purpose("the catalogue"), usable=_is_page
-        )
-        page = read_answer(response)
-        for item in page["items"]:
-            offered = Offered.read(item) if isinstance(item, Mapping) else None
+        url = f"{service.base_url}/v2/services"
+        page = yield from _ask(service, url, "the catalogue", params, holds="items")
+        for item in read_list(page, "items", dict):
+            offered = Offered.read(item)
             if offered is not None:
                 found[offered.id] = offered
         offset += len(page["items"])
@@ -83,14 +75,19 @@ def fetch_services(service: Service) -> Flow[tuple[Offered, ...]]:
     return tuple(found.values())
 
 
-def _read(response: httpx.Response) -> Document:
-    return document.read(read_answer(response))
+def _ask(
+    service: Service, url: str, what: str, params: Any = None, *, holds: str = ""
+) -> Flow[dict[str, Any]]:
+    """An object, with the list that it `holds` where one is named. Few tries: nothing hangs on it,
+    and there is a second place."""
 
+    def read(response: httpx.Response) -> dict[str, Any] | None:
+        answer: dict[str, Any] | None = read_answer(response)
+        usable = answer is not None and (not holds or isinstance(answer.get(holds), list))
+        return answer if usable else None
 
-def _is_page(response: httpx.Response) -> bool:
-    return is_object(response) and isinstance(read_answer(response).get("items"), list)
-
-
-def _patient(service: Service) -> Service:
-    """Few tries: nothing hangs on it, and there is a second place."""
-    return replace(service, retry=replace(service.retry, tries=min(service.retry.tries, 3)))
+    request = service.anonymous("GET", url, params=params, read=60.0, limit=LARGEST)
+    request.headers["Accept"] = "application/json"
+    patient = replace(service, retry=replace(service.retry, tries=min(service.retry.tries, 3)))
+    answer: dict[str, Any] = yield from send_with_retry(patient, request, Purpose(what), read=read)
+    return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 
@@ -23,21 +24,17 @@ from civitai_skill.api.service import Flow, Service
 _LATE = 3.0
 
 
-def is_transient(status: int) -> bool:
-    """Say whether the same request may succeed later: after 408, 429 and every 5xx."""
-    return status in (408, 429) or status >= 500
-
-
 def send_with_retry(
     service: Service,
     request: httpx.Request,
     purpose: Purpose,
     *,
-    usable: Callable[[httpx.Response], bool] = lambda response: True,
+    read: Callable[[httpx.Response], Any] = lambda response: response,
     give_up_at: float | None = None,
     now: Callable[[], float] = time.monotonic,
-) -> Flow[httpx.Response]:
-    """Send until a usable answer comes.
+) -> Flow[Any]:
+    """Send until a usable answer comes, and give what is `read` of it; None says that it is of no
+    use.
 
     The identical request goes out each time; a refusal ends it. Raises TransportFailed or ApiError.
     No pause goes past `give_up_at` (of `now`); it is raised then, and not before.
@@ -60,8 +57,8 @@ def send_with_retry(
             unsure = unsure or not isinstance(error, NOT_SENT)
         if response is not None:
             good = response.is_success or response.is_redirect
-            if good and usable(response):
-                return response
+            if good and (found := read(response)) is not None:
+                return found
             if is_refusal(response, purpose):
                 raise api_error(response, purpose, unsure=unsure)
             # Only a 429 says for certain that the request was not taken.

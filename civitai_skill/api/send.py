@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 import zlib
 from contextvars import ContextVar
-from typing import Any
 
 import anyio
 import httpx
@@ -15,8 +13,9 @@ import httpx
 from civitai_skill.api.connections import overdue_at
 from civitai_skill.api.failures import Closed, TooLarge
 
-#: The extension of a request under which its clock stands, with `stop_clock` and `start_clock`.
-CLOCK = "civitai_clock"
+#: The extension of an asynchronous request under which its anyio.CancelScope stands. Who lets it
+#: wait for its turn puts the scope's deadline off meanwhile: it is not late.
+SCOPE = "civitai_scope"
 
 #: What the network code was seen to stumble over where an address is odd: a host that is no name,
 #: a port that is no port. It means that the request did not come to its answer.
@@ -25,21 +24,21 @@ _TRANSPORT_ERRORS = (ValueError, OverflowError, OSError, ExceptionGroup, httpx.I
 
 def send(http: httpx.Client, request: httpx.Request) -> httpx.Response:
     """Raises httpx.TransportError; TooLarge where the answer does not end in time."""
-    body = _Body(request)
-    until = time.monotonic() + body.seconds
+    limit, body = request.extensions["limit"], bytearray()
+    until = time.monotonic() + request.extensions["seconds"]
     quiet, late = _sending.set(request), overdue_at.set(until)
     try:
         head = http.send(request, stream=True, follow_redirects=False)
         try:
-            body.begin(head)
             if head.is_stream_consumed:
-                body.add(head.content)
-            else:
-                for chunk in head.iter_raw():
-                    body.add(chunk)
+                return _whole(head, head.content, limit)
+            for chunk in head.iter_raw():
+                body += chunk
+                if len(body) > limit or time.monotonic() > until:
+                    raise TooLarge("the answer did not end")
+            return _whole(head, bytes(body), limit, is_raw=True)
         finally:
             head.close()
-        return body.response(head)
     except httpx.TimeoutException:
         if time.monotonic() < until:
             raise
@@ -57,22 +56,22 @@ def send(http: httpx.Client, request: httpx.Request) -> httpx.Response:
 
 async def asend(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
     """See `send`."""
-    body = _Body(request)
+    limit, body = request.extensions["limit"], bytearray()
     quiet = _sending.set(request)
     try:
-        with anyio.fail_after(body.seconds) as body.scope:
-            request.extensions[CLOCK] = body
+        with anyio.fail_after(request.extensions["seconds"]) as scope:
+            request.extensions[SCOPE] = scope
             head = await http.send(request, stream=True, follow_redirects=False)
             try:
-                body.begin(head)
                 if head.is_stream_consumed:
-                    body.add(head.content)
-                else:
-                    async for chunk in head.aiter_raw():
-                        body.add(chunk)
+                    return _whole(head, head.content, limit)
+                async for chunk in head.aiter_raw():
+                    body += chunk
+                    if len(body) > limit or anyio.current_time() > scope.deadline:
+                        raise TooLarge("the answer did not end")
+                return _whole(head, bytes(body), limit, is_raw=True)
             finally:
                 await head.aclose()
-        return body.response(head)
     except TimeoutError:
         raise TooLarge("the answer did not end") from None
     except _TRANSPORT_ERRORS as error:
@@ -85,66 +84,33 @@ async def asend(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Respon
         _sending.reset(quiet)
 
 
-class _Body:
-    """Collects a body within the bytes and seconds that the request allows."""
-
-    def __init__(self, request: httpx.Request) -> None:
-        self._limit: int = request.extensions.get("limit", 64 * 1024 * 1024)
-        self.seconds: float = request.extensions.get("seconds", 300.0)
-        self._until = time.monotonic() + self.seconds
-        self.scope: anyio.CancelScope | None = None
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._unpack: Any = None
-
-    def stop_clock(self) -> None:
-        """Stop the clock: a request that waits for its turn is not late."""
-        self._until = math.inf
-        if self.scope is not None:
-            self.scope.deadline = math.inf
-
-    def start_clock(self) -> None:
-        """Start it again: from now on the answer may take all its seconds."""
-        self._until = time.monotonic() + self.seconds
-        if self.scope is not None:
-            self.scope.deadline = anyio.current_time() + self.seconds
-
-    def begin(self, head: httpx.Response) -> None:
-        """Find out how it is packed. Nothing was asked for but `identity`."""
-        coding = head.headers.get("content-encoding", "identity").strip().lower()
-        if head.is_stream_consumed:
-            return  # made in this process: httpx has unpacked it
-        if coding in ("gzip", "x-gzip", "deflate"):
-            self._unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
-        elif coding not in ("", "identity"):
-            raise httpx.RemoteProtocolError("the body is packed in a way that was not asked for")
-
-    def add(self, chunk: bytes) -> None:
-        """Take in some bytes, as they came."""
-        if self._unpack is not None:
+def _whole(
+    head: httpx.Response, body: bytes, limit: int, *, is_raw: bool = False
+) -> httpx.Response:
+    """The answer with its whole body. What is `raw` may be packed, though nothing was asked for but
+    `identity`; what was made in this process httpx has unpacked."""
+    coding = head.headers.get("content-encoding", "").strip().lower() if is_raw else ""
+    if coding in ("gzip", "x-gzip", "deflate"):
+        unpacking = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        try:
             # One byte above what is allowed is enough to know; a bomb unpacks no further.
-            try:
-                chunk = self._unpack.decompress(chunk, self._limit - self._size + 1)
-            except zlib.error:
-                raise httpx.RemoteProtocolError("the body does not unpack") from None
-        self._size += len(chunk)
-        if self._size > self._limit or time.monotonic() > self._until:
-            raise TooLarge("the answer did not end")
-        self._parts.append(chunk)
-
-    def response(self, head: httpx.Response) -> httpx.Response:
-        """The answer with its whole body."""
-        if self._unpack is not None and not self._unpack.eof:
+            body = unpacking.decompress(body, limit + 1)
+        except zlib.error:
+            raise httpx.RemoteProtocolError("the body does not unpack") from None
+        if not unpacking.eof and len(body) <= limit:
             raise httpx.RemoteProtocolError("the body does not unpack to its end")
-        headers = head.headers.multi_items()
-        if "content-encoding" in head.headers:
-            # It is unpacked now; elsewhere the length is kept because a reader compares it.
-            packed = ("content-encoding", "content-length")
-            headers = [(k, v) for k, v in headers if k.lower() not in packed]
-        whole = httpx.Response(head.status_code, content=b"".join(self._parts))
-        whole.headers = httpx.Headers(headers)
-        whole.request = head.request
-        return whole
+    elif coding not in ("", "identity"):
+        raise httpx.RemoteProtocolError("the body is packed in a way that was not asked for")
+    if len(body) > limit:
+        raise TooLarge("the answer did not end")
+    # It is unpacked now; elsewhere the length is kept because a reader compares it.
+    gone = ("content-encoding", "content-length") if "content-encoding" in head.headers else ()
+    whole = httpx.Response(head.status_code, content=body)
+    whole.headers = httpx.Headers(
+        [(name, value) for name, value in head.headers.multi_items() if name.lower() not in gone]
+    )
+    whole.request = head.request
+    return whole
 
 
 # -- what httpx writes to the log ----------------------------------------------------------

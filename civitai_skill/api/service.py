@@ -9,13 +9,13 @@ drivers (drivers.py) run it sync and async.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
 
-from civitai_skill.api.replies import retry_after
+from civitai_skill.api.parse import retry_after
 from civitai_skill.config import SITE_URL, Secret
 
 T = TypeVar("T")
@@ -95,32 +95,30 @@ class Service:
         method: str,
         path: str,
         *,
-        params: Mapping[str, Any] | None = None,
+        base: str = "",
+        params: Any = None,
         content: bytes | None = None,
         kind: str = "application/json",
         read: float = READ_TIMEOUT,
         limit: int = MAX_JSON,
     ) -> httpx.Request:
-        """A request to the service itself, with the key."""
-        url = self.base_url + path
+        """A request to the service itself, or to the site as `base`, with the key where there is
+        one; `params` as httpx takes them."""
+        url = (base or self.base_url) + path
         made = self.anonymous(method, url, params=params, content=content, read=read, limit=limit)
+        made.headers["Accept"] = "application/json"
         if content is not None:
             made.headers["Content-Type"] = kind
-        return self.with_key(made)
-
-    def with_key(self, request: httpx.Request) -> httpx.Request:
-        """A request for JSON, with the key where there is one."""
-        request.headers["Accept"] = "application/json"
-        if self.key:
-            request.headers["Authorization"] = f"Bearer {self.key.reveal()}"
-        return request
+        if key := self.key.reveal():
+            made.headers["Authorization"] = f"Bearer {key}"
+        return made
 
     def anonymous(
         self,
         method: str,
         url: str,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Any = None,
         content: bytes | None = None,
         read: float,
         limit: int,

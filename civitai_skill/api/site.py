@@ -9,12 +9,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import httpx
-
 from civitai_skill.api.failures import Purpose
-from civitai_skill.api.replies import is_object, read_answer
+from civitai_skill.api.parse import read_answer
 from civitai_skill.api.retry import send_with_retry
-from civitai_skill.api.service import READ_TIMEOUT, Flow, Service
+from civitai_skill.api.service import Flow, Service
 from civitai_skill.errors import NotFound
 
 Params = Sequence[tuple[str, str]]
@@ -31,12 +29,13 @@ def ask_site(
     `what` says in errors what was asked for; no try begins after `seconds`. Raises TransportFailed
     and ApiError.
     """
-    url = str(httpx.URL(service.site_url + path, params=list(params) or None))
-    plain = service.anonymous("GET", url, read=READ_TIMEOUT, limit=_MOST_BYTES)
-    request = service.with_key(plain)
+    request = service.request(
+        "GET", path, base=service.site_url, params=list(params) or None, limit=_MOST_BYTES
+    )
     end = None if seconds is None else time.monotonic() + seconds
-    asking = send_with_retry(service, request, Purpose(what), usable=is_object, give_up_at=end)
+    asking = send_with_retry(service, request, Purpose(what), read=read_answer, give_up_at=end)
     try:
-        return read_answer((yield from asking))  # type: ignore[no-any-return]
+        found: Mapping[str, Any] = yield from asking
     except NotFound:
         return None
+    return found

@@ -6,13 +6,10 @@ it; of any other one every picture is one of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
 
-from civitai_skill.api.models import NO_REASON, Image, Step, Workflow
-from civitai_skill.api.parse import read_objects, read_quantity, read_step_reasons
-from civitai_skill.steps.names import STAGES, parse_name
+from civitai_skill.api.models import NO_REASON, Image, Workflow
+from civitai_skill.steps.names import PICTURE, STAGES
 
 
 @dataclass(frozen=True)
@@ -44,34 +41,23 @@ def chains_of(workflow: Workflow, most: int | None = None) -> tuple[Chain, ...]:
     """
     follow: dict[int, list[Stage]] = {}
     drawn: list[Stage] = []
-    told = read_objects(workflow.raw, "steps")
-    for step, raw in zip_longest(workflow.steps, told, fillvalue=None):
-        if step is None:
-            break
-        named = parse_name(step.name)
-        if named is None:
-            drawn += _drawn(step, most if len(workflow.steps) == 1 else None)
-        elif named[0] in STAGES:
+    for step in workflow.steps:
+        if step.place is None:
+            # Whatever more the service tells than was asked for is not of this request.
+            asked = most if len(workflow.steps) == 1 else None
+            if asked is None and step.name == PICTURE:
+                asked = step.quantity
+            drawn += [Stage("", image, step.status, step.errors) for image in step.images[:asked]]
+        elif step.place[0] in STAGES:
+            stage, number = step.place
             image = step.images[0] if step.images else None
-            reasons = tuple(read_step_reasons(raw or {}))
-            stage = Stage(named[0], image, step.status, reasons)
-            follow.setdefault(named[1], []).append(stage)
+            found = Stage(stage, image, step.status, step.errors)
+            follow.setdefault(number, []).append(found)
     order = list(STAGES)
     chains: list[Chain] = []
-    for number in range(1, max(len(drawn), *follow, 0) + 1 if follow else len(drawn) + 1):
+    for number in range(1, max([len(drawn), *follow]) + 1):
         stages = sorted(follow.get(number, []), key=lambda s: order.index(s.name), reverse=True)
         first = drawn[number - 1 : number]
         if stages or first:
             chains.append((*stages, *first))
     return tuple(chains)
-
-
-def _drawn(step: Step, most: int | None) -> Iterator[Stage]:
-    """The pictures of a step, no more than it was asked for where its name says that it draws."""
-    images = step.images
-    if most is not None:
-        images = images[:most]  # whatever more the service tells was not asked for
-    elif step.name == "picture":
-        images = images[: read_quantity(step.input)]
-    for image in images:
-        yield Stage("", image, step.status, step.errors)

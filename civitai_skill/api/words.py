@@ -7,10 +7,10 @@ cursor or hides what it says.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from civitai_skill.api.parse import read_map, read_number, read_objects, read_text
+from civitai_skill.api.parse import read
 from civitai_skill.steps.media_captioning import Captioning
 from civitai_skill.steps.media_rating import Rating
 from civitai_skill.steps.names import parse_name
@@ -28,39 +28,31 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co"})
 _JOINERS = frozenset("\u200c\u200d")
 
 
-def read_outputs(answer: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    """What each step of a workflow that gives words came to; those about a picture name it."""
+def read_outputs(steps: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """What each step that gives words came to; those about a picture name it."""
     found = []
-    for step in read_objects(answer, "steps"):
-        output = read_map(step, "output")
-        if step.get("$type") not in KINDS or not output:
-            continue
-        named = parse_name(read_text(step, "name") or "")
-        about = {} if named is None else {"picture": named[1]}
-        found.append({**about, **_clean(output, _DEEPEST)})
+    for step in steps:
+        output = read(step, "output", dict)
+        if step.get("$type") in KINDS and output:
+            named = parse_name(read(step, "name", str))
+            about = {} if named is None else {"picture": named[1]}
+            found.append({**about, **_clean(output, _DEEPEST)})
     return tuple(found)
-
-
-def read_enhanced(answer: Mapping[str, Any]) -> str | None:
-    """The prompt as it was reworded, where a step did so."""
-    texts = (read_text(output, "enhancedPrompt") for output in read_outputs(answer))
-    return next((text for text in texts if text), None)
 
 
 def _clean(value: Any, depth: int) -> Any:
     if isinstance(value, str):
-        return clean_text(value)
+        return _clean_text(value)
     if isinstance(value, Mapping) and depth:
         some = list(value.items())[:_MOST]
-        return {clean_text(str(name)): _clean(part, depth - 1) for name, part in some}
+        return {_clean_text(str(name)): _clean(part, depth - 1) for name, part in some}
     if isinstance(value, list) and depth:
         return [_clean(part, depth - 1) for part in value[:_MOST]]
-    if value is None or isinstance(value, bool):
-        return value
-    return read_number(value) if isinstance(value, int | float) else None
+    # Beyond 2**53 a number is no count of anything; a bool is a small one.
+    return value if isinstance(value, int | float) and abs(value) < 2**53 else None
 
 
-def clean_text(text: str) -> str:
+def _clean_text(text: str) -> str:
     """A text that shows all it says, on as many lines as it has, of a bounded length."""
     shown = "".join(
         c

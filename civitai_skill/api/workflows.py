@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -14,16 +15,11 @@ import httpx
 
 from civitai_skill.api.failures import Purpose
 from civitai_skill.api.models import Cost, Workflow
+from civitai_skill.api.parse import read, read_answer, read_list
 from civitai_skill.api.progress import ServiceWarning
-from civitai_skill.api.replies import is_json, is_object, read_answer
 from civitai_skill.api.retry import send_with_retry
 from civitai_skill.api.service import MAX_JSON, POLL_MARGIN, PRICE_TIMEOUT, Flow, Retry, Service
-from civitai_skill.errors import (
-    ApiError,
-    Forbidden,
-    TransportFailed,
-    Unauthorized,
-)
+from civitai_skill.errors import ApiError, Forbidden, TransportFailed, Unauthorized
 
 WORKFLOWS = "/v2/consumer/workflows"
 
@@ -106,11 +102,9 @@ def estimate(
         content=encode_body(body),
         read=PRICE_TIMEOUT if give_up_at is None else max(1.0, give_up_at - now()),
     )
-    purpose = Purpose("the price request")
-    response = yield from send_with_retry(
-        service, request, purpose, usable=is_object, give_up_at=give_up_at, now=now
+    workflow: Workflow = yield from send_with_retry(
+        service, request, Purpose("the price request"), read=_read, give_up_at=give_up_at, now=now
     )
-    workflow = Workflow.read(read_answer(response))
     return Quote(
         workflow.cost,
         workflow.insufficient_buzz,
@@ -118,6 +112,15 @@ def estimate(
         workflow.warnings,
         simulated=service.simulated,
     )
+
+
+def _read(response: httpx.Response, id: str | None = None) -> Workflow | None:
+    """The workflow that an answer tells of, by the `id` that is known of it, whatever it says."""
+    answer = read_answer(response)
+    if answer is None:
+        return None
+    known = answer if id is None else {**answer, "id": id}
+    return Workflow.read(known, response.status_code)
 
 
 def submit(
@@ -133,23 +136,23 @@ def submit(
     `wait` stays 0, so that the id is known as early as can be. Raises TransportFailed with the key
     when it is not known whether the service took it; `give_up_at` (of `now`) is the deadline.
     """
-    sent = json.loads(content)
-    foreign: list[str] = []
+    foreign: list[str | None] = []
 
-    def is_ours(response: httpx.Response) -> bool:
-        body = read_answer(response)
-        workflow = Workflow.read(body) if isinstance(body, dict) else None
+    def read_ours(response: httpx.Response) -> Workflow | None:
+        workflow = _read(response)
         if workflow is None or not workflow.id:
-            return False
-        if _answers(workflow, sent, key):
-            return True
+            return None
+        # The service puts the account before the key.
+        told = workflow.external_id
+        if (told is not None and told.endswith(key)) or _is_about(workflow, content):
+            return workflow
         foreign.append(workflow.id)
-        return False
+        return None
 
     request = service.request("POST", WORKFLOWS, params={"wait": 0}, content=content)
     try:
-        response = yield from send_with_retry(
-            service, request, Purpose("the submit", key), usable=is_ours, give_up_at=give_up_at,
+        workflow: Workflow = yield from send_with_retry(
+            service, request, Purpose("the submit", key), read=read_ours, give_up_at=give_up_at,
             now=now,
         )  # fmt: skip
     except TransportFailed as error:
@@ -157,24 +160,17 @@ def submit(
             raise
         message = f"The service answered the submit with another workflow, {foreign[-1]}."
         raise error.replace(message=message) from None
-    return replace(Workflow.read(read_answer(response)), http_status=response.status_code)
+    return workflow
 
 
-def _answers(workflow: Workflow, sent: Any, key: str) -> bool:
-    """Was a workflow made from what was sent? It says so by its key (the service puts the account
-    before it), or by its prompt where it has no key; what tells neither is believed."""
-    told = workflow.external_id
-    if told is not None and told.endswith(key):
-        return True
-    ours, theirs = _prompt_of(Workflow.read(sent)), _prompt_of(workflow)
-    if ours is None or theirs is None:
-        return told is None
-    return ours == theirs
-
-
-def _prompt_of(workflow: Workflow) -> list[str] | None:
-    prompt = workflow.input.get("prompt")
-    return prompt.casefold().split() if isinstance(prompt, str) else None
+def _is_about(workflow: Workflow, sent: bytes) -> bool:
+    """Was a workflow that lacks our key made from what was sent? It says so by its prompt; what
+    tells neither key nor prompt is believed."""
+    prompts = [w.input.get("prompt") for w in (workflow, Workflow.read(json.loads(sent)))]
+    if all(isinstance(prompt, str) for prompt in prompts):
+        theirs, ours = (str(prompt).casefold().split() for prompt in prompts)
+        return ours == theirs
+    return workflow.external_id is None
 
 
 def get(
@@ -196,16 +192,15 @@ def get(
         params={"wait": int(wait)} if wait >= 1 else None,
         read=max(30.0, wait + POLL_MARGIN),
     )
-    response = yield from send_with_retry(
+    workflow: Workflow = yield from send_with_retry(
         service,
         request,
         Purpose(f"reading workflow {workflow_id}", paid=workflow_id if committed else None),
-        usable=is_object,
+        read=partial(_read, id=workflow_id),
         give_up_at=give_up_at,
         now=now,
     )
-    read = Workflow.read({**read_answer(response), "id": workflow_id})
-    return replace(read, http_status=response.status_code)
+    return workflow
 
 
 def query(service: Service, *, running: bool = False, **filters: Any) -> Flow[Page]:
@@ -255,15 +250,9 @@ def _read_page(
         if value is not None:
             params[name] = value
     request = service.request("GET", WORKFLOWS, params=params)
-    response = yield from send_with_retry(service, request, Purpose("the query"), usable=is_object)
-    body = read_answer(response)
-    items = body.get("items")
-    following = body.get("next")
-    return Page(
-        tuple(Workflow.read(i) for i in (items if isinstance(items, list) else [])
-              if isinstance(i, Mapping)),
-        following if isinstance(following, str) and following else None,
-    )  # fmt: skip
+    body = yield from send_with_retry(service, request, Purpose("the query"), read=read_answer)
+    items = tuple(map(Workflow.read, read_list(body, "items", dict)))
+    return Page(items, read(body, "next", str) or None)
 
 
 @dataclass(frozen=True)
@@ -281,7 +270,8 @@ def health(service: Service) -> Flow[Health]:
     url = f"{service.base_url}/v2/services?limit=1"
     catalogue = once.anonymous("GET", url, read=10.0, limit=MAX_JSON)
     try:
-        yield from send_with_retry(once, catalogue, Purpose("the catalogue"), usable=is_json)
+        json_ = partial(read_answer, kind=object)
+        yield from send_with_retry(once, catalogue, Purpose("the catalogue"), read=json_)
     except ApiError as error:
         # Whoever sends a visitor elsewhere is a network's sign-in page, not the service.
         return Health(error.status >= 400, None, error.message)
@@ -291,9 +281,8 @@ def health(service: Service) -> Flow[Health]:
         return Health(True, None)
     request = once.request("GET", WORKFLOWS, params={"take": 1}, read=10.0)
     try:
-        yield from send_with_retry(
-            once, request, Purpose("the list of workflows"), usable=is_object
-        )
+        listing = Purpose("the list of workflows")
+        yield from send_with_retry(once, request, listing, read=read_answer)
     except (ApiError, TransportFailed) as error:
         refused = isinstance(error, Unauthorized | Forbidden)
         return Health(True, False if refused else None, error.message)

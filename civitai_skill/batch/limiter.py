@@ -20,9 +20,8 @@ from civitai_skill.api import workflows
 from civitai_skill.api.connections import AsyncTransport
 from civitai_skill.api.drivers import adrive
 from civitai_skill.api.models import Workflow
-from civitai_skill.api.replies import retry_after
-from civitai_skill.api.retry import is_transient
-from civitai_skill.api.send import CLOCK
+from civitai_skill.api.parse import retry_after
+from civitai_skill.api.send import SCOPE
 from civitai_skill.client.clients import AsyncCivitai
 
 #: Requests at once at most, when nothing else is said.
@@ -73,7 +72,7 @@ class AdaptiveLimiter:
 
     def record_response(self, kind: object, response: httpx.Response, seconds: float) -> None:
         """Learn from an answer; requests of one kind are compared with each other only."""
-        if is_transient(response.status_code):
+        if response.status_code in (408, 429) or response.status_code >= 500:
             asked = retry_after(response)
             if asked is not None:
                 until = self.clock() + min(asked, _LONGEST_PAUSE)
@@ -106,12 +105,12 @@ class ThrottledClient(httpx.AsyncClient):
     async def send(self, request: httpx.Request, **given: Any) -> httpx.Response:
         if request.method == "GET" and request.url.params.get("wait", "0") != "0":
             return await super().send(request, **given)
-        clock = request.extensions.get(CLOCK)
-        if clock is not None:
-            clock.stop_clock()
+        scope = request.extensions.get(SCOPE)
+        if scope is not None:
+            scope.deadline = math.inf  # a request that waits for its turn is not late
         async with self.limiter.slot():
-            if clock is not None:
-                clock.start_clock()
+            if scope is not None:  # from now on the answer may take all its seconds
+                scope.deadline = anyio.current_time() + request.extensions["seconds"]
             began = time.monotonic()
             try:
                 response = await super().send(request, **given)

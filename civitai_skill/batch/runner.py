@@ -17,7 +17,6 @@ import httpx
 from civitai_skill.api import wait
 from civitai_skill.api.drivers import adrive
 from civitai_skill.api.models import Workflow
-from civitai_skill.api.progress import words_of
 from civitai_skill.api.service import Service
 from civitai_skill.batch.plan import Row
 from civitai_skill.batch.queue import NotSent, PromptModerated, RowQueue, moderation_reason
@@ -277,7 +276,7 @@ class RowRunner:
             cost=0 if status == "refused" else None if cost is None else cost.kept,
             refunded=0 if cost is None else sum(cost.refunded.values()),
             pictures=pictures,
-            warnings=() if workflow is None else words_of(*workflow.warnings),
+            warnings=() if workflow is None else tuple(map(str, workflow.warnings)),
             **more,
         )
 

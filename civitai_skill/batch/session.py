@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from civitai_skill.api.drivers import adrive
 from civitai_skill.api.models import Workflow
-from civitai_skill.api.progress import ServiceWarning, words_of
+from civitai_skill.api.progress import ServiceWarning
 from civitai_skill.batch import results
 from civitai_skill.batch.limiter import CONCURRENCY, BatchClient
 from civitai_skill.batch.models import resolve_rows
@@ -130,7 +130,8 @@ class BatchSession:
             left = None if budget is None else budget.limit - used
             left_out = leave_out(lines, limit, left) if self.as_many_as_fit else set[int]()
             plan = summarize(self.name, lines, left_out, limit, budget, used)
-            plan = replace(plan, warnings=words_of(*plan.warnings, *self._warned))
+            warnings = dict.fromkeys([*plan.warnings, *map(str, self._warned)])
+            plan = replace(plan, warnings=tuple(warnings))
             self.tell(plan)
             if self.dry_run:
                 done = tuple(state.result for _, state in lines if state.result)

@@ -17,7 +17,7 @@ from civitai_skill.errors.next_steps import Advice, Remix, Vary
 from civitai_skill.images.decode import Unreadable
 from civitai_skill.images.embedded import read_text
 from civitai_skill.images.save import Label
-from civitai_skill.images.sidecar import merge_fields, read_request, request_of, sidecar_path
+from civitai_skill.images.sidecar import merge_fields, read_request, request_of
 from civitai_skill.images.sources import SourcePolicy, local_path
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.run import Run
@@ -78,7 +78,7 @@ def _find(picture: Path, ledger: Ledger | None) -> dict[str, Any]:
         return found
     with suppress(RequestInvalid):
         return read_request(picture)  # the picture was changed since
-    if picture.suffix == ".json" or sidecar_path(picture).exists():
+    if picture.suffix == ".json" or picture.with_suffix(".json").exists():
         raise refused
     problem = replace(refused.problems[0], why="was not made here, as far as is known")
     raise RequestInvalid(problem, next=[Remix(str(picture))])

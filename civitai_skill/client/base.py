@@ -14,7 +14,7 @@ from civitai_skill._version import __version__
 from civitai_skill.api import wait as waiting
 from civitai_skill.api import workflows
 from civitai_skill.api.changes import Canceled, cancel
-from civitai_skill.api.drivers import check_open
+from civitai_skill.api.drivers import refuse_closed
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Retry, Service, Work
 from civitai_skill.api.workflows import Health, Page, Quote
@@ -116,7 +116,8 @@ class BaseClient:
     @classmethod
     def like(cls, other: BaseClient) -> Self:
         """A client of this kind with another's settings, ledger, way to the service and account."""
-        check_open(other)
+        if other.is_closed:
+            refuse_closed()
         made = cls(
             settings=other.settings, retry=other._retry, ledger=False, transport=other._transport
         )

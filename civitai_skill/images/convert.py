@@ -15,7 +15,6 @@ from civitai_skill.images.decode import (
     FetchedPicture,
     Unreadable,
     decode,
-    kind_of,
     orient,
     strip_metadata,
     without_pillow_limits,
@@ -125,7 +124,7 @@ def convert_picture(data: bytes, conversion: Conversion, name: str = "") -> Fetc
 
 
 def _convert(data: bytes, picture: Any, conversion: Conversion) -> FetchedPicture:
-    kind = kind_of(picture)
+    kind = picture.format
     if kind != "JPEG" and getattr(picture, "n_frames", 1) > 1:
         raise Unreadable("a picture that moves, of which only the first frame would be left")
     target = WRITTEN.get(conversion.format or "", kind if kind in WRITTEN.values() else "PNG")

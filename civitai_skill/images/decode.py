@@ -103,7 +103,10 @@ def open_picture(data: bytes, formats: list[str], again: bool = True) -> Any:
         formats = [name for name in formats if name != "HEIF"]
     try:
         with without_pillow_limits():
-            return Image.open(io.BytesIO(data), formats=formats)
+            picture = Image.open(io.BytesIO(data), formats=formats)
+        if picture.format == "MPO":
+            picture.format = "JPEG"  # with more pictures behind it
+        return picture
     except UnidentifiedImageError:
         *others, last = (name.lower() for name in formats)
         raise Unreadable(f"not a {', '.join(others)} or {last} picture") from None
@@ -139,11 +142,6 @@ def size_of(data: bytes, formats: list[str]) -> tuple[int, int]:
     """The pixels of a picture, without decoding it. Raises Unreadable."""
     with open_picture(data, formats) as picture:
         return picture.width, picture.height
-
-
-def kind_of(picture: Any) -> str:
-    """The format in Pillow's name. A JPEG with more pictures behind it is a JPEG."""
-    return "JPEG" if picture.format == "MPO" else str(picture.format)
 
 
 def orient(picture: Any) -> Any:

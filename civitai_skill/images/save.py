@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -42,20 +42,37 @@ def prepare_folder(out: Path) -> Path:
     return out
 
 
-def safe_stem(stem: str) -> str:
-    """A file's name from text that is not ours."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", stem).lstrip(".")
+#: What a file's name takes only from us.
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
-def save_picture(fetched: FetchedPicture, out: Path, stem: str) -> Path:
-    """Save a picture under the first free name like `stem`, and give its path. Raises OSError.
+def save_picture(
+    fetched: FetchedPicture,
+    out: Path,
+    stem: str,
+    facts: Mapping[str, Any] | None = None,
+    *,
+    ours: bool = False,
+) -> Path:
+    """Save a picture under the first free name like `stem`, with `facts` as its sidecar, and give
+    its path. Raises OSError.
 
-    One that is there already, byte for byte, is taken as it is.
+    One that is there already, byte for byte, is taken as it is. A stem that is not `ours` is made
+    one that every disk takes.
     """
+    stem = stem if ours else _UNSAFE.sub("_", stem).lstrip(".") or "picture"
     with write_temporary(out, fetched.data) as part:
-        for path in _names(out, safe_stem(stem), fetched.suffix):
-            if _link(part, path) or _holds(path, fetched.data):
-                return path
+        for number in range(1, _TRIES):
+            path = out / f"{stem}{f'-{number}' if number > 1 else ''}{fetched.suffix}"
+            beside = path.with_suffix(".json")
+            if facts is not None and not sidecar.can_write_sidecar(beside, facts):
+                continue
+            if not (_link(part, path) or _holds(path, fetched.data)):
+                continue
+            if facts is not None:
+                with write_temporary(out, sidecar.encode_sidecar(facts)) as content:
+                    _link(content, beside)
+            return path
     raise FileExistsError(f"every name like {stem} is taken")
 
 
@@ -105,26 +122,10 @@ def save_with_sidecar(
 
     What an earlier run saved is taken as it is. Raises OSError.
     """
-    if n < len(stems):
-        stem = stems[n]
-    else:
-        stem = f"{stems[-1]}-{n}" if stems else safe_stem(f"{facts['workflow']}-{n}")
+    stem = stems[n] if n < len(stems) else f"{stems[-1] if stems else facts['workflow']}-{n}"
     digest = hashlib.sha256(fetched.data).hexdigest()
-    content = sidecar.encode_sidecar({**facts, "n": n, "sha256": digest})
-    with write_temporary(out, fetched.data) as part:
-        for path in _names(out, stem, fetched.suffix):
-            beside = sidecar.sidecar_path(path)
-            if not sidecar.can_write_sidecar(beside, facts["key"], n):
-                continue
-            if _link(part, path) or _holds(path, fetched.data):
-                _write_new(beside, content)
-                return path
-    raise FileExistsError(f"every name like {stem} is taken")
-
-
-def _names(out: Path, stem: str, suffix: str) -> Iterator[Path]:
-    yield out / f"{stem}{suffix}"
-    yield from (out / f"{stem}-{number}{suffix}" for number in range(2, _TRIES))
+    facts = {**facts, "n": n, "sha256": digest}
+    return save_picture(fetched, out, stem, facts, ours=bool(stems))
 
 
 def _holds(path: Path, data: bytes) -> bool:
@@ -132,11 +133,6 @@ def _holds(path: Path, data: bytes) -> bool:
         return path.read_bytes() == data
     except OSError:  # a folder, a link to nowhere, a file of somebody else
         return False
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    with write_temporary(path.parent, data) as part:
-        _link(part, path)
 
 
 def _link(part: Path, path: Path) -> bool:

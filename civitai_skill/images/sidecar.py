@@ -23,26 +23,17 @@ KIND = "civitai-skill picture"
 _MOST_BYTES = 128 * 1024 * 1024
 
 
-def sidecar_path(picture: Path) -> Path:
-    """The file that says how a picture was made."""
-    return picture.with_suffix(".json")
-
-
 def request_fields(request: ImageRequest) -> dict[str, Any]:
     """What a request said, as JSON; local sources by their full path."""
     fields = {n: v for n, v in sorted(request.said().items()) if v not in (None, [], {})}
     if "loras" in fields:
         fields["loras"] = [lora.model_dump() for lora in request.loras]
-    lasting = with_sources(request, lambda _at, _mark, text: _absolute_source(text))
-    return fields | lasting
 
+    def lasting(_at: object, _mark: object, source: str) -> str:
+        from_afar = scheme_of(source) in ("https", "http", "data")
+        return source if from_afar else str(local_path(source).absolute())
 
-def _absolute_source(source: str) -> str:
-    return (
-        source
-        if scheme_of(source) in ("https", "http", "data")
-        else str(local_path(source).absolute())
-    )
+    return fields | with_sources(request, lasting)
 
 
 def encode_sidecar(facts: Mapping[str, Any]) -> bytes:
@@ -51,7 +42,7 @@ def encode_sidecar(facts: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def can_write_sidecar(path: Path, key: str, n: int) -> bool:
+def can_write_sidecar(path: Path, facts: Mapping[str, Any]) -> bool:
     """Is the place free, or this very picture's?"""
     if not path.exists():
         return True
@@ -59,7 +50,7 @@ def can_write_sidecar(path: Path, key: str, n: int) -> bool:
         found = read_json(path.read_bytes())
     except (OSError, ValueError):
         return False
-    return isinstance(found, dict) and (found.get("key"), found.get("n")) == (key, n)
+    return isinstance(found, dict) and all(found.get(k) == facts[k] for k in ("key", "n"))
 
 
 def read_request(picture: Path, digest: str | None = None) -> dict[str, Any]:
@@ -67,7 +58,7 @@ def read_request(picture: Path, digest: str | None = None) -> dict[str, Any]:
     the sidecar is that picture's. Raises RequestInvalid."""
     path = picture
     try:
-        path = picture if picture.suffix == ".json" else sidecar_path(picture)
+        path = picture.with_suffix(".json")
         if path.stat().st_size > _MOST_BYTES:
             raise ValueError
         found = read_json(path.read_bytes())

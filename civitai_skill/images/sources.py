@@ -12,6 +12,7 @@ import base64
 import ipaddress
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +20,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.images.decode import Unreadable, decode, encode, kind_of, orient, strip_metadata
+from civitai_skill.images.decode import Unreadable, decode, encode, orient, strip_metadata
 from civitai_skill.schema.pictures import MAX_BYTES
 
 T = TypeVar("T")
@@ -117,16 +118,16 @@ def _is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 def is_private(url: str) -> bool:
     """Does a URL name this machine or a private network? What can't be read counts as one."""
-    place = _split_origin(url)
-    # Readers differ about all else that may stand here: %31, a backslash, a full-width dot, a user.
-    plain = all(33 <= ord(c) < 127 for c in url)
-    if place is None or not plain or not _AUTHORITY.fullmatch(urlsplit(url).netloc):
-        return True
-    host = place[1].rstrip(".")
     try:
-        return not _is_global(ipaddress.ip_address(host))
+        parts = urlsplit(url)
+        host, _ = (parts.hostname or "").rstrip("."), parts.port
     except ValueError:
-        pass
+        return True
+    # Readers differ about all else that may stand here: %31, a backslash, a full-width dot, a user.
+    if not all(33 <= ord(c) < 127 for c in url) or not _AUTHORITY.fullmatch(parts.netloc):
+        return True
+    with suppress(ValueError):
+        return not _is_global(ipaddress.ip_address(host))
     last = host.rpartition(".")[2]
     # 127.1, 0x7f000001 and 2130706433 are addresses too, to whatever resolves them.
     numeric = last.isdigit() or last.startswith("0x")
@@ -241,7 +242,7 @@ def _open_bytes(data: bytes) -> Source:
     if len(data) > MAX_BYTES:
         raise Unreadable(_TOO_LARGE)
     with decode(data, FORMATS, MAX_PIXELS) as picture:
-        kind, upright = kind_of(picture), orient(picture)
+        kind, upright = picture.format, orient(picture)
         is_fit = upright is picture and kind in _MIMES
         bare = strip_metadata(data, kind) if is_fit else None
         if bare is None:

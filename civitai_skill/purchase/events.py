@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from civitai_skill.api.models import Workflow
-from civitai_skill.api.progress import Progress, words_of
+from civitai_skill.api.progress import Progress
 from civitai_skill.api.workflows import Quote
 from civitai_skill.engines.planning.plan import Price
 from civitai_skill.ledger.run import Run
@@ -28,7 +28,7 @@ class Priced:
     def warnings(self) -> tuple[str, ...]:
         """Ours and the service's."""
         told = () if self.quote is None else self.quote.warnings
-        return words_of(*self.plan.warnings, *told)
+        return tuple(dict.fromkeys([*self.plan.warnings, *map(str, told)]))
 
     def __str__(self) -> str:
         who = self.plan.title

@@ -18,7 +18,7 @@ from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.errors import RequestInvalid, WorkflowFailed
 from civitai_skill.images.convert import Conversion, convert_picture
 from civitai_skill.images.decode import FetchedPicture
-from civitai_skill.images.save import prepare_folder, safe_stem, save_picture
+from civitai_skill.images.save import prepare_folder, save_picture
 from civitai_skill.images.sources import local_path, read_source, scheme_of
 from civitai_skill.purchase.buy import buy
 from civitai_skill.purchase.events import Priced
@@ -93,7 +93,7 @@ def _stem_of(text: str) -> str:
     if scheme == "data":
         return "picture"
     path = Path(unquote(urlsplit(text).path)) if scheme in ("https", "http") else local_path(text)
-    return safe_stem(path.stem)[:100] or "picture"
+    return path.stem[:100]
 
 
 def _with_those(made: Generation, here: _Here, order: Order) -> Flow[Generation]:

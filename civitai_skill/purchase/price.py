@@ -15,7 +15,6 @@ from typing import Any
 
 from civitai_skill.api import workflows
 from civitai_skill.api.models import Cost
-from civitai_skill.api.progress import words_of
 from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.errors import (
     ConfigError,
@@ -80,7 +79,7 @@ def check_price(
     if decided is None:
         told = yield from workflows.estimate(service, body, give_up_at=order.deadline)
         price = check_quote(told, limit)
-        order.tell(Quoted(price, limit, words_of(*told.warnings), told.teller))
+        order.tell(Quoted(price, limit, tuple(map(str, told.warnings)), told.teller))
         return price, None
     most = decided.price.most
     order.tell(Priced(decided, decided.price, None, limit))

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill.api.models import NO_REASON, Image, Workflow
-from civitai_skill.api.progress import words_of
 from civitai_skill.api.stages import Chain, Stage, chains_of
-from civitai_skill.api.words import read_enhanced
 from civitai_skill.engines.catalog import identify
 from civitai_skill.errors import WorkflowFailed
 from civitai_skill.errors.next_steps import Choose, Next, Release, TryAgain
@@ -89,7 +87,8 @@ class Generation:
     @property
     def enhanced_prompt(self) -> str | None:
         """The prompt as a step reworded it before it was drawn."""
-        return read_enhanced(self.workflow.raw)
+        said = (output.get("enhancedPrompt") for output in self.workflow.outputs)
+        return next((text for text in said if isinstance(text, str) and text), None)
 
     def as_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {
@@ -130,7 +129,7 @@ def summarize(
         notes = (*notes, f"The {workflow.cost.total} Buzz are a cap: it may settle lower.")
     return Generation(
         workflow, tuple(pictures), engine, variant, notes,
-        words_of(*warnings, *workflow.warnings), resumed, decided,
+        tuple(dict.fromkeys([*warnings, *map(str, workflow.warnings)])), resumed, decided,
     )  # fmt: skip
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from civitai_skill.api import workflows
 from civitai_skill.api.models import is_moderation
-from civitai_skill.api.progress import words_of
 from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.save import prepare_folder
@@ -61,7 +60,7 @@ def _buy_again(service: Service, order: Order, run: Run) -> Flow[Purchase]:
     # What it cost then may be another price now.
     quote = yield from workflows.estimate(service, body, give_up_at=order.deadline)
     price = check_quote(quote, order.limit)
-    order.tell(Quoted(price, order.limit, words_of(*quote.warnings), quote.teller))
+    order.tell(Quoted(price, order.limit, tuple(map(str, quote.warnings)), quote.teller))
     key = next_attempt(run.key)
     content = workflows.encode_body({**body, "externalId": key})
     second = replace(run, key=key, body=content, out=str(order.out.absolute()), reserved=price)

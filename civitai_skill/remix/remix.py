@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from civitai_skill.api.parse import read_map, read_objects
+from civitai_skill.api.parse import read, read_list
 from civitai_skill.api.service import Flow, Work
 from civitai_skill.api.site import ask_site
 from civitai_skill.errors import ApiError, Problem, RequestInvalid, TransportFailed
@@ -177,7 +177,7 @@ def _second_try(site: ModelSite, id: int) -> Flow[Reading | None]:
         )
     except (TransportFailed, ApiError):
         return None
-    told = read_map(read_map(read_map(answer or {}, "result"), "data"), "json")
+    told = read(read(read(answer or {}, "result", dict), "data", dict), "json", dict)
     return read_answer(answer or {}) if told.get("meta") or told.get("resources") else None
 
 
@@ -185,7 +185,7 @@ def _picture_of_post(site: ModelSite, id: int) -> Flow[int]:
     asked = [("postId", str(id)), ("browsingLevel", _EVERY_LEVEL)]
     answer = yield from ask_site(site.service, "/images", asked, what=f"post {id}")
     ids = [
-        n for item in read_objects(answer or {}, "items") if isinstance(n := item.get("id"), int)
+        n for item in read_list(answer or {}, "items", dict) if isinstance(n := item.get("id"), int)
     ]
     if len(ids) == 1:
         return ids[0]

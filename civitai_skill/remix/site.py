@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from civitai_skill.api.parse import read_list, read_map, read_objects
+from civitai_skill.api.parse import read, read_list
 from civitai_skill.engines import catalog
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.remix import comfy
@@ -35,17 +35,17 @@ _MOST = 60
 def read_answer(answer: Mapping[str, Any], id: int | None = None) -> Reading | None:
     """The reading of the site's answer about a picture; None where it tells of none, or of another
     than `id`. Raises RequestInvalid for a video."""
-    page = read_map(read_map(read_map(answer, "result"), "data"), "json")
+    page = read(read(read(answer, "result", dict), "data", dict), "json", dict)
     if page:
         _check_kind(page)
         return _read(page.get("meta"), airs=dict(_airs(page)), hidden=list(_hidden(page)))
-    for item in read_objects(answer, "items"):
+    for item in read_list(answer, "items", dict):
         if id is None or item.get("id") == id:
             _check_kind(item)
             meta = item.get("meta")
             if isinstance(meta, Mapping) and "meta" in meta:  # it is nested where one is asked for
                 meta = meta["meta"]
-            return _read(meta, versions=read_list(item, "modelVersionIds"))
+            return _read(meta, versions=read_list(item, "modelVersionIds", object))
     return None
 
 
@@ -110,7 +110,7 @@ def _read_meta(meta: Mapping[str, Any], airs: Mapping[int, str]) -> Reading:
 
 
 def _add_models(reading: Reading, meta: Mapping[str, Any]) -> None:
-    hashes = read_map(meta, "hashes")
+    hashes = read(meta, "hashes", dict)
     model = hash_of(text_of(meta.get("Model hash"))) or hash_of(text_of(hashes.get("model")))
     if name := name_of(meta.get("Model")):
         reading.model = Named(name=name, hash=model)
@@ -129,7 +129,7 @@ def _add_models(reading: Reading, meta: Mapping[str, Any]) -> None:
 
 def _listed(meta: Mapping[str, Any]) -> Iterator[Named]:
     """What the site read of hashes: {type, name, weight, hash}."""
-    for each in read_objects(meta, "resources")[:_MOST]:
+    for each in read_list(meta, "resources", dict)[:_MOST]:
         if text_of(each.get("type")).lower() in ("lora", "lycoris", "locon"):
             weight = number_of(each.get("weight"))
             name, hash = name_of(each.get("name")), hash_of(each.get("hash"))
@@ -148,7 +148,7 @@ def _graph(text: Any) -> Reading | None:
 # -- the page's own answer -------------------------------------------------------------------------
 def _airs(page: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
     """{version: AIR} of the models that the page tells of."""
-    for each in read_objects(page, "resources")[:_MOST]:
+    for each in read_list(page, "resources", dict)[:_MOST]:
         version, model = positive_of(each.get("modelVersionId")), positive_of(each.get("modelId"))
         kind = text_of(each.get("modelType")).lower()
         kind = {"textualinversion": "embedding", "locon": "lycoris"}.get(kind, kind)
@@ -169,5 +169,5 @@ def _air_ecosystem(base_model: str, kind: str) -> str | None:
 
 def _hidden(page: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The models of a picture whose metadata is hidden; how strongly they acted is hidden too."""
-    for each in read_objects(page, "resources"):
+    for each in read_list(page, "resources", dict):
         yield {**each, "type": each.get("modelType"), "weight": each.get("strength")}

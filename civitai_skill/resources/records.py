@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from civitai_skill.api.parse import read_list, read_map, read_objects, read_text, read_whole
-from civitai_skill.api.replies import clean_reason
+from civitai_skill.api.parse import clean_reason, read, read_list, read_number
 from civitai_skill.resources.takers import Taker, find_takers
 from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, Air
 
@@ -188,30 +187,30 @@ def kind_of_air(air: Air) -> Kind:
 # -- the site's answers ----------------------------------------------------------------------------
 def read_model(item: Mapping[str, Any]) -> Model | None:
     """A model of a list, or one alone; None where it has no number."""
-    id = read_whole(item, "id")
+    id = read_number(item, "id")
     if id is None:
         return None
-    stats, mode = read_map(item, "stats"), read_text(item, "mode")
-    gone = "" if mode is None else f"the site has taken it down ({clean_reason(mode)})"
+    stats, mode = read(item, "stats", dict), read(item, "mode", str)
+    gone = f"the site has taken it down ({clean_reason(mode)})" if mode else ""
     return Model(
         id,
         _line(item, "name"),
-        read_text(item, "type") or "",
-        tuple(v for one in read_objects(item, "modelVersions") if (v := _read_version(one))),
-        _line(read_map(item, "creator"), "username"),
-        plain_words(read_text(item, "description") or ""),
-        _lines(read_list(item, "tags")),
+        read(item, "type", str),
+        tuple(v for one in read_list(item, "modelVersions", dict) if (v := _read_version(one))),
+        _line(read(item, "creator", dict), "username"),
+        plain_words(read(item, "description", str)),
+        _lines(read_list(item, "tags", str)),
         _flag(item, "nsfw"),
         _flag(item, "supportsGeneration"),
         gone,
-        read_whole(stats, "downloadCount"),
-        read_whole(stats, "thumbsUpCount"),
+        read_number(stats, "downloadCount"),
+        read_number(stats, "thumbsUpCount"),
         _read_licence(item),
     )
 
 
 def _read_version(one: Mapping[str, Any]) -> Version | None:
-    id = read_whole(one, "id")
+    id = read_number(one, "id")
     if id is None:
         return None
     words = one.get("trainedWords")
@@ -222,29 +221,28 @@ def _read_version(one: Mapping[str, Any]) -> Version | None:
 
 def read_resource(full: Mapping[str, Any], mini: Mapping[str, Any]) -> Resource | None:
     """A version from its two records; None where neither has its AIR."""
-    air = read_text(full, "air") or read_text(mini, "air")
+    air = read(full, "air", str) or read(mini, "air", str)
     try:
-        parsed = Air.parse(air or "")
+        parsed = Air.parse(air)
     except ValueError:
         return None
-    model = read_map(full, "model")
-    kind, can = _kind(read_text(model, "type")), _flag(mini, "canGenerate")
-    until = (read_text(mini, "earlyAccessEndsAt") or read_text(full, "earlyAccessEndsAt") or "")[
-        :10
-    ]
+    model = read(full, "model", dict)
+    kind, can = _kind(read(model, "type", str)), _flag(mini, "canGenerate")
+    until = read(mini, "earlyAccessEndsAt", str) or read(full, "earlyAccessEndsAt", str)
+    until = until[:10]
     refusal = ""
     if can is False:
         refusal = f"in early access until {until}" if until else "not enabled for generation"
     words = full.get("trainedWords")
-    hashes = next((h for f in read_objects(full, "files") if (h := read_map(f, "hashes"))), {})
+    hashes = next((h for f in read_list(full, "files", dict) if (h := read(f, "hashes", dict))), {})
     resource = Resource(
         str(parsed),
         kind if kind != "other" else kind_of_air(parsed),
         _line(model, "name") or _line(mini, "modelName"),
         _line(full, "name") or _line(mini, "versionName"),
         _line(full, "baseModel") or _line(mini, "baseModel"),
-        read_whole(full, "modelId") or _number(parsed.id),
-        read_whole(full, "id") or _number(parsed.version),
+        read_number(full, "modelId") or _number(parsed.id),
+        read_number(full, "id") or _number(parsed.version),
         _lines(words if isinstance(words, list) else ()),
         refusal,
         can is None,
@@ -252,8 +250,8 @@ def read_resource(full: Mapping[str, Any], mini: Mapping[str, Any]) -> Resource 
         _flag(mini, "additionalResourceCharge"),
         mini.get("fees"),
         _flag(model, "nsfw"),
-        downloads=read_whole(read_map(full, "stats"), "downloadCount"),
-        likes=read_whole(read_map(full, "stats"), "thumbsUpCount"),
+        downloads=read_number(read(full, "stats", dict), "downloadCount"),
+        likes=read_number(read(full, "stats", dict), "thumbsUpCount"),
         hashes={str(k)[:20]: v[:80] for k, v in hashes.items() if isinstance(v, str)},
     )
     told = {
@@ -293,7 +291,7 @@ def _number(text: str | None) -> int | None:
 
 
 def _line(where: Mapping[str, Any], key: str) -> str:
-    return clean_reason(read_text(where, key) or "").strip(" ,")
+    return clean_reason(read(where, key, str)).strip(" ,")
 
 
 def _lines(values: Any) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from civitai_skill.api.parse import read_list, read_map, read_objects, read_text
+from civitai_skill.api.parse import read, read_list
 from civitai_skill.api.service import Flow, Together
 from civitai_skill.engines import catalog
 from civitai_skill.errors import Problem, RequestInvalid
@@ -116,7 +116,7 @@ def search(
     for _ in range(_MOST_PAGES):
         here = [*params, ("cursor", cursor)] if cursor else params
         page = yield from site.get("/models", here, what="the search for models")
-        models = [m for item in read_objects(page or {}, "items") if (m := read_model(item))]
+        models = [m for item in read_list(page or {}, "items", dict) if (m := read_model(item))]
         left = [m for m in models if _is_wanted(m, mature) and fitting_versions(m, kind, engine)]
         while left:
             # As many as are still wanted are asked for at once, and no more.
@@ -139,11 +139,11 @@ def _is_wanted(model: Model, mature: bool) -> bool:
 
 
 def _cursor(page: object) -> str | None:
-    held = read_map(page, "metadata") if isinstance(page, dict) else {}
+    held = read(page, "metadata", dict) if isinstance(page, dict) else {}
     number = held.get("nextCursor")
     if isinstance(number, int) and not isinstance(number, bool):
         return str(number)  # with a query it is a plain offset
-    return read_text(held, "nextCursor")
+    return read(held, "nextCursor", str) or None
 
 
 def _base_models(site: ModelSite, kind: Kind | None, engine: str | None) -> Flow[list[str]]:
@@ -151,10 +151,10 @@ def _base_models(site: ModelSite, kind: Kind | None, engine: str | None) -> Flow
     if engine is None:
         return []
     told = (yield from site.get("/enums", what="the list of base models")) or {}
-    names = read_list(told, "ActiveBaseModel") or read_list(told, "BaseModel")
+    names = read_list(told, "ActiveBaseModel", str) or read_list(told, "BaseModel", str)
     fitting = []
     for name in names:
-        ecosystem = ecosystem_of(name) if isinstance(name, str) else None
+        ecosystem = ecosystem_of(name)
         kinds = (kind,) if kind else KINDS
         takers = [t for one in kinds if ecosystem for t in find_takers(ecosystem, one)]
         if any(taker.engine == engine for taker in takers):

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from civitai_skill.api.failures import Purpose, api_error
-from civitai_skill.api.replies import is_object, read_reasons, retry_after
+from civitai_skill.api.parse import read_answer, read_reasons, retry_after
 from civitai_skill.api.retry import send_with_retry
 from civitai_skill.api.service import Retry, Service
 from civitai_skill.config import Secret
@@ -35,12 +35,16 @@ def reply(status: int = 200, body: Any = None, **headers: str) -> httpx.Response
     return httpx.Response(status, content=content, json=json, headers=headers)
 
 
+def usable(response: httpx.Response) -> httpx.Response | None:
+    return None if read_answer(response) is None else response
+
+
 def exhausted(
     outcomes: Sequence[httpx.Response | Exception], key: str | None = None, **given: Any
 ) -> tuple[list[Any], Any]:
     """Run a flow against outcomes; gives the pauses and the answer or the error."""
     request = SERVICE.request("GET", "/x")
-    flow = send_with_retry(SERVICE, request, Purpose(key=key), usable=is_object, **given)
+    flow = send_with_retry(SERVICE, request, Purpose(key=key), read=usable, **given)
     step = next(flow)
     pauses: list[Any] = []
     queue = list(outcomes)

@@ -60,7 +60,7 @@ def priced_otherwise(monkeypatch: pytest.MonkeyPatch, more: int) -> None:
 # -- the pace --------------------------------------------------------------------------------------
 async def test_a_request_that_waits_for_its_turn_is_not_late() -> None:
     def flow() -> Flow[httpx.Response]:
-        request = httpx.Request("GET", "http://x/", extensions={"seconds": 0.2})
+        request = httpx.Request("GET", "http://x/", extensions={"seconds": 0.2, "limit": 99})
         return (yield request)
 
     async def answered(request: httpx.Request) -> httpx.Response:
@@ -84,7 +84,7 @@ async def test_a_request_that_waits_for_its_turn_is_not_late() -> None:
 
 async def test_an_answer_that_does_not_end_is_still_given_up() -> None:
     def flow() -> Flow[httpx.Response]:
-        return (yield httpx.Request("GET", "http://x/", extensions={"seconds": 0.1}))
+        return (yield httpx.Request("GET", "http://x/", extensions={"seconds": 0.1, "limit": 99}))
 
     async def never(request: httpx.Request) -> httpx.Response:
         await anyio.sleep(60)

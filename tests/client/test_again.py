@@ -11,7 +11,6 @@ import pytest
 from civitai_skill import Civitai, ImageRequest, RequestInvalid, Toolbox, again_image
 from civitai_skill.adapters.cli import main
 from civitai_skill.images.embedded import MOST_BYTES, embed
-from civitai_skill.images.sidecar import sidecar_path
 from civitai_skill.sandbox import Sandbox
 from civitai_skill.sandbox.switches import Switches
 from tests.support.pictures import picture
@@ -38,14 +37,17 @@ def test_a_renamed_picture_is_known_to_the_ledger_and_keeps_what_it_was(
         stranger = tmp_path / "other.png"
         stranger.write_bytes(picture())
         # A note beside it by chance is another picture's.
-        sidecar_path(renamed).write_text(json.dumps({"kind": "civitai-skill picture"}))
+        renamed.with_suffix(".json").write_text(json.dumps({"kind": "civitai-skill picture"}))
         better = again_image(renamed, quality="high", out=tmp_path / "better", client=client)
 
         assert better.plan is not None
         form: Any = better.plan.form
         assert (form.prompt, form.seed, form.width, form.height) == ("a fox at dusk", 8, 64, 96)
         assert (form.steps, form.loras, form.sampler) == (12, {LORA: 0.6}, "euler")
-        assert json.loads(sidecar_path(better.paths[0]).read_text())["request"]["quality"] == "high"
+        assert (
+            json.loads(better.paths[0].with_suffix(".json").read_text())["request"]["quality"]
+            == "high"
+        )
         with pytest.raises(RequestInvalid, match="was not made here"):
             client.again(stranger, out=tmp_path)
 
@@ -57,7 +59,7 @@ def test_generate_writes_the_note_and_again_takes_the_picture(
     out = str(tmp_path / "out")
     assert main(["generate", "a fox", "--seed", "5", "--sandbox", "--quiet", "--out", out]) == 0
     path = json.loads(capsys.readouterr().out)["images"][0]["path"]
-    assert json.loads(sidecar_path(Path(path)).read_text())["request"]["prompt"] == "a fox"
+    assert json.loads(Path(path).with_suffix(".json").read_text())["request"]["prompt"] == "a fox"
     words = ["again", path, "--prompt", "an owl", "--sandbox", "--quiet", "--out", out]
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["images"][0]["seed"] == 5

@@ -13,7 +13,7 @@ from civitai_skill import Civitai, ImageRequest, RequestInvalid, run_batch
 from civitai_skill.adapters.cli import main
 from civitai_skill.client.again import vary_picture
 from civitai_skill.images import save
-from civitai_skill.images.sidecar import read_request, request_fields, sidecar_path
+from civitai_skill.images.sidecar import read_request, request_fields
 from civitai_skill.sandbox import Sandbox
 
 _ENDLESS = '{"kind": "civitai-skill picture", "request": {}, "n": 1e999}'
@@ -33,7 +33,7 @@ def pictures(box: Sandbox, tmp_path: Path) -> tuple[Path, ...]:
 
 
 def test_the_note_tells_what_made_the_picture(pictures: tuple[Path, ...]) -> None:
-    told = json.loads(sidecar_path(pictures[1]).read_text())
+    told = json.loads(pictures[1].with_suffix(".json").read_text())
 
     assert {name: told[name] for name in ("kind", "engine", "variant", "seed", "n", "row")} == {
         "kind": "civitai-skill picture",
@@ -81,7 +81,7 @@ def test_a_picture_without_a_note_of_ours_is_refused(tmp_path: Path, content: st
     picture = tmp_path / "a.png"
     picture.write_bytes(b"")
     if content is not None:
-        sidecar_path(picture).write_text(content)
+        picture.with_suffix(".json").write_text(content)
     with pytest.raises(RequestInvalid) as refused:
         read_request(picture)
     assert refused.value.field == "PICTURE"
@@ -112,7 +112,7 @@ def test_the_command_again_varies_a_picture(
 
     told = json.loads(capsys.readouterr().out)
     assert (told["images"][0]["seed"], told["images"][0]["width"]) == (99, 64)
-    assert sidecar_path(Path(told["images"][0]["path"])).exists()
+    assert Path(told["images"][0]["path"]).with_suffix(".json").exists()
 
 
 class Again:
@@ -139,12 +139,12 @@ def again(pictures: tuple[Path, ...], tmp_path: Path, capsys: pytest.CaptureFixt
 def test_a_note_that_can_not_be_written_is_told_and_made_good(
     again: Again, box: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_room(path: Path, content: bytes) -> None:
+    def no_room(facts: Any) -> bytes:
         raise OSError(28, "No space left on device")
 
     before = box.accounts()[0]["workflows"]
     with monkeypatch.context() as patch:
-        patch.setattr(save, "_write_new", no_room)
+        patch.setattr(save.sidecar, "encode_sidecar", no_room)
         code, told, err = again()
     assert (code, told["error"]["spent"]) == (7, "yes")
     assert "No space left on device" in err
@@ -162,7 +162,7 @@ def test_what_comes_of_a_failed_request_has_notes_too(again: Again) -> None:
 
     assert code == 5
     assert made
-    assert all(sidecar_path(path).exists() for path in made)
+    assert all(path.with_suffix(".json").exists() for path in made)
 
 
 def test_what_is_brought_home_later_has_notes_too(again: Again, tmp_path: Path) -> None:
