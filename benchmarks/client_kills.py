@@ -33,7 +33,6 @@ from PIL import Image
 from civitai_skill import Civitai, CivitaiError
 from civitai_skill.adapters.cli import main as run_command
 from civitai_skill.adapters.cli.streams import Stream
-from civitai_skill.engines import catalog
 from civitai_skill.storage import sqlite
 
 REQUEST = {"engine": "sd1", "width": 64, "height": 64}
@@ -226,7 +225,6 @@ class Running:
 def run(way: str, folder: Path, purchases: int, seconds: float, seed: int = 1) -> Figures:
     """Buy that many pictures, for so many seconds at most."""
     chance, figures = random.Random(seed), Figures()
-    catalog.families()  # a Ctrl-C while pydantic builds a form is an error of its own
     rows = ROWS if way == "batch" else 1
     left = [WAYS[way](folder, n) for n in range(purchases // rows)]
     running: dict[int, Running] = {}

@@ -43,7 +43,7 @@ class BatchSettings(TypedDict, total=False):
     template        the pictures' names (`{row}-{engine}-{seed}-{n}`; of a sweep, what is swept)
     concurrency     requests at once at most; the service's answers decide below it
     in_flight       rows under way at once
-    timeout         seconds to wait for one row
+    timeout         seconds for one row, counted from its price (buying may take 5 at least)
     retry_failed    buy once more what failed or expired
     allow_unpriced  let rows through whose price nobody tells
     as_many_as_fit  buy rows in order up to the limit and what is left of the budget

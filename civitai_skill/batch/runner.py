@@ -47,7 +47,7 @@ from civitai_skill.ledger.ledger import JOINABLE
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.buy import buy
 from civitai_skill.purchase.events import Event, Submitting
-from civitai_skill.purchase.generate import finish
+from civitai_skill.purchase.generate import begin_clock, finish
 from civitai_skill.purchase.order import Order, Purchase
 from civitai_skill.purchase.result import Generation
 
@@ -133,7 +133,7 @@ class RowRunner:
     # -- one row -----------------------------------------------------------------------------------
     async def _run_row(self, row: Row, state: RowState, queue: RowQueue) -> Result:
         purchase: Purchase | None = None
-        prompt, made = row.request.prompt, row.plan
+        began, prompt, made = time.monotonic(), row.request.prompt, row.plan
         label = Label(row.stems, {
             "batch": self.batch, "row": row.number, "id": row.id,
             **sidecar_facts(row.request, made.family, made.variant, made.seed),
@@ -157,6 +157,7 @@ class RowRunner:
                 async with self.spending.admit(row) as (price, most, first):
                     quoted = None if first and row.ask_again else row.quoted
                     order = replace(order, limit=price, most=most, quoted=quoted)
+                    began, order = time.monotonic(), begin_clock(order, self.timeout)
                     purchase = await adrive(buy(self.service, order, prepared), self.http)
                     self.spending.count(row, purchase.workflow.cost.kept)
             self.under_way[row.number] = purchase.workflow
@@ -164,8 +165,9 @@ class RowRunner:
                 self._halted = True  # `finish` cancels it
                 self._stopped_at = self._stopped_at or row.number
             else:
+                new = not purchase.resumed
                 workflow = await self.watcher.wait_for(
-                    purchase.workflow, self.timeout, just_bought=not purchase.resumed
+                    purchase.workflow, self.timeout, just_bought=new, began=began
                 )
                 purchase = replace(purchase, workflow=workflow)
                 if not workflow.moderated:

@@ -88,10 +88,12 @@ class WorkflowWatcher:
         return len(self._table)
 
     async def wait_for(
-        self, workflow: Workflow, timeout: float, *, just_bought: bool = False
-    ) -> Workflow:
-        """Wait until a workflow ends. Raises StillRunning after `timeout` seconds; one that was
-        `just_bought` is looked for until then whatever a look answers."""
+        self, workflow: Workflow, timeout: float, *, just_bought: bool = False,
+        began: float | None = None,
+    ) -> Workflow:  # fmt: skip
+        """Wait until a workflow ends. Raises StillRunning `timeout` seconds after `began`
+        (time.monotonic; now, when left out); one that was `just_bought` is looked for until then
+        whatever a look answers."""
         if workflow.done:
             return workflow
         id = workflow.id or ""
@@ -99,7 +101,7 @@ class WorkflowWatcher:
         waiting = self._table.setdefault(id, _Pending(workflow, now, now, just_bought=just_bought))
         self._news.set()
         try:
-            with anyio.move_on_after(timeout):
+            with anyio.move_on_after(timeout - (now - (began or now))):
                 await waiting.done.wait()
         finally:
             self._table.pop(id, None)

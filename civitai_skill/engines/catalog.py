@@ -135,7 +135,13 @@ def _nearest(wanted: str) -> str | None:
 
 def own_family(entry: Entry) -> Family:
     """A family as its file has it; the others stay unread."""
-    loaded: Family = import_module(f"civitai_skill.engines.families.{entry.module}").FAMILY
+    try:
+        loaded: Family = import_module(f"civitai_skill.engines.families.{entry.module}").FAMILY
+    except Exception as error:
+        # So pydantic tells of a Ctrl-C while it builds a form (a SchemaError, all in its text).
+        if "KeyboardInterrupt" in str(error):
+            raise KeyboardInterrupt from None
+        raise
     return loaded
 
 

@@ -198,7 +198,8 @@ class Variant:
 
     `seconds` is what the recipe page promises, `measured` what users of the service saw.
     `sizes_at` replaces the family's recommended pixels for a quality whose pixels differ, with the
-    same ratios; `ecosystems` are those of the family's that it loads, where it is not all.
+    same ratios; `ecosystems` are those of the family's that it loads, where it is not all;
+    `least_pixels` are the fewest of a picture, width times height, where the maker draws no fewer.
     """
 
     name: str
@@ -212,6 +213,7 @@ class Variant:
     retired: Retired | None = None
     fits: tuple[Fit, ...] = ()
     sizes_at: Mapping[Quality, Sizes] = field(default_factory=dict)
+    least_pixels: int = 0
     ecosystems: frozenset[str] = frozenset()
 
     def fit(self, need: Need) -> Fit | None:

@@ -52,6 +52,19 @@ async def watched(
         watch.stop()
 
 
+def test_a_row_that_is_put_off_ends_with_its_time(
+    box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("civitai_skill.purchase.generate._LEAST", 0.5)
+    box.script(Fault("submit", "status", status=429, retry_after=25, times=None))
+    began = time.monotonic()
+    with Civitai(sandbox=box, home=tmp_path) as client:
+        report = run_batch([{"prompt": "a fox"}], out=tmp_path, client=client, timeout=1.0)
+    assert time.monotonic() - began < 10
+    (result,) = report.results
+    assert (result.status, result.workflow, result.error["spent"]) == ("unfinished", None, "no")
+
+
 @pytest.mark.parametrize(("few", "most"), [(100, 20), (0, 6)], ids=["long-polls", "tagged query"])
 async def test_every_end_is_noticed_with_few_requests(
     client: AsyncCivitai, few: int, most: int

@@ -178,3 +178,31 @@ def test_the_nearest_of_a_size_out_of_range_is_a_whole_shape_that_is_drawn(
     whole = {"width": told.get("width", given[0]), "height": told.get("height", given[1])}
     assert (whole["width"], whole["height"]) == near
     assert plan(ImageRequest(prompt="a fox", **whole)).size == near
+
+
+@pytest.mark.parametrize(
+    ("variant", "given", "near"),
+    [
+        (None, (4096, 256), (4096, 904)),
+        ("v4.5", (1024, 1024), (1920, 1920)),
+        ("v5.0-lite", (1300, 700), (2624, 1416)),
+        ("v4", (256, 512), (680, 1360)),
+    ],
+)
+def test_fewer_pixels_than_the_maker_draws_are_answered_with_a_shape_of_enough(
+    variant: str | None, given: tuple[int, int], near: tuple[int, int]
+) -> None:
+    asked = {"prompt": "a fox", "engine": "seedream", "variant": variant}
+    with pytest.raises(RequestInvalid, match="too few pixels") as refused:
+        plan(ImageRequest(**asked, width=given[0], height=given[1]))
+    assert refused.value.nearest == "{}x{}".format(*near)
+    assert plan(ImageRequest(**asked, width=near[0], height=near[1])).size == near
+
+
+@pytest.mark.parametrize("variant", ["v4.5", "v5.0-lite", "v4", "v5.0-pro"])
+def test_a_ratio_has_as_many_pixels_as_the_maker_draws(variant: str) -> None:
+    for wide in range(45, 128):
+        asked = {"prompt": "a fox", "engine": "seedream", "variant": variant}
+        drawn = plan(ImageRequest(**asked, aspect_ratio=f"{wide}:55", quality="draft"))
+        assert drawn.size is not None
+        assert 0.7 < drawn.size[0] / drawn.size[1] / (wide / 55) < 1.4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic_core import SchemaError
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.planning.plan import plan
@@ -68,3 +69,12 @@ def test_a_family_that_was_meant_is_named(name: str, engine: str) -> None:
 )  # fmt: skip
 def test_nothing_absurd_is_offered(name: str) -> None:
     assert nearest(name) is None
+
+
+def test_ctrl_c_while_pydantic_builds_a_family_is_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(name: str) -> None:
+        raise SchemaError('Error building "model" validator:\n  KeyboardInterrupt: ')
+
+    monkeypatch.setattr(catalog, "import_module", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        catalog.family("flux2")

@@ -53,11 +53,13 @@ class Seedream(Sized):
 _1K: Sizes = by_ratio("1:1 1024x1024, 4:3 1152x864, 3:2 1248x832, 16:9 1360x768, 21:9 1568x672")
 _2K: Sizes = by_ratio("1:1 2048x2048, 4:3 2304x1728, 3:2 2496x1664, 16:9 2560x1440, 21:9 3360x1440")
 _4K: Sizes = by_ratio("1:1 4096x4096, 4:3 4096x3072, 3:2 2496x1664, 16:9 4096x2304, 21:9 3360x1440")
-# v4.5 and v5.0-lite want 3.68 megapixels at least, and draw true 4K; v5.0-pro takes 4K and returns
-# about 2K (engine guide, seedream).
+# v4.5 and v5.0-lite draw true 4K; v5.0-pro takes 4K and returns about 2K (engine guide, seedream).
 _DRAWS_4K: Mapping[Quality, Sizes] = {"high": _4K}
 _DRAWS_1K: Mapping[Quality, Sizes] = {"draft": _1K}
-_FLOOR = 3_680_000
+# The fewest pixels of a picture: the maker's interface answers less with "image size must be at
+# least 3686400 pixels" (tried by others: github.com/AceDataCloud/Nexior/pull/663, May 2026) and
+# names 921600 for v4 and v5.0-pro (docs.byteplus.com/en/docs/ModelArk/1541523).
+_LARGE, _SMALL = 2560 * 1440, 1280 * 720
 
 
 def _way(version: str, sizes_at: Mapping[Quality, Sizes] = MappingProxyType({})) -> tuple[Way, ...]:
@@ -105,6 +107,7 @@ FAMILY = Family(
             seconds="40-90",
             aliases=("4.5",),
             sizes_at=_DRAWS_4K,
+            least_pixels=_LARGE,
             notes=("True 4K: 4096x4096, 4096x3072 and 4096x2304 cost what 1024x1024 costs.",),
         ),
         Variant(
@@ -119,6 +122,7 @@ FAMILY = Family(
             seconds="40-90",
             aliases=("v5-lite", "5.0-lite"),
             sizes_at=_DRAWS_4K,
+            least_pixels=_LARGE,
         ),
         Variant(
             "v5.0-pro",
@@ -128,6 +132,7 @@ FAMILY = Family(
             avoid_for="4K: it accepts the size and returns about 2K",
             seconds="40-90",
             aliases=("v5-pro", "5.0-pro"),
+            least_pixels=_SMALL,
         ),
         Variant(
             "v4",
@@ -135,6 +140,7 @@ FAMILY = Family(
             best_for="drafts: the cheapest, quick at 1024",
             seconds="10-90",
             sizes_at=_DRAWS_1K,
+            least_pixels=_SMALL,
         ),
         Variant(
             "v3",
@@ -152,25 +158,19 @@ FAMILY = Family(
     ),
     sizes=_2K,
     mature="provider",
-    cautions=(
-        Caution("guidance above 5 degrades it", "guidance", Outside(high=5)),
-        Caution(
-            "less than 3.68 megapixels is below the maker's floor",
-            "area",
-            Outside(low=_FLOOR),
-            ("v4.5", "v5.0-lite"),
-        ),
-    ),
+    cautions=(Caution("guidance above 5 degrades it", "guidance", Outside(high=5)),),
     licence="closed",
     notes=(
+        f"The maker draws no fewer pixels than {_LARGE:,} (2560x1440) with v4.5 and v5.0-lite, "
+        f"{_SMALL:,} (1280x720) with v4 and v5.0-pro.",
         "Above 1.5 megapixels poll instead of waiting.",
         "Sources of an edit must be between 1:3 and 3:1.",
         "Guidance 2 to 3.",
     ),
     conflicts=(
         "Guidance: recipe page and document 2.5, the site sends 5. Taken: 2.5.",
-        "Smallest size: the document says 256 a side; resellers say that v4.5 and v5.0-lite want "
-        "3.68 megapixels. Taken: 2048x2048 at least by default; smaller sizes only warn.",
+        "Smallest size: the document says 256 a side, the maker's interface refuses less than its "
+        "own floor. Taken: the maker's.",
         "v5.0-pro is in the document and not on the recipe page.",
     ),
     sources=(
@@ -178,5 +178,6 @@ FAMILY = Family(
         "published document, form Seedream",
         "civitai/civitai generator source, August 2026",
         "ComfyUI partner-node documentation",
+        "BytePlus ModelArk, image generation interface",
     ),
 )

@@ -10,12 +10,13 @@ from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.limits import limits
 from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.engines.sizing import Named, Pixels, Size, ratio_value
+from civitai_skill.errors import Problem, RequestInvalid
 
 Values = dict[str, Any]
 
 #: Of the recommended square's pixels, the share that a picture has at the least.
 _LEAST = 0.7
-#: Where a family names no grid, this keeps the service from rounding.
+#: Where a family names no grid, or one as fine, this keeps the service from rounding.
 _STEP = 8
 
 
@@ -26,7 +27,8 @@ def on_grid(candidate: Candidate, ratio: float) -> Size | None:
     if square is None:
         return None
     most = square[0] * square[1]
-    found = [size for size in _near(candidate, ratio) if _LEAST * most <= size[0] * size[1] <= most]
+    least = max(_LEAST * most, candidate.variant.least_pixels)
+    found = [size for size in _near(candidate, ratio) if least <= size[0] * size[1] <= most]
 
     def apart(size: Size) -> float:
         return round(abs(math.log(size[0] / size[1] / ratio)), 9)
@@ -40,7 +42,7 @@ def _near(candidate: Candidate, ratio: float) -> Iterator[Size]:
     width, height = (limits(form)[name] for name in form.sizing.fields)
     if None in (width.minimum, width.maximum, height.minimum, height.maximum):
         return
-    step = candidate.family.multiple if candidate.family.multiple > 1 else _STEP
+    step = max(candidate.family.multiple, _STEP)
     first = math.ceil((width.minimum or 1) / step) * step
     for wide in range(first, int(width.maximum or 0) + 1, step):
         exact = int(wide / ratio / step) * step
@@ -64,6 +66,27 @@ def between(candidate: Candidate, ratio: float, choices: Mapping[str, Values]) -
         return {}
     size = on_grid(candidate, ratio)
     return {} if size is None else dict(zip(sizing.fields, size, strict=True))
+
+
+def check_amount(candidate: Candidate, form: Wire) -> None:
+    """Refuse fewer pixels than the maker draws, with the nearest size that has enough, in the
+    shape as far as the form's limits leave room."""
+    size, least = form.sizing.asked(form), candidate.variant.least_pixels
+    if size is None or size[0] * size[1] >= least:
+        return
+    tops = [limits(type(form))[name].maximum for name in form.sizing.fields]
+    step = max(candidate.family.multiple, _STEP)
+    scale = math.sqrt(least / (size[0] * size[1]))
+    near = [
+        int(min(math.ceil(side * scale / step) * step, top or math.inf))
+        for side, top in zip(size, tops, strict=True)
+    ]
+    if near[0] * near[1] < least:  # the longer side is at its end
+        near[near.index(min(near))] = math.ceil(least / max(near) / step) * step
+    given, enough = ("x".join(map(str, each)) for each in (size, near))
+    accepted = f"{least:,} pixels in all, or more, on {candidate.variant.name}"
+    problem = Problem("width", given, accepted, enough, "too few pixels")
+    raise RequestInvalid(problem, engine=candidate.owner)
 
 
 def same(one: float, other: float) -> bool:

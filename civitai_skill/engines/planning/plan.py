@@ -29,6 +29,7 @@ from civitai_skill.engines.planning.checks import (
     newer_than_ours,
     warnings,
 )
+from civitai_skill.engines.planning.grid import check_amount
 from civitai_skill.engines.planning.options import options_of
 from civitai_skill.engines.planning.refusals import lacking, refusal
 from civitai_skill.engines.planning.route import elsewhere, operation_of, variant_of, ways_of
@@ -253,6 +254,7 @@ def _form(candidate: Candidate) -> tuple[Wire, Mapping[str, Any], tuple[str, ...
     objection = made.objection()
     if objection is not None:
         raise RequestInvalid(objection, engine=candidate.owner)
+    check_amount(candidate, made)
     check_pixels(candidate, made, said)
     check_seed(candidate, made)
     return made, said, tuple(size_notes(candidate, made, shape))
