@@ -26,6 +26,8 @@ BODY_SECONDS = 20.0
 
 _NAME = re.compile(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]")
 _ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://({_NAME.pattern})(:[0-9]{{1,5}})?(?=[/?#]|$)/?")
+#: A port behind a host; the last part of a bare IPv6 address is none.
+_PORT = re.compile(r"(?<!:):[0-9]+\Z")
 _USUAL = {"http": ":80", "https": ":443"}
 
 
@@ -71,7 +73,7 @@ class AccessPolicy:
 
     def allows_host(self, text: str) -> bool:
         """May a request be meant for this Host?"""
-        name = _strip_port(text.lower())
+        name = _PORT.sub("", text.lower())
         return name in _LOOPBACK or name in self.hosts or name == format_host(self.host)
 
     def allows_origin(self, text: str, host: str) -> bool:
@@ -80,7 +82,7 @@ class AccessPolicy:
         scheme, _, rest = text.partition("://")
         if scheme in _USUAL and rest == host.lower():
             return True
-        return text in self.origins or (scheme == "http" and _strip_port(rest) in _LOOPBACK)
+        return text in self.origins or (scheme == "http" and _PORT.sub("", rest) in _LOOPBACK)
 
     def accepts_token(self, header: str) -> bool:
         """Is this Authorization header the token, or is no token needed?"""
@@ -94,7 +96,8 @@ class AccessPolicy:
 def _normalize_host(text: str) -> str:
     """A host name as it is compared. Raises RequestInvalid."""
     given = text.strip().lower()
-    name = format_host(given) if given.count(":") > 1 and "[" not in given else _strip_port(given)
+    bare = given.count(":") > 1 and "[" not in given
+    name = format_host(given) if bare else _PORT.sub("", given)
     if _NAME.fullmatch(name):
         return name
     found = _ORIGIN.match(given)
@@ -126,11 +129,6 @@ def _is_loopback(host: str) -> bool:
 def format_host(host: str) -> str:
     """A host as it stands in an address."""
     return f"[{host}]" if ":" in host else host.lower()
-
-
-def _strip_port(text: str) -> str:
-    head, colon, port = text.rpartition(":")
-    return head if colon and port.isdigit() and not head.endswith(":") else text
 
 
 #: Connections that may wait to be accepted.

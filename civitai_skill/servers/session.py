@@ -16,17 +16,15 @@ from typing import Any, TypeVar
 
 from civitai_skill.api.models import Workflow
 from civitai_skill.client.clients import AsyncCivitai
-from civitai_skill.config import Settings
 from civitai_skill.errors import (
     KEPT,
     CivitaiError,
     ConfigError,
     RequestInvalid,
-    Spent,
     Stopping,
     TransportFailed,
 )
-from civitai_skill.errors.next_steps import Look, Next, Resume
+from civitai_skill.errors.next_steps import Look, Resume
 from civitai_skill.images.save import prepare_folder
 from civitai_skill.ledger.ledger import UNREAD
 from civitai_skill.ledger.session_budget import SessionLedger
@@ -41,6 +39,10 @@ GRACE = 8.0
 UNREAD_MINUTES = round(UNREAD / 60)
 #: Seconds that writing an answer takes at most.
 _WRITING = 0.1
+_ENDED = {
+    "message": "This server ended before the service had answered.",
+    "advice": "Ask again once the server runs again.",
+}
 #: Purchases of which it is known whose answer they were.
 _REMEMBERED = 10_000
 
@@ -86,16 +88,9 @@ class Caller:
 
     def stopped_error(self) -> CivitaiError:
         """The error where the server's end comes before the purchase's."""
-        return _stopped_error("unknown", Resume()) if self.sending else Stopping()
-
-
-def _stopped_error(spent: Spent = "no", *steps: Next) -> CivitaiError:
-    return TransportFailed(
-        "This server ended before the service had answered.",
-        advice="Ask again once the server runs again.",
-        spent=spent,
-        next=steps,
-    )
+        if not self.sending:
+            return Stopping()
+        return TransportFailed(**_ENDED, spent="unknown", next=(Resume(),))
 
 
 def choose_folder(state: Path, *, here: bool = True) -> Path:
@@ -138,11 +133,6 @@ class ServerSession:
         self._answering: set[Caller] = set()
         self._handed: dict[str, str] = {}
 
-    @classmethod
-    def open(cls, settings: Settings, budget: int | None = None) -> ServerSession:
-        """Open a session with a client of its own. Raises ConfigError."""
-        return cls(AsyncCivitai(settings=settings, ledger=False), budget)
-
     async def run_to_end(self, work: Coroutine[Any, Any, T], caller: Caller | None = None) -> T:
         """Run something to its end, even if whoever waits for it goes away; with a `caller` it is a
         purchase. Raises CivitaiError where the server's end comes first."""
@@ -156,7 +146,7 @@ class ServerSession:
             over.cancel()
         if task.done() and not task.cancelled():
             return task.result()
-        raise _stopped_error() if caller is None else caller.stopped_error()
+        raise TransportFailed(**_ENDED) if caller is None else caller.stopped_error()
 
     def _end_task(self, caller: Caller | None, task: asyncio.Task[Any]) -> None:
         self._work.discard(task)

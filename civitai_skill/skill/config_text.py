@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 # A string, a comment, or a sign that parts values; blanks and bare words need no attention.
@@ -34,8 +34,9 @@ def add_to_json(text: str, section: str, name: str, entry: Mapping[str, Any]) ->
         raise ValueError(f"it holds no object, or {section} is none")
     if section in top:
         place, inside, value = _find(text, section)[1] + 1, top[section], {name: entry}
-    else:
-        place, inside, value = text.index("{", _start(text)) + 1, top, {section: {name: entry}}
+    else:  # the first value begins behind the comments
+        start = next(found.start() for found in _TOKEN.finditer(text) if found[0][0] != "/")
+        place, inside, value = text.index("{", start) + 1, top, {section: {name: entry}}
     step = 4 if section in top else 2
     lines = json.dumps(value, indent=2).splitlines()[1:-1]
     told = "\n" + "\n".join(" " * (step - 2) + line for line in lines)
@@ -56,11 +57,6 @@ def remove_from_json(text: str, section: str, name: str) -> str:
         kept = text[: before.start() + before[0].startswith(",")]
         return kept + text[end + after.end() :]
     return text[: before.start()] + text[end:]
-
-
-def _start(text: str) -> int:
-    """Where the first value begins, behind comments."""
-    return next(found.start() for found in _TOKEN.finditer(text) if found[0][0] != "/")
 
 
 def _find(text: str, *path: str) -> tuple[int, int, int]:
@@ -112,13 +108,10 @@ def remove_from_toml(text: str, section: str, name: str) -> str:
 
 def toml_table(section: str, name: str, entry: Mapping[str, Any]) -> str:
     """A table of TOML; a string or a list is written as JSON writes it."""
-    return "\n".join([f"[{section}.{name}]", *_toml_lines(entry), ""])
-
-
-def _toml_lines(entry: Mapping[str, Any]) -> Iterator[str]:
+    lines = [f"[{section}.{name}]"]
     for key, value in entry.items():
+        told = json.dumps(value, ensure_ascii=False)
         if isinstance(value, Mapping):
-            inner = ", ".join(f"{k} = {json.dumps(v)}" for k, v in value.items())
-            yield f"{key} = {{ {inner} }}"
-        else:
-            yield f"{key} = {json.dumps(value, ensure_ascii=False)}"
+            told = f"{{ {', '.join(f'{k} = {json.dumps(v)}' for k, v in value.items())} }}"
+        lines.append(f"{key} = {told}")
+    return "\n".join([*lines, ""])

@@ -93,13 +93,13 @@ def install(target: Path, *, whole: bool = False, force: bool = False) -> list[S
     for folder in folders.values():
         _check_not_own(folder)
     try:
-        obstacles = [p for name in wanted for p in _find_obstacles(folders[name], wanted[name])]
+        obstacles = [str(p) for n in wanted for p in _find_obstacles(folders[n], wanted[n])]
         if obstacles:
-            why = f"links, or folders where files belong: {_list_paths(obstacles)}"
+            why = f"links, or folders where files belong: {', '.join(dict.fromkeys(obstacles))}"
             raise RequestInvalid(Problem("dir", str(target), "move them away first", None, why))
-        changed = [p for name in wanted for p in _find_changed(folders[name], wanted[name])]
+        changed = [str(p) for n in wanted for p in _find_changed(folders[n], wanted[n])]
         if changed and not force:
-            why = f"these are not as this program wrote them: {_list_paths(changed)}"
+            why = f"these are not as this program wrote them: {', '.join(changed)}"
             raise RequestInvalid(
                 Problem("force", None, "overwriting them, if that is meant", None, why)
             )
@@ -252,10 +252,6 @@ def _write_manifest(folder: Path, files: Mapping[str, str]) -> None:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _list_paths(paths: list[Path]) -> str:
-    return ", ".join(dict.fromkeys(map(str, paths)))
 
 
 def _unusable_error(target: Path, error: OSError) -> RequestInvalid:

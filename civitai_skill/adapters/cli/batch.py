@@ -77,7 +77,7 @@ def _add_run_flags(parser: argparse.ArgumentParser, name: str) -> None:
     group.add_argument("--dry-run", action="store_true",
                        help="check and price every row; buy nothing")  # fmt: skip
     most = "refuse when all rows together cost more than N (CIVITAI_MAX_BUZZ, or 300)"
-    values.add_max_buzz(group, most)
+    values.add_shared(group, "--max-buzz", most)
     group.add_argument("--name", metavar="NAME",
                        help=f"the same row under another name is bought anew ({name})")  # fmt: skip
     group.add_argument("--names", metavar="T", dest="template",
@@ -96,7 +96,7 @@ def _add_run_flags(parser: argparse.ArgumentParser, name: str) -> None:
                        "below it (16)")  # fmt: skip
     group.add_argument("--in-flight", type=values.parse_count, default=100, metavar="N",
                        help="rows under way at once (100)")  # fmt: skip
-    values.add_timeout(group, " for each row")
+    values.add_shared(group, "--timeout", " for each row")
 
 
 def batch(given: argparse.Namespace, output: Output) -> int:

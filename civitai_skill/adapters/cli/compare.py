@@ -37,8 +37,8 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     add_terms_flags(parser)
     group = parser.add_argument_group("the run")
     group.add_argument("--dry-run", action="store_true", help="price it; buy nothing")
-    values.add_max_buzz(group, "refuse when all of them together cost more than N")
-    values.add_timeout(group, " for each picture")
+    values.add_shared(group, "--max-buzz", "refuse when all of them together cost more than N")
+    values.add_shared(group, "--timeout", " for each picture")
 
 
 def compare(given: argparse.Namespace, output: Output) -> int:

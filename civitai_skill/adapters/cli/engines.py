@@ -31,7 +31,7 @@ def engines(given: argparse.Namespace, output: Output) -> int:
         if given.name is not None:
             why = "all engines are refreshed at once"
             raise RequestInvalid(Problem("name", given.name, "leave it out", None, why))
-        found = output.open_client(load_settings(given)).refresh_engines()
+        found = output.open_client(given).refresh_engines()
         output.answer(found.as_dict(), found.text(), given.out)
         return 0 if found.document else TransportFailed.exit_code
     if given.name is None:
@@ -73,7 +73,7 @@ def choose(given: argparse.Namespace, output: Output) -> int:
 
     air = given.air
     if air is not None and is_looked_up(air):
-        air = output.open_client(load_settings(given)).describe_model(air).chosen.air
+        air = output.open_client(given).describe_model(air).chosen.air
     choices = choose_engine(
         given.needs,
         width=given.width,

@@ -7,11 +7,10 @@ from functools import partial
 
 from civitai_skill.adapters.cli import values
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.adapters.cli.pictures import describe_result, event_printer, print_submitted
+from civitai_skill.adapters.cli.pictures import print_result, print_submitted, purchase_terms
 from civitai_skill.adapters.cli.request import (
     add_request_flags,
     add_terms_flags,
-    load_settings,
     request_fields,
     request_terms,
 )
@@ -33,12 +32,11 @@ def add_finish(parser: argparse.ArgumentParser) -> None:
     add_request_flags(parser, _FIELDS, "what becomes of them")
     add_terms_flags(parser)
     parser.add_argument("--price", action="store_true", help="say the price, and buy nothing")
-    parser.add_argument("--no-wait", action="store_true", help="submit only and print the id")
-    values.add_keep_all(parser)
-    parser.add_argument("--again", action="store_true",
-                        help="buy anew although the same is still open")  # fmt: skip
-    values.add_timeout(parser, " for the pictures")
-    values.add_max_buzz(parser)
+    values.add_shared(parser, "--no-wait")
+    values.add_shared(parser, "--keep-all")
+    values.add_shared(parser, "--again", "")
+    values.add_shared(parser, "--timeout", " for the pictures")
+    values.add_shared(parser, "--max-buzz", values.ABOVE)
 
 
 def finish(given: argparse.Namespace, output: Output) -> int:
@@ -46,8 +44,9 @@ def finish(given: argparse.Namespace, output: Output) -> int:
     from civitai_skill.schema.finish_request import FinishRequest
 
     request = FinishRequest(images=given.images, **request_fields(given, _FIELDS))
-    client, terms = output.open_client(load_settings(given)), request_terms(given)
+    client = output.open_client(given)
     if given.price:
+        terms = request_terms(given)
         del terms["tags"]
         quote = client.estimate(request, **terms)
         data = {"what": quote.plan.title, "offline": quote.plan.price.as_dict()}
@@ -57,18 +56,8 @@ def finish(given: argparse.Namespace, output: Output) -> int:
         text = f"{quote.plan.title}: {quote.total} Buzz ({quote.plan.price})"
         output.answer(data, "\n".join([text, *quote.plan.notes]))
         return 0
-    buying = {
-        **terms,
-        "out": given.out or ".",
-        "tell": event_printer(output),
-        "again": given.again,
-        "keep_all": given.keep_all,
-        "purpose": "finish",
-        "max_buzz": given.max_buzz,
-    }
+    buying = {**purchase_terms(given, output), "keep_all": given.keep_all}
     if given.no_wait:
         client.submit(request, told=partial(print_submitted, output), **buying)
         return 0
-    result = client.finish(request, timeout=given.timeout, **buying)
-    output.answer(result.as_dict(), describe_result(result, output.told))
-    return 0
+    return print_result(output, client.finish(request, timeout=given.timeout, **buying))

@@ -26,9 +26,8 @@ def add_tool_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-thumbnails", action="store_true",
                         help="answer with paths alone, unless a call asks to see the "
                         "pictures")  # fmt: skip
-    values.add_max_buzz(parser, "refuse above N Buzz a call (CIVITAI_MAX_BUZZ, or 300)")
-    parser.add_argument("--budget", type=values.parse_count, metavar="N",
-                        help="spend at most N Buzz in the server's life")  # fmt: skip
+    values.add_shared(parser, "--max-buzz", "refuse above N Buzz a call (CIVITAI_MAX_BUZZ, or 300)")
+    values.add_shared(parser, "--budget", "the")
 
 
 def _server_flags(given: argparse.Namespace) -> list[str]:

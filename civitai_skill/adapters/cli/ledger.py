@@ -23,10 +23,10 @@ def add_resume(parser: argparse.ArgumentParser) -> None:
         parser, "resume", "resume 123456-20260101120000000 --retry-failed --max-buzz 20"
     )
     parser.add_argument("ids", nargs="*", metavar="ID", help="only these: workflow ids, or keys")
-    values.add_timeout(parser, " for each")
+    values.add_shared(parser, "--timeout", " for each")
     failed = "buy once more what failed or expired in the last 24 hours"
     parser.add_argument("--retry-failed", action="store_true", help=failed)
-    values.add_max_buzz(parser, "with --retry-failed: refuse above N Buzz each")
+    values.add_shared(parser, "--max-buzz", "with --retry-failed: refuse above N Buzz each")
 
 
 def resume(given: argparse.Namespace, output: Output) -> int:
@@ -127,7 +127,7 @@ def _format_result(result: dict[str, Any]) -> str:
 def add_history(parser: argparse.ArgumentParser) -> None:
     values.set_examples(parser, "history --today", "history --since 7d --json")
     values.add_since(parser)
-    values.add_take(parser, 50)
+    values.add_shared(parser, "--take", 50, default=50)
 
 
 def history(given: argparse.Namespace, output: Output) -> int:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli import values
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.adapters.cli.request import load_settings
 from civitai_skill.schema.references import is_reference
 
 if TYPE_CHECKING:
@@ -30,12 +29,12 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sort", default="relevance", metavar="S",
                         help="relevance, downloads, rating or newest")  # fmt: skip
     parser.add_argument("--mature", action="store_true", help="mature models too")
-    values.add_take(parser, 10)
+    values.add_shared(parser, "--take", 10, default=10)
 
 
 def models(given: argparse.Namespace, output: Output) -> int:
     """Models that can be generated with, or all about one; nothing is spent."""
-    client = output.open_client(load_settings(given))
+    client = output.open_client(given)
     if is_reference(given.query):
         described = client.describe_model(given.query, mature=given.mature)
         output.answer(described.as_dict(), _describe(described), given.out)

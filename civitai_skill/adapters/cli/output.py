@@ -22,7 +22,6 @@ from civitai_skill.errors.explain import Explanation, explain
 
 if TYPE_CHECKING:
     from civitai_skill.client import Civitai
-    from civitai_skill.config import Settings
 
 #: Commands whose --out is where the pictures of one workflow go.
 _SAVING = frozenset({"generate", "get", "again", "remix", "resume"})
@@ -75,10 +74,12 @@ class Output:
         self._started = time.monotonic()
         self._client: Civitai | None = None
 
-    def open_client(self, settings: Settings) -> Civitai:
+    def open_client(self, given: argparse.Namespace) -> Civitai:
         """A client that is closed once the command's answer is out."""
+        from civitai_skill.adapters.cli.request import load_settings
         from civitai_skill.client import Civitai
 
+        settings = load_settings(given)
         self._client = Civitai(settings=settings)
         self.sandbox = self.sandbox or settings.sandbox
         return self._client

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from civitai_skill.adapters.cli import values
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.request import (
-    add_prompt,
     add_request_flags,
     add_terms_flags,
     build_request,
@@ -20,11 +19,10 @@ from civitai_skill.adapters.cli.request import (
     request_terms,
 )
 from civitai_skill.errors.next_steps import Look
+from civitai_skill.schema.fields import FIELDS
 
 if TYPE_CHECKING:
     from civitai_skill.client import Workflow
-
-_AGAIN = "buy anew although the same request is still open"
 
 
 def add_generate(parser: argparse.ArgumentParser) -> None:
@@ -35,34 +33,41 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
         'generate "a poster that says OPEN" --engine qwen --max-buzz 40 --json',
         'generate "a fox" --sandbox',
     )
-    add_prompt(parser)
+    values.add_shared(parser, "prompt", FIELDS[0].help)
     add_request_flags(parser)
     add_terms_flags(parser)
-    parser.add_argument("--no-wait", action="store_true", help="submit only and print the id")
-    values.add_keep_all(parser)
-    parser.add_argument("--again", action="store_true", help=_AGAIN)
-    values.add_timeout(parser, " for the pictures")
-    values.add_max_buzz(parser)
+    values.add_shared(parser, "--no-wait")
+    values.add_shared(parser, "--keep-all")
+    values.add_shared(parser, "--again", " request")
+    values.add_shared(parser, "--timeout", " for the pictures")
+    values.add_shared(parser, "--max-buzz", values.ABOVE)
 
 
 def generate(given: argparse.Namespace, output: Output) -> int:
     """Price, submit, wait, save; or submit only."""
     request = build_request(given)
-    client = output.open_client(load_settings(given))
-    buying = {
+    client = output.open_client(given)
+    buying = {**purchase_terms(given, output), "keep_all": given.keep_all, "notes": True}
+    if given.no_wait:
+        client.submit(request, told=partial(print_submitted, output), **buying)
+        return 0
+    return print_result(output, client.generate(request, timeout=given.timeout, **buying))
+
+
+def purchase_terms(given: argparse.Namespace, output: Output) -> dict[str, Any]:
+    """What surrounds a purchase: its terms, its rules, where the pictures go, who hears of it."""
+    return {
         **request_terms(given),
         "out": given.out or ".",
         "tell": event_printer(output),
         "again": given.again,
-        "keep_all": given.keep_all,
-        "purpose": "generate",
-        "notes": True,
+        "purpose": given.command,
         "max_buzz": given.max_buzz,
     }
-    if given.no_wait:
-        client.submit(request, told=partial(print_submitted, output), **buying)
-        return 0
-    result = client.generate(request, timeout=given.timeout, **buying)
+
+
+def print_result(output: Output, result: Any) -> int:
+    """The answer of a command that bought pictures, and its exit code."""
     output.answer(result.as_dict(), describe_result(result, output.told))
     return 0
 
@@ -83,12 +88,12 @@ def add_again(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("picture", type=values.parse_path, metavar="PICTURE",
                         help="a picture that was made here, whatever it is called now")  # fmt: skip
-    parser.add_argument("--prompt", metavar="TEXT", help="another prompt")
+    values.add_shared(parser, "--prompt")
     add_request_flags(parser)
     add_terms_flags(parser)
-    parser.add_argument("--again", action="store_true", help=_AGAIN)
-    values.add_timeout(parser, " for the pictures")
-    values.add_max_buzz(parser)
+    values.add_shared(parser, "--again", " request")
+    values.add_shared(parser, "--timeout", " for the pictures")
+    values.add_shared(parser, "--max-buzz", values.ABOVE)
 
 
 def again(given: argparse.Namespace, output: Output) -> int:
@@ -96,20 +101,9 @@ def again(given: argparse.Namespace, output: Output) -> int:
     changes = request_fields(given)
     if given.prompt is not None:
         changes["prompt"] = given.prompt
-    client = output.open_client(load_settings(given))
-    result = client.again(
-        given.picture,
-        out=given.out or ".",
-        timeout=given.timeout,
-        tell=event_printer(output),
-        again=given.again,
-        purpose="again",
-        max_buzz=given.max_buzz,
-        **changes,
-        **request_terms(given),
-    )
-    output.answer(result.as_dict(), describe_result(result, output.told))
-    return 0
+    client = output.open_client(given)
+    buying = {**changes, **purchase_terms(given, output)}
+    return print_result(output, client.again(given.picture, timeout=given.timeout, **buying))
 
 
 def add_estimate(parser: argparse.ArgumentParser) -> None:
@@ -119,7 +113,7 @@ def add_estimate(parser: argparse.ArgumentParser) -> None:
         'estimate "a fox" --quality high --offline',
         'estimate "a product shot" --count 50',
     )
-    add_prompt(parser)
+    values.add_shared(parser, "prompt", FIELDS[0].help)
     add_request_flags(parser)
     add_terms_flags(parser)
     parser.add_argument("--offline", action="store_true",

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli import values
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.adapters.cli.pictures import describe_result, event_printer
+from civitai_skill.adapters.cli.pictures import print_result, purchase_terms
 from civitai_skill.adapters.cli.request import (
     add_request_flags,
     add_terms_flags,
-    load_settings,
     read_input,
     request_fields,
-    request_terms,
 )
 from civitai_skill.errors import RequestInvalid
 
@@ -33,13 +31,12 @@ def add_remix(parser: argparse.ArgumentParser) -> None:
                         help="a picture's file, the address of its page, or the text; - reads a "
                         "text")  # fmt: skip
     parser.add_argument("--go", action="store_true", help="buy it; without, it is only shown")
-    parser.add_argument("--prompt", metavar="TEXT", help="another prompt")
+    values.add_shared(parser, "--prompt")
     add_request_flags(parser)
     add_terms_flags(parser)
-    parser.add_argument("--again", action="store_true",
-                        help="buy anew although the same request is still open")  # fmt: skip
-    values.add_timeout(parser, " for the pictures")
-    values.add_max_buzz(parser)
+    values.add_shared(parser, "--again", " request")
+    values.add_shared(parser, "--timeout", " for the pictures")
+    values.add_shared(parser, "--max-buzz", values.ABOVE)
 
 
 def remix(given: argparse.Namespace, output: Output) -> int:
@@ -48,7 +45,7 @@ def remix(given: argparse.Namespace, output: Output) -> int:
     if given.prompt is not None:
         changes["prompt"] = given.prompt
     source = read_input("source") if given.source == "-" else given.source
-    client = output.open_client(load_settings(given))
+    client = output.open_client(given)
     made = client.remix(source, **changes)
     if not given.go:
         output.answer(made.as_dict(), describe_remix(made))
@@ -56,19 +53,8 @@ def remix(given: argparse.Namespace, output: Output) -> int:
     request = made.request
     for change in made.changes:
         output.say(f"{change.what}: {change.as_dict()['why']}")
-    result = client.generate(
-        request,
-        out=given.out or ".",
-        timeout=given.timeout,
-        tell=event_printer(output),
-        again=given.again,
-        purpose="remix",
-        notes=True,
-        max_buzz=given.max_buzz,
-        **request_terms(given),
-    )
-    output.answer(result.as_dict(), describe_result(result, output.told))
-    return 0
+    buying = {**purchase_terms(given, output), "notes": True}
+    return print_result(output, client.generate(request, timeout=given.timeout, **buying))
 
 
 def describe_remix(made: Remix) -> str:

@@ -59,11 +59,6 @@ def add_terms_flags(parser: argparse.ArgumentParser) -> None:
                        help="allow mature content (paid in yellow Buzz only)")  # fmt: skip
 
 
-def add_prompt(parser: argparse.ArgumentParser) -> None:
-    """The prompt, by its place."""
-    parser.add_argument("prompt", metavar="PROMPT", help=f"{FIELDS[0].help}; - reads it")
-
-
 def load_settings(given: argparse.Namespace) -> Settings:
     """The settings of this command line and its environment."""
     from civitai_skill.config import Settings

@@ -46,6 +46,7 @@ def mcp(given: argparse.Namespace, output: Output) -> int:
     if given.print_config:
         return hosts.print_config(given, output)
     from civitai_skill.adapters.mcp import server
+    from civitai_skill.servers.serve import serve
     from civitai_skill.servers.session import choose_folder
     from civitai_skill.skill.bundle import find_bundle
 
@@ -71,7 +72,8 @@ def mcp(given: argparse.Namespace, output: Output) -> int:
     )
     _begin_to_serve(output)
     if given.http:
-        server.serve_http(mcp_server, _build_policy(given, MCP_PORT))
+        policy = _build_policy(given, MCP_PORT)
+        serve(server.create_app(mcp_server, policy), policy, session, "MCP", server.PATH)
         return 0
     try:
         server.serve_stdio(mcp_server)
@@ -94,9 +96,8 @@ def add_rest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cors-origin", action="append", default=[], metavar="URL",
                         help="let pages of this origin call it; repeatable")  # fmt: skip
     _add_server_flags(parser, REST_PORT)
-    values.add_max_buzz(parser, "refuse above N Buzz a call (CIVITAI_MAX_BUZZ, or 300)")
-    parser.add_argument("--budget", type=values.parse_count, metavar="N",
-                        help="spend at most N Buzz in this server's life")  # fmt: skip
+    values.add_shared(parser, "--max-buzz", "refuse above N Buzz a call (CIVITAI_MAX_BUZZ, or 300)")
+    values.add_shared(parser, "--budget", "this")
 
 
 def rest(given: argparse.Namespace, output: Output) -> int:
@@ -137,9 +138,11 @@ def _build_policy(given: argparse.Namespace, port: int, **more: Any) -> Any:
 
 
 def _open_session(given: argparse.Namespace) -> Any:
+    from civitai_skill.client import AsyncCivitai
     from civitai_skill.servers.session import ServerSession
 
-    return ServerSession.open(load_settings(given), given.budget)
+    client = AsyncCivitai(settings=load_settings(given), ledger=False)
+    return ServerSession(client, given.budget)
 
 
 def add_sandbox(parser: argparse.ArgumentParser) -> None:

@@ -77,12 +77,9 @@ class Stream:
 # -- what is written into them ---------------------------------------------------------------------
 def to_json(data: Any) -> str:
     """JSON in which only printable characters stand as they are."""
-    text = json.dumps(data, ensure_ascii=not _is_utf8(sys.stdout), indent=2)
+    as_utf8 = str(sys.stdout.encoding).lower().replace("-", "").startswith("utf")
+    text = json.dumps(data, ensure_ascii=not as_utf8, indent=2)
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
-
-
-def _is_utf8(stream: Any) -> bool:
-    return str(stream.encoding).lower().replace("-", "").startswith("utf")
 
 
 def to_printable(text: str) -> str:

@@ -6,6 +6,7 @@ What can't be meant raises ArgumentTypeError.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -87,24 +88,34 @@ def set_examples(parser: argparse.ArgumentParser, *examples: str) -> None:
     parser.epilog = "examples:\n" + "\n".join(f"  civitai-skill {line}" for line in examples)
 
 
-def add_ids(parser: argparse.ArgumentParser, number: str = "+") -> None:
-    """The ids of workflows, by their place."""
-    parser.add_argument("ids", type=parse_id, nargs=number, metavar="ID",
-                        help="the id that generate printed; several, if wanted")  # fmt: skip
+#: Flags that several commands have; {} is what the command says of it.
+_SHARED: Mapping[str, Mapping[str, Any]] = {
+    "ids": {"type": parse_id, "nargs": "+", "metavar": "ID",
+            "help": "the id that generate printed; several, if wanted"},
+    "prompt": {"metavar": "PROMPT", "help": "{}; - reads it"},
+    "--prompt": {"metavar": "TEXT", "help": "another prompt"},
+    "--no-wait": {"action": "store_true", "help": "submit only and print the id"},
+    "--keep-all": {"action": "store_true",
+                   "help": "save the pictures from before the last step too"},
+    "--again": {"action": "store_true", "help": "buy anew although the same{} is still open"},
+    "--timeout": {"type": parse_seconds, "default": 1800.0, "metavar": "S",
+                  "help": "seconds to wait{} (1800)"},
+    "--max-buzz": {"type": parse_count, "metavar": "N", "help": "{}"},
+    "--budget": {"type": parse_count, "metavar": "N",
+                 "help": "spend at most N Buzz in {} server's life"},
+    "--take": {"type": parse_count, "metavar": "N", "help": "rows ({})"},
+}  # fmt: skip
+#: What most commands say of --max-buzz.
+ABOVE = "refuse above N Buzz (CIVITAI_MAX_BUZZ, or 300)"
 
 
-def add_timeout(group: argparse._ActionsContainer, what: str) -> None:
-    """The flag for how long to wait."""
-    group.add_argument("--timeout", type=parse_seconds, default=1800.0, metavar="S",
-                       help=f"seconds to wait{what} (1800)")  # fmt: skip
-
-
-def add_max_buzz(
-    group: argparse._ActionsContainer,
-    text: str = "refuse above N Buzz (CIVITAI_MAX_BUZZ, or 300)",
+def add_shared(
+    group: argparse._ActionsContainer, flag: str, words: object = "", **settings: Any
 ) -> None:
-    """The flag for the most that may be paid."""
-    group.add_argument("--max-buzz", type=parse_count, metavar="N", help=text)
+    """Add a flag that several commands have; `words` is what this one says of it."""
+    shared = _SHARED[flag]
+    told = shared["help"].format(words)
+    group.add_argument(flag, **{**shared, "help": told, **settings})
 
 
 def add_since(parser: argparse.ArgumentParser) -> None:
@@ -123,15 +134,3 @@ def to_local_time(told: str | None) -> str:
     except ValueError:
         return told or "?"
     return f"{when.astimezone():%Y-%m-%d %H:%M}"
-
-
-def add_take(parser: argparse.ArgumentParser, rows: int) -> None:
-    """The flag for how many rows to list."""
-    parser.add_argument("--take", type=parse_count, default=rows, metavar="N",
-                        help=f"rows ({rows})")  # fmt: skip
-
-
-def add_keep_all(parser: argparse.ArgumentParser) -> None:
-    """Save more than the last pictures?"""
-    parser.add_argument("--keep-all", action="store_true",
-                        help="save the pictures from before the last step too")  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli import values
@@ -25,31 +24,30 @@ _ID = "123456-20260101120000000"
 
 def add_get(parser: argparse.ArgumentParser) -> None:
     values.set_examples(parser, f"get {_ID}", f"get {_ID} --wait --out pictures")
-    values.add_ids(parser)
+    values.add_shared(parser, "ids")
     parser.add_argument("--wait", action="store_true", help="wait until it ends, then save")
-    values.add_timeout(parser, "")
+    values.add_shared(parser, "--timeout", "")
 
 
 def get(given: argparse.Namespace, output: Output) -> int:
     """Look at workflows; with --wait or --out, bring their pictures home."""
-    return _for_each(given, output, partial(_get, given, output))
-
-
-def _get(given: argparse.Namespace, output: Output, client: Civitai, id: str) -> _Told:
     from civitai_skill.client import summarize_unsaved, workflow_failed_error
 
-    output.workflow_id = id if given.wait else None
-    tell = event_printer(output)
-    workflow = client.get(id)
-    if given.wait and not workflow.done:
-        workflow = client.wait(workflow, timeout=given.timeout, tell=tell)
-    if given.wait or given.out:
-        result = client.download(workflow, given.out or ".", tell=tell)
-    else:
-        result = summarize_unsaved(workflow)
-        if workflow.fruitless or (workflow.done and workflow.status != "succeeded"):
-            raise workflow_failed_error(result, workflow.wanted)
-    return result.as_dict(), describe_result(result)
+    def look(client: Civitai, id: str) -> _Told:
+        output.workflow_id = id if given.wait else None
+        tell = event_printer(output)
+        workflow = client.get(id)
+        if given.wait and not workflow.done:
+            workflow = client.wait(workflow, timeout=given.timeout, tell=tell)
+        if given.wait or given.out:
+            result = client.download(workflow, given.out or ".", tell=tell)
+        else:
+            result = summarize_unsaved(workflow)
+            if workflow.fruitless or (workflow.done and workflow.status != "succeeded"):
+                raise workflow_failed_error(result, workflow.wanted)
+        return result.as_dict(), describe_result(result)
+
+    return _for_each(given, output, look)
 
 
 def _for_each(
@@ -88,7 +86,7 @@ def add_query(parser: argparse.ArgumentParser) -> None:
     )
     tag = "only with this tag; repeatable"
     parser.add_argument("--tag", action="append", default=[], help=tag)
-    values.add_take(parser, 20)
+    values.add_shared(parser, "--take", 20, default=20)
     parser.add_argument("--cursor", help="where the last page ended (its `next`)")
     parser.add_argument("--running", action="store_true",
                         help="only those that have not ended")  # fmt: skip
@@ -125,7 +123,7 @@ def query(given: argparse.Namespace, output: Output) -> int:
 
 def add_cancel(parser: argparse.ArgumentParser) -> None:
     values.set_examples(parser, f"cancel {_ID}", "cancel --all-running --tag birthday")
-    values.add_ids(parser, "*")
+    values.add_shared(parser, "ids", nargs="*")
     parser.add_argument("--all-running", action="store_true",
                         help="every workflow of this account that has not ended, wherever it was "
                         "begun")  # fmt: skip
@@ -135,51 +133,46 @@ def add_cancel(parser: argparse.ArgumentParser) -> None:
 
 def cancel(given: argparse.Namespace, output: Output) -> int:
     """Cancel, and say what was refunded."""
+    from civitai_skill.client import Civitai
+
     if bool(given.ids) == given.all_running or (given.tag and not given.all_running):
         accepted = "ids, or --all-running (with --tag, if wanted)"
         raise RequestInvalid(Problem("ID", " ".join(given.ids) or None, accepted))
     if given.all_running:
-        given.ids = _running_ids(given)
+        with Civitai(settings=load_settings(given)) as client:
+            running = client.query(tags=given.tag, running=True)
+            given.ids = [workflow.id for workflow in running if workflow.id is not None]
         if not given.ids:
             output.answer({"results": []}, "nothing is running", given.out)
             return 0
 
-    def do(client: Civitai, id: str) -> _Told:
+    def stop(client: Civitai, id: str) -> _Told:
         canceled = client.cancel(id)
         return canceled.as_dict(), str(canceled)
 
-    return _for_each(given, output, do, given.out)
-
-
-def _running_ids(given: argparse.Namespace) -> list[str]:
-    from civitai_skill.client import Civitai
-
-    with Civitai(settings=load_settings(given)) as client:
-        running = client.query(tags=given.tag, running=True)
-        return [workflow.id for workflow in running if workflow.id is not None]
+    return _for_each(given, output, stop, given.out)
 
 
 def add_release(parser: argparse.ArgumentParser) -> None:
     values.set_examples(parser, f"release {_ID} --max-buzz 20")
-    values.add_ids(parser)
-    values.add_max_buzz(parser, "refuse above N yellow Buzz each")
+    values.add_shared(parser, "ids")
+    values.add_shared(parser, "--max-buzz", "refuse above N yellow Buzz each")
 
 
 def release(given: argparse.Namespace, output: Output) -> int:
     """Accept a held mature result, after saying what it costs."""
-    return _for_each(given, output, partial(_release, output), given.out)
-
-
-def _release(output: Output, client: Civitai, id: str) -> _Told:
     from civitai_skill.client import summarize_unsaved
 
-    def tell(event: Releasing) -> None:
-        output.say(str(event))
-        output.releasing = id
+    def accept(client: Civitai, id: str) -> _Told:
+        def tell(event: Releasing) -> None:
+            output.say(str(event))
+            output.releasing = id
 
-    output.workflow_id = None
-    workflow = client.release(id, tell=tell)
-    output.workflow_id = id
-    result = summarize_unsaved(workflow)
-    output.say(f"Released. {output.render(Look(id, save=True))}")
-    return result.as_dict(), describe_result(result)
+        output.workflow_id = None
+        workflow = client.release(id, tell=tell)
+        output.workflow_id = id
+        result = summarize_unsaved(workflow)
+        output.say(f"Released. {output.render(Look(id, save=True))}")
+        return result.as_dict(), describe_result(result)
+
+    return _for_each(given, output, accept, given.out)

@@ -29,7 +29,6 @@ from civitai_skill.adapters.mcp.schema import (
 from civitai_skill.config import ASK_USER_ABOVE
 from civitai_skill.servers.access import AccessPolicy
 from civitai_skill.servers.http import MOST_BODY, AccessMiddleware, App
-from civitai_skill.servers.serve import serve
 from civitai_skill.servers.session import ServerSession
 from civitai_skill.tools.fixed import OUT
 from civitai_skill.tools.guidance import RULES, guidance
@@ -149,40 +148,32 @@ def create_app(server: Server, policy: AccessPolicy) -> App:
     return AccessMiddleware(inner, policy)
 
 
-def serve_http(server: Server, policy: AccessPolicy) -> None:
-    """Serve over HTTP until SIGINT or SIGTERM. Raises ConfigError."""
-    serve(create_app(server, policy), policy, server.server_session, "MCP", PATH)
-
-
-def serve_stdio(server: Server) -> None:
-    """Serve over standard input and output until the client closes them."""
-    asyncio.run(_run_stdio(server))
-
-
-async def _run_stdio(server: Server) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Where the platform has no handlers, the interrupt itself ends the run.
-        with contextlib.suppress(NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(number, _stop_on_signal, server)
-    try:
-        await server.run_stdio_async()
-    finally:
-        await server.server_session.close()
-
-
 #: Seconds in which answers that are ready are written.
 _WRITING = 0.2
 
-_leaving: set[asyncio.Task[None]] = set()
 
+def serve_stdio(server: Server) -> None:
+    """Serve over standard input and output until the client closes them, SIGINT or SIGTERM."""
+    session = server.server_session
+    leaving: set[asyncio.Task[None]] = set()
 
-def _stop_on_signal(server: Server) -> None:
     async def leave() -> None:
-        server.server_session.stop()
-        await server.runner.wait_for_answers(server.server_session.grace + _WRITING)
+        session.stop()
+        await server.runner.wait_for_answers(session.grace + _WRITING)
         await asyncio.sleep(_WRITING)
-        await server.server_session.close()
+        await session.close()
         # A thread is reading standard input, and nothing but the end of the process ends that.
         os._exit(0)
 
-    _leaving.add(asyncio.ensure_future(leave()))
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Where the platform has no handlers, the interrupt itself ends the run.
+            with contextlib.suppress(NotImplementedError):
+                loop.add_signal_handler(number, lambda: leaving.add(loop.create_task(leave())))
+        try:
+            await server.run_stdio_async()
+        finally:
+            await session.close()
+
+    asyncio.run(run())

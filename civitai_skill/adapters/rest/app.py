@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query
 from fastapi.exceptions import RequestValidationError
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -18,7 +19,7 @@ from starlette.responses import HTMLResponse, Response
 from civitai_skill._version import __version__
 from civitai_skill.adapters.rest import openapi, problems
 from civitai_skill.adapters.rest.docs import POLICY, render_page
-from civitai_skill.adapters.rest.metrics import MEDIA, Metrics
+from civitai_skill.adapters.rest.metrics import Metrics
 from civitai_skill.adapters.rest.openapi import PAGE, PROBLEM, WORKFLOW
 from civitai_skill.adapters.rest.problems import IMAGE, KEY_HEADER, json_response
 from civitai_skill.adapters.rest.readiness import Readiness
@@ -144,7 +145,7 @@ async def submit(
             except CivitaiError as error:
                 request.app.state.metrics.count_error(error)
     caller.workflow = workflow
-    answer = _workflow_response(session, workflow)
+    answer = _respond(session, workflow)
     if caller.already:
         answer.headers[REPLAYED] = "true"
     return answer
@@ -175,7 +176,7 @@ async def get(request: Request, id: WorkflowId, wait: Wait = 0) -> Response:
         async with watch_disconnect(request, leave), asyncio.timeout(wait + LATE):
             look = session.client.get(id, wait=wait)
             found = await session.run_until_stopped(look, caller.gone)
-            return _workflow_response(session, found or await session.client.get(id))
+            return _respond(session, found or await session.client.get(id))
     except TimeoutError:
         raise await session.late_answer_error(id) from None
 
@@ -188,7 +189,7 @@ async def cancel(request: Request, id: WorkflowId) -> Response:
     session: ServerSession = request.app.state.server_session
     session.mark_read(id)
     canceled = await session.run_to_end(session.client.cancel(id))
-    return _workflow_response(session, canceled.workflow)
+    return _respond(session, canceled.workflow)
 
 
 # -- engines -------------------------------------------------------------------------------
@@ -244,7 +245,8 @@ async def ready(request: Request) -> Any:
 )
 async def metrics(request: Request) -> Response:
     """Tell requests, seconds, upstream errors and Buzz."""
-    return Response(request.app.state.metrics.render(), media_type=MEDIA)
+    counted = generate_latest(request.app.state.metrics.registry)
+    return Response(counted, media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/docs", include_in_schema=False)
@@ -294,11 +296,9 @@ def _answer_head_as_get(app: App) -> App:
     return answered
 
 
-def _workflow_response(session: ServerSession, workflow: Workflow) -> Response:
-    return _respond(session, workflow.raw, workflow.http_status or 200)
-
-
-def _respond(session: ServerSession, value: Mapping[str, Any], status: int = 200) -> Response:
+def _respond(session: ServerSession, told: Workflow | Mapping[str, Any]) -> Response:
     """The service's own JSON; the sandbox's says that it is."""
+    value = told.raw if isinstance(told, Workflow) else told
+    status = (told.http_status if isinstance(told, Workflow) else None) or 200
     marked = {"sandbox": True} if session.client.settings.sandbox else {}
     return json_response({**value, **marked}, status)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from civitai_skill.errors import (
     CivitaiError,
@@ -17,8 +16,6 @@ from civitai_skill.errors import (
     Unauthorized,
 )
 from civitai_skill.servers.http import App, Message, Receive, Send
-
-MEDIA = CONTENT_TYPE_LATEST
 
 #: What is no caller's doing. The key is the server's own.
 _UPSTREAM = TransportFailed | ServerError | RateLimited | Unauthorized | Forbidden
@@ -61,10 +58,6 @@ class Metrics:
         """Count an error, where it is the service's."""
         if isinstance(error, _UPSTREAM):
             self._upstream.labels(error.code).inc()
-
-    def render(self) -> bytes:
-        """All of it."""
-        return generate_latest(self.registry)
 
     def wrap(self, app: App) -> App:
         """The same application, counted."""
