@@ -27,7 +27,7 @@ import request_fields  # noqa: E402
 
 from civitai_skill.config import ASK_USER_ABOVE  # noqa: E402
 from civitai_skill.engines import cards, catalog, index, summary  # noqa: E402
-from civitai_skill.engines.published.kept import follow  # noqa: E402
+from civitai_skill.engines.published.kept import followed  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,9 @@ def changes() -> Iterator[tuple[Path, str]]:
 
     A document may be made with one that is named before it: write each before asking on.
     """
-    follow(ROOT / "no-such-file")  # a document that was fetched on this machine says nothing here
+    followed.set(
+        ROOT / "no-such-file"
+    )  # a document that was fetched on this machine says nothing here
     for document in DOCUMENTS:
         current = document.current(ROOT)
         wanted = document.render(current)

@@ -97,7 +97,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         monkeypatch.delenv(name)
     home = tmp_path / "skill-home"
     monkeypatch.setenv("CIVITAI_SKILL_HOME", str(home))
-    kept._followed.set(None)  # what another test fetched is not in force here
+    kept.followed.set(None)  # what another test fetched is not in force here
     return home
 
 

@@ -56,7 +56,7 @@ _HOMES = {
     "describe_engine": "engines.describe",
     "examine": "client.doctor",
     "find": "engines.catalog",
-    "follow": "engines.published.kept",
+    "followed": "engines.published.kept",
     "for_the_service": "purchase.local",
     "history_row": "client.history",
     "is_template": "purchase.body_rules",
@@ -96,7 +96,7 @@ if TYPE_CHECKING:
     from civitai_skill.engines.index import is_text as is_text
     from civitai_skill.engines.index import list_engines as list_engines
     from civitai_skill.engines.planning.plan import Plan as Plan
-    from civitai_skill.engines.published.kept import follow as follow
+    from civitai_skill.engines.published.kept import followed as followed
     from civitai_skill.images.sources import SourcePolicy as SourcePolicy
     from civitai_skill.ledger.ledger import Ledger as Ledger
     from civitai_skill.ledger.ledger import current_budget as current_budget

@@ -29,7 +29,7 @@ from civitai_skill.client.options import (
 )
 from civitai_skill.client.refresh import Refreshed, refresh
 from civitai_skill.config import SITE_PATH, Secret, Settings, expand_home
-from civitai_skill.engines.published.kept import follow
+from civitai_skill.engines.published.kept import followed
 from civitai_skill.errors import ConfigError, Problem, RequestInvalid
 from civitai_skill.ledger.budget import Budget, read_budget
 from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger, current_budget
@@ -109,7 +109,7 @@ class BaseClient:
             own = Sandbox(memory) if own is None else own
             transport = SandboxTransport(own)
         self._transport = transport
-        follow(self.settings.engines_file)
+        followed.set(self.settings.engines_file)
         #: Names the service and the account, so that no run of another one is ever joined.
         self.account = name_account(self.settings, own)
 
@@ -171,7 +171,7 @@ class BaseClient:
     # -- orders ------------------------------------------------------------------------------------
     def _order(self, call: Call, out: Folder | None = None) -> Order:
         """What a call asks for, under this client's rules."""
-        follow(self.settings.engines_file)
+        followed.set(self.settings.engines_file)
         return Order(
             asked=call.asked,
             terms=call.terms,

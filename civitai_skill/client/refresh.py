@@ -101,7 +101,7 @@ def _keep(
     """Write down what is new. Raises ConfigError."""
     from civitai_skill.engines.published.news import figures_of, new_of
 
-    now, before, found = datetime.now(UTC), kept.load(file), Refreshed()
+    now, before, found = datetime.now(UTC), kept.in_force(file), Refreshed()
     after = replace(before, owner=owner)
     if document is not None:
         url, read = document

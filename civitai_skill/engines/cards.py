@@ -9,6 +9,7 @@ from typing import Any
 from civitai_skill.engines.index import EVERYWHERE, PRICES_READ, list_engines
 
 NOT_DOCUMENTED = "not documented"
+_WIDTH = 96
 
 
 def table() -> str:
@@ -56,7 +57,8 @@ def card(name: str) -> str:
 def _card(engine: dict[str, Any]) -> Iterator[str]:
     yield f"{engine['name']}: {engine['title']} by {engine['maker']}"
     if engine["aliases"]:
-        yield from _wrapped("also called " + ", ".join(engine["aliases"]))
+        names = "also called " + ", ".join(engine["aliases"])
+        yield from textwrap.wrap(names, _WIDTH, break_on_hyphens=False)
     yield from _section("Best for", engine["best_for"])
     yield from _section("Avoid for", engine["avoid_for"])
     yield from _section("How to write prompts", [engine["prompt"]])
@@ -76,15 +78,12 @@ def _card(engine: dict[str, Any]) -> Iterator[str]:
 
 
 def _section(title: str, items: Iterable[str]) -> Iterator[str]:
-    lines = [line for item in items for line in _wrapped(item, first="  - ", rest="    ")]
+    wrapper = textwrap.TextWrapper(
+        _WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
+    )
+    lines = [line for item in items for line in wrapper.wrap(item)]
     if lines:
         yield from ("", title, *lines)
-
-
-def _wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
-    return textwrap.wrap(
-        text, 96, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
-    )
 
 
 def _buzz(buzz: int | None, unknown: str = NOT_DOCUMENTED) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +133,7 @@ def _nearest(wanted: str) -> str | None:
     return spelling.meant(wanted, [(own_family(entry), entry.aliases) for entry in CATALOG])
 
 
+@cache
 def own_family(entry: Entry) -> Family:
     """A family as its file has it; the others stay unread."""
     try:
@@ -172,9 +173,9 @@ def _of_document(name: str, own: Family | None, kept: Kept) -> Family:
     return found
 
 
-def families() -> tuple[Family, ...]:
+def families() -> list[Family]:
     """Every family, in the catalog's order, as its file has it."""
-    return tuple(map(own_family, CATALOG))
+    return [own_family(entry) for entry in CATALOG]
 
 
 def identify(given: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -185,18 +186,12 @@ def identify(given: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """
     if not isinstance(given.get("engine"), str):
         return None, None  # every form names its engine; a default must not stand in for it
-    best: tuple[int, str, str] | None = None
+    best: tuple[int, str | None, str | None] = (0, None, None)
     new = (family(engine.name) for engine in new_engines())
-    for known in (*families(), *new):
-        for variant in known.variants:
-            for way in variant.ways:
-                form = way.form
-                tags = {**form.tags(), **{form.alias(k): v for k, v in way.fixed.items()}}
-                defaults = {f.alias or n: f.default for n, f in form.model_fields.items()}
-                if any(given.get(k, defaults.get(k)) != v for k, v in tags.items()):
-                    continue
-                likely = {form.alias(k): v for k, v in way.default.items()}
-                score = len(tags) * 10 + sum(given.get(k) == v for k, v in likely.items())
-                if best is None or score > best[0]:
-                    best = (score, known.name, variant.name)
-    return (best[1], best[2]) if best else (None, None)
+    for known in (*map(own_family, CATALOG), *new):
+        for variant, tags, likely, defaults in known.selectors:
+            if any(given.get(k, defaults.get(k)) != v for k, v in tags.items()):
+                continue
+            score = len(tags) * 10 + sum(given.get(k) == v for k, v in likely.items())
+            best = (score, known.name, variant) if score > best[0] else best
+    return best[1:]

@@ -218,10 +218,10 @@ def _choice(
 
 def _paid(figure: Figure | None) -> str:
     """What users paid, and who says so; empty where nobody does."""
-    kept = in_force()
-    if figure is None or figure.buzz is None or kept.looked is None:
+    if figure is None or figure.buzz is None:
         return ""
-    return f"{figure.buzz:g} Buzz at the median ({kept.owner}'s catalogue, {kept.looked.date()})"
+    kept = in_force()
+    return f"{figure.buzz:g} Buzz at the median ({kept.catalogue}, {kept.looked_on})"
 
 
 def _arguments(

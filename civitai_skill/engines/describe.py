@@ -8,7 +8,7 @@ disagree.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -83,31 +83,30 @@ def operations(family: Family) -> tuple[Operation, ...]:
 
 def probe(
     family: Family,
-    operation: Operation,
+    variant: Variant,
+    operation: Operation | None = None,
     *,
-    variant: str | None = None,
     quality: Quality = "standard",
     ratio: str | None = None,
 ) -> Plan:
-    """Plan the plainest request of its kind."""
-    return plan(
-        ImageRequest(
-            prompt="a fox",
-            engine=family.name,
-            variant=variant,
-            quality=quality,
-            aspect_ratio=ratio,
-            images=[] if operation == "create" else [_SOURCE],
-            strength=0.5 if operation == "variant" else None,
-            retired=True,
-        ),
-        sources=() if operation == "create" else (_SOURCE_SIZE,),
+    """Plan the plainest request of its kind; left out, the first operation that the variant has."""
+    operation = operation or variant.operations()[0]
+    request = ImageRequest(
+        prompt="a fox",
+        engine=family.name,
+        variant=variant.name,
+        quality=quality,
+        aspect_ratio=ratio,
+        images=[] if operation == "create" else [_SOURCE],
+        strength=0.5 if operation == "variant" else None,
+        retired=True,
     )
+    return plan(request, sources=() if operation == "create" else (_SOURCE_SIZE,))
 
 
 def _quality(family: Family, quality: Quality) -> dict[str, Any]:
     variant = family.at[quality]
-    decided = probe(family, variant.operations()[0], quality=quality)
+    decided = probe(family, variant, quality=quality)
     out: dict[str, Any] = {
         "variant": variant.name,
         "route": decided.route,
@@ -116,7 +115,7 @@ def _quality(family: Family, quality: Quality) -> dict[str, Any]:
         "buzz": decided.price.buzz,
     }
     if decided.operation == "create" and "edit" in variant.operations():
-        out["edit_buzz"] = probe(family, "edit", quality=quality).price.buzz
+        out["edit_buzz"] = probe(family, variant, "edit", quality=quality).price.buzz
     return out
 
 
@@ -134,12 +133,12 @@ def _settings(variant: Variant, decided: Plan, quality: Quality) -> dict[str, An
 def _variant(family: Family, variant: Variant) -> dict[str, Any]:
     buzz = None
     if not family.unfamiliar:
-        buzz = probe(family, variant.operations()[0], variant=variant.name).price.buzz
+        buzz = probe(family, variant).price.buzz
     out: dict[str, Any] = {
         "name": variant.name,
         "aliases": list(variant.aliases),
         "operations": list(variant.operations()),
-        "routes": list(variant.routes()),
+        "routes": variant.routes(),
         "best_for": variant.best_for,
         "avoid_for": variant.avoid_for,
         "seconds": variant.seconds,
@@ -174,7 +173,7 @@ def _sizes(family: Family, variant: Variant) -> dict[str, list[int] | None]:
     found: dict[str, list[int] | None] = {}
     for ratio in sorted(named, key=_square_first):
         try:
-            size = probe(family, variant.operations()[0], variant=variant.name, ratio=ratio).size
+            size = probe(family, variant, ratio=ratio).size
         except RequestInvalid:
             continue
         found[ratio] = list(size) if size else None
@@ -260,13 +259,13 @@ def _entry(
 def _where(family: Family, held: list[Way]) -> list[str]:
     """Name a set of ways in few words: by what they do, by route, or by variant."""
     everything = [way for v in family.variants for way in v.ways]
-    variants = [v for v in family.variants if any(_among(way, held) for way in v.ways)]
+    variants = [v for v in family.variants if any(way in held for way in v.ways)]
     words = _told_apart(everything, held)
     if words is not None and (len(variants) > 1 or len(variants) == len(family.variants)):
         return [words or EVERYWHERE]
     said = []
     for variant in variants:
-        some = [way for way in variant.ways if _among(way, held)]
+        some = [way for way in variant.ways if way in held]
         words = _told_apart(variant.ways, some)
         each = [words] if words is not None else [" ".join(_words([way])) for way in some]
         said += [f"{variant.name} {name}".strip() for name in each]
@@ -280,7 +279,7 @@ def _told_apart(ways: Sequence[Way], held: list[Way]) -> str | None:
     routes = {way.form.route() for way in held}
     same_doing = [w for w in ways if operations & set(w.form.operations())]
     same_route = [w for w in ways if w.form.route() in routes]
-    both = [w for w in same_doing if _among(w, same_route)]
+    both = [w for w in same_doing if w in same_route]
     meant = (("", ways), (doing, same_doing), (by, same_route), (f"{doing} {by}", both))
     return next((words for words, some in meant if len(some) == len(held)), None)
 
@@ -289,7 +288,3 @@ def _words(ways: list[Way]) -> tuple[str, str]:
     operations = {op for way in ways for op in way.form.operations()}
     doing = " and ".join(word for op, word in _DOING.items() if op in operations)
     return doing, "by " + " and ".join(sorted({way.form.route() for way in ways}))
-
-
-def _among(way: Way, ways: Iterable[Way]) -> bool:
-    return any(way is other for other in ways)

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import partial
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from civitai_skill.engines.forms import Operation, Wire
@@ -80,35 +80,32 @@ class Outside:
 
 @dataclass(frozen=True)
 class Caution:
-    """What happens (`what`) where a form's `field` has one of the values.
+    """What happens (`what`) where a form's `field` has one of the values: of names, or of numbers.
 
     `variants` are the names of those it is true of, or how they begin; empty: of all.
     """
 
     what: str
     field: str
-    values: frozenset[str] | Outside
+    values: tuple[str, ...] | Outside
     variants: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if isinstance(self.values, Outside):
+            return self.what
+        return f"{self.field} {' or '.join(self.values)} {self.what}"
 
     def concerns(self, variant: str) -> bool:
         """Is it true of this variant?"""
         return not self.variants or variant.startswith(self.variants)
 
     def holds(self, variant: str, form: Wire) -> bool:
-        """Does this form of the variant run into it?"""
+        """Does this form of the variant run into it? Of a list its length counts."""
         value = getattr(form, self.field, None)
         if callable(value):
             value = value()
+        value = len(value) if isinstance(value, list) else value
         return value is not None and self.concerns(variant) and value in self.values
-
-
-def _values(field: str, what: str, *names: str, variants: tuple[str, ...] = ()) -> Caution:
-    """Name values of a field and what they do."""
-    return Caution(f"{field} {' or '.join(names)} {what}", field, frozenset(names), variants)
-
-
-samplers = partial(_values, "sampler")
-schedules = partial(_values, "scheduler")
 
 
 def caution_notes(cautions: tuple[Caution, ...], variants: tuple[str, ...]) -> list[str]:
@@ -116,19 +113,16 @@ def caution_notes(cautions: tuple[Caution, ...], variants: tuple[str, ...]) -> l
     groups: dict[tuple[str, ...], list[str]] = {}
     for caution in cautions:
         concerned = tuple(name for name in variants if caution.concerns(name))
-        groups.setdefault(concerned, []).append(caution.what)
+        groups.setdefault(concerned, []).append(str(caution))
+    whose = {names: "" if names == variants else f" on {', '.join(names)}" for names in groups}
     return [
-        f"Warned of, not refused{_whose(names, variants)}: {'; '.join(said)}."
+        f"Warned of, not refused{whose[names]}: {'; '.join(said)}."
         for names, said in groups.items()
     ]
 
 
-def _whose(names: tuple[str, ...], variants: tuple[str, ...]) -> str:
-    return "" if names == variants else f" on {', '.join(names)}"
-
-
 # -- the family ----------------------------------------------------------------------------------
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Way:
     """One road to a picture. Keys are attribute names of the form; explicit request fields win.
 
@@ -146,6 +140,11 @@ class Way:
     def settings(self, quality: Quality) -> dict[str, Any]:
         """What is sent for this quality when the request says nothing itself."""
         return {**self.default, **getattr(self, quality)}
+
+
+def ways(*forms: type[Wire], **settings: Values) -> tuple[Way, ...]:
+    """A way by each form, with the same settings."""
+    return tuple(Way(form, **settings) for form in forms)
 
 
 @dataclass(frozen=True)
@@ -188,8 +187,12 @@ def measured_now(engine: str, variant: Variant, operation: Operation) -> Measure
     """What was measured of an operation: by the service's catalogue where that was fetched lately,
     else as the variant's file has it."""
     kept = in_force()
-    lately = kept.measured(kept.figure(engine, variant.name, operation))
-    return variant.measured.get(operation) if lately is None else Measured(**lately)
+    figure = kept.figure(engine, variant.name, operation)
+    known = {} if figure is None else figure.as_dict()
+    if not {"seconds", "slow", "success"} <= known.keys():
+        return variant.measured.get(operation)
+    times = (known["seconds"], known["slow"], known["success"])
+    return Measured(*times, kept.looked_on, kept.catalogue)
 
 
 @dataclass(frozen=True)
@@ -218,28 +221,29 @@ class Variant:
 
     def fit(self, need: Need) -> Fit | None:
         """How it serves a need, or None."""
-        return next((fit for fit in self.fits if fit.need == need), None)
+        serving = [fit for fit in self.fits if fit.need == need]
+        return serving[0] if serving else None
 
     def operations(self) -> tuple[Operation, ...]:
         found = {op for way in self.ways for op in way.form.operations()}
         return tuple(op for op in ("create", "edit", "variant") if op in found)
 
-    def routes(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(way.form.route() for way in self.ways))
+    def routes(self) -> list[str]:
+        return [*dict.fromkeys(way.form.route() for way in self.ways)]
 
 
 @dataclass(frozen=True)
 class Family:
     """One engine as users know it; the whole truth about it stands in its own file.
 
-    `quality` names the variant that each quality means, and `own_checkpoint` the one whose settings
-    a checkpoint of the user's own gets instead. `sizes` are the recommended pixels by ratio,
-    landscape and square only: portrait is the same swapped. `multiple` is the number of pixels that
-    width and height must divide by. `ecosystems` are the AIR ecosystems it loads, in `air.fold`
-    spelling; `embedding_ecosystems` are further ones whose embeddings it loads. `mature` says
-    whether only Civitai's own moderation applies ("civitai") or a provider's filter as well
-    ("provider"). `cautions` are settings that are taken and spoil the picture. `suits` tells models
-    in about four words what to take it for.
+    `quality` names the variant that each quality means (left out, the first), and `own_checkpoint`
+    the one whose settings a checkpoint of the user's own gets instead. `sizes` are the recommended
+    pixels by ratio, landscape and square only: portrait is the same swapped. `multiple` is the
+    number of pixels that width and height must divide by. `ecosystems` are the AIR ecosystems it
+    loads, in `air.fold` spelling; `embedding_ecosystems` are further ones whose embeddings it
+    loads. `mature` says whether only Civitai's own moderation applies ("civitai") or a provider's
+    filter as well ("provider"). `cautions` are settings that are taken and spoil the picture.
+    `suits` tells models in about four words what to take it for.
     """
 
     name: str
@@ -247,10 +251,10 @@ class Family:
     maker: str
     suits: str
     variants: tuple[Variant, ...]
-    quality: Mapping[Quality, str]
     best_for: tuple[str, ...]
     avoid_for: tuple[str, ...]
     prompt: str
+    quality: Mapping[Quality, str] = field(default_factory=dict)
     own_checkpoint: str = ""
     sizes: Sizes = field(default_factory=dict)
     multiple: int = 1
@@ -266,25 +270,29 @@ class Family:
     unfamiliar: str = ""
     #: The variant that each quality means.
     at: Mapping[Quality, Variant] = field(init=False, repr=False, compare=False)
+    #: Every wire form that it reaches, each once.
+    forms: tuple[type[Wire], ...] = field(init=False, repr=False, compare=False)
     _spelt: Mapping[str, Variant] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         spelt: dict[str, Variant] = {}
         for variant in self.variants:
             names = (variant.name, *variant.aliases)
-            own = {fold(before + name) for name in names for before in ("", self.name)}
-            if twice := own & spelt.keys():
+            written = {fold(before + name) for name in names for before in ("", self.name)}
+            if twice := written & spelt.keys():
                 raise ValueError(f"{self.name}: names of two variants: {', '.join(sorted(twice))}")
-            spelt |= dict.fromkeys(own, variant)
+            spelt |= dict.fromkeys(written, variant)
+        own: dict[str, Any] = vars(self)  # the object is frozen for everybody else
+        own["quality"] = self.quality or dict.fromkeys(get_args(Quality), self.variants[0].name)
         named = {variant.name: variant for variant in self.variants}
         unknown = {*self.quality.values(), self.own_checkpoint or self.variants[0].name} - set(
             named
         )
         if unknown or set(self.quality) != set(get_args(Quality)):
             raise ValueError(f"{self.name}: each quality names a variant (not {unknown or None})")
-        # What follows from the rest; the object is frozen for everybody else.
-        vars(self)["_spelt"] = spelt
-        vars(self)["at"] = {quality: named[name] for quality, name in self.quality.items()}
+        own["_spelt"] = spelt
+        own["at"] = {quality: named[name] for quality, name in self.quality.items()}
+        own["forms"] = tuple(dict.fromkeys(w.form for v in self.variants for w in v.ways))
 
     def variant(self, name: str) -> Variant | None:
         """Find a variant by name or alias, without regard to case and separators.
@@ -305,6 +313,16 @@ class Family:
         both = {r for s in self.sizes for r in (s, swapped(s))}
         return tuple(sorted(both, key=ratio_value, reverse=True))
 
-    def forms(self) -> tuple[type[Wire], ...]:
-        """Every wire form the family reaches, each once."""
-        return tuple(dict.fromkeys(w.form for v in self.variants for w in v.ways))
+    @cached_property
+    def selectors(self) -> list[tuple[str, Values, Values, Values]]:
+        """How to know an input of each way: its variant, and by wire name what selects it, what it
+        says of itself, and the defaults of its form."""
+        found: list[tuple[str, Values, Values, Values]] = []
+        for variant in self.variants:
+            for way in variant.ways:
+                form = way.form
+                tags = {**form.tags(), **{form.alias(k): v for k, v in way.fixed.items()}}
+                likely = {form.alias(k): v for k, v in way.default.items()}
+                defaults = {f.alias or n: f.default for n, f in form.model_fields.items()}
+                found.append((variant.name, tags, likely, defaults))
+        return found

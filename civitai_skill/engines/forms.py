@@ -7,7 +7,7 @@ form and `guidanceScale` in the next, and that line is the whole translation.
 Types, ranges and enums are exactly the published document's: a form accepts what the document
 accepts and refuses what it refuses (seven point nought is an integer, true is not a number). A
 field's default is the service's own default, so a form always knows the value that will hold;
-`sent()` leaves the defaults out, `resolved()` spells them out. What the document does not know, but
+`sent()` leaves the defaults out. What the document does not know, but
 the guide does (a provider's own floor, steps that make noise), is said by `objection()`. Which
 fields hold pictures is marked (`Picture`, `Mask`, `Style`, `Guide`), and how a size is said is
 declared (`sizing`): no reader knows a form's own names.
@@ -198,18 +198,13 @@ class Wire(BaseModel):
         return cls.model_fields[name].alias or name
 
     # -- the JSON ----------------------------------------------------------------------
-    @classmethod
-    def read(cls, values: dict[str, Any]) -> Wire:
-        """A form from wire names. Raises pydantic.ValidationError."""
-        return cls.model_validate({**cls.tags(), **values})
-
-    def sent(self) -> dict[str, Any]:
-        """The JSON that goes out: what was set, defaults left out."""
-        return self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
-
-    def resolved(self) -> dict[str, Any]:
-        """The JSON with every default spelt out, as the service echoes it."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+    def sent(self, *, defaults: bool = False) -> dict[str, Any]:
+        """The JSON that goes out: what was set, and what selects the form; or with every default
+        spelt out, as the service echoes it."""
+        said = self.model_dump(
+            mode="json", by_alias=True, exclude_unset=not defaults, exclude_none=True
+        )
+        return {**self.tags(), **said}
 
     # -- what the maker's guide adds ---------------------------------------------------
     def buzz(self) -> float | None:

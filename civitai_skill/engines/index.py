@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from civitai_skill.engines.published.document import key_of
 from civitai_skill.engines.published.kept import NewEngine, in_force
 from civitai_skill.schema.air import fold
 
@@ -39,18 +40,14 @@ def words() -> Mapping[str, str]:
     return found
 
 
-@cache
-def _keys() -> frozenset[str]:
-    return frozenset(key for record in _index()["engines"] for key in record["forms"])
-
-
-def new_engines() -> tuple[NewEngine, ...]:
+def new_engines() -> list[NewEngine]:
     """The engines that a fetched document has and our files lack (see `published/`)."""
+    ours = {key for record in _index()["engines"] for key in record["forms"]}
     found = (
-        replace(engine, forms=tuple(form for form in engine.forms if form.key not in _keys()))
-        for engine in in_force().engines
+        replace(e, forms=tuple(form for form in e.forms if key_of(form.tags) not in ours))
+        for e in in_force().engines
     )
-    return tuple(engine for engine in found if engine.forms)
+    return [engine for engine in found if engine.forms]
 
 
 def records() -> tuple[Mapping[str, Any], ...]:
@@ -71,8 +68,8 @@ def list_engines() -> list[dict[str, Any]]:
             out["unfamiliar"] = record["unfamiliar"]
         if figures := kept.fresh_figures(record["name"]):
             out["catalogue"] = {
-                "source": f"{kept.owner}'s catalogue",
-                "on": kept.looked.date().isoformat() if kept.looked else "",
+                "source": kept.catalogue,
+                "on": kept.looked_on.isoformat(),
                 "figures": [figure.as_dict() for figure in figures],
             }
         listed.append(out)

@@ -89,7 +89,6 @@ def _join(left: str, right: str) -> str:
 Kind = Literal[
     "lora", "settings", "flags", "choice", "wildcard", "schedule", "and", "break", "weight"
 ]
-_Find = Callable[[str], str | None]
 
 
 @dataclass(frozen=True)
@@ -123,29 +122,17 @@ def _ends_in_number(inner: str) -> bool:
     return bool(before and colon) and _WEIGHT.fullmatch(number.strip()) is not None
 
 
-def _search(pattern: re.Pattern[str], holds: Callable[[str], bool] = bool) -> _Find:
-    """Finds the first place whose inside holds, as text."""
-
-    def find(prompt: str) -> str | None:
-        for found in pattern.finditer(prompt):
-            inner = next((group for group in found.groups() if group), found[0])
-            if holds(inner):
-                return inner if pattern in (_SETTINGS, _FLAG) else found[0]
-        return None
-
-    return find
-
-
-_ALL: tuple[tuple[Kind, _Find], ...] = (
-    ("lora", _search(_TAG)),
-    ("settings", _search(_SETTINGS)),
-    ("flags", _search(_FLAG)),
-    ("choice", _search(_BRACES, lambda inner: "|" in inner)),
-    ("wildcard", _search(_WILDCARD)),
-    ("schedule", _search(_SQUARE, lambda inner: "|" in inner or _ends_in_number(inner))),
-    ("and", _search(_AND)),
-    ("break", _search(_BREAK)),
-    ("weight", _search(_ROUND, _ends_in_number)),
+#: Each kind, how it is found, and what must hold of the inside of a place for it to be one.
+_ALL: tuple[tuple[Kind, re.Pattern[str], Callable[[str], bool]], ...] = (
+    ("lora", _TAG, bool),
+    ("settings", _SETTINGS, bool),
+    ("flags", _FLAG, bool),
+    ("choice", _BRACES, lambda inner: "|" in inner),
+    ("wildcard", _WILDCARD, bool),
+    ("schedule", _SQUARE, lambda inner: "|" in inner or _ends_in_number(inner)),
+    ("and", _AND, bool),
+    ("break", _BREAK, bool),
+    ("weight", _ROUND, _ends_in_number),
 )
 
 
@@ -153,9 +140,12 @@ def find_foreign(prompt: str) -> Iterator[Foreign]:
     """Pieces of other programs' syntax, the first of each kind; what stands in double quotes is
     text to be read in the picture, and no syntax."""
     bare = _QUOTED.sub(lambda quoted: " " * len(quoted[0]), prompt)
-    for kind, find in _ALL:
-        if (text := find(bare)) is not None:
-            yield Foreign(kind, text.strip())
+    for kind, pattern, holds in _ALL:
+        for found in pattern.finditer(bare):
+            inner = next((group for group in found.groups() if group), found[0])
+            if holds(inner):
+                yield Foreign(kind, (inner if kind in ("settings", "flags") else found[0]).strip())
+                break
 
 
 # -- in an engine's own way ------------------------------------------------------------------------

@@ -25,7 +25,8 @@ def ratio_value(ratio: str) -> float:
 
 def swapped(ratio: str) -> str:
     """9:16 for 16:9."""
-    return ":".join(reversed(ratio.split(":")))
+    wide, _, high = ratio.partition(":")
+    return f"{high}:{wide}"
 
 
 def by_ratio(text: str) -> Sizes:
@@ -144,7 +145,8 @@ class Named(Sizing):
         return f"{size[0] // common}:{size[1] // common}"
 
     def asked(self, form: Any) -> Size | None:
-        return self.size(str(getattr(form, self.fields[0])))
+        name = str(getattr(form, self.fields[0]))
+        return self.size(name)
 
     def shape(self, form: Any) -> str:
         name = str(getattr(form, self.fields[0]))

@@ -38,7 +38,8 @@ def holders(model: type[BaseModel]) -> Mapping[str, Source]:
 @cache
 def picture_of(model: type[BaseModel]) -> str | None:
     """The field that holds the pictures that are edited or varied."""
-    return next((n for n, mark in holders(model).items() if mark.kind == "picture"), None)
+    held = [name for name, mark in holders(model).items() if mark.kind == "picture"]
+    return held[0] if held else None
 
 
 def visit(model: type[BaseModel], name: str, value: Any, at: Path, see: See) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -32,8 +33,9 @@ def meant(wanted: str, families: Sequence[Named]) -> str | None:
         near |= {text: said for text, said in _variants(family).items() if len(text) >= _TELLING}
     for family, aliases in families:
         near |= _names(family, aliases)
+    digits = re.sub(r"\D", "", wanted)
     like = [
-        text for text in near if text[:1] == wanted[:1] and _digits(text) in ("", _digits(wanted))
+        text for text in near if text[:1] == wanted[:1] and re.sub(r"\D", "", text) in ("", digits)
     ]
     close = difflib.get_close_matches(wanted, like, 1, _LIKE)
     return near[close[0]] if close else None
@@ -86,7 +88,3 @@ def _variants(family: Family) -> dict[str, str]:
 
 def _named(family: Family, variant: str) -> str:
     return f"engine {family.name} with variant {variant}"
-
-
-def _digits(text: str) -> str:
-    return "".join(letter for letter in text if letter.isdigit())

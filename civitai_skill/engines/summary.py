@@ -10,10 +10,9 @@ from civitai_skill.engines import catalog
 from civitai_skill.engines.describe import QUALITIES, operations, probe
 from civitai_skill.engines.family import NEEDS, Family, Variant
 from civitai_skill.engines.limits import limits
-from civitai_skill.engines.planning.plan import Plan
 from civitai_skill.engines.published.document import key_of
 from civitai_skill.engines.sizing import FollowsSource, Named, Pixels, Ratio
-from civitai_skill.schema.request import ImageRequest, Quality
+from civitai_skill.schema.request import ImageRequest
 
 
 def rendered() -> str:
@@ -27,7 +26,7 @@ def _words() -> dict[str, str]:
     found = {
         limit.wire: name
         for family in catalog.families()
-        for form in family.forms()
+        for form in family.forms
         for name, limit in limits(form).items()
         if name in {*ImageRequest.model_fields, "image", "image_metadata"}
     }
@@ -42,7 +41,7 @@ def summary(family: Family) -> dict[str, Any]:
     """
     current = [v for v in family.variants if v.retired is None]
     drawing = [v for v in current if v.fits] or current
-    prices = {q: _plan(family, family.at[q], quality=q).price.buzz for q in QUALITIES}
+    prices = {q: probe(family, family.at[q], quality=q).price.buzz for q in QUALITIES}
     # One that is still to be withdrawn serves until then; its date is looked at when it is chosen.
     fits = [fit for v in family.variants for fit in v.fits]
     return {
@@ -65,12 +64,8 @@ def summary(family: Family) -> dict[str, Any]:
         },
         "options": _options(family),
         "ecosystems": sorted(family.ecosystems | family.embedding_ecosystems),
-        "forms": [key_of(form.tags()) for form in family.forms()],
+        "forms": [key_of(form.tags()) for form in family.forms],
     }
-
-
-def _plan(family: Family, variant: Variant, *, quality: Quality = "standard") -> Plan:
-    return probe(family, variant.operations()[0], variant=variant.name, quality=quality)
 
 
 def _those(
@@ -82,26 +77,25 @@ def _those(
 
 
 def _heeds_negatives(family: Family, variant: Variant) -> bool:
-    form = _plan(family, variant).form
+    form = probe(family, variant).form
     guidance = getattr(form, "guidance", None)
     return "negative_prompt" in limits(type(form)) and (guidance is None or guidance > 1)
 
 
 def _loads_checkpoints(family: Family, variant: Variant) -> bool:
-    form = type(_plan(family, variant).form)
+    form = type(probe(family, variant).form)
     return any(limit.role == "model" for limit in limits(form).values())
 
 
 def _keeps_size(family: Family, variant: Variant) -> bool:
     if "edit" not in variant.operations():
         return False
-    made = probe(family, "edit", variant=variant.name)
-    return isinstance(made.form.sizing, FollowsSource)
+    return isinstance(probe(family, variant, "edit").form.sizing, FollowsSource)
 
 
 def _taken(family: Family) -> set[str]:
-    taken = {k.label for form in family.forms() for k in limits(form).values()}
-    if any(isinstance(form.sizing, Pixels | Ratio | Named) for form in family.forms()):
+    taken = {k.label for form in family.forms for k in limits(form).values()}
+    if any(isinstance(form.sizing, Pixels | Ratio | Named) for form in family.forms):
         taken.add("aspect_ratio")
     return taken
 
@@ -109,7 +103,7 @@ def _taken(family: Family) -> set[str]:
 def _options(family: Family) -> dict[str, list[str]]:
     """The engine's own fields, each with its kinds."""
     found: dict[str, set[str]] = {}
-    for form in family.forms():
+    for form in family.forms:
         for limit in limits(form).values():
             if limit.label not in ImageRequest.model_fields:
                 found.setdefault(limit.wire, set()).add(limit.kind)

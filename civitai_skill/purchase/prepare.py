@@ -168,7 +168,8 @@ def prepare(order: Order, open_source: Open = open_source) -> Prepared:
     places = named(request)
     sources = tuple(open_source(text, place, order.sources) for place, text in places)
     sizes = tuple(None if isinstance(source, str) else source.size for source in sources)
-    check_masks(dict(zip((place for place, _ in places), sizes, strict=True)))
+    if len(places) > 1:
+        check_masks(dict(zip((place for place, _ in places), sizes, strict=True)))
     decided = plan_request(request, sizes[: len(request.images)])
     decided = replace(
         decided,

@@ -60,8 +60,8 @@ class Resolved:
 def places(request: ImageRequest) -> Iterator[Place]:
     """The models that a request names; its checkpoint first. Raises RequestInvalid for a bare name
     in its place."""
-    check_name(request.model)
     if request.model is not None:
+        check_name(request.model)
         yield Place("model", "model", request.model)
     yield from (Place("loras", f"loras.{i}.air", x.air) for i, x in enumerate(request.loras))
     yield from (Place("embeddings", f"embeddings.{i}", x) for i, x in enumerate(request.embeddings))

@@ -66,21 +66,13 @@ class NamedStep:
 
 @dataclass(frozen=True)
 class ChainPlan(Plan):
-    """A request that takes several steps, decided; `price` is that of all of them."""
+    """A request that takes several steps, decided; `price` is that of all of them, and `size` what
+    a picture ends with, None for an SVG."""
 
     steps: tuple[NamedStep, ...] = ()
     #: Its pixels at the end of the steps, and those that it is brought to on this machine.
     finished: Size | None = None
     exact: Size | None = None
-
-    @property
-    def title(self) -> str:
-        return ", ".join([super().title, *_described(self.steps)])
-
-    @property
-    def size(self) -> Size | None:
-        """The pixels that a picture ends with; None for an SVG."""
-        return self.exact or self.finished
 
 
 @dataclass(frozen=True)
@@ -160,6 +152,8 @@ def plan_request(
     decided = {part.name: getattr(drawn, part.name) for part in fields(Plan)}
     decided |= {"price": _total(steps, drawn.price), "notes": (*drawn.notes, *said)}
     exact = read_exact(request.exact) if request.exact else None
+    decided |= {"title": ", ".join([drawn.title, *_described(tuple(steps))])}
+    decided |= {"size": exact or ends[0]}
     return ChainPlan(**decided, steps=tuple(steps), finished=ends[0], exact=exact)
 
 

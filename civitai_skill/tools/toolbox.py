@@ -14,7 +14,7 @@ from pydantic import create_model
 
 from civitai_skill.client.clients import AsyncCivitai, Civitai
 from civitai_skill.config import Settings
-from civitai_skill.engines.published.kept import follow
+from civitai_skill.engines.published.kept import followed
 from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid
 from civitai_skill.purchase.events import Tell
 from civitai_skill.tools.answers import LOOK, SANDBOX, Result, failure_result, next_call
@@ -78,7 +78,7 @@ class Toolbox(Closing):
             )
         self._given = client or Civitai(key, sandbox=sandbox)
         self._owned = client is None
-        follow(self._given.settings.engines_file)
+        followed.set(self._given.settings.engines_file)
         self._sync: Civitai | None = self._given if isinstance(self._given, Civitai) else None
         self._lock = threading.Lock()
         limit = self._given.settings.max_buzz if max_buzz is None else max_buzz
@@ -224,7 +224,7 @@ class Toolbox(Closing):
         return None if offer is None else replace(offer, simulated=simulated)
 
     def _steps(self, name: str, arguments: Any, tell: Tell | None = None) -> Steps:
-        follow(self._given.settings.engines_file)
+        followed.set(self._given.settings.engines_file)
         tool = self.by_name.get(name) or find_tool(name, self.tools)
         fixed = replace(self.fixed, tell=tell)
         given = arguments if isinstance(arguments, Arguments) else self.read(tool.name, arguments)

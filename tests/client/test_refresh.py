@@ -242,7 +242,7 @@ def test_where_neither_can_be_had_it_is_an_error_and_a_broken_file_counts_as_non
     file = tmp_path / "engines.json"
     for text in ("", "[]", "{", '{"layout": 1}', '{"layout": 99}'):
         file.write_text(text)
-        assert kept.load(file) == kept.NOTHING
+        assert kept.in_force(file) == kept.NOTHING
     found = refreshed(Publisher({FIRST: published(True)}, None), tmp_path)
     assert found.new == (AURORA,)
     assert "status 503" in found.troubles[0]

@@ -141,7 +141,7 @@ def test_settings_and_fixed_values_fit_their_forms(family: Family) -> None:
                 wire = {way.form.alias(n): v for n, v in values.items()}
                 needed = {"image": "x", "images": ["x"]} if "image" in known else {"images": ["x"]}
                 more = {way.form.alias(n): v for n, v in needed.items() if n in known}
-                assert way.form.read({"prompt": "a fox", **more, **wire})
+                assert way.form.model_validate({"prompt": "a fox", **more, **wire})
 
 
 @each

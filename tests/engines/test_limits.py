@@ -173,8 +173,8 @@ def test_an_edit_form_needs_a_source(road: Road) -> None:
         if limit.required and "default" in (facts := DIGEST["forms"][road.key][limit.wire])
     }
     with pytest.raises(ValidationError):
-        road.form.read({**needed, "images": []})
-    assert road.form.read({**needed, "images": [SOURCE]})
+        road.form.model_validate({**needed, "images": []})
+    assert road.form.model_validate({**needed, "images": [SOURCE]})
 
 
 @pytest.mark.parametrize(

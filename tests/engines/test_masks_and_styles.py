@@ -212,7 +212,7 @@ def test_a_model_may_ask_for_web_search_among_the_options(client: Civitai, folde
 
 def test_every_form_with_a_mask_or_styles_uses_the_requests_own_names() -> None:
     for family in catalog.families():
-        for form in family.forms():
+        for form in family.forms:
             for name, field in form.model_fields.items():
                 wire = (field.alias or name).lower()
                 if "mask" in wire:

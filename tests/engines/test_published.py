@@ -16,10 +16,10 @@ from civitai_skill.engines.limits import limits
 from civitai_skill.engines.planning.plan import plan
 from civitai_skill.engines.published import document, kept, news
 from civitai_skill.engines.published.derive import engines_of, family_of
-from civitai_skill.engines.published.document import NotADocument, key_of
+from civitai_skill.engines.published.document import Form, NotADocument, key_of
 from civitai_skill.engines.published.fields import _SHAPES, _WORDS
 from civitai_skill.engines.published.grow import grown_form
-from civitai_skill.engines.published.kept import Kept, NewForm
+from civitai_skill.engines.published.kept import Kept
 from civitai_skill.engines.published.ours import fields_of, forms
 from civitai_skill.engines.sizing import FollowsSource, Pixels, Ratio, Sizing
 from civitai_skill.errors import RequestInvalid
@@ -36,13 +36,13 @@ def engine_of(tags: dict[str, str], **fields: dict[str, Any]) -> type[Wire]:
     file = Path(kept.Settings.load().engines_file)
     file.parent.mkdir(parents=True, exist_ok=True)
     said = {**{tag: {**TEXT, "enum": [value]} for tag, value in tags.items()}, "prompt": TEXT}
-    new = [NewForm(tags, {**said, **fields})]
+    new = [Form(tags, {**said, **fields})]
     engines = tuple(engines_of(new, [], "a document"))
     keeping = Kept(engines, read=datetime(2026, 11, 28, tzinfo=UTC))
     file.write_text(json.dumps(keeping.as_json()))
-    kept.follow(file)
-    assert kept.load(file) == keeping
-    return catalog.family(engines[0].name).forms()[0]
+    kept.followed.set(file)
+    assert kept.in_force(file) == keeping
+    return catalog.family(engines[0].name).forms[0]
 
 
 def sent(name: str, **asked: Any) -> dict[str, Any]:
@@ -52,9 +52,8 @@ def sent(name: str, **asked: Any) -> dict[str, Any]:
 # -- the document ----------------------------------------------------------------------------------
 def test_the_sandboxs_document_says_what_our_forms_say() -> None:
     read = document.read(json.loads(json.dumps(make_document(forms()))))
-    found = {form.key: read.whole(form) for form in read.forms}
+    found = {key_of(form.tags): read.whole(form) for form in read.forms}
     assert found == {key_of(form.tags()): fields_of(form) for form in forms()}
-    assert document.Document.from_json(json.loads(json.dumps(read.as_json()))).forms == read.forms
     engines, more, comparison = news.new_of(read, "it")
     assert (engines, more, comparison.changes) == ((), {}, ())
 
@@ -64,7 +63,7 @@ def test_a_newer_published_document_brings_what_our_files_lack(document: Path) -
     read = kept_document(document)
     engines, more, _ = news.new_of(read, "it")
     assert (engines, more) == ((), {})
-    every = [NewForm(f.tags, read.whole(f)) for f in read.forms]
+    every = [Form(f.tags, read.whole(f)) for f in read.forms]
     named = engines_of(every, [], "it")
     assert sum(len(engine.forms) for engine in named) == 125
     names = {engine.name for engine in named}
@@ -105,10 +104,10 @@ def test_a_spoiled_document_is_refused_or_read_and_whatever_it_makes_can_be_aske
         except NotADocument:
             refused += 1
             continue
-        new = [NewForm(f.tags, read.whole(f)) for f in chance.sample(read.forms, 3)]
+        new = [Form(f.tags, read.whole(f)) for f in chance.sample(read.forms, 3)]
         for engine in engines_of(new, [], "it"):
             made += sum(
-                len(limits(form)) > 0 for form in family_of(engine.name, engine.forms, "it").forms()
+                len(limits(form)) > 0 for form in family_of(engine.name, engine.forms, "it").forms
             )
         for form in forms()[::25]:
             grown_form(form, {n: f for n, f in new[0].fields.items() if n not in form.tags()})
@@ -222,7 +221,7 @@ def test_a_name_that_is_taken_or_an_operation_that_nobody_knows_adds_the_operati
         {"engine": "new", "model": "a", "operation": "outpaintImage"},
     ]
     images = {"type": "array", "items": TEXT, "required": True, "min_items": 1}
-    new = [NewForm(t, {"prompt": TEXT, "images": images}) for t in tags]
+    new = [Form(t, {"prompt": TEXT, "images": images}) for t in tags]
     found = {engine.name: engine for engine in engines_of(new, taken, "it")}
     assert list(found) == ["krea/editImage", "new/a", "new/a/outpaintImage"]
     assert found["new/a/outpaintImage"].record["operations"] == ["edit"]
@@ -230,7 +229,7 @@ def test_a_name_that_is_taken_or_an_operation_that_nobody_knows_adds_the_operati
 
 
 def test_a_form_that_a_later_version_of_ours_has_is_ours() -> None:
-    form = catalog.family("seedream").forms()[0]
+    form = catalog.family("seedream").forms[0]
     engine_of(dict(form.tags()))
     assert catalog.names() == catalog.NAMES
     assert len(index.records()) == len(catalog.NAMES)
@@ -273,10 +272,10 @@ def test_a_form_takes_new_fields_and_values_and_the_old_ones_as_before() -> None
     assert grown.newer == {"control_nets": ("lidar",), "output_format": ("avif",), "glow": ()}
     net = {"preprocessor": "lidar", "weight": 1, "startStep": 0, "endStep": 1}
     said = {"prompt": "a fox", "model": "urn:air:sdxl:checkpoint:civitai:1@2"}
-    read = grown.read({**said, "controlNets": [net], "glow": 1.5, "outputFormat": "avif"})
+    read = grown.model_validate({**said, "controlNets": [net], "glow": 1.5, "outputFormat": "avif"})
     assert read.sent()["controlNets"] == [net]
     assert limits(grown)["quantity"] == limits(form)["quantity"]
     assert grown_form(form, {"controlNets.preprocessor": ["canny"]}) is form
     for wrong in ({"glow": 3}, {"controlNets": [{**net, "preprocessor": "radar"}]}):
         with pytest.raises(ValueError, match="validation error"):
-            grown.read({**said, **wrong})
+            grown.model_validate({**said, **wrong})

@@ -75,7 +75,7 @@ def test_a_hosted_edit_names_its_model_instead_of_the_legacy_default() -> None:
 
 def test_grok_drafts_are_small_and_standard_is_below_the_dear_default() -> None:
     def setting(quality: str) -> tuple[str, str]:
-        resolved = decide(engine="grok", quality=quality).form.resolved()
+        resolved = decide(engine="grok", quality=quality).form.sent(defaults=True)
         return resolved["resolution"], resolved["quality"]
 
     assert [setting(q) for q in ("draft", "standard", "high")] == [
@@ -150,13 +150,13 @@ def test_an_edit_becomes_a_variant_where_the_family_has_no_edit_and_the_result_s
     engine: str,
 ) -> None:
     decided = decide(engine=engine, images=ONE)
-    assert (decided.operation, decided.form.resolved()["strength"]) == ("variant", 0.7)
+    assert (decided.operation, decided.form.sent(defaults=True)["strength"]) == ("variant", 0.7)
     assert decided.notes == (
         f"{engine} has no edit; a variant of the source was made instead, at its documented "
         "strength 0.7 (0 keeps the source, 1 ignores it).",
     )
     by_comfy = decide(engine=engine, images=ONE, route="comfy")
-    assert by_comfy.form.resolved()["denoiseStrength"] == 0.75
+    assert by_comfy.form.sent(defaults=True)["denoiseStrength"] == 0.75
     assert "strength 0.75" in by_comfy.notes[0]
 
 

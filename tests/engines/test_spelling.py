@@ -77,4 +77,4 @@ def test_ctrl_c_while_pydantic_builds_a_family_is_ctrl_c(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(catalog, "import_module", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        catalog.family("flux2")
+        catalog.own_family(catalog.Entry("never loaded", "never_loaded"))

@@ -21,7 +21,7 @@ from tests.support.scripts import load
 
 HERE = Path(__file__).resolve().parent
 DIGEST = json.loads((HERE / "wire_digest.json").read_text("utf-8"))
-FORMS = [form for family in catalog.families() for form in family.forms()]
+FORMS = [form for family in catalog.families() for form in family.forms]
 
 # The document requires these; the service's own sample bodies leave them out, and it fills them in.
 LOOSE = {
@@ -240,7 +240,7 @@ def test_a_field_for_an_air_refuses_what_is_none_and_takes_what_is_one(form: typ
 def _broken(form: type[Wire], name: str, value: Any) -> set[str]:
     """The fields that the form complains about when it is given this value alone."""
     try:
-        form.read({name: value})
+        form.model_validate({name: value})
     except ValidationError as error:
         return {str(e["loc"][0]) for e in error.errors() if e["type"] != "missing"}
     return set()
@@ -264,18 +264,23 @@ def test_a_nested_object_is_the_documents(model: type[BaseModel], name: str) -> 
 
 def test_a_form_takes_seven_point_nought_as_an_integer_and_no_truth_as_a_number() -> None:
     form = next(f for f in FORMS if key_of(f) == "engine=flux2 model=klein operation=createImage")
-    assert form.read({"prompt": "a fox", "steps": 7.0}).sent()["steps"] == 7
+    assert form.model_validate({"prompt": "a fox", "steps": 7.0}).sent()["steps"] == 7
     for value in (True, "7", 7.5, None):
         assert _broken(form, "steps", value) == {"steps"}
 
 
 def test_a_form_sends_what_was_set_and_resolves_the_rest() -> None:
     form = next(f for f in FORMS if key_of(f) == "engine=grok version=v2.0 operation=createImage")
-    read = form.read({"prompt": "a fox", "aspectRatio": "2:1"})
+    read = form.model_validate({"prompt": "a fox", "aspectRatio": "2:1"})
     selectors = {"engine": "grok", "version": "v2.0", "operation": "createImage"}
     sent = {**selectors, "prompt": "a fox", "aspectRatio": "2:1"}
     assert read.sent() == sent
-    assert read.resolved() == {**sent, "quantity": 1, "resolution": "2k", "quality": "medium"}
+    assert read.sent(defaults=True) == {
+        **sent,
+        "quantity": 1,
+        "resolution": "2k",
+        "quality": "medium",
+    }
 
 
 def test_the_digest_is_what_the_document_says(document: Path) -> None:

@@ -329,7 +329,7 @@ def test_every_form_of_every_engine_has_a_size_and_a_price(play: Play) -> None:
         picture = answer.json()["steps"][0]["output"]["images"][0]
         assert picture["width"] >= 64
         assert answer.json()["cost"]["total"] > 0
-    assert len(check.forms()) == sum(len(f.forms()) for f in catalog.families())
+    assert len(check.forms()) == sum(len(f.forms) for f in catalog.families())
 
 
 @pytest.mark.parametrize(

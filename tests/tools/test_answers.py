@@ -118,7 +118,7 @@ def test_narrowed_tools_speak_of_no_other_engine(client: Civitai) -> None:
 def test_the_words_about_a_field_name_engines_that_have_it(field: str) -> None:
     told = words.FIELDS[field]
     for family in catalog.families():
-        having = any(field in limits(form) for form in family.forms())
+        having = any(field in limits(form) for form in family.forms)
         assert having or told([family.name]).startswith("Leave out: no engine here")
 
 

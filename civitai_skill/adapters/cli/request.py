@@ -72,10 +72,10 @@ def load_settings(given: argparse.Namespace) -> Settings:
 
 def follow_settings(given: argparse.Namespace) -> None:
     """Let what was fetched of the service that this command speaks to be in force."""
-    from civitai_skill.client import follow
+    from civitai_skill.client import followed
 
     with suppress(ConfigError):  # whoever needs the settings says what is wrong
-        follow(load_settings(given).engines_file)
+        followed.set(load_settings(given).engines_file)
 
 
 def build_request(given: argparse.Namespace) -> ImageRequest:

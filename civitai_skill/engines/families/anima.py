@@ -11,7 +11,7 @@ from pydantic import Field
 
 from civitai_skill.engines import forms
 from civitai_skill.engines.families.shared import catalogue
-from civitai_skill.engines.family import Family, Fit, Values, Variant, Way
+from civitai_skill.engines.family import Family, Fit, Variant, ways
 from civitai_skill.engines.sizing import by_ratio
 
 
@@ -50,12 +50,8 @@ class SdcppCreate(AnimaSdcpp, forms.Create): ...
 class SdcppVariant(AnimaSdcpp, forms.VariantOf): ...
 
 
-def _ways(default: Values, **qualities: Values) -> tuple[Way, ...]:
-    """comfy first: the site draws with it, and it is the one that was measured."""
-    return tuple(
-        Way(form, default=default, **qualities)
-        for form in (ComfyCreate, ComfyVariant, SdcppCreate, SdcppVariant)
-    )
+#: comfy first: the site draws with it, and it is the one that was measured.
+_FORMS = (ComfyCreate, ComfyVariant, SdcppCreate, SdcppVariant)
 
 
 FAMILY = Family(
@@ -66,7 +62,7 @@ FAMILY = Family(
     variants=(
         Variant(
             "base",
-            _ways({"steps": 30, "guidance": 4.5}, high={"steps": 40}),
+            ways(*_FORMS, default={"steps": 30, "guidance": 4.5}, high={"steps": 40}),
             fits=(
                 Fit("anime", 57, "knows tags, characters and @artists, and prose as well"),
                 Fit("illustration", 51, "drawn styles by tag or prose"),
@@ -80,14 +76,15 @@ FAMILY = Family(
             best_for="anime and illustration by tags or prose, named characters, Anima LoRAs",
             avoid_for="realism, text in pictures",
             seconds="10-25",
-            measured={"create": catalogue(34, 97, 0.994)},
+            measured=catalogue(create=(34, 97, 0.994)),
             aliases=("2b",),
             notes=("The model card draws at guidance 4 to 5 with sampler er_sde.",),
         ),
         Variant(
             "turbo",
-            _ways(
-                {
+            ways(
+                *_FORMS,
+                default={
                     "model": "urn:air:anima:checkpoint:civitai:2458426@3108589",
                     "steps": 10,
                     "guidance": 1,

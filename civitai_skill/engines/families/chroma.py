@@ -52,7 +52,6 @@ FAMILY = Family(
             aliases=("1.0", "1-hd", "base"),
         ),
     ),
-    quality={"draft": "hd", "standard": "hd", "high": "hd"},
     best_for=("Chroma LoRAs", "photos and drawings alike", "an open licence"),
     avoid_for=("edits and variants: it only creates", "a price that must be known before"),
     prompt=(

@@ -44,7 +44,7 @@ class ComfyEdit(Unpublished, FluxComfy, forms.Edit):
 
     def unused(self) -> int:
         """How many sources it passes over."""
-        return max(0, len(self.images) - 1)
+        return len(self.images) - 1
 
     def buzz(self) -> float | None:
         return None

@@ -92,7 +92,6 @@ FAMILY = Family(
         '"OLD" with "NEW".'
     ),
     sizes=_SIZES,
-    mature="provider",
     licence="dev non-commercial weights; pro and max closed",
     notes=(
         "The ratio is 1:1 unless aspect_ratio says otherwise, for edits too: give the source's.",

@@ -70,7 +70,6 @@ FAMILY = Family(
     avoid_for=("edits", "LoRAs", "negative prompts", "known prices"),
     prompt="Sentences, subject first, with lighting and lens; text in quotes.",
     sizes=by_ratio("1:1 1024x1024, 4:3 1152x864, 3:2 1248x832, 16:9 1344x768, 21:9 1440x608"),
-    mature="provider",
     licence="closed",
     notes=("Price, times and limits are not documented. Sizes here are multiples of 32.",),
     conflicts=("There is no recipe page; the maker steers to FLUX.2.",),

@@ -11,7 +11,7 @@ from civitai_skill.engines.families.shared import (
     catalogue,
     sdcpp_cautions,
 )
-from civitai_skill.engines.family import Family, Fit, Variant, Way
+from civitai_skill.engines.family import Family, Fit, Variant, Way, ways
 from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.sizing import by_ratio
 
@@ -23,11 +23,7 @@ def _klein(version: str, steps: tuple[int, int, int], guidance: float) -> tuple[
         forms += [wire.KleinComfyCreate, wire.KleinComfyEdit, wire.KleinComfyVariant]
     draft, standard, high = ({"steps": n, "guidance": guidance} for n in steps)
     fixed = {"model_version": version}
-    return tuple(Way(f, fixed=fixed, draft=draft, standard=standard, high=high) for f in forms)
-
-
-def _hosted(*forms: type[Wire]) -> tuple[Way, ...]:
-    return tuple(Way(form) for form in forms)
+    return ways(*forms, fixed=fixed, draft=draft, standard=standard, high=high)
 
 
 _PHONE = {"aspect_ratio": "9:19.5"}
@@ -77,7 +73,7 @@ FAMILY = Family(
                 Fit("lora", 54, "takes LoRAs made for FLUX.2 klein"),
                 Fit("mature", 51, "only Civitai's own moderation applies"),
             ),
-            measured={"create": catalogue(65, 262, 0.997), "edit": catalogue(91, 329, 0.971)},
+            measured=catalogue(create=(65, 262, 0.997), edit=(91, 329, 0.971)),
             best_for="portraits, photos and edits worth keeping, still cheap",
             avoid_for="dense text",
             seconds="10-25",
@@ -95,7 +91,7 @@ FAMILY = Family(
         Variant(
             "klein-9b-base",
             _klein("9b-base", (20, 24, 30), 4),
-            measured={"create": catalogue(92, 303, 0.984)},
+            measured=catalogue(create=(92, 303, 0.984)),
             best_for="trying out a LoRA that was trained on the base model",
             avoid_for="direct use: the recipe page calls the base models unsuited to it",
             seconds="15-40",
@@ -126,7 +122,7 @@ FAMILY = Family(
                 Fit("lora", 54, "takes LoRAs made for FLUX.2"),
                 Fit("several_references", 48, "many references, and FLUX.2 LoRAs", pictures=2),
             ),
-            measured={"edit": catalogue(14, 37, 0.946)},
+            measured=catalogue(edit=(14, 37, 0.946)),
             best_for="FLUX.2 LoRAs, many reference pictures (9 by comfy), concept art",
             avoid_for="drafts: 1024x1024 bills as two megapixels",
             seconds="10-30",
@@ -134,7 +130,7 @@ FAMILY = Family(
         ),
         Variant(
             "flex",
-            _hosted(wire.FlexCreate, wire.FlexEdit),
+            ways(wire.FlexCreate, wire.FlexEdit),
             fits=(
                 Fit("logo", 48, "the maker's typography specialist"),
                 Fit("text_in_picture", 48, "the maker's typography specialist"),
@@ -144,7 +140,7 @@ FAMILY = Family(
         ),
         Variant(
             "pro",
-            _hosted(wire.ProCreate, wire.ProEdit),
+            ways(wire.ProCreate, wire.ProEdit),
             fits=(
                 Fit("product", 60, "clean light, exact hex colours, label text"),
                 Fit("photo", 45, "production quality, at a price that is not documented"),
@@ -155,7 +151,7 @@ FAMILY = Family(
         ),
         Variant(
             "max",
-            _hosted(wire.MaxCreate, wire.MaxEdit),
+            ways(wire.MaxCreate, wire.MaxEdit),
             best_for="the family's top quality; 8 to 10 references",
             seconds="15-60",
             notes=("No steps, guidance or LoRA: the maker sets them.",),

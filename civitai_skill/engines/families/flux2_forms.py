@@ -23,10 +23,6 @@ class Flux2(forms.Sized512):
     seed: forms.Seed = None
     quantity: Annotated[Whole, Field(ge=1, le=4)] = 1
 
-    def sources(self) -> int:
-        """How many source pictures the body carries."""
-        return len(getattr(self, "images", ()))
-
 
 class Edit2(forms.Edit):
     images: Annotated[list[Picture], Field(max_length=2)] = []
@@ -53,8 +49,8 @@ class KleinKnobs(Flux2):
     def buzz(self) -> float | None:
         """0.3 (4b) or 0.5 (9b) a step; each source adds one whole price; guidance 1 halves it."""
         step = 0.3 if self.model_version.startswith("4b") else 0.5
-        doubled = 1 if self.guidance == 1 else 2
-        return step * self.steps * (self.sources() + 1) * doubled * self.quantity
+        doubled, sources = 1 if self.guidance == 1 else 2, len(getattr(self, "images", ()))
+        return step * self.steps * (sources + 1) * doubled * self.quantity
 
 
 class KleinHosted(Hosted, KleinKnobs):

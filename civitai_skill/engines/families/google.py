@@ -6,19 +6,17 @@ they are given sources; engine gemini (2.5-flash, create and edit).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from civitai_skill.engines.families.shared import catalogue
-from civitai_skill.engines.family import Family, Fit, Measured, Retired, Variant, Way
+from civitai_skill.engines.family import Family, Fit, Retired, Variant, Way
 from civitai_skill.engines.forms import (
     Create,
     Edit,
     Likely,
-    Operation,
     Quantity4,
     Seed,
     Seed32,
@@ -132,11 +130,6 @@ def _sharp(form: type[Wire]) -> tuple[Way, ...]:
     return (Way(form, draft=one, standard=one, high={"resolution": "2K"}),)
 
 
-def _both(p50: float, p95: float, success: float) -> Mapping[Operation, Measured]:
-    """The catalogue does not tell pictures from edits, which go by one form."""
-    return dict.fromkeys(("create", "edit"), catalogue(p50, p95, success))
-
-
 _ARENA_EDIT = "arena.ai image edit board, April 2026"
 _4K = {"options": {"resolution": "4K"}}
 
@@ -159,7 +152,7 @@ FAMILY = Family(
             best_for="quick edits and drafts",
             avoid_for="more than 1K",
             seconds="4-10",
-            measured=_both(9, 49, 0.799),
+            measured=catalogue(alike=(9, 49, 0.799)),
             aliases=("2-lite", "lite"),
         ),
         Variant(
@@ -183,7 +176,7 @@ FAMILY = Family(
             best_for="likeness, blends of several pictures, edits in turns, diagrams",
             avoid_for="drafts: 160 to 320 a picture; seeds",
             seconds="20-60",
-            measured=_both(27, 80, 0.671),
+            measured=catalogue(alike=(27, 80, 0.671)),
             aliases=("pro", "banana pro"),
             notes=("20 Buzz more with source pictures.",),
         ),
@@ -206,7 +199,7 @@ FAMILY = Family(
             best_for="pictures of real things, looked up first; diagrams",
             avoid_for="drafts",
             seconds="8-20 at 1K, 20-60 above",
-            measured=_both(29, 72, 0.614),
+            measured=catalogue(alike=(29, 72, 0.614)),
             aliases=("2",),
             notes=(
                 "grounding true searches the web; options.enableGoogleSearch searches Google; each "
@@ -263,7 +256,6 @@ FAMILY = Family(
         "Describe the scene as prose. For an edit a plain order: say only what differs, one change "
         "a turn, and what each reference is for; text in quotes."
     ),
-    mature="provider",
     licence="closed",
     notes=("Sizes are a ratio and options.resolution (1K, 2K, 4K); lite draws 1K.",),
     conflicts=(

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from civitai_skill.engines.families.shared import catalogue
-from civitai_skill.engines.family import Family, Fit, Retired, Variant, Way
+from civitai_skill.engines.family import Family, Fit, Retired, Variant, ways
 from civitai_skill.engines.forms import Create, Edit3, Quantity4, Wire, flat
 from civitai_skill.engines.sizing import FollowsSource, Ratio
 from civitai_skill.schema.types import Text
@@ -67,15 +67,6 @@ class V2Edit(V2, Edit3):
     aspect_ratio: _RatioOrAuto = "auto"
 
 
-def _v2(form: type[V2]) -> Way:
-    return Way(
-        form,
-        draft={"resolution": "1k", "rendering": "low"},
-        standard={"resolution": "1k", "rendering": "medium"},
-        high={"resolution": "2k", "rendering": "medium"},
-    )
-
-
 FAMILY = Family(
     name="grok",
     title="Grok Imagine",
@@ -84,7 +75,13 @@ FAMILY = Family(
     variants=(
         Variant(
             "v2.0",
-            (_v2(V2Create), _v2(V2Edit)),
+            ways(
+                V2Create,
+                V2Edit,
+                draft={"resolution": "1k", "rendering": "low"},
+                standard={"resolution": "1k", "rendering": "medium"},
+                high={"resolution": "2k", "rendering": "medium"},
+            ),
             fits=(
                 Fit(
                     "phone_tall",
@@ -107,8 +104,8 @@ FAMILY = Family(
         ),
         Variant(
             "v1.0",
-            (Way(V1Create), Way(V1Edit)),
-            measured={"create": catalogue(16, 39, 0.478), "edit": catalogue(12, 26, 0.593)},
+            ways(V1Create, V1Edit),
+            measured=catalogue(create=(16, 39, 0.478), edit=(12, 26, 0.593)),
             best_for="a documented price: 26 a picture, 29 an edit",
             seconds="10-30",
             aliases=("1", "v1"),
@@ -120,11 +117,9 @@ FAMILY = Family(
             ),
         ),
     ),
-    quality={"draft": "v2.0", "standard": "v2.0", "high": "v2.0"},
     best_for=("ratios from 2:1 to 1:2", "phone wallpapers (9:19.5, 9:20)", "photoreal pictures"),
     avoid_for=("the same picture again: there is no seed", "exact pixels", "negative prompts"),
     prompt="Full sentences, under 1000 characters, no weights.",
-    mature="provider",
     licence="closed",
     notes=("No seed, so no picture can be repeated.", "No 21:9; 20:9 is the nearest."),
     conflicts=("The recipe page counts 21 ratios; the document lists 13. The document rules.",),

@@ -52,7 +52,6 @@ FAMILY = Family(
             notes=("12 steps are the service's default; the maker's quality preset has 48.",),
         ),
     ),
-    quality={"draft": "base", "standard": "base", "high": "base"},
     best_for=("typography", "exact layout by coordinates"),
     avoid_for=("plain prompts", "commercial use", "mature work", "negative prompts: it has none"),
     prompt=(

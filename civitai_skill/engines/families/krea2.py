@@ -6,7 +6,6 @@ weights stand in `krea2_comfy.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Literal
 
@@ -15,7 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from civitai_skill.engines.families.krea2_comfy import VARIANTS
 from civitai_skill.engines.families.shared import catalogue
-from civitai_skill.engines.family import Family, Fit, Measured, Values, Variant, Way
+from civitai_skill.engines.family import Family, Fit, Values, Variant, Way
 from civitai_skill.engines.forms import Create, Operation, Seed32
 from civitai_skill.engines.sizing import Ratio, by_ratio
 from civitai_skill.schema.types import Number, Picture, Style, Text, Whole
@@ -78,16 +77,8 @@ class Own(Krea2):
 
 
 #: Of both sizes together.
-_MEASURED: Mapping[Operation, Measured] = {"create": catalogue(32, 55, 0.874)}
+_MEASURED = catalogue(create=(32, 55, 0.874))
 _NO_STYLE: Values = {"style_images": []}
-
-
-def _fal(tier: str) -> Way:
-    return Way(Fal, {"tier": tier}, _NO_STYLE)
-
-
-def _own(model: str) -> Way:
-    return Way(Own, {"model_name": f"krea2-{model}"}, _NO_STYLE)
 
 
 FAMILY = Family(
@@ -98,7 +89,10 @@ FAMILY = Family(
     variants=(
         Variant(
             "medium",
-            (_fal("medium"), _own("medium")),
+            (
+                Way(Fal, {"tier": "medium"}, _NO_STYLE),
+                Way(Own, {"model_name": "krea2-medium"}, _NO_STYLE),
+            ),
             fits=(
                 Fit(
                     "concept_art",
@@ -116,7 +110,10 @@ FAMILY = Family(
         ),
         Variant(
             "large",
-            (_fal("large"), _own("large")),
+            (
+                Way(Fal, {"tier": "large"}, _NO_STYLE),
+                Way(Own, {"model_name": "krea2-large"}, _NO_STYLE),
+            ),
             fits=(
                 Fit("portrait", 55, "gritty photoreal faces, fashion, film looks"),
                 Fit("photo", 55, "film grain and light as shot"),
@@ -130,7 +127,7 @@ FAMILY = Family(
         ),
         Variant(
             "medium-turbo",
-            (_own("medium-turbo"),),
+            (Way(Own, {"model_name": "krea2-medium-turbo"}, _NO_STYLE),),
             best_for="quick tries of medium",
             avoid_for="known prices: ask for an estimate first",
         ),
@@ -147,7 +144,6 @@ FAMILY = Family(
     sizes=by_ratio("1:1 1024x1024, 4:3 1152x864, 3:2 1248x832, 16:9 1360x768, 21:9 1568x672"),
     multiple=16,
     ecosystems=frozenset({"krea2"}),
-    mature="provider",
     licence="medium and large closed; raw, turbo and edit by Krea's licence for its open weights",
     notes=(
         "A seed is the same for the whole batch: with quantity above 1 it buys near-copies.",

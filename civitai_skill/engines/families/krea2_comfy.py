@@ -52,7 +52,7 @@ VARIANTS = (
         ),
         best_for="LoRAs trained on Krea 2 raw, film looks with negative prompts and seeds",
         avoid_for="haste: three minutes were measured",
-        measured={"create": catalogue(176, 1029, 0.967)},
+        measured=catalogue(create=(176, 1029, 0.967)),
         notes=("Price not documented; the median that users paid was 24 (August 2026).",),
     ),
     Variant(
@@ -66,7 +66,7 @@ VARIANTS = (
         ),
         best_for="Krea's looks and Krea 2 LoRAs in a minute",
         avoid_for="negative prompts: they do nothing at guidance 1",
-        measured={"create": catalogue(64, 253, 0.995)},
+        measured=catalogue(create=(64, 253, 0.995)),
         notes=("Price not documented; the median that users paid was 19 (August 2026).",),
     ),
     Variant(
@@ -78,7 +78,7 @@ VARIANTS = (
         ),
         best_for="edits of one or two sources in Krea's looks",
         avoid_for="haste, and what must succeed: one in seven failed",
-        measured={"edit": catalogue(106, 443, 0.859)},
+        measured=catalogue(edit=(106, 443, 0.859)),
         notes=("Price not documented; the median that users paid was 39 (August 2026).",),
     ),
 )

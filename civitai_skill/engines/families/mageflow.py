@@ -12,7 +12,7 @@ from pydantic import Field
 
 from civitai_skill.engines import forms
 from civitai_skill.engines.families.shared import NO_PRICE
-from civitai_skill.engines.family import Family, Fit, Variant, Way
+from civitai_skill.engines.family import Family, Fit, Variant, Way, ways
 from civitai_skill.engines.sizing import by_ratio
 from civitai_skill.schema.types import Picture
 
@@ -62,10 +62,6 @@ class EditTurbo(AnyEdit):
     guidance: forms.Guidance30 = _sent(1, alias="cfgScale")
 
 
-def _way(form: type[forms.Wire], steps: int, guidance: float) -> Way:
-    return Way(form, default={"steps": steps, "guidance": guidance, "quantity": 1})
-
-
 _WIDE = {"aspect_ratio": "4:1"}
 
 FAMILY = Family(
@@ -76,7 +72,10 @@ FAMILY = Family(
     variants=(
         Variant(
             "4b",
-            (_way(Create, 20, 5), _way(Edit, 30, 5)),
+            (
+                Way(Create, default={"steps": 20, "guidance": 5, "quantity": 1}),
+                Way(Edit, default={"steps": 30, "guidance": 5, "quantity": 1}),
+            ),
             fits=(
                 Fit("ultra_wide", 51, "4:1 and 1:4 natively, at an unknown price", _WIDE),
                 Fit("several_references", 48, "up to 16 sources, the most there is", pictures=2),
@@ -91,7 +90,7 @@ FAMILY = Family(
         ),
         Variant(
             "4b-turbo",
-            (_way(CreateTurbo, 4, 1), _way(EditTurbo, 4, 1)),
+            ways(CreateTurbo, EditTurbo, default={"steps": 4, "guidance": 1, "quantity": 1}),
             fits=(
                 Fit("draft", 36, "4 steps, at a price that is not documented"),
                 Fit("ultra_wide", 45, "4:1 and 1:4 in 4 steps", _WIDE),

@@ -5,33 +5,34 @@ Its wire forms stand in `openai_forms.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 
 from civitai_skill.engines.families import openai_forms as wire
 from civitai_skill.engines.families.shared import catalogue
-from civitai_skill.engines.family import Caution, Family, Fit, Outside, Retired, Variant, Way
-from civitai_skill.engines.forms import Wire
+from civitai_skill.engines.family import (
+    Caution,
+    Family,
+    Fit,
+    Outside,
+    Retired,
+    Values,
+    Variant,
+    ways,
+)
 from civitai_skill.engines.sizing import by_ratio
 
 _ARENA = "arena.ai text-to-image board, August 2026: 1381, the best of these engines"
 
 
-def _ways(*forms: type[Wire], high: str = "high") -> tuple[Way, ...]:
-    """The service's own default is high, at four times the price of medium."""
-    return tuple(
-        Way(form, {}, {}, {"rendering": "low"}, {"rendering": "medium"}, {"rendering": high})
-        for form in forms
-    )
-
-
-def _by_name(form: type[Wire]) -> Way:
-    return Way(form, default={"size": "1024x1024"})
-
-
-def _gone(on: date, source: str, instead: str = "openai gpt-image-2") -> Retired:
-    return Retired(on, source, instead)
-
-
+#: The service's own default is high, at four times the price of medium.
+_RENDERED: Mapping[str, Values] = {
+    "draft": {"rendering": "low"},
+    "standard": {"rendering": "medium"},
+    "high": {"rendering": "high"},
+}
+_XHIGH: Mapping[str, Values] = {**_RENDERED, "high": {"rendering": "xhigh"}}
+_SQUARE = {"size": "1024x1024"}
 _TABLE = "OpenAI's table of deprecations"
 
 FAMILY = Family(
@@ -42,7 +43,7 @@ FAMILY = Family(
     variants=(
         Variant(
             "gpt-image-2",
-            _ways(wire.Gpt2Create, wire.Gpt2Edit),
+            ways(wire.Gpt2Create, wire.Gpt2Edit, **_RENDERED),
             fits=(
                 Fit("text_in_picture", 75, "spells and lays out text best", source=_ARENA),
                 Fit("poster", 75, "layout and lettering in one", source=_ARENA),
@@ -65,7 +66,7 @@ FAMILY = Family(
             best_for="text, layouts, infographics, long instructions, edits with a mask",
             avoid_for="mature themes, repeating a seed, transparency",
             seconds="15-45",
-            measured={"create": catalogue(37, 65, 0.638), "edit": catalogue(52, 137, 0.765)},
+            measured=catalogue(create=(37, 65, 0.638), edit=(52, 137, 0.765)),
             aliases=("2", "gpt2", "gpt image"),
             notes=(
                 "The service's own default is high quality (208 for 1024x1024); here low for "
@@ -74,7 +75,7 @@ FAMILY = Family(
         ),
         Variant(
             "gpt-image-2.5-flare",
-            _ways(wire.FlareCreate, wire.FlareEdit),
+            ways(wire.FlareCreate, wire.FlareEdit, **_RENDERED),
             fits=(
                 Fit("text_in_picture", 56, "the newer generation; its price is not documented"),
                 Fit("inpaint", 56, "takes a mask", pictures=1),
@@ -86,7 +87,7 @@ FAMILY = Family(
         ),
         Variant(
             "gpt-image-2.5-sunburst",
-            _ways(wire.SunburstCreate, wire.SunburstEdit, high="xhigh"),
+            ways(wire.SunburstCreate, wire.SunburstEdit, **_XHIGH),
             fits=(
                 Fit("comic_or_infographic", 56, "the newer generation's larger model"),
                 Fit("poster", 56, "the newer generation's larger model"),
@@ -99,7 +100,7 @@ FAMILY = Family(
         ),
         Variant(
             "gpt-image-1.5",
-            _ways(wire.Gpt15Create, wire.Gpt15Edit),
+            ways(wire.Gpt15Create, wire.Gpt15Edit, **_RENDERED),
             fits=(
                 Fit(
                     "transparent_background",
@@ -114,30 +115,31 @@ FAMILY = Family(
             seconds="15-45",
             aliases=("1.5",),
             notes=("options.inputFidelity high keeps faces in an edit.",),
-            retired=_gone(date(2026, 12, 1), _TABLE),
+            retired=Retired(date(2026, 12, 1), _TABLE, "openai gpt-image-2"),
         ),
         Variant(
             "gpt-image-1",
-            _ways(wire.Gpt1Create, wire.Gpt1Edit),
+            ways(wire.Gpt1Create, wire.Gpt1Edit, **_RENDERED),
             best_for="nothing new: kept for requests that must stay as they were",
             aliases=("1",),
-            retired=_gone(date(2026, 10, 23), f"{_TABLE}; its own guide confirms it"),
+            retired=Retired(
+                date(2026, 10, 23), f"{_TABLE}; its own guide confirms it", "openai gpt-image-2"
+            ),
         ),
         Variant(
             "dall-e-3",
-            (_by_name(wire.DallE3),),
+            ways(wire.DallE3, default=_SQUARE),
             best_for="nothing new: kept for requests that must stay as they were",
-            retired=_gone(date(2026, 5, 12), _TABLE),
+            retired=Retired(date(2026, 5, 12), _TABLE, "openai gpt-image-2"),
         ),
         Variant(
             "dall-e-2",
-            (_by_name(wire.DallE2Create), _by_name(wire.DallE2Edit)),
+            ways(wire.DallE2Create, wire.DallE2Edit, default=_SQUARE),
             best_for="nothing new: kept for requests that must stay as they were",
             aliases=("dall-e",),
-            retired=_gone(date(2026, 5, 12), _TABLE),
+            retired=Retired(date(2026, 5, 12), _TABLE, "openai gpt-image-2"),
         ),
     ),
-    quality={"draft": "gpt-image-2", "standard": "gpt-image-2", "high": "gpt-image-2"},
     best_for=("exact text and layouts", "long instructions", "edits with a mask", "infographics"),
     avoid_for=("mature work", "the same picture again: there is no seed", "LoRAs", "big batches"),
     prompt=(
@@ -149,7 +151,6 @@ FAMILY = Family(
         "1:1 1024x1024, 4:3 1024x768, 3:2 1536x1024, 16:9 1920x1088, 21:9 2016x864, 3:1 2304x768"
     ),
     multiple=16,
-    mature="provider",
     cautions=(
         Caution(
             "the maker wants 0.66 to 8.3 megapixels",

@@ -52,7 +52,6 @@ FAMILY = Family(
             aliases=("7", "v7"),
         ),
     ),
-    quality={"draft": "base", "standard": "base", "high": "base"},
     best_for=("cartoon and furry characters", "Pony V7 LoRAs"),
     avoid_for=("Pony V6 LoRAs: take sdxl pony", "text in pictures", "edits: it only creates"),
     prompt=(

@@ -16,7 +16,7 @@ from civitai_skill.engines.families.shared import (
     catalogue,
     sdcpp_cautions,
 )
-from civitai_skill.engines.family import Family, Fit, Retired, Values, Variant, Way, schedules
+from civitai_skill.engines.family import Caution, Family, Fit, Retired, Values, Variant, Way, ways
 from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.sizing import Sizes, by_ratio
 
@@ -45,35 +45,37 @@ def _open() -> tuple[Way, ...]:
     return tuple(ways)
 
 
-def _create(model: str) -> Way:
-    # The service rewrites the prompt unless told not to, and takes 60 to 90 s more for it.
-    size = {"width": 1328, "height": 1328}
-    return Way(wire.HostedCreate, {"model_name": model}, {"prompt_extend": False, **size})
+#: The service rewrites the prompt unless told not to, and takes 60 to 90 s more for it.
+_AS_WRITTEN: Values = {"prompt_extend": False}
+_FAL: Values = {"enable_prompt_expansion": False}
 
 
-def _edit(model: str) -> Way:
-    return Way(wire.HostedEdit, {"model_name": model}, {"prompt_extend": False})
+def _hosted(model: str, *forms: type[Wire]) -> tuple[Way, ...]:
+    """The ways of a closed model: by both forms, where none is named."""
+    drawn = {"width": 1328, "height": 1328, **_AS_WRITTEN}
+    defaults: dict[type[Wire], Values] = {wire.HostedCreate: drawn, wire.HostedEdit: _AS_WRITTEN}
+    return tuple(Way(f, {"model_name": model}, defaults[f]) for f in forms or defaults)
 
 
-def _fal(*forms: type[Wire]) -> tuple[Way, ...]:
-    return tuple(Way(form, default={"enable_prompt_expansion": False}) for form in forms)
-
-
-_LEGACY = Retired(
-    on=None,
-    source="absent from the recipe page's current list; the maker files it as legacy",
-    instead="qwen 2.0",
-)
-
-
-def _legacy(name: str, way: Way) -> Variant:
-    return Variant(
+_LEGACY = tuple(
+    Variant(
         name,
-        (way,),
+        _hosted(name, form),
         best_for="nothing new: kept for requests that must stay as they were",
-        retired=_LEGACY,
+        retired=Retired(
+            on=None,
+            source="absent from the recipe page's current list; the maker files it as legacy",
+            instead="qwen 2.0",
+        ),
     )
-
+    for name, form in (
+        ("max", wire.HostedCreate),
+        ("plus", wire.HostedCreate),
+        ("edit", wire.HostedEdit),
+        ("edit-plus", wire.HostedEdit),
+        ("edit-max", wire.HostedEdit),
+    )
+)
 
 FAMILY = Family(
     name="qwen",
@@ -105,7 +107,7 @@ FAMILY = Family(
                 Fit("anything", 51, "when words in the picture may matter"),
                 Fit("mature", 51, "only Civitai's own moderation applies"),
             ),
-            measured={"create": catalogue(82, 228, 0.988), "edit": catalogue(154, 601, 0.874)},
+            measured=catalogue(create=(82, 228, 0.988), edit=(154, 601, 0.874)),
             best_for="long and Chinese text, posters, edits with up to 10 references, Qwen LoRAs",
             avoid_for="quick drafts",
             seconds="15-35",
@@ -120,7 +122,7 @@ FAMILY = Family(
         ),
         Variant(
             "2.0",
-            (_create("2.0"), _edit("2.0"), *_fal(wire.FalCreate, wire.FalEdit)),
+            (*_hosted("2.0"), *ways(wire.FalCreate, wire.FalEdit, default=_FAL)),
             fits=(
                 Fit("comic_or_infographic", 57, "dense layouts at half the price of 2.0-pro"),
                 Fit("chinese_text", 57, "long Chinese typography"),
@@ -136,7 +138,7 @@ FAMILY = Family(
         ),
         Variant(
             "2.0-pro",
-            (_create("2.0-pro"), _edit("2.0-pro"), *_fal(wire.FalProCreate, wire.FalProEdit)),
+            (*_hosted("2.0-pro"), *ways(wire.FalProCreate, wire.FalProEdit, default=_FAL)),
             fits=(
                 Fit("text_in_picture", 60, "spells and lays out long text"),
                 Fit("logo", 60, "the finest lettering of these engines"),
@@ -150,22 +152,17 @@ FAMILY = Family(
         ),
         Variant(
             "3.0-pro",
-            (_create("3.0-pro"), _edit("3.0-pro")),
+            _hosted("3.0-pro"),
             fits=(
                 Fit("comic_or_infographic", 54, "the best-rated of the closed models"),
                 Fit("logo", 54, "the best-rated of the closed models"),
             ),
-            measured={"create": catalogue(67, 90, 0.999), "edit": catalogue(112, 1200, 0.799)},
+            measured=catalogue(create=(67, 90, 0.999), edit=(112, 1200, 0.799)),
             best_for="the newest of the closed models",
             avoid_for="drafts",
         ),
-        _legacy("max", _create("max")),
-        _legacy("plus", _create("plus")),
-        _legacy("edit", _edit("edit")),
-        _legacy("edit-plus", _edit("edit-plus")),
-        _legacy("edit-max", _edit("edit-max")),
+        *_LEGACY,
     ),
-    quality={"draft": "20b", "standard": "20b", "high": "20b"},
     best_for=("Chinese text", "posters and long lettering", "edits with many references"),
     avoid_for=("quick drafts", "exact seeds on the closed models"),
     prompt=(
@@ -180,7 +177,7 @@ FAMILY = Family(
     cautions=(
         *sdcpp_cautions("20b"),
         replace(DISTORTING, variants=("20b",)),
-        schedules("is poor", "karras", "exponential", variants=("20b",)),
+        Caution("is poor", "scheduler", ("karras", "exponential"), ("20b",)),
     ),
     licence="20b Apache-2.0; 2.0, 2.0-pro and 3.0-pro closed",
     notes=(

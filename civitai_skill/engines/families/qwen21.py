@@ -78,7 +78,6 @@ FAMILY = Family(
             sizes_at={"high": _LARGE},
         ),
     ),
-    quality={"draft": "base", "standard": "base", "high": "base"},
     best_for=("Chinese and English text", "edits with many references", "2K"),
     avoid_for=("LoRAs made for 20b", "a price that must be known before"),
     prompt=(

@@ -6,7 +6,7 @@ sdcpp and comfy qwen 20b (create, edit, variant each), engine qwen (create, edit
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -101,17 +101,15 @@ class Hosted(forms.Wire):
     prompt_extend: Flag = True
     watermark: Flag = False
 
-    def named(self) -> str:
-        """The model that will draw."""
-        return str(getattr(self, "model_name", ""))
-
     def buzz(self) -> float | None:
         """A flat price a picture, by model."""
-        return _FLAT[self.named()] * self.quantity
+        form: Any = self
+        return _FLAT[form.model_name] * self.quantity
 
     def objection(self) -> Problem | None:
-        if self.named() in _ONE_AT_A_TIME and self.quantity > 1:
-            return Problem("quantity", self.quantity, f"1 on {self.named()}", 1, "too many")
+        form: Any = self
+        if form.model_name in _ONE_AT_A_TIME and self.quantity > 1:
+            return Problem("quantity", self.quantity, f"1 on {form.model_name}", 1, "too many")
         return None
 
 

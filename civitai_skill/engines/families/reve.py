@@ -55,14 +55,12 @@ FAMILY = Family(
             notes=("Price not documented; a reseller's suggests about 260. Ask first.",),
         ),
     ),
-    quality={"draft": "2.1", "standard": "2.1", "high": "2.1"},
     best_for=("native 4K", "exact counts and places", "4:1 to 1:4"),
     avoid_for=("drafts: it is dear", "the same picture again: there is no seed", "exact pixels"),
     prompt=(
         "Say how many of each thing and where it stands. References are <frame>0</frame>, "
         "<frame>1</frame>, counted from 0."
     ),
-    mature="provider",
     licence="closed",
     notes=("Without a ratio the maker decides the shape.",),
     conflicts=("There is no recipe page; sizes and times are a reseller's.",),

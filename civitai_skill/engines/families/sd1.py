@@ -88,7 +88,6 @@ FAMILY = Family(
             notes=("Any SD 1.x checkpoint goes in `model`; this one is only the default.",),
         ),
     ),
-    quality={"draft": "base", "standard": "base", "high": "base"},
     best_for=("drafts for 4 Buzz", "SD 1.x LoRAs and embeddings", "pixel and retro styles"),
     avoid_for=("hands and anatomy", "readable text", "large pictures: upscale afterwards"),
     prompt=(

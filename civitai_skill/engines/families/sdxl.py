@@ -6,7 +6,6 @@ their own: they are checkpoints of this one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from civitai_skill.engines.families.shared import (
@@ -16,12 +15,11 @@ from civitai_skill.engines.families.shared import (
     SdcppCheckpoint,
     catalogue,
 )
-from civitai_skill.engines.family import Family, Fit, Measured, Variant, Way, schedules
+from civitai_skill.engines.family import Caution, Family, Fit, Variant, Way
 from civitai_skill.engines.forms import (
     ComfyVariantOf,
     Create,
     LongText,
-    Operation,
     Sdcpp,
     VariantOf,
     rate,
@@ -83,7 +81,7 @@ _TAGS = (
     "Negative: worst quality, low quality, bad anatomy, jpeg artifacts.",
 )
 # Of the form, whatever checkpoint was in it.
-_MEASURED: Mapping[Operation, Measured] = {"create": catalogue(20, 72, 0.995)}
+_MEASURED = catalogue(create=(20, 72, 0.995))
 _TALL = {"width": 640, "height": 1536}
 
 FAMILY = Family(
@@ -228,7 +226,6 @@ FAMILY = Family(
             ),
         ),
     ),
-    quality={"draft": "base", "standard": "base", "high": "base"},
     best_for=("a particular Civitai checkpoint", "anime", "stylised art", "style LoRAs", "batches"),
     avoid_for=("readable text", "exact counts and positions", "edits by instruction"),
     prompt=(
@@ -243,7 +240,7 @@ FAMILY = Family(
     mature="civitai",
     cautions=(
         ONLY_LCM,
-        schedules("does not fit a v-prediction model", "karras", variants=("noobai",)),
+        Caution("does not fit a v-prediction model", "scheduler", ("karras",), ("noobai",)),
     ),
     licence="CreativeML Open RAIL++-M; checkpoints have their own terms",
     notes=(

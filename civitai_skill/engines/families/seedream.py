@@ -16,13 +16,11 @@ from civitai_skill.engines.family import (
     Caution,
     Family,
     Fit,
-    Measured,
     Outside,
-    Values,
     Variant,
     Way,
 )
-from civitai_skill.engines.forms import Operation, Quantity12, Seed32, Sized
+from civitai_skill.engines.forms import Quantity12, Seed32, Sized
 from civitai_skill.engines.sizing import Sizes, by_ratio
 from civitai_skill.schema.request import Quality
 from civitai_skill.schema.types import Flag, Number, Picture, Text, Whole
@@ -65,17 +63,11 @@ _LARGE, _SMALL = 2560 * 1440, 1280 * 720
 def _way(version: str, sizes_at: Mapping[Quality, Sizes] = MappingProxyType({})) -> tuple[Way, ...]:
     """The square of each quality's sizes, where the request says none."""
     fixed = {"version": version}
-    draft, standard, high = (_square(sizes_at.get(q, _2K)) for q in get_args(Quality))
+    draft, standard, high = (
+        dict(zip(("width", "height"), sizes_at.get(q, _2K)["1:1"], strict=True))
+        for q in get_args(Quality)
+    )
     return (Way(Seedream, fixed=fixed, draft=draft, standard=standard, high=high),)
-
-
-def _square(sizes: Sizes) -> Values:
-    return dict(zip(("width", "height"), sizes["1:1"], strict=True))
-
-
-def _measured(p50: float, p95: float, success: float) -> Mapping[Operation, Measured]:
-    """Of creating and editing alike: it is one form."""
-    return dict.fromkeys(("create", "edit"), catalogue(p50, p95, success))
 
 
 FAMILY = Family(
@@ -101,7 +93,7 @@ FAMILY = Family(
                 Fit("portrait", 48, "4K portraits at a flat price"),
                 Fit("concept_art", 54, "large scenes at a flat price"),
             ),
-            measured=_measured(46, 182, 0.986),
+            measured=catalogue(alike=(46, 182, 0.986)),
             best_for="4K prints, posters, products, edits with up to 10 references",
             avoid_for="small drafts: the price is flat",
             seconds="40-90",
@@ -117,7 +109,7 @@ FAMILY = Family(
                 Fit("print_4k", 57, "native 4096x4096 for a little less", {"quality": "high"}),
                 Fit("several_references", 54, "up to 10 references for a little less", pictures=2),
             ),
-            measured=_measured(71, 224, 0.983),
+            measured=catalogue(alike=(71, 224, 0.983)),
             best_for="4K for a little less; edits",
             seconds="40-90",
             aliases=("v5-lite", "5.0-lite"),
@@ -127,7 +119,7 @@ FAMILY = Family(
         Variant(
             "v5.0-pro",
             _way("v5.0-pro"),
-            measured=_measured(62, 257, 0.772),
+            measured=catalogue(alike=(62, 257, 0.772)),
             best_for="the best-rated Seedream for pictures from words",
             avoid_for="4K: it accepts the size and returns about 2K",
             seconds="40-90",
@@ -157,7 +149,6 @@ FAMILY = Family(
         "colours. For an edit: the instruction, and which picture gives what."
     ),
     sizes=_2K,
-    mature="provider",
     cautions=(Caution("guidance above 5 degrades it", "guidance", Outside(high=5)),),
     licence="closed",
     notes=(

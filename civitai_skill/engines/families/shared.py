@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.family import Caution, Measured, samplers, schedules
+from civitai_skill.engines.family import Caution, Measured
+from civitai_skill.engines.forms import Operation
 from civitai_skill.engines.unpublished import Unpublished
 
 
@@ -57,25 +59,33 @@ class ComfyUnscheduled(Unpublished, forms.ComfySampled, forms.Sized, forms.Creat
 
 
 # -- how long they take ---------------------------------------------------------------------------
-def catalogue(p50: float, p95: float, success: float) -> Measured:
-    """What the service's public catalogue said of a form on 2026-08-31, of the day before."""
-    return Measured(p50, p95, success, date(2026, 8, 31), "the service's catalogue")
+Seen = tuple[float, float, float]
+
+
+def catalogue(
+    create: Seen | None = None, edit: Seen | None = None, *, alike: Seen | None = None
+) -> Mapping[Operation, Measured]:
+    """What the service's public catalogue said of forms on 2026-08-31, of the day before: p50, p95
+    and success of each operation, or of both `alike`, where one form does them."""
+    seen: dict[Operation, Seen | None] = {"create": create or alike, "edit": edit or alike}
+    whose = (date(2026, 8, 31), "the service's catalogue")
+    return {operation: Measured(*figures, *whose) for operation, figures in seen.items() if figures}
 
 
 # -- settings that spoil --------------------------------------------------------------------------
 def sdcpp_cautions(*variants: str) -> tuple[Caution, ...]:
     """What Civitai's own matrix says of the distilled families on sdcpp (engine guide, part 0)."""
     return (
-        schedules("gives a black picture", "ays", variants=variants),
-        schedules("gives noise", "gits", variants=variants),
-        samplers("fails", "ddim_trailing", "tcd", variants=variants),
+        Caution("gives a black picture", "scheduler", ("ays",), variants),
+        Caution("gives noise", "scheduler", ("gits",), variants),
+        Caution("fails", "sampler", ("ddim_trailing", "tcd"), variants),
     )
 
 
 #: Beside those, on flux1, qwen and z-image.
-DISTORTING = samplers("distorts", "euler_a", "dpm++2s_a")
+DISTORTING = Caution("distorts", "sampler", ("euler_a", "dpm++2s_a"))
 #: On sd1 and sdxl.
-ONLY_LCM = samplers("is for LCM checkpoints and LoRAs only", "lcm")
+ONLY_LCM = Caution("is for LCM checkpoints and LoRAs only", "sampler", ("lcm",))
 
 
 # -- why they fit ---------------------------------------------------------------------------------

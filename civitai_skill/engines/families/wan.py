@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from civitai_skill.engines.families.shared import catalogue
-from civitai_skill.engines.family import Caution, Family, Fit, Outside, Variant, Way
+from civitai_skill.engines.family import Caution, Family, Fit, Outside, Variant, Way, ways
 from civitai_skill.engines.forms import FAL_SIZES, Create, Edit, LoraList, Seed32, Wire, flat
 from civitai_skill.errors import Problem
 from civitai_skill.schema.problems import nearest_name
@@ -33,10 +33,6 @@ class Wan(Wire):
     enable_safety_checker: Flag = False
     loras: LoraList = []
 
-    def loaded(self) -> int:
-        """How many LoRAs it is given."""
-        return len(self.loras)
-
     def objection(self) -> Problem | None:
         """The recipe page: these names and no other."""
         names = list(FAL_SIZES.sizes)
@@ -53,7 +49,7 @@ class Wan22(Wan):
 
     def buzz(self) -> float | None:
         """150 a picture, twice that with LoRAs."""
-        return float(150 * self.quantity * (2 if self.loras else 1))
+        return 150.0 * self.quantity * (2 if self.loras else 1)
 
 
 class Wan22Small(Wan):
@@ -96,12 +92,6 @@ class Wan27Create(Wan27, Create):
 class Wan27Edit(Wan27, Edit):
     images: list[Picture]
 
-    def sources(self) -> int:
-        """How many source pictures it is given."""
-        return len(self.images)
-
-
-_PRO = {"use_pro": True}
 
 FAMILY = Family(
     name="wan",
@@ -111,7 +101,7 @@ FAMILY = Family(
     variants=(
         Variant(
             "v2.7",
-            (Way(Wan27Create, high=_PRO), Way(Wan27Edit, high=_PRO)),
+            ways(Wan27Create, Wan27Edit, high={"use_pro": True}),
             fits=(
                 Fit(
                     "edit",
@@ -125,7 +115,7 @@ FAMILY = Family(
             best_for="edits with up to 4 sources",
             avoid_for="LoRAs and guidance: it ignores both",
             seconds="15-40",
-            measured={"edit": catalogue(16, 25, 0.998)},
+            measured=catalogue(edit=(16, 25, 0.998)),
             aliases=("2.7",),
             notes=(
                 "arena.ai's edit board, April 2026: 1300.",
@@ -134,7 +124,7 @@ FAMILY = Family(
         ),
         Variant(
             "v2.5",
-            (Way(Wan25Create), Way(Wan25Edit)),
+            ways(Wan25Create, Wan25Edit),
             fits=(
                 Fit("concept_art", 48, "the cheapest hosted pictures from words"),
                 Fit("photo", 42, "the cheapest hosted pictures from words"),
@@ -167,10 +157,9 @@ FAMILY = Family(
     best_for=("cheap hosted edits", "cinematic pictures", "Wan LoRAs on v2.2"),
     avoid_for=("exact pixels", "text", "v2.2 without a LoRA"),
     prompt="Cinematic sentences with light and lens, 40 to 100 words.",
-    mature="provider",
     cautions=(
-        Caution("LoRAs have no effect", "loaded", Outside(high=0), ("v2.5", "v2.7")),
-        Caution("the recipe page takes 4 sources", "sources", Outside(high=4), ("v2.7",)),
+        Caution("LoRAs have no effect", "loras", Outside(high=0), ("v2.5", "v2.7")),
+        Caution("the recipe page takes 4 sources", "images", Outside(high=4), ("v2.7",)),
     ),
     licence="v2.2 Apache-2.0; the rest closed",
     notes=("Sizes are fal's six names; aspect_ratio chooses one.",),

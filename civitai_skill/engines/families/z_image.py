@@ -11,7 +11,7 @@ from pydantic import Field
 
 from civitai_skill.engines import forms
 from civitai_skill.engines.families.shared import DISTORTING, TWIN, catalogue, sdcpp_cautions
-from civitai_skill.engines.family import Family, Fit, Variant, Way, schedules
+from civitai_skill.engines.family import Caution, Family, Fit, Variant, Way
 from civitai_skill.engines.sizing import by_ratio
 from civitai_skill.engines.unpublished import Unpublished
 
@@ -77,7 +77,7 @@ FAMILY = Family(
                 Fit("lora", 51, "takes LoRAs made for Z-Image"),
                 Fit("mature", 51, "only Civitai's own moderation applies"),
             ),
-            measured={"create": catalogue(59, 274, 0.971)},
+            measured=catalogue(create=(59, 274, 0.971)),
             best_for="fast photoreal drafts, shop signs and lettering in Chinese and English",
             avoid_for="negative prompts (they do nothing at guidance 1), extreme stylisation",
             seconds="3-8",
@@ -94,7 +94,7 @@ FAMILY = Family(
                 Fit("lora", 48, "takes LoRAs made for Z-Image base"),
                 Fit("exact_seed", 51, "runs on Civitai's sdcpp with real seeds"),
             ),
-            measured={"create": catalogue(72, 506, 0.98)},
+            measured=catalogue(create=(72, 506, 0.98)),
             best_for="negative prompts, variety between seeds, LoRAs trained on base",
             avoid_for="quick drafts",
             seconds="8-20",
@@ -116,8 +116,8 @@ FAMILY = Family(
     cautions=(
         *sdcpp_cautions(),
         DISTORTING,
-        schedules("gives noise", "karras", "exponential", variants=("turbo",)),
-        schedules("is poor", "karras", "exponential", variants=("base",)),
+        Caution("gives noise", "scheduler", ("karras", "exponential"), ("turbo",)),
+        Caution("is poor", "scheduler", ("karras", "exponential"), ("base",)),
     ),
     licence="Apache-2.0",
     notes=("Near 1 megapixel is safest; up to 2 megapixels is fine.", TWIN),

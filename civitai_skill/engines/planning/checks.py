@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from civitai_skill.engines import catalog
@@ -13,7 +12,7 @@ from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.engines.planning.options import UNLISTED
-from civitai_skill.engines.published.kept import in_force
+from civitai_skill.engines.published.kept import Kept, in_force
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, TYPES, Air, fold
 from civitai_skill.schema.parts import Lora
@@ -26,10 +25,7 @@ def check_seed(candidate: Candidate, form: Wire) -> None:
 
     Picture n of a batch has the seed plus n, and that must be a seed too.
     """
-    seed = getattr(form, "seed", None)
-    if seed is None:
-        return
-    quantity = int(getattr(form, "quantity", 1))
+    seed, quantity = candidate.request.seed or 0, int(getattr(form, "quantity", 1))
     top = 2 ** ((limits(candidate.way.form)["seed"].bits or 64) - 1) - quantity
     if not 1 <= seed <= top:
         why = "the service refuses 0 and below" if seed < 1 else "too large"
@@ -45,20 +41,20 @@ def check_seed(candidate: Candidate, form: Wire) -> None:
 _ONLINE = "is looked up only where the site can be asked"
 
 
-def check_name(text: str | None) -> None:
+def check_name(text: str) -> None:
     """Refuse a checkpoint's bare name, with the engine that has it by that name. RequestInvalid."""
     try:
-        if text is not None:
-            parse_reference(text)
+        parse_reference(text)
     except BareName as error:
-        near = catalog.meaning_of(text or "")
+        near = catalog.meaning_of(text)
         raise RequestInvalid(Problem("model", text, ACCEPTED, near, str(error))) from None
 
 
 def check_references(request: ImageRequest) -> None:
     """Refuse what only leads to an AIR, or to trigger words: those are looked up before an engine
     is asked."""
-    check_name(request.model)
+    if request.model is not None:
+        check_name(request.model)
     named = [("model", request.model), ("vae", request.vae)]
     named += [(f"loras.{i}.air", lora.air) for i, lora in enumerate(request.loras)]
     named += [(f"embeddings.{i}", text) for i, text in enumerate(request.embeddings)]
@@ -107,8 +103,9 @@ def _airs(label: str, value: Any) -> Iterator[tuple[str, str]]:
 def _judge(candidate: Candidate, role: str, field: str, air: Air, text: str) -> Problem | None:
     """What is wrong with an AIR in this place, or None."""
     kind = (air.type or "").lower()
-    if role in _ROLES and kind in TYPES - _ROLES[role].types:
-        accepted = f"{_ROLES[role].name}'s AIR"
+    name, types, _ = _ROLES.get(role, ("", TYPES, ""))
+    if kind in TYPES - types:
+        accepted = f"{name}'s AIR"
         return Problem(field, text, accepted, None, _misplaced(kind, limits(candidate.way.form)))
     family = candidate.family
     takes = candidate.variant.ecosystems or family.ecosystems
@@ -131,75 +128,61 @@ def _judge(candidate: Candidate, role: str, field: str, air: Air, text: str) -> 
     return Problem(field, text, accepted, None, why)
 
 
-@dataclass(frozen=True)
-class _Role:
-    """What a field's AIR must be: its name with an article, the types, the field it is for."""
-
-    name: str
-    types: frozenset[str]
-    field: str
-
-
+#: What a field's AIR must be: its name with an article, the types, the request's field for it.
 _ROLES = {
-    "model": _Role("a checkpoint", MODEL_TYPES, "model"),
-    "lora": _Role("a LoRA", LORA_TYPES, "loras"),
-    "embedding": _Role("an embedding", frozenset({"embedding"}), "embeddings"),
-    "vae": _Role("a VAE", frozenset({"vae"}), "vae"),
+    "model": ("a checkpoint", MODEL_TYPES, "model"),
+    "lora": ("a LoRA", LORA_TYPES, "loras"),
+    "embedding": ("an embedding", frozenset({"embedding"}), "embeddings"),
+    "vae": ("a VAE", frozenset({"vae"}), "vae"),
 }
 
 
 def _misplaced(kind: str, known: Mapping[str, Limit]) -> str:
     """What an AIR of this type is, and where it belongs, where the form has a place for it."""
-    for role, meant in _ROLES.items():
-        if kind in meant.types:
+    for role, (name, types, field) in _ROLES.items():
+        if kind in types:
             there = any(limit.role == role for limit in known.values())
-            return f"this is {meant.name}" + (f"; it belongs in {meant.field}" if there else "")
+            return f"this is {name}" + (f"; it belongs in {field}" if there else "")
     return f"its type is {kind}"
 
 
-def newer_than_ours(form: Wire) -> list[tuple[Limit, str]]:
+def newer_than_ours(form: Wire) -> list[tuple[str, str]]:
     """What of a form was said that only a newer document knows: the field, and the new value."""
     found = []
     for name, values in form.newer.items():
         given = getattr(form, name)
         if name not in form.model_fields_set or given is None:
             continue
-        sent = json.dumps(form.sent().get(form.alias(name)))
+        limit = limits(type(form))[name]
+        sent = json.dumps(form.sent().get(limit.wire))
         new = [str(value) for value in values if json.dumps(value) in sent]
         if new or not values:
-            found.append((limits(type(form))[name], ", ".join(new)))
+            found.append((limit.label, ", ".join(new)))
     return found
 
 
-def _newer(form: Wire) -> Iterator[str]:
-    for limit, value in newer_than_ours(form):
-        yield (
-            f"{limit.label} {value}".strip() + f" is known only from {in_force().source}; it is "
-            "passed on, and the service decides."
-        )
-
-
-def _catalogued(family: str, variant: str, form: Wire) -> Iterator[str]:
+def _catalogued(kept: Kept, family: str, variant: str, form: Wire) -> Iterator[str]:
     """What the service's catalogue says against it, while that was fetched lately."""
-    kept = in_force()
-    for operation in form.operations():
-        figure = kept.figure(family, variant, operation)
-        if figure is not None and kept.looked is not None:
-            said = [figure.status] if figure.status in ("unavailable", "degraded") else []
-            said += ["deprecated"] if figure.deprecated else []
-            if said:
-                rate = "" if figure.success is None else f", {figure.success:.0%} succeed"
-                who = f"{kept.owner.capitalize()}'s catalogue ({kept.looked.date()})"
-                yield f"{who} calls {family} {variant} {' and '.join(said)}{rate}."
-                return
+    figures = [kept.figure(family, variant, operation) for operation in form.operations()]
+    for figure in filter(None, figures):
+        said = [figure.status] if figure.status in ("unavailable", "degraded") else []
+        said += ["deprecated"] if figure.deprecated else []
+        if said:
+            rate = "" if figure.success is None else f", {figure.success:.0%} succeed"
+            yield (
+                f"{kept.catalogue.capitalize()} ({kept.looked_on}) calls {family} {variant} "
+                f"{' and '.join(said)}{rate}."
+            )
+            return
 
 
-def warnings(candidate: Candidate, form: Wire, said: Mapping[str, Any]) -> Iterator[str]:
-    """What is accepted and has no effect, or spoils the picture."""
-    family, variant = candidate.family, candidate.variant
+def warnings(candidate: Candidate, form: Wire, newer: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """What is accepted and has no effect, or spoils the picture; `newer` is what only a newer
+    document knows of the form."""
+    family, variant, kept = candidate.family, candidate.variant, in_force()
     for caution in family.cautions:
         if caution.holds(variant.name, form):
-            yield f"{family.name} {variant.name}: {caution.what}."
+            yield f"{family.name} {variant.name}: {caution}."
     for limit in limits(type(form)).values():
         value = getattr(form, limit.name)
         if limit.likely and value is not None and not limit.holds(value):
@@ -208,7 +191,11 @@ def warnings(candidate: Candidate, form: Wire, said: Mapping[str, Any]) -> Itera
                 f"{limit.label} is {given}; {limit.accepted()} is likely the limit, which nobody "
                 "published: the service decides."
             )
-    yield from _newer(form)
+    for label, value in newer:
+        yield (
+            f"{label} {value}".strip() + f" is known only from {kept.source}; it is passed on, "
+            "and the service decides."
+        )
     if family.unfamiliar:
         yield (
             f"{family.name} is known only from {family.unfamiliar}: no guidance, and its price "
@@ -219,9 +206,10 @@ def warnings(candidate: Candidate, form: Wire, said: Mapping[str, Any]) -> Itera
         airs = [k.label for k in limits(type(form)).values() if k.role and getattr(form, k.name)]
         if airs:
             yield f"Nobody here knows which AIRs it loads: {', '.join(airs)} went unchecked."
-    yield from _catalogued(family.name, variant.name, form)
+    if kept.figures:
+        yield from _catalogued(kept, family.name, variant.name, form)
     guidance = getattr(form, "guidance", None)
-    if said.get("negative_prompt") and guidance is not None and guidance <= 1:
+    if candidate.request.negative_prompt and guidance is not None and guidance <= 1:
         yield (
             f"negative_prompt does nothing at guidance {guidance:g}; "
             "raise guidance (which may raise the price), or describe what you do want."

@@ -29,11 +29,8 @@ def on_grid(candidate: Candidate, ratio: float) -> Size | None:
     most = square[0] * square[1]
     least = max(_LEAST * most, candidate.variant.least_pixels)
     found = [size for size in _near(candidate, ratio) if least <= size[0] * size[1] <= most]
-
-    def apart(size: Size) -> float:
-        return round(abs(math.log(size[0] / size[1] / ratio)), 9)
-
-    return min(found, key=lambda size: (apart(size), -size[0]), default=None)
+    by_shape = ((round(abs(math.log(w / h / ratio)), 9), -w, (w, h)) for w, h in found)
+    return min(by_shape, default=(0, 0, None))[-1]
 
 
 def _near(candidate: Candidate, ratio: float) -> Iterator[Size]:
@@ -87,11 +84,6 @@ def check_amount(candidate: Candidate, form: Wire) -> None:
     accepted = f"{least:,} pixels in all, or more, on {candidate.variant.name}"
     problem = Problem("width", given, accepted, enough, "too few pixels")
     raise RequestInvalid(problem, engine=candidate.owner)
-
-
-def same(one: float, other: float) -> bool:
-    """Are two ratios the same, spelled in other numbers?"""
-    return math.isclose(one, other, rel_tol=1e-9)
 
 
 def ratio_of(form: Wire | type[Wire], shape: Mapping[str, Any]) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.family import Family, Variant
+from civitai_skill.engines.family import Family, Retired, Variant
 from civitai_skill.engines.forms import Operation, Wire
 from civitai_skill.engines.limits import limits, request_fields
 from civitai_skill.engines.planning.candidate import Candidate
@@ -35,8 +35,6 @@ from civitai_skill.engines.planning.refusals import lacking, refusal
 from civitai_skill.engines.planning.route import elsewhere, operation_of, variant_of, ways_of
 from civitai_skill.engines.planning.sizes import (
     SizeRefused,
-    Values,
-    best_of,
     check_pixels,
     check_sources,
     shape_of,
@@ -44,7 +42,7 @@ from civitai_skill.engines.planning.sizes import (
     size_of,
     within,
 )
-from civitai_skill.engines.planning.wording import check_words, word_notes
+from civitai_skill.engines.planning.wording import check_words
 from civitai_skill.engines.sizing import SQUARE, FollowsSource, PixelsOrSource, Size
 from civitai_skill.engines.sources import picture_of
 from civitai_skill.errors import Problem, RequestInvalid
@@ -93,13 +91,16 @@ class Price:
 class Plan:
     """A request, decided: the form that goes out, and what a person should know about it.
 
-    `sources` are the pixel sizes of its source pictures, as far as they were known.
+    `title` says who makes it. `size` are the pixels that were asked for, where the form says
+    pixels; `sources` those of its source pictures, as far as they were known.
     """
 
     family: str
     variant: str
+    title: str
     operation: Operation
     form: Wire
+    size: Size | None
     seed: int | None
     quantity: int
     price: Price
@@ -108,18 +109,9 @@ class Plan:
     sources: tuple[Size | None, ...] = ()
 
     @property
-    def title(self) -> str:
-        """Who makes it, for people."""
-        return f"{self.family} {self.variant}"
-
-    @property
     def route(self) -> str:
-        return self.form.route()
-
-    @property
-    def size(self) -> Size | None:
-        """The pixels that were asked for, where the form says pixels."""
-        return self.form.sizing.asked(self.form)
+        """The service's `engine`."""
+        return self.form.tags()["engine"]
 
 
 def plan(
@@ -132,31 +124,39 @@ def plan(
     """
     check_references(request)
     family = catalog.family(request.engine)
-    operation = operation_of(request)
+    operation: Operation = operation_of(request) if request.images else "create"
     variant = variant_of(family, request)
-    retirement = _retirement(family, variant, request, today or date.today())
+    gone = variant.retired
+    retirement = _retirement(family, variant, gone, request, today or date.today()) if gone else ()
     ways, operation, notes = ways_of(family, variant, request, operation)
 
-    refused: list[SizeRefused] = []
+    title, refused = f"{family.name} {variant.name}", list[SizeRefused]()
     for way in ways:
         candidate = Candidate(request, family, variant, way, sources)
         try:
-            form, said, sized = _form(candidate)
+            form, sized, worded = _form(candidate)
         except SizeRefused as error:
             refused.append(error)
             continue
-        warned = list(warnings(candidate, form, said))
-        warned += word_notes(candidate)
-        warned += retirement
-        seed, quantity = getattr(form, "seed", None), int(getattr(form, "quantity", 1))
-        # A rule that was written before a field or value existed tells nothing of its price.
-        is_priced = not newer_than_ours(form)
-        price = price_of(form, sources) if is_priced else Price(None)
-        noted = (*notes, *sized)
-        decided = (family.name, variant.name, operation, form, seed, quantity, price)
-        return Plan(*decided, noted, tuple(warned), sources)
+        newer = newer_than_ours(form) if form.newer else []
+        return Plan(
+            family.name,
+            variant.name,
+            title,
+            operation,
+            form,
+            form.sizing.asked(form),
+            getattr(form, "seed", None),
+            int(getattr(form, "quantity", 1)),
+            # A rule that was written before a field or value existed tells nothing of its price.
+            Price(None) if newer else price_of(form, sources),
+            (*notes, *sized),
+            (*warnings(candidate, form, newer), *worded, *retirement),
+            sources,
+        )
     hint = _other_route(candidate, operation) if request.route else ""
-    raise RequestInvalid(*best_of(refused), engine=f"{family.name} {variant.name}", advice=hint)
+    nearest = min(refused, key=lambda each: each.apart)
+    raise RequestInvalid(*nearest.problems, engine=title, advice=hint)
 
 
 def price_of(form: Wire, sources: tuple[Size | None, ...] = ()) -> Price:
@@ -182,12 +182,9 @@ def price_of(form: Wire, sources: tuple[Size | None, ...] = ()) -> Price:
 
 
 def _retirement(
-    family: Family, variant: Variant, request: ImageRequest, today: date
+    family: Family, variant: Variant, gone: Retired, request: ImageRequest, today: date
 ) -> tuple[str, ...]:
     """Warn of a variant that its maker withdraws; once it is withdrawn, refuse it unasked."""
-    gone = variant.retired
-    if gone is None:
-        return ()
     since = "" if gone.on is None else f" since {gone.on}"
     when = f"is withdrawn{since}" if gone.passed(today) else f"will be withdrawn on {gone.on}"
     if gone.passed(today) and not request.retired:
@@ -220,44 +217,50 @@ def _other_route(asked: Candidate, operation: Operation) -> str:
 
 
 # -- one form -----------------------------------------------------------------------------------
-def _form(candidate: Candidate) -> tuple[Wire, Mapping[str, Any], tuple[str, ...]]:
-    """The form of one way, the part of it that the request said itself, and notes on its size.
+def _form(candidate: Candidate) -> tuple[Wire, Iterable[str], list[str]]:
+    """The form of one way, notes on its size, and what it makes something else of in the words.
 
     Raises SizeRefused where only the size stands in the way, else RequestInvalid.
     """
     request, way, known = candidate.request, candidate.way, limits(candidate.way.form)
-    said, shape = _said(candidate), Values()
+    is_sized = bool(request.aspect_ratio or request.width or request.height)
+    said = _said(candidate)
     if candidate.sources:
         check_sources(candidate)
-        shape = shape_of(candidate)
+    shape = shape_of(candidate) if candidate.sources and not is_sized else {}
     options = options_of(candidate) if request.options else {}
-    values = {**way.settings(request.quality), **size_of(candidate), **shape, **said, **options}
+    size = size_of(candidate) if is_sized else shape
+    values = {**way.settings(request.quality), **size, **said, **options}
     values |= way.fixed
     if "seed" in known and values.get("seed") is None:
         values["seed"] = random.choice(_CHOSEN_SEEDS)
     check_airs(candidate, values)
-    check_words(candidate)
+    worded = check_words(candidate)
     if request.loras:
         as_map = known["loras"].kind == "map"
         listed = [lora.model_dump() for lora in request.loras]
         values["loras"] = {x["air"]: x["strength"] for x in listed} if as_map else listed
     if request.style_images:
-        styles = request.style_images
-        values["style_images"] = _styles(candidate, styles)
+        values["style_images"] = _styles(candidate, request.style_images)
     if request.control_nets:
         nets = [net.model_dump(exclude_none=True) for net in request.control_nets]
         values["control_nets"] = [{to_camel(n): part for n, part in net.items()} for net in nets]
     try:
-        made = way.form.read({known[name].wire: value for name, value in values.items()})
+        wired = {known[name].wire: value for name, value in values.items()}
+        made = way.form.model_validate(wired)
     except ValidationError as error:
         raise refusal(candidate, error) from None
     objection = made.objection()
     if objection is not None:
         raise RequestInvalid(objection, engine=candidate.owner)
-    check_amount(candidate, made)
-    check_pixels(candidate, made, said)
-    check_seed(candidate, made)
-    return made, said, tuple(size_notes(candidate, made, shape))
+    if candidate.variant.least_pixels:
+        check_amount(candidate, made)
+    if is_sized:
+        check_pixels(candidate, made)
+    if request.seed is not None:
+        check_seed(candidate, made)
+    sized = size_notes(candidate, made, shape) if is_sized or candidate.sources else ()
+    return made, sized, worded
 
 
 def _styles(candidate: Candidate, styles: list[StyleImage]) -> list[Any]:
@@ -309,4 +312,5 @@ def _said(candidate: Candidate) -> dict[str, Any]:
 
 def with_seed(plan: Plan, seed: int) -> Plan:
     """The same plan with another seed."""
-    return replace(plan, form=plan.form.model_copy(update={"seed": seed}), seed=seed)
+    form = plan.form.model_copy(update={"seed": seed})
+    return replace(plan, form=form, seed=seed)

@@ -31,8 +31,7 @@ def lacking(candidate: Candidate, name: str) -> Problem:
         accepted += f"; {name} is there by route {' or '.join(routes)}"
     elif others:
         accepted += f"; {name} is there on {', '.join(others)}"
-    if isinstance(given, list):
-        given = len(given)
+    given = len(given) if isinstance(given, list) else given
     return Problem(name, given, accepted, None, "this form has no such field")
 
 

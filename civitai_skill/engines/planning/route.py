@@ -17,9 +17,7 @@ from civitai_skill.schema.request import ImageRequest
 
 
 def operation_of(request: ImageRequest) -> Operation:
-    """Derive the operation from the source pictures and the strength."""
-    if not request.images:
-        return "create"
+    """Derive what is done with source pictures from the strength. Raises RequestInvalid."""
     if request.strength is None:
         return "edit"
     if len(request.images) > 1:
@@ -83,9 +81,10 @@ def ways_of(
                 engine=owner,
                 advice="Leave route out; the best one is taken.",
             )
+    asked = {n: value for n in _DECIDING if (value := getattr(request, n)) not in (None, [])}
     fitting = [w for w in ways if operation in w.form.operations()]
     if fitting:
-        able, notes = able_of(fitting, request)
+        able, notes = able_of(fitting, asked) if asked else (fitting, ())
         return able, operation, notes
     variants = [w for w in ways if "variant" in w.form.operations()]
     if operation == "edit" and variants and "edit" not in variant.operations():
@@ -95,7 +94,7 @@ def ways_of(
                 f"{family.name} has no edit; a variant of the source was made instead, "
                 f"at its documented strength {strength:g} (0 keeps the source, 1 ignores it)."
             )
-            able, notes = able_of(variants, request)
+            able, notes = able_of(variants, asked)
             return able, "variant", (note, *notes)
         why = f"{variant.name} can't edit, only make a variant of one source"
         problem = Problem("images", len(request.images), "one picture", None, why)
@@ -108,14 +107,11 @@ def ways_of(
 _DECIDING = ("sampler", "scheduler", "embeddings", "control_nets", "vae")
 
 
-def able_of(ways: list[Way], request: ImageRequest) -> tuple[list[Way], tuple[str, ...]]:
-    """Keep the ways that have what the request asks of a backend, all where none has.
+def able_of(ways: list[Way], asked: Mapping[str, Any]) -> tuple[list[Way], tuple[str, ...]]:
+    """Keep the ways that have what is asked of a backend, all where none has.
 
     The notes say which way was passed over for it.
     """
-    asked = {
-        name: value for name in _DECIDING if (value := getattr(request, name)) not in (None, [])
-    }
     lacking = [[n for n, value in asked.items() if not _has(way, n, value)] for way in ways]
     able = [way for way, missing in zip(ways, lacking, strict=True) if not missing]
     if not able or not lacking[0]:

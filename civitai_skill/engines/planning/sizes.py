@@ -10,7 +10,7 @@ from typing import Any
 from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.limits import Limit, limits
 from civitai_skill.engines.planning.candidate import Candidate
-from civitai_skill.engines.planning.grid import between, ratio_of, same
+from civitai_skill.engines.planning.grid import between, ratio_of
 from civitai_skill.engines.sizing import (
     FollowsSource,
     Named,
@@ -30,9 +30,7 @@ class SizeRefused(Exception):
     """This way lacks the size; another may have it. `apart` is how far off its nearest one is."""
 
     def __init__(self, *problems: Problem, apart: float = math.inf) -> None:
-        super().__init__(" ".join(problem.sentence() for problem in problems))
-        self.problems = problems
-        self.apart = apart
+        self.problems, self.apart = problems, apart
 
 
 def within(form: type[Wire], size: Size) -> Size:
@@ -56,23 +54,20 @@ def offered(candidate: Candidate) -> dict[str, Values]:
     sizing = candidate.way.form.sizing
     if isinstance(sizing, Pixels):
         return _recommended(candidate)
+    found: dict[str, Values] = {}
     if isinstance(sizing, Ratio | Named):
         (field,) = sizing.fields
-        names = _names(candidate, field)
-        found: dict[str, Values] = {}
-        for name in names:
+        for name in _names(candidate.way.form, field):
             ratio = sizing.ratio(name) if isinstance(sizing, Named) else name
             if ":" in ratio or ratio == "auto":  # else a name that tells no shape
                 found.setdefault(ratio, {field: name})
-        return found
-    return {}
+    return found
 
 
-def _names(candidate: Candidate, field: str) -> list[str]:
+def _names(form: type[Wire], field: str) -> list[str]:
     """The names of sizes: those that the form lists, else those that its guide knows."""
-    form = candidate.way.form
-    choices, sizing = [str(choice) for choice in limits(form)[field].choices], form.sizing
-    return choices or (list(sizing.sizes) if isinstance(sizing, Named) else [])
+    known = form.sizing.sizes if isinstance(form.sizing, Named) else {}
+    return [str(choice) for choice in limits(form)[field].choices] or list(known)
 
 
 def _recommended(candidate: Candidate) -> dict[str, Values]:
@@ -92,49 +87,48 @@ def _fits(value: int, limit: Limit) -> bool:
 
 
 # -- what a request says ---------------------------------------------------------------------------
+def _asked(request: ImageRequest) -> tuple[str, Any]:
+    """The first field that says a size, and what is said of it."""
+    if request.aspect_ratio is not None:
+        return "aspect_ratio", request.aspect_ratio
+    if request.width is None:
+        return "height", request.height
+    return "width", f"{request.width}x{request.height}" if request.height else request.width
+
+
 def size_of(candidate: Candidate) -> Values:
-    """What a request's size is in this form, by attribute name; empty where it says none.
+    """What the size that a request names is in this form, by attribute name.
 
     Width and height themselves are the request's own fields and only checked here. Raises
     SizeRefused.
     """
-    request, sizing = candidate.request, candidate.way.form.sizing
-    pixels = request.width is not None or request.height is not None
-    ratio = request.aspect_ratio
-    if not pixels and ratio is None:
-        return {}
-    if pixels and isinstance(sizing, Pixels):
+    request, form = candidate.request, candidate.way.form
+    sizing, ratio, (field, given) = form.sizing, request.aspect_ratio, _asked(request)
+    if ratio is None and isinstance(sizing, Pixels):
         _check_range(candidate)
         return {}
     choices = offered(candidate)
     if not choices:
-        field = "aspect_ratio" if ratio is not None else _first(request)
-        why = (
-            "the picture takes the size of its source"
-            if request.images
-            else "there is no size to choose here"
-        )
-        raise SizeRefused(Problem(field, ratio or _pixels(request), "leave it out", None, why))
+        follows = "the picture takes the size of its source"
+        why = follows if request.images else "there is no size to choose here"
+        raise SizeRefused(Problem(field, given, "leave it out", None, why))
     if ratio is not None:
-        value, known = ratio_value(ratio), [ratio_value(r) for r in choices]
-        listed = ratio == "auto" or any(same(value, other) for other in known)
+        value = ratio_value(ratio)
+        listed = ratio == "auto" or any(math.isclose(value, ratio_value(r)) for r in choices)
         drawn = {} if listed else between(candidate, value, choices)
         return drawn or choices[_one_of(ratio, list(choices))]
-    named = _of_pixels(candidate)
-    if named is None:
-        raise _wants_a_ratio(request, list(choices))
-    return named
-
-
-def _of_pixels(candidate: Candidate) -> Values | None:
-    """The name of exactly these pixels, where the form names sizes."""
-    sizing = candidate.way.form.sizing
-    wanted = (candidate.request.width, candidate.request.height)
-    if not isinstance(sizing, Named):
-        return None
-    (field,) = sizing.fields
-    names = _names(candidate, field)
-    return next(({field: name} for name in names if sizing.size(name) == wanted), None)
+    if isinstance(sizing, Named):
+        (attribute,) = sizing.fields
+        for name in _names(form, attribute):
+            if sizing.size(name) == (request.width, request.height):
+                return {attribute: name}
+    near = None
+    if request.width and request.height:
+        # By logarithms: a quotient of very large numbers would overflow.
+        wanted = math.log(request.width) - math.log(request.height)
+        near = f"aspect_ratio {closest(wanted, choices)}"
+    accepted = "instead an aspect_ratio, one of " + ", ".join(choices)
+    raise SizeRefused(Problem(field, given, accepted, near, "this form takes a ratio, not pixels"))
 
 
 def shape_of(candidate: Candidate) -> Values:
@@ -143,21 +137,19 @@ def shape_of(candidate: Candidate) -> Values:
     Empty for a square source, for one of unknown size, and where the service follows the source by
     itself: the default holds then.
     """
-    request, sizing, source = candidate.request, candidate.way.form.sizing, candidate.sources[0]
-    if source is None or request.width or request.height or request.aspect_ratio:
+    form, source = candidate.way.form, candidate.sources[0]
+    if source is None or source[0] == source[1] or isinstance(form.sizing, PixelsOrSource):
         return {}
     choices = offered(candidate)
     if not choices:
         return {}
-    if isinstance(sizing, PixelsOrSource) or source[0] == source[1]:
-        return {}
     ratio = source[0] / source[1]
-    near = closest(math.log(ratio), list(choices))
-    if isinstance(sizing, Pixels):
-        as_recommended = same(ratio, ratio_of(candidate.way.form, choices[near]))
+    near = closest(math.log(ratio), choices)
+    if isinstance(form.sizing, Pixels):
+        as_recommended = math.isclose(ratio, ratio_of(form, choices[near]))
         return (not as_recommended and between(candidate, ratio, choices)) or choices[near]
-    defaults = {name: limits(candidate.way.form)[name].default for name in sizing.fields}
-    as_it_is = choices[near] == defaults and same(ratio_value(near), ratio)
+    defaults = {name: limits(form)[name].default for name in form.sizing.fields}
+    as_it_is = choices[near] == defaults and math.isclose(ratio_value(near), ratio)
     return {} if as_it_is or "auto" in defaults.values() else choices[near]
 
 
@@ -168,14 +160,14 @@ def size_notes(candidate: Candidate, form: Wire, shape: Mapping[str, Any]) -> It
     if shape and source is not None:
         shown = "x".join(map(str, shape.values()))
         given, got = source[0] / source[1], ratio_of(form, shape)
-        if same(given, got):
+        if math.isclose(given, got):
             yield f"Shaped like its source: {shown}."
         else:
             yield (
                 f"Shaped nearly like its source, as this engine can: {shown}, which is "
                 f"{got:.4g} to 1 where the source is {given:.4g} to 1."
             )
-    elif sources and not (sources[0] or request.width or request.height or request.aspect_ratio):
+    elif sources and not (source or request.width or request.height or request.aspect_ratio):
         default = "" if isinstance(form.sizing, FollowsSource) else form.sizing.shape(form)
         if default:
             yield (
@@ -184,14 +176,14 @@ def size_notes(candidate: Candidate, form: Wire, shape: Mapping[str, Any]) -> It
             )
     if request.aspect_ratio is not None and (size := form.sizing.asked(form)) is not None:
         wanted, got = ratio_value(request.aspect_ratio), size[0] / size[1]
-        if request.aspect_ratio not in offered(candidate) and not same(wanted, got):
+        if request.aspect_ratio not in offered(candidate) and not math.isclose(wanted, got):
             yield (
                 f"{request.aspect_ratio} as near as this engine can: {size[0]}x{size[1]}, which is "
                 f"{got:.4g} to 1."
             )
     if (request.width is None) != (request.height is None):
         other = "height" if request.height is None else "width"
-        yield f"Only {_first(request)} was said; {other} is {getattr(form, other)}."
+        yield f"Only {_asked(request)[0]} was said; {other} is {getattr(form, other)}."
 
 
 # -- what is refused -------------------------------------------------------------------------------
@@ -211,31 +203,18 @@ def check_sources(candidate: Candidate) -> None:
         raise RequestInvalid(*problems, engine=candidate.owner)
 
 
-def best_of(refused: Iterable[SizeRefused]) -> tuple[Problem, ...]:
-    """Of the ways that lack the size, what the one says whose nearest size is nearest."""
-    return min(refused, key=lambda r: r.apart).problems
-
-
-def check_pixels(candidate: Candidate, form: Wire, said: Mapping[str, Any]) -> None:
+def check_pixels(candidate: Candidate, form: Wire) -> None:
     """Refuse pixels that the backends' grid does not divide."""
-    step = candidate.family.multiple
-    off = {n: said[n] for n in form.sizing.fields if type(said.get(n)) is int and said[n] % step}
+    request, step, known = candidate.request, candidate.family.multiple, limits(type(form))
+    said = {n: getattr(request, n) for n in form.sizing.fields if n in ("width", "height")}
+    off = {name: value for name, value in said.items() if value and value % step}
     if not off:
         return
-    near = _on_the_grid(candidate, form, off)
-    raise RequestInvalid(
-        *(
-            Problem(
-                name,
-                value,
-                f"a multiple of {step} pixels, {limits(candidate.way.form)[name].accepted()}",
-                near.get(name),
-                "off the grid",
-            )
-            for name, value in off.items()
-        ),
-        engine=candidate.owner,
-    )
+    near, problems = _on_the_grid(candidate, form, off), []
+    for name, value in off.items():
+        accepted = f"a multiple of {step} pixels, {known[name].accepted()}"
+        problems.append(Problem(name, value, accepted, near.get(name), "off the grid"))
+    raise RequestInvalid(*problems, engine=candidate.owner)
 
 
 def _on_the_grid(candidate: Candidate, form: Wire, off: Mapping[str, int]) -> dict[str, int]:
@@ -310,17 +289,6 @@ def _is_left_to_the_service(candidate: Candidate) -> bool:
     )
 
 
-def _wants_a_ratio(request: ImageRequest, ratios: list[str]) -> SizeRefused:
-    near = None
-    if request.width is not None and request.height is not None:
-        # By logarithms: a quotient of very large numbers would overflow.
-        wanted = math.log(request.width) - math.log(request.height)
-        near = f"aspect_ratio {closest(wanted, ratios)}"
-    accepted = "instead an aspect_ratio, one of " + ", ".join(ratios)
-    why = "this form takes a ratio, not pixels"
-    return SizeRefused(Problem(_first(request), _pixels(request), accepted, near, why))
-
-
 def _one_of(ratio: str, ratios: list[str]) -> str:
     if ratio in ratios:
         return ratio
@@ -333,17 +301,7 @@ def _one_of(ratio: str, ratios: list[str]) -> str:
     raise SizeRefused(problem, apart=apart)
 
 
-def closest(wanted: float, ratios: list[str]) -> str:
+def closest(wanted: float, ratios: Iterable[str]) -> str:
     """The ratio nearest to one that is given by its logarithm."""
     real = [r for r in ratios if r != "auto"]
     return min(real, key=lambda r: abs(math.log(ratio_value(r)) - wanted))
-
-
-def _first(request: ImageRequest) -> str:
-    return "width" if request.width is not None else "height"
-
-
-def _pixels(request: ImageRequest) -> Any:
-    if request.width is not None and request.height is not None:
-        return f"{request.width}x{request.height}"
-    return request.width if request.width is not None else request.height

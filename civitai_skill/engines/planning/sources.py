@@ -53,7 +53,7 @@ def with_sources(request: ImageRequest, see: See) -> dict[str, Any]:
     if not request.options:
         return fields
     options = dict(request.options)
-    forms = catalog.family(request.engine).forms()
+    forms = catalog.family(request.engine).forms
     declared: dict[tuple[str, str], type[Wire]] = {}
     for key in options:
         marked = ((n, form) for form in forms for n in holders(form) if n != picture_of(form))

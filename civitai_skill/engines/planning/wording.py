@@ -4,7 +4,6 @@ the engine makes something else of it."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.planning.candidate import Candidate
@@ -16,8 +15,10 @@ _FIELDS = ("prompt", "negative_prompt")
 _IN_QUOTES = "In double quotes it is text to be read in the picture, and goes through."
 
 
-def check_words(candidate: Candidate) -> None:
-    """Refuse what no engine reads. Raises RequestInvalid."""
+def check_words(candidate: Candidate) -> list[str]:
+    """Refuse what no engine reads, and tell what this form makes something else of. Raises
+    RequestInvalid."""
+    told = []
     for field in _FIELDS:
         text = getattr(candidate.request, field)
         for foreign in find_foreign(text) if text else ():
@@ -30,17 +31,9 @@ def check_words(candidate: Candidate) -> None:
                     advice="" if pasted else _IN_QUOTES,
                     next=[Remix()] if pasted else (),
                 )
-
-
-def word_notes(candidate: Candidate) -> Iterator[str]:
-    """Warn of what this form makes something else of."""
-    form = candidate.way.form
-    for field in _FIELDS:
-        text = getattr(candidate.request, field)
-        for foreign in find_foreign(text) if text else ():
-            what = _effect(form, foreign)
-            if what:
-                yield f"{field}: {foreign.text[:80]!r} {what}."
+            what = _effect(candidate.way.form, foreign)
+            told += [f"{field}: {foreign.text[:80]!r} {what}."] if what else []
+    return told
 
 
 def _problem(field: str, text: str, found: Foreign) -> Problem | None:

@@ -46,7 +46,7 @@ class Comparison:
 
 def compare(ours: Mapping[str, Fields], document: Document) -> Comparison:
     """Compare our forms, {key: fields}, with a document's."""
-    theirs = {form.key: form for form in document.forms}
+    theirs = {key_of(form.tags): form for form in document.forms}
     changes: list[Change] = []
     for key, form in theirs.items():
         said = " ".join(f"{name}={value}" for name, value in form.tags.items())

@@ -20,9 +20,9 @@ from civitai_skill.engines.family import Family, Variant, Way
 from civitai_skill.engines.forms import OPERATIONS, Operation, Wire
 from civitai_skill.engines.index import words
 from civitai_skill.engines.limits import limits
-from civitai_skill.engines.published.document import Fields
+from civitai_skill.engines.published.document import Fields, Form
 from civitai_skill.engines.published.fields import attribute_of, class_name, field_of
-from civitai_skill.engines.published.kept import NewEngine, NewForm
+from civitai_skill.engines.published.kept import NewEngine
 from civitai_skill.engines.sizing import FollowsSource, Named, Pixels, Ratio, Sizing, by_ratio
 from civitai_skill.schema.air import fold
 from civitai_skill.schema.request import ImageRequest
@@ -63,13 +63,13 @@ class NamedShapes(Named):
 
 
 # -- which engines there are -----------------------------------------------------------------------
-def engines_of(forms: Iterable[NewForm], taken: Iterable[str], source: str) -> list[NewEngine]:
+def engines_of(forms: Iterable[Form], taken: Iterable[str], source: str) -> list[NewEngine]:
     """The engines that new forms make, each with its record for the index.
 
     A name is what selects a form but its operation; an operation that nobody here knows, or a name
     that is `taken`, adds that too.
     """
-    reserved, grouped = {fold(name) for name in taken}, dict[str, list[NewForm]]()
+    reserved, grouped = {fold(name) for name in taken}, dict[str, list[Form]]()
     for form in forms:
         operation = form.tags.get("operation")
         values = [value for name, value in form.tags.items() if name != "operation"]
@@ -86,11 +86,11 @@ def engines_of(forms: Iterable[NewForm], taken: Iterable[str], source: str) -> l
 
 def _record(family: Family) -> dict[str, Any]:
     """What the index has of an engine."""
-    found = {op for form in family.forms() for op in form.operations()}
-    known = [limit for form in family.forms() for limit in limits(form).values()]
+    found = {op for form in family.forms for op in form.operations()}
+    known = [limit for form in family.forms for limit in limits(form).values()]
     labels = {limit.label for limit in known}
     if any(
-        not isinstance(form.sizing, FollowsSource) and form.sizing.fields for form in family.forms()
+        not isinstance(form.sizing, FollowsSource) and form.sizing.fields for form in family.forms
     ):
         labels.add("aspect_ratio")
     options: dict[str, set[str]] = {}
@@ -117,7 +117,7 @@ def _record(family: Family) -> dict[str, Any]:
     }
 
 
-def family_of(name: str, forms: Iterable[NewForm], source: str) -> Family:
+def family_of(name: str, forms: Iterable[Form], source: str) -> Family:
     """The family of new forms that differ by their operation alone."""
     ways = tuple(Way(_form_of(form)) for form in forms)
     return Family(
@@ -143,7 +143,7 @@ def family_of(name: str, forms: Iterable[NewForm], source: str) -> Family:
 
 
 # -- one form --------------------------------------------------------------------------------------
-def _form_of(new: NewForm) -> type[Wire]:
+def _form_of(new: Form) -> type[Wire]:
     fields = {w: f for w, f in new.fields.items() if w not in new.tags and not f.get("read_only")}
     made: dict[str, Any] = {
         attribute_of(wire, {"type": "string"}, ()): (
@@ -155,7 +155,8 @@ def _form_of(new: NewForm) -> type[Wire]:
     sizing = _sizing(fields, new.fields)
     # What bears a word of the vocabulary takes it before what is only like it.
     for wire, facts in sorted(fields.items(), key=lambda item: item[0] not in words()):
-        name = _size_attribute(wire, sizing) or attribute_of(wire, facts, made)
+        own = to_snake(wire)
+        name = own if own in sizing.fields else attribute_of(wire, facts, made)
         made[name] = field_of(wire, facts, name)
     form: Any = create_model(class_name(*new.tags.values()), __base__=Unfamiliar, **made)
     form.sizing, form.does = sizing, _does(new.tags.get("operation"), fields, made)
@@ -206,7 +207,3 @@ def _ratio_of(name: str) -> str:
     if _RATIO.fullmatch(name):
         return name
     return "1:1" if name.split("_")[0] == "square" else ""
-
-
-def _size_attribute(wire: str, sizing: Sizing) -> str | None:
-    return next((n for n in sizing.fields if to_snake(wire) == n), None)

@@ -48,19 +48,16 @@ class NotADocument(ValueError):
 
 def key_of(tags: Mapping[str, str]) -> str:
     """A form's name for comparing: what selects it, whatever the order."""
-    return " ".join(f"{name}={value}" for name, value in sorted(tags.items()))
+    said = [f"{name}={value}" for name, value in sorted(tags.items())]
+    return " ".join(said)
 
 
 @dataclass(frozen=True)
 class Form:
-    """One form of a document: the discriminators that select it, in its order, and its fields."""
+    """A form as a document has it: what selects it, in its order, and its fields."""
 
     tags: Mapping[str, str]
     fields: Fields
-
-    @property
-    def key(self) -> str:
-        return key_of(self.tags)
 
 
 @dataclass
@@ -88,17 +85,6 @@ class Document:
             if name in out:
                 out[name] = self._whole(out[name], depth + 1)
         return out
-
-    def as_json(self) -> dict[str, Any]:
-        """The compact index that is kept."""
-        forms = [{"tags": dict(form.tags), "fields": form.fields} for form in self.forms]
-        return {"forms": forms, "enums": self.enums, "objects": self.objects}
-
-    @classmethod
-    def from_json(cls, given: Mapping[str, Any]) -> Document:
-        """The index that was kept. Raises KeyError or TypeError where it is none."""
-        forms = [Form(dict(f["tags"]), dict(f["fields"])) for f in given["forms"]]
-        return cls(forms, dict(given["enums"]), dict(given["objects"]))
 
 
 def read(document: Any) -> Document:
@@ -194,8 +180,8 @@ class _Reader:
         out: Facts = {"type": next((k for k in kinds if k in _TYPES), "any")}
         if "null" in kinds:
             out["null"] = True
-        out |= _all_stated(schema)
-        if likely := _all_stated(schema.get("x-likely", {})):
+        out |= all_stated(schema)
+        if likely := all_stated(schema.get("x-likely", {})):
             out["likely"] = likely
         if "pattern" in schema and out["type"] == "string":
             # .NET names its groups as Python does not.
@@ -210,7 +196,7 @@ class _Reader:
         return out
 
 
-def _all_stated(schema: Mapping[str, Any]) -> Facts:
+def all_stated(schema: Mapping[str, Any]) -> Facts:
     """The facts that a schema states, as they can be used."""
     found = {
         ours: _stated(ours, schema[theirs]) for theirs, ours in _FACTS.items() if theirs in schema

@@ -17,7 +17,7 @@ from civitai_skill.engines.published.fields import attribute_of, field_of
 
 def grown(family: Family, more: Mapping[str, Mapping[str, Any]]) -> Family:
     """The family with every form that has more in the document replaced; itself where none has."""
-    forms = {form: grown_form(form, more.get(key_of(form.tags()), {})) for form in family.forms()}
+    forms = {form: grown_form(form, more.get(key_of(form.tags()), {})) for form in family.forms}
     if all(form is bigger for form, bigger in forms.items()):
         return family
     variants = [

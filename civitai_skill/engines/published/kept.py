@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from civitai_skill.config import Settings
-from civitai_skill.engines.published.document import Fields, key_of
+from civitai_skill.engines.published.document import Form
 from civitai_skill.errors import ConfigError
 
 #: Of the file's own layout; another one is read as none.
@@ -26,23 +26,11 @@ FRESH = timedelta(days=7)
 
 
 @dataclass(frozen=True)
-class NewForm:
-    """A form that our files lack: what selects it, in the document's order, and its fields."""
-
-    tags: Mapping[str, str]
-    fields: Fields
-
-    @property
-    def key(self) -> str:
-        return key_of(self.tags)
-
-
-@dataclass(frozen=True)
 class NewEngine:
     """Forms that our files lack, under one name; `record` is what the index has of an engine."""
 
     name: str
-    forms: tuple[NewForm, ...]
+    forms: tuple[Form, ...]
     record: Mapping[str, Any]
 
 
@@ -94,40 +82,35 @@ class Kept:
         when = "" if self.read is None else f", read on {self.read.date()}"
         return f"{self.owner}'s published document{when}"
 
+    @property
+    def catalogue(self) -> str:
+        """Who says the figures, in words."""
+        return f"{self.owner}'s catalogue"
+
+    @property
+    def looked_on(self) -> date:
+        """The day of the figures."""
+        return date.min if self.looked is None else self.looked.date()
+
     def fresh_figures(self, engine: str) -> tuple[Figure, ...]:
         """What the catalogue says of an engine, while that is fresh."""
         if self.looked is None or datetime.now(UTC) - self.looked > FRESH:
             return ()
         return tuple(figure for figure in self.figures if figure.engine == engine)
 
-    def measured(self, figure: Figure | None) -> dict[str, Any] | None:
-        """The figure's times and success as `Measured` takes them; None where one is not known."""
-        if figure is None or self.looked is None:
-            return None
-        times = {"p50": figure.seconds, "p95": figure.slow, "success": figure.success}
-        if None in times.values():
-            return None
-        return {**times, "on": self.looked.date(), "source": f"{self.owner}'s catalogue"}
-
     def figure(self, engine: str, variant: str, operation: str) -> Figure | None:
         """What it says of what a variant does."""
-        wanted = (variant, operation)
-        found = (f for f in self.fresh_figures(engine) if (f.variant, f.operation) == wanted)
-        return next(found, None)
+        for figure in self.fresh_figures(engine):
+            if (figure.variant, figure.operation) == (variant, operation):
+                return figure
+        return None
 
     def as_json(self) -> dict[str, Any]:
         return {
             "layout": LAYOUT,
             "owner": self.owner,
             "document": {"url": self.url, "read": _iso(self.read)},
-            "engines": [
-                {
-                    "name": engine.name,
-                    "forms": [{"tags": dict(f.tags), "fields": f.fields} for f in engine.forms],
-                    "record": dict(engine.record),
-                }
-                for engine in self.engines
-            ],
+            "engines": [asdict(engine) for engine in self.engines],
             "more": dict(self.more),
             "catalogue": {
                 "read": _iso(self.looked),
@@ -140,16 +123,12 @@ class Kept:
         """Raises KeyError, TypeError or ValueError where it is none of ours."""
         if given["layout"] != LAYOUT:
             raise ValueError("another layout")
-        document, catalogue = given["document"], given["catalogue"]
+        document, catalogue, engines = given["document"], given["catalogue"], []
+        for engine in given["engines"]:
+            forms = tuple(Form(dict(f["tags"]), dict(f["fields"])) for f in engine["forms"])
+            engines.append(NewEngine(str(engine["name"]), forms, dict(engine["record"])))
         return cls(
-            tuple(
-                NewEngine(
-                    str(engine["name"]),
-                    tuple(NewForm(dict(f["tags"]), dict(f["fields"])) for f in engine["forms"]),
-                    dict(engine["record"]),
-                )
-                for engine in given["engines"]
-            ),
+            tuple(engines),
             dict(given["more"]),
             _moment(document["read"]),
             str(document["url"]),
@@ -169,37 +148,24 @@ def _moment(text: str | None) -> datetime | None:
 
 NOTHING = Kept()
 
-_followed: ContextVar[Path | None] = ContextVar("followed", default=None)
+#: The file of which, in this thread or task, what it keeps is in force.
+followed: ContextVar[Path | None] = ContextVar("followed", default=None)
 _read: dict[Path, tuple[tuple[int, int], Kept]] = {}
 
 
-def follow(file: Path) -> None:
-    """From now on, in this thread or task, what that file keeps is in force."""
-    _followed.set(file)
-
-
-def in_force() -> Kept:
-    """What is in force: of the file that is followed; where none is yet, of the one that the
-    settings name, which is followed then."""
-    file = _followed.get()
-    if file is None:
-        try:
-            file = Settings.load().engines_file
-        except ConfigError:
-            return NOTHING
-        follow(file)
-    return load(file)
-
-
-def load(file: Path) -> Kept:
-    """What a file keeps; nothing where it is not there, or not readable."""
+def in_force(file: Path | None = None) -> Kept:
+    """What a file keeps, else the file that is followed; where none is yet, the one that the
+    settings name, which is followed then. Nothing where it is not there, or not readable."""
+    file = file or followed.get()
     try:
+        if file is None:
+            file = Settings.load().engines_file
+            followed.set(file)
         state = file.stat()
         stamp = (state.st_mtime_ns, state.st_size)
-        if file in _read and _read[file][0] == stamp:
-            return _read[file][1]
-        kept = Kept.from_json(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        if file not in _read or _read[file][0] != stamp:
+            kept = Kept.from_json(json.loads(file.read_text(encoding="utf-8")))
+            _read[file] = (stamp, kept)
+        return _read[file][1]
+    except (ConfigError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return NOTHING
-    _read[file] = (stamp, kept)
-    return kept

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.family import Family, Variant, Way
+from civitai_skill.engines.family import Way
 from civitai_skill.engines.published.compare import Comparison, compare, our_forms
 from civitai_skill.engines.published.derive import engines_of, family_of
-from civitai_skill.engines.published.document import Document, Facts, Fields
-from civitai_skill.engines.published.kept import Figure, NewEngine, NewForm
+from civitai_skill.engines.published.document import Document, Facts, Fields, Form, key_of
+from civitai_skill.engines.published.kept import Figure, NewEngine
 from civitai_skill.engines.published.ours import forms
 from civitai_skill.engines.published.services import Service
 
@@ -19,14 +19,14 @@ def new_of(
     document: Document, source: str
 ) -> tuple[tuple[NewEngine, ...], dict[str, dict[str, Any]], Comparison]:
     """The engines that our files lack, what known forms have beyond them, and all that differs."""
-    ours = our_forms(forms())
-    new = [NewForm(f.tags, document.whole(f)) for f in document.forms if f.key not in ours]
+    ours, new, more = our_forms(forms()), [], {}
+    for form in document.forms:
+        key, whole = key_of(form.tags), document.whole(form)
+        if key not in ours:
+            new.append(Form(form.tags, whole))
+        elif found := dict(_more(ours[key], whole)):
+            more[key] = found
     taken = [name for entry in catalog.CATALOG for name in (entry.name, *entry.aliases)]
-    more = {
-        form.key: found
-        for form in document.forms
-        if form.key in ours and (found := dict(_more(ours[form.key], document.whole(form))))
-    }
     return tuple(engines_of(new, taken, source)), more, compare(ours, document)
 
 
@@ -50,6 +50,9 @@ def _values(path: str, ours: Facts, theirs: Facts) -> Iterator[tuple[str, list[A
         yield from _values(f"{path}.{name}", ours["fields"][name], theirs["fields"][name])
 
 
+_SAID = ("status", "deprecated", "success", "buzz", "seconds", "slow")
+
+
 def figures_of(services: Iterable[Service], engines: Iterable[NewEngine]) -> Iterator[Figure]:
     """What the catalogue says of each thing that each variant does: of the services that are about
     it, the one that says most closely which."""
@@ -62,7 +65,8 @@ def figures_of(services: Iterable[Service], engines: Iterable[NewEngine]) -> Ite
                 found = [s for s in offered if s.serves(_selectors(way))]
                 if found:
                     service = max(found, key=lambda s: len(s.parameters))
-                    yield _figure(family, variant, operation, service)
+                    said = {name: getattr(service, name) for name in _SAID}
+                    yield Figure(family.name, variant.name, operation, service.id, **said)
 
 
 def _selectors(way: Way) -> Mapping[str, str]:
@@ -70,18 +74,3 @@ def _selectors(way: Way) -> Mapping[str, str]:
     form = way.form
     said = {form.alias(name): str(v) for name, v in (*way.default.items(), *way.fixed.items())}
     return {**said, **form.tags()}
-
-
-def _figure(family: Family, variant: Variant, operation: str, service: Service) -> Figure:
-    return Figure(
-        family.name,
-        variant.name,
-        operation,
-        service.id,
-        service.status,
-        service.deprecated,
-        service.success,
-        service.buzz,
-        service.seconds,
-        service.slow,
-    )

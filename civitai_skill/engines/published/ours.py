@@ -12,27 +12,19 @@ from pydantic import BaseModel
 from civitai_skill.engines import catalog
 from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.limits import limits
-from civitai_skill.engines.published.document import AIR, Facts, Fields
+from civitai_skill.engines.published.document import AIR, Facts, Fields, all_stated
 from civitai_skill.engines.sizing import FollowsSource
 from civitai_skill.engines.sources import holders
 from civitai_skill.schema.types import AirText
 
-_WORDS = {
-    "minimum": "minimum",
-    "maximum": "maximum",
-    "minLength": "min_length",
-    "maxLength": "max_length",
-    "minItems": "min_items",
-    "maxItems": "max_items",
-    "enum": "enum",
-}
 _AIR_MARK = get_args(AirText)[-1]
 
 
 @cache
 def forms() -> tuple[type[Wire], ...]:
     """Every wire form of every family's file."""
-    return tuple(form for family in catalog.families() for form in family.forms())
+    found = [form for family in catalog.families() for form in family.forms]
+    return tuple(found)
 
 
 @cache
@@ -46,8 +38,6 @@ def fields_of(model: type[BaseModel]) -> Fields:
         wire = field.alias or name
         node = schema["properties"][wire]
         facts = _facts(node, inner)
-        if node.get("default") not in (None, [], {}):
-            facts["default"] = node["default"]
         if wire in required:
             facts["required"] = True
         text = facts.get("items", facts)
@@ -98,11 +88,10 @@ def _models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 def _facts(node: dict[str, Any], inner: dict[str, type[BaseModel]]) -> Facts:
     if "anyOf" in node:
         (some,) = (part for part in node["anyOf"] if part.get("type") != "null")
-        return {**_facts(some, inner), "null": True}
+        return {**_facts(some, inner), **all_stated(node), "null": True}
     if "$ref" in node:
         return {"type": "object", "fields": fields_of(inner[node["$ref"].rsplit("/", 1)[-1]])}
-    out: Facts = {"type": node.get("type", "string")}
-    out |= {ours: node[theirs] for theirs, ours in _WORDS.items() if theirs in node}
+    out: Facts = {"type": node.get("type", "string"), **all_stated(node)}
     if "const" in node:
         out["enum"] = [node["const"]]
     if "items" in node:

@@ -26,7 +26,7 @@ class Service:
 
     @property
     def deprecated(self) -> bool:
-        return any("deprecated" in tag.lower() for tag in self.tags)
+        return "deprecated" in " ".join(self.tags).lower()
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> Service | None:

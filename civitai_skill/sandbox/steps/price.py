@@ -116,9 +116,8 @@ def _read(
     bad = {re.split(r"[.\[]", path)[1] for path in found if "." in path}
     left = {key: inner for key, inner in value.items() if key not in bad}
     trouble = "; ".join(text for texts in found.values() for text in texts) or None
-    read = model.read if issubclass(model, Wire) else model.model_validate
     try:
-        return read(left), trouble
+        return model.model_validate(left), trouble
     except ValidationError:
         return None, trouble
 
@@ -146,7 +145,7 @@ def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> PricedStep:
         "height": height, "format": (form.output_format or "jpeg").lower(),
         "metadata": form.image_metadata,
     }  # fmt: skip
-    echo = form.resolved()
+    echo = form.sent(defaults=True)
     return PricedStep(
         "imageGen",
         echo,
@@ -172,7 +171,7 @@ def _is_foreign(form: Wire, echo: Record) -> bool:
     """Does it load an AIR that belongs to another family? The service hangs on that."""
     named = {Air.parse(text).family for text in airs(echo) if is_air(text)}
     families = catalog.families() if named else ()
-    homes = [f for f in families if any(issubclass(type(form), one) for one in f.forms())]
+    homes = [f for f in families if any(issubclass(type(form), one) for one in f.forms)]
     foreign = {name for family in families for name in family.ecosystems}
     return bool(homes) and not named.isdisjoint(foreign - homes[0].ecosystems)
 
