@@ -21,7 +21,7 @@ from civitai_skill.images.sidecar import merge_fields, read_request, request_of
 from civitai_skill.images.sources import SourcePolicy, local_path
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.run import Run
-from civitai_skill.remix.picture import read_picture
+from civitai_skill.remix.texts import read_picture
 from civitai_skill.schema.pictures import MAX_BYTES
 from civitai_skill.schema.request import ImageRequest
 

@@ -11,14 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from civitai_skill.images.embedded import KEY
-from civitai_skill.remix.reading import Named, Reading
-from civitai_skill.remix.values import (
-    LONGEST_NAME,
-    number_of,
-    positive_of,
-    text_of,
-    whole_of,
-)
+from civitai_skill.remix.reading import Named, Reading, read_fields
+from civitai_skill.remix.values import LONGEST_NAME, positive_of, text_of, weight_of
 from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, Air, is_air
 
 #: The site's own, which it adds to a negative prompt by itself.
@@ -31,16 +25,15 @@ def add_resources(reading: Reading, resources: Sequence[Any]) -> None:
     """Take models, LoRAs, embeddings and the VAE from the site's list."""
     found = list(_resources(resources))
     loras = [named for kind, named in found if kind in LORA_TYPES]
-    if loras:
-        reading.loras = loras
-    embeddings = [replace(named, weight=None) for kind, named in found if kind in _EMBEDDINGS]
-    if embeddings:
-        reading.embeddings = embeddings
-    for kind, named in found:
+    reading.loras = loras or reading.loras
+    others = [(kind, replace(named, weight=None)) for kind, named in found]
+    embeddings = [named for kind, named in others if kind in _EMBEDDINGS]
+    reading.embeddings = embeddings or reading.embeddings
+    for kind, named in others:
         if kind in MODEL_TYPES and reading.model.version_id is None and reading.model.air is None:
-            reading.model = replace(named, weight=None, hash=reading.model.hash)
+            reading.model = replace(named, hash=reading.model.hash)
         elif kind == "vae":
-            reading.vae = replace(named, weight=None)
+            reading.vae = named
 
 
 def _resources(resources: Sequence[Any]) -> Iterator[tuple[str, Named]]:
@@ -55,17 +48,9 @@ def _resources(resources: Sequence[Any]) -> Iterator[tuple[str, Named]]:
             version = positive_of(parsed.version)
         if (version is None and parsed is None) or version in SAFETY_EMBEDDINGS:
             continue
-        weight = number_of(resource.get("weight", resource.get("strength")))
-        name = text_of(resource.get("modelName", resource.get("name")))[:LONGEST_NAME]
-        yield (
-            kind.lower(),
-            Named(
-                name=name or None,
-                version_id=version,
-                air=None if parsed is None else air,
-                weight=1 if weight is None else weight,
-            ),
-        )
+        name = text_of(resource.get("modelName", resource.get("name")))[:LONGEST_NAME] or None
+        weight = weight_of(resource.get("weight", resource.get("strength")))
+        yield kind.lower(), Named(name, None, version, air if parsed else None, weight)
 
 
 def add_metadata(reading: Reading, metadata: Mapping[str, Any]) -> None:
@@ -73,20 +58,21 @@ def add_metadata(reading: Reading, metadata: Mapping[str, Any]) -> None:
     own = metadata.get(KEY)
     if isinstance(own, Mapping):
         reading.own = own
-    reading.prompt = reading.prompt or text_of(metadata.get("prompt"))
-    reading.negative_prompt = reading.negative_prompt or text_of(metadata.get("negativePrompt"))
-    for name, key, read in (
-        ("steps", "steps", positive_of),
-        ("seed", "seed", whole_of),
-        ("guidance", "cfgScale", number_of),
-        ("clip_skip", "clipSkip", positive_of),
-    ):
-        if getattr(reading, name) is None:
-            setattr(reading, name, read(metadata.get(key)))
+    told = read_fields(
+        metadata,
+        prompt="prompt",
+        negative_prompt="negativePrompt",
+        steps="steps",
+        seed="seed",
+        guidance="cfgScale",
+        clip_skip="clipSkip",
+    )
     ratio = metadata.get("aspectRatio")
     if reading.width is None and isinstance(ratio, Mapping):
-        reading.width = positive_of(ratio.get("width"))
-        reading.height = positive_of(ratio.get("height"))
+        told |= read_fields(ratio, width="width", height="height")
+    for name, value in told.items():
+        if getattr(reading, name) in (None, ""):
+            setattr(reading, name, value)
     resources = metadata.get("resources")
     if not reading.model.version_id and not reading.loras and isinstance(resources, list):
         add_resources(reading, resources)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from civitai_skill.engines import catalog
 from civitai_skill.remix.reading import Reading
-from civitai_skill.remix.resolve import Resolved, takers_of
+from civitai_skill.remix.resolve import Resolved
 from civitai_skill.resources.records import kind_of_air
-from civitai_skill.resources.takers import ecosystem_of, find_takers
+from civitai_skill.resources.takers import ecosystem_of, find_takers, takers_of
 from civitai_skill.schema.air import Air, fold
 
 
@@ -39,6 +40,14 @@ def find_home(reading: Reading, resolved: Sequence[Resolved], said: Sequence[str
         if takers:
             return Home(takers[0].engine)
     return _by_name(reading.model.name or "") or _by_settings(reading)
+
+
+def airs_of(said: Mapping[str, Any]) -> Iterator[str]:
+    """The AIRs of the models that were said; they come beside those that were read."""
+    if said.get("model"):
+        yield str(said["model"])
+    for lora in (*(said.get("loras") or ()), *(said.get("embeddings") or ())):
+        yield str(lora["air"] if isinstance(lora, Mapping) else getattr(lora, "air", lora))
 
 
 def _by_name(name: str) -> Home | None:

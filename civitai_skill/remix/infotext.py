@@ -9,13 +9,12 @@ breaks on the way (exiftool puts dots in their place, pages nothing) is split be
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from civitai_skill.remix.values import decode_at, text_of
 
-_MOST_PAIRS, _LONGEST_KEY = 500, 100
+_MOST_PAIRS, _MOST_ENTRIES, _LONGEST_KEY = 500, 60, 100
 
 _LEADING = re.compile(r"\s{0,9}parameters\s{0,60}:\s{0,9}", re.IGNORECASE)
 #: How a line of settings begins; SD.Next begins with any of them.
@@ -31,13 +30,36 @@ _TEMPLATE = re.compile(r"\s{0,9}(?:Negative )?Template:|\s{0,9}(?:Hashed |Wildca
 _STRING = re.compile(r'"(?:\\.|[^\\"])*"', re.DOTALL)
 
 
+class Pairs(dict[str, Any]):
+    """{key in lower case: text, or what JSON it was}"""
+
+    def text(self, *keys: str) -> str:
+        """The first text that there is under one of these keys; else it is empty."""
+        return text_of(next((self[key] for key in keys if isinstance(self.get(key), str)), ""))
+
+    def table(self, key: str) -> dict[str, str]:
+        """A map of names to texts, from JSON or from `name: text, name: text`."""
+        value = self.get(key)
+        if isinstance(value, str):
+            parts = (part.rpartition(":") for part in value.split(",")[:_MOST_ENTRIES])
+            return {name.strip(): text.strip() for name, _, text in parts if name.strip()}
+        if not isinstance(value, dict):
+            return {}
+        return {text_of(n): text_of(v) for n, v in list(value.items())[:_MOST_ENTRIES]}
+
+    def listed(self, key: str) -> list[str]:
+        """The texts between commas."""
+        parts = (part.strip() for part in self.text(key).split(",")[:_MOST_ENTRIES])
+        return [part for part in parts if part]
+
+
 @dataclass(frozen=True)
 class Infotext:
-    """A text, split. `pairs` hold texts, or what JSON they were; keys in lower case."""
+    """A text, split."""
 
     prompt: str
     negative: str
-    pairs: dict[str, Any]
+    pairs: Pairs
 
 
 def split_infotext(text: str) -> Infotext | None:
@@ -62,7 +84,7 @@ def split_infotext(text: str) -> Infotext | None:
             prompt, negative = prompt.rstrip(" .,"), negative.rstrip(" .,")
         return Infotext(prompt, negative, read_pairs(text[jammed.start(1) :].partition("\n")[0]))
     prompt, negative = _split_negative(text)
-    return Infotext(prompt, negative, {}) if negative else None
+    return Infotext(prompt, negative, Pairs()) if negative else None
 
 
 def _find_settings(lines: list[str]) -> int | None:
@@ -84,15 +106,9 @@ def _split_negative(head: str) -> tuple[str, str]:
     return prompt.strip(), negative.strip()
 
 
-def read_pairs(settings: str) -> dict[str, Any]:
-    """{key in lower case: text, or what JSON it was}."""
-    found: dict[str, Any] = {}
-    for key, value in _pairs(settings):
-        found.setdefault(key, value)
-    return found
-
-
-def _pairs(text: str) -> Iterator[tuple[str, Any]]:
+def read_pairs(text: str) -> Pairs:
+    """The pairs of a line of settings."""
+    found = Pairs()
     at, left = 0, _MOST_PAIRS
     while at < len(text) and left:
         left -= 1
@@ -108,7 +124,8 @@ def _pairs(text: str) -> Iterator[tuple[str, Any]]:
         while at < len(text) and text[at] in " \t":
             at += 1
         value, at = _value(text, at)
-        yield key, value
+        found.setdefault(key, value)
+    return found
 
 
 def _value(text: str, at: int) -> tuple[Any, int]:

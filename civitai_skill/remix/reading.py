@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from civitai_skill.engines.samplers import (
     split_sampler,
 )
 from civitai_skill.images.embedded import read_embedded
+from civitai_skill.remix.values import number_of, positive_of, text_of, whole_of
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,15 @@ class Sampling:
 _NONE = frozenset({"", "undefined", "default", "same as primary", "use same sampler", "none"})
 
 
-def read_sampling(sampler: str, schedule: str = "") -> Sampling:
+def read_sampling(sampler: Any, schedule: Any = "") -> Sampling:
     """A sampler in any program's spelling, with its schedule in the name or beside it."""
-    beside = None if schedule.strip().lower() in _NONE else name_schedule(schedule.strip()[:100])
-    if sampler.strip().lower() in _NONE:
+    name, said = text_of(sampler)[:100], text_of(schedule)[:100]
+    beside = None if said.lower() in _NONE else name_schedule(said)
+    if name.lower() in _NONE:
         return Sampling(None, beside)
-    found = split_sampler(sampler[:100])
+    found = split_sampler(name)
     if found is None:
-        return Sampling(sampler.strip()[:100], beside)
+        return Sampling(name, beside)
     return Sampling(found[0].name, beside or found[1])
 
 
@@ -59,7 +61,7 @@ class Named:
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def __bool__(self) -> bool:
-        return any(value is not None for value in (self.name, self.hash, self.version_id, self.air))
+        return (self.name, self.hash, self.version_id, self.air) != (None,) * 4
 
 
 @dataclass
@@ -105,6 +107,17 @@ class Reading:
         """The prompt without the tags of LoRAs."""
         return read_lora_tags(self.prompt).plain
 
+    @property
+    def second_pass(self) -> str:
+        """Its size and strength in words, as far as they are said."""
+        size, hires = "", self.hires
+        if "width" in hires:
+            size = f" at {hires['width']}x{hires['height']}"
+        elif self.width and self.height and hires.get("scale"):
+            sides = (round(side * hires["scale"]) for side in (self.width, self.height))
+            size = " at {}x{}".format(*sides)
+        return size + (f" with strength {hires['denoise']:g}" if "denoise" in hires else "")
+
     def own_request(self) -> dict[str, Any] | None:
         """The fields of the request that this program wrote into its picture; None where it did
         not."""
@@ -136,6 +149,24 @@ class Reading:
             if value := getattr(self, name):
                 found[name] = value
         return found
+
+
+#: How what a program wrote is read for a field.
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "prompt": text_of, "negative_prompt": text_of,
+    "steps": positive_of, "seed": whole_of, "guidance": number_of, "distilled_guidance": number_of,
+    "width": positive_of, "height": positive_of, "clip_skip": positive_of,
+}  # fmt: skip
+
+
+def read_fields(data: Mapping[str, Any], **keys: str | tuple[str, ...]) -> dict[str, Any]:
+    """Fields of a reading, each from the first of the keys under which a program may write it."""
+    found = {}
+    for name, spelt in keys.items():
+        spellings = (spelt,) if isinstance(spelt, str) else spelt
+        value = next((data[key] for key in spellings if data.get(key) is not None), None)
+        found[name] = _READERS[name](value)
+    return found
 
 
 _NUMBERS = (

@@ -14,10 +14,9 @@ from civitai_skill.api.parse import read, read_list
 from civitai_skill.api.service import Flow, Work
 from civitai_skill.api.site import ask_site
 from civitai_skill.errors import ApiError, Problem, RequestInvalid, TransportFailed
+from civitai_skill.images.sidecar import merge_fields
 from civitai_skill.images.sources import EVERY_SOURCE, SourcePolicy
-from civitai_skill.remix.changes import Change, Fitted
-from civitai_skill.remix.fit import fit
-from civitai_skill.remix.own import fit_own, is_request, read_own
+from civitai_skill.remix.fit import Change, Fitted, fit, refusal_of
 from civitai_skill.remix.reading import Reading
 from civitai_skill.remix.resolve import Resolved, resolve
 from civitai_skill.remix.site import read_answer
@@ -100,23 +99,19 @@ def remix(
     together; TransportFailed and ApiError where a page can't be asked for.
     """
     if own is not None:
-        reading = read_own(own)
+        shared = {name: own[name] for name in _SHARED if own.get(name) is not None}
+        reading = Reading("civitai-skill", **shared)
     else:
         found: Reading | Page = yield Work(partial(read_source, source, policy))
         reading = (yield from _read_page(site, found)) if isinstance(found, Page) else found
         own = reading.own_request()
-    if own is not None and is_request(own):
+    if own is not None and _is_request(own):
         said = yield from _look_up(site, said, (), own.get("engine"))
-        return _made(reading, (), fit_own(own, said))
+        merged = merge_fields(own, said)
+        return Remix(reading, merged, refusal=refusal_of(merged))
     resolved = yield from resolve(site, reading)
     said = yield from _look_up(site, said, resolved)
     fitted: Fitted = yield Work(partial(fit, reading, resolved, said))
-    return _made(reading, resolved, fitted)
-
-
-def _made(
-    reading: Reading, resolved: tuple[Resolved, ...] | list[Resolved], fitted: Fitted
-) -> Remix:
     return Remix(
         reading,
         fitted.fields,
@@ -127,7 +122,18 @@ def _made(
     )
 
 
+def _is_request(fields: Mapping[str, Any]) -> bool:
+    """Does a request take them? Somebody else may have written them into the picture."""
+    try:
+        ImageRequest(**fields)
+    except RequestInvalid:
+        return False
+    return True
+
+
 _MODELS = ("model", "loras", "embeddings", "vae")
+#: What a request and a reading call the same.
+_SHARED = ("prompt", "negative_prompt", "steps", "seed", "guidance", "width", "height")
 
 
 def _look_up(

@@ -6,7 +6,6 @@ for; where the site does not answer, an AIR that the data gives is taken as it i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,15 +13,14 @@ from civitai_skill.api.service import Flow
 from civitai_skill.errors import ApiError, TransportFailed
 from civitai_skill.remix.reading import Named, Reading
 from civitai_skill.remix.values import can_be_looked_up
-from civitai_skill.resources.records import Resource
 from civitai_skill.resources.site import ModelSite
-from civitai_skill.resources.takers import Taker, field_of, find_takers
-from civitai_skill.schema.air import Air
+from civitai_skill.resources.takers import Taker, takers_of
 
 #: SDXL's own VAE, which its checkpoints have in them.
 _OWN_VAE = "235745af8d"
 #: Hashes of eight digits (AutoV1) are those of several files.
 _TELLING = 10
+_SILENT = "the site did not answer"
 
 
 @dataclass(frozen=True)
@@ -64,61 +62,42 @@ class Resolved:
 
 def resolve(site: ModelSite | None, reading: Reading) -> Flow[list[Resolved]]:
     """Every model that a reading names; without a site only what it gives an AIR of."""
-    found: list[Resolved] = []
-    for kind, named in _wanted(reading):
-        if named.air is None and (named.version_id or 0) in reading.airs:
-            named = replace(named, air=reading.airs[named.version_id or 0])
-        found.append((yield from _resolve(site, kind, named)))
-    return found
-
-
-def _wanted(reading: Reading) -> Iterator[tuple[str, Named]]:
-    if reading.model:
-        yield "checkpoint", reading.model
-    yield from (("lora", lora) for lora in reading.loras)
-    yield from (("embedding", embedding) for embedding in reading.embeddings)
+    wanted = [("checkpoint", reading.model)] if reading.model else []
+    wanted += [("lora", lora) for lora in reading.loras]
+    wanted += [("embedding", embedding) for embedding in reading.embeddings]
     if reading.vae and (reading.vae.hash or "").lower() != _OWN_VAE:
-        yield "vae", reading.vae
+        wanted.append(("vae", reading.vae))
+    found: list[Resolved] = []
+    for kind, named in wanted:
+        air = named.air or reading.airs.get(named.version_id or 0)
+        found.append((yield from _resolve(site, kind, replace(named, air=air))))
+    return found
 
 
 def _resolve(site: ModelSite | None, kind: str, named: Named) -> Flow[Resolved]:
     version, hash = named.version_id, named.hash
-    if version is None and named.air is not None:
-        return Resolved(kind, named, named.air, how="AIR", takers=takers_of(named.air))
+    as_given = None
+    if named.air is not None:
+        as_given = Resolved(kind, named, named.air, how="AIR", takers=takers_of(named.air))
+    if version is None and as_given is not None:
+        return as_given
     if version is None and not (can_be_looked_up(hash) and len(hash or "") >= _TELLING):
-        why = (
-            "it is known by a file's name alone" if hash is None else "no file is known by its hash"
-        )
+        why = "no file is known by its hash" if hash else "it is known by a file's name alone"
         return Resolved(kind, named, why=why)
-    silent, found = site is None, None
-    if site is not None:
-        try:
-            look_up = site.by_hash(hash or "") if version is None else site.by_version(version)
-            found = yield from look_up
-        except (TransportFailed, ApiError):
-            silent = True
-    if found is not None:
-        how = f"hash {hash}" if version is None else f"version {version}"
-        return _judge(kind, named, found, how)
-    if silent and named.air is not None:
-        return Resolved(kind, named, named.air, how="AIR", takers=takers_of(named.air))
-    if silent:
-        return Resolved(kind, named, why="the site did not answer")
-    what = "file of this hash" if version is None else "such version any more"
-    return Resolved(kind, named, why=f"the site has no {what}")
-
-
-def _judge(kind: str, named: Named, found: Resource, how: str) -> Resolved:
+    try:
+        if site is None:
+            return as_given or Resolved(kind, named, why=_SILENT)
+        look_up = site.by_hash(hash or "") if version is None else site.by_version(version)
+        found = yield from look_up
+    except (TransportFailed, ApiError):
+        return as_given or Resolved(kind, named, why=_SILENT)
+    if found is None:
+        what = "file of this hash" if version is None else "such version any more"
+        return Resolved(kind, named, why=f"the site has no {what}")
     name = " ".join(filter(None, (found.name, found.version_name)))
     if found.refusal:
         return Resolved(kind, named, name=name, why=f"{name}: {found.refusal}")
     if found.kind != kind:
         return Resolved(kind, named, name=name, why=f"{name} is no {kind} but a {found.kind}")
+    how = f"hash {hash}" if version is None else f"version {version}"
     return Resolved(kind, named, found.air, name, how, takers=found.takers)
-
-
-def takers_of(air: str) -> tuple[Taker, ...]:
-    """The engines that take what an AIR names."""
-    parsed = Air.parse(air)
-    type = (parsed.type or "").lower()
-    return find_takers(parsed.family or "", type) if field_of(type) else ()

@@ -7,27 +7,27 @@ is not searched for more.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
+from dataclasses import replace
 from typing import Any
 
 from civitai_skill.api.parse import read, read_list
 from civitai_skill.engines import catalog
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.remix import comfy
 from civitai_skill.remix.civitai import SAFETY_EMBEDDINGS, add_resources
-from civitai_skill.remix.reading import Named, Reading, read_sampling
-from civitai_skill.remix.settings import read_size
+from civitai_skill.remix.comfy import read_graph
+from civitai_skill.remix.reading import Named, Reading, read_fields, read_sampling
 from civitai_skill.remix.values import (
-    decode,
     hash_of,
     name_of,
-    number_of,
+    object_of,
+    partial_of,
     positive_of,
+    size_of,
     text_of,
-    whole_of,
+    weight_of,
 )
 from civitai_skill.resources.takers import ecosystem_of, find_takers
-from civitai_skill.schema.air import MODEL_TYPES
+from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES
 
 _MOST = 60
 
@@ -38,14 +38,14 @@ def read_answer(answer: Mapping[str, Any], id: int | None = None) -> Reading | N
     page = read(read(read(answer, "result", dict), "data", dict), "json", dict)
     if page:
         _check_kind(page)
-        return _read(page.get("meta"), airs=dict(_airs(page)), hidden=list(_hidden(page)))
+        return _read(page.get("meta"), (), dict(_airs(page)), list(_hidden(page)))
     for item in read_list(answer, "items", dict):
         if id is None or item.get("id") == id:
             _check_kind(item)
             meta = item.get("meta")
             if isinstance(meta, Mapping) and "meta" in meta:  # it is nested where one is asked for
                 meta = meta["meta"]
-            return _read(meta, versions=read_list(item, "modelVersionIds", object))
+            return _read(meta, read_list(item, "modelVersionIds", object), {}, ())
     return None
 
 
@@ -58,91 +58,71 @@ def _check_kind(item: Mapping[str, Any]) -> None:
 
 def _read(
     meta: Any,
-    *,
-    versions: Sequence[Any] = (),
-    airs: Mapping[int, str] = MappingProxyType({}),
-    hidden: Sequence[Mapping[str, Any]] = (),
+    versions: Sequence[Any],
+    airs: Mapping[int, str],
+    hidden: Sequence[Mapping[str, Any]],
 ) -> Reading:
     """`hidden` are the models that are told although the metadata is not shown."""
     if isinstance(meta, Mapping):
-        reading = _read_meta(meta, airs)
+        graph = object_of(meta.get("comfy"))
+        drawn = None if graph is None else read_graph(graph)
+        reading = drawn or Reading("civitai")
+        reading.airs = airs
+        _add_settings(reading, meta)
+        _add_models(reading, meta, airs)
     else:
-        reading = Reading(dialect="civitai", hidden=True, airs=airs)
+        reading = Reading("civitai", hidden=True, airs=airs)
         add_resources(reading, hidden)
-    known = {reading.model.version_id, reading.vae.version_id}
-    known |= {named.version_id for named in (*reading.loras, *reading.embeddings)}
-    reading.other_version_ids = [
-        id
-        for raw in versions[:_MOST]
-        if (id := positive_of(raw)) is not None and id not in known | SAFETY_EMBEDDINGS
-    ]
+    named = (reading.model, reading.vae, *reading.loras, *reading.embeddings)
+    known = SAFETY_EMBEDDINGS | {each.version_id for each in named}
+    ids = (positive_of(raw) for raw in versions[:_MOST])
+    reading.other_version_ids = [id for id in ids if id is not None and id not in known]
     return reading
 
 
-def _read_meta(meta: Mapping[str, Any], airs: Mapping[int, str]) -> Reading:
-    graph = meta.get("comfy")
-    drawn = _graph(graph) if graph else None
-    reading = drawn or Reading(dialect="civitai")
-    reading.airs = airs
-    width, height = read_size(text_of(meta.get("Size")))
-    given: dict[str, Any] = {
-        "prompt": text_of(meta.get("prompt")).strip(),
-        "negative_prompt": text_of(meta.get("negativePrompt")).strip(),
-        "steps": positive_of(meta.get("steps")),
-        "seed": whole_of(meta.get("seed")),
-        "guidance": number_of(meta.get("cfgScale")),
-        "width": width or positive_of(meta.get("width")),
-        "height": height or positive_of(meta.get("height")),
-        "clip_skip": positive_of(meta.get("clipSkip", meta.get("Clip skip"))),
-        "base_model": text_of(meta.get("baseModel"))[:60] or None,
-    }
-    for name, value in given.items():
+def _add_settings(reading: Reading, meta: Mapping[str, Any]) -> None:
+    width, height = size_of(meta.get("Size"))
+    told = read_fields(
+        meta,
+        prompt="prompt",
+        negative_prompt="negativePrompt",
+        steps="steps",
+        seed="seed",
+        guidance="cfgScale",
+        width="width",
+        height="height",
+        clip_skip=("clipSkip", "Clip skip"),
+    )
+    told |= {"width": width or told["width"], "height": height or told["height"]}
+    told["base_model"] = text_of(meta.get("baseModel"))[:60]
+    for name, value in told.items():
         if value not in (None, ""):
             setattr(reading, name, value)
     if sampler := text_of(meta.get("sampler")):
-        schedule = text_of(meta.get("Schedule type", meta.get("scheduler")))
+        schedule = meta.get("Schedule type", meta.get("scheduler"))
         reading.sampling = read_sampling(sampler, schedule)
-    denoise = number_of(meta.get("denoise", meta.get("Denoising strength")))
-    if denoise is not None and 0 < denoise < 1 and "Hires upscale" not in meta:
+    denoise = partial_of(meta.get("denoise", meta.get("Denoising strength")))
+    if denoise is not None and "Hires upscale" not in meta:
         reading.denoise, reading.needs_source_image = denoise, True
-    _add_models(reading, meta)
-    return reading
 
 
-def _add_models(reading: Reading, meta: Mapping[str, Any]) -> None:
-    hashes = read(meta, "hashes", dict)
-    model = hash_of(text_of(meta.get("Model hash"))) or hash_of(text_of(hashes.get("model")))
-    if name := name_of(meta.get("Model")):
-        reading.model = Named(name=name, hash=model)
-    elif model is not None:
-        reading.model = Named(hash=model)
-    loras = list(_listed(meta))
-    reading.loras = loras or reading.loras
+def _add_models(reading: Reading, meta: Mapping[str, Any], airs: Mapping[int, str]) -> None:
+    hash = hash_of(meta.get("Model hash")) or hash_of(read(meta, "hashes", dict).get("model"))
+    reading.model = Named(name_of(meta.get("Model")), hash) or reading.model
+    reading.loras = list(_listed(meta)) or reading.loras
     for key in ("civitaiResources", "additionalResources"):
-        if isinstance(meta.get(key), list):
-            add_resources(reading, meta[key])
-    if reading.model.version_id in reading.airs and reading.model.air is None:
-        found = reading.model
-        air = reading.airs[found.version_id or 0]
-        reading.model = Named(found.name, found.hash, found.version_id, air)
+        add_resources(reading, read_list(meta, key, dict))
+    model = reading.model
+    if model.air is None and model.version_id is not None and model.version_id in airs:
+        reading.model = replace(model, air=airs[model.version_id])
 
 
 def _listed(meta: Mapping[str, Any]) -> Iterator[Named]:
     """What the site read of hashes: {type, name, weight, hash}."""
     for each in read_list(meta, "resources", dict)[:_MOST]:
-        if text_of(each.get("type")).lower() in ("lora", "lycoris", "locon"):
-            weight = number_of(each.get("weight"))
-            name, hash = name_of(each.get("name")), hash_of(each.get("hash"))
-            yield Named(name=name, hash=hash, weight=1 if weight is None else weight)
-
-
-def _graph(text: Any) -> Reading | None:
-    try:
-        data = decode(text) if isinstance(text, str) else text
-    except ValueError:
-        return None
-    nodes = comfy.find_graph(data) if isinstance(data, Mapping) else None
-    return None if nodes is None else comfy.read_graph(nodes)
+        if text_of(each.get("type")).lower() in LORA_TYPES:
+            weight = weight_of(each.get("weight"))
+            yield Named(name_of(each.get("name")), hash_of(each.get("hash")), weight=weight)
 
 
 # -- the page's own answer -------------------------------------------------------------------------

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
-
-from civitai_skill.schema.types import is_unicode
 
 #: Characters of a text that is read, and of one name in it.
 LONGEST, LONGEST_NAME = 2_000_000, 300
@@ -15,15 +14,14 @@ LONGEST, LONGEST_NAME = 2_000_000, 300
 _DEEPEST, _MOST_PARTS = 40, 200_000
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{0,30})?(?:[eE][+-]?[0-9]{1,3})?")
+_SIZE = re.compile(r"\(?([0-9]{1,5}) ?[xX\u00d7,] ?([0-9]{1,5})\)?")
 _WEIGHT_FILE = re.compile(r"\.(?:safetensors|ckpt|pt|pth|bin|gguf|sft)$", re.IGNORECASE)
 _DECODER = json.JSONDecoder()
 
 
 def text_of(value: Any) -> str:
-    """A text; anything else as empty. Half characters are replaced."""
-    if not isinstance(value, str):
-        return ""
-    return value if is_unicode(value) else value.encode("utf-8", "replace").decode()
+    """A text, without blanks around it; anything else as empty. Half characters are replaced."""
+    return value.encode("utf-8", "replace").decode().strip() if isinstance(value, str) else ""
 
 
 def number_of(value: Any) -> float | int | None:
@@ -55,9 +53,33 @@ def positive_of(value: Any) -> int | None:
     return number if number is not None and number >= 1 else None
 
 
+def weight_of(value: Any) -> float:
+    """How strongly a LoRA acts; 1 where nothing says it."""
+    number = number_of(value)
+    return 1 if number is None else number
+
+
+def partial_of(value: Any) -> float | None:
+    """A denoising strength that leaves something of what was there; None for all else."""
+    number = number_of(value)
+    return number if number is not None and 0 < number < 1 else None
+
+
+def layer_of(value: Any) -> int | None:
+    """The clip skip that a layer, counted from the end, means: -2 is 2."""
+    layer = whole_of(value)
+    return -layer if layer is not None and layer < 0 else None
+
+
+def size_of(value: Any) -> tuple[int | None, int | None]:
+    """Width and height of `512x768` or `(512, 768)`, in pixels."""
+    found = _SIZE.fullmatch(text_of(value))
+    return (None, None) if found is None else (positive_of(found[1]), positive_of(found[2]))
+
+
 def name_of(value: Any) -> str | None:
     """A model's name: without folders and without its file's ending; None for what means none."""
-    name = re.split(r"[\\/]", text_of(value)[:1000].strip())[-1]
+    name = re.split(r"[\\/]", text_of(value)[:1000])[-1]
     name = _WEIGHT_FILE.sub("", name).strip()[:LONGEST_NAME]
     return None if name.lower() in _NO_NAME else name
 
@@ -67,7 +89,7 @@ _NO_NAME = frozenset({"", "none", "null", "automatic", "undefined", "default (mo
 
 def hash_of(value: Any) -> str | None:
     """A hash as it stands, or None. SwarmUI writes 0x before it."""
-    text = text_of(value).strip()
+    text = text_of(value)
     text = text[2:] if text[:2] == "0x" else text
     usable = 0 < len(text) <= 64 and text.isascii() and text.isalnum()
     return text if usable and not _OF_NOTHING.startswith(text.lower()) else None
@@ -99,6 +121,16 @@ def decode(text: str) -> Any:
     if text[end:].strip():
         raise ValueError("text behind it")
     return value
+
+
+def object_of(value: Any) -> Mapping[str, Any] | None:
+    """An object of JSON, also one that is written as text; None for all else."""
+    if isinstance(value, str):
+        try:
+            value = decode(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, Mapping) else None
 
 
 def _check_parts(value: Any) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from civitai_skill.api.parse import clean_reason, read, read_list, read_number
-from civitai_skill.resources.takers import Taker, find_takers
+from civitai_skill.resources.takers import Taker, takers_of
 from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, Air
 
 Kind = Literal["checkpoint", "lora", "embedding", "vae", "other"]
@@ -112,8 +112,7 @@ class Resource:
     @property
     def takers(self) -> tuple[Taker, ...]:
         """The engines that take it, best first."""
-        air = Air.parse(self.air)
-        return find_takers(air.family or "", air.type or "")
+        return takers_of(self.air)
 
     @property
     def label(self) -> str:

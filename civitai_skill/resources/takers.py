@@ -12,7 +12,7 @@ from civitai_skill.engines.family import Family
 from civitai_skill.engines.index import records
 from civitai_skill.engines.planning.plan import plan
 from civitai_skill.errors import RequestInvalid
-from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, fold
+from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, Air, fold
 from civitai_skill.schema.request import ImageRequest
 
 
@@ -27,7 +27,7 @@ class Taker:
         return {n: v for n, v in vars(self).items() if v is not None}
 
     def __str__(self) -> str:
-        return " ".join(filter(None, (self.engine, self.variant)))
+        return self.engine if self.variant is None else f"{self.engine} {self.variant}"
 
 
 #: The type of AIR that stands for each kind of model.
@@ -43,6 +43,12 @@ def find_takers(ecosystem: str, type: str) -> tuple[Taker, ...]:
     found = list(_find(ecosystem, type, field))
     found.sort(key=lambda taker: ecosystem not in catalog.family(taker.engine).ecosystems)
     return tuple(found)
+
+
+def takers_of(text: str) -> tuple[Taker, ...]:
+    """The engines that take what an AIR names. Raises ValueError for what is none."""
+    air = Air.parse(text)
+    return find_takers(air.family or "", (air.type or "").lower())
 
 
 def field_of(type: str) -> str | None:

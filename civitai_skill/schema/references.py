@@ -18,7 +18,8 @@ ACCEPTED = (
     "civitai:ID@VERSION, a file hash, or name:TEXT"
 )
 
-_HOSTS = frozenset({"civitai.com", "civitai.red", "civitai.green"})
+#: The site under all its names.
+HOSTS = frozenset({"civitai.com", "civitai.red", "civitai.green"})
 _ARCHIVES = frozenset({"civitaiarchive.com", "civarchive.com"})
 #: Hexadecimal digits of AutoV1 and CRC32, AutoV2, AutoV3, SHA256 and BLAKE3.
 _HASH_LENGTHS = (8, 10, 12, 64)
@@ -69,7 +70,7 @@ def parse_reference(text: str) -> Reference:
             raise ValueError("name: is followed by no name")
         return Reference(said, name=name)
     host = said.partition("/")[0].lower().removeprefix("www.")
-    if "://" in said or host in _HOSTS | _ARCHIVES:
+    if "://" in said or host in HOSTS | _ARCHIVES:
         return _parse_page(said)
     if len(said) in _HASH_LENGTHS and re.fullmatch(r"[0-9a-fA-F]+", said):
         return Reference(said, hash=said.upper())
@@ -97,7 +98,7 @@ def _parse_page(said: str) -> Reference:
     if not plain or parts.scheme not in ("http", "https"):
         raise ValueError("not the plain https address of a page")
     host = (parts.hostname or "").removeprefix("www.")
-    if host not in _HOSTS | _ARCHIVES:
+    if host not in HOSTS | _ARCHIVES:
         raise ValueError("not an address on civitai.com")
     path = unquote(parts.path)
     found = next((match.groupdict() for p in _PATHS if (match := p.fullmatch(path))), None)
