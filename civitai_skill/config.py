@@ -32,11 +32,10 @@ DEFAULT_MAX_BUZZ = 300
 #: guidance and the MCP server say and do so.
 ASK_USER_ABOVE = 50
 
-# The sandbox's Buzz is not money, so it never counts beside it.
-_LEDGER_FILES = {False: "ledger.sqlite3", True: "sandbox-ledger.sqlite3"}
-
 _TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"", "0", "false", "no", "off"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -50,7 +49,7 @@ class Secret:
         return self._value
 
     def __bool__(self) -> bool:
-        return bool(self._value)
+        return self._value != ""
 
     def __repr__(self) -> str:
         return "Secret('***')" if self._value else "Secret('')"
@@ -76,6 +75,8 @@ class Settings:
     #: Where a placeholder stands for the key, which one.
     placeholder: str = ""
     ledger: Path = Path("ledger.sqlite3")
+    #: Where what was fetched of this service's document and catalogue is kept.
+    engines_file: Path = Path("engines.json")
 
     @classmethod
     def load(
@@ -96,33 +97,39 @@ class Settings:
         when a request needs it.
         """
         env = os.environ if environ is None else environ
-        use_sandbox = _read_flag(env, "CIVITAI_SANDBOX") if sandbox is None else sandbox
+        given = {
+            name: env.get(f"CIVITAI_{name}", "").strip()
+            for name in ("SANDBOX", "SITE_URL", "MAX_BUZZ", "BUDGET")
+        }
+        if sandbox is None:
+            sandbox = bool(given["SANDBOX"]) and _read_flag(given["SANDBOX"].lower())
         found, source, placeholder = _find_key(key, env)
         folder = _find_home(home, env)
         url = _check_url(base_url or env.get("CIVITAI_BASE_URL") or SERVICE_URL)
-        site = env.get("CIVITAI_SITE_URL", "").strip()
+        site = SITE_URL
+        if given["SITE_URL"]:
+            site = _check_url(given["SITE_URL"], "CIVITAI_SITE_URL")
+        elif urlsplit(url).hostname in _LOOPBACK:  # it stands in for the site as well
+            site = url + SITE_PATH
+        if max_buzz is None:
+            max_buzz = _read_limit(given["MAX_BUZZ"]) if given["MAX_BUZZ"] else DEFAULT_MAX_BUZZ
+        prefix, service = ("sandbox-" if sandbox else ""), ""
+        if not sandbox and url != SERVICE_URL:
+            service = "-" + re.sub(r"[^a-z0-9.]+", "-", url.lower().partition("://")[2])[:100]
         return cls(
             key=found,
             key_source=source,
             base_url=url,
-            site_url=_check_url(site, "CIVITAI_SITE_URL") if site else _find_site(url),
-            sandbox=use_sandbox,
+            site_url=site,
+            sandbox=sandbox,
             home=folder,
-            max_buzz=_read_limit(env) if max_buzz is None else max_buzz,
-            budget=env.get("CIVITAI_BUDGET", "").strip() or None,
+            max_buzz=max_buzz,
+            budget=given["BUDGET"] or None,
             placeholder=placeholder,
-            ledger=expand_home(ledger, env) if ledger else folder / _LEDGER_FILES[use_sandbox],
+            # The sandbox's Buzz is not money, so it never counts beside it.
+            ledger=expand_home(ledger, env) if ledger else folder / f"{prefix}ledger.sqlite3",
+            engines_file=folder / f"{prefix}engines{service}.json",
         )
-
-    @property
-    def engines_file(self) -> Path:
-        """Where what was fetched of this service's document and catalogue is kept."""
-        if self.sandbox:
-            return self.home / "sandbox-engines.json"
-        if self.base_url == SERVICE_URL:
-            return self.home / "engines.json"
-        place = re.sub(r"[^a-z0-9.]+", "-", self.base_url.lower().partition("://")[2])[:100]
-        return self.home / f"engines-{place}.json"
 
     def require_key(self) -> Secret:
         """The key. Raises ConfigError when there is none."""
@@ -207,15 +214,6 @@ def _check_key(key: str, where: str) -> str:
     return key
 
 
-def _find_site(base_url: str) -> str:
-    """A service on this machine stands in for the site as well."""
-    return base_url + SITE_PATH if _is_loopback(urlsplit(base_url).hostname) else SITE_URL
-
-
-def _is_loopback(host: str | None) -> bool:
-    return host in ("localhost", "127.0.0.1", "::1")
-
-
 def _check_url(url: str, name: str = "CIVITAI_BASE_URL") -> str:
     try:
         parts = urlsplit(url)
@@ -227,7 +225,7 @@ def _check_url(url: str, name: str = "CIVITAI_BASE_URL") -> str:
             f"{preview(hide_user(url))} is not a base URL.",
             advice=f"{name} looks like {SERVICE_URL}: a scheme, a host, nothing secret.",
         )
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         raise ConfigError(
             f"{preview(url)} would send the key unencrypted.",
             advice="Use https; plain http is only for this machine (127.0.0.1).",
@@ -241,19 +239,17 @@ def hide_user(url: str) -> str:
     return f"{scheme}{sep}{rest.rpartition('@')[2]}" if sep else url
 
 
-def _read_flag(env: Mapping[str, str], name: str) -> bool:
-    text = env.get(name, "").strip().lower()
+def _read_flag(text: str) -> bool:
     if text in _TRUE:
         return True
     if text in _FALSE:
         return False
-    raise ConfigError(f"{name} is {preview(text)}.", advice=f"Set {name} to 1 or 0.")
+    raise ConfigError(
+        f"CIVITAI_SANDBOX is {preview(text)}.", advice="Set CIVITAI_SANDBOX to 1 or 0."
+    )
 
 
-def _read_limit(env: Mapping[str, str]) -> int:
-    text = env.get("CIVITAI_MAX_BUZZ", "").strip()
-    if not text:
-        return DEFAULT_MAX_BUZZ
+def _read_limit(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) < 10:
         return int(text)
     raise ConfigError(

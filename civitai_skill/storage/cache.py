@@ -16,20 +16,17 @@ _MIGRATIONS = ("CREATE TABLE kept (name TEXT PRIMARY KEY, at REAL NOT NULL, text
 _PATIENCE = 1.0
 
 
-class Cache:
+class Cache(Storage):
     """Texts by name, each for so many `seconds`; threads and processes share the file."""
 
     def __init__(self, path: Path, seconds: float, clock: Callable[[], float] = time.time) -> None:
-        self._storage = Storage(path, _MIGRATIONS)
+        super().__init__(path, _MIGRATIONS)
         self._seconds = seconds
         self._clock = clock
 
     def get(self, name: str) -> str | None:
         """The text, None where there is none or it is too old."""
-        with (
-            suppress(sqlite3.Error, OSError),
-            self._storage.transaction(_PATIENCE, writes=False) as db,
-        ):
+        with suppress(sqlite3.Error, OSError), self.transaction(_PATIENCE, writes=False) as db:
             row = db.execute("SELECT at, text FROM kept WHERE name = ?", (name,)).fetchone()
             if row is not None and 0 <= self._clock() - row["at"] < self._seconds:
                 text: str = row["text"]
@@ -39,10 +36,6 @@ class Cache:
     def put(self, name: str, text: str) -> None:
         """Keep a text, and forget what is too old."""
         now = self._clock()
-        with suppress(sqlite3.Error, OSError), self._storage.transaction(_PATIENCE) as db:
+        with suppress(sqlite3.Error, OSError), self.transaction(_PATIENCE) as db:
             db.execute("DELETE FROM kept WHERE at < ?", (now - self._seconds,))
             db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", (name, now, text))
-
-    def close(self) -> None:
-        """Close the file."""
-        self._storage.close()

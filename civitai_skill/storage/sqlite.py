@@ -16,6 +16,7 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 #: Seconds that one process waits for another's transaction.
@@ -40,19 +41,14 @@ def connect(path: Path, *, patience: float | None = None) -> sqlite3.Connection:
         _enable_wal(db, patience)
         # Only now is it known for a database and not for a file that was named by mistake.
         for name in ("", "-wal", "-shm"):
-            _restrict_access(Path(os.path.realpath(path) + name))
+            file = Path(os.path.realpath(path) + name)
+            with contextlib.suppress(OSError):  # one that is not ours stays as its owner wants it
+                if file.stat().st_mode & 0o077:
+                    file.chmod(0o600)
     except BaseException:
         db.close()
         raise
     return db
-
-
-def _restrict_access(path: Path) -> None:
-    """Take the rights of others away from a file that was there before; one that is not ours stays
-    as its owner wants it."""
-    with contextlib.suppress(OSError):
-        if path.stat().st_mode & 0o077:
-            path.chmod(0o600)
 
 
 def _enable_wal(db: sqlite3.Connection, patience: float) -> None:
@@ -121,6 +117,8 @@ class Storage:
     def __init__(self, path: Path, migrations: Sequence[str]) -> None:
         self._writer = _Connection(path, migrations)
         self._reader = _Connection(path, migrations)
+        with _LIST:
+            _CONNECTIONS.update((self._writer, self._reader))
 
     @contextmanager
     def transaction(
@@ -137,8 +135,8 @@ class Storage:
             try:
                 db.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
                 db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-                # A newer program may have come since it was opened.
-                _check(db, connection.migrations)
+                if db.execute("PRAGMA user_version").fetchone()[0] > len(connection.migrations):
+                    raise sqlite3.DatabaseError(_NEWER)  # a newer program came since it was opened
                 yield db
                 db.execute("COMMIT")
             except BaseException:
@@ -156,68 +154,60 @@ class Storage:
                 connection.drop()
 
 
+@dataclass(eq=False)
 class _Connection:
     """One connection to the file, used by one thread at a time."""
 
-    def __init__(self, path: Path, migrations: Sequence[str]) -> None:
-        self.path = path
-        self.migrations = migrations
-        # SQLite lets waiting threads starve each other; here they take turns.
-        self.turn = threading.Lock()
-        self._open: tuple[sqlite3.Connection, int, int] | None = None
-        with _LIST:
-            _CONNECTIONS.add(self)
+    path: Path
+    migrations: Sequence[str]
+    #: SQLite lets waiting threads starve each other; here they take turns.
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    #: With the process that opened it, and the file's number on its disk.
+    opened: tuple[sqlite3.Connection, int, int] | None = None
 
     def drop(self) -> None:
         """Close it."""
-        if self._open is not None:
-            db, pid, _ = self._open
-            self._open = None
+        if self.opened is not None:
+            db, pid, _ = self.opened
+            self.opened = None
             if pid == os.getpid():  # a parent's connection is the parent's to close
                 db.close()
 
     def connect(self) -> sqlite3.Connection:
         """The open connection, or a new one where it is of another process or another file."""
-        if self._open is not None:
-            db, pid, file = self._open
-            if pid == os.getpid() and self._file() == file:
-                return db
+        if self.opened is not None:
+            db, pid, file = self.opened
+            with contextlib.suppress(OSError):
+                if pid == os.getpid() and self.path.stat().st_ino == file:
+                    return db
             self.drop()
         db = connect(self.path)
         try:
             db.row_factory = sqlite3.Row
             # What is about to be paid for must be on the disk itself before it is paid for.
             db.execute("PRAGMA synchronous = FULL")
-            if _check(db, self.migrations) < len(self.migrations):
-                _migrate(db, self.migrations)
+            _migrate(db, self.migrations)
+            self.opened = (db, os.getpid(), self.path.stat().st_ino)
         except BaseException:
             db.close()
             raise
-        self._open = (db, os.getpid(), self._file())
         return db
-
-    def _file(self) -> int:
-        try:
-            return self.path.stat().st_ino
-        except OSError:
-            return -1
 
     __del__ = drop
 
 
-def _check(db: sqlite3.Connection, migrations: Sequence[str]) -> int:
-    """The version of a file. Raises sqlite3.Error for one of a newer program's."""
-    version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(migrations):
-        raise sqlite3.DatabaseError("it was written by a newer version")
-    return version
+_NEWER = "it was written by a newer version"
 
 
 def _migrate(db: sqlite3.Connection, migrations: Sequence[str]) -> None:
     """Apply what is missing, once, whichever process comes first."""
+    if db.execute("PRAGMA user_version").fetchone()[0] == len(migrations):
+        return
     db.execute("BEGIN IMMEDIATE")
     try:
-        version = _check(db, migrations)
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(migrations):
+            raise sqlite3.DatabaseError(_NEWER)
         if version == 0 and db.execute("SELECT 1 FROM sqlite_master").fetchone():
             raise sqlite3.DatabaseError("it holds something else")
         for statements in migrations[version:]:
