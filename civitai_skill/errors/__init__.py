@@ -23,6 +23,7 @@ method, a link) and hands its renderer to `explain`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 from civitai_skill.errors.next_steps import Fix, Next, Render, Resume, in_python
@@ -32,6 +33,7 @@ from civitai_skill.errors.problem import preview as preview
 Spent = Literal["no", "yes", "unknown"]
 
 
+@dataclass(eq=False, repr=False)
 class CivitaiError(Exception):
     """The root: everything this package raises on purpose.
 
@@ -42,22 +44,18 @@ class CivitaiError(Exception):
 
     code: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 1
+    #: What `details` tells, under its name there.
+    tells: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        advice: str = "",
-        next: Sequence[Next] = (),
-        spent: Spent = "no",
-        result: Any = None,
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.advice = advice
-        self.next: tuple[Next, ...] = tuple(next)
-        self.spent: Spent = spent
-        self.result: Any = result
+    message: str
+    _: KW_ONLY
+    advice: str = ""
+    next: Sequence[Next] = ()
+    spent: Spent = "no"
+    result: Any = None
+
+    def __post_init__(self) -> None:
+        self.args, self.next = (self.message,), tuple(self.next)
 
     def replace(self, **changes: Any) -> Self:
         """This error with other values of its attributes; raise it `from None`."""
@@ -81,8 +79,10 @@ class CivitaiError(Exception):
         return " ".join(filter(None, (self.advice, *map(render, self.next))))
 
     def details(self) -> dict[str, Any]:
-        """The facts beside the words, ready for JSON; each class adds its own."""
-        return {}
+        """The facts beside the words, ready for JSON: those that there are."""
+        told = {name: getattr(self, attribute) for name, attribute in self.tells.items()}
+        told = {name: list(v) if isinstance(v, tuple) else v for name, v in told.items()}
+        return {name: value for name, value in told.items() if value not in (None, [])}
 
     def __str__(self) -> str:
         return self.message
@@ -146,6 +146,7 @@ class RequestInvalid(CivitaiError, ValueError):
         return {"engine": self.engine, "problems": [p.as_dict() for p in self.problems]}
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class OverBudget(CivitaiError):
     """The price is above what the caller allows. Attributes: `price` (Buzz; None: unknown), `limit`
     (Buzz), `fits` (what would fit, as a sentence)."""
@@ -153,13 +154,13 @@ class OverBudget(CivitaiError):
     code = "over_budget"
     exit_code = 4
 
-    def __init__(
-        self, message: str, *, price: int | None, limit: int, fits: str = "", **more: Any
-    ) -> None:
-        super().__init__(message, **{"advice": fits, **more})
-        self.price = price
-        self.limit = limit
-        self.fits = fits
+    price: int | None
+    limit: int
+    fits: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.advice = self.advice or self.fits
 
     def details(self) -> dict[str, Any]:
         return {"price": self.price, "limit": self.limit}
@@ -173,6 +174,7 @@ class BudgetUsedUp(OverBudget):
 KEPT = "What was bought is not lost."
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class TransportFailed(CivitaiError):
     """No usable answer came back.
 
@@ -182,18 +184,13 @@ class TransportFailed(CivitaiError):
 
     code = "transport"
     exit_code = 7
+    tells = {"key": "key", "id": "workflow_id"}
 
-    def __init__(
-        self, message: str, *, key: str | None = None, workflow_id: str | None = None, **more: Any
-    ) -> None:
-        super().__init__(message, **more)
-        self.key = key
-        self.workflow_id = workflow_id
-
-    def details(self) -> dict[str, Any]:
-        return _present(key=self.key, id=self.workflow_id)
+    key: str | None = None
+    workflow_id: str | None = None
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ApiError(CivitaiError):
     """The service answered, and the answer was an error.
 
@@ -204,34 +201,18 @@ class ApiError(CivitaiError):
 
     code = "api"
     exit_code = 7
+    tells = {
+        "status": "status", "reasons": "reasons", "trace_id": "trace_id", "key": "key",
+        "id": "workflow_id", "retry_after": "retry_after",
+    }  # fmt: skip
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int,
-        reasons: Sequence[str] = (),
-        trace_id: str | None = None,
-        key: str | None = None,
-        workflow_id: str | None = None,
-        retry_after: float | None = None,
-        fields: Mapping[str, Sequence[str]] | None = None,
-        **more: Any,
-    ) -> None:
-        super().__init__(message, **more)
-        self.status = status
-        self.fields = dict(fields or {})
-        self.retry_after = retry_after
-        self.reasons = tuple(reasons)
-        self.trace_id = trace_id
-        self.key = key
-        self.workflow_id = workflow_id
-
-    def details(self) -> dict[str, Any]:
-        return _present(
-            status=self.status, reasons=list(self.reasons), trace_id=self.trace_id, key=self.key,
-            id=self.workflow_id, retry_after=self.retry_after,
-        )  # fmt: skip
+    status: int
+    reasons: tuple[str, ...] = ()
+    trace_id: str | None = None
+    key: str | None = None
+    workflow_id: str | None = None
+    retry_after: float | None = None
+    fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Unauthorized(ApiError):
@@ -281,6 +262,7 @@ class ServerError(ApiError):
     code = "server"
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class WorkflowFailed(CivitaiError):
     """The workflow ended without all the pictures that were asked for.
 
@@ -290,44 +272,40 @@ class WorkflowFailed(CivitaiError):
     code = "workflow_failed"
     exit_code = 5
 
-    def __init__(
-        self, message: str, *, workflow: Any = None, reasons: Sequence[str] = (), **more: Any
-    ) -> None:
-        super().__init__(message, **more)
-        self.workflow = workflow
-        self.reasons = tuple(reasons)
+    workflow: Any = None
+    reasons: tuple[str, ...] = ()
 
     def details(self) -> dict[str, Any]:
-        return _present(id=getattr(self.workflow, "id", None), reasons=list(self.reasons))
+        told = {"id": getattr(self.workflow, "id", None), "reasons": list(self.reasons)}
+        return {name: value for name, value in told.items() if value}
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class StillRunning(CivitaiError, TimeoutError):
     """The caller's deadline passed while the workflow was still running. Nothing was canceled."""
 
     code = "still_running"
     exit_code = 6
+    tells = {"id": "workflow_id"}
 
-    def __init__(self, message: str, *, workflow: Any = None, **more: Any) -> None:
-        super().__init__(message, **{"spent": "yes", **more})
-        self.workflow = workflow
+    workflow: Any = None
+    spent: Spent = "yes"
 
     @property
     def workflow_id(self) -> str | None:
         return getattr(self.workflow, "id", None)
 
-    def details(self) -> dict[str, Any]:
-        return _present(id=self.workflow_id)
 
-
+@dataclass(eq=False, repr=False)
 class Stopping(CivitaiError):
     """A server of ours is about to end, and begins nothing new."""
 
     code = "stopping"
     exit_code = 7
 
-    def __init__(self, **more: Any) -> None:
-        message = "This server is about to end, and begins nothing new."
-        super().__init__(message, **{"advice": "Ask again once it runs again.", **more})
+    message: str = "This server is about to end, and begins nothing new."
+    _: KW_ONLY
+    advice: str = "Ask again once it runs again."
 
 
 class AnswerLost(CivitaiError):
@@ -338,7 +316,3 @@ class AnswerLost(CivitaiError):
 
     def __init__(self, why: str, where: str = "standard output", **more: Any) -> None:
         super().__init__(f"The answer could not be written to {where}: {why}.", **more)
-
-
-def _present(**values: Any) -> dict[str, Any]:
-    return {k: v for k, v in values.items() if v not in (None, [], ())}

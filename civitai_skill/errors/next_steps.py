@@ -105,21 +105,9 @@ class UseSandbox:
 
 
 Next = (
-    Look
-    | Resume
-    | Settle
-    | BuyAgain
-    | TryAgain
-    | Allow
-    | RaiseBudget
-    | Choose
-    | Release
-    | Fix
-    | Say
-    | Vary
-    | Remix
-    | UseSandbox
-)
+    Look | Resume | Settle | BuyAgain | TryAgain | Allow | RaiseBudget | Choose | Release | Fix
+    | Say | Vary | Remix | UseSandbox
+)  # fmt: skip
 
 #: Tells a next step in one interface's words; "" where that interface has none for it.
 Render = Callable[[Next], str]
