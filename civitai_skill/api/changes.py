@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from civitai_skill.api.parse import read_answer
 from civitai_skill.api.retry import send_with_retry
 from civitai_skill.api.service import Flow, Service
 from civitai_skill.api.wait import LAG, look_until
-from civitai_skill.api.workflows import WORKFLOWS, Clock, encode_body, get
+from civitai_skill.api.workflows import WORKFLOWS, encode_body, get
 from civitai_skill.errors import ApiError, StillRunning, TransportFailed
 from civitai_skill.errors.next_steps import Look
 
@@ -71,18 +70,14 @@ def _read_taken(response: httpx.Response) -> Any:
 
 
 def look_until_changed(
-    service: Service,
-    workflow_id: str,
-    shows: Callable[[Workflow], bool],
-    *,
-    now: Clock = time.monotonic,
+    service: Service, workflow_id: str, shows: Callable[[Workflow], bool]
 ) -> Flow[Workflow]:
     """Look at a workflow that was changed until a look `shows` it.
 
     Raises StillRunning where none does in time; `spent` is "unknown" then.
     """
     seen = yield from get(service, workflow_id, committed=True)
-    seen = yield from look_until(service, seen, shows, until=now() + LAG, now=now)
+    seen = yield from look_until(service, seen, shows, until=service.now() + LAG)
     if shows(seen):
         return seen
     raise StillRunning(
@@ -94,9 +89,7 @@ def look_until_changed(
     )
 
 
-def cancel(
-    service: Service, workflow_id: str, *, committed: bool = False, now: Clock = time.monotonic
-) -> Flow[Canceled]:
+def cancel(service: Service, workflow_id: str, *, committed: bool = False) -> Flow[Canceled]:
     """Cancel a workflow and read what was refunded; `committed` says that it is known as paid.
 
     What a cancel of a finished workflow answers is not documented. So whatever it answers, a look
@@ -113,9 +106,7 @@ def cancel(
             raise
     else:
         try:
-            after = yield from look_until_changed(
-                service, workflow_id, lambda seen: seen.done, now=now
-            )
+            after = yield from look_until_changed(service, workflow_id, lambda seen: seen.done)
         except (TransportFailed, ApiError) as error:
             raise error.replace(
                 message=f"The cancel was taken, but what came back is not known. {error.message}",

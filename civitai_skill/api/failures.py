@@ -12,6 +12,7 @@ import httpx
 
 from civitai_skill.api.parse import (
     clean_reason,
+    read,
     read_answer,
     read_field_reasons,
     read_reasons,
@@ -81,22 +82,18 @@ class Purpose:
         """May the request itself cost Buzz?"""
         return self.pays or self.key is not None
 
-    def spent(self, unsure: bool) -> Spent:
-        """Was Buzz spent, if it is not certain that the service did not take the request?"""
-        if self.paid is not None:
-            return "yes"
-        return "unknown" if unsure and self.costs else "no"
-
-    def _outlook(self, spent: Spent, advice: str) -> dict[str, Any]:
-        """The part of an error that says how things stand and what to do."""
+    def outlook(self, advice: str, unsure: bool) -> dict[str, Any]:
+        """How things stand after a failure, and what to do, as an error carries it; `unsure` says
+        that it is not certain that the service did not take the request."""
+        spent: Spent = "unknown" if unsure and self.costs else "no"
         following: Sequence[Next] = ()
-        if spent == "unknown":
+        if self.paid is not None:
+            spent, following = "yes", [Look(self.paid)]
+        elif spent == "unknown":
             advice += " The service may have taken it."
             if self.key is not None:
                 advice += f" The same body sent again with its key {self.key} can't pay twice."
                 following = [Settle(self.key)]
-        elif self.paid is not None:
-            following = [Look(self.paid)]
         return {
             "advice": advice.strip(), "next": following, "spent": spent, "key": self.key,
             "workflow_id": self.paid,
@@ -109,7 +106,7 @@ def api_error(
     """An answer of 4xx or 5xx as the error it means."""
     body = read_answer(response, object)
     reasons = tuple(clean_reason(text) for text in read_reasons(body))
-    trace = body.get("traceId") if isinstance(body, dict) else None
+    trace = read(body, "traceId", str) if isinstance(body, dict) else ""
     kind, message, advice = _meaning(response, "; ".join(reasons), purpose)
     if purpose.paid is not None and kind is not NotFound:
         advice += f" {KEPT}"
@@ -117,10 +114,10 @@ def api_error(
         message,
         status=response.status_code,
         reasons=reasons,
-        trace_id=trace if isinstance(trace, str) else None,
+        trace_id=trace or None,
         retry_after=retry_after(response),
         fields=read_field_reasons(body),
-        **purpose._outlook(purpose.spent(unsure), advice),
+        **purpose.outlook(advice, unsure),
     )
 
 
@@ -145,7 +142,6 @@ def _lacks_buzz(response: httpx.Response) -> bool:
 def _meaning(
     response: httpx.Response, said: str, purpose: Purpose
 ) -> tuple[type[ApiError], str, str]:
-    """The class, message and advice for an answer of 4xx or 5xx."""
     status = response.status_code
     why = f": {said.rstrip('.')}" if said else ""
     if _lacks_buzz(response):
@@ -175,19 +171,14 @@ def _meaning(
         )  # fmt: skip
     if purpose.costs and not is_refusal(response, purpose):
         return ApiError, f"The service answered {purpose.what} with status {status}{why}.", ""
-    return BadRequest, f"The service refused the request (status {status}){why}.", _change(said)
-
-
-def _change(said: str) -> str:
-    """What to change about a request that was refused with these words."""
-    lowered = said.lower()
+    change, lowered = "Change what it names and try again.", said.lower()
     if "tos" in lowered.split() or "blocked" in lowered:
-        return "Change the prompt; sending a blocked one again counts against the account."
-    if "mature" in lowered:
-        return "Allow mature content (it is paid in yellow Buzz), or change the prompt."
-    if "not enabled for generation" in lowered:
-        return "Choose another model or LoRA; this one can't be used for generation."
-    return "Change what it names and try again."
+        change = "Change the prompt; sending a blocked one again counts against the account."
+    elif "mature" in lowered:
+        change = "Allow mature content (it is paid in yellow Buzz), or change the prompt."
+    elif "not enabled for generation" in lowered:
+        change = "Choose another model or LoRA; this one can't be used for generation."
+    return BadRequest, f"The service refused the request (status {status}){why}.", change
 
 
 def transport_failed(
@@ -200,11 +191,14 @@ def transport_failed(
 ) -> TransportFailed:
     """The error for a request that no usable answer came to."""
     times = f"{tries} tries" if tries > 1 else "one try"
-    spent = purpose.spent(unsure)
     what, advice = _describe(trouble, request)
+    if purpose.paid is not None:
+        advice += f" {KEPT}"
+    elif unsure and purpose.costs:
+        advice = ""  # the purchase comes first
     return TransportFailed(
         f"No usable answer to {purpose.what} after {times}: {what}.",
-        **purpose._outlook(spent, {"no": advice, "yes": f"{advice} {KEPT}"}.get(spent, "")),
+        **purpose.outlook(advice, unsure),
     )
 
 
@@ -236,9 +230,8 @@ def _describe(
             "Check this machine's clock, whether the network wants a sign-in first, and "
             "SSL_CERT_FILE where the network has certificates of its own."
         )  # fmt: skip
-    what = next(
-        (words for kind, words in _TROUBLES.items() if isinstance(trouble, kind)), "it failed"
-    )
+    found = (words for kind, words in _TROUBLES.items() if isinstance(trouble, kind))
+    what = next(found, "it failed")
     proxy = request.extensions.get(PROXY)
     if proxy is None:
         return what, "Check the connection and the base URL, then try again."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -31,25 +31,23 @@ def send_with_retry(
     *,
     read: Callable[[httpx.Response], Any] = lambda response: response,
     give_up_at: float | None = None,
-    now: Callable[[], float] = time.monotonic,
 ) -> Flow[Any]:
     """Send until a usable answer comes, and give what is `read` of it; None says that it is of no
     use.
 
     The identical request goes out each time; a refusal ends it. Raises TransportFailed or ApiError.
-    No pause goes past `give_up_at` (of `now`); it is raised then, and not before.
+    No pause goes past `give_up_at` (of the service's clock); it is raised then, and not before.
     """
-    unsure = False
-    attempt = 0
+    end = math.inf if give_up_at is None else give_up_at
+    unsure, attempt = False, 0
     while True:
         attempt += 1
         response: httpx.Response | None = None
         trouble: Exception | None = None
-        if give_up_at is not None:
-            # No try goes on much longer than its caller waits.
-            most, limits = max(0.0, give_up_at - now()) + _LATE, request.extensions["timeout"]
-            limits |= {n: min(limits[n], most) for n in ("connect", "read", "write")}
-            request.extensions["seconds"] = min(request.extensions["seconds"], most)
+        # No try goes on much longer than its caller waits.
+        most, limits = max(0.0, end - service.now()) + _LATE, request.extensions["timeout"]
+        limits |= {name: min(limits[name], most) for name in ("connect", "read", "write")}
+        request.extensions["seconds"] = min(request.extensions["seconds"], most)
         try:
             response = yield request
         except httpx.TransportError as error:
@@ -66,9 +64,9 @@ def send_with_retry(
         # What does not end will not end the next time either, and a certificate stays as it is.
         lasting = isinstance(trouble, TooLarge | Closed) or certificate_fault(trouble) is not None
         pause = None if lasting else service.retry.pause(attempt, response)
-        late = pause is not None and give_up_at is not None and now() + pause > give_up_at
-        if late and give_up_at is not None:
-            yield max(0.0, give_up_at - now())
+        late = pause is not None and service.now() + pause > end
+        if late:
+            yield max(0.0, end - service.now())
         if pause is None or late:
             if response is not None and response.is_error:
                 raise api_error(response, purpose, unsure=unsure)

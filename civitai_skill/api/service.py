@@ -9,6 +9,7 @@ drivers (drivers.py) run it sync and async.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -89,6 +90,8 @@ class Service:
     site_url: str = SITE_URL
     #: Is it the sandbox, whose prices are made up?
     simulated: bool = False
+    #: The clock of every deadline.
+    now: Callable[[], float] = time.monotonic
 
     def request(
         self,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from civitai_skill.api.models import Image, Workflow
 from civitai_skill.api.progress import Progress
 from civitai_skill.api.service import Flow, Service
-from civitai_skill.api.workflows import Clock, get
+from civitai_skill.api.workflows import get
 from civitai_skill.errors import ApiError, BadRequest, StillRunning, TransportFailed
 from civitai_skill.errors.next_steps import Look
 
@@ -27,14 +26,13 @@ def wait(
     *,
     timeout: float,
     tell: Callable[[Progress], None] | None = None,
-    now: Clock = time.monotonic,
     just_bought: bool = False,
     wanted: int = 0,
     until: Callable[[Workflow], bool] | None = None,
     started: float | None = None,
 ) -> Flow[Workflow]:
     """Wait until a workflow ends, or until `until` says so of it. Raises StillRunning at the
-    deadline, `timeout` seconds after it `started` (of `now`); never cancels.
+    deadline, `timeout` seconds after it `started` (of the service's clock); never cancels.
 
     Long-polls; where the service answers early without being finished a gap is kept (1 s, then half
     the time already waited, at most 30 s), so that one that ignores `wait` is not flooded.
@@ -42,6 +40,7 @@ def wait(
     Of one that was `just_bought` it is known that the service has it: whatever a look answers, it
     is looked for until the deadline, and its pictures (`wanted` or more) are waited for.
     """
+    now = service.now
     started = now() if started is None else started
     deadline = started + timeout
     if isinstance(workflow, str):
@@ -65,7 +64,7 @@ def wait(
         sent = now()
         try:
             latest = yield from get(
-                service, workflow_id, wait=asked, give_up_at=deadline, now=now, committed=True
+                service, workflow_id, wait=asked, give_up_at=deadline, committed=True
             )
             trouble = ""
         except (TransportFailed, ApiError) as error:
@@ -85,9 +84,7 @@ def wait(
         return latest
     last = min(deadline, now() + LAG)
     return (
-        yield from look_until(
-            service, latest, lambda seen: _has_pictures(seen, wanted), until=last, now=now
-        )
+        yield from look_until(service, latest, lambda seen: _has_pictures(seen, wanted), until=last)
     )
 
 
@@ -113,18 +110,18 @@ def look_until(
     shows: Callable[[Workflow], bool],
     *,
     until: float,
-    now: Clock = time.monotonic,
 ) -> Flow[Workflow]:
-    """Look again until a look `shows` it, or until then (of `now`); gives what was seen last."""
+    """Look again until a look `shows` it, or until then (of the service's clock); gives what was
+    seen last."""
     attempt = 0
     while not shows(seen):
         attempt += 1
         pause = service.retry.pause(attempt)
-        if pause is None or now() + pause > until:
+        if pause is None or service.now() + pause > until:
             break
         yield pause
         try:
-            seen = yield from get(service, seen.id or "", committed=True, give_up_at=until, now=now)
+            seen = yield from get(service, seen.id or "", committed=True, give_up_at=until)
         except (TransportFailed, ApiError):
             continue
     return seen

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -28,8 +27,6 @@ SIMULATED = "simulated by the sandbox"
 
 #: Longer ago nothing was begun that is still running: a step times out after 20 minutes.
 _MAY_RUN = timedelta(days=2)
-
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -83,13 +80,9 @@ def encode_body(body: Mapping[str, Any]) -> bytes:
 
 
 def estimate(
-    service: Service,
-    body: Mapping[str, Any],
-    *,
-    give_up_at: float | None = None,
-    now: Clock = time.monotonic,
+    service: Service, body: Mapping[str, Any], *, give_up_at: float | None = None
 ) -> Flow[Quote]:
-    """Ask for the price; `give_up_at` (of `now`) is the caller's deadline. Spends nothing.
+    """Ask for the price; `give_up_at` (of the service's clock) is the caller's deadline. Spends nothing.
 
     The key is left out: the document says that a price request claims it.
     """
@@ -100,10 +93,10 @@ def estimate(
         WORKFLOWS,
         params={"whatif": "true"},
         content=encode_body(body),
-        read=PRICE_TIMEOUT if give_up_at is None else max(1.0, give_up_at - now()),
+        read=PRICE_TIMEOUT if give_up_at is None else max(1.0, give_up_at - service.now()),
     )
     workflow: Workflow = yield from send_with_retry(
-        service, request, Purpose("the price request"), read=_read, give_up_at=give_up_at, now=now
+        service, request, Purpose("the price request"), read=_read, give_up_at=give_up_at
     )
     return Quote(
         workflow.cost,
@@ -124,17 +117,12 @@ def _read(response: httpx.Response, id: str | None = None) -> Workflow | None:
 
 
 def submit(
-    service: Service,
-    content: bytes,
-    key: str,
-    *,
-    give_up_at: float | None = None,
-    now: Clock = time.monotonic,
+    service: Service, content: bytes, key: str, *, give_up_at: float | None = None
 ) -> Flow[Workflow]:
     """Submit once, however often it must be sent: the bytes carry the key.
 
     `wait` stays 0, so that the id is known as early as can be. Raises TransportFailed with the key
-    when it is not known whether the service took it; `give_up_at` (of `now`) is the deadline.
+    when it is not known whether the service took it; `give_up_at` (of the service's clock) is the deadline.
     """
     foreign: list[str | None] = []
 
@@ -152,9 +140,8 @@ def submit(
     request = service.request("POST", WORKFLOWS, params={"wait": 0}, content=content)
     try:
         workflow: Workflow = yield from send_with_retry(
-            service, request, Purpose("the submit", key), read=read_ours, give_up_at=give_up_at,
-            now=now,
-        )  # fmt: skip
+            service, request, Purpose("the submit", key), read=read_ours, give_up_at=give_up_at
+        )
     except TransportFailed as error:
         if not foreign:
             raise
@@ -179,7 +166,6 @@ def get(
     *,
     wait: float = 0.0,
     give_up_at: float | None = None,
-    now: Clock = time.monotonic,
     committed: bool = False,
 ) -> Flow[Workflow]:
     """Read a workflow; with `wait` the service may hold the answer that many seconds.
@@ -198,7 +184,6 @@ def get(
         Purpose(f"reading workflow {workflow_id}", paid=workflow_id if committed else None),
         read=partial(_read, id=workflow_id),
         give_up_at=give_up_at,
-        now=now,
     )
     return workflow
 

@@ -146,9 +146,7 @@ def test_the_answer_to_a_submit_is_compared_with_what_was_sent(
 # -- one that was just bought ----------------------------------------------------------------------
 def bought(world: World, timeout: float, **more: Any) -> Workflow:
     start = Workflow(ID, "unassigned")
-    found = world.run(
-        wait(SERVICE, start, timeout=timeout, now=world.now, just_bought=True, **more)
-    )
+    found = world.run(wait(world.service, start, timeout=timeout, just_bought=True, **more))
     assert isinstance(found, Workflow)
     return found
 
@@ -180,7 +178,7 @@ def test_at_its_deadline_it_is_running_and_paid_and_the_last_answer_is_told(stat
 def test_one_that_was_bought_long_ago_is_not_looked_for() -> None:
     world = World(lambda request, world: reply({}, 404))
     with pytest.raises(NotFound):
-        world.run(wait(SERVICE, ID, timeout=60, now=world.now))
+        world.run(wait(world.service, ID, timeout=60))
 
 
 @pytest.mark.parametrize(
@@ -252,20 +250,20 @@ def canceling(put: Any, shown: Callable[[World], bool]) -> World:
 def test_a_sign_in_page_cancels_nothing(put: Any) -> None:
     world = canceling(put, lambda world: False)
     with pytest.raises(TransportFailed) as caught:
-        world.run(cancel(SERVICE, ID, now=world.now))
+        world.run(cancel(world.service, ID))
     assert caught.value.next == (Look(ID),)
 
 
 def test_a_cancel_that_shows_late_is_done_then() -> None:
     world = canceling({"status": 204}, lambda world: world.time > 3)
-    canceled = world.run(cancel(SERVICE, ID, now=world.now))
+    canceled = world.run(cancel(world.service, ID))
     assert (canceled.workflow.status, canceled.was_done) == ("canceled", False)
 
 
 def test_a_cancel_after_which_nothing_changes_is_not_done() -> None:
     world = canceling({"status": 204}, lambda world: False)
     with pytest.raises(StillRunning, match="does not show it") as caught:
-        world.run(cancel(SERVICE, ID, now=world.now))
+        world.run(cancel(world.service, ID))
     assert (caught.value.spent, caught.value.next) == ("unknown", (Look(ID),))
     assert world.time <= 20
 
@@ -279,7 +277,7 @@ def test_a_cancel_that_is_shown_is_done_whatever_was_answered(put: Any) -> None:
         return "PUT" in sent
 
     world = canceling(put, shown)
-    assert world.run(cancel(SERVICE, ID, now=world.now)).workflow.status == "canceled"
+    assert world.run(cancel(world.service, ID)).workflow.status == "canceled"
 
 
 # -- by the client's own methods -------------------------------------------------------------------

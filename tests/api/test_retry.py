@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,11 +41,14 @@ def usable(response: httpx.Response) -> httpx.Response | None:
 
 
 def exhausted(
-    outcomes: Sequence[httpx.Response | Exception], key: str | None = None, **given: Any
+    outcomes: Sequence[httpx.Response | Exception],
+    key: str | None = None,
+    service: Service = SERVICE,
+    **given: Any,
 ) -> tuple[list[Any], Any]:
     """Run a flow against outcomes; gives the pauses and the answer or the error."""
     request = SERVICE.request("GET", "/x")
-    flow = send_with_retry(SERVICE, request, Purpose(key=key), read=usable, **given)
+    flow = send_with_retry(service, request, Purpose(key=key), read=usable, **given)
     step = next(flow)
     pauses: list[Any] = []
     queue = list(outcomes)
@@ -171,7 +175,8 @@ def test_a_service_that_keeps_failing_is_told_as_its_own_trouble() -> None:
 
 
 def test_no_pause_goes_past_the_deadline() -> None:
-    pauses, error = exhausted([reply(500)], give_up_at=10.0, now=lambda: 9.8)
+    service = replace(SERVICE, now=lambda: 9.8)
+    pauses, error = exhausted([reply(500)], service=service, give_up_at=10.0)
 
     assert (pauses, type(error)) == ([pytest.approx(0.2)], ServerError)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -30,8 +31,10 @@ class World:
         self.requests: list[httpx.Request] = []
         self.pauses: list[float] = []
 
-    def now(self) -> float:
-        return self.time
+    @property
+    def service(self) -> Service:
+        """With this clock."""
+        return replace(SERVICE, now=lambda: self.time)
 
     def run(self, flow: Flow[Any]) -> Any:
         try:
@@ -76,7 +79,7 @@ def job(seconds: float, *, holds: bool) -> Callable[[httpx.Request, World], http
 
 def waited(world: World, timeout: float, tell: Any = None) -> Workflow:
     start = Workflow("1-2", "unassigned")
-    found = world.run(wait(SERVICE, start, timeout=timeout, tell=tell, now=world.now))
+    found = world.run(wait(world.service, start, timeout=timeout, tell=tell))
     assert isinstance(found, Workflow)
     return found
 
@@ -132,7 +135,7 @@ def test_a_finished_workflow_is_not_asked_for_again() -> None:
     world = World(job(0, holds=True))
     finished = Workflow("1-2", "failed")
 
-    assert world.run(wait(SERVICE, finished, timeout=9, now=world.now)) is finished
+    assert world.run(wait(world.service, finished, timeout=9)) is finished
     assert world.requests == []
 
 
