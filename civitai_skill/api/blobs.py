@@ -179,7 +179,7 @@ def _check_picture(response: httpx.Response, vector: bool) -> FetchedPicture:
 
 def upload(service: Service, source: Source, give_up_at: float | None = None) -> Flow[str]:
     """Upload a picture; gives the URL that a step may name. Costs no Buzz. `give_up_at` is the
-    caller's deadline (of the service's clock).
+    caller's deadline (of `service.now`).
 
     Raises RequestInvalid when the service blocks the picture, TransportFailed or ApiError.
     """

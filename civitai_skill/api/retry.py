@@ -36,7 +36,7 @@ def send_with_retry(
     use.
 
     The identical request goes out each time; a refusal ends it. Raises TransportFailed or ApiError.
-    No pause goes past `give_up_at` (of the service's clock); it is raised then, and not before.
+    No pause goes past `give_up_at` (of `service.now`); it is raised then, and not before.
     """
     end = math.inf if give_up_at is None else give_up_at
     unsure, attempt = False, 0

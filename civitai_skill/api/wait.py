@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
-from civitai_skill.api.models import Image, Workflow
+from civitai_skill.api.models import Workflow
 from civitai_skill.api.progress import Progress
 from civitai_skill.api.service import Flow, Service
 from civitai_skill.api.workflows import get
@@ -32,7 +33,7 @@ def wait(
     started: float | None = None,
 ) -> Flow[Workflow]:
     """Wait until a workflow ends, or until `until` says so of it. Raises StillRunning at the
-    deadline, `timeout` seconds after it `started` (of the service's clock); never cancels.
+    deadline, `timeout` seconds after it `started` (of `service.now`); never cancels.
 
     Long-polls; where the service answers early without being finished a gap is kept (1 s, then half
     the time already waited, at most 30 s), so that one that ignores `wait` is not flooded.
@@ -43,13 +44,10 @@ def wait(
     now = service.now
     started = now() if started is None else started
     deadline = started + timeout
-    if isinstance(workflow, str):
-        workflow_id, latest = workflow, None
-    else:
-        workflow_id, latest = workflow.id or "", workflow
+    latest = None if isinstance(workflow, str) else workflow
+    workflow_id = workflow if isinstance(workflow, str) else workflow.id or ""
     poll = WATCHED_POLL if tell is not None else LONG_POLL
-    gap = 0.0
-    trouble = ""
+    gap, trouble = 0.0, ""
     while latest is None or not latest.done:
         if latest is not None:
             if until is not None and until(latest):
@@ -82,10 +80,8 @@ def wait(
         gap = min(30.0, max(1.0, waited / 2)) if early or trouble else 0.0
     if not just_bought or _has_pictures(latest, wanted):
         return latest
-    last = min(deadline, now() + LAG)
-    return (
-        yield from look_until(service, latest, lambda seen: _has_pictures(seen, wanted), until=last)
-    )
+    last, shows = min(deadline, now() + LAG), partial(_has_pictures, wanted=wanted)
+    return (yield from look_until(service, latest, shows, until=last))
 
 
 def _has_pictures(workflow: Workflow, wanted: int) -> bool:
@@ -94,25 +90,19 @@ def _has_pictures(workflow: Workflow, wanted: int) -> bool:
         return True
     if workflow.wanted == 0:
         return bool(workflow.outputs)
-    late = [i for i in workflow.images if not (i.deliverable or _is_final(i))]
-    return not late and len(workflow.images) >= max(wanted, workflow.wanted)
-
-
-def _is_final(image: Image) -> bool:
-    """Is it known why a picture can't be delivered? (A mature one tells its level.)"""
-    held = image.held and image.nsfw_level is not None
-    return held or image.blocked_reason is not None or bool(image.step_errors)
+    return len(workflow.images) >= max(wanted, workflow.wanted) and all(
+        i.deliverable
+        or (i.held and i.nsfw_level is not None)  # a mature one tells its level
+        or i.blocked_reason is not None
+        or i.step_errors
+        for i in workflow.images
+    )
 
 
 def look_until(
-    service: Service,
-    seen: Workflow,
-    shows: Callable[[Workflow], bool],
-    *,
-    until: float,
+    service: Service, seen: Workflow, shows: Callable[[Workflow], bool], *, until: float
 ) -> Flow[Workflow]:
-    """Look again until a look `shows` it, or until then (of the service's clock); gives what was
-    seen last."""
+    """Look again until a look `shows` it, or until then (of `service.now`); gives the last look."""
     attempt = 0
     while not shows(seen):
         attempt += 1

@@ -55,9 +55,8 @@ class Quote:
 
     def as_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {"total": self.total}
-        accounts = self.cost.paid
-        if accounts:
-            out["by_currency"] = dict(accounts)
+        if self.cost.paid:
+            out["by_currency"] = dict(self.cost.paid)
         out["variable"] = self.cost.variable
         out["insufficient_buzz"] = self.insufficient_buzz
         if self.warnings:
@@ -82,12 +81,11 @@ def encode_body(body: Mapping[str, Any]) -> bytes:
 def estimate(
     service: Service, body: Mapping[str, Any], *, give_up_at: float | None = None
 ) -> Flow[Quote]:
-    """Ask for the price; `give_up_at` (of the service's clock) is the caller's deadline. Spends nothing.
+    """Ask for the price; `give_up_at` (of `service.now`) is the caller's deadline. Spends nothing.
 
     The key is left out: the document says that a price request claims it.
     """
-    if "externalId" in body:
-        body = {name: value for name, value in body.items() if name != "externalId"}
+    body = {name: value for name, value in body.items() if name != "externalId"}
     request = service.request(
         "POST",
         WORKFLOWS,
@@ -110,10 +108,9 @@ def estimate(
 def _read(response: httpx.Response, id: str | None = None) -> Workflow | None:
     """The workflow that an answer tells of, by the `id` that is known of it, whatever it says."""
     answer = read_answer(response)
-    if answer is None:
-        return None
-    known = answer if id is None else {**answer, "id": id}
-    return Workflow.read(known, response.status_code)
+    if answer is not None and id is not None:
+        answer = {**answer, "id": id}
+    return None if answer is None else Workflow.read(answer, response.status_code)
 
 
 def submit(
@@ -122,7 +119,7 @@ def submit(
     """Submit once, however often it must be sent: the bytes carry the key.
 
     `wait` stays 0, so that the id is known as early as can be. Raises TransportFailed with the key
-    when it is not known whether the service took it; `give_up_at` (of the service's clock) is the deadline.
+    when it is not known whether the service took it; `give_up_at` as of `estimate`.
     """
     foreign: list[str | None] = []
 
@@ -224,17 +221,14 @@ def _read_page(
 
     The list hides mature pictures by default where the other calls do not; here it never does.
     """
-    params: dict[str, Any] = {"take": take, "hideMatureContent": "false"}
-    if tags:
-        params["tags"] = list(tags)
-    for name, value in {
+    params = {
+        "take": take, "hideMatureContent": "false", "tags": list(tags) or None,
         "cursor": cursor, "query": text, "fromDate": since, "toDate": until,
         "ascending": None if ascending is None else str(ascending).lower(),
         "excludeFailed": "true" if exclude_failed else None,
-    }.items():  # fmt: skip
-        if value is not None:
-            params[name] = value
-    request = service.request("GET", WORKFLOWS, params=params)
+    }  # fmt: skip
+    said = {name: value for name, value in params.items() if value is not None}
+    request = service.request("GET", WORKFLOWS, params=said)
     body = yield from send_with_retry(service, request, Purpose("the query"), read=read_answer)
     items = tuple(map(Workflow.read, read_list(body, "items", dict)))
     return Page(items, read(body, "next", str) or None)
@@ -254,9 +248,9 @@ def health(service: Service) -> Flow[Health]:
     once = replace(service, retry=Retry(tries=1))
     url = f"{service.base_url}/v2/services?limit=1"
     catalogue = once.anonymous("GET", url, read=10.0, limit=MAX_JSON)
+    read_json = partial(read_answer, kind=object)
     try:
-        json_ = partial(read_answer, kind=object)
-        yield from send_with_retry(once, catalogue, Purpose("the catalogue"), read=json_)
+        yield from send_with_retry(once, catalogue, Purpose("the catalogue"), read=read_json)
     except ApiError as error:
         # Whoever sends a visitor elsewhere is a network's sign-in page, not the service.
         return Health(error.status >= 400, None, error.message)
