@@ -39,7 +39,7 @@ GRACE = 8.0
 UNREAD_MINUTES = round(UNREAD / 60)
 #: Seconds that writing an answer takes at most.
 _WRITING = 0.1
-_ENDED = {
+_ENDED: dict[str, Any] = {
     "message": "This server ended before the service had answered.",
     "advice": "Ask again once the server runs again.",
 }
