@@ -157,11 +157,11 @@ class RowRunner:
                 async with self.spending.admit(row) as (price, most, first):
                     quoted = None if first and row.ask_again else row.quoted
                     order = replace(order, limit=price, most=most, quoted=quoted)
-                    began, order = time.monotonic(), begin_clock(order, self.timeout)
+                    began, order = begin_clock(order, self.timeout)
                     purchase = await adrive(buy(self.service, order, prepared), self.http)
                     self.spending.count(row, purchase.workflow.cost.kept)
             self.under_way[row.number] = purchase.workflow
-            if (purchase.workflow.cost.total or 0) > order.ceiling and not purchase.resumed:
+            if order.is_overcharged(purchase, purchase.workflow):
                 self._halted = True  # `finish` cancels it
                 self._stopped_at = self._stopped_at or row.number
             else:

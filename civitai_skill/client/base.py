@@ -263,7 +263,7 @@ class BaseClient:
     def _cancel(self, workflow_id: str) -> Flow[Canceled]:
         if self._unconfirmed:
             yield Work(self.confirm)
-        paid = yield from generate.is_paid(self.ledger, workflow_id)
+        paid = yield from generate.ask(self.ledger, Ledger.is_paid, workflow_id)
         canceled = yield from cancel(self._service, workflow_id, committed=paid)
         yield from generate.record_end(self.ledger, canceled.workflow)
         return canceled

@@ -31,13 +31,13 @@ class Lately:
         """Was it just bought, here or by another process?"""
         if time.monotonic() - self._at.get(workflow_id, -JUST_BOUGHT) < JUST_BOUGHT:
             return True
-        return (yield from generate.is_just_bought(ledger, workflow_id))
+        return (yield from generate.ask(ledger, Ledger.is_just_bought, workflow_id))
 
     def look(
         self, service: Service, ledger: Ledger | None, workflow_id: str, held: float = 0.0
     ) -> Flow[Workflow]:
         """Read a workflow; one that was just bought is looked for again where a look fails."""
-        paid = yield from generate.is_paid(ledger, workflow_id)
+        paid = yield from generate.ask(ledger, Ledger.is_paid, workflow_id)
         try:
             return (yield from workflows.get(service, workflow_id, wait=held, committed=paid))
         except ApiError:

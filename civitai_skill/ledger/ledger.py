@@ -15,19 +15,21 @@ a run of the same identity is open already, and whether the budget has room for 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 from civitai_skill.ledger.budget import Budget, read_budget
 from civitai_skill.ledger.reports import JOINABLE as JOINABLE
-from civitai_skill.ledger.reports import LedgerReports, select_first
-from civitai_skill.ledger.run import HOLDS_SOURCES, Run, forget_sources
+from civitai_skill.ledger.reports import LedgerReports
+from civitai_skill.ledger.run import Run
 from civitai_skill.storage import locks
 
 #: Seconds in which the same request gets an answer that its caller may not have read.
 UNREAD = 600.0
+#: Seconds for which a price rule counts as confirmed.
+CONFIRMED = 24 * 3600.0
 #: Seconds that a look waits to write down what it saw; the next one sees it again.
 LOOK_PATIENCE = 0.2
 
@@ -56,6 +58,8 @@ class Ledger(LedgerReports):
 
     #: What `Run.handed` is until an answer is handed over; None: nobody tells that here.
     untold: float | None = None
+    #: Answers that were certainly read, by key, and when that was known.
+    read: Mapping[str, float] = MappingProxyType({})
 
     def begin(
         self, run: Run, *, again: bool, budget: Budget | None, confirmed: str | None = None
@@ -70,31 +74,37 @@ class Ledger(LedgerReports):
             if confirmed is not None:
                 _keep_setting(db, f"confirmed {confirmed}", str(self._clock()))
             me = locks.process_name(self._owners)
-            known = select_first(db, "key = ?", run.key)
-            if known is not None and known.state != "dropped":
-                return BeginResult(known, fresh=False)
-            earlier = None if again else self._find_open(db, run.identity)
+            known = "SELECT * FROM runs WHERE key = ? AND state != 'dropped'"
+            if (row := db.execute(known, (run.key,)).fetchone()) is not None:
+                return BeginResult(Run(**row), fresh=False)
+            earlier = None if again else self._find_open(db, run.identity)[0]
             if earlier is not None:
                 return BeginResult(earlier, fresh=False)
-            self._admit(db, run, budget or _kept_budget(db))
+            self._admit(db, run, budget)
             new = replace(run, owner=me, created=self._clock(), state="open",
                           workflow=None, status=None, cost=None, reason=None, taken=0,
                           handed=self.untold)  # fmt: skip
-            _insert(db, new)
-            _forget_sources(db, _OLD, self._clock() - JOINABLE)
+            db.execute(_INSERT, vars(new))
             return BeginResult(new, fresh=True)
 
     def look_up(
-        self, identity: str, rule: str | None = None
+        self, identity: str = "", rule: str | None = None, key: str | None = None
     ) -> tuple[Run | None, Run | None, bool]:
         """The run of this identity that a new request should go on with; where there is none, the
-        newest that is open and too old for that; and whether a price rule is confirmed."""
+        newest that is open and too old for that; and whether the service confirmed a documented
+        price rule within a day. With `key` the run of that key counts alone."""
         with self._transaction() as db:
-            found = self._find_open(db, identity)
-            left = "identity = ? AND state = 'open' AND created < ? ORDER BY created DESC"
-            before = self._clock() - JOINABLE
-            old = None if found else select_first(db, left, identity, before)
-            return found, old, self._is_confirmed(db, rule)
+            setting = "SELECT value FROM settings WHERE name = ?"
+            row = db.execute(setting, (f"confirmed {rule}",)).fetchone()
+            confirmed = row is not None and abs(self._clock() - float(row["value"])) < CONFIRMED
+            if key is None:
+                return *self._find_open(db, identity), confirmed
+            row = db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone()
+            return None if row is None else Run(**row), None, confirmed
+
+    def run(self, key: str) -> Run | None:
+        """One run by its key."""
+        return self.look_up(key=key)[0]
 
     def take_up(self, key: str, budget: Budget | None = None) -> Run:
         """Make this process the owner of an open run.
@@ -104,13 +114,20 @@ class Ledger(LedgerReports):
         """
         with self._transaction(writes=True) as db:
             me = locks.process_name(self._owners)
-            run = select_first(db, "key = ?", key)
-            if run is None:
+            row = db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone()
+            if row is None:
                 raise self._file_error(LookupError(f"it does not hold the purchase {key} any more"))
+            run = Run(**row)
             if run.workflow is None:
                 if not run.is_whole:
                     raise self._file_error(LookupError(f"{key} is over, its pictures not kept"))
-                self._readmit(db, run, budget or _kept_budget(db))
+                since = None if run.state == "dropped" else run.created
+                if self._admit(db, run, budget, since):
+                    db.execute(
+                        "UPDATE runs SET created = ?, cost = NULL,"
+                        " state = iif(state = 'dropped', 'open', state) WHERE key = ?",
+                        (self._clock(), key),
+                    )
             db.execute(
                 "UPDATE runs SET owner = ?, taken = taken + 1,"
                 " state = iif(handed > 0, 'open', state), handed = ? WHERE key = ?",
@@ -118,25 +135,17 @@ class Ledger(LedgerReports):
             )
             return Run(**db.execute("SELECT * FROM runs WHERE key = ?", (key,)).fetchone())
 
-    def _admit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
-        """Count a new purchase. Raises BudgetUsedUp when there is no room for it."""
+    def _admit(
+        self, db: sqlite3.Connection, run: Run, budget: Budget | None, since: float | None = None
+    ) -> bool:
+        """Count a purchase now; False where it counts already, having been written down at `since`
+        and perhaps never sent. Raises BudgetUsedUp when there is no room for it."""
+        budget = _in_force(db, budget)
+        if since is not None and (budget is None or since >= self._clock() - budget.period):
+            return False
         if budget is not None:
             budget.check(self._used_buzz(db, budget), run.reserved)
-
-    def _readmit(self, db: sqlite3.Connection, run: Run, budget: Budget | None) -> None:
-        """Count one that was perhaps never sent and is sent now; raises as `_admit`."""
-        now = self._clock()
-        if run.state == "dropped":
-            self._admit(db, run, budget)
-        elif budget is not None and run.created < now - budget.period:
-            budget.check(self._used_buzz(db, budget), run.reserved)
-        else:
-            return
-        db.execute(
-            "UPDATE runs SET created = ?, cost = NULL,"
-            " state = iif(state = 'dropped', 'open', state) WHERE key = ?",
-            (now, run.key),
-        )
+        return True
 
     def renew(self, run: Run, budget: Budget | None) -> Run | None:
         """Count a workflow now: what it cost when it was bought comes back, and is paid once more.
@@ -146,16 +155,18 @@ class Ledger(LedgerReports):
         """
         now = self._clock()
         with self._transaction(writes=True) as db:
-            earlier = select_first(db, "workflow = ?", run.workflow)
+            found = "SELECT * FROM runs WHERE workflow = ? LIMIT 1"
+            row = db.execute(found, (run.workflow,)).fetchone()
+            earlier = None if row is None else Run(**row)
             price = run.reserved if earlier is None else max(run.reserved, earlier.buzz)
-            budget = budget or _kept_budget(db)
+            budget = _in_force(db, budget)
             if budget is not None:
                 used = self._used_buzz(db, budget)
                 if earlier is not None and earlier.created >= now - budget.period:
                     used -= earlier.buzz
                 budget.check(used, price)
             if earlier is None:
-                _insert(db, replace(run, created=now, taken=1))
+                db.execute(_INSERT, vars(replace(run, created=now, taken=1)))
             else:
                 db.execute(
                     "UPDATE runs SET created = ?, cost = ?, taken = taken + 1 WHERE key = ?",
@@ -214,7 +225,6 @@ class Ledger(LedgerReports):
             )
             if close:
                 db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
-            _forget_sources(db, _OVER, key)
 
     def record_picture(self, key: str, n: int, path: Path, size: int, sha256: str) -> None:
         """A picture is on disk."""
@@ -237,9 +247,9 @@ class Ledger(LedgerReports):
     def close_run(self, *keys: str, empty: bool = False, patience: float | None = None) -> None:
         """Nothing is left to do for these; of an `empty` one nothing came (see SessionLedger)."""
         with self._transaction(patience, writes=True) as db:
-            for key in keys:
-                db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
-                _forget_sources(db, _OVER, key)
+            db.executemany(
+                "UPDATE runs SET state = 'closed' WHERE key = ?", [(key,) for key in keys]
+            )
 
     def hand_over(self, key: str) -> None:
         """Nothing is left to do, and the answer was handed to a caller who may not have read it:
@@ -250,7 +260,6 @@ class Ledger(LedgerReports):
                 " WHERE key = ? AND state = 'open'",
                 (self._clock(), key),
             )
-            _forget_sources(db, _OVER, key)
 
     def drop(self, key: str, reason: str) -> bool:
         """The service certainly did not take it. False where another call has taken it up since, or
@@ -269,59 +278,49 @@ class Ledger(LedgerReports):
         with self._transaction(writes=True) as db:
             _keep_setting(db, name, value)
 
-    def confirm(self, rule: str) -> None:
-        """The service confirmed a documented price rule just now."""
-        self.keep_setting(f"confirmed {rule}", str(self._clock()))
+    def confirm(self, rule: str, *, holds: bool = True) -> None:
+        """The service confirmed a documented price rule just now; or it charged more, and is asked
+        before the next purchase."""
+        at = str(self._clock()) if holds else None
+        self.keep_setting(f"confirmed {rule}", at)
 
-    def doubt(self, rule: str) -> None:
-        """The service charged more than a price rule says: it is asked before the next purchase."""
-        self.keep_setting(f"confirmed {rule}", None)
+    def _find_open(self, db: sqlite3.Connection, identity: str) -> tuple[Run | None, Run | None]:
+        """What a request goes on with: the newest that nobody works on any more, else the newest
+        that somebody does; where there is none, the newest that is open and too old for that.
 
-    def _find_open(
-        self, db: sqlite3.Connection, identity: str, read: Collection[str] = ()
-    ) -> Run | None:
-        """The newest that nobody works on any more; else the newest that somebody does. One whose
-        caller, who lives, has everything already is over. Answers that may not have been read count
-        as open; `read` are the keys of those that were."""
+        One whose caller, who lives, has everything already is over. Answers that may not have been
+        read count as open.
+        """
         now = self._clock()
         rows = db.execute(
-            "SELECT * FROM runs WHERE identity = ?"
-            " AND ((state = 'open' AND created >= ?) OR handed >= ?) ORDER BY created DESC",
-            (identity, now - JOINABLE, now - UNREAD),
+            "SELECT * FROM runs WHERE identity = ? AND (state = 'open' OR handed >= ?)"
+            " ORDER BY created DESC",
+            (identity, now - UNREAD),
         ).fetchall()
         worked_on: list[Run] = []
+        old: list[Run] = []
         for run in (Run(**row) for row in rows):
-            if run.handed and run.key in read:
+            if run.state == "open" and run.created < now - JOINABLE:
+                old.append(run)
+            elif run.handed and run.key in self.read:
                 continue
-            if not self.is_worked_on(run):
-                return run
-            if run.handed is not None or not run.is_delivered:
+            elif not self.is_worked_on(run):
+                return run, None
+            elif run.handed is not None or not run.is_delivered:
                 worked_on.append(run)
-        return worked_on[0] if worked_on else None
+        return next(iter(worked_on), None), None if worked_on else next(iter(old), None)
 
 
-def _kept_budget(db: sqlite3.Connection) -> Budget | None:
-    row = db.execute("SELECT value FROM settings WHERE name = 'budget'").fetchone()
-    return None if row is None else read_budget(row["value"])
+def _in_force(db: sqlite3.Connection, budget: Budget | None) -> Budget | None:
+    """The budget that is given, else the one that is kept."""
+    kept = budget or db.execute("SELECT value FROM settings WHERE name = 'budget'").fetchone()
+    return kept if kept is None or isinstance(kept, Budget) else read_budget(kept["value"])
 
 
-def _insert(db: sqlite3.Connection, run: Run) -> None:
-    names, values = zip(*vars(run).items(), strict=True)
-    marks = ", ".join("?" * len(names))
-    db.execute(f"INSERT OR REPLACE INTO runs ({', '.join(names)}) VALUES ({marks})", values)
-
-
-#: Purchases whose body is not sent again: what failed may be tried once more for a while. Files of
-#: older versions kept every picture; some are cleared with each purchase.
-_OVER = "key = ? AND state = 'closed' AND status NOT IN ('failed', 'expired')"
-_OLD = "created < ? ORDER BY created LIMIT 10"
-
-
-def _forget_sources(db: sqlite3.Connection, which: str, value: Any) -> None:
-    """Keep digests of the source pictures of purchases that are over."""
-    sql = f"SELECT key, body FROM runs WHERE {HOLDS_SOURCES} AND {which}"
-    for key, body in db.execute(sql, (value,)).fetchall():
-        db.execute("UPDATE runs SET body = ? WHERE key = ?", (forget_sources(body), key))
+_INSERT = (
+    f"INSERT OR REPLACE INTO runs ({', '.join(Run.__dataclass_fields__)})"
+    f" VALUES ({', '.join(f':{name}' for name in Run.__dataclass_fields__)})"
+)
 
 
 def _keep_setting(db: sqlite3.Connection, name: str, value: str | None) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from civitai_skill.errors import ConfigError, preview
 from civitai_skill.ledger.budget import Budget
-from civitai_skill.ledger.run import MIGRATIONS, Run, read_prompt
+from civitai_skill.ledger.run import HOLDS_SOURCES, MIGRATIONS, Run, forget_sources, read_prompt
 from civitai_skill.storage import locks
 from civitai_skill.storage.sqlite import Storage
 
@@ -21,11 +21,18 @@ JOINABLE = 24 * 3600.0
 JUST_BOUGHT = 600.0
 #: Seconds for which the service keeps a workflow and its files.
 KEPT = 30 * 24 * 3600.0
-#: Seconds for which a price rule counts as confirmed.
-CONFIRMED = 24 * 3600.0
 
 # The last two: a name that is no text, a number that no file of SQLite's holds.
 _UNUSABLE = (sqlite3.Error, OSError, ValueError, OverflowError)
+
+#: Purchases whose body is not sent again, and still holds source pictures: what failed may be tried
+#: once more for a while. Files of older versions kept every picture; some are cleared with each
+#: write.
+_HOLDING = (
+    f"SELECT key, body FROM runs WHERE {HOLDS_SOURCES}"
+    " AND (created < ? OR (state = 'closed' AND status NOT IN ('failed', 'expired')))"
+    " ORDER BY created DESC LIMIT 10"
+)
 
 #: What a run counts: its cost once known, else what was reserved for it.
 _BUZZ = "max(coalesce(cost, reserved), 0)"
@@ -40,19 +47,10 @@ class LedgerReports:
         self._storage = Storage(path, MIGRATIONS)
         self._owners = path.parent / "owners"
 
-    def run(self, key: str) -> Run | None:
-        """One run by its key."""
-        return self.run_and_rule(key, None)[0]
-
-    def run_and_rule(self, key: str, rule: str | None) -> tuple[Run | None, bool]:
-        """One run by its key, and whether a price rule is confirmed."""
-        with self._transaction() as db:
-            return select_first(db, "key = ?", key), self._is_confirmed(db, rule)
-
     def find_by_workflow(self, workflow: str) -> Run | None:
         """The run that a workflow belongs to."""
-        with self._transaction() as db:
-            return select_first(db, "workflow = ?", workflow)
+        found = self._runs("workflow = ?", workflow)
+        return found[0] if found else None
 
     def is_paid(self, workflow: str) -> bool:
         """Is Buzz committed for a workflow, as far as this ledger knows?"""
@@ -64,46 +62,38 @@ class LedgerReports:
         run = self.find_by_workflow(workflow)
         return run is not None and abs(self._clock() - run.created) < JUST_BOUGHT
 
-    def is_confirmed(self, rule: str) -> bool:
-        """Did the service confirm a documented price rule within a day?"""
-        with self._transaction() as db:
-            return self._is_confirmed(db, rule)
-
-    def _is_confirmed(self, db: sqlite3.Connection, rule: str | None) -> bool:
-        at = None if rule is None else _read_setting(db, f"confirmed {rule}")
-        return at is not None and abs(self._clock() - float(at)) < CONFIRMED
-
     def unfinished(self) -> list[Run]:
         """Open runs that nobody works on any more, oldest first, whatever account they are of."""
-        with self._transaction() as db:
-            rows = db.execute("SELECT * FROM runs WHERE state = 'open' ORDER BY created").fetchall()
-        return [run for run in (Run(**row) for row in rows) if not self.is_worked_on(run)]
+        return [run for run in self._runs("state = 'open'") if not self.is_worked_on(run)]
 
     def failed(self) -> list[Run]:
         """Runs of the last 24 hours that failed or expired and were not tried again since, whatever
         account they are of."""
-        with self._transaction() as db:
+        since = self._clock() - JOINABLE
+        return self._runs(
             # Rows are numbered as they come, whatever the clock says.
-            rows = db.execute(
-                "SELECT * FROM runs r WHERE state = 'closed' AND status IN ('failed', 'expired')"
-                " AND created >= ? AND NOT EXISTS (SELECT 1 FROM runs later WHERE"
-                " later.identity = r.identity AND later.rowid > r.rowid"
-                " AND later.state != 'dropped') ORDER BY created",
-                (self._clock() - JOINABLE,),
-            ).fetchall()
-        return [Run(**row) for row in rows]
+            "state = 'closed' AND status IN ('failed', 'expired') AND created >= ?"
+            " AND NOT EXISTS (SELECT 1 FROM runs later WHERE later.identity = r.identity"
+            " AND later.rowid > r.rowid AND later.state != 'dropped')",
+            since,
+        )
 
     def unfetched(self) -> list[Run]:
         """Runs of the last 30 days, for which the service keeps files, that were handed over before
         they ended and of which no picture was saved; oldest first, whatever account they are of."""
+        since = self._clock() - KEPT
+        return self._runs(
+            "state = 'closed' AND workflow IS NOT NULL AND wanted > 0"
+            " AND (status IS NULL OR status = 'succeeded') AND created >= ?"
+            " AND NOT EXISTS (SELECT 1 FROM pictures p WHERE p.key = r.key)",
+            since,
+        )
+
+    def _runs(self, where: str, *values: Any) -> list[Run]:
+        """Runs, oldest first."""
         with self._transaction() as db:
-            rows = db.execute(
-                "SELECT * FROM runs r WHERE state = 'closed' AND workflow IS NOT NULL"
-                " AND wanted > 0 AND (status IS NULL OR status = 'succeeded') AND created >= ?"
-                " AND NOT EXISTS (SELECT 1 FROM pictures p WHERE p.key = r.key) ORDER BY created",
-                (self._clock() - KEPT,),
-            ).fetchall()
-        return [Run(**row) for row in rows]
+            rows = db.execute(f"SELECT * FROM runs r WHERE {where} ORDER BY created", values)
+            return [Run(**row) for row in rows]
 
     def history(self, since: float = 0.0, limit: int = 100) -> list[dict[str, Any]]:
         """Runs with their prompt and the paths of their saved pictures, newest first."""
@@ -147,8 +137,10 @@ class LedgerReports:
             row = db.execute(
                 "SELECT key, n FROM pictures WHERE sha256 = ? ORDER BY saved LIMIT 1", (sha256,)
             ).fetchone()
-            run = None if row is None else select_first(db, "key = ?", row["key"])
-            return None if run is None else (run, int(row["n"]))
+            if row is None:
+                return None
+            run = db.execute("SELECT * FROM runs WHERE key = ?", (row["key"],)).fetchone()
+            return None if run is None else (Run(**run), int(row["n"]))
 
     def spend(self, since: float = 0.0, by: Literal["engine", "day"] | None = None) -> list[Any]:
         """Buzz spent since a moment: (name, runs, Buzz) by engine or day (UTC), or one row in all.
@@ -172,7 +164,8 @@ class LedgerReports:
     def setting(self, name: str) -> str | None:
         """A value kept in the ledger."""
         with self._transaction() as db:
-            return _read_setting(db, name)
+            row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+            return None if row is None else str(row["value"])
 
     def used_buzz(self, budget: Budget) -> int:
         """Buzz reserved and spent in the budget's current period."""
@@ -196,10 +189,16 @@ class LedgerReports:
     def _transaction(
         self, patience: float | None = None, *, writes: bool = False
     ) -> Iterator[sqlite3.Connection]:
-        """One transaction; raises ConfigError where the file can't be used."""
+        """One transaction; raises ConfigError where the file can't be used. With each that writes,
+        purchases that are over come to hold digests of their source pictures."""
         try:
             with self._storage.transaction(patience, writes=writes) as db:
                 yield db
+                if writes:
+                    before = self._clock() - JOINABLE
+                    for key, body in db.execute(_HOLDING, (before,)).fetchall():
+                        body = forget_sources(body)
+                        db.execute("UPDATE runs SET body = ? WHERE key = ?", (body, key))
         except _UNUSABLE as error:
             raise self._file_error(error) from None
 
@@ -216,13 +215,3 @@ class LedgerReports:
             advice="Nothing is bought without it. Free the disk or the file, name another "
             "ledger, or move a broken one away.",
         )
-
-
-def _read_setting(db: sqlite3.Connection, name: str) -> str | None:
-    row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
-    return None if row is None else str(row["value"])
-
-
-def select_first(db: sqlite3.Connection, where: str, *values: Any) -> Run | None:
-    row = db.execute(f"SELECT * FROM runs WHERE {where} LIMIT 1", values).fetchone()
-    return None if row is None else Run(**row)

@@ -38,15 +38,20 @@ class Terms:
     currencies: Sequence[str] | None = None
     priority: str | None = None
 
-    def check(self) -> None:
-        """Raises RequestInvalid where the service would not take them."""
+    def around(self) -> dict[str, Any]:
+        """The fields of the workflow template beside its steps and its key. Raises RequestInvalid
+        where the service would not take them."""
         problems: list[Problem] = []
         if self.tags:
             problems += _tag_problems(self.tags)
         if self.metadata is not None:
             problems += _metadata_problems(self.metadata)
-        if self.external_id is not None:
-            problems += _key_problems(self.external_id)
+        key = self.external_id
+        if key is not None and not (
+            isinstance(key, str) and KEY.fullmatch(key) and len(key) <= MAX_KEY
+        ):
+            accepted = f"1 to {MAX_KEY} letters, digits, - and _"
+            problems.append(Problem("external_id", key, accepted))
         for name, given, known in (
             ("currencies", self.currencies, CURRENCIES),
             ("priority", self.priority, PRIORITIES),
@@ -56,9 +61,6 @@ class Terms:
             problems += [Problem(name, v, accepted) for v in values if v not in known]
         if problems:
             raise RequestInvalid(*problems)
-
-    def around(self) -> dict[str, Any]:
-        """The fields of the workflow template beside its steps and its key."""
         found: dict[str, Any] = {}
         if self.tags:
             found["tags"] = list(self.tags)
@@ -93,8 +95,3 @@ def _metadata_problems(given: Any) -> Iterator[Problem]:
         json.dumps(dict(given), allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         yield Problem("metadata", None, accepted, None, str(error)[:200])
-
-
-def _key_problems(key: Any) -> Iterator[Problem]:
-    if not (isinstance(key, str) and KEY.fullmatch(key) and len(key) <= MAX_KEY):
-        yield Problem("external_id", key, f"1 to {MAX_KEY} letters, digits, - and _")

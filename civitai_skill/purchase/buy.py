@@ -32,11 +32,9 @@ from civitai_skill.purchase.join import (
     take_up,
     write_quietly,
 )
-from civitai_skill.purchase.local import conversion_of
 from civitai_skill.purchase.order import Order, Purchase
 from civitai_skill.purchase.prepare import Prepared, prepare, resolve, upload_sources
 from civitai_skill.purchase.price import check_price, rule_of
-from civitai_skill.schema.request import ImageRequest
 from civitai_skill.steps.chain import FinishPlan, Planned
 
 #: How often, and how many seconds apart, a call looks for the id of the same request that another
@@ -51,28 +49,25 @@ def buy(service: Service, order: Order, prepared: Prepared | None = None) -> Flo
     making the same right now.
     """
     prepared = prepared or (yield Work(partial(prepare, order)))
-    identity = prepared.identity(order)
-    rule = None if prepared.plan is None or order.quoted is not None else rule_of(prepared.plan)
+    plan, identity = prepared.plan, prepared.identity(order)
+    rule = None if plan is None or order.quoted is not None else rule_of(plan)
     find = partial(find_open_run, order, prepared.key, identity, rule)
+    earlier: Run | None
     for tries in range(_TRIES, -1, -1):
         try:
-            found: tuple[Run | None, bool] = yield Work(find)
-            earlier, known = found
+            earlier, known = yield Work(find)
             break
         except StillRunning as error:
             if error.workflow_id is not None or not tries:
                 raise
         yield _PAUSE  # it is being submitted by another call: soon it has an id to be told
     if earlier is None:
-        sourced = bool(prepared.sources)
-        body = (
-            prepared.body()
-            if not sourced
-            else (yield from upload_sources(service, prepared, order.deadline))
-        )
+        if prepared.sources:
+            body = yield from upload_sources(service, prepared, order.deadline)
+        else:
+            body = prepared.body()
         price, confirmed = yield from check_price(service, order, prepared, body, known=known)
         key = prepared.key or f"cs-{uuid.uuid4().hex}"
-        label = make_label(order, prepared.plan)
         run = Run(
             key=key,
             identity=identity,
@@ -84,14 +79,26 @@ def buy(service: Service, order: Order, prepared: Prepared | None = None) -> Flo
             variant=prepared.variant,
             out=None if order.out is None else str(order.out.absolute()),
             account=order.account,
-            label=None if label is None else label.to_json(),
+            label=_label_of(order, prepared),
         )
-        earlier = yield from _begin(order, run, confirmed)
-    if earlier is not None:
-        purchase = yield from go_on(service, order, earlier, prepared.plan)
-        return replace(purchase, run=_as_asked(order, purchase.run or earlier, prepared.plan))
-    sending = _send(service, order, run, prepared.plan, certain=True)
-    return (yield from release_on_failure(order.ledger, run, sending))
+        try:
+            earlier = yield Work(partial(_begin, order, run, confirmed))
+        except GeneratorExit:
+            if order.ledger is not None:
+                with suppress(ConfigError):
+                    if order.terms.external_id is not None:
+                        order.ledger.release(key)
+                    else:  # the key is this call's own, and was never sent
+                        order.ledger.drop(key, "broken off before it was sent")
+            raise
+        if earlier is None:
+            sending = send(service, order, run, plan, certain=True)
+            return (yield from release_on_failure(order.ledger, run, sending))
+    purchase = yield from go_on(service, order, earlier, plan)
+    # What this call wants done to its pictures here may differ from what the earlier one wanted.
+    named = order.label if earlier.label is None else Label.from_json(earlier.label)
+    label = _label_of(replace(order, label=named), prepared)
+    return replace(purchase, run=replace(purchase.run, label=label))
 
 
 @dataclass(frozen=True)
@@ -110,57 +117,37 @@ def preview(service: Service, order: Order) -> Flow[Preview]:
     """
     order = yield from resolve(service, order)
     prepared: Prepared = yield Work(partial(prepare, order))
-    find = partial(find_open_run, order, prepared.key, prepared.identity(order))
-    run, _ = yield Work(find)
+    run, _ = yield Work(partial(find_open_run, order, prepared.key, prepared.identity(order)))
     return Preview(run, prepared.plan)
 
 
-def make_label(order: Order, plan: Planned | None) -> Label | None:
-    """How an order's pictures come home: their names, sidecars, and what is done to them."""
-    label, asked = order.label, order.asked
-    if label is None and order.notes and isinstance(asked, ImageRequest) and plan is not None:
-        label = Label((), sidecar_facts(asked, plan.family, plan.variant, plan.seed))
-    conversion = conversion_of(asked)
-    if label is None and conversion is None and not order.keep_all:
+def _label_of(order: Order, prepared: Prepared) -> str | None:
+    """How an order's pictures come home, as the ledger keeps it: their names, sidecars, and what is
+    done to them."""
+    label, plan, request = order.label, prepared.plan, prepared.request
+    if label is None and order.notes and request is not None and plan is not None:
+        label = Label((), sidecar_facts(request, plan.family, plan.variant, plan.seed))
+    if label is None and prepared.conversion is None and not order.keep_all:
         return None
-    return replace(label or Label((), None), conversion=conversion, keep_all=order.keep_all)
+    label = label or Label((), None)
+    return replace(label, conversion=prepared.conversion, keep_all=order.keep_all).to_json()
 
 
-def _as_asked(order: Order, run: Run, plan: Planned | None) -> Run:
-    """An earlier run with what this call wants done to its pictures here, which may differ."""
-    named = order.label if run.label is None else Label.from_json(run.label)
-    label = make_label(replace(order, label=named), plan)
-    return replace(run, label=None if label is None else label.to_json())
-
-
-def _begin(order: Order, run: Run, confirmed: str | None) -> Flow[Run | None]:
+def _begin(order: Order, run: Run, confirmed: str | None) -> Run | None:
     """Write the run down; gives the earlier one when another process was first."""
-    ledger, own = order.ledger, order.terms.external_id is not None
+    ledger = order.ledger
     if ledger is None:
         return None
-
-    def begin() -> Run | None:
-        again = order.again or own
-        begun = ledger.begin(run, again=again, budget=order.budget, confirmed=confirmed)
-        if begun.fresh:
-            return None
-        if begun.run.key == run.key and begun.run.identity != run.identity:
-            raise key_reused_error(run.key)
-        if begun.run.key == run.key or may_join(ledger, order, begun.run):
-            return begun.run
-        ledger.begin(run, again=True, budget=order.budget)
+    again = order.again or order.terms.external_id is not None
+    begun = ledger.begin(run, again=again, budget=order.budget, confirmed=confirmed)
+    if begun.fresh:
         return None
-
-    try:
-        earlier: Run | None = yield Work(begin)
-    except GeneratorExit:
-        with suppress(ConfigError):
-            if own:
-                ledger.release(run.key)
-            else:  # the key is this call's own, and was never sent
-                ledger.drop(run.key, "broken off before it was sent")
-        raise
-    return earlier
+    if begun.run.key == run.key and begun.run.identity != run.identity:
+        raise key_reused_error(run.key)
+    if begun.run.key == run.key or may_join(ledger, order, begun.run):
+        return begun.run
+    ledger.begin(run, again=True, budget=order.budget)
+    return None
 
 
 def go_on(
@@ -173,7 +160,7 @@ def go_on(
     """
     order.tell(Resumed(run))
     mine = yield from take_up(order, run)
-    part = _look_again if run.workflow else partial(_send, certain=False)
+    part = _look_again if run.workflow else partial(send, certain=False)
     purchase = yield from release_on_failure(
         order.ledger, mine, part(service, order, mine, decided)
     )
@@ -197,19 +184,13 @@ def _look_again(
             "sees them. Nothing was bought now.",
             next=(BuyAgain(),),
         ) from None
-    return Purchase(workflow, _as_made(decided, workflow), run)
+    return Purchase(workflow, decided and _as_made(decided, workflow), run)
 
 
-def send(service: Service, order: Order, run: Run) -> Flow[Purchase]:
-    """Send the bytes of a run that nobody has sent before."""
-    sending = _send(service, order, run, None, certain=True)
-    return (yield from release_on_failure(order.ledger, run, sending))
-
-
-def _send(
-    service: Service, order: Order, run: Run, decided: Planned | None, *, certain: bool
+def send(
+    service: Service, order: Order, run: Run, decided: Planned | None = None, *, certain: bool
 ) -> Flow[Purchase]:
-    """`certain` says that no earlier process may have sent them."""
+    """Send the bytes of a run; `certain` says that no earlier process may have sent them."""
     try:
         order.tell(Submitting(run.key))
     except CivitaiError as error:  # whoever hears it may still refuse
@@ -225,23 +206,22 @@ def _send(
     if order.ledger is not None:
         record = partial(order.ledger.record_submitted, run.key, workflow.id, workflow.cost.total)
         yield from write_quietly(record)
-    decided = _as_made(decided, workflow)
+    if decided is not None and decided.seed != workflow.input.get("seed"):
+        decided = _as_made(decided, workflow)
     order.tell(Submitted(workflow, decided))
     if (workflow.cost.total or 0) > run.reserved:
         order.tell(Charged(workflow, run.reserved, workflow.cost.total or 0))
         if order.ledger is not None and decided is not None:
-            yield from write_quietly(partial(order.ledger.doubt, rule_of(decided)))
+            yield from write_quietly(partial(order.ledger.confirm, rule_of(decided), holds=False))
     return Purchase(workflow, decided, run)
 
 
-def _as_made(decided: Planned | None, workflow: Workflow) -> Planned | None:
+def _as_made(decided: Planned, workflow: Workflow) -> Planned:
     """The plan with the seed that the service has: an earlier purchase drew its own."""
     seed = workflow.input.get("seed")
-    if decided is None or isinstance(decided, FinishPlan):
+    if isinstance(decided, FinishPlan) or decided.seed is None or not isinstance(seed, int):
         return decided
-    if decided.seed is None or not isinstance(seed, int):
-        return decided
-    return decided if decided.seed == seed else with_seed(decided, seed)
+    return with_seed(decided, seed)
 
 
 def _unsure(error: CivitaiError) -> CivitaiError:
@@ -262,10 +242,8 @@ def _record_failure(
         yield from write_quietly(partial(ledger.drop, key, error.message))
     elif isinstance(error, ApiError) and is_moderation(*error.reasons):
         # A prompt that moderation stops must not be sent again, not even to learn its fate.
-        yield from write_quietly(
-            partial(ledger.record_finished, key, "blocked", None, error.message)
-        )
-        yield from write_quietly(partial(ledger.close_run, key))
+        blocked = (key, "blocked", None, error.message)
+        yield from write_quietly(partial(ledger.record_finished, *blocked, close=True))
     else:
         return error.replace(next=(Resume(key),))  # the ledger keeps it: nothing is left to settle
     return error

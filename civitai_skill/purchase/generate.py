@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from civitai_skill.api.changes import cancel
 from civitai_skill.api.models import Workflow
@@ -24,10 +23,10 @@ from civitai_skill.errors import (
     WorkflowFailed,
 )
 from civitai_skill.errors.next_steps import Look
-from civitai_skill.images.save import Label, Place, prepare_folder
+from civitai_skill.images.save import Place, prepare_folder
 from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger
 from civitai_skill.ledger.run import Run
-from civitai_skill.purchase.buy import buy, make_label
+from civitai_skill.purchase.buy import buy
 from civitai_skill.purchase.deliver import Delivery, bring_home
 from civitai_skill.purchase.events import Tell, ignore_event
 from civitai_skill.purchase.join import release_on_failure, write_quietly
@@ -46,60 +45,19 @@ OnSubmitted = Callable[[Workflow], None]
 def generate(service: Service, order: Order, *, timeout: float) -> Flow[Generation]:
     """Buy, wait, bring home, all within `timeout` seconds. WorkflowFailed carries what did come in
     `result`."""
-    began, order = time.monotonic(), begin_clock(order, timeout)
-    assert order.out is not None, "pictures that come home need a folder"
-    yield Work(partial(prepare_folder, order.out))
+    out = order.out
+    assert out is not None, "pictures that come home need a folder"
+    began, order = begin_clock(order, timeout)
+    yield Work(partial(prepare_folder, out))
     order = yield from resolve(service, order)
     purchase = yield from buy(service, order)
     return (yield from finish(service, order, purchase, timeout=timeout, began=began))
 
 
-def begin_clock(order: Order, timeout: float) -> Order:
-    """The order with the time until which it may be bought."""
-    return replace(order, deadline=time.monotonic() + max(timeout, _LEAST))
-
-
-def submit(service: Service, order: Order, told: OnSubmitted | None = None) -> Flow[Purchase]:
-    """Buy and come back; with the id told, the ledger's part is done.
-
-    Where `told` raises, the same request goes on with the purchase. Raises OverBudget where the
-    service charged more than is allowed, and the workflow is canceled.
-    """
-    order = yield from resolve(service, replace(order, asked=for_the_service(order.asked)))
-    purchase = yield from buy(service, order)
-    if _is_overcharged(order, purchase, purchase.workflow):
-        workflow = yield from _stop(service, purchase.workflow)
-        error = _overcharged_error(order, summarize(workflow, (), purchase.plan))
-        yield from _end(order, purchase.run, workflow)
-        raise error
-    if order.ledger is None or purchase.run is None:
-        if told is not None:
-            told(purchase.workflow)
-    else:
-        handed = _hand_over(order, purchase.run, purchase.workflow, told)
-        yield from release_on_failure(order.ledger, purchase.run, handed)
-    return purchase
-
-
-def _hand_over(order: Order, run: Run, workflow: Workflow, told: OnSubmitted | None) -> Flow[None]:
-    if told is not None:
-        told(workflow)
-    yield from _end(order, run)
-
-
-def _end(
-    order: Order, run: Run | None, ended: Workflow | None = None, *, empty: bool = False
-) -> Flow[None]:
-    """A purchase came to its end; it is over when its caller has the answer. One that gave nothing
-    (`empty`) is over at once: there is nothing to hand over once more."""
-    if order.ledger is None or run is None:
-        return
-    if ended is not None and ended.done:
-        yield from _record_finished(order.ledger, run, ended)
-    if order.unconfirmed is not None and not empty:
-        order.unconfirmed.append((order.ledger, run.key))
-    else:
-        yield from write_quietly(partial(order.ledger.close_run, run.key, empty=empty))
+def begin_clock(order: Order, timeout: float) -> tuple[float, Order]:
+    """Now (time.monotonic), and the order with the time until which it may be bought."""
+    began = time.monotonic()
+    return began, replace(order, deadline=began + max(timeout, _LEAST))
 
 
 def finish(
@@ -119,30 +77,14 @@ def finish(
     """
     assert order.out is not None, "pictures that come home need a folder"
     run, ledger = purchase.run, order.ledger
-    if run is not None and run.label is not None:
-        label: Label | None = Label.from_json(run.label)
-    else:
-        label = make_label(order, purchase.plan)
-    if place is None and label is not None:
-        key = purchase.workflow.external_id or "" if run is None else run.key
-        place = label.places(key, purchase.workflow.id, order.out)
-    delivery = Delivery(order.out, order.tell, purchase.plan, purchase.resumed, place=place)
-    delivery = _labelled(delivery, label)
-    if ledger is not None and run is not None:
-        delivery = replace(delivery, record=partial(_record_picture, ledger, run.key))
-        if purchase.resumed:
-            have = yield Work(partial(_find_saved, ledger, run.key, order.out))
-            delivery = replace(delivery, have=have)
-        work = _finish(service, order, purchase, delivery, timeout, began)
-        return (yield from release_on_failure(ledger, run, work))
-    return (yield from _finish(service, order, purchase, delivery, timeout, began))
-
-
-def _labelled(delivery: Delivery, label: Label | None) -> Delivery:
-    if label is None:
-        return delivery
-    kept = delivery.keep_all or label.keep_all
-    return replace(delivery, conversion=label.conversion, keep_all=kept)
+    delivery = Delivery(
+        order.out, order.tell, purchase.plan, purchase.resumed, ledger, run, place=place
+    )
+    if purchase.resumed and ledger is not None:
+        have = yield Work(partial(_find_saved, ledger, run.key, order.out))
+        delivery = replace(delivery, have=have)
+    work = _finish(service, order, purchase, delivery, timeout, began)
+    return (yield from release_on_failure(ledger, run, work))
 
 
 def _finish(
@@ -153,24 +95,23 @@ def _finish(
     timeout: float,
     began: float | None,
 ) -> Flow[Generation]:
-    watched = None if order.tell is ignore_event else order.tell
-    too_much = partial(_is_overcharged, order, purchase)
+    plan, resumed = purchase.plan, purchase.resumed
     try:
         workflow = yield from wait(
             service,
             purchase.workflow,
             timeout=timeout,
-            tell=watched,
+            tell=None if order.tell is ignore_event else order.tell,
             started=began,
             just_bought=True,
-            wanted=purchase.plan.quantity if purchase.plan else 0,
-            until=too_much,
+            wanted=plan.quantity if plan else 0,
+            until=partial(order.is_overcharged, purchase),
         )
     except StillRunning as error:
         latest = error.workflow or purchase.workflow
-        result = summarize(latest, (), purchase.plan, resumed=purchase.resumed)
+        result = summarize(latest, (), plan, resumed=resumed)
         raise error.replace(result=result) from None
-    overcharged = too_much(workflow)
+    overcharged = order.is_overcharged(purchase, workflow)
     if overcharged and not workflow.done:
         workflow = yield from _stop(service, workflow)
     try:
@@ -181,8 +122,7 @@ def _finish(
             raise _overcharged_error(order, error.result) from None
         raise
     except TransportFailed:
-        if order.ledger is not None and purchase.run is not None:
-            yield from _record_finished(order.ledger, purchase.run, workflow)
+        yield from _end(order, purchase.run, workflow, over=False)
         raise
     yield from _end(order, purchase.run, workflow)
     if overcharged:
@@ -190,12 +130,57 @@ def _finish(
     return result
 
 
+def submit(service: Service, order: Order, told: OnSubmitted | None = None) -> Flow[Purchase]:
+    """Buy and come back; with the id told, the ledger's part is done.
+
+    Where `told` raises, the same request goes on with the purchase. Raises OverBudget where the
+    service charged more than is allowed, and the workflow is canceled.
+    """
+    order = yield from resolve(service, replace(order, asked=for_the_service(order.asked)))
+    purchase = yield from buy(service, order)
+    if order.is_overcharged(purchase, purchase.workflow):
+        workflow = yield from _stop(service, purchase.workflow)
+        error = _overcharged_error(order, summarize(workflow, (), purchase.plan))
+        yield from _end(order, purchase.run, workflow)
+        raise error
+    handed = _hand_over(order, purchase, told)
+    yield from release_on_failure(order.ledger, purchase.run, handed)
+    return purchase
+
+
+def _hand_over(order: Order, purchase: Purchase, told: OnSubmitted | None) -> Flow[None]:
+    if told is not None:
+        told(purchase.workflow)
+    yield from _end(order, purchase.run)
+
+
+def _end(
+    order: Order,
+    run: Run,
+    ended: Workflow | None = None,
+    *,
+    over: bool = True,
+    empty: bool = False,
+) -> Flow[None]:
+    """Write down how a purchase ended, where it has. It is over when its caller has the answer.
+
+    One that gave nothing (`empty`) is over at once: there is nothing to hand over once more. One
+    whose pictures did not come home is not `over`.
+    """
+    ledger = order.ledger
+    if ledger is None:
+        return
+    if ended is not None and ended.done:
+        reason = "; ".join(ended.reasons()) or None
+        told = (run.key, ended.status, ended.cost.kept, reason)
+        yield from write_quietly(partial(ledger.record_finished, *told))
+    if over and order.unconfirmed is not None and not empty:
+        order.unconfirmed.append((ledger, run.key))
+    elif over:
+        yield from write_quietly(partial(ledger.close_run, run.key, empty=empty))
+
+
 # -- more than was allowed -------------------------------------------------------------------------
-def _is_overcharged(order: Order, purchase: Purchase, workflow: Workflow) -> bool:
-    """Did the service charge more for a new purchase than its call may cost?"""
-    return not purchase.resumed and (workflow.cost.total or 0) > order.ceiling
-
-
 def _stop(service: Service, workflow: Workflow) -> Flow[Workflow]:
     """Cancel what was charged too high, unless it has ended; gives how it stands then."""
     try:
@@ -213,11 +198,12 @@ def _overcharged_error(order: Order, result: Generation) -> OverBudget:
         stopped = "it could not be canceled"
     back = sum(cost.refunded.values())
     refund = f"; {back} Buzz came back" if back else ""
+    most = order.limit if order.most is None else order.most
     return OverBudget(
         f"The service charged {charged} Buzz for workflow {workflow.id}, which is more than the "
-        f"{order.ceiling} that were allowed: {stopped}{refund}.",
+        f"{most} that were allowed: {stopped}{refund}.",
         price=charged,
-        limit=order.ceiling,
+        limit=most,
         spent="yes",
         advice="Nothing further is bought at this price.",
         next=[Look(workflow.id)],
@@ -230,44 +216,31 @@ def download(
 ) -> Flow[Generation]:
     """Bring a finished workflow home, whoever bought it; the ledger's run of it is closed."""
     yield Work(partial(prepare_folder, out))
-    delivery = Delivery(out, tell)
     run: Run | None = None
     if ledger is not None and workflow.id:
         run = yield Work(partial(ledger.find_by_workflow, workflow.id))
+    home = bring_home(service, workflow, Delivery(out, tell, ledger=ledger, run=run))
     if ledger is None or run is None:
-        return (yield from bring_home(service, workflow, delivery))
-    delivery = replace(delivery, record=partial(_record_picture, ledger, run.key))
-    if run.label is not None:
-        label = Label.from_json(run.label)
-        delivery = replace(delivery, place=label.places(run.key, workflow.id, out))
-        delivery = _labelled(delivery, label)
+        return (yield from home)
+    close = partial(ledger.close_run, run.key)
     try:
-        result = yield from bring_home(service, workflow, delivery)
+        result = yield from home
     except WorkflowFailed:
-        yield from write_quietly(partial(ledger.close_run, run.key))
+        yield from write_quietly(close)
         raise
-    yield from write_quietly(partial(ledger.close_run, run.key))
+    yield from write_quietly(close)
     return result
 
 
 # -- what the ledger learns ------------------------------------------------------------------------
-def is_paid(ledger: Ledger | None, workflow_id: str) -> Flow[bool]:
-    """Does the ledger know that Buzz is committed for a workflow?"""
-    return (yield from _ask(None if ledger is None else partial(ledger.is_paid, workflow_id)))
-
-
-def is_just_bought(ledger: Ledger | None, workflow_id: str) -> Flow[bool]:
-    """Was a workflow bought so lately that no look is believed that does not show it?"""
-    lately = None if ledger is None else partial(ledger.is_just_bought, workflow_id)
-    return (yield from _ask(lately))
-
-
-def _ask(ledger: Callable[[], bool] | None) -> Flow[bool]:
-    """Ask a ledger; what it can't tell is not so."""
+def ask(
+    ledger: Ledger | None, question: Callable[[Ledger, str], bool], workflow_id: str
+) -> Flow[bool]:
+    """Ask a ledger about a workflow; what it can't tell is not so."""
     if ledger is None:
         return False
     try:
-        known: bool = yield Work(ledger)
+        known: bool = yield Work(partial(question, ledger, workflow_id))
     except ConfigError:
         return False
     return known
@@ -289,23 +262,12 @@ def record_end(ledger: Ledger | None, workflow: Workflow) -> Flow[Workflow]:
     if run is None or (run.state == "open" and ledger.is_worked_on(run)):
         return workflow  # whoever works on it writes down its end after its pictures
     if run.status != workflow.status or kept not in (None, run.cost):
-        nothing_comes = not any(i.deliverable or i.available for i in workflow.images)
-        close = run.state == "open" and nothing_comes
-        looking = {"close": close, "patience": LOOK_PATIENCE}
-        yield from _record_finished(ledger, run, workflow, **looking)
+        comes = any(image.deliverable or image.available for image in workflow.images)
+        told = (run.key, workflow.status, kept, "; ".join(workflow.reasons()) or None)
+        close = run.state == "open" and not comes
+        record = partial(ledger.record_finished, *told, close=close, patience=LOOK_PATIENCE)
+        yield from write_quietly(record)
     return workflow
-
-
-def _record_finished(ledger: Ledger, run: Run, workflow: Workflow, **how: Any) -> Flow[None]:
-    reason = "; ".join(workflow.reasons()) or None
-    told = (run.key, workflow.status, workflow.cost.kept, reason)
-    yield from write_quietly(partial(ledger.record_finished, *told, **how))
-
-
-def _record_picture(ledger: Ledger, key: str, n: int, path: Path, data: bytes) -> None:
-    # Where it fails the picture is home; the next run would at most fetch it once more.
-    with suppress(ConfigError):
-        ledger.record_picture(key, n, path, len(data), hashlib.sha256(data).hexdigest())
 
 
 def _find_saved(ledger: Ledger, key: str, out: Path) -> dict[int, Path]:

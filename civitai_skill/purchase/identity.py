@@ -14,28 +14,24 @@ import re
 
 TAG = "r2"
 
-_NUMBER = re.compile(r"[0-9]{1,9}")
+_ATTEMPT = re.compile(r"-a([0-9]{1,9})\Z")
 
 
 def next_attempt(key: str) -> str:
     """The key of the next try: `k` is followed by `k-a2`, `k-a3`."""
-    first, number = _split_key(key)
-    return f"{first}-a{number + 1}"
+    return f"{first_attempt(key)}-a{attempt_of(key) + 1}"
 
 
 def first_attempt(key: str) -> str:
     """The key that a purchase was first tried under."""
-    return _split_key(key)[0]
+    again = _ATTEMPT.search(key)
+    return key if again is None else key[: again.start()]
 
 
 def attempt_of(key: str) -> int:
     """The number of a key's try, from 1."""
-    return _split_key(key)[1]
-
-
-def _split_key(key: str) -> tuple[str, int]:
-    stem, mark, number = key.rpartition("-a")
-    return (stem, int(number)) if mark and _NUMBER.fullmatch(number) else (key, 1)
+    again = _ATTEMPT.search(key)
+    return 1 if again is None else int(again[1])
 
 
 def hash_json(value: object) -> str:

@@ -40,21 +40,18 @@ def find_open_run(
         return None, False
     if order.unconfirmed:
         close_answered(order.unconfirmed)
+    found, old, confirmed = ledger.look_up(identity, rule, key)
     if key is not None:
-        named, confirmed = ledger.run_and_rule(key, rule)
-        if named is None or named.state == "dropped":
+        if found is None or found.state == "dropped":
             return None, confirmed  # the service never had it: a purchase like any other
-        if named.identity == identity:
-            return named, confirmed  # the service answers with the same workflow, whatever it is
+        if found.identity == identity:
+            return found, confirmed  # the service answers with the same workflow, whatever it is
         raise key_reused_error(key)
-    if order.again:
-        return None, rule is not None and ledger.is_confirmed(rule)
-    found, old, confirmed = ledger.look_up(identity, rule)
-    if found is not None:
-        return (found if may_join(ledger, order, found) else None), confirmed
+    if order.again or (found is not None and not may_join(ledger, order, found)):
+        return None, confirmed
     if old is not None:
         order.tell(LeftOpen(old))
-    return None, confirmed
+    return found, confirmed
 
 
 def key_reused_error(key: str) -> RequestInvalid:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from civitai_skill.engines.sizing import Size
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.convert import Conversion
 from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.finishing import read_exact
 from civitai_skill.schema.request import ImageRequest
+from civitai_skill.steps.chain import FinishPlan, Planned
 
 Asked = ImageRequest | FinishRequest | WorkflowBody
 
@@ -21,14 +21,12 @@ def conversion_of(asked: Asked) -> Conversion | None:
     if isinstance(asked, WorkflowBody) or asked.on_service or asked.svg is not None:
         return None
     quality, width = (getattr(asked, name) for name in asked.local)
-    changes = asked.upscale or asked.remove_background or asked.exact
     kind = asked.output_format
-    if kind is None and not (quality or width or asked.exact or asked.crop or asked.strip_metadata):
-        return None
-    if isinstance(asked, ImageRequest) and not (
-        changes or quality or width or asked.crop or asked.strip_metadata
-    ):
-        return None  # the engine itself saves in this format
+    if not (quality or width or asked.exact or asked.crop or asked.strip_metadata):
+        # What is drawn and not finished, the engine itself saves in this format.
+        drawn = isinstance(asked, ImageRequest) and not (asked.upscale or asked.remove_background)
+        if kind is None or drawn:
+            return None
     try:
         return Conversion(
             crop=asked.crop,
@@ -43,15 +41,18 @@ def conversion_of(asked: Asked) -> Conversion | None:
         raise in_words_of(asked, error) from None
 
 
-def check_conversion(asked: Asked, size: Size | None) -> None:
-    """Refuse before it is paid for what can't be made of a picture of this size (pixels)."""
-    conversion = conversion_of(asked)
-    if conversion is None or size is None:
-        return
-    try:
+def check_conversion(asked: Asked, conversion: Conversion, plan: Planned) -> None:
+    """Refuse before it is paid for what can't be made of pictures of these pixels."""
+    drawn = (
+        plan.finished if isinstance(plan, FinishPlan) else (getattr(plan, "finished", plan.size),)
+    )
+    if conversion.exact is None:
         # A width of one's own is enlarged no further than exact pixels are.
-        most = math.inf if conversion.exact is not None else None
-        (conversion if most else replace(conversion, enlarge=Conversion().enlarge)).size(size)
+        conversion = replace(conversion, enlarge=Conversion().enlarge)
+    try:
+        for size in drawn:
+            if size is not None:
+                conversion.size(size)
     except RequestInvalid as error:
         raise in_words_of(asked, error) from None
 
@@ -72,9 +73,9 @@ def for_the_service(asked: Asked) -> Asked:
     """
     if isinstance(asked, WorkflowBody) or conversion_of(asked) is None:
         return asked
-    name = "exact" if asked.exact is not None else "crop" if asked.crop is not None else None
-    if name is not None:
-        why = "is made on this machine, once the picture is here"
-        accepted = f"{name} where the picture is waited for"
-        raise RequestInvalid(Problem(name, getattr(asked, name), accepted, None, why))
+    for name in ("exact", "crop"):
+        if getattr(asked, name) is not None:
+            why = "is made on this machine, once the picture is here"
+            accepted = f"{name} where the picture is waited for"
+            raise RequestInvalid(Problem(name, getattr(asked, name), accepted, None, why))
     return asked.model_copy(update={"on_service": True})

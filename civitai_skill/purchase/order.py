@@ -52,9 +52,8 @@ class Order:
     ledger's reader; `account` tells accounts and services apart; `apart` False says that the
     caller's key alone names a purchase, whatever the account. `label` names the pictures; with
     `notes` each gets its sidecar, even without a label; with `keep_all` those from before the last
-    step come home too. `keep` gets the key and bytes of a submit
-    whose fate stayed unknown. `quoted` is the service's price where it was asked before (Buzz);
-    a workflow that is charged above `most` is canceled (the limit, when left out). `unconfirmed`
+    step come home too. `keep` gets the key and bytes of a submit whose fate stayed unknown. A
+    workflow that is charged above `most` (Buzz; None: above the limit) is canceled. `unconfirmed`
     gets a purchase that came to its end, instead of the ledger closing it: its caller has no answer
     yet. Those that stand there when the next one begins are closed. After `deadline`
     (time.monotonic) nothing is uploaded, priced or submitted once more. `models` keeps what the
@@ -87,18 +86,18 @@ class Order:
     told: tuple[str, ...] = ()
     warned: tuple[str, ...] = ()
 
-    @property
-    def ceiling(self) -> int:
-        """The most that the service may charge (Buzz) before the workflow is canceled."""
-        return self.limit if self.most is None else self.most
+    def is_overcharged(self, purchase: Purchase, workflow: Workflow) -> bool:
+        """Did the service charge more for a new purchase than it may cost?"""
+        most = self.limit if self.most is None else self.most
+        return not purchase.resumed and (workflow.cost.total or 0) > most
 
 
 @dataclass(frozen=True)
 class Purchase:
     """What an order came to: the workflow, the plan (None where the caller wrote the body), and the
-    run it is written under (None without a ledger)."""
+    run that it is written under, where there is a ledger."""
 
     workflow: Workflow
     plan: Planned | None
-    run: Run | None
+    run: Run
     resumed: bool = False

@@ -20,15 +20,16 @@ from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Service
 from civitai_skill.api.workflows import encode_body
 from civitai_skill.engines.catalog import identify
-from civitai_skill.engines.planning.plan import with_seed
+from civitai_skill.engines.planning.plan import Plan, with_seed
 from civitai_skill.engines.planning.sources import check_masks, named
 from civitai_skill.engines.sources import fill, picture_of
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.images.convert import Conversion
 from civitai_skill.images.embedded import embed
 from civitai_skill.images.sources import INLINE_BYTES, Source, SourcePolicy, open_source
 from civitai_skill.purchase.body import Terms
 from civitai_skill.purchase.identity import first_attempt, hash_json
-from civitai_skill.purchase.local import check_conversion
+from civitai_skill.purchase.local import check_conversion, conversion_of
 from civitai_skill.purchase.order import Order, WorkflowBody
 from civitai_skill.resources.resolve import NAMING, resolve_request, with_engine
 from civitai_skill.resources.site import ModelSite
@@ -37,7 +38,6 @@ from civitai_skill.schema.request import ImageRequest
 from civitai_skill.steps.chain import (
     ChainPlan,
     FinishPlan,
-    NamedStep,
     Planned,
     plan_finishing,
     plan_request,
@@ -73,12 +73,8 @@ class Prepared:
     request: ImageRequest | None = None
     #: The form of each step that names sources, and which ones, by the step's place.
     takes: Mapping[int, tuple[type[BaseModel], tuple[int, ...]]] = field(default_factory=dict)
-
-    @property
-    def planned(self) -> Planned:
-        """The plan of a request."""
-        assert self.plan is not None, "the caller wrote the body"
-        return self.plan
+    #: What becomes of each picture on this machine.
+    conversion: Conversion | None = None
 
     def identity(self, order: Order) -> str:
         """The tagged hash of the purchase that an order makes of it."""
@@ -94,25 +90,19 @@ class Prepared:
         )
 
     def body(self, places: Iterable[str] = ()) -> dict[str, Any]:
-        """The workflow template without its key; `places` are its sources as they travel."""
-        return {"steps": self._filled(list(places)), **self.around}
-
-    def _filled(self, places: Sequence[str]) -> list[dict[str, Any]]:
-        """The steps with other texts for their sources, and with what they say in the picture."""
-        steps = [self._described(step) for step in self.steps]
-        for at, (form, taken) in self.takes.items():
-            held = fill(form, steps[at]["input"], [places[i] for i in taken])
-            steps[at] = {**steps[at], "input": held}
-        return steps
-
-    def _described(self, step: dict[str, Any]) -> dict[str, Any]:
-        """The step that draws with the request that goes into its pictures; others as they are."""
-        if self.plan is None or self.request is None or step["$type"] != "imageGen":
-            return step
-        made, plan = step["input"], self.plan
-        seed = made.get("seed")
-        text = embed(self.request, plan.family or "", plan.variant or "", seed)
-        return step if text is None else {**step, "input": {"imageMetadata": text, **made}}
+        """The workflow template without its key; `places` are its sources as they travel, and what
+        draws says in the picture what was asked for."""
+        steps, where, plan = list(self.steps), list(places), self.plan
+        for at, step in enumerate(steps):
+            made = step["input"]
+            if self.request is not None and plan is not None and step["$type"] == "imageGen":
+                told = embed(self.request, plan.family or "", plan.variant or "", made.get("seed"))
+                made = made if told is None else {"imageMetadata": told, **made}
+            if at in self.takes:
+                form, taken = self.takes[at]
+                made = fill(form, made, [where[i] for i in taken])
+            steps[at] = {**step, "input": made}
+        return {"steps": steps, **self.around}
 
     def travels_apart(self, number: int) -> bool:
         """Must a source be uploaded, however small: several steps take it, or one that reads
@@ -122,20 +112,26 @@ class Prepared:
 
     def with_seed(self, seed: int) -> Prepared:
         """The same with a seed that counts as asked for."""
-        decided = self.planned
-        assert not isinstance(decided, FinishPlan), "only a request has a seed to set"
+        decided = self.plan
+        assert isinstance(decided, Plan), "only a request has a seed to set"
         moved = 0 if decided.seed is None else seed - decided.seed
-        steps = [_move_seed(step, moved) for step in self.steps]
         content = {**self.content, "input": {**self.content["input"], "seed": seed}}
-        return replace(self, steps=steps, content=content, plan=with_seed(decided, seed))
+        return replace(
+            self,
+            steps=_move_seed(self.steps, moved),
+            content=content,
+            plan=with_seed(decided, seed),
+        )
 
 
-def _move_seed(step: Mapping[str, Any], by: int) -> dict[str, Any]:
-    """A step whose drawing starts elsewhere; the others draw nothing by chance."""
-    given = step["input"]
-    if step["$type"] != "imageGen" or "seed" not in given:
-        return dict(step)
-    return {**step, "input": {**given, "seed": given["seed"] + by}}
+def _move_seed(steps: Iterable[Mapping[str, Any]], by: int) -> list[dict[str, Any]]:
+    """Steps whose drawings start elsewhere; the others draw nothing by chance."""
+    return [
+        {**step, "input": {**step["input"], "seed": step["input"]["seed"] + by}}
+        if step["$type"] == "imageGen" and "seed" in step["input"]
+        else dict(step)
+        for step in steps
+    ]
 
 
 def resolve(service: Service, order: Order) -> Flow[Order]:
@@ -156,103 +152,86 @@ def resolve(service: Service, order: Order) -> Flow[Order]:
 
 def prepare(order: Order, open_source: Open = open_source) -> Prepared:
     """Open the sources, choose the form, fill it. Raises RequestInvalid."""
-    if isinstance(order.asked, WorkflowBody):
-        return _prepare_body(order.asked.body)
-    terms = order.terms
-    terms.check()
-    if isinstance(order.asked, FinishRequest):
-        return _prepare_finishing(order, order.asked, open_source)
-    request = with_engine(order.asked)
-    if request.inpaint is not None:
-        request = with_mask(request)
-    places = named(request)
+    asked = order.asked
+    if isinstance(asked, WorkflowBody):
+        return _prepare_body(asked.body)
+    around, priority = order.terms.around(), order.terms.priority
+    if isinstance(asked, FinishRequest):
+        several = len(asked.images) > 1
+        places = [(f"images.{i}" if several else "images", text) for i, text in
+                  enumerate(asked.images)]  # fmt: skip
+    else:
+        asked = with_engine(asked)
+        if asked.inpaint is not None:
+            asked = with_mask(asked)
+        places = named(asked)
     sources = tuple(open_source(text, place, order.sources) for place, text in places)
     sizes = tuple(None if isinstance(source, str) else source.size for source in sources)
-    if len(places) > 1:
-        check_masks(dict(zip((place for place, _ in places), sizes, strict=True)))
-    decided = plan_request(request, sizes[: len(request.images)])
-    decided = replace(
-        decided,
-        notes=(*order.told, *decided.notes),
-        warnings=(*order.warned, *decided.warnings),
-    )
-    form = decided.form
-    check_conversion(request, getattr(decided, "finished", decided.size))
-    drawing: NamedStep | None = None
-    if isinstance(decided, ChainPlan):
-        steps = [step.to_json() for step in decided.steps]
-        takes = _takers(decided.steps)
-        drawing = next(step for step in decided.steps if step.form is form)
+    digests = [s if isinstance(s, str) else hashlib.sha256(s.data).hexdigest() for s in sources]
+    plan: Planned
+    if isinstance(asked, FinishRequest):
+        plan = plan_finishing(asked, sizes)
+        steps = [step.to_json() for step in plan.steps]
+        content: dict[str, Any] = {"steps": steps}
     else:
-        steps = [{"$type": "imageGen", "input": form.sent()}]
-        takes = {0: (type(form), tuple(range(len(sources))))} if sources else {}
-
-    made = form.sent() if drawing is None else drawing.to_json()["input"]
-    made = fill(type(form), made, _digests(sources)) if sources else dict(made)
-    picture = picture_of(type(form))
-    if picture is not None:
-        made.pop(form.alias(picture), None)
-    if request.seed is None:
-        made.pop("seed", None)
-    content: dict[str, Any] = {"input": made}
-    if drawing is not None:
-        others = [step for step in steps if step["name"] != drawing.name]
-        # Where the seed is left to chance, that of a second drawing is too.
-        content["steps"] = [_move_seed(s, -(decided.seed or 0)) for s in others]
-    return _assemble(order, steps, takes, content, decided, sources)
-
-
-def _prepare_finishing(order: Order, request: FinishRequest, open_source: Open) -> Prepared:
-    """Pictures that are there: each opened as it would be sent."""
-    several = len(request.images) > 1
-    sources = tuple(
-        open_source(text, f"images.{i}" if several else "images", order.sources)
-        for i, text in enumerate(request.images)
-    )
-    sizes = tuple(None if isinstance(source, str) else source.size for source in sources)
-    decided = plan_finishing(request, sizes)
-    for size in decided.finished:
-        check_conversion(request, size)
-    steps = [step.to_json() for step in decided.steps]
-    return _assemble(order, steps, _takers(decided.steps), {"steps": steps}, decided, sources)
-
-
-def _takers(
-    steps: Sequence[NamedStep],
-) -> dict[int, tuple[type[BaseModel], tuple[int, ...]]]:
-    return {i: (type(step.form), step.takes) for i, step in enumerate(steps) if step.takes}
-
-
-def _digests(sources: Iterable[Source | str]) -> list[str]:
-    return [s if isinstance(s, str) else hashlib.sha256(s.data).hexdigest() for s in sources]
-
-
-def _assemble(
-    order: Order,
-    steps: list[dict[str, Any]],
-    takes: Mapping[int, tuple[type[BaseModel], tuple[int, ...]]],
-    content: Mapping[str, Any],
-    decided: Planned,
-    sources: tuple[Source | str, ...],
-) -> Prepared:
-    terms = order.terms
-    around, priority = terms.around(), terms.priority
+        if len(places) > 1:
+            check_masks(dict(zip((place for place, _ in places), sizes, strict=True)))
+        plan = plan_request(asked, sizes[: len(asked.images)])
+        plan = replace(
+            plan, notes=(*order.told, *plan.notes), warnings=(*order.warned, *plan.warnings)
+        )
+        drawn = {"$type": "imageGen", "input": plan.form.sent()}
+        steps = [step.to_json() for step in plan.steps] if isinstance(plan, ChainPlan) else [drawn]
+        content = _content_of(asked, plan, steps, digests)
+    takes: dict[int, tuple[type[BaseModel], tuple[int, ...]]] = {}
+    if isinstance(plan, ChainPlan | FinishPlan):
+        takes = {i: (type(s.form), s.takes) for i, s in enumerate(plan.steps) if s.takes}
+    elif sources:
+        takes = {0: (type(plan.form), tuple(range(len(sources))))}
+    conversion = conversion_of(asked)
+    if conversion is not None:
+        check_conversion(asked, conversion, plan)
     if priority is not None:
         steps = [{**step, "priority": priority} for step in steps]
-    same = {**content, "sources": _digests(sources), "terms": {**around, "steps": priority}}
     return Prepared(
         steps,
         around,
-        same,
-        terms.external_id,
-        decided.quantity,
-        decided.family,
-        decided.variant,
-        decided,
+        {**content, "sources": digests, "terms": {**around, "steps": priority}},
+        order.terms.external_id,
+        plan.quantity,
+        plan.family,
+        plan.variant,
+        plan,
         sources,
         order.asked if isinstance(order.asked, ImageRequest) else None,
         takes,
+        conversion,
     )
+
+
+def _content_of(
+    request: ImageRequest, plan: Plan, steps: Sequence[Mapping[str, Any]], digests: Sequence[str]
+) -> dict[str, Any]:
+    """What of a request makes it the same purchase: what is drawn, without a seed that was drawn
+    for it, with its sources by their content; and the steps beside."""
+    form, content = plan.form, dict[str, Any]()
+    made = form.sent()
+    if isinstance(plan, ChainPlan):
+        drawing = next(step for step in plan.steps if step.form is form)
+        made = drawing.to_json()["input"]
+        # Where the seed is left to chance, that of a second drawing is too.
+        others = (step for step in steps if step["name"] != drawing.name)
+        content["steps"] = _move_seed(others, -(plan.seed or 0))
+    if digests:
+        made = fill(type(form), made, digests)
+    picture = picture_of(type(form))
+    left_out = {"seed"} if request.seed is None else set()
+    if picture is not None:
+        left_out.add(form.alias(picture))
+    return {
+        "input": {name: value for name, value in made.items() if name not in left_out},
+        **content,
+    }
 
 
 def _prepare_body(body: Mapping[str, Any]) -> Prepared:
@@ -266,7 +245,7 @@ def _prepare_body(body: Mapping[str, Any]) -> Prepared:
         advice = "" if "prompt" not in body else "A prompt and its settings are a request."
         given = ", ".join(str(name)[:40] for name in list(body)[:10])
         raise RequestInvalid(Problem("body", given, accepted, None, why), advice=advice)
-    Terms(external_id=body.get("externalId")).check()
+    Terms(external_id=body.get("externalId")).around()
     if body.get("ephemeral") not in (None, False):
         # Its end is forgotten at once (schema WorkflowTemplate): nobody could fetch what was paid
         # for, and the same key sent again would pay again.

@@ -97,7 +97,7 @@ def check_price(
     if most is None:
         if order.unpriced:
             return limit, None
-        raise _no_price_error(limit)
+        raise above_limit_error(None, limit)
     if most > limit:
         raise over_budget_error(order, decided, most)
     return most, confirmed
@@ -117,7 +117,7 @@ def ask_price(
         until = until if order.deadline is None else min(until, order.deadline)
         return (yield from workflows.estimate(service, body, give_up_at=until))
     except TransportFailed:
-        if prepared.planned.price.most is None:
+        if prepared.plan is None or prepared.plan.price.most is None:
             raise
         return None
 
@@ -173,7 +173,7 @@ def is_confirmed(order: Order, decided: Planned) -> bool:
     if order.ledger is None:
         return False
     try:
-        return order.ledger.is_confirmed(rule_of(decided))
+        return order.ledger.look_up(rule=rule_of(decided))[2]
     except ConfigError:
         return False
 
@@ -197,15 +197,21 @@ def check_quote(quote: workflows.Quote, limit: int) -> int:
     Raises OverBudget or NotEnoughBuzz.
     """
     _check_balance(quote)
-    if quote.total is None:
-        raise _no_price_error(limit)
-    if quote.total > limit:
+    if quote.total is None or quote.total > limit:
         raise above_limit_error(quote.total, limit)
     return quote.total
 
 
-def above_limit_error(price: int, limit: int) -> OverBudget:
-    """The refusal of what the service asks more for than is allowed."""
+def above_limit_error(price: int | None, limit: int) -> OverBudget:
+    """The refusal of what the service asks more for than is allowed, or tells no price of."""
+    if price is None:
+        return OverBudget(
+            "The price is not documented, and the service did not tell it either.",
+            price=None,
+            limit=limit,
+            advice="Choose another engine or variant.",
+            next=[Choose()],
+        )
     return OverBudget(
         f"This costs {price} Buzz; the limit is {limit}. Nothing was sent to be made.",
         price=price,
@@ -221,16 +227,6 @@ def _check_balance(quote: workflows.Quote) -> None:
             status=200,
             advice="Buy Buzz, or lower the price. Mature content is paid in yellow Buzz only.",
         )
-
-
-def _no_price_error(limit: int) -> OverBudget:
-    return OverBudget(
-        "The price is not documented, and the service did not tell it either.",
-        price=None,
-        limit=limit,
-        advice="Choose another engine or variant.",
-        next=[Choose()],
-    )
 
 
 def over_budget_error(order: Order, decided: Planned, price: int) -> OverBudget:

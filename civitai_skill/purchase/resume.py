@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from civitai_skill.purchase.buy import go_on, send
 from civitai_skill.purchase.events import Quoted
 from civitai_skill.purchase.generate import begin_clock, finish
 from civitai_skill.purchase.identity import next_attempt
-from civitai_skill.purchase.join import check_account
+from civitai_skill.purchase.join import check_account, release_on_failure
 from civitai_skill.purchase.order import Order, Purchase
 from civitai_skill.purchase.price import check_quote
 from civitai_skill.purchase.result import Generation
@@ -34,7 +33,7 @@ def resume(service: Service, order: Order, run: Run, *, timeout: float) -> Flow[
     under its old key, so the second try carries its number in the key.
     """
     out = order.out or Path(run.out or ".")
-    began, order = time.monotonic(), begin_clock(replace(order, out=out), timeout)
+    began, order = begin_clock(replace(order, out=out), timeout)
     yield Work(partial(prepare_folder, out))
     if run.state == "closed":
         check_account(order.account, run)
@@ -65,4 +64,5 @@ def _buy_again(service: Service, order: Order, run: Run) -> Flow[Purchase]:
     content = workflows.encode_body({**body, "externalId": key})
     second = replace(run, key=key, body=content, out=str(order.out.absolute()), reserved=price)
     yield Work(partial(order.ledger.begin, second, again=True, budget=order.budget))
-    return (yield from send(service, order, second))
+    sending = send(service, order, second, certain=True)
+    return (yield from release_on_failure(order.ledger, second, sending))

@@ -131,7 +131,7 @@ def estimate(given: argparse.Namespace, output: Output) -> int:
     if given.offline:
         decided = prepare(Order(request, Terms(**terms))).plan
     else:
-        Terms(**terms).check()
+        Terms(**terms).around()  # refused before anything is asked
         with Civitai(settings=load_settings(given)) as client:
             del terms["tags"]
             quote = client.estimate(request, **terms)
