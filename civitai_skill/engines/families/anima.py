@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import catalogue
+from civitai_skill.engines.families.shared import catalogue, leaf
 from civitai_skill.engines.family import Family, Fit, Variant, ways
 from civitai_skill.engines.sizing import by_ratio
 
@@ -35,23 +35,13 @@ class AnimaComfy(forms.Comfy, Anima):
     vae: forms.VaeAir = Field(forms.ABSENT, alias="vaeModel")
 
 
-class AnimaSdcpp(forms.Sdcpp, Anima): ...
-
-
-class ComfyCreate(AnimaComfy, forms.Create): ...
-
-
-class ComfyVariant(AnimaComfy, forms.ComfyVariantOf): ...
-
-
-class SdcppCreate(AnimaSdcpp, forms.Create): ...
-
-
-class SdcppVariant(AnimaSdcpp, forms.VariantOf): ...
-
-
 #: comfy first: the site draws with it, and it is the one that was measured.
-_FORMS = (ComfyCreate, ComfyVariant, SdcppCreate, SdcppVariant)
+_FORMS = (
+    leaf(AnimaComfy, forms.Create),
+    leaf(AnimaComfy, forms.ComfyVariantOf),
+    leaf(forms.Sdcpp, Anima, forms.Create),
+    leaf(forms.Sdcpp, Anima, forms.VariantOf),
+)
 
 
 FAMILY = Family(

@@ -5,49 +5,15 @@ Wire forms: comfy boogu, base and turbo (create), edit and editTurbo (edit).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
-
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import NO_PRICE, ComfyModel
+from civitai_skill.engines.families.shared import NO_PRICE, ComfyEdit, ComfyModel, leaf
 from civitai_skill.engines.family import Family, Fit, Variant, Way
 from civitai_skill.engines.sizing import by_ratio
-from civitai_skill.schema.types import Picture
 
-
-class Boogu(ComfyModel):
-    ecosystem: Literal["boogu"] = "boogu"
-
-
-class Base(Boogu, forms.Create):
-    model_name: Literal["base"] = Field("base", alias="model")
-    steps: forms.Steps150 = 20
-    guidance: forms.Guidance30 = Field(4.0, alias="cfgScale")
-
-
-class Turbo(Boogu, forms.Create):
-    model_name: Literal["turbo"] = Field("turbo", alias="model")
-    steps: forms.Steps150 = 4
-    guidance: forms.Guidance30 = Field(1.0, alias="cfgScale")
-
-
-class AnyEdit(Boogu, forms.Edit):
-    quantity: forms.Quantity4 = 1
-    images: Annotated[list[Picture], Field(min_length=1, max_length=2)] = forms.ABSENT
-
-
-class Edit(AnyEdit):
-    model_name: Literal["edit"] = Field("edit", alias="model")
-    steps: forms.Steps150 = 25
-    guidance: forms.Guidance30 = Field(3.5, alias="cfgScale")
-
-
-class EditTurbo(AnyEdit):
-    model_name: Literal["editTurbo"] = Field("editTurbo", alias="model")
-    steps: forms.Steps150 = 4
-    guidance: forms.Guidance30 = Field(1.0, alias="cfgScale")
-
+Base = leaf(ComfyModel, forms.Create, ecosystem="boogu", named="base")
+Turbo = leaf(Base, named="turbo", steps=4, guidance=1.0)
+Edit = leaf(ComfyEdit, ecosystem="boogu", named="edit", steps=25, guidance=3.5)
+EditTurbo = leaf(Edit, named="editTurbo", steps=4, guidance=1.0)
 
 FAMILY = Family(
     name="boogu",

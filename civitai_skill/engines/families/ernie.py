@@ -5,35 +5,13 @@ Wire forms: comfy ernie, models ernie and turbo, create only.
 
 from __future__ import annotations
 
-from typing import Literal
-
-from pydantic import Field
-
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import ComfyModel
+from civitai_skill.engines.families.shared import ComfyModel, leaf
 from civitai_skill.engines.family import Family, Fit, Variant, Way
 from civitai_skill.engines.sizing import by_ratio
 
-
-class Ernie(ComfyModel, forms.Create):
-    ecosystem: Literal["ernie"] = "ernie"
-
-
-class Standard(Ernie):
-    model_name: Literal["ernie"] = Field("ernie", alias="model")
-    steps: forms.Steps150 = 20
-    guidance: forms.Guidance30 = Field(4.0, alias="cfgScale")
-
-    buzz = forms.rate(20)
-
-
-class Turbo(Ernie):
-    model_name: Literal["turbo"] = Field("turbo", alias="model")
-    steps: forms.Steps150 = 8
-    guidance: forms.Guidance30 = Field(1.0, alias="cfgScale")
-
-    buzz = forms.rate(8, steps=8)
-
+Standard = leaf(ComfyModel, forms.Create, ecosystem="ernie", named="ernie", buzz=forms.rate(20))
+Turbo = leaf(Standard, named="turbo", steps=8, guidance=1.0, buzz=forms.rate(8, steps=8))
 
 FAMILY = Family(
     name="ernie",

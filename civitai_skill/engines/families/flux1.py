@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import DISTORTING, ComfyCheckpoint, sdcpp_cautions
+from civitai_skill.engines.families.shared import DISTORTING, ComfyCheckpoint, leaf, sdcpp_cautions
 from civitai_skill.engines.family import Caution, Family, Fit, Outside, Values, Variant, Way
 from civitai_skill.engines.sizing import by_ratio
 from civitai_skill.engines.unpublished import Unpublished
@@ -29,12 +29,6 @@ class FluxComfy(ComfyCheckpoint, Flux1):
     guidance: forms.Guidance30 = Field(3.5, alias="cfgScale")
 
     buzz = forms.rate(8)
-
-
-class ComfyCreate(FluxComfy, forms.Create): ...
-
-
-class ComfyVariant(FluxComfy, forms.ComfyVariantOf): ...
 
 
 class ComfyEdit(Unpublished, FluxComfy, forms.Edit):
@@ -76,14 +70,14 @@ class FluxSdcpp(forms.Sdcpp, Flux1, forms.Sized):
         return 0.5 * self.steps * (sources + 1) * doubled * self.quantity
 
 
-class SdcppCreate(FluxSdcpp, forms.Create): ...
-
-
 class SdcppEdit(FluxSdcpp, forms.Edit):
     images: Annotated[list[Picture], Field(max_length=2)] = []
 
 
-class SdcppVariant(FluxSdcpp, forms.VariantOf): ...
+ComfyCreate = leaf(FluxComfy, forms.Create)
+ComfyVariant = leaf(FluxComfy, forms.ComfyVariantOf)
+SdcppCreate = leaf(FluxSdcpp, forms.Create)
+SdcppVariant = leaf(FluxSdcpp, forms.VariantOf)
 
 
 def _ways(version: int, comfy: Values, sdcpp: Values, high: Values) -> tuple[Way, ...]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from civitai_skill.engines.families.shared import NO_MASK
+from civitai_skill.engines.families.shared import NO_MASK, leaf
 from civitai_skill.engines.family import Family, Fit, Variant, Way
 from civitai_skill.engines.forms import Quantity4, Seed, Wire, flat
 from civitai_skill.engines.sizing import Ratio, by_ratio
@@ -32,23 +32,9 @@ class Kontext(Wire):
     seed: Seed = None
 
 
-class Dev(Kontext):
-    model_name: Literal["dev"] = Field("dev", alias="model")
-
-    buzz = flat(35)
-
-
-class Pro(Kontext):
-    model_name: Literal["pro"] = Field("pro", alias="model")
-
-    buzz = flat(45)
-
-
-class Max(Kontext):
-    model_name: Literal["max"] = Field("max", alias="model")
-
-    buzz = flat(90)
-
+Dev = leaf(Kontext, named="dev", buzz=flat(35))
+Pro = leaf(Kontext, named="pro", buzz=flat(45))
+Max = leaf(Kontext, named="max", buzz=flat(90))
 
 FAMILY = Family(
     name="flux1-kontext",

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
+from civitai_skill.engines.families.shared import leaf
 from civitai_skill.engines.unpublished import Unpublished
 from civitai_skill.schema.types import Flag, Number, Picture, Text, Whole
 
@@ -61,23 +62,17 @@ class KleinHosted(Hosted, KleinKnobs):
     model_version: Literal["4b", "4b-base", "9b", "9b-base", "9b-kv"] = "4b"  # type: ignore[assignment]
 
 
-class KleinCreate(KleinHosted, forms.Create): ...
-
-
-class KleinEdit(KleinHosted, Edit2): ...
+KleinCreate = leaf(KleinHosted, forms.Create)
+KleinEdit = leaf(KleinHosted, Edit2)
 
 
 class KleinSdcpp(forms.Sdcpp, KleinKnobs):
     ecosystem: Literal["flux2Klein"] = "flux2Klein"
 
 
-class KleinSdcppCreate(KleinSdcpp, forms.Create): ...
-
-
-class KleinSdcppEdit(KleinSdcpp, Edit2): ...
-
-
-class KleinSdcppVariant(KleinSdcpp, forms.VariantOf): ...
+KleinSdcppCreate = leaf(KleinSdcpp, forms.Create)
+KleinSdcppEdit = leaf(KleinSdcpp, Edit2)
+KleinSdcppVariant = leaf(KleinSdcpp, forms.VariantOf)
 
 
 class KleinComfy(Unpublished, forms.Comfy, KleinKnobs):
@@ -89,13 +84,9 @@ class KleinComfy(Unpublished, forms.Comfy, KleinKnobs):
         return None
 
 
-class KleinComfyCreate(KleinComfy, forms.Create): ...
-
-
-class KleinComfyEdit(KleinComfy, Edit2): ...
-
-
-class KleinComfyVariant(KleinComfy, forms.VariantOf): ...
+KleinComfyCreate = leaf(KleinComfy, forms.Create)
+KleinComfyEdit = leaf(KleinComfy, Edit2)
+KleinComfyVariant = leaf(KleinComfy, forms.VariantOf)
 
 
 # -- dev, flex, pro, max ---------------------------------------------------------------
@@ -112,10 +103,8 @@ class DevKnobs(Hosted):
         return 20 * megapixels * doubled * self.quantity
 
 
-class DevCreate(DevKnobs, forms.Create): ...
-
-
-class DevEdit(DevKnobs, forms.Edit): ...
+DevCreate = leaf(DevKnobs, forms.Create)
+DevEdit = leaf(DevKnobs, forms.Edit)
 
 
 class FlexKnobs(Hosted):
@@ -124,26 +113,12 @@ class FlexKnobs(Hosted):
     steps: Annotated[Whole, Field(ge=2, le=50)] = Field(28, alias="numInferenceSteps")
 
 
-class FlexCreate(FlexKnobs, forms.Create): ...
-
-
-class FlexEdit(FlexKnobs, forms.Edit): ...
-
-
-class ProCreate(Hosted, forms.Create):
-    model_name: Literal["pro"] = Field("pro", alias="model")
-
-
-class ProEdit(Hosted, forms.Edit):
-    model_name: Literal["pro"] = Field("pro", alias="model")
-
-
-class MaxCreate(Hosted, forms.Create):
-    model_name: Literal["max"] = Field("max", alias="model")
-
-
-class MaxEdit(Hosted, forms.Edit):
-    model_name: Literal["max"] = Field("max", alias="model")
+FlexCreate = leaf(FlexKnobs, forms.Create)
+FlexEdit = leaf(FlexKnobs, forms.Edit)
+ProCreate = leaf(Hosted, forms.Create, named="pro")
+ProEdit = leaf(Hosted, forms.Edit, named="pro")
+MaxCreate = leaf(Hosted, forms.Create, named="max")
+MaxEdit = leaf(Hosted, forms.Edit, named="max")
 
 
 class OpenDev(Flux2):
@@ -155,19 +130,9 @@ class OpenDev(Flux2):
     negative_prompt: Text | None = None
 
 
-class DevSdcppCreate(forms.Sdcpp, OpenDev, forms.Create): ...
-
-
-class DevSdcppEdit(forms.Sdcpp, OpenDev, Edit2): ...
-
-
-class DevSdcppVariant(forms.Sdcpp, OpenDev, forms.VariantOf): ...
-
-
-class DevComfyCreate(forms.Comfy, OpenDev, forms.Create): ...
-
-
-class DevComfyEdit(forms.Comfy, OpenDev, Edit9): ...
-
-
-class DevComfyVariant(Unpublished, forms.Comfy, OpenDev, forms.VariantOf): ...
+DevSdcppCreate = leaf(forms.Sdcpp, OpenDev, forms.Create)
+DevSdcppEdit = leaf(forms.Sdcpp, OpenDev, Edit2)
+DevSdcppVariant = leaf(forms.Sdcpp, OpenDev, forms.VariantOf)
+DevComfyCreate = leaf(forms.Comfy, OpenDev, forms.Create)
+DevComfyEdit = leaf(forms.Comfy, OpenDev, Edit9)
+DevComfyVariant = leaf(Unpublished, forms.Comfy, OpenDev, forms.VariantOf)

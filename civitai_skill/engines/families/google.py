@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from civitai_skill.engines.families.shared import catalogue
-from civitai_skill.engines.family import Family, Fit, Retired, Variant, Way
+from civitai_skill.engines.families.shared import catalogue, leaf
+from civitai_skill.engines.family import Family, Fit, Retired, Variant, Way, ways
 from civitai_skill.engines.forms import (
     Create,
     Edit,
@@ -115,9 +115,6 @@ class Flash(Wire):
     quantity: Quantity4 = 1
 
     buzz = flat(60)
-
-
-class FlashCreate(Flash, Create): ...
 
 
 class FlashEdit(Flash, Edit):
@@ -235,7 +232,7 @@ FAMILY = Family(
         ),
         Variant(
             "gemini-2.5-flash",
-            (Way(FlashCreate), Way(FlashEdit)),
+            ways(leaf(Flash, Create), FlashEdit),
             best_for="nothing new: kept for requests that must stay as they were",
             aliases=("2.5-flash", "gemini", "nano-banana"),
             retired=Retired(

@@ -6,12 +6,12 @@ each), and comfy hidream (I1, create).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import NO_PRICE, ComfyUnscheduled
+from civitai_skill.engines.families.shared import NO_PRICE, ComfyUnscheduled, leaf
 from civitai_skill.engines.family import Family, Fit, Variant, Way
 from civitai_skill.engines.sizing import by_ratio
 from civitai_skill.schema.types import Picture, Whole
@@ -29,36 +29,21 @@ class O1(forms.ComfyBare, forms.Sized):
     width: Annotated[Whole, Field(ge=64, le=2048)] = 2048
     height: Annotated[Whole, Field(ge=64, le=2048)] = 2048
     quantity: forms.Quantity4 = 1
-
-
-class Full(O1):
-    model_name: Literal["HiDream-O1-Image"] = Field("HiDream-O1-Image", alias="model")
     steps: forms.Steps150 = 40
     guidance: forms.Guidance30 = Field(5.0, alias="cfgScale")
     model: forms.ModelAir = Field(f"{_O1}@2939946", alias="checkpointModel")
-
-
-class Dev(O1):
-    model_name: Literal["HiDream-O1-Image-dev"] = Field("HiDream-O1-Image-dev", alias="model")
-    steps: forms.Steps150 = 28
-    guidance: forms.Guidance30 = Field(1.0, alias="cfgScale")
-    model: forms.ModelAir = Field(f"{_O1}@2939964", alias="checkpointModel")
 
 
 class Edit3(forms.Edit):
     images: Annotated[list[Picture], Field(max_length=3)] = []
 
 
-class FullCreate(Full, forms.Create): ...
+_DEV: dict[str, Any] = {"steps": 28, "guidance": 1.0, "model": f"{_O1}@2939964"}
 
-
-class FullEdit(Full, Edit3): ...
-
-
-class DevCreate(Dev, forms.Create): ...
-
-
-class DevEdit(Dev, Edit3): ...
+FullCreate = leaf(O1, forms.Create, named="HiDream-O1-Image")
+FullEdit = leaf(O1, Edit3, named="HiDream-O1-Image")
+DevCreate = leaf(O1, forms.Create, named="HiDream-O1-Image-dev", **_DEV)
+DevEdit = leaf(O1, Edit3, named="HiDream-O1-Image-dev", **_DEV)
 
 
 # -- I1 -----------------------------------------------------------------------------------------

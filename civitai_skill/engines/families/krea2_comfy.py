@@ -10,32 +10,19 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import ComfyModel, catalogue
+from civitai_skill.engines.families.shared import ComfyEdit, ComfyModel, catalogue, leaf
 from civitai_skill.engines.family import Fit, Variant, Way
 from civitai_skill.schema.types import Picture
 
+Raw = leaf(ComfyModel, forms.Create, ecosystem="krea2", named="raw")
+Turbo = leaf(Raw, named="turbo", steps=8, guidance=1.0)
 
-class Krea(ComfyModel):
+
+class Edit(ComfyEdit):
     ecosystem: Literal["krea2"] = "krea2"
-
-
-class Raw(Krea, forms.Create):
-    model_name: Literal["raw"] = Field("raw", alias="model")
-    steps: forms.Steps150 = 20
-    guidance: forms.Guidance30 = Field(4.0, alias="cfgScale")
-
-
-class Turbo(Krea, forms.Create):
-    model_name: Literal["turbo"] = Field("turbo", alias="model")
-    steps: forms.Steps150 = 8
-    guidance: forms.Guidance30 = Field(1.0, alias="cfgScale")
-
-
-class Edit(Krea, forms.Edit):
     model_name: Literal["edit"] = Field("edit", alias="model")
     steps: forms.Steps150 = 10
     guidance: forms.Guidance30 = Field(1.0, alias="cfgScale")
-    quantity: forms.Quantity4 = 1
     images: Annotated[list[Picture], Field(min_length=1, max_length=2)]
 
 

@@ -5,31 +5,13 @@ Wire forms: comfy lens, models normal and turbo, create only.
 
 from __future__ import annotations
 
-from typing import Literal
-
-from pydantic import Field
-
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import NO_PRICE, ComfyModel
+from civitai_skill.engines.families.shared import NO_PRICE, ComfyModel, leaf
 from civitai_skill.engines.family import Family, Fit, Variant, Way
 from civitai_skill.engines.sizing import by_ratio
 
-
-class Lens(ComfyModel, forms.Create):
-    ecosystem: Literal["lens"] = "lens"
-
-
-class Normal(Lens):
-    model_name: Literal["normal"] = Field("normal", alias="model")
-    steps: forms.Steps150 = 20
-    guidance: forms.Guidance30 = Field(4.0, alias="cfgScale")
-
-
-class Turbo(Lens):
-    model_name: Literal["turbo"] = Field("turbo", alias="model")
-    steps: forms.Steps150 = 4
-    guidance: forms.Guidance30 = Field(1.0, alias="cfgScale")
-
+Normal = leaf(ComfyModel, forms.Create, ecosystem="lens", named="normal")
+Turbo = leaf(Normal, named="turbo", steps=4, guidance=1.0)
 
 _LARGE = by_ratio("1:1 1440x1440, 4:3 1664x1248, 3:2 1760x1184, 16:9 1920x1088, 2:1 2032x1024")
 

@@ -6,61 +6,36 @@ requires steps, cfgScale and quantity in the body, so they are always sent.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import NO_PRICE
+from civitai_skill.engines.families.shared import NO_PRICE, leaf
 from civitai_skill.engines.family import Family, Fit, Variant, Way, ways
 from civitai_skill.engines.sizing import by_ratio
 from civitai_skill.schema.types import Picture
-
-
-def _sent(default: float, **more: Any) -> Any:
-    """A field that must be in the body, with the value that the document calls its default."""
-    return Field(json_schema_extra={"default": default}, **more)
 
 
 class MageFlow(forms.Comfy, forms.Sized512):
     ecosystem: Literal["mageflow"] = "mageflow"
     prompt: forms.LongText
     negative_prompt: forms.LongText | None = None
+    steps: forms.Steps150
+    guidance: forms.Guidance30 = Field(alias="cfgScale")
+    quantity: forms.Quantity12
     model: forms.ModelAir | None = Field(None, alias="diffusionModel")
 
 
-class AnyCreate(MageFlow, forms.Create):
-    quantity: forms.Quantity12 = _sent(1)
-
-
 class AnyEdit(MageFlow, forms.Edit):
-    quantity: forms.Quantity4 = _sent(1)
+    quantity: forms.Quantity4
     images: Annotated[list[Picture], Field(min_length=1, max_length=16)]
 
 
-class Create(AnyCreate):
-    model_name: Literal["4b"] = Field("4b", alias="model")
-    steps: forms.Steps150 = _sent(20)
-    guidance: forms.Guidance30 = _sent(5, alias="cfgScale")
-
-
-class CreateTurbo(AnyCreate):
-    model_name: Literal["4b-turbo"] = Field("4b-turbo", alias="model")
-    steps: forms.Steps150 = _sent(4)
-    guidance: forms.Guidance30 = _sent(1, alias="cfgScale")
-
-
-class Edit(AnyEdit):
-    model_name: Literal["4b-edit"] = Field("4b-edit", alias="model")
-    steps: forms.Steps150 = _sent(30)
-    guidance: forms.Guidance30 = _sent(5, alias="cfgScale")
-
-
-class EditTurbo(AnyEdit):
-    model_name: Literal["4b-edit-turbo"] = Field("4b-edit-turbo", alias="model")
-    steps: forms.Steps150 = _sent(4)
-    guidance: forms.Guidance30 = _sent(1, alias="cfgScale")
-
+Create = leaf(MageFlow, forms.Create, named="4b", steps=20, guidance=5, quantity=1)
+CreateTurbo = leaf(MageFlow, forms.Create, named="4b-turbo", steps=4, guidance=1, quantity=1)
+Edit = leaf(AnyEdit, named="4b-edit", steps=30, guidance=5, quantity=1)
+EditTurbo = leaf(AnyEdit, named="4b-edit-turbo", steps=4, guidance=1, quantity=1)
 
 _WIDE = {"aspect_ratio": "4:1"}
 

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from civitai_skill.engines.family import Family, Fit, Variant, Way
+from civitai_skill.engines.families.shared import leaf
+from civitai_skill.engines.family import Family, Fit, Variant, ways
 from civitai_skill.engines.forms import Create, Edit, Quantity4, Wire, flat
 from civitai_skill.engines.sizing import Ratio
 from civitai_skill.schema.types import Picture, Text
@@ -25,9 +26,6 @@ class Mai(Wire):
     buzz = flat(65)
 
 
-class MaiCreate(Mai, Create): ...
-
-
 class MaiEdit(Mai, Edit):
     images: Annotated[list[Picture], Field(min_length=1, max_length=4)]
 
@@ -40,7 +38,7 @@ FAMILY = Family(
     variants=(
         Variant(
             "2.5",
-            (Way(MaiCreate), Way(MaiEdit)),
+            ways(leaf(Mai, Create), MaiEdit),
             fits=(
                 Fit("portrait", 50, "photoreal people at a flat price"),
                 Fit("photo", 49, "photoreal scenes at a flat price"),

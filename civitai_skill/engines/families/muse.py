@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from civitai_skill.engines.family import Family, Fit, Variant, Way
+from civitai_skill.engines.families.shared import leaf
+from civitai_skill.engines.family import Family, Fit, Variant, ways
 from civitai_skill.engines.forms import ABSENT, Create, Edit, Likely, Wire
 from civitai_skill.engines.sizing import Ratio
 from civitai_skill.schema.types import Picture, Text, Whole
@@ -25,9 +26,6 @@ class Muse(Wire):
     ] = ABSENT
 
 
-class MuseCreate(Muse, Create): ...
-
-
 class MuseEdit(Muse, Edit):
     images: list[Picture]
 
@@ -40,7 +38,7 @@ FAMILY = Family(
     variants=(
         Variant(
             "image",
-            (Way(MuseCreate), Way(MuseEdit)),
+            ways(leaf(Muse, Create), MuseEdit),
             fits=(
                 Fit("illustration", 40, "new here: nobody has measured it"),
                 Fit("edit", 38, "new here: nobody has measured it", pictures=1),

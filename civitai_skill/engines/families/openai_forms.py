@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from civitai_skill.engines.families.shared import leaf
 from civitai_skill.engines.forms import ABSENT, Create, Edit, Likely, Wire, flat
 from civitai_skill.engines.sizing import Named, Pixels, PixelsOrSource, Size
 from civitai_skill.schema.types import Mask, Picture, Text, Whole
@@ -47,7 +48,7 @@ class Gpt1(Flat):
     rendering: Literal["auto", "high", "medium", "low"] | None = Field("auto", alias="quality")
 
 
-class Gpt1Create(Gpt1, Create): ...
+Gpt1Create = leaf(Gpt1, Create)
 
 
 class Gpt1Edit(Gpt1, Edit):
@@ -155,20 +156,10 @@ class Gpt25Edit(Gpt25, Edit):
     mask: Mask | None = Field(None, alias="maskImage")
 
 
-class FlareCreate(Gpt25Create):
-    model_name: Literal["gpt-image-2.5-flare"] = Field("gpt-image-2.5-flare", alias="model")
-
-
-class FlareEdit(Gpt25Edit):
-    model_name: Literal["gpt-image-2.5-flare"] = Field("gpt-image-2.5-flare", alias="model")
-
-
-class SunburstCreate(Gpt25Create):
-    model_name: Literal["gpt-image-2.5-sunburst"] = Field("gpt-image-2.5-sunburst", alias="model")
-
-
-class SunburstEdit(Gpt25Edit):
-    model_name: Literal["gpt-image-2.5-sunburst"] = Field("gpt-image-2.5-sunburst", alias="model")
+FlareCreate = leaf(Gpt25Create, named="gpt-image-2.5-flare")
+FlareEdit = leaf(Gpt25Edit, named="gpt-image-2.5-flare")
+SunburstCreate = leaf(Gpt25Create, named="gpt-image-2.5-sunburst")
+SunburstEdit = leaf(Gpt25Edit, named="gpt-image-2.5-sunburst")
 
 
 # -- dall-e ---------------------------------------------------------------------------------------

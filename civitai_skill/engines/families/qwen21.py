@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import NO_PRICE
+from civitai_skill.engines.families.shared import NO_PRICE, leaf
 from civitai_skill.engines.family import Family, Fit, Variant, Way
 from civitai_skill.engines.forms import Likely
 from civitai_skill.engines.sizing import FollowsSource, by_ratio
@@ -31,7 +31,7 @@ class Qwen21(Unpublished, forms.Comfy):
     model: forms.ModelAir = Field(forms.ABSENT, alias="diffusionModel")
 
 
-class Create(Qwen21, forms.Sized, forms.Create): ...
+Create = leaf(Qwen21, forms.Sized, forms.Create)
 
 
 class Edit(Qwen21, forms.Edit):

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
+from civitai_skill.engines.families.shared import leaf
 from civitai_skill.engines.sizing import Pixels
 from civitai_skill.engines.unpublished import Unpublished
 from civitai_skill.errors import Problem
@@ -49,10 +50,6 @@ class AnyVariantOf(Open, forms.Following, forms.VariantOf):
     version: Literal["latest", "2509", "2512"] = "latest"
 
 
-class OpenCreate(forms.Sdcpp, AnyCreate):
-    buzz = forms.rate(30, 1328)
-
-
 class OpenEdit(forms.Sdcpp, AnyEdit):
     def buzz(self) -> float | None:
         """40 for 1024 x 1024 at 20 steps; each source after the first adds a tenth."""
@@ -60,17 +57,11 @@ class OpenEdit(forms.Sdcpp, AnyEdit):
         return None if price is None else price * (1 + 0.1 * (len(self.images) - 1))
 
 
-class OpenVariantOf(forms.Sdcpp, AnyVariantOf):
-    buzz = forms.rate(30, 1328)
-
-
-class ComfyCreate(Unpublished, forms.Comfy, AnyCreate): ...
-
-
-class ComfyEdit(Unpublished, forms.Comfy, AnyEdit): ...
-
-
-class ComfyVariantOf(Unpublished, forms.Comfy, AnyVariantOf): ...
+OpenCreate = leaf(forms.Sdcpp, AnyCreate, buzz=forms.rate(30, 1328))
+OpenVariantOf = leaf(forms.Sdcpp, AnyVariantOf, buzz=forms.rate(30, 1328))
+ComfyCreate = leaf(Unpublished, forms.Comfy, AnyCreate)
+ComfyEdit = leaf(Unpublished, forms.Comfy, AnyEdit)
+ComfyVariantOf = leaf(Unpublished, forms.Comfy, AnyVariantOf)
 
 
 # -- the maker's own API ------------------------------------------------------------------------
@@ -168,14 +159,14 @@ class Fal(forms.Wire):
     enable_safety_checker: Flag = False
 
 
-class FalCreate(Fal, forms.Create): ...
+FalCreate = leaf(Fal, forms.Create)
 
 
 class FalProCreate(Fal):
     operation: Literal["proCreateImage"] = "proCreateImage"
 
 
-class FalEdit(Fal, forms.Edit3): ...
+FalEdit = leaf(Fal, forms.Edit3)
 
 
 class FalProEdit(Fal, forms.Edit3):

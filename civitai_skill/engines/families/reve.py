@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from civitai_skill.engines.family import Family, Fit, Variant, Way
+from civitai_skill.engines.families.shared import leaf
+from civitai_skill.engines.family import Family, Fit, Variant, ways
 from civitai_skill.engines.forms import Create, Edit, Wire
 from civitai_skill.engines.sizing import Ratio, by_ratio
 from civitai_skill.schema.types import Picture, Text, Whole
@@ -27,9 +28,6 @@ class Reve(Wire):
     ] = "auto"  # fmt: skip
 
 
-class ReveCreate(Reve, Create): ...
-
-
 class ReveEdit(Reve, Edit):
     images: Annotated[list[Picture], Field(min_length=1, max_length=8)]
 
@@ -42,7 +40,7 @@ FAMILY = Family(
     variants=(
         Variant(
             "2.1",
-            (Way(ReveCreate), Way(ReveEdit)),
+            ways(leaf(Reve, Create), ReveEdit),
             fits=(
                 Fit("print_4k", 55, "native 4K in every shape; its price is not documented"),
                 Fit("ultra_wide", 55, "4:1 natively, 8192x2048", {"aspect_ratio": "4:1"}),

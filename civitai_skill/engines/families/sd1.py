@@ -14,8 +14,9 @@ from civitai_skill.engines.families.shared import (
     Checkpoint,
     ComfyCheckpoint,
     SdcppCheckpoint,
+    leaf,
 )
-from civitai_skill.engines.family import Family, Fit, Variant, Way
+from civitai_skill.engines.family import Family, Fit, Variant, ways
 from civitai_skill.engines.forms import ComfyVariantOf, Create, LongText, VariantOf, rate
 from civitai_skill.engines.sizing import by_ratio
 from civitai_skill.schema.types import Whole
@@ -36,12 +37,6 @@ class Sd1Sdcpp(SdcppCheckpoint, Sd1):
     buzz = rate(4, 512)
 
 
-class SdcppCreate(Sd1Sdcpp, Create): ...
-
-
-class SdcppVariant(Sd1Sdcpp, VariantOf): ...
-
-
 class Sd1Comfy(ComfyCheckpoint, Sd1):
     width: Annotated[Whole, Field(ge=64, le=1024)] = 512
     height: Annotated[Whole, Field(ge=64, le=1024)] = 512
@@ -49,10 +44,12 @@ class Sd1Comfy(ComfyCheckpoint, Sd1):
     buzz = rate(4, 512, 30)
 
 
-class ComfyCreate(Sd1Comfy, Create): ...
-
-
-class ComfyVariant(Sd1Comfy, ComfyVariantOf): ...
+_FORMS = (
+    leaf(Sd1Sdcpp, Create),
+    leaf(Sd1Sdcpp, VariantOf),
+    leaf(Sd1Comfy, Create),
+    leaf(Sd1Comfy, ComfyVariantOf),
+)
 
 
 _MODEL = {"model": "urn:air:sd1:checkpoint:civitai:4384@128713"}
@@ -66,10 +63,8 @@ FAMILY = Family(
         Variant(
             "base",
             (
-                Way(SdcppCreate, default=_MODEL, high={"steps": 30}),
-                Way(SdcppVariant, default=_MODEL, high={"steps": 30}),
-                Way(ComfyCreate, default=_MODEL, draft={"steps": 20}),
-                Way(ComfyVariant, default=_MODEL, draft={"steps": 20}),
+                *ways(*_FORMS[:2], default=_MODEL, high={"steps": 30}),
+                *ways(*_FORMS[2:], default=_MODEL, draft={"steps": 20}),
             ),
             fits=(
                 Fit("cheapest", 57, "cheap because it is small: 512x512"),

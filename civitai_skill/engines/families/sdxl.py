@@ -14,6 +14,7 @@ from civitai_skill.engines.families.shared import (
     ComfyCheckpoint,
     SdcppCheckpoint,
     catalogue,
+    leaf,
 )
 from civitai_skill.engines.family import Caution, Family, Fit, Variant, Way
 from civitai_skill.engines.forms import (
@@ -38,20 +39,16 @@ class SdxlSdcpp(SdcppCheckpoint, Sdxl):
     buzz = rate(8)
 
 
-class SdcppCreate(SdxlSdcpp, Create): ...
-
-
-class SdcppVariant(SdxlSdcpp, VariantOf): ...
-
-
 class SdxlComfy(ComfyCheckpoint, Sdxl):
     buzz = rate(8, steps=30)
 
 
-class ComfyCreate(SdxlComfy, Create): ...
-
-
-class ComfyVariant(SdxlComfy, ComfyVariantOf): ...
+_FORMS = (
+    leaf(SdxlSdcpp, Create),
+    leaf(SdxlSdcpp, VariantOf),
+    leaf(SdxlComfy, Create),
+    leaf(SdxlComfy, ComfyVariantOf),
+)
 
 
 def _checkpoint(
@@ -63,7 +60,7 @@ def _checkpoint(
 ) -> tuple[Way, ...]:
     """The four ways with a checkpoint as default `model`; `sampler` as sdcpp and comfy spell it."""
     ways = []
-    for form in (SdcppCreate, SdcppVariant, ComfyCreate, ComfyVariant):
+    for form in _FORMS:
         default: dict[str, Any] = {"model": f"urn:air:sdxl:checkpoint:civitai:{air}"}
         if sampler is not None:
             default["sampler"] = sampler[0] if issubclass(form, Sdcpp) else sampler[1]

@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from datetime import date
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from civitai_skill.engines import forms
 from civitai_skill.engines.family import Caution, Measured
 from civitai_skill.engines.forms import Operation
 from civitai_skill.engines.unpublished import Unpublished
+from civitai_skill.schema.types import Picture
+
+
+# -- forms that differ by little -----------------------------------------------------------------
+def leaf(
+    *bases: type[forms.Wire],
+    ecosystem: str = "",
+    named: str = "",
+    buzz: Callable[[Any], float | None] | None = None,
+    **defaults: Any,
+) -> type[forms.Wire]:
+    """A form that is its bases together, but for what selects it (`ecosystem`, and a model that is
+    `named`), its documented price (`buzz`) and the defaults of fields; their types and limits stay.
+
+    A field that must be said stays so, and its default is only what the document calls so.
+    """
+    made: dict[str, Any] = {}
+    if ecosystem:
+        made["ecosystem"] = (Literal[ecosystem], ecosystem)
+    if named:
+        made["model_name"] = (Literal[named], Field(named, alias="model"))
+    for name, value in defaults.items():
+        field = next(b.model_fields[name] for b in bases if name in b.model_fields)
+        kind: Any = Annotated[field.annotation, *field.metadata]
+        said = (
+            {"json_schema_extra": {"default": value}} if field.is_required() else {"default": value}
+        )
+        made[name] = (kind, Field(alias=field.alias, **said))
+    title = "".join([*(base.__name__ for base in bases), *re.findall(r"\w+", named.title())])
+    form: type[forms.Wire] = create_model(title, __base__=bases, **made)
+    if buzz is not None:
+        form.buzz = buzz  # type: ignore[method-assign, assignment]
+    return form
 
 
 # -- the forms of Civitai's own checkpoints, by its two backends ----------------------------------
@@ -43,8 +77,17 @@ class ComfyModel(forms.Comfy, forms.Sized):
 
     prompt: forms.LongText
     negative_prompt: forms.LongText | None = None
+    steps: forms.Steps150 = 20
+    guidance: forms.Guidance30 = Field(4.0, alias="cfgScale")
     quantity: forms.Quantity12 = 1
     model: forms.ModelAir | None = Field(None, alias="diffusionModel")
+
+
+class ComfyEdit(ComfyModel, forms.Edit):
+    """Their edits, of one or two sources."""
+
+    quantity: forms.Quantity4 = 1
+    images: Annotated[list[Picture], Field(min_length=1, max_length=2)] = forms.ABSENT
 
 
 class ComfyUnscheduled(Unpublished, forms.ComfySampled, forms.Sized, forms.Create):

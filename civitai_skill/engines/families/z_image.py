@@ -5,12 +5,12 @@ Wire forms: sdcpp zImage and comfy zImage, turbo and base each, create only.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import DISTORTING, TWIN, catalogue, sdcpp_cautions
+from civitai_skill.engines.families.shared import DISTORTING, TWIN, catalogue, leaf, sdcpp_cautions
 from civitai_skill.engines.family import Caution, Family, Fit, Variant, Way
 from civitai_skill.engines.sizing import by_ratio
 from civitai_skill.engines.unpublished import Unpublished
@@ -22,36 +22,19 @@ class ZImage(forms.Sized, forms.Create):
     ecosystem: Literal["zImage"] = "zImage"
     prompt: forms.LongText
     negative_prompt: forms.LongText | None = None
+    steps: forms.Steps150 = 20
+    guidance: forms.Guidance30 = Field(4.0, alias="cfgScale")
     quantity: forms.Quantity12 = 1
     model: forms.ModelAir = Field(forms.ABSENT, alias="diffuserModel")
     control_nets: list[forms.ControlNet] = []
 
 
-class AnyTurbo(ZImage):
-    model_name: Literal["turbo"] = Field("turbo", alias="model")
-    steps: forms.Steps150 = 9
-    guidance: forms.Guidance30 = Field(1.0, alias="cfgScale")
+_TURBO: dict[str, Any] = {"named": "turbo", "steps": 9, "guidance": 1.0}
 
-
-class AnyBase(ZImage):
-    model_name: Literal["base"] = Field("base", alias="model")
-    steps: forms.Steps150 = 20
-    guidance: forms.Guidance30 = Field(4.0, alias="cfgScale")
-
-
-class Turbo(forms.Sdcpp, AnyTurbo):
-    buzz = forms.rate(8, steps=9)
-
-
-class Base(forms.Sdcpp, AnyBase):
-    buzz = forms.rate(20)
-
-
-class ComfyTurbo(Unpublished, forms.Comfy, AnyTurbo): ...
-
-
-class ComfyBase(Unpublished, forms.Comfy, AnyBase): ...
-
+Turbo = leaf(forms.Sdcpp, ZImage, buzz=forms.rate(8, steps=9), **_TURBO)
+Base = leaf(forms.Sdcpp, ZImage, named="base", buzz=forms.rate(20))
+ComfyTurbo = leaf(Unpublished, forms.Comfy, ZImage, **_TURBO)
+ComfyBase = leaf(Unpublished, forms.Comfy, ZImage, named="base")
 
 FAMILY = Family(
     name="z-image",
