@@ -12,6 +12,7 @@ Results are text: where a picture can be shown, it is for the caller to load the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
 from civitai_skill.errors import CivitaiError
@@ -179,23 +180,17 @@ def dispatch(name: str, arguments: Any, *, box: Toolbox | None = None) -> str:
     `arguments` is the object or its JSON text; nulls and placeholders count as left out. `box` is
     the developer's own Toolbox; left out, one with every tool is made from the environment.
     """
-    if box is not None:
-        return box.call(name, arguments).text
     try:
-        own = Toolbox(include=tuple(BY_NAME))
-    except CivitaiError as error:
+        with Toolbox(include=tuple(BY_NAME)) if box is None else nullcontext(box) as own:
+            return own.call(name, arguments).text
+    except CivitaiError as error:  # no box could be made
         return failure_result(error, 0).text
-    with own:
-        return own.call(name, arguments).text
 
 
 async def adispatch(name: str, arguments: Any, *, box: Toolbox | None = None) -> str:
     """See dispatch."""
-    if box is not None:
-        return (await box.acall(name, arguments)).text
     try:
-        own = Toolbox(include=tuple(BY_NAME))
+        with Toolbox(include=tuple(BY_NAME)) if box is None else nullcontext(box) as own:
+            return (await own.acall(name, arguments)).text
     except CivitaiError as error:
         return failure_result(error, 0).text
-    with own:
-        return (await own.acall(name, arguments)).text

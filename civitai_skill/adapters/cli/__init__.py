@@ -2,7 +2,8 @@
 
 JSON on standard output (with --json, and whenever it is not a terminal), words on standard error,
 one exit code for each kind of ending. Nothing here decides: commands call the client and print.
-Each command's flags (add_NAME) and function (NAME) stand in one module; parser.py lists them all.
+Each command's flags (add_NAME) and function (NAME, which gives an exit code that is not 0) stand in
+one module; parser.py lists them all.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def _run_command(words: list[str], output: Output) -> int:
                 from civitai_skill.adapters.cli.request import follow_settings
 
                 follow_settings(given)
-            code = int(given.run(given, output))
+            code: int = given.run(given, output) or 0
             answered = True
             return code
         except CivitaiError as error:

@@ -7,17 +7,10 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from civitai_skill.adapters.cli import values
+from civitai_skill.adapters.cli import request, values
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.adapters.cli.request import (
-    add_request_flags,
-    add_terms_flags,
-    load_settings,
-    request_fields,
-    request_terms,
-)
 from civitai_skill.errors import (
     OverBudget,
     Problem,
@@ -28,6 +21,8 @@ from civitai_skill.errors import (
 
 if TYPE_CHECKING:
     from civitai_skill.batch.report import Report
+
+T = TypeVar("T")
 
 #: Seconds between two lines where there is no terminal.
 _EVERY = 5.0
@@ -45,7 +40,7 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
         help="JSON lines or CSV with the fields of a request, or .txt with a prompt a line "
         "(# lines are comments); - reads standard input",
     )  # fmt: skip
-    add_terms_flags(parser)
+    request.add_terms_flags(parser)
     _add_run_flags(parser, "FILE's name")
 
 
@@ -67,8 +62,7 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
                         help="combinations that random draws")  # fmt: skip
     each = "pictures of each combination, each with its own seed (1)"
     parser.add_argument("--seeds", type=values.parse_count, default=1, metavar="N", help=each)
-    add_request_flags(parser)
-    add_terms_flags(parser)
+    request.add_flags(parser)
     _add_run_flags(parser, "sweep")
 
 
@@ -119,7 +113,7 @@ def sweep(given: argparse.Namespace, output: Output) -> int:
             raise RequestInvalid(Problem("set", text, "--set animal=fox,owl", None, why))
         sets[name] = parse_values(values)
     how = {"mode": given.mode, "count": given.count, "seeds": given.seeds}
-    fields = request_fields(given)
+    fields = request.request_fields(given)
     run = partial(arun_sweep, given.prompt, sets, fields=fields, **how)
     return _run_batch(given, output, run)
 
@@ -127,50 +121,60 @@ def sweep(given: argparse.Namespace, output: Output) -> int:
 def _run_batch(
     given: argparse.Namespace, output: Output, make: Callable[..., Awaitable[Report]]
 ) -> int:
-    import asyncio
-
-    from civitai_skill.client import Civitai
-
-    show = ProgressDisplay(output)
-
-    async def run() -> Report:
-        with Civitai(settings=load_settings(given)) as client, output.interrupts.canceling():
-            settings = {
-                **request_terms(given),
-                "client": client,
-                "out": given.out or ".",
-                "concurrency": given.concurrency,
-                "in_flight": given.in_flight,
-                "timeout": given.timeout,
-                "retry_failed": given.retry_failed,
-                "allow_unpriced": given.allow_unpriced,
-                "as_many_as_fit": given.as_many_as_fit,
-                "dry_run": given.dry_run,
-                "table": given.csv,
-                "tell": show,
-                "render": output.render,
-                "purpose": given.command,
-            }
-            for name in ("name", "template"):
-                if getattr(given, name) is not None:
-                    settings[name] = getattr(given, name)
-            return await make(**settings)
-
-    try:
-        with show.start():
-            report = asyncio.run(run())
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return report_interrupt(output, show, given.dry_run)
+    names = ("concurrency", "in_flight", "retry_failed", "allow_unpriced", "as_many_as_fit")
+    settings = {name: getattr(given, name) for name in names} | {"table": given.csv}
+    for name in ("name", "template"):
+        if getattr(given, name) is not None:
+            settings[name] = getattr(given, name)
+    report = run_shown(given, output, partial(make, **settings))
+    if isinstance(report, int):
+        return report
     data = report.as_dict()
     if given.dry_run:
-        data = {"dry_run": True, **report.plan.as_dict()}
-        output.answer(data, f"{report.plan}. Nothing was bought.")
+        print_plan(output, report)
         return 0
     counts = ", ".join(f"{number} {status}" for status, number in report.statuses.items())
     text = f"{counts}; {data['cost']} Buzz; {data['pictures']} pictures in {report.folder}"
     _say_what_next(report, output)
     output.answer({**data, "results": str(report.folder / "results.jsonl")}, text)
     return exit_code_of(report, given.as_many_as_fit)
+
+
+def run_shown(
+    given: argparse.Namespace, output: Output, make: Callable[..., Awaitable[T]]
+) -> T | int:
+    """Run a batch, and show how it goes; the exit code where it was interrupted."""
+    import asyncio
+
+    from civitai_skill.client import Civitai
+
+    show = ProgressDisplay(output)
+    loaded = request.load_settings(given)
+
+    async def run() -> T:
+        with Civitai(settings=loaded) as client, output.interrupts.canceling():
+            return await make(
+                **request.request_terms(given),
+                client=client,
+                out=given.out or ".",
+                timeout=given.timeout,
+                dry_run=given.dry_run,
+                tell=show,
+                render=output.render,
+                purpose=given.command,
+            )
+
+    try:
+        with show.start():
+            return asyncio.run(run())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return report_interrupt(output, show, given.dry_run)
+
+
+def print_plan(output: Output, report: Report) -> None:
+    """The answer of a dry run."""
+    plan = {"dry_run": True, **report.plan.as_dict()}
+    output.answer(plan, f"{report.plan}. Nothing was bought.")
 
 
 def _say_what_next(report: Any, output: Output) -> None:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
-from civitai_skill.adapters.cli import values
-from civitai_skill.adapters.cli.batch import ProgressDisplay, exit_code_of, report_interrupt
+from civitai_skill.adapters.cli import request, values
+from civitai_skill.adapters.cli.batch import exit_code_of, print_plan, run_shown
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.adapters.cli.request import (
-    add_request_flags,
-    add_terms_flags,
-    load_settings,
-    request_fields,
-    request_terms,
-)
 from civitai_skill.errors import Problem, RequestInvalid
 
 
@@ -33,8 +27,7 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
                         dest="pictures", metavar="FILE",
                         help="instead: a picture that is there already; repeatable, "
                         "free")  # fmt: skip
-    add_request_flags(parser)
-    add_terms_flags(parser)
+    request.add_flags(parser)
     group = parser.add_argument_group("the run")
     group.add_argument("--dry-run", action="store_true", help="price it; buy nothing")
     values.add_shared(group, "--max-buzz", "refuse when all of them together cost more than N")
@@ -43,62 +36,34 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
 
 def compare(given: argparse.Namespace, output: Output) -> int:
     """Price, buy as one batch, wait, and put everything on one sheet."""
-    fields = request_fields(given)
+    fields = request.request_fields(given)
     if given.pictures:
         if given.prompt or given.engines or fields:
             why = "pictures that are there already are only put on a sheet"
             raise RequestInvalid(Problem("--picture", None, "it alone, with --out", None, why))
-        return _only_sheet(given, output)
+        _only_sheet(given, output)
+        return 0
     if not given.prompt or not given.engines or {"engine", "variant"} & fields.keys():
         accepted = 'a prompt and --engines A,B, such as: compare "a fox" --engines flux2,sdxl'
         raise RequestInvalid(Problem("engines", given.engines, accepted))
-    return _buy(given, output)
+    from civitai_skill.batch.compare import acompare
+
+    engines = [name for name in given.engines.split(",") if name.strip()]
+    made = run_shown(given, output, partial(acompare, given.prompt, engines, fields=fields))
+    if isinstance(made, int):
+        return made
+    if given.dry_run:
+        print_plan(output, made.report)
+        return 0
+    data = made.as_dict()
+    output.answer(data, f"{made.sheet}: {data['pictures']} pictures, {data['cost']} Buzz")
+    return exit_code_of(made.report, False)
 
 
-def _only_sheet(given: argparse.Namespace, output: Output) -> int:
+def _only_sheet(given: argparse.Namespace, output: Output) -> None:
     from civitai_skill.gallery.sheet import Entry, write_sheet
 
     output.sandbox = False  # nothing is asked of anybody
     entries = [Entry(Path(name), (Path(name).name,)) for name in given.pictures]
     sheet = write_sheet(entries, Path(given.out or ".") / "compare.jpeg")
     output.answer({"sheet": str(sheet), "pictures": given.pictures}, str(sheet))
-    return 0
-
-
-def _buy(given: argparse.Namespace, output: Output) -> int:
-    import asyncio
-
-    from civitai_skill.batch.compare import Comparison, acompare
-    from civitai_skill.client import Civitai
-
-    show = ProgressDisplay(output)
-    engines = [name for name in given.engines.split(",") if name.strip()]
-
-    async def run() -> Comparison:
-        with Civitai(settings=load_settings(given)) as client, output.interrupts.canceling():
-            return await acompare(
-                given.prompt,
-                engines,
-                fields=request_fields(given),
-                **request_terms(given),
-                client=client,
-                out=given.out or ".",
-                timeout=given.timeout,
-                dry_run=given.dry_run,
-                tell=show,
-                render=output.render,
-                purpose=given.command,
-            )
-
-    try:
-        with show.start():
-            made = asyncio.run(run())
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return report_interrupt(output, show, given.dry_run)
-    if given.dry_run:
-        plan = {"dry_run": True, **made.report.plan.as_dict()}
-        output.answer(plan, f"{made.report.plan}. Nothing was bought.")
-        return 0
-    data = made.as_dict()
-    output.answer(data, f"{made.sheet}: {data['pictures']} pictures, {data['cost']} Buzz")
-    return exit_code_of(made.report, False)

@@ -67,7 +67,7 @@ def add_choose(parser: argparse.ArgumentParser) -> None:
                         help="only this engine; repeatable")  # fmt: skip
 
 
-def choose(given: argparse.Namespace, output: Output) -> int:
+def choose(given: argparse.Namespace, output: Output) -> None:
     """Rank the engines; nothing is sent."""
     from civitai_skill.client import choose_engine
 
@@ -88,7 +88,6 @@ def choose(given: argparse.Namespace, output: Output) -> int:
     rows = [{**choice.as_dict(), "flags": to_flags(choice.arguments)} for choice in choices]
     text = "\n".join(_choice_line(row, c) for row, c in zip(rows, choices, strict=True))
     output.answer({"choices": rows, "prompting": choices[0].prompting}, text, given.out)
-    return 0
 
 
 def _choice_line(row: dict[str, Any], choice: Any) -> str:

@@ -5,15 +5,9 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from civitai_skill.adapters.cli import values
+from civitai_skill.adapters.cli import request, values
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.pictures import print_result, print_submitted, purchase_terms
-from civitai_skill.adapters.cli.request import (
-    add_request_flags,
-    add_terms_flags,
-    request_fields,
-    request_terms,
-)
 from civitai_skill.schema.fields import FINISH_FIELDS
 
 _FIELDS = FINISH_FIELDS[1:]
@@ -29,8 +23,7 @@ def add_finish(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("images", nargs="+", type=values.parse_path, metavar="PICTURE",
                         help="a picture: a file, an https or a data URL")  # fmt: skip
-    add_request_flags(parser, _FIELDS, "what becomes of them")
-    add_terms_flags(parser)
+    request.add_flags(parser, _FIELDS, "what becomes of them")
     parser.add_argument("--price", action="store_true", help="say the price, and buy nothing")
     values.add_shared(parser, "--no-wait")
     values.add_shared(parser, "--keep-all")
@@ -39,25 +32,25 @@ def add_finish(parser: argparse.ArgumentParser) -> None:
     values.add_shared(parser, "--max-buzz", values.ABOVE)
 
 
-def finish(given: argparse.Namespace, output: Output) -> int:
+def finish(given: argparse.Namespace, output: Output) -> None:
     """Convert here, price, submit, wait, save; or submit only; or price only."""
     from civitai_skill.schema.finish_request import FinishRequest
 
-    request = FinishRequest(images=given.images, **request_fields(given, _FIELDS))
+    asked = FinishRequest(images=given.images, **request.request_fields(given, _FIELDS))
     client = output.open_client(given)
     if given.price:
-        terms = request_terms(given)
+        terms = request.request_terms(given)
         del terms["tags"]
-        quote = client.estimate(request, **terms)
+        quote = client.estimate(asked, **terms)
         data = {"what": quote.plan.title, "offline": quote.plan.price.as_dict()}
         data["service"] = quote.as_dict()
         if quote.plan.notes:
             data["notes"] = list(quote.plan.notes)
         text = f"{quote.plan.title}: {quote.total} Buzz ({quote.plan.price})"
         output.answer(data, "\n".join([text, *quote.plan.notes]))
-        return 0
+        return
     buying = {**purchase_terms(given, output), "keep_all": given.keep_all}
     if given.no_wait:
-        client.submit(request, told=partial(print_submitted, output), **buying)
-        return 0
-    return print_result(output, client.finish(request, timeout=given.timeout, **buying))
+        client.submit(asked, told=partial(print_submitted, output), **buying)
+    else:
+        print_result(output, client.finish(asked, timeout=given.timeout, **buying))

@@ -48,14 +48,13 @@ def _server_flags(given: argparse.Namespace) -> list[str]:
     )
 
 
-def print_config(given: argparse.Namespace, output: Output) -> int:
+def print_config(given: argparse.Namespace, output: Output) -> None:
     """Print the block to paste, and say where it belongs."""
     from civitai_skill.skill import hosts
 
     host = hosts.find_host(given.print_config)
     output.say(f"For {host.title}, in {host.find()}:")
     print(hosts.render_block(host, hosts.describe_server(host, _server_flags(given))), flush=True)
-    return 0
 
 
 def _add_host(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +78,7 @@ def add_install_mcp(parser: argparse.ArgumentParser) -> None:
                         "own way to a variable is used, or YOUR_API_KEY stands there")  # fmt: skip
 
 
-def install_mcp(given: argparse.Namespace, output: Output) -> int:
+def install_mcp(given: argparse.Namespace, output: Output) -> None:
     """Write the server into the host's settings."""
     from civitai_skill.skill import hosts
 
@@ -92,7 +91,6 @@ def install_mcp(given: argparse.Namespace, output: Output) -> int:
         output.say(f"Put the key in the place of {hosts.PLACEHOLDER}, or use --with-key.")
     output.say(f"Restart {host.title} to load it.")
     output.answer({**done.as_dict(), "command": [entry["command"], *entry["args"]]}, str(done))
-    return 0
 
 
 def add_uninstall_mcp(parser: argparse.ArgumentParser) -> None:
@@ -100,10 +98,9 @@ def add_uninstall_mcp(parser: argparse.ArgumentParser) -> None:
     _add_host(parser)
 
 
-def uninstall_mcp(given: argparse.Namespace, output: Output) -> int:
+def uninstall_mcp(given: argparse.Namespace, output: Output) -> None:
     """Take the server out of the host's settings."""
     from civitai_skill.skill import hosts
 
     done = hosts.uninstall_server(given.host, Path(given.file) if given.file else None)
     output.answer(done.as_dict(), str(done), given.out)
-    return 0

@@ -130,7 +130,7 @@ def add_history(parser: argparse.ArgumentParser) -> None:
     values.add_shared(parser, "--take", 50, default=50)
 
 
-def history(given: argparse.Namespace, output: Output) -> int:
+def history(given: argparse.Namespace, output: Output) -> None:
     """Runs from the ledger, newest first."""
     from civitai_skill.client import look_up_ends
 
@@ -144,7 +144,6 @@ def history(given: argparse.Namespace, output: Output) -> int:
     cost = sum(max(0, _buzz(row) or 0) for row in rows if row["state"] != "dropped")
     text = "\n".join([*lines, f"{cost} Buzz"]) if rows else "nothing was bought"
     output.answer({"runs": rows, "cost": cost}, text, given.out)
-    return 0
 
 
 def _buzz(run: dict[str, Any]) -> Any:
@@ -176,14 +175,13 @@ def add_spend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", choices=("engine", "day"), help=by)
 
 
-def spend(given: argparse.Namespace, output: Output) -> int:
+def spend(given: argparse.Namespace, output: Output) -> None:
     """Sums from the ledger."""
     rows = _open_ledger(given).spend(_parse_since(given.since), given.by)
     total = sum(row["buzz"] or 0 for row in rows)
     lines = [f"{row['name']:<16} {row['buzz']:>8} Buzz in {row['runs']} runs" for row in rows]
     data = {"total": total, "by": given.by, "rows": rows}
     output.answer(data, "\n".join(lines) or "0 Buzz", given.out)
-    return 0
 
 
 def add_budget(parser: argparse.ArgumentParser) -> None:
@@ -194,7 +192,7 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
                         help="counted back from now: a day is the last 24 hours (day)")  # fmt: skip
 
 
-def budget(given: argparse.Namespace, output: Output) -> int:
+def budget(given: argparse.Namespace, output: Output) -> None:
     """Show, set or clear the budget."""
     from civitai_skill.client import current_budget
 
@@ -213,7 +211,7 @@ def budget(given: argparse.Namespace, output: Output) -> int:
     current = current_budget(settings.budget, ledger)
     if current is None:
         output.answer({"budget": None}, "no budget is set", given.out)
-        return 0
+        return
     used = ledger.used_buzz(current)
     data = {
         "budget": current.limit,
@@ -223,7 +221,6 @@ def budget(given: argparse.Namespace, output: Output) -> int:
         "source": "CIVITAI_BUDGET" if settings.budget else "ledger",
     }
     output.answer(data, f"{current}: {used} used, {data['left']} left", given.out)
-    return 0
 
 
 def _open_ledger(given: argparse.Namespace) -> Ledger:

@@ -32,20 +32,19 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     values.add_shared(parser, "--take", 10, default=10)
 
 
-def models(given: argparse.Namespace, output: Output) -> int:
+def models(given: argparse.Namespace, output: Output) -> None:
     """Models that can be generated with, or all about one; nothing is spent."""
     client = output.open_client(given)
     if is_reference(given.query):
         described = client.describe_model(given.query, mature=given.mature)
         output.answer(described.as_dict(), _describe(described), given.out)
-        return 0
+        return
     found = client.search_models(
         given.query, type=given.type, engine=given.engine, sort=given.sort, mature=given.mature,
         take=given.take,
     )  # fmt: skip
     text = "\n".join(line for one in found.models for line in _lines(one))
     output.answer(found.as_dict(), text or "Nothing fits.", given.out)
-    return 0
 
 
 def _lines(one: Resource) -> list[str]:

@@ -8,16 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from civitai_skill.adapters.cli import values
+from civitai_skill.adapters.cli import request, values
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.adapters.cli.request import (
-    add_request_flags,
-    add_terms_flags,
-    build_request,
-    load_settings,
-    request_fields,
-    request_terms,
-)
 from civitai_skill.errors.next_steps import Look
 from civitai_skill.schema.fields import FIELDS
 
@@ -34,8 +26,7 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
         'generate "a fox" --sandbox',
     )
     values.add_shared(parser, "prompt", FIELDS[0].help)
-    add_request_flags(parser)
-    add_terms_flags(parser)
+    request.add_flags(parser)
     values.add_shared(parser, "--no-wait")
     values.add_shared(parser, "--keep-all")
     values.add_shared(parser, "--again", " request")
@@ -43,21 +34,21 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
     values.add_shared(parser, "--max-buzz", values.ABOVE)
 
 
-def generate(given: argparse.Namespace, output: Output) -> int:
+def generate(given: argparse.Namespace, output: Output) -> None:
     """Price, submit, wait, save; or submit only."""
-    request = build_request(given)
+    asked = request.build_request(given)
     client = output.open_client(given)
     buying = {**purchase_terms(given, output), "keep_all": given.keep_all, "notes": True}
     if given.no_wait:
-        client.submit(request, told=partial(print_submitted, output), **buying)
-        return 0
-    return print_result(output, client.generate(request, timeout=given.timeout, **buying))
+        client.submit(asked, told=partial(print_submitted, output), **buying)
+    else:
+        print_result(output, client.generate(asked, timeout=given.timeout, **buying))
 
 
 def purchase_terms(given: argparse.Namespace, output: Output) -> dict[str, Any]:
     """What surrounds a purchase: its terms, its rules, where the pictures go, who hears of it."""
     return {
-        **request_terms(given),
+        **request.request_terms(given),
         "out": given.out or ".",
         "tell": event_printer(output),
         "again": given.again,
@@ -66,10 +57,9 @@ def purchase_terms(given: argparse.Namespace, output: Output) -> dict[str, Any]:
     }
 
 
-def print_result(output: Output, result: Any) -> int:
-    """The answer of a command that bought pictures, and its exit code."""
+def print_result(output: Output, result: Any) -> None:
+    """The answer of a command that bought pictures."""
     output.answer(result.as_dict(), describe_result(result, output.told))
-    return 0
 
 
 def print_submitted(output: Output, workflow: Workflow) -> None:
@@ -89,21 +79,20 @@ def add_again(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("picture", type=values.parse_path, metavar="PICTURE",
                         help="a picture that was made here, whatever it is called now")  # fmt: skip
     values.add_shared(parser, "--prompt")
-    add_request_flags(parser)
-    add_terms_flags(parser)
+    request.add_flags(parser)
     values.add_shared(parser, "--again", " request")
     values.add_shared(parser, "--timeout", " for the pictures")
     values.add_shared(parser, "--max-buzz", values.ABOVE)
 
 
-def again(given: argparse.Namespace, output: Output) -> int:
+def again(given: argparse.Namespace, output: Output) -> None:
     """One picture once more, with what was said otherwise."""
-    changes = request_fields(given)
+    changes = request.request_fields(given)
     if given.prompt is not None:
         changes["prompt"] = given.prompt
     client = output.open_client(given)
     buying = {**changes, **purchase_terms(given, output)}
-    return print_result(output, client.again(given.picture, timeout=given.timeout, **buying))
+    print_result(output, client.again(given.picture, timeout=given.timeout, **buying))
 
 
 def add_estimate(parser: argparse.ArgumentParser) -> None:
@@ -114,27 +103,26 @@ def add_estimate(parser: argparse.ArgumentParser) -> None:
         'estimate "a product shot" --count 50',
     )
     values.add_shared(parser, "prompt", FIELDS[0].help)
-    add_request_flags(parser)
-    add_terms_flags(parser)
+    request.add_flags(parser)
     parser.add_argument("--offline", action="store_true",
                         help="by the documented rule, without asking the service")  # fmt: skip
     parser.add_argument("--count", type=values.parse_count, metavar="N",
                         help="also say what N such requests cost together")  # fmt: skip
 
 
-def estimate(given: argparse.Namespace, output: Output) -> int:
+def estimate(given: argparse.Namespace, output: Output) -> None:
     """The documented price, and the service's own unless --offline; of `--count` such requests."""
     from civitai_skill.client import Civitai, Order, Terms, cheaper_way, prepare
 
-    request, terms = build_request(given), request_terms(given)
+    asked, terms = request.build_request(given), request.request_terms(given)
     quote = None
     if given.offline:
-        decided = prepare(Order(request, Terms(**terms))).plan
+        decided = prepare(Order(asked, Terms(**terms))).plan
     else:
         Terms(**terms).around()  # refused before anything is asked
-        with Civitai(settings=load_settings(given)) as client:
+        with Civitai(settings=request.load_settings(given)) as client:
             del terms["tags"]
-            quote = client.estimate(request, **terms)
+            quote = client.estimate(asked, **terms)
         decided = quote.plan
     assert decided is not None, "a request is planned"
     data: dict[str, Any] = {
@@ -163,13 +151,12 @@ def estimate(given: argparse.Namespace, output: Output) -> int:
     for kind in ("notes", "warnings"):
         if getattr(decided, kind):
             data[kind] = list(getattr(decided, kind))
-    if given.count is not None and (cheaper := cheaper_way(request, given.count)):
+    if given.count is not None and (cheaper := cheaper_way(asked, given.count)):
         data["notes"] = [*data.get("notes", ()), cheaper]
         text += f"\n  {cheaper}"
     warnings = [*decided.warnings, *data.get("service", {}).get("warnings", ())]
     text += "".join(f"\n  warning: {warning}" for warning in dict.fromkeys(warnings))
     output.answer(data, text, given.out)
-    return 0
 
 
 def event_printer(output: Output) -> Any:

@@ -5,15 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from civitai_skill.adapters.cli import values
+from civitai_skill.adapters.cli import request, values
 from civitai_skill.adapters.cli.output import Output
 from civitai_skill.adapters.cli.pictures import print_result, purchase_terms
-from civitai_skill.adapters.cli.request import (
-    add_request_flags,
-    add_terms_flags,
-    read_input,
-    request_fields,
-)
 from civitai_skill.errors import RequestInvalid
 
 if TYPE_CHECKING:
@@ -32,29 +26,28 @@ def add_remix(parser: argparse.ArgumentParser) -> None:
                         "text")  # fmt: skip
     parser.add_argument("--go", action="store_true", help="buy it; without, it is only shown")
     values.add_shared(parser, "--prompt")
-    add_request_flags(parser)
-    add_terms_flags(parser)
+    request.add_flags(parser)
     values.add_shared(parser, "--again", " request")
     values.add_shared(parser, "--timeout", " for the pictures")
     values.add_shared(parser, "--max-buzz", values.ABOVE)
 
 
-def remix(given: argparse.Namespace, output: Output) -> int:
+def remix(given: argparse.Namespace, output: Output) -> None:
     """Show what would be made, or make it."""
-    changes = request_fields(given)
+    changes = request.request_fields(given)
     if given.prompt is not None:
         changes["prompt"] = given.prompt
-    source = read_input("source") if given.source == "-" else given.source
+    source = request.read_input("source") if given.source == "-" else given.source
     client = output.open_client(given)
     made = client.remix(source, **changes)
     if not given.go:
         output.answer(made.as_dict(), describe_remix(made))
-        return 0
-    request = made.request
+        return
+    asked = made.request
     for change in made.changes:
         output.say(f"{change.what}: {change.as_dict()['why']}")
     buying = {**purchase_terms(given, output), "notes": True}
-    return print_result(output, client.generate(request, timeout=given.timeout, **buying))
+    print_result(output, client.generate(asked, timeout=given.timeout, **buying))
 
 
 def describe_remix(made: Remix) -> str:

@@ -28,12 +28,13 @@ _MANY = ("loras", "texts", "options")
 _ELSEWHERE = {"engine": "; see `civitai-skill engines`"}
 
 
-def add_request_flags(
+def add_flags(
     parser: argparse.ArgumentParser,
     fields: Sequence[RequestField] = FIELDS[1:],
     title: str = "the picture",
 ) -> None:
-    """The flags of every field of a request but the first, which has a place."""
+    """The flags of every field of a request but the first, which has a place, and of what surrounds
+    it."""
     group = parser.add_argument_group(title)
     for field in fields:
         more = _ELSEWHERE.get(field.name, "")
@@ -45,6 +46,7 @@ def add_request_flags(
         else:
             given |= {"metavar": field.metavar, "type": _READERS.get(field.kind, str)}
         group.add_argument(field.flag, dest=field.name, **given)
+    add_terms_flags(parser)
 
 
 def add_terms_flags(parser: argparse.ArgumentParser) -> None:

@@ -41,10 +41,11 @@ def add_mcp(parser: argparse.ArgumentParser) -> None:
     _add_server_flags(parser, MCP_PORT)
 
 
-def mcp(given: argparse.Namespace, output: Output) -> int:
+def mcp(given: argparse.Namespace, output: Output) -> None:
     """Serve MCP until the client or the user ends it; or print a host's settings for it."""
     if given.print_config:
-        return hosts.print_config(given, output)
+        hosts.print_config(given, output)
+        return
     from civitai_skill.adapters.mcp import server
     from civitai_skill.servers.serve import serve
     from civitai_skill.servers.session import choose_folder
@@ -74,7 +75,7 @@ def mcp(given: argparse.Namespace, output: Output) -> int:
     if given.http:
         policy = _build_policy(given, MCP_PORT)
         serve(server.create_app(mcp_server, policy), policy, session, "MCP", server.PATH)
-        return 0
+        return
     try:
         server.serve_stdio(mcp_server)
     except ExceptionGroup as group:
@@ -83,7 +84,6 @@ def mcp(given: argparse.Namespace, output: Output) -> int:
             raise
         told = f"What was bought is told by {output.command_line('history')}."
         raise AnswerLost("its reader has gone", spent="unknown", advice=told) from None
-    return 0
 
 
 def add_rest(parser: argparse.ArgumentParser) -> None:
@@ -100,7 +100,7 @@ def add_rest(parser: argparse.ArgumentParser) -> None:
     values.add_shared(parser, "--budget", "this")
 
 
-def rest(given: argparse.Namespace, output: Output) -> int:
+def rest(given: argparse.Namespace, output: Output) -> None:
     """Serve REST until the user ends it."""
     from civitai_skill.adapters.rest import app
     from civitai_skill.servers.serve import serve
@@ -109,7 +109,6 @@ def rest(given: argparse.Namespace, output: Output) -> int:
     session = _open_session(given)
     _begin_to_serve(output)
     serve(app.create_app(session, policy), policy, session, "REST")
-    return 0
 
 
 def _add_server_flags(parser: argparse.ArgumentParser, port: int) -> None:
@@ -167,7 +166,7 @@ def add_sandbox(parser: argparse.ArgumentParser) -> None:
                         help="see the switches below; repeatable")  # fmt: skip
 
 
-def sandbox(given: argparse.Namespace, output: Output) -> int:
+def sandbox(given: argparse.Namespace, output: Output) -> None:
     """Serve the sandbox until interrupted."""
     from civitai_skill.sandbox import Sandbox, Switches
     from civitai_skill.sandbox.port import serve
@@ -183,4 +182,3 @@ def sandbox(given: argparse.Namespace, output: Output) -> int:
     )
     with open_listener(given.host, given.port) as listener:
         serve(box, listener, ready_line("sandbox", listener))
-    return 0

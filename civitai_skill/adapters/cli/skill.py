@@ -34,7 +34,7 @@ def add_completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS)
 
 
-def completion(given: argparse.Namespace, output: Output) -> int:
+def completion(given: argparse.Namespace, output: Output) -> None:
     """Print the completion of every command and flag for a shell."""
     import shtab
 
@@ -42,7 +42,6 @@ def completion(given: argparse.Namespace, output: Output) -> int:
 
     parser, _ = build_parser(COMMANDS)
     print(shtab.complete(parser, shell=given.shell), flush=True)
-    return 0
 
 
 def add_install_skill(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +57,7 @@ def add_install_skill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite files that were changed")
 
 
-def install_skill(given: argparse.Namespace, output: Output) -> int:
+def install_skill(given: argparse.Namespace, output: Output) -> None:
     """Copy the skills to where an agent looks."""
     from civitai_skill.skill.install import install, skills_folder
 
@@ -66,7 +65,6 @@ def install_skill(given: argparse.Namespace, output: Output) -> int:
     done = install(target, whole=given.bundle, force=given.force)
     data = {"folder": str(target), "skills": [one.as_dict() for one in done]}
     output.answer(data, "\n".join(map(str, done)), given.out)
-    return 0
 
 
 def add_uninstall_skill(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +73,7 @@ def add_uninstall_skill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="remove files that were changed, too")
 
 
-def uninstall_skill(given: argparse.Namespace, output: Output) -> int:
+def uninstall_skill(given: argparse.Namespace, output: Output) -> None:
     """Take back what install-skill copied."""
     from civitai_skill.skill.install import skills_folder, uninstall
 
@@ -84,4 +82,3 @@ def uninstall_skill(given: argparse.Namespace, output: Output) -> int:
     data = {"folder": str(target), "skills": [one.as_dict() for one in done]}
     nothing = f"nothing in {target} was installed by civitai-skill"
     output.answer(data, "\n".join(map(str, done)) or nothing, given.out)
-    return 0

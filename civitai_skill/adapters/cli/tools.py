@@ -31,7 +31,7 @@ def add_tools(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--all", action="store_true", help="every tool that there is")
 
 
-def tools(given: argparse.Namespace, output: Output) -> int:
+def tools(given: argparse.Namespace, output: Output) -> None:
     """Print the definitions as JSON; nothing is sent."""
     from civitai_skill.client import Civitai
     from civitai_skill.tools.registry import BY_NAME, SERVED
@@ -43,7 +43,6 @@ def tools(given: argparse.Namespace, output: Output) -> int:
     with Civitai(settings=load_settings(given), ledger=False) as client:
         found = _write(given.form, Toolbox(client, include=include))
     output.answer(found, json.dumps(found, indent=2, ensure_ascii=False), given.out)
-    return 0
 
 
 def _write(form: str, box: Any) -> list[dict[str, Any]]:

@@ -93,7 +93,7 @@ def add_query(parser: argparse.ArgumentParser) -> None:
     values.add_since(parser)
 
 
-def query(given: argparse.Namespace, output: Output) -> int:
+def query(given: argparse.Namespace, output: Output) -> None:
     """One page of past workflows."""
     from civitai_skill.client import Civitai, history_row, parse_since
 
@@ -118,7 +118,6 @@ def query(given: argparse.Namespace, output: Output) -> int:
     data: dict[str, Any] = {"items": rows, "next": page.next}
     nothing = "nothing is running" if given.running else "no workflows"
     output.answer(data, "\n".join(lines) or nothing, given.out)
-    return 0
 
 
 def add_cancel(parser: argparse.ArgumentParser) -> None:

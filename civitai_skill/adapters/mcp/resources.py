@@ -18,7 +18,7 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.resources import FunctionResource
 from mcp.types import ResourceLink
 
-from civitai_skill.client import AsyncCivitai, Generation, Picture
+from civitai_skill.client import AsyncCivitai, Generation
 from civitai_skill.errors import CivitaiError, NotFound, Problem, RequestInvalid, WorkflowFailed
 from civitai_skill.schema import ids
 from civitai_skill.servers.session import ServerSession
@@ -93,7 +93,13 @@ async def read_picture(session: ServerSession, uri: str, out: Path) -> tuple[byt
 
 
 async def _fetch(client: AsyncCivitai, id: str, number: int, out: Path) -> tuple[bytes, str]:
-    pictures = await _download(client, id, out)
+    """A picture of a workflow, though others may be missing."""
+    try:
+        pictures = (await client.download(id, out)).pictures
+    except WorkflowFailed as error:
+        if error.result is None or not error.result.paths:
+            raise
+        pictures = error.result.pictures
     path = pictures[number].path if number < len(pictures) else None
     if path is None:
         raise ResourceNotFoundError(f"Workflow {id} has no picture {number}.")
@@ -102,17 +108,6 @@ async def _fetch(client: AsyncCivitai, id: str, number: int, out: Path) -> tuple
 
 async def _read_file(path: Path) -> tuple[bytes, str]:
     return await anyio.to_thread.run_sync(path.read_bytes), _TYPES[path.suffix]
-
-
-async def _download(client: AsyncCivitai, id: str, out: Path) -> tuple[Picture, ...]:
-    """What there is of a workflow's pictures, though others may be missing."""
-    try:
-        return (await client.download(id, out)).pictures
-    except WorkflowFailed as error:
-        if error.result is None or not error.result.paths:
-            raise
-        found: tuple[Picture, ...] = error.result.pictures
-        return found
 
 
 def _find_saved(session: ServerSession, id: str, number: int) -> tuple[Path | None, bool]:

@@ -20,37 +20,25 @@ Pictures from Civitai's image engines. Each purchase is priced first and refused
 With an `Idempotency-Key` of your own, sending a request again never pays twice.
 """
 
+_INPUT = {
+    "engine": "flux2",
+    "model": "klein",
+    "modelVersion": "4b",
+    "operation": "createImage",
+    "prompt": "a red fox in the snow",
+}
+_EXAMPLES: dict[str, dict[str, Any]] = {
+    "picture": {"prompt": "a red fox in the snow", "aspect_ratio": "16:9"},
+    "finish": {"images": ["https://example.com/photo.jpg"], "upscale": 1},
+    "workflow": {"steps": [{"$type": "imageGen", "input": _INPUT}]},
+}
+_BODIES = ("ImageRequest", "FinishRequest", "WorkflowTemplate")
 BODY = {
     "required": True,
     "content": {
         "application/json": {
-            "schema": {
-                "anyOf": [
-                    {"$ref": f"{_REF}ImageRequest"},
-                    {"$ref": f"{_REF}FinishRequest"},
-                    {"$ref": f"{_REF}WorkflowTemplate"},
-                ]
-            },
-            "examples": {
-                "picture": {"value": {"prompt": "a red fox in the snow", "aspect_ratio": "16:9"}},
-                "finish": {"value": {"images": ["https://example.com/photo.jpg"], "upscale": 1}},
-                "workflow": {
-                    "value": {
-                        "steps": [
-                            {
-                                "$type": "imageGen",
-                                "input": {
-                                    "engine": "flux2",
-                                    "model": "klein",
-                                    "modelVersion": "4b",
-                                    "operation": "createImage",
-                                    "prompt": "a red fox in the snow",
-                                },
-                            }
-                        ]
-                    }
-                },
-            },
+            "schema": {"anyOf": [{"$ref": _REF + name} for name in _BODIES]},
+            "examples": {name: {"value": value} for name, value in _EXAMPLES.items()},
         }
     },
 }
@@ -82,12 +70,15 @@ PAGE: dict[int | str, dict[str, Any]] = {
     **PROBLEM,
 }
 
+_TEXT: dict[str, Any] = {"type": "string"}
+_TEXT_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
+_FLAG_OR_NULL: dict[str, Any] = {"type": ["boolean", "null"]}
 _WORKFLOW_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "A workflow of the service; see its own documentation for every field.",
     "properties": {
-        "id": {"type": ["string", "null"]},
-        "status": {"type": "string"},
+        "id": _TEXT_OR_NULL,
+        "status": _TEXT,
         "steps": {"type": "array", "items": {"type": "object"}},
         "cost": {"type": ["object", "null"]},
     },
@@ -104,9 +95,9 @@ _TEMPLATE_SCHEMA: dict[str, Any] = {
         "callbacks": {"type": ["array", "null"], "items": {"type": "object"}},
         "tips": {"type": "object"},
         "arguments": {"type": ["object", "null"]},
-        "nsfwLevel": {"type": "string"},
-        "experimental": {"type": ["boolean", "null"]},
-        "allowMatureContent": {"type": ["boolean", "null"]},
+        "nsfwLevel": _TEXT,
+        "experimental": _FLAG_OR_NULL,
+        "allowMatureContent": _FLAG_OR_NULL,
         "upgradeMode": {"enum": ["manual", None]},
         "steps": {
             "type": "array",
@@ -115,42 +106,32 @@ _TEMPLATE_SCHEMA: dict[str, Any] = {
             "items": {
                 "type": "object",
                 "required": ["$type", "input"],
-                "properties": {
-                    "$type": {"enum": list(STEPS)},
-                    "input": {"type": "object"},
-                },
+                "properties": {"$type": {"enum": list(STEPS)}, "input": {"type": "object"}},
             },
         },
-        "tags": {"type": ["array", "null"], "items": {"type": "string"}, "maxItems": 10},
+        "tags": {"type": ["array", "null"], "items": _TEXT, "maxItems": 10},
         "currencies": {"type": "array", "items": {"enum": list(CURRENCIES)}},
-        "externalId": {
-            "type": ["string", "null"],
-            "pattern": f"^{KEY.pattern}$",
-            "maxLength": MAX_KEY,
-        },
+        "externalId": {**_TEXT_OR_NULL, "pattern": f"^{KEY.pattern}$", "maxLength": MAX_KEY},
     },
 }
 _PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "code", "spent"],
     "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
+        "type": _TEXT,
+        "title": _TEXT,
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What happened."},
-        "hint": {"type": "string", "description": "What to do next."},
-        "code": {"type": "string", "description": "A stable slug."},
-        "spent": {
-            "enum": ["no", "yes", "unknown"],
-            "description": "Was Buzz spent?",
-        },
+        "detail": {**_TEXT, "description": "What happened."},
+        "hint": {**_TEXT, "description": "What to do next."},
+        "code": {**_TEXT, "description": "A stable slug."},
+        "spent": {"enum": ["no", "yes", "unknown"], "description": "Was Buzz spent?"},
         "errors": {
             "type": "object",
             "description": "By field, what is wrong with it and what is accepted.",
-            "additionalProperties": {"type": "array", "items": {"type": "string"}},
+            "additionalProperties": {"type": "array", "items": _TEXT},
         },
         "upstream_status": {"type": "integer", "description": "What the service answered."},
-        "id": {"type": ["string", "null"], "description": "The workflow that it is about."},
+        "id": {**_TEXT_OR_NULL, "description": "The workflow that it is about."},
     },
 }
 
@@ -199,7 +180,7 @@ def build_document(app: FastAPI, open_paths: Collection[str] | None = None) -> d
                 "required": ["items"],
                 "properties": {
                     "items": {"type": "array", "items": {"$ref": f"{_REF}Workflow"}},
-                    "next": {"type": ["string", "null"]},
+                    "next": _TEXT_OR_NULL,
                 },
             },
             "Problem": _PROBLEM_SCHEMA,
