@@ -8,11 +8,10 @@ from typing import Any
 from civitai_skill.api.service import Flow
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.resources.records import Model, Resource, Version
-from civitai_skill.resources.resolve import Place, check_model, unclear_error
-from civitai_skill.resources.search import find_by_name
+from civitai_skill.resources.resolve import Place, find_model
 from civitai_skill.resources.site import ModelSite
-from civitai_skill.resources.takers import AIR_TYPES, ecosystem_of, find_takers
-from civitai_skill.schema.references import ACCEPTED, Reference, parse_reference
+from civitai_skill.resources.takers import ecosystem_of, find_takers
+from civitai_skill.schema.references import ACCEPTED, parse_reference
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class ModelDescription:
 def _listed(model: Model, one: Version) -> dict[str, Any]:
     """A version in short; by its base model's name, for its AIR stands on its own page alone."""
     ecosystem = ecosystem_of(one.base_model) or ""
-    takers = find_takers(ecosystem, AIR_TYPES.get(model.kind, ""))
+    takers = find_takers(ecosystem, model.kind)
     told = {
         "model": f"civitai:{model.id}@{one.id}",
         "name": one.name,
@@ -53,30 +52,12 @@ def describe(site: ModelSite, text: str, *, mature: bool = False) -> Flow[ModelD
         reference = parse_reference(text)
     except ValueError as error:
         raise RequestInvalid(Problem("model", text, ACCEPTED, None, str(error))) from None
-    chosen = yield from _find(site, reference, mature)
-    if chosen is None:
-        why = "the site knows no such model: it is deleted, or not public"
-        raise RequestInvalid(Problem("model", text, "", None, why))
-    check_model(Place("model", "model", text), reference, chosen)
+    if reference.air is not None and reference.model is None and reference.version is None:
+        why = "only models of Civitai's are looked up"
+        raise RequestInvalid(Problem("model", text, ACCEPTED, None, why))
+    place = Place("model", "model", text)
+    chosen = yield from find_model(site, place, reference, mature=mature)
     if chosen.model_id is None:
         return ModelDescription(chosen)
     model = yield from site.model(chosen.model_id)
     return ModelDescription(chosen if model is None else chosen.about_model(model), model)
-
-
-def _find(site: ModelSite, reference: Reference, mature: bool) -> Flow[Resource | None]:
-    if reference.name is not None:
-        match = yield from find_by_name(site, reference.name, mature=mature)
-        if match.found is None:
-            place = Place("model", "model", reference.text)
-            raise unclear_error(place, match.candidates)
-        return match.found
-    if reference.hash is not None:
-        return (yield from site.by_hash(reference.hash))
-    if reference.version is not None:
-        return (yield from site.by_version(reference.version))
-    if reference.model is None:
-        why = "only models of Civitai's are looked up"
-        raise RequestInvalid(Problem("model", reference.text, ACCEPTED, None, why))
-    model = yield from site.model(reference.model)
-    return None if model is None else (yield from site.shown(model))

@@ -5,23 +5,27 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from civitai_skill.api.parse import clean_reason, read, read_list, read_number
-from civitai_skill.resources.takers import Taker, takers_of
-from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, Air
+from civitai_skill.resources.takers import Taker, field_of, takers_of
+from civitai_skill.schema.air import Air
 
 Kind = Literal["checkpoint", "lora", "embedding", "vae", "other"]
 
+#: What each field of a request holds.
+HELD: Mapping[str, Kind] = {
+    "model": "checkpoint", "loras": "lora", "embeddings": "embedding", "vae": "vae",
+}  # fmt: skip
 #: The site's types of each kind.
-TYPES: Mapping[str, tuple[str, ...]] = {
+TYPES: Mapping[Kind, tuple[str, ...]] = {
     "checkpoint": ("Checkpoint",),
     "lora": ("LORA", "LoCon", "DoRA"),
     "embedding": ("TextualInversion",),
     "vae": ("VAE",),
 }
-_KIND_OF = {name: kind for kind, names in TYPES.items() for name in names}
+_KIND_OF: Mapping[str, Kind] = {name: kind for kind, names in TYPES.items() for name in names}
 
 #: Characters that are kept of a description, and entries of a list.
 _MOST_WORDS, _MOST_ENTRIES = 400, 40
@@ -54,31 +58,35 @@ class Version:
     triggers: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True)
-class Model:
-    """A model and its versions, newest first, as the site lists them."""
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What the site tells of a model as a whole."""
 
-    id: int
-    name: str
-    type: str
-    versions: tuple[Version, ...] = ()
+    mature: bool | None = None
     creator: str = ""
     about: str = ""
     tags: tuple[str, ...] = ()
-    mature: bool | None = None
-    covered: bool | None = None
-    gone: str = ""
     downloads: int | None = None
     likes: int | None = None
     licence: Licence = Licence()
 
-    @property
-    def kind(self) -> Kind:
-        return _kind(self.type)
+
+@dataclass(frozen=True)
+class Model(About):
+    """A model and its versions, newest first, as the site lists them; `type` is the site's word.
+    `gone` says why it is no longer there."""
+
+    id: int
+    name: str
+    type: str
+    kind: Kind
+    versions: tuple[Version, ...] = ()
+    covered: bool | None = None
+    gone: str = ""
 
 
 @dataclass(frozen=True)
-class Resource:
+class Resource(About):
     """One version of a model.
 
     `refusal` says why it can't be generated with, "" where it can; `unsure` says that the site did
@@ -99,13 +107,6 @@ class Resource:
     early_access: str = ""
     extra_charge: bool | None = None
     fee: Any = None
-    mature: bool | None = None
-    creator: str = ""
-    about: str = ""
-    tags: tuple[str, ...] = ()
-    downloads: int | None = None
-    likes: int | None = None
-    licence: Licence = Licence()
     hashes: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
@@ -129,16 +130,10 @@ class Resource:
 
     def about_model(self, model: Model) -> Resource:
         """With what only its model's page tells."""
-        told = {
-            name: getattr(model, name)
-            for name in ("creator", "about", "tags", "mature", "downloads", "likes")
-            if getattr(model, name) not in (None, "", ())
-        }
-        gone = self.refusal or model.gone
-        if model.licence != Licence():
-            told["licence"] = model.licence
+        told = {part.name: getattr(model, part.name) for part in fields(About)}
+        told = {name: value for name, value in told.items() if value not in (None, "", (), _SILENT)}
         missing = tuple(name for name in self.missing if name not in told)
-        return replace(self, **told, refusal=gone, missing=missing)
+        return replace(self, **told, refusal=self.refusal or model.gone, missing=missing)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON, without what is not known."""
@@ -169,18 +164,13 @@ class Resource:
         return {n: v for n, v in found.items() if v not in (None, "", [], {})}
 
 
-def _kind(type: str | None) -> Kind:
-    return _KIND_OF.get(type or "", "other")  # type: ignore[return-value]
+_SILENT = Licence()
 
 
 def kind_of_air(air: Air) -> Kind:
     """The kind that an AIR's type says."""
-    said = (air.type or "").lower()
-    if said in LORA_TYPES:
-        return "lora"
-    if said in MODEL_TYPES:
-        return "checkpoint"
-    return said if said in ("embedding", "vae") else "other"  # type: ignore[return-value]
+    field = field_of(air.type or "")
+    return "other" if field is None else HELD[field]
 
 
 # -- the site's answers ----------------------------------------------------------------------------
@@ -190,21 +180,22 @@ def read_model(item: Mapping[str, Any]) -> Model | None:
     if id is None:
         return None
     stats, mode = read(item, "stats", dict), read(item, "mode", str)
-    gone = f"the site has taken it down ({clean_reason(mode)})" if mode else ""
+    type = read(item, "type", str)
     return Model(
         id,
         _line(item, "name"),
-        read(item, "type", str),
+        type,
+        _KIND_OF.get(type, "other"),
         tuple(v for one in read_list(item, "modelVersions", dict) if (v := _read_version(one))),
-        _line(read(item, "creator", dict), "username"),
-        plain_words(read(item, "description", str)),
-        _lines(read_list(item, "tags", str)),
-        _flag(item, "nsfw"),
         _flag(item, "supportsGeneration"),
-        gone,
-        read_number(stats, "downloadCount"),
-        read_number(stats, "thumbsUpCount"),
-        _read_licence(item),
+        f"the site has taken it down ({clean_reason(mode)})" if mode else "",
+        mature=_flag(item, "nsfw"),
+        creator=_line(read(item, "creator", dict), "username"),
+        about=plain_words(read(item, "description", str)),
+        tags=_lines(read_list(item, "tags", str)),
+        downloads=read_number(stats, "downloadCount"),
+        likes=read_number(stats, "thumbsUpCount"),
+        licence=_read_licence(item),
     )
 
 
@@ -220,60 +211,55 @@ def _read_version(one: Mapping[str, Any]) -> Version | None:
 
 def read_resource(full: Mapping[str, Any], mini: Mapping[str, Any]) -> Resource | None:
     """A version from its two records; None where neither has its AIR."""
-    air = read(full, "air", str) or read(mini, "air", str)
     try:
-        parsed = Air.parse(air)
+        air = Air.parse(read(full, "air", str) or read(mini, "air", str))
     except ValueError:
         return None
-    model = read(full, "model", dict)
-    kind, can = _kind(read(model, "type", str)), _flag(mini, "canGenerate")
+    model, stats, can = (
+        read(full, "model", dict),
+        read(full, "stats", dict),
+        _flag(mini, "canGenerate"),
+    )
     until = read(mini, "earlyAccessEndsAt", str) or read(full, "earlyAccessEndsAt", str)
     until = until[:10]
-    refusal = ""
-    if can is False:
-        refusal = f"in early access until {until}" if until else "not enabled for generation"
-    words = full.get("trainedWords")
+    refusal = f"in early access until {until}" if until else "not enabled for generation"
+    words, mature = full.get("trainedWords"), _flag(model, "nsfw")
+    base_model = _line(full, "baseModel") or _line(mini, "baseModel")
+    told = {
+        "can_generate": can, "trigger_words": words, "mature": mature,
+        "base_model": base_model or None, "creator": None, "about": None, "licence": None,
+    }  # fmt: skip
     hashes = next((h for f in read_list(full, "files", dict) if (h := read(f, "hashes", dict))), {})
-    resource = Resource(
-        str(parsed),
-        kind if kind != "other" else kind_of_air(parsed),
+    return Resource(
+        str(air),
+        _KIND_OF.get(read(model, "type", str)) or kind_of_air(air),
         _line(model, "name") or _line(mini, "modelName"),
         _line(full, "name") or _line(mini, "versionName"),
-        _line(full, "baseModel") or _line(mini, "baseModel"),
-        read_number(full, "modelId") or _number(parsed.id),
-        read_number(full, "id") or _number(parsed.version),
+        base_model,
+        read_number(full, "modelId") or _number(air.id),
+        read_number(full, "id") or _number(air.version),
         _lines(words if isinstance(words, list) else ()),
-        refusal,
+        refusal if can is False else "",
         can is None,
         until,
         _flag(mini, "additionalResourceCharge"),
         mini.get("fees"),
-        _flag(model, "nsfw"),
-        downloads=read_number(read(full, "stats", dict), "downloadCount"),
-        likes=read_number(read(full, "stats", dict), "thumbsUpCount"),
-        hashes={str(k)[:20]: v[:80] for k, v in hashes.items() if isinstance(v, str)},
+        {str(k)[:20]: v[:80] for k, v in hashes.items() if isinstance(v, str)},
+        tuple(name for name, value in told.items() if value is None),
+        mature=mature,
+        downloads=read_number(stats, "downloadCount"),
+        likes=read_number(stats, "thumbsUpCount"),
     )
-    told = {
-        "can_generate": can,
-        "trigger_words": words,
-        "mature": resource.mature,
-        "base_model": resource.base_model or None,
-        "creator": None, "about": None, "licence": None,
-    }  # fmt: skip
-    return replace(resource, missing=tuple(name for name, value in told.items() if value is None))
 
 
 def _read_licence(item: Mapping[str, Any]) -> Licence:
     sold = item.get("allowCommercialUse")
     if isinstance(sold, str):  # "{Image,RentCivit}", a list as PostgreSQL writes it
         sold = [word for word in sold.strip("{}").split(",") if word]
-    uses = None
-    if isinstance(sold, list):
-        uses = tuple(word for word in _lines(sold) if word != "None")
     no_credit = _flag(item, "allowNoCredit")
     return Licence(
         None if no_credit is None else not no_credit,
-        uses,
+        tuple(use for use in _lines(sold) if use != "None") if isinstance(sold, list) else None,
         _flag(item, "allowDerivatives"),
         _flag(item, "allowDifferentLicense"),
     )

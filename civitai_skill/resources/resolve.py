@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from civitai_skill.api.service import Flow
 from civitai_skill.engines import catalog
 from civitai_skill.engines.planning.checks import check_name
-from civitai_skill.errors import ApiError, CivitaiError, Problem, RequestInvalid, TransportFailed
+from civitai_skill.errors import ApiError, Problem, RequestInvalid, TransportFailed
 from civitai_skill.errors.next_steps import Advice, Say
-from civitai_skill.resources.records import Kind, Resource
+from civitai_skill.resources.records import HELD, Kind, Resource
 from civitai_skill.resources.search import find_by_name
-from civitai_skill.resources.site import ModelSite, fits
+from civitai_skill.resources.site import ModelSite, has_engine
 from civitai_skill.resources.takers import find_takers
-from civitai_skill.schema.air import Air
 from civitai_skill.schema.references import Reference, parse_reference
 from civitai_skill.schema.request import ImageRequest
 
@@ -29,13 +27,10 @@ CHECKING = 5.0
 #: Trigger words that are all put into a prompt; of more, which are other ways to use it, the first.
 _MOST_TRIGGERS = 3
 _TOLD = 10
+_UNKNOWN = "the site knows no such model: it is deleted, or not public"
 
-#: What each field of a request holds.
-_KINDS: Mapping[str, Kind] = {
-    "model": "checkpoint", "loras": "lora", "embeddings": "embedding", "vae": "vae",
-}  # fmt: skip
 #: The fields by which a request asks anything of the site.
-NAMING = (*_KINDS, "trigger")
+NAMING = (*HELD, "trigger")
 
 
 @dataclass(frozen=True)
@@ -91,12 +86,48 @@ def resolve_request(
     prompt, warnings = _with_triggers(request, looking.found)
     if prompt != request.prompt:
         whole = whole.model_copy(update={"prompt": prompt})
-    chosen = () if request.given("engine") or whole.engine == request.engine else (
-        f"Engine {whole.engine}: what the models that were named are made for.",
-    )  # fmt: skip
+    if not request.given("engine") and whole.engine != request.engine:
+        chosen = f"Engine {whole.engine}: what the models that were named are made for."
+        looking.notes.append(chosen)
     return Resolved(
-        _without_trigger(whole), tuple(looking.found), (*looking.notes, *chosen), tuple(warnings)
+        _without_trigger(whole), tuple(looking.found), tuple(looking.notes), tuple(warnings)
     )
+
+
+def find_model(
+    site: ModelSite,
+    place: Place,
+    reference: Reference,
+    kind: Kind | None = None,
+    engine: str | None = None,
+    mature: bool = False,
+) -> Flow[Resource]:
+    """What a reference means, of a kind and for an engine where they are said.
+
+    Raises RequestInvalid where it means none, or several; TransportFailed and ApiError.
+    """
+    found: Resource | None = None
+    if reference.hash is not None:
+        found = yield from site.by_hash(reference.hash)
+    elif reference.name is not None:
+        name = reference.name
+        match = yield from find_by_name(site, name, kind=kind, engine=engine, mature=mature)
+        found = match.found
+        if found is None:
+            raise _unclear(place, match.candidates)
+    elif reference.version is not None:
+        found = yield from site.by_version(reference.version)
+        _check_model(place, reference, found)
+    elif reference.model is not None:
+        model = yield from site.model(reference.model)
+        if model is not None:  # what does not fit is refused by its own reason
+            found = yield from site.shown(model, kind=kind, engine=engine)
+    else:
+        why = "only models of Civitai's are looked up; name this one by its whole AIR"
+        raise RequestInvalid(Problem(place.at, place.text, "", None, why))
+    if found is None:
+        raise RequestInvalid(Problem(place.at, place.text, "", None, _UNKNOWN))
+    return found
 
 
 @dataclass
@@ -112,31 +143,33 @@ class _Looking:
 
     def look_up(self, place: Place) -> Flow[str]:
         """The AIR of one model."""
-        reference = parse_reference(place.text)
-        if reference.air is not None and reference.is_whole:
+        reference, kind = parse_reference(place.text), HELD[place.field]
+        if reference.is_whole:
             return (yield from self._check(place, reference))
-        one = yield from self._find(place, reference)
-        if one is None:
-            why = "the site knows no such model: it is deleted, or not public"
-            raise RequestInvalid(Problem(place.at, place.text, "", None, why))
+        asked, meant = (reference.text, kind, self.engine, self.mature), self.site.meant
+        if asked not in meant:
+            meant[asked] = yield from find_model(
+                self.site, place, reference, kind, self.engine, self.mature
+            )
+        one = meant[asked]
         self.notes.append(f"{place.text} is {one.label}, {one.air}.")
         return (yield from self._take(place, one))
 
     def _check(self, place: Place, reference: Reference) -> Flow[str]:
         """An AIR that could be sent as it is: what the site says of it counts, where it answers."""
-        if reference.version is None or self._is_stock(place.text):
+        must = self.request.trigger
+        unasked = reference.version is None or self._is_stock(place.text)
+        if unasked or (self.site.silent and not must):
             return place.text
-        if self.site.silent and not self.request.trigger:
-            return place.text
-        quick = replace(self.site, seconds=CHECKING)
-        patient = self.site if self.request.trigger else quick
+        site = self.site if must else replace(self.site, seconds=CHECKING)
         try:
-            one = yield from patient.by_version(reference.version)
+            one = yield from site.by_version(reference.version or 0)
         except (TransportFailed, ApiError) as error:
-            if self.request.trigger:
+            if must:
                 raise
             self.site.silent = True
-            self.notes.append(_unchecked(place.text, error))
+            why = f"because the site gave no answer: {error.message}"
+            self.notes.append(f"{place.text} was not checked, {why}")
             return place.text
         if one is None:
             self.notes.append(
@@ -144,7 +177,8 @@ class _Looking:
                 "certain."
             )
             return place.text
-        air = yield from self._take(place, one, reference)
+        _check_model(place, reference, one)
+        air = yield from self._take(place, one)
         if air != place.text:
             self.notes.append(f"{place.text} is {air} by the site.")
         return air
@@ -156,55 +190,20 @@ class _Looking:
         ways = (way for variant in catalog.family(self.engine).variants for way in variant.ways)
         return any(text == way.default.get("model") for way in ways)
 
-    def _find(self, place: Place, reference: Reference) -> Flow[Resource | None]:
-        """What a reference means, once for each engine."""
-        kind, engine = _KINDS[place.field], self.engine
-        asked = (reference.text, kind, engine, self.mature)
-        if asked not in self.site.meant:
-            look = partial(self._ask, place, reference)
-            self.site.meant[asked] = yield from look()
-        return self.site.meant[asked]
-
-    def _ask(self, place: Place, reference: Reference) -> Flow[Resource | None]:
-        kind, engine = _KINDS[place.field], self.engine
-        if reference.hash is not None:
-            return (yield from self.site.by_hash(reference.hash))
-        if reference.name is not None:
-            match = yield from find_by_name(
-                self.site, reference.name, kind=kind, engine=engine, mature=self.mature
-            )
-            if match.found is None:
-                raise unclear_error(place, match.candidates)
-            return match.found
-        if reference.version is not None:
-            one = yield from self.site.by_version(reference.version)
-            if one is not None:
-                check_model(place, reference, one)
-            return one
-        if reference.model is None:
-            why = "only models of Civitai's are looked up; name this one by its whole AIR"
-            raise RequestInvalid(Problem(place.at, place.text, "", None, why))
-        model = yield from self.site.model(reference.model)
-        if model is None:
-            return None
-        # What does not fit is refused by its own reason.
-        return (yield from self.site.shown(model, kind=kind, engine=engine))
-
-    def _take(self, place: Place, one: Resource, typed: Reference | None = None) -> Flow[str]:
+    def _take(self, place: Place, one: Resource) -> Flow[str]:
         """A model that was found, where it may be used here. Raises RequestInvalid."""
-        if typed is not None:
-            check_model(place, typed, one)
+        wanted = HELD[place.field]
         if one.refusal:
             why = f"{one.label} is {one.refusal} on the site"
             raise RequestInvalid(
                 Problem(place.at, place.text, "a model that can be used", None, why)
             )
-        if one.kind != _KINDS[place.field]:
-            right = next((f for f, kind in _KINDS.items() if kind == one.kind), None)
-            accepted = f"the field {right}" if right else f"a {_KINDS[place.field]}"
+        if one.kind != wanted:
+            right = next((field for field, kind in HELD.items() if kind == one.kind), None)
+            accepted = f"the field {right}" if right else f"a {wanted}"
             why = f"{one.label} is of the kind {one.kind}"
             raise RequestInvalid(Problem(place.at, place.text, accepted, None, why))
-        if one.takers and not fits(one, self.engine):
+        if one.takers and not has_engine(one.takers, self.engine):
             raise (yield from self._misfit(place, one))
         if self.engine is None and one.takers:
             self.engine = one.takers[0].engine
@@ -213,30 +212,27 @@ class _Looking:
 
     def _misfit(self, place: Place, one: Resource) -> Flow[RequestInvalid]:
         """The refusal of what another engine takes, with the version of it that fits, if any."""
+        model = None if one.model_id is None else (yield from self.site.model(one.model_id))
         other = None
-        if one.model_id is not None:
-            model = yield from self.site.model(one.model_id)
-            if model is not None:
-                newest = self.site.newest(model, kind=one.kind, engine=self.engine)
-                other = yield from newest
-        takers = " or ".join(str(taker) for taker in one.takers)
+        if model is not None:
+            other = yield from self.site.newest(model, kind=one.kind, engine=self.engine)
+        takers = " or ".join(map(str, one.takers))
         why = f"{one.label} is made for {one.base_model or 'another family'}, which {takers} takes"
         accepted = f"what engine {self.engine} takes, or engine {takers}"
-        if other is not None:
-            accepted += f"; {other.label} fits"
-        return RequestInvalid(
-            Problem(place.at, place.text, accepted, None if other is None else other.air, why)
-        )
+        if other is None:
+            return RequestInvalid(Problem(place.at, place.text, accepted, None, why))
+        accepted += f"; {other.label} fits"
+        return RequestInvalid(Problem(place.at, place.text, accepted, other.air, why))
 
 
-def check_model(place: Place, reference: Reference, one: Resource) -> None:
+def _check_model(place: Place, reference: Reference, one: Resource | None) -> None:
     """A version's number belongs to one model; another's beside it is a slip. RequestInvalid."""
-    if reference.model not in (None, one.model_id):
+    if one is not None and reference.model not in (None, one.model_id):
         why = f"version {reference.version} is {one.label}, of model {one.model_id}"
         raise RequestInvalid(Problem(place.at, place.text, "", one.air, why))
 
 
-def unclear_error(place: Place, candidates: tuple[Resource, ...]) -> RequestInvalid:
+def _unclear(place: Place, candidates: tuple[Resource, ...]) -> RequestInvalid:
     """The refusal of a name that several models bear, or none."""
     if not candidates:
         why = "no model that can be generated with, and fits, is found by this name"
@@ -248,10 +244,6 @@ def unclear_error(place: Place, candidates: tuple[Resource, ...]) -> RequestInva
     )
     why = f"{'several models bear' if len(candidates) > 1 else 'no model bears exactly'} this name"
     return RequestInvalid(Problem(place.at, place.text, f"one of {told}", None, why))
-
-
-def _unchecked(text: str, error: CivitaiError) -> str:
-    return f"{text} was not checked, because the site gave no answer: {error.message}"
 
 
 # -- the request with what was found ---------------------------------------------------------------
@@ -310,17 +302,17 @@ def _holds(prompt: str, words: str) -> bool:
 def with_engine(request: ImageRequest) -> ImageRequest:
     """The request with the engine that its models are made for, where it says none itself and one
     takes them all."""
-    if not any(getattr(request, name) for name in _KINDS) or request.given("engine"):
+    if not any(getattr(request, name) for name in HELD) or request.given("engine"):
         return request
     takers = []
     for place in places(request):
-        reference = parse_reference(place.text)
-        air = reference.air or Air("", "")
-        takers.append({t.engine: t for t in find_takers(air.family or "", air.type or "")})
-    shared = [name for name in next(iter(takers), {}) if all(name in one for one in takers)]
+        air = parse_reference(place.text).air
+        found = () if air is None else find_takers(air.family or "", air.type or "")
+        takers.append({taker.engine: taker for taker in found})
+    shared = [name for name in takers[0] if all(name in one for one in takers)]
     if not shared or request.engine in shared:
         return request
     chosen = shared[0]
-    variant = request.variant or next((one[chosen].variant for one in takers), None)
+    variant = request.variant or takers[0][chosen].variant
     changes = {"engine": chosen} | ({} if variant is None else {"variant": variant})
     return request.model_copy(update=changes)

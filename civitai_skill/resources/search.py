@@ -7,7 +7,7 @@ says whether it can be generated with (facts of September 2026, read in the site
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -16,7 +16,7 @@ from civitai_skill.api.service import Flow, Together
 from civitai_skill.engines import catalog
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.resources.records import TYPES, Kind, Model, Resource, read_model
-from civitai_skill.resources.site import ModelSite, fitting_versions
+from civitai_skill.resources.site import ModelSite, fitting_versions, has_engine
 from civitai_skill.resources.takers import ecosystem_of, find_takers, loads_unnamed
 from civitai_skill.schema.problems import nearest_name
 
@@ -66,26 +66,26 @@ def check_search(query: str, kind: str | None, engine: str | None, sort: str, ta
         problems.append(Problem("query", query, "one line of at most 200 characters"))
     if problems:
         raise RequestInvalid(*problems)
-    if engine is not None and not _takes_any(catalog.find(engine).name, kind):
-        what = f"{kind}s" if kind else "models of Civitai's"
-        able = [name for name in catalog.NAMES if _takes_any(name, kind)]
-        accepted, why = "one of " + ", ".join(able), f"it takes no {what}"
-        if kind in (None, "lora") and loads_unnamed(catalog.find(engine).name):
-            why = (
-                "it takes LoRAs, but the ecosystem that their AIRs name is not known, so none can "
-                "be searched for; give one to a request by its AIR or its page's address"
-            )
-        raise RequestInvalid(Problem("engine", engine, accepted, None, why))
+    if engine is None:
+        return
+    name = catalog.find(engine).name
+    if _has_taker(catalog.family(name).ecosystems, kind, name):
+        return
+    able = [n for n in catalog.NAMES if _has_taker(catalog.family(n).ecosystems, kind, n)]
+    why = "it takes no " + (f"{kind}s" if kind else "models of Civitai's")
+    if kind in (None, "lora") and loads_unnamed(name):
+        why = (
+            "it takes LoRAs, but the ecosystem that their AIRs name is not known, so none can be "
+            "searched for; give one to a request by its AIR or its page's address"
+        )
+    raise RequestInvalid(Problem("engine", engine, "one of " + ", ".join(able), None, why))
 
 
-def _takes_any(engine: str, kind: str | None) -> bool:
-    ecosystems = catalog.family(engine).ecosystems
-    return any(
-        taker.engine == engine
-        for ecosystem in ecosystems
-        for one in ((kind,) if kind else KINDS)
-        for taker in find_takers(ecosystem, one)
-    )
+def _has_taker(ecosystems: Iterable[str], kind: str | None, engine: str) -> bool:
+    """Does an engine take models of one of these ecosystems, of a kind (None: of any)?"""
+    kinds = KINDS if kind is None else (kind,)
+    takers = (find_takers(ecosystem, one) for ecosystem in ecosystems for one in kinds)
+    return any(has_engine(each, engine) for each in takers)
 
 
 def search(
@@ -152,14 +152,8 @@ def _base_models(site: ModelSite, kind: Kind | None, engine: str | None) -> Flow
         return []
     told = (yield from site.get("/enums", what="the list of base models")) or {}
     names = read_list(told, "ActiveBaseModel", str) or read_list(told, "BaseModel", str)
-    fitting = []
-    for name in names:
-        ecosystem = ecosystem_of(name)
-        kinds = (kind,) if kind else KINDS
-        takers = [t for one in kinds if ecosystem for t in find_takers(ecosystem, one)]
-        if any(taker.engine == engine for taker in takers):
-            fitting.append(name)
-    return fitting
+    named = [(name, ecosystem_of(name)) for name in names]
+    return [name for name, of in named if of is not None and _has_taker((of,), kind, engine)]
 
 
 # -- by name ---------------------------------------------------------------------------------------
@@ -174,15 +168,12 @@ def find_by_name(
     """The one model that bears a name, with or without its version's; else the candidates."""
     page = yield from search(site, text, type=kind, engine=engine, mature=mature, take=_CANDIDATES)
     wanted = plain_name(text)
-    named = tuple(one for one in page.models if wanted in set(_names(one)))
-    if len(named) == 1:
-        return NameMatch(named[0])
-    return NameMatch(None, named or page.models)
-
-
-def _names(one: Resource) -> Iterator[str]:
-    yield plain_name(one.name)
-    yield plain_name(f"{one.name} {one.version_name}")
+    named = tuple(
+        one
+        for one in page.models
+        if wanted in (plain_name(one.name), plain_name(f"{one.name} {one.version_name}"))
+    )
+    return NameMatch(named[0]) if len(named) == 1 else NameMatch(None, named or page.models)
 
 
 def plain_name(text: str) -> str:

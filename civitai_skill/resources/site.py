@@ -20,7 +20,7 @@ from civitai_skill.resources.records import (
     read_model,
     read_resource,
 )
-from civitai_skill.resources.takers import AIR_TYPES, Taker, ecosystem_of, find_takers
+from civitai_skill.resources.takers import Taker, ecosystem_of, find_takers
 from civitai_skill.schema.types import read_json
 from civitai_skill.storage.cache import Cache
 
@@ -49,7 +49,7 @@ class ModelSite:
     account: str = ""
     seconds: float = PATIENCE
     #: What references were found to mean.
-    meant: dict[tuple[Any, ...], Resource | None] = field(default_factory=dict)
+    meant: dict[tuple[Any, ...], Resource] = field(default_factory=dict)
     #: Did it give no answer when it was last asked?
     silent: bool = False
     _seen: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
@@ -119,7 +119,7 @@ class ModelSite:
         if version.triggers is not None:
             full["trainedWords"] = list(version.triggers)
         found = yield from self._with_mini(full, version.id)
-        useless = found is not None and (found.refusal or not fits(found, engine))
+        useless = found is not None and (found.refusal or not has_engine(found.takers, engine))
         if version.triggers is not None or useless:
             return found
         return (yield from self.by_version(version.id))
@@ -136,7 +136,7 @@ class ModelSite:
         where they are said; None where it has none."""
         for version in fitting_versions(model, kind, engine):
             found = yield from self._listed(model, version, engine)
-            if found is not None and not found.refusal and fits(found, engine):
+            if found is not None and not found.refusal and has_engine(found.takers, engine):
                 return found.about_model(model)
         return None
 
@@ -152,14 +152,9 @@ def fitting_versions(model: Model, kind: Kind | None, engine: str | None) -> lis
 def may_fit(version: Version, kind: Kind, engine: str | None) -> bool:
     """May a version be taken by an engine (None: by any), by the name of its base model?"""
     ecosystem = ecosystem_of(version.base_model)
-    if kind not in AIR_TYPES:
-        return False
-    return ecosystem is None or has_engine(find_takers(ecosystem, AIR_TYPES[kind]), engine)
-
-
-def fits(found: Resource, engine: str | None) -> bool:
-    """Does an engine take it (None: any)?"""
-    return has_engine(found.takers, engine)
+    if kind == "other" or ecosystem is None:
+        return kind != "other"
+    return has_engine(find_takers(ecosystem, kind), engine)
 
 
 def has_engine(takers: tuple[Taker, ...], engine: str | None) -> bool:

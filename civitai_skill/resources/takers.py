@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -30,19 +31,17 @@ class Taker:
         return self.engine if self.variant is None else f"{self.engine} {self.variant}"
 
 
-#: The type of AIR that stands for each kind of model.
-AIR_TYPES: Mapping[str, str] = {kind: kind for kind in ("checkpoint", "lora", "embedding", "vae")}
-
-
 @lru_cache(1024)
 def find_takers(ecosystem: str, type: str) -> tuple[Taker, ...]:
     """The engines that load a model of an AIR ecosystem and type; those it was made for first."""
     field = field_of(type)
     if field is None or not ecosystem:
         return ()
-    found = list(_find(ecosystem, type, field))
-    found.sort(key=lambda taker: ecosystem not in catalog.family(taker.engine).ecosystems)
-    return tuple(found)
+    air = f"urn:air:{ecosystem}:{type}:civitai:1@1"
+    families = [catalog.family(r["name"]) for r in records() if ecosystem in r["ecosystems"]]
+    families.sort(key=lambda family: ecosystem not in family.ecosystems)
+    able = (next(_able(family, field, air), None) for family in families)
+    return tuple(taker for taker in able if taker is not None)
 
 
 def takers_of(text: str) -> tuple[Taker, ...]:
@@ -61,34 +60,21 @@ def field_of(type: str) -> str | None:
     return {"embedding": "embeddings", "vae": "vae"}.get(type)
 
 
-def _find(ecosystem: str, type: str, field: str) -> Iterator[Taker]:
-    air = f"urn:air:{ecosystem}:{type}:civitai:1@1"
-    value: Any = {"loras": [{"air": air}], "embeddings": [air]}.get(field, air)
-    for record in records():
-        if ecosystem not in record["ecosystems"]:
-            continue
-        family = catalog.family(record["name"])
-        variants = [None, *(v.name for v in family.variants if v.retired is None)]
-        able = [name for name in variants if _takes(family, name, field, value)]
-        if able:
-            yield Taker(family.name, able[0])
-
-
-def _takes(family: Family, variant: str | None, field: str, value: Any) -> bool:
-    said = {"engine": family.name, "variant": variant, field: value}
-    try:
-        plan(ImageRequest(prompt="a picture", **said))
-    except RequestInvalid:
-        return False
-    return True
+def _able(family: Family, field: str, air: str) -> Iterator[Taker]:
+    """The variants that take an AIR in a field, first of all that which the engine chooses."""
+    value: Any = [air] if field in ("loras", "embeddings") else air
+    for name in (None, *(v.name for v in family.variants if v.retired is None)):
+        said = {"engine": family.name, "variant": name, field: value}
+        with suppress(RequestInvalid):
+            plan(ImageRequest(prompt="a picture", **said))
+            yield Taker(family.name, name)
 
 
 def loads_unnamed(engine: str) -> bool:
     """Does an engine load LoRAs although no ecosystem of theirs is known?"""
     family = catalog.family(engine)
-    value = [{"air": "urn:air:unknown:lora:civitai:1@1"}]
-    names = [None, *(v.name for v in family.variants if v.retired is None)]
-    return not family.ecosystems and any(_takes(family, n, "loras", value) for n in names)
+    air = "urn:air:unknown:lora:civitai:1@1"
+    return not family.ecosystems and any(_able(family, "loras", air))
 
 
 @lru_cache(256)
