@@ -55,8 +55,7 @@ async def waited(client: AsyncCivitai, few: int, number: int) -> tuple[int, list
     began = time.process_time()
     looking = asyncio.create_task(watch.run())
     await asyncio.gather(*(one(workflow) for workflow in found))
-    watch.stop()
-    await looking
+    looking.cancel()
     return watch.requests, late, time.process_time() - began
 
 

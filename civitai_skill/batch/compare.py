@@ -13,7 +13,8 @@ import anyio.to_thread
 
 from civitai_skill.batch.report import Report
 from civitai_skill.batch.results import Result
-from civitai_skill.batch.run import BatchSettings, arun_batch, run_in_own_loop
+from civitai_skill.batch.run import arun_batch, run_in_own_loop
+from civitai_skill.batch.session import BatchSettings
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.gallery.sheet import Entry, write_sheet
 

@@ -16,13 +16,8 @@ from typing import Any
 import anyio
 import httpx
 
-from civitai_skill.api import workflows
-from civitai_skill.api.connections import AsyncTransport
-from civitai_skill.api.drivers import adrive
-from civitai_skill.api.models import Workflow
 from civitai_skill.api.parse import retry_after
 from civitai_skill.api.send import SCOPE
-from civitai_skill.client.clients import AsyncCivitai
 
 #: Requests at once at most, when nothing else is said.
 CONCURRENCY = 16
@@ -121,18 +116,3 @@ class ThrottledClient(httpx.AsyncClient):
             kind = (request.method, request.url.path.count("/"), "whatif" in request.url.params)
             self.limiter.record_response(kind, response, time.monotonic() - began)
             return response
-
-
-class BatchClient(AsyncCivitai):
-    """An AsyncCivitai that limits its requests in flight."""
-
-    def __init__(self, key: Any = None, **settings: Any) -> None:
-        super().__init__(key, **settings)
-        self.limiter = AdaptiveLimiter(CONCURRENCY)
-        self.http = ThrottledClient(self.limiter, transport=self._transport or AsyncTransport())
-        self._http = self.http
-
-    async def get(self, workflow_id: str, *, wait: float = 0.0) -> Workflow:
-        """Read a workflow that the batch has paid for; `finish` writes down its end."""
-        look = workflows.get(self._service, workflow_id, wait=wait, committed=True)
-        return await adrive(look, self.http)

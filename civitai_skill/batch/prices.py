@@ -2,43 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 import anyio
+import anyio.to_thread
 
+from civitai_skill.api.drivers import adrive
+from civitai_skill.api.progress import ServiceWarning
 from civitai_skill.batch.plan import Row, shape_of
 from civitai_skill.batch.report import BatchPlan
 from civitai_skill.batch.states import RowState
+from civitai_skill.client.clients import AsyncCivitai
 from civitai_skill.errors import CivitaiError, ConfigError, NotEnoughBuzz, Unauthorized
 from civitai_skill.ledger.budget import Budget
-from civitai_skill.purchase.price import ASK_ABOVE
+from civitai_skill.purchase.order import Order
+from civitai_skill.purchase.prepare import prepare, upload_sources
+from civitai_skill.purchase.price import ASK_ABOVE, ask_price, confirmed_rule
 
 Line = tuple[Row, RowState]
 
-#: Asks the service what a row costs (Buzz); None where it does not tell.
-Ask = Callable[[Row], Awaitable[int | None]]
+_ANY_PROMPT = "a quiet landscape"
 
 
-async def ask_prices(lines: Sequence[Line], ask: Ask, *, every_rule: bool) -> list[Line]:
-    """The rows with the prices that they are held to.
+async def ask_prices(
+    lines: Sequence[Line], client: AsyncCivitai, order: Order, confirmed: Collection[str], *,
+    every_rule: bool,
+) -> tuple[list[Line], list[ServiceWarning]]:  # fmt: skip
+    """The rows with the prices that they are held to, and what the service warned of.
 
-    The service is asked once for each documented rule (with `every_rule` False only where a row of
-    it is dear), and once for each shape that no rule covers or whose rule it does not follow. Where
-    it asks more than is documented, that counts.
+    It is asked once for each documented rule that it has not `confirmed` (with `every_rule` False
+    only where a row of it is dear), and once for each shape that no rule covers or whose rule it
+    does not follow. Where it asks more than is documented, that counts.
     """
+    asker = _Asker(client, order)
     new = [row for row, state in lines if state.result is None and state.run is None]
     covered = [row for row in new if row.price is not None]
     first: dict[str, Row] = {}
     for row in covered:
         if every_rule or (row.price or 0) > ASK_ABOVE:
             first.setdefault(row.rule, row)
-    told = await _ask_all(first, ask)
+    told = {rule: row.price for rule, row in first.items() if rule in confirmed}
+    if unsure := {rule: row for rule, row in first.items() if rule not in confirmed}:
+        told |= await asker.ask_all(unsure)
     broken = {rule for rule, row in first.items() if (told[rule] or 0) > (row.price or 0)}
     shapes = {
         row.number: shape_of(row.prepared) for row in new if row.price is None or row.rule in broken
     }
-    told |= await _ask_all({shapes[r.number]: r for r in reversed(new) if r.number in shapes}, ask)
+    if shapes:
+        one_each = {shapes[row.number]: row for row in reversed(new) if row.number in shapes}
+        told |= await asker.ask_all(one_each)
 
     priced = []
     for row, state in lines:
@@ -52,29 +66,70 @@ async def ask_prices(lines: Sequence[Line], ask: Ask, *, every_rule: bool) -> li
         elif state.result is None and row.rule in first:
             row = replace(row, quoted=price)
         priced.append((row, state))
-    return priced
+    return priced, asker.warned
 
 
-async def _ask_all(rows: Mapping[str, Row], ask: Ask) -> dict[str, int | None]:
-    """The service's price for each. Where it does not answer, what is documented holds; raises its
-    error where nothing is."""
-    told: dict[str, int | None] = {}
-    errors: list[CivitaiError] = []
+@dataclass
+class _Asker:
+    """Asks the service what rows cost."""
 
-    async def one(name: str, row: Row) -> None:
-        try:
-            told[name] = await ask(row)
-        except CivitaiError as error:
-            if row.price is None or isinstance(error, Unauthorized | NotEnoughBuzz | ConfigError):
-                errors.append(error)
-            told[name] = None
+    client: AsyncCivitai
+    order: Order
+    warned: list[ServiceWarning] = field(default_factory=list)
 
-    async with anyio.create_task_group() as group:
-        for name, row in rows.items():
-            group.start_soon(one, name, row)
-    if errors:
-        raise errors[0]
-    return told
+    async def ask_all(self, rows: Mapping[str, Row]) -> dict[str, int | None]:
+        """The service's price for each. Where it does not answer, what is documented holds; raises
+        its error where nothing is."""
+        told: dict[str, int | None] = {}
+        errors: list[CivitaiError] = []
+
+        async def one(name: str, row: Row) -> None:
+            try:
+                told[name] = await self.ask(row)
+            except CivitaiError as error:
+                if row.price is None or isinstance(
+                    error, Unauthorized | NotEnoughBuzz | ConfigError
+                ):
+                    errors.append(error)
+                told[name] = None
+
+        async with anyio.create_task_group() as group:
+            for name, row in rows.items():
+                group.start_soon(one, name, row)
+        if errors:
+            raise errors[0]
+        return told
+
+    async def ask(self, row: Row) -> int | None:
+        """The service's price of a row (Buzz); None where it does not tell."""
+        order, prepared, ledger = self.order, row.prepared, self.order.ledger
+        service, http = self.client._service, self.client._http
+        if "" in prepared.sources:
+            prepared = prepare(replace(order, asked=row.request))
+        # Other words: a price depends on none, and what moderation stops must not be sent twice.
+        other = [
+            {**step, "input": {**step["input"], "prompt": _ANY_PROMPT}}
+            if isinstance(step["input"].get("prompt"), str)
+            else step
+            for step in prepared.steps
+        ]
+        prepared = replace(prepared, steps=other, request=None)
+        body = await adrive(upload_sources(service, prepared), http)
+        quote = await adrive(ask_price(service, order, prepared, body), http)
+        if quote is None:
+            return None
+        self.warned += quote.warnings
+        if quote.insufficient_buzz:
+            raise NotEnoughBuzz(
+                f"The account has not enough Buzz for row {row.number} ({quote.total} needed).",
+                status=200,
+                advice="Buy Buzz, or lower the price.",
+            )
+        rule = confirmed_rule(row.plan, quote)
+        if rule is not None and ledger is not None:
+            with suppress(ConfigError):
+                await anyio.to_thread.run_sync(ledger.confirm, rule)
+        return quote.total
 
 
 def leave_out(lines: Sequence[Line], limit: int, left: int | None) -> set[int]:

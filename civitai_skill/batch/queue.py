@@ -28,10 +28,11 @@ class PromptModerated(NotSent):
 
 @dataclass
 class RowQueue:
-    """Hand out the rows of a batch in an order that sends no moderated prompt twice."""
+    """Hand out the rows of a batch in an order that sends no moderated prompt twice: what is
+    `bought` already before what is `new`."""
 
-    _bought: deque[Line] = field(default_factory=deque)
-    _new: deque[Line] = field(default_factory=deque)
+    bought: deque[Line] = field(default_factory=deque)
+    new: deque[Line] = field(default_factory=deque)
     _waiting: defaultdict[str, list[Line]] = field(default_factory=partial(defaultdict, list))
     _trying: Counter[str] = field(default_factory=Counter)
     _passed: set[str] = field(default_factory=set)
@@ -41,18 +42,14 @@ class RowQueue:
     _learned: list[str] = field(default_factory=list)
     _news: anyio.Event = field(default_factory=anyio.Event)
 
-    def add(self, row: Row, state: RowState) -> None:
-        """Put a row at the end. What is bought already goes before all that is not."""
-        (self._bought if state.is_submitted else self._new).append((row, state))
-
     async def next(self) -> Line | None:
         """The next row to make; None when there are no more."""
         while True:
             while self._learned:
-                self._new.extendleft(reversed(self._waiting.pop(self._learned.pop(), [])))
-            line = self._bought.popleft() if self._bought else None
-            while line is None and self._new:
-                row, state = self._new.popleft()
+                self.new.extendleft(reversed(self._waiting.pop(self._learned.pop(), [])))
+            line = self.bought.popleft() if self.bought else None
+            while line is None and self.new:
+                row, state = self.new.popleft()
                 prompt = row.request.prompt
                 settled = prompt in self._passed or prompt in self._banned
                 if settled or not self._trying[prompt]:

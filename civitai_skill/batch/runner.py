@@ -12,12 +12,10 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
-import httpx
 
 from civitai_skill.api import wait
 from civitai_skill.api.drivers import adrive
 from civitai_skill.api.models import Workflow
-from civitai_skill.api.service import Service
 from civitai_skill.batch.plan import Row
 from civitai_skill.batch.queue import NotSent, PromptModerated, RowQueue, moderation_reason
 from civitai_skill.batch.report import BatchProgress, Tell
@@ -25,6 +23,7 @@ from civitai_skill.batch.results import FINAL, Result, SavedPicture
 from civitai_skill.batch.spending import Spending
 from civitai_skill.batch.states import RETRIED, RowState, build_result
 from civitai_skill.batch.watcher import WorkflowWatcher
+from civitai_skill.client.clients import AsyncCivitai
 from civitai_skill.errors import (
     BadRequest,
     BudgetUsedUp,
@@ -62,12 +61,10 @@ _SKEW = timedelta(minutes=5)
 class RowRunner:
     """Buy, await and save every row. `results` fills up, by row number."""
 
-    http: httpx.AsyncClient
-    service: Service
+    client: AsyncCivitai
     watcher: WorkflowWatcher
     #: What the purchases have in common.
     order: Order
-    out: Path
     batch: str
     timeout: float
     spending: Spending
@@ -94,7 +91,7 @@ class RowRunner:
             async with anyio.create_task_group() as group:
                 for _ in range(in_flight):
                     group.start_soon(self._run_queue, queue)
-            self.watcher.stop()
+            watching.cancel_scope.cancel()
 
     def add(self, result: Result) -> None:
         """Take in the end of a row, of this run or an earlier one."""
@@ -117,22 +114,16 @@ class RowRunner:
             self._pictures += len(result.pictures)
             self.add(result)
             self.tell(result)
-            self.tell(
-                BatchProgress(
-                    total=self.total,
-                    done=self._good,
-                    failed=len(self.results) - self._good,
-                    under_way=len(self.under_way),
-                    pictures=self._pictures,
-                    buzz=self._buzz,
-                    seconds=time.monotonic() - self._began,
-                    ended=self._ended,
-                )
-            )
+            seconds, failed = time.monotonic() - self._began, len(self.results) - self._good
+            self.tell(BatchProgress(
+                self.total, self._good, failed, len(self.under_way), self._pictures, self._buzz,
+                seconds, self._ended,
+            ))  # fmt: skip
 
     # -- one row -----------------------------------------------------------------------------------
     async def _run_row(self, row: Row, state: RowState, queue: RowQueue) -> Result:
         purchase: Purchase | None = None
+        service = self.client._service
         began, prompt, made = time.monotonic(), row.request.prompt, row.plan
         label = Label(row.stems, {
             "batch": self.batch, "row": row.number, "id": row.id,
@@ -158,7 +149,7 @@ class RowRunner:
                     quoted = None if first and row.ask_again else row.quoted
                     order = replace(order, limit=price, most=most, quoted=quoted)
                     began, order = begin_clock(order, self.timeout)
-                    purchase = await adrive(buy(self.service, order, prepared), self.http)
+                    purchase = await adrive(buy(service, order, prepared), self.client._http)
                     self.spending.count(row, purchase.workflow.cost.kept)
             self.under_way[row.number] = purchase.workflow
             if order.is_overcharged(purchase, purchase.workflow):
@@ -172,14 +163,16 @@ class RowRunner:
                 purchase = replace(purchase, workflow=workflow)
                 if not workflow.moderated:
                     queue.mark_passed(prompt)
-            own = label.places(state.key, purchase.workflow.id, self.out)
+            assert order.out is not None, "a row's pictures go to a folder"
+            own = label.places(state.key, purchase.workflow.id, order.out)
             assert own is not None, "a row has names of its own"
             place = partial(self._save, row, own)
             # It has ended; pictures that are not there yet are waited for.
-            home = finish(self.service, order, purchase, timeout=wait.LAG, place=place)
+            home = finish(service, order, purchase, timeout=wait.LAG, place=place)
             async with self._downloads:
-                generation = await adrive(home, self.http)
-            return await self._build_result(row, state.key, "succeeded", generation)
+                generation = await adrive(home, self.client._http)
+            ended = partial(_build_result, row, state.key, "succeeded", generation)
+            return await anyio.to_thread.run_sync(ended)
         except CivitaiError as error:
             if isinstance(error, BudgetUsedUp) and self._stopped_at not in (0, row.number):
                 error = self._stopped_error()  # one row tells it
@@ -251,36 +244,9 @@ class RowRunner:
         workflow = getattr(error, "workflow", None) or (purchase.workflow if purchase else None)
         if reason is None and isinstance(error, WorkflowFailed):
             reason = "; ".join(error.reasons) or None
-        return await self._build_result(
-            row, state.key, status, error.result, workflow,
-            reason=reason or error.message, error=self._explain(error),
-        )  # fmt: skip
-
-    async def _build_result(
-        self,
-        row: Row,
-        key: str,
-        status: str,
-        generation: Generation | None,
-        workflow: Workflow | None = None,
-        **more: object,
-    ) -> Result:
-        pictures: tuple[SavedPicture, ...] = ()
-        if generation is not None:
-            workflow = generation.workflow
-            pictures = await anyio.to_thread.run_sync(_list_pictures, generation)
-        cost = None if workflow is None else workflow.cost
-        return build_result(
-            row,
-            key,
-            status,
-            workflow=None if workflow is None else workflow.id,
-            cost=0 if status == "refused" else None if cost is None else cost.kept,
-            refunded=0 if cost is None else sum(cost.refunded.values()),
-            pictures=pictures,
-            warnings=() if workflow is None else tuple(map(str, workflow.warnings)),
-            **more,
-        )
+        told = {"reason": reason or error.message, "error": self._explain(error)}
+        ended = partial(_build_result, row, state.key, status, error.result, workflow, **told)
+        return await anyio.to_thread.run_sync(ended)
 
     def _explain(self, error: CivitaiError) -> dict[str, object]:
         """An error as a result carries it."""
@@ -288,10 +254,13 @@ class RowRunner:
         return {**explained.as_dict(), "exit_code": explained.exit_code}
 
 
-def _list_pictures(generation: Generation) -> tuple[SavedPicture, ...]:
-    """The pictures that are on disk, each with its checksum."""
+def _build_result(
+    row: Row, key: str, status: str, generation: Generation | None,
+    workflow: Workflow | None = None, **more: object,
+) -> Result:  # fmt: skip
+    """How a row ended, with its pictures that are on disk, each with its checksum."""
     found = []
-    for n, picture in enumerate(generation.pictures):
+    for n, picture in enumerate(() if generation is None else generation.pictures):
         if picture.path is None:
             continue
         with suppress(OSError):  # one that was taken away already is fetched by the next run
@@ -299,7 +268,17 @@ def _list_pictures(generation: Generation) -> tuple[SavedPicture, ...]:
             name, digest = picture.path.name, hashlib.sha256(data).hexdigest()
             size = (picture.width, picture.height)
             found.append(SavedPicture(name, n, *size, picture.seed, len(data), digest))
-    return tuple(found)
+    more["pictures"] = tuple(found)
+    workflow = workflow if generation is None else generation.workflow
+    if workflow is not None:
+        more |= {
+            "workflow": workflow.id, "cost": workflow.cost.kept,
+            "refunded": sum(workflow.cost.refunded.values()),
+            "warnings": tuple(map(str, workflow.warnings)),
+        }  # fmt: skip
+    if status == "refused":
+        more["cost"] = 0
+    return build_result(row, key, status, **more)
 
 
 def _stops_batch(error: CivitaiError) -> bool:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypedDict
 
 import anyio.to_thread
 
-from civitai_skill.api.drivers import adrive
+from civitai_skill.api.connections import AsyncTransport
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.progress import ServiceWarning
 from civitai_skill.batch import results
-from civitai_skill.batch.limiter import CONCURRENCY, BatchClient
+from civitai_skill.batch.limiter import CONCURRENCY, AdaptiveLimiter, ThrottledClient
 from civitai_skill.batch.models import resolve_rows
 from civitai_skill.batch.names import TEMPLATE
 from civitai_skill.batch.plan import Row, plan_rows
@@ -29,114 +28,142 @@ from civitai_skill.batch.spending import Spending
 from civitai_skill.batch.states import RowState, build_result, load_states, update_result
 from civitai_skill.batch.watcher import WorkflowWatcher
 from civitai_skill.client.base import BaseClient, Folder
-from civitai_skill.client.clients import TIMEOUT
+from civitai_skill.client.clients import TIMEOUT, AsyncCivitai
 from civitai_skill.client.options import Call
 from civitai_skill.config import expand_home
-from civitai_skill.errors import (
-    ConfigError,
-    NotEnoughBuzz,
-    OverBudget,
-    Problem,
-    RequestInvalid,
-    Spent,
-)
+from civitai_skill.errors import ConfigError, OverBudget, Problem, RequestInvalid, Spent
 from civitai_skill.errors.next_steps import Allow, Choose, Render, Say, in_python
 from civitai_skill.images.save import prepare_folder
 from civitai_skill.images.sources import EVERY_SOURCE, SourcePolicy
 from civitai_skill.ledger.budget import read_budget
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.purchase.order import Order
-from civitai_skill.purchase.prepare import prepare, upload_sources
-from civitai_skill.purchase.price import ask_price, confirm, is_confirmed
+from civitai_skill.resources.resolve import NAMING
+from civitai_skill.schema.problems import nearest_name
 from civitai_skill.storage import files
 
 #: Rows under way at once, and the most that may be.
 IN_FLIGHT = 100
-_MOST_IN_FLIGHT = 5000
-
-_ANY_PROMPT = "a quiet landscape"
+_MOST_IN_FLIGHT, _MOST_AT_ONCE = 5000, 256
 
 
-def _with_any_prompt(step: dict[str, Any]) -> dict[str, Any]:
-    """A step with other words, where it says them itself."""
-    if not isinstance(step["input"].get("prompt"), str):
-        return step
-    return {**step, "input": {**step["input"], "prompt": _ANY_PROMPT}}
+class BatchSettings(TypedDict, total=False):
+    """How a batch runs.
+
+    name            the batch's name: the same row under another name is bought anew
+    out             the folder of the pictures and of results.jsonl (the working folder)
+    client          a Civitai or AsyncCivitai whose settings count; made from the environment else
+    max_buzz        the most that all rows together may cost; the client's limit when left out
+    template        the pictures' names (`{row}-{engine}-{seed}-{n}`; of a sweep, what is swept)
+    concurrency     requests at once at most; the service's answers decide below it
+    in_flight       rows under way at once
+    timeout         seconds for one row, counted from its price (buying may take 5 at least)
+    retry_failed    buy once more what failed or expired
+    allow_unpriced  let rows through whose price nobody tells
+    as_many_as_fit  buy rows in order up to the limit and what is left of the budget
+    dry_run         plan only
+    table           write results.csv as well
+    sources         which source pictures the rows may name
+    tell            hears the plan, each result and how it stands
+    render          says in results.jsonl what to do next, in the words of an interface
+    purpose         the interface's name in the ledger
+    tags, metadata, allow_mature_content, currencies, priority: as in `generate`
+    """
+
+    name: str
+    out: Folder
+    client: BaseClient | None
+    max_buzz: int | None
+    template: str
+    concurrency: int
+    in_flight: int
+    timeout: float
+    retry_failed: bool
+    allow_unpriced: bool
+    as_many_as_fit: bool
+    dry_run: bool
+    table: bool
+    sources: SourcePolicy
+    tell: Tell
+    render: Render
+    purpose: str
+    tags: Sequence[str]
+    metadata: Mapping[str, Any] | None
+    allow_mature_content: bool | None
+    currencies: Sequence[str] | None
+    priority: str | None
 
 
-@dataclass
+_DEFAULTS: BatchSettings = {
+    "out": ".", "client": None, "max_buzz": None, "template": TEMPLATE, "concurrency": CONCURRENCY,
+    "in_flight": IN_FLIGHT, "timeout": TIMEOUT, "retry_failed": False, "allow_unpriced": False,
+    "as_many_as_fit": False, "dry_run": False, "table": False, "sources": EVERY_SOURCE,
+    "tell": lambda event: None, "render": in_python, "purpose": "batch", "tags": (),
+    "metadata": None, "allow_mature_content": None, "currencies": None, "priority": None,
+}  # fmt: skip
+
+
 class BatchSession:
-    """A batch with its options, which `run.BatchSettings` explains. Raises RequestInvalid."""
+    """A batch with its settings; `name` is its own where they give none. Raises RequestInvalid."""
 
-    name: str = "batch"
-    out: Folder = "."
-    client: BaseClient | None = None
-    max_buzz: int | None = None
-    template: str = TEMPLATE
-    concurrency: int = CONCURRENCY
-    in_flight: int = IN_FLIGHT
-    timeout: float = TIMEOUT
-    retry_failed: bool = False
-    allow_unpriced: bool = False
-    as_many_as_fit: bool = False
-    dry_run: bool = False
-    table: bool = False
-    sources: SourcePolicy = EVERY_SOURCE
-    tell: Tell = lambda event: None
-    render: Render = in_python
-    purpose: str = "batch"
-    tags: Sequence[str] = ()
-    metadata: Mapping[str, Any] | None = None
-    allow_mature_content: bool | None = None
-    currencies: Sequence[str] | None = None
-    priority: str | None = None
-
-    def __post_init__(self) -> None:
-        self.folder = expand_home(self.out)
-        if not self.timeout >= 0:
-            raise RequestInvalid(Problem("timeout", self.timeout, "seconds, 0 or more"))
+    def __init__(self, name: str, settings: BatchSettings) -> None:
+        known = list(BatchSettings.__annotations__)
+        for odd in settings.keys() - set(known):
+            near, why = nearest_name(odd, known), "there is no such setting"
+            raise RequestInvalid(Problem(odd, None, ", ".join(known), near, why))
+        given: BatchSettings = {**_DEFAULTS, "name": name, **settings}
+        self.given, self.name, self.tell = given, given["name"], given["tell"]
+        self.folder = expand_home(given["out"])
+        if not given["timeout"] >= 0:
+            raise RequestInvalid(Problem("timeout", given["timeout"], "seconds, 0 or more"))
         if not 1 <= len(self.name) <= 100 or not self.name.isprintable():
             raise RequestInvalid(Problem("name", self.name, "1 to 100 printable characters"))
-        if isinstance(self.tags, str):
-            raise RequestInvalid(Problem("tags", self.tags, "a list of texts", [self.tags]))
-        for name, most in (("in_flight", _MOST_IN_FLIGHT), ("concurrency", 256)):
-            value = getattr(self, name)
+        if isinstance(given["tags"], str):
+            raise RequestInvalid(Problem("tags", given["tags"], "a list of texts", [given["tags"]]))
+        in_flight, at_once = given["in_flight"], given["concurrency"]
+        for field, value, most in (
+            ("in_flight", in_flight, _MOST_IN_FLIGHT), ("concurrency", at_once, _MOST_AT_ONCE),
+        ):  # fmt: skip
             if not 1 <= value <= most:
                 nearest = max(1, min(most, value))
-                raise RequestInvalid(Problem(name, value, f"1 to {most}", nearest))
-        #: What the service warned of where it was asked for a price.
-        self._warned: list[ServiceWarning] = []
+                raise RequestInvalid(Problem(field, value, f"1 to {most}", nearest))
         #: All workflows of a batch carry it.
         self.tag = f"batch:{self.name}"
         self.call = Call("-", {
-            "max_buzz": self.max_buzz,
-            "tags": (self.tag, *self.tags), "metadata": self.metadata, "sources": self.sources,
-            "allow_mature_content": self.allow_mature_content, "currencies": self.currencies,
-            "priority": self.priority, "purpose": self.purpose,
+            "max_buzz": given["max_buzz"], "tags": (self.tag, *given["tags"]),
+            "metadata": given["metadata"], "sources": given["sources"],
+            "allow_mature_content": given["allow_mature_content"], "purpose": given["purpose"],
+            "currencies": given["currencies"], "priority": given["priority"],
         })  # fmt: skip
 
     async def run(self, raw_rows: Sequence[RawRow]) -> Report:
         """Make the rows. Raises what run_batch raises."""
-        made = BatchClient() if self.client is None else BatchClient.like(self.client)
+        given = self.given
+        known = given["client"]
+        made = AsyncCivitai() if known is None else AsyncCivitai.like(known)
+        limiter = AdaptiveLimiter(given["concurrency"])
+        made._http = ThrottledClient(limiter, transport=made._transport or AsyncTransport())
         async with made as client:
-            client.limiter.most = self.concurrency
-            raw_rows = await resolve_rows(raw_rows, client, self.call.terms)
-            lines, order, used = await anyio.to_thread.run_sync(self._prepare, raw_rows, client)
-            limit, budget = order.limit, order.budget
+            if any(raw.fields.get(name) for raw in raw_rows for name in NAMING):
+                raw_rows = await resolve_rows(raw_rows, client, self.call.terms)
+            prepared = await anyio.to_thread.run_sync(self._prepare, raw_rows, client)
+            lines, order, used, confirmed = prepared
+            limit, budget, only_plan = order.limit, order.budget, given["dry_run"]
+            warned: list[ServiceWarning] = []
             documented = summarize(self.name, lines, set(), limit, budget, used)
-            if self.dry_run or self.as_many_as_fit or documented.price <= limit:
-                ask = partial(self._ask_price, client, order)
-                lines = await ask_prices(lines, ask, every_rule=not self.dry_run)
+            if only_plan or given["as_many_as_fit"] or documented.price <= limit:
+                asked = await ask_prices(lines, client, order, confirmed, every_rule=not only_plan)
+                lines, warned = asked
             left = None if budget is None else budget.limit - used
-            left_out = leave_out(lines, limit, left) if self.as_many_as_fit else set[int]()
+            left_out = leave_out(lines, limit, left) if given["as_many_as_fit"] else set[int]()
             plan = summarize(self.name, lines, left_out, limit, budget, used)
-            warnings = dict.fromkeys([*plan.warnings, *map(str, self._warned)])
+            warnings = dict.fromkeys([*plan.warnings, *map(str, warned)])
             plan = replace(plan, warnings=tuple(warnings))
             self.tell(plan)
-            if self.dry_run:
+            if only_plan:
                 done = tuple(state.result for _, state in lines if state.result)
                 return Report(plan, done, self.folder)
-            if plan.unpriced and not self.allow_unpriced:
+            if plan.unpriced and not given["allow_unpriced"]:
                 raise OverBudget(
                     f"The price of {plan.unpriced} of {plan.rows} rows is not documented, and the "
                     "service did not tell it either. Nothing was bought.",
@@ -157,12 +184,14 @@ class BatchSession:
             return await self._buy(client, lines, plan, order, spending, left_out)
 
     def _prepare(
-        self, raw_rows: Sequence[RawRow], client: BatchClient
-    ) -> tuple[list[Line], Order, int]:
+        self, raw_rows: Sequence[RawRow], client: AsyncCivitai
+    ) -> tuple[list[Line], Order, int, set[str]]:
         """Check every row and find out where it stands; gives the lines, the rules of their
-        purchases, and what all else has used of the budget (Buzz)."""
-        rows = plan_rows(raw_rows, self.name, self.call.terms, self.template, self.sources)
-        if not self.dry_run:
+        purchases, what all else has used of the budget (Buzz), and the documented price rules that
+        the service confirmed within a day."""
+        given, ledger = self.given, client.ledger
+        rows = plan_rows(raw_rows, self.name, self.call.terms, given["template"], given["sources"])
+        if not given["dry_run"]:
             prepare_folder(self.folder)
             for path in (self.folder / results.RESULTS, self.folder / results.TABLE):
                 if path.is_dir():
@@ -171,69 +200,41 @@ class BatchSession:
                         advice="Move it away, or have the pictures written to another folder.",
                     )
             files.remove_stale(self.folder)
-        states = load_states(rows, client.ledger, self.folder, retry_failed=self.retry_failed)
+        states = load_states(rows, ledger, self.folder, retry_failed=given["retry_failed"])
         lines = list(zip(rows, states, strict=True))
         # The keys alone say what is the same: a batch goes on after the account's key changed.
         order = client._order(self.call, self.folder)
-        order = replace(order, unpriced=self.allow_unpriced, apart=False, unconfirmed=None)
-        if client.ledger is not None and order.budget is None:
-            kept = client.ledger.setting("budget")
+        order = replace(order, unpriced=given["allow_unpriced"], apart=False, unconfirmed=None)
+        if ledger is None:
+            return lines, order, 0, set()
+        confirmed = set()
+        with suppress(ConfigError):
+            rules = {row.rule for row, state in lines if state.result is None and not state.run}
+            confirmed = {rule for rule in rules if ledger.is_confirmed(rule)}
+        if order.budget is None:
+            kept = ledger.setting("budget")
             order = replace(order, budget=read_budget(kept) if kept else None)
-        if client.ledger is None or order.budget is None:
-            return lines, order, 0
+        if order.budget is None:
+            return lines, order, 0, confirmed
         begun = time.time() - order.budget.period
-        used = client.ledger.used_buzz(order.budget) - sum(
+        used = ledger.used_buzz(order.budget) - sum(
             state.run.buzz
             for state in states
             if state.run is not None and not state.is_submitted and state.run.created >= begun
         )
-        return lines, order, used
-
-    async def _ask_price(self, client: BatchClient, order: Order, row: Row) -> int | None:
-        """The service's price of a row; the documented one where the service confirmed its rule."""
-        if await anyio.to_thread.run_sync(is_confirmed, order, row.plan):
-            return row.price
-        prepared = row.prepared
-        if "" in prepared.sources:
-            prepared = prepare(replace(order, asked=row.request))
-        # Other words: a price depends on none, and what moderation stops must not be sent twice.
-        other = [_with_any_prompt(step) for step in prepared.steps]
-        prepared = replace(prepared, steps=other, request=None)
-        body = await adrive(upload_sources(client._service, prepared), client.http)
-        flow = ask_price(client._service, order, prepared, body)
-        quote = await adrive(flow, client.http)
-        if quote is None:
-            return None
-        self._warned += quote.warnings
-        if quote.insufficient_buzz:
-            raise NotEnoughBuzz(
-                f"The account has not enough Buzz for row {row.number} ({quote.total} needed).",
-                status=200,
-                advice="Buy Buzz, or lower the price.",
-            )
-        await anyio.to_thread.run_sync(confirm, order, row.plan, quote)
-        return quote.total
+        return lines, order, used, confirmed
 
     # -- the rows ----------------------------------------------------------------------------------
     async def _buy(
-        self, client: BatchClient, lines: Sequence[Line], plan: BatchPlan, order: Order,
+        self, client: AsyncCivitai, lines: Sequence[Line], plan: BatchPlan, order: Order,
         spending: Spending, left_out: set[int],
     ) -> Report:  # fmt: skip
         """Make what is not finished, and write down how every row ended."""
+        watcher, given, queue = WorkflowWatcher(client, self.tag), self.given, RowQueue()
         runner = RowRunner(
-            http=client.http,
-            service=client._service,
-            watcher=WorkflowWatcher(client, self.tag),
-            order=order,
-            out=self.folder,
-            batch=self.name,
-            timeout=self.timeout,
-            spending=spending,
-            tell=self.tell,
-            render=self.render,
-            total=len(lines),
-        )
-        queue = RowQueue()
+            client, watcher, order, self.name, given["timeout"], spending, self.tell,
+            given["render"], len(lines),
+        )  # fmt: skip
         for row, state in lines:
             if state.banned is not None:
                 queue.mark_banned(row.request.prompt, state.banned)
@@ -241,13 +242,13 @@ class BatchSession:
                 why = "not sent: it does not fit into what is left"
                 runner.add(build_result(row, state.key, "unsent", reason=why, cost=0))
             elif state.result is None:
-                queue.add(row, state)
+                (queue.bought if state.is_submitted else queue.new).append((row, state))
             else:
                 runner.add(state.result)
                 if state.result.good:
                     queue.mark_passed(row.request.prompt)
         try:
-            await runner.run_all(queue, min(self.in_flight, len(lines) - len(runner.results)))
+            await runner.run_all(queue, min(given["in_flight"], len(lines) - len(runner.results)))
         finally:
             # Interrupted or not, the file has a line for each row. No await: this must not be cut.
             written = self._write(client.ledger, lines, runner)
@@ -278,7 +279,7 @@ class BatchSession:
                     )
                     for row, state, result in ended
                 ]
-                results.write(self.folder, found, table=self.table)
+                results.write(self.folder, found, table=self.given["table"])
         except OSError as error:
             new = [result for _, state, result in ended if state.result is None]
             raise ConfigError(

@@ -49,14 +49,25 @@ class Spending:
     async def admit(self, row: Row) -> AsyncIterator[tuple[int, int, bool]]:
         """Reserve a row's price while it is bought; gives that, the most that the row may be
         charged, and whether it is the first of its rule. Raises BudgetUsedUp."""
-        rule = row.rule
+        rule, waited = row.rule, None
         try:
-            price = self._waiting[row.number] = self._fit(row)
-            while (first := self._firsts.get(rule)) is not None:
-                await first.wait()
-                price = self._fit(row)  # by what was learned meanwhile
-                if self._firsts.get(rule) is first:
+            while True:
+                # What it will cost, by what was learned meanwhile, beside those that are let in and
+                # those before it that wait.
+                price = self.allowance if row.price is None else row.price
+                price = math.ceil(price * self._factors.get(rule, 1))
+                before = (buzz for number, buzz in self._waiting.items() if number < row.number)
+                others = self.total + sum(before)
+                if others + price > self.limit:
+                    raise self._over(price, others)
+                if self.budget is not None:
+                    self.budget.check(self.used + others, price)
+                self._waiting[row.number] = price
+                first = self._firsts.get(rule)
+                if first is None or first is waited:
                     break
+                await first.wait()
+                waited = first
         finally:
             self._waiting.pop(row.number, None)
         self._rows[row.number] = price
@@ -73,18 +84,6 @@ class Spending:
             if own is not None:
                 own.set()
 
-    def _fit(self, row: Row) -> int:
-        """What a row will cost, beside those that are let in and those before it that wait."""
-        price = self.allowance if row.price is None else row.price
-        price = math.ceil(price * self._factors.get(row.rule, 1))
-        before = (waiting for number, waiting in self._waiting.items() if number < row.number)
-        others = self.total + sum(before)
-        if others + price > self.limit:
-            raise self._over(price, others)
-        if self.budget is not None:
-            self.budget.check(self.used + others, price)
-        return price
-
     def count(self, row: Row, charged: int | None) -> None:
         """Take in what a row was charged, in place of its reservation."""
         if charged is None or row.number not in self._rows:
@@ -93,12 +92,11 @@ class Spending:
         self.total += charged - expected
         self._rows[row.number] = charged
         if charged > expected:
-            rule = row.rule
-            factor = self._factors.get(rule, 1) * charged / max(1, expected)
-            if rule not in self._factors:
+            if row.rule not in self._factors:
                 self.surprises.append(Surprise(row.number, expected, charged))
                 self.tell(self.surprises[-1])
-            self._factors[rule] = factor
+            factor = self._factors.get(row.rule, 1)
+            self._factors[row.rule] = factor * charged / max(1, expected)
 
     def _over(self, price: int, others: int) -> BudgetUsedUp:
         left = max(0, self.limit - others)

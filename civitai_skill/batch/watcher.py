@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 
+from civitai_skill.api import workflows
+from civitai_skill.api.drivers import adrive
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.wait import LONG_POLL, still_running_error
 from civitai_skill.client.clients import AsyncCivitai
@@ -40,6 +42,9 @@ _PAGES = 20
 # Looks that may fail in a row, each after all its retries, before the rows are told.
 _MOST_FAILURES = 3
 
+# The next try may go well.
+_TEMPORARY = (TransportFailed, ServerError, RateLimited)
+
 
 @dataclass(eq=False)
 class _Pending:
@@ -59,7 +64,7 @@ class _Pending:
     def is_over(self, error: CivitaiError) -> bool:
         """Does an error of a look end the waiting?"""
         self.trouble = error.message
-        return not (_is_temporary(error) or self.just_bought)
+        return not (isinstance(error, _TEMPORARY) or self.just_bought)
 
     @property
     def created(self) -> str:
@@ -68,7 +73,8 @@ class _Pending:
 
 @dataclass
 class WorkflowWatcher:
-    """Wait for the workflows that carry a tag. `run` must run while `wait_for` is awaited."""
+    """Wait for the workflows that carry a tag. `run` must run while `wait_for` is awaited, and be
+    canceled after that."""
 
     client: AsyncCivitai
     tag: str
@@ -77,15 +83,10 @@ class WorkflowWatcher:
     shortest: float = SHORTEST
     #: Status requests sent so far.
     requests: int = 0
-    _table: dict[str, _Pending] = field(default_factory=dict)
+    pending: dict[str, _Pending] = field(default_factory=dict)
     _news: anyio.Event = field(default_factory=anyio.Event)
-    _over: bool = False
     _hold: float = LONG_POLL
     _turns: int = 0
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._table)
 
     async def wait_for(
         self, workflow: Workflow, timeout: float, *, just_bought: bool = False,
@@ -98,13 +99,13 @@ class WorkflowWatcher:
             return workflow
         id = workflow.id or ""
         now = time.monotonic()
-        waiting = self._table.setdefault(id, _Pending(workflow, now, now, just_bought=just_bought))
+        waiting = self.pending.setdefault(id, _Pending(workflow, now, now, just_bought=just_bought))
         self._news.set()
         try:
             with anyio.move_on_after(timeout - (now - (began or now))):
                 await waiting.done.wait()
         finally:
-            self._table.pop(id, None)
+            self.pending.pop(id, None)
         if waiting.error is not None:
             raise waiting.error
         if not waiting.latest.done:
@@ -112,12 +113,12 @@ class WorkflowWatcher:
         return waiting.latest
 
     async def run(self) -> None:
-        """Look, until `stop`."""
+        """Look, again and again."""
         gap, failures = self.shortest, 0
         async with anyio.create_task_group() as group:
-            while not self._over:
-                if len(self._table) <= self.few:
-                    for waiting in self._table.values():
+            while True:
+                if len(self.pending) <= self.few:
+                    for waiting in self.pending.values():
                         if not waiting.polled:
                             waiting.polled = True
                             group.start_soon(self._poll, waiting)
@@ -131,41 +132,36 @@ class WorkflowWatcher:
                 except (TransportFailed, ApiError) as error:
                     news, failures = 0, failures + 1
                     if failures >= _MOST_FAILURES:
-                        for waiting in list(self._table.values()):
+                        for waiting in list(self.pending.values()):
                             self._settle(waiting, None, error)
                 if news >= PAGE // 4:
                     continue  # a page full of ends: the next one holds more
                 gap = self.shortest if news else min(LONGEST, gap * 2)
                 await self._pause(gap)
-            group.cancel_scope.cancel()
-
-    def stop(self) -> None:
-        """Nothing more is waited for."""
-        self._over = True
-        self._news.set()
 
     # -- a few: a long-poll each ---------------------------------------------------------------
     async def _poll(self, waiting: _Pending) -> None:
         gap, failures = 0.0, 0
         id = waiting.latest.id or ""
-        while id in self._table and len(self._table) <= self.few:
+        while id in self.pending and len(self.pending) <= self.few:
             if gap:
                 await anyio.sleep(gap)
             asked = time.monotonic()
             self.requests += 1
             try:
-                latest = await self.client.get(id, wait=self._hold)
+                look = workflows.get(self.client._service, id, wait=self._hold, committed=True)
+                latest = await adrive(look, self.client._http)
                 failures, waiting.trouble = 0, ""
             except (TransportFailed, ApiError) as error:
                 failures += 1
                 if isinstance(error, BadRequest) and self._hold:
                     self._hold = 0.0  # an old deployment takes no number here; ask without
                 elif waiting.is_over(error) or (
-                    failures >= _MOST_FAILURES and _is_temporary(error)
+                    failures >= _MOST_FAILURES and isinstance(error, _TEMPORARY)
                 ):
                     self._settle(waiting, None, error)
                     return
-                gap = 0.0 if _is_temporary(error) else self._gap(waiting)
+                gap = 0.0 if isinstance(error, _TEMPORARY) else self._gap(waiting)
                 continue
             if self._settle(waiting, latest):
                 return
@@ -177,7 +173,8 @@ class WorkflowWatcher:
 
     def _gap(self, waiting: _Pending) -> float:
         """Seconds until one that is looked at by itself is looked at again."""
-        return min(30.0, max(self.shortest, (time.monotonic() - waiting.since) / 2))
+        age = time.monotonic() - waiting.since
+        return min(30.0, max(self.shortest, age / 2))
 
     # -- many: a page at a time ----------------------------------------------------------------
     async def _query_since(self) -> int:
@@ -187,19 +184,21 @@ class WorkflowWatcher:
         """
         self._turns += 1
         if self._turns % 2:
-            first = min(self._table.values(), key=lambda w: w.created)
+            first = min(self.pending.values(), key=lambda w: w.created)
         else:
-            first = min(self._table.values(), key=lambda w: (w.seen, w.created))
+            first = min(self.pending.values(), key=lambda w: (w.seen, w.created))
         since = _just_before(first.created)
         news, cursor = 0, None
         for _ in range(_PAGES):
             self.requests += 1
-            page = await self.client.page(
-                cursor, tags=(self.tag,), take=PAGE, ascending=True, since=since
-            )
+            query = workflows.query(
+                self.client._service, cursor=cursor, tags=(self.tag,), take=PAGE, ascending=True,
+                since=since,
+            )  # fmt: skip
+            page = await adrive(query, self.client._http)
             now, shown = time.monotonic(), False
             for workflow in page.items:
-                waiting = self._table.get(workflow.id or "")
+                waiting = self.pending.get(workflow.id or "")
                 shown = shown or waiting is first
                 if waiting is not None:
                     waiting.seen = now
@@ -216,9 +215,10 @@ class WorkflowWatcher:
         waiting.seen = time.monotonic()
         self.requests += 1
         try:
-            return self._settle(waiting, await self.client.get(waiting.latest.id or ""))
+            look = workflows.get(self.client._service, waiting.latest.id or "", committed=True)
+            return self._settle(waiting, await adrive(look, self.client._http))
         except ApiError as error:
-            if _is_temporary(error):
+            if isinstance(error, _TEMPORARY):
                 raise
             return waiting.is_over(error) and self._settle(waiting, None, error)
 
@@ -232,7 +232,7 @@ class WorkflowWatcher:
         waiting.error = error
         if error is None and not waiting.latest.done:
             return False
-        self._table.pop(waiting.latest.id or "", None)
+        self.pending.pop(waiting.latest.id or "", None)
         waiting.done.set()
         self._news.set()
         return True
@@ -240,17 +240,12 @@ class WorkflowWatcher:
     async def _pause(self, seconds: float) -> None:
         """Sleep; less when only a few are left."""
         until = time.monotonic() + seconds
-        while not self._over and len(self._table) > self.few:
+        while len(self.pending) > self.few:
             with anyio.move_on_after(max(0.0, until - time.monotonic())) as scope:
                 await self._news.wait()
                 self._news = anyio.Event()
             if scope.cancelled_caught or time.monotonic() >= until:
                 return
-
-
-def _is_temporary(error: CivitaiError) -> bool:
-    """May the next try go well?"""
-    return isinstance(error, TransportFailed | ServerError | RateLimited)
 
 
 def _just_before(created: str) -> str | None:

@@ -17,7 +17,6 @@ from civitai_skill.api import workflows
 from civitai_skill.api.models import Cost
 from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.errors import (
-    ConfigError,
     NotEnoughBuzz,
     OverBudget,
     RequestInvalid,
@@ -168,27 +167,9 @@ def rule_of(decided: Planned) -> str:
     return hash_json([decided.family, decided.variant, tags, sorted(airs), *chain])
 
 
-def is_confirmed(order: Order, decided: Planned) -> bool:
-    """Did the service confirm the documented rule of this plan within a day?"""
-    if order.ledger is None:
-        return False
-    try:
-        return order.ledger.look_up(rule=rule_of(decided))[2]
-    except ConfigError:
-        return False
-
-
 def confirmed_rule(decided: Planned, quote: workflows.Quote) -> str | None:
     """The documented rule, where a price of the service confirms it; 0 tells nothing."""
     return rule_of(decided) if quote.total and quote.total == decided.price.buzz else None
-
-
-def confirm(order: Order, decided: Planned, quote: workflows.Quote) -> None:
-    """Write down the documented rule that a price of the service confirms, where it does."""
-    rule = confirmed_rule(decided, quote)
-    if rule is not None and order.ledger is not None:
-        with suppress(ConfigError):
-            order.ledger.confirm(rule)
 
 
 def check_quote(quote: workflows.Quote, limit: int) -> int:

@@ -46,7 +46,7 @@ async def at_once(turns: RowQueue) -> list[int]:
 def turns_of(*lines: tuple[int, str, RowState]) -> RowQueue:
     turns = RowQueue()
     for number, prompt, state in lines:
-        turns.add(row(number, prompt), state)
+        (turns.bought if state.is_submitted else turns.new).append((row(number, prompt), state))
     return turns
 
 

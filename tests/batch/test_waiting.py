@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from civitai_skill import AsyncCivitai, Civitai, StillRunning, Workflow, run_batch
+from civitai_skill.api import workflows
 from civitai_skill.api.service import Retry
 from civitai_skill.batch.watcher import WorkflowWatcher
 from civitai_skill.errors import BadRequest, CivitaiError, NotFound, ServerError
@@ -49,7 +50,7 @@ async def watched(
         async with anyio.create_task_group() as group:
             for workflow in workflows:
                 group.start_soon(wait, workflow)
-        watch.stop()
+        looking.cancel_scope.cancel()
 
 
 def test_a_row_that_is_put_off_ends_with_its_time(
@@ -79,7 +80,7 @@ async def test_every_end_is_noticed_with_few_requests(
     assert sorted(w.id or "" for w in ends) == sorted(w.id or "" for w in found)
     assert {w.status for w in ends} == {"succeeded"}
     assert watch.requests <= most
-    assert watch.in_flight == 0
+    assert watch.pending == {}
 
 
 async def test_one_that_the_list_does_not_show_is_asked_for_by_itself(
@@ -153,15 +154,15 @@ async def test_a_service_that_takes_no_number_here_is_asked_without(
     client: AsyncCivitai, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[float] = []
-    real = client.get
+    real = workflows.get
 
-    async def get(workflow_id: str, *, wait: float = 0.0) -> Workflow:
+    def get(service: Any, workflow_id: str, *, wait: float = 0.0, **how: Any) -> Any:
         asked.append(wait)
         if wait:
             raise BadRequest("no", status=400)
-        return await real(workflow_id)
+        return real(service, workflow_id, **how)
 
-    monkeypatch.setattr(client, "get", get)
+    monkeypatch.setattr(workflows, "get", get)
     (workflow,) = await bought(client, 1)
     watch = WorkflowWatcher(client, TAG, shortest=0.2)
 
