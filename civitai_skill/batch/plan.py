@@ -7,7 +7,6 @@ machine that runs the same row sends the same key, and the service makes and cha
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from civitai_skill.engines.planning.plan import Plan, with_seed
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import EVERY_SOURCE, Source, SourcePolicy, open_source
 from civitai_skill.purchase.body import Terms
+from civitai_skill.purchase.identity import hash_json
 from civitai_skill.purchase.order import Order
 from civitai_skill.purchase.prepare import Prepared, prepare
 from civitai_skill.purchase.price import rule_of
@@ -145,9 +145,9 @@ class _Planner:
         decided = prepared.plan
         assert isinstance(decided, Plan), "a row is a request"
         if request.seed is None and decided.seed is not None:
-            request = request.model_copy(update={"seed": seed_of(key)})
-            prepared = prepared.with_seed(seed_of(key))
-            decided = with_seed(decided, seed_of(key))
+            seed = seed_of(key)
+            request = request.model_copy(update={"seed": seed})
+            prepared, decided = prepared.with_seed(seed), with_seed(decided, seed)
         facts = {
             **(raw.values or {}), "row": number, "id": id or number, "engine": decided.family,
             "batch": self.name, "variant": decided.variant, "seed": decided.seed, "key": key,
@@ -186,18 +186,12 @@ class _Planner:
 
 def key_of(name: str, identity: str, content: str) -> str:
     """The key of a row's first attempt, such as `b1-k9f86d0...`."""
-    return f"{TAG}-k{digest([name, identity, content])[:40]}"
+    return f"{TAG}-k{hash_json([name, identity, content], '')[:40]}"
 
 
 def seed_of(key: str) -> int:
     """The seed of a row that says none: always the same for the same row."""
-    return 1 + int(digest([TAG, "seed", key]), 16) % _SEEDS
-
-
-def digest(value: object) -> str:
-    """A hash of anything that is JSON, in hexadecimal digits."""
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return 1 + int(hash_json([TAG, "seed", key], ""), 16) % _SEEDS
 
 
 def shape_of(prepared: Prepared) -> str:
@@ -205,4 +199,4 @@ def shape_of(prepared: Prepared) -> str:
     words = ("prompt", "negativePrompt", "seed", "imageMetadata")
     steps = [step["input"] for step in prepared.body("" for _ in prepared.sources)["steps"]]
     told = [{name: value for name, value in s.items() if name not in words} for s in steps]
-    return digest(told[0] if len(told) == 1 else told)
+    return hash_json(told[0] if len(told) == 1 else told)

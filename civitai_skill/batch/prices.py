@@ -138,7 +138,7 @@ def leave_out(lines: Sequence[Line], limit: int, left: int | None) -> set[int]:
     most = limit if left is None else min(limit, left)
     total, out = 0, set[int]()
     for row, state in lines:
-        if state.result is None and not state.is_submitted:
+        if state.result is None and state.workflow is None:
             if out or total + (row.price or 0) > most:
                 out.add(row.number)
             else:
@@ -155,7 +155,7 @@ def summarize(
     new = [
         row
         for row, state in lines
-        if state.result is None and not state.is_submitted and row.number not in left_out
+        if state.result is None and state.workflow is None and row.number not in left_out
     ]
     by_engine: dict[str, int] = {}
     for row in new:

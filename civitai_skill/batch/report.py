@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +32,8 @@ class BatchPlan:
     budget_left: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            "batch": self.name,
-            "rows": self.rows,
-            "new": self.new,
-            "open": self.open,
-            "done": self.done,
-            "price": self.price,
-            "unpriced": self.unpriced,
-            "by_engine": self.by_engine,
-            "warnings": list(self.warnings),
-            "left_out": self.left_out,
-            "limit": self.limit,
-            "budget_left": self.budget_left,
-        }
+        told = asdict(self) | {"warnings": list(self.warnings)}
+        return {"batch": told.pop("name"), **told}
 
     def __str__(self) -> str:
         parts = [f"{self.new} to buy for at most {self.price} Buzz"]
@@ -129,7 +117,7 @@ class Report:
     @property
     def good(self) -> bool:
         """Are all pictures there?"""
-        return all(result.good for result in self.results)
+        return self.statuses.keys() <= {"succeeded"}
 
     @property
     def over_limit(self) -> bool:
@@ -138,7 +126,8 @@ class Report:
 
     @property
     def statuses(self) -> dict[str, int]:
-        return dict(sorted(Counter(result.status for result in self.results).items()))
+        counts = Counter(result.status for result in self.results)
+        return {status: counts[status] for status in sorted(counts)}
 
     @property
     def paths(self) -> tuple[Path, ...]:

@@ -133,8 +133,8 @@ def read_earlier(folder: Path) -> dict[str, Result]:
     """The results of earlier runs, by the key of a row's first attempt: the end of its last one.
     What can't be read is left out."""
     found: dict[str, Result] = {}
-    for path in (*_numbered_files(folder), folder / RESULTS):
-        for result in _read_lines(path):
+    for _, lines in _read_files(folder):
+        for result in lines:
             if result is not None:
                 stem = first_attempt(result.key)
                 if stem not in found or _sort_key(result) >= _sort_key(found[stem]):
@@ -146,31 +146,30 @@ def _sort_key(result: Result) -> tuple[int, bool]:
     return attempt_of(result.key), result.status in FINAL
 
 
-def _read_lines(path: Path) -> Iterator[Result | None]:
-    """The lines of a results file; None for each that is no result."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError):
-        yield None
-        return
-    for line in text.split("\n"):
-        if line.strip():
-            try:
-                yield parse_result(read_json(line))
-            except ValueError:
-                yield None
-
-
-def _numbered_files(folder: Path) -> list[Path]:
-    """Results that were set aside: results.1.jsonl, results.2.jsonl, ..."""
-    found = []
+def _read_files(folder: Path) -> list[tuple[Path, list[Result | None]]]:
+    """What was set aside (results.1.jsonl, results.2.jsonl, ...), and results.jsonl at the end,
+    each with its lines; None for each that is no result."""
+    numbered = []
     for path in folder.glob("results.*.jsonl"):
-        number = path.name.split(".")[1]
-        if number.isascii() and number.isdigit() and path.name.count(".") == 2:
-            found.append((int(number), path))
-    return [path for _, path in sorted(found)]
+        number = path.name.removeprefix("results.").removesuffix(".jsonl")
+        if number.isascii() and number.isdigit():
+            numbered.append((int(number), path))
+    found = []
+    for path in (*(path for _, path in sorted(numbered)), folder / RESULTS):
+        lines: list[Result | None] = []
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            text = ""
+        except (OSError, ValueError):
+            text = "?"  # one that can't be read holds what is not of these rows
+        for line in filter(str.strip, text.split("\n")):
+            try:
+                lines.append(parse_result(read_json(line)))
+            except ValueError:
+                lines.append(None)
+        found.append((path, lines))
+    return found
 
 
 def write(folder: Path, results: Iterable[Result], *, table: bool = False) -> None:
@@ -178,22 +177,20 @@ def write(folder: Path, results: Iterable[Result], *, table: bool = False) -> No
     these rows stays, as results.1.jsonl. Raises OSError."""
     rows = list(results)
     stems = {first_attempt(result.key) for result in rows}
-    others = [
-        r for r in _read_lines(folder / RESULTS) if not r or first_attempt(r.key) not in stems
-    ]
+    *aside, (path, earlier) = _read_files(folder)
+    others = any(r is None or first_attempt(r.key) not in stems for r in earlier)
     if others:
-        _set_aside(folder / RESULTS)
+        _set_aside(path)
     beside = folder / TABLE
     if (others or table) and beside.exists() and (others if _is_table(beside) else table):
         _set_aside(beside)
     lines = (json.dumps(asdict(result)) for result in rows)
-    write_atomic(folder / RESULTS, "".join(f"{line}\n" for line in lines).encode())
+    write_atomic(path, "".join(f"{line}\n" for line in lines).encode())
     if table:
-        write_atomic(folder / TABLE, _to_csv(rows).encode())
+        write_atomic(beside, _to_csv(rows).encode())
     # What was set aside and is of nothing but these rows again is not needed any more.
-    for path in _numbered_files(folder):
-        aside = list(_read_lines(path))
-        if aside and not any(r is None or first_attempt(r.key) not in stems for r in aside):
+    for path, lines_aside in aside:
+        if lines_aside and all(r and first_attempt(r.key) in stems for r in lines_aside):
             path.unlink(missing_ok=True)
 
 
@@ -223,9 +220,8 @@ def _to_csv(rows: Sequence[Result]) -> str:
     writer.writerow(_COLUMNS)
     for result in rows:
         paths = " ".join(picture.path for picture in result.pictures)
-        writer.writerow(
-            [*(escape_cell(getattr(result, name)) for name in _COLUMNS[:-1]), escape_cell(paths)]
-        )
+        cells = (*(getattr(result, name) for name in _COLUMNS[:-1]), paths)
+        writer.writerow(map(escape_cell, cells))
     return out.getvalue()
 
 

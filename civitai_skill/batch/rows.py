@@ -78,6 +78,7 @@ def read_values(values: Iterable[Given]) -> list[RawRow]:
 
 def read_file(path: Path) -> list[RawRow]:
     """Rows from a file; `-` reads standard input. Raises RequestInvalid."""
+    text, why, suffix, rows = "", "", path.suffix.lower(), list[RawRow]()
     try:
         if str(path) == "-":
             data = sys.stdin.buffer.read(MOST_BYTES + 1)
@@ -85,24 +86,23 @@ def read_file(path: Path) -> list[RawRow]:
             with path.open("rb") as file:
                 data = file.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
-            raise _refuse_file(path, f"larger than {MOST_BYTES // 2**20} MiB")
-        text = data.decode("utf-8-sig")
+            why = f"larger than {MOST_BYTES // 2**20} MiB"
+        else:
+            text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        why = "not UTF-8 text"
     except (OSError, ValueError) as error:
-        if isinstance(error, RequestInvalid):
-            raise
-        unreadable = isinstance(error, UnicodeDecodeError)
-        why = "not UTF-8 text" if unreadable else getattr(error, "strerror", None)
-        raise _refuse_file(path, why or "not a usable path") from None
-    if path.suffix.lower() not in _TABLES and _is_json_list(text):
-        raise _refuse_file(
-            path, "it is one JSON list: put each of its objects on a line of its own"
-        )
-    if path.suffix.lower() == ".txt" and not _is_named_table(text) and text.lstrip()[:1] != "{":
+        why = getattr(error, "strerror", None) or "not a usable path"
+    if suffix not in _TABLES and _is_json_list(text):
+        why = "it is one JSON list: put each of its objects on a line of its own"
+    elif suffix == ".txt" and not _is_named_table(text) and text.lstrip()[:1] != "{":
         rows = [RawRow(line, {"prompt": prompt}) for line, prompt in split_lines(text)]
     else:
-        rows = read_text(text, is_csv=_KINDS.get(path.suffix.lower()))
+        rows = read_text(text, is_csv=_KINDS.get(suffix))
     if not rows:
-        raise _refuse_file(path, "it has no rows")
+        why = why or "it has no rows"
+        accepted = "JSON lines or CSV with rows"
+        raise RequestInvalid(Problem("file", str(path), accepted, None, why))
     return rows
 
 
@@ -126,10 +126,6 @@ def _is_json_list(text: str) -> bool:
         return text.lstrip().startswith("[") and isinstance(read_json(text), list)
     except ValueError:
         return False
-
-
-def _refuse_file(path: Path, why: str) -> RequestInvalid:
-    return RequestInvalid(Problem("file", str(path), "JSON lines or CSV with rows", None, why))
 
 
 def read_text(text: str, *, is_csv: bool | None = None) -> list[RawRow]:

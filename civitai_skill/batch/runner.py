@@ -76,6 +76,7 @@ class RowRunner:
     under_way: dict[int, Workflow | None] = field(default_factory=dict)
     # The row since which nothing more is begun, and whether not even what was let in is sent.
     _stopped_at: int = 0
+    _why_unsent: str = ""
     _halted: bool = False
     _began: float = field(default_factory=time.monotonic)
     _downloads: anyio.Semaphore = field(default_factory=partial(anyio.Semaphore, DOWNLOADS))
@@ -137,12 +138,12 @@ class RowRunner:
             tell=self._hear,
         )
         try:
-            if state.is_submitted:
+            if state.workflow is not None:
                 purchase = await anyio.to_thread.run_sync(self._take_up, row, state.key)
             else:
                 queue.check_prompt(prompt)
                 if self._stopped_at:
-                    raise self._stopped_error()
+                    raise NotSent(self._why_unsent)
                 reopen = "" in row.prepared.sources
                 prepared = None if reopen else replace(row.prepared, key=state.key)
                 async with self.spending.admit(row) as (price, most, first):
@@ -154,7 +155,7 @@ class RowRunner:
             self.under_way[row.number] = purchase.workflow
             if order.is_overcharged(purchase, purchase.workflow):
                 self._halted = True  # `finish` cancels it
-                self._stopped_at = self._stopped_at or row.number
+                self._stop(row)
             else:
                 new = not purchase.resumed
                 workflow = await self.watcher.wait_for(
@@ -175,7 +176,7 @@ class RowRunner:
             return await anyio.to_thread.run_sync(ended)
         except CivitaiError as error:
             if isinstance(error, BudgetUsedUp) and self._stopped_at not in (0, row.number):
-                error = self._stopped_error()  # one row tells it
+                error = NotSent(self._why_unsent)  # one row tells it
             if isinstance(error, NotSent):
                 begun = state.run is not None
                 status = "unfinished" if begun else "unsent"
@@ -191,10 +192,12 @@ class RowRunner:
     def _hear(self, event: Event) -> None:
         """Look once more right before a row is sent: what was charged meanwhile may stop it."""
         if self._halted and isinstance(event, Submitting):
-            raise self._stopped_error()
+            raise NotSent(self._why_unsent)
 
-    def _stopped_error(self) -> NotSent:
-        return NotSent(f"not sent: the batch was stopped at row {self._stopped_at}")
+    def _stop(self, row: Row) -> None:
+        """Begin nothing more."""
+        self._stopped_at = self._stopped_at or row.number
+        self._why_unsent = f"not sent: the batch was stopped at row {self._stopped_at}"
 
     def _take_up(self, row: Row, key: str) -> Purchase:
         """Go on with a purchase of an earlier process, as far as the ledger knows it."""
@@ -209,7 +212,7 @@ class RowRunner:
             return place(n, fetched)
         except OSError:
             # What can't be written need not be bought: the rest waits until there is room.
-            self._stopped_at = self._stopped_at or row.number
+            self._stop(row)
             raise
 
     # -- how it ended ------------------------------------------------------------------------------
@@ -221,11 +224,11 @@ class RowRunner:
         purchase: Purchase | None,
         reason: str | None,
     ) -> Result:
-        sent = purchase is not None or state.is_submitted
+        sent = purchase is not None or state.workflow is not None
         if sent and error.spent == "no" and not isinstance(error, WorkflowFailed):
             error = error.replace(spent="yes")
         if _stops_batch(error):
-            self._stopped_at = self._stopped_at or row.number
+            self._stop(row)
         status = _status_of(error, moderated=reason is not None, sent=sent)
         gone = sent and isinstance(error, NotFound) and _is_old(state.run)
         if gone:

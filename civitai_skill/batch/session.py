@@ -220,7 +220,7 @@ class BatchSession:
         used = ledger.used_buzz(order.budget) - sum(
             state.run.buzz
             for state in states
-            if state.run is not None and not state.is_submitted and state.run.created >= begun
+            if state.run is not None and state.workflow is None and state.run.created >= begun
         )
         return lines, order, used, confirmed
 
@@ -242,7 +242,7 @@ class BatchSession:
                 why = "not sent: it does not fit into what is left"
                 runner.add(build_result(row, state.key, "unsent", reason=why, cost=0))
             elif state.result is None:
-                (queue.bought if state.is_submitted else queue.new).append((row, state))
+                (queue.bought if state.workflow else queue.new).append((row, state))
             else:
                 runner.add(state.result)
                 if state.result.good:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from civitai_skill.api.models import is_moderation
 from civitai_skill.batch import results
@@ -28,8 +29,9 @@ RETRIED = frozenset({"failed", "expired", "gone"})
 
 @dataclass(frozen=True)
 class RowState:
-    """`result` where the row is finished; `run` where it was bought and goes on; else it is new,
-    to be bought under `key`. `before` is how it ended already, where a look may still find more;
+    """`result` where the row is finished; `run` where it was begun and goes on, with the id of its
+    `workflow` where the service has it, so that nothing is sent for it any more; else it is new, to
+    be bought under `key`. `before` is how it ended already, where a look may still find more;
     `banned` is why moderation stopped its prompt.
     """
 
@@ -38,11 +40,7 @@ class RowState:
     run: Run | None = None
     before: Result | None = None
     banned: str | None = None
-
-    @property
-    def is_submitted(self) -> bool:
-        """Does the service have it, so that nothing is sent for it any more?"""
-        return self.run is not None and self.run.workflow is not None
+    workflow: str | None = None
 
 
 def load_states(
@@ -109,8 +107,9 @@ def _from_ledger(row: Row, run: Run, ledger: Ledger, out: Path) -> RowState:
             return RowState(run.key)
         blocked = build_result(row, run.key, "blocked", reason=reason)
         return RowState(run.key, blocked, banned=reason)
+    begun = RowState(run.key, run=run, workflow=run.workflow)
     if run.state == "open" or run.status is None:
-        return RowState(run.key, run=run)
+        return begun
     kept = [
         SavedPicture(Path(p["path"]).name, p["n"], None, None, None, p["bytes"], p["sha256"])
         for p in ledger.pictures(run.key)
@@ -118,7 +117,7 @@ def _from_ledger(row: Row, run: Run, ledger: Ledger, out: Path) -> RowState:
     here = tuple(_measure(row, saved, out) for saved in kept if saved.is_whole(out))
     ended = partial(build_result, row, run.key, workflow=run.workflow, cost=run.cost, pictures=here)
     if len(here) < len(kept):  # they were saved elsewhere, or are gone: fetched again
-        return RowState(run.key, run=run, before=ended("gone", refunded=None) if here else None)
+        return replace(begun, before=ended("gone", refunded=None) if here else None)
     status: str = run.status
     banned = None
     if len(here) < run.wanted:
@@ -126,7 +125,7 @@ def _from_ledger(row: Row, run: Run, ledger: Ledger, out: Path) -> RowState:
             status, banned = "blocked", reason
         elif status == "succeeded":
             # What is missing may be fetched yet.
-            return RowState(run.key, run=run, before=ended("incomplete") if here else None)
+            return replace(begun, before=ended("incomplete") if here else None)
     # What came back was known when it ended, and stands in the results of that run only.
     refunded = 0 if status == "succeeded" else None
     return RowState(run.key, ended(status, refunded=refunded, reason=run.reason), banned=banned)
@@ -139,9 +138,9 @@ def _from_file(row: Row, result: Result, out: Path) -> RowState | None:
     if result.status not in FINAL or not all(saved.is_whole(out) for saved in result.pictures):
         return None
     banned = result.reason if result.status == "blocked" else None
-    ended = build_result(row, result.key, result.status, workflow=result.workflow, cost=result.cost,
-                      refunded=result.refunded, reason=result.reason, pictures=result.pictures,
-                      error=result.error)  # fmt: skip
+    same = ("workflow", "cost", "refunded", "reason", "pictures", "error")
+    told = {name: getattr(result, name) for name in same}
+    ended = build_result(row, result.key, result.status, **told)
     return RowState(result.key, ended, banned=banned)
 
 
@@ -151,9 +150,10 @@ def _measure(row: Row, saved: SavedPicture, out: Path) -> SavedPicture:
     return replace(saved, width=width, height=height, seed=seed)
 
 
-def build_result(row: Row, key: str, status: str, **more: object) -> Result:
+def build_result(row: Row, key: str, status: str, **more: Any) -> Result:
     """A result with what the row itself says."""
+    plan = row.plan
     return Result(
-        row.number, row.line, key, status, row.id, engine=row.plan.family, variant=row.plan.variant,
-        seed=row.plan.seed, prompt=row.request.prompt, values=row.values, **more,  # type: ignore[arg-type]
+        row.number, row.line, key, status, row.id, engine=plan.family, variant=plan.variant,
+        seed=plan.seed, prompt=row.request.prompt, values=row.values, **more,
     )  # fmt: skip

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from civitai_skill.batch.plan import digest
 from civitai_skill.batch.rows import LISTS, TEXTS, RawRow, split_lines
 from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.purchase.identity import hash_json
 from civitai_skill.schema.problems import nearest_name
 from civitai_skill.schema.request import ImageRequest
 
@@ -151,7 +151,9 @@ def _combinations(
             yield tuple(values[i if len(values) > 1 else 0] for values in lists)
     else:
         # Drawn from what is swept, so that the same command draws the same again.
-        drawn = random.Random(digest([list(sets), [[str(v) for v in vs] for vs in lists]])[:8])
+        drawn = random.Random(
+            hash_json([list(sets), [[str(v) for v in vs] for vs in lists]], "")[:8]
+        )
         for _ in range(count or 0):
             yield tuple(drawn.choice(values) for values in lists)
 

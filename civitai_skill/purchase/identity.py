@@ -34,7 +34,7 @@ def attempt_of(key: str) -> int:
     return 1 if again is None else int(again[1])
 
 
-def hash_json(value: object) -> str:
+def hash_json(value: object, tag: str = f"{TAG}:") -> str:
     """A tagged hash of anything that is JSON, such as `r2:9f86d0...`."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return f"{TAG}:{hashlib.sha256(text.encode()).hexdigest()}"
+    return f"{tag}{hashlib.sha256(text.encode()).hexdigest()}"

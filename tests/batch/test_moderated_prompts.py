@@ -31,7 +31,7 @@ def new(number: int) -> RowState:
 
 def bought(number: int) -> RowState:
     run = Run(f"k{number}", "r2:a", "batch", b"{}", 1, 1, workflow=f"w{number}")
-    return RowState(f"k{number}", run=run)
+    return RowState(f"k{number}", run=run, workflow=run.workflow)
 
 
 async def at_once(turns: RowQueue) -> list[int]:
@@ -46,7 +46,7 @@ async def at_once(turns: RowQueue) -> list[int]:
 def turns_of(*lines: tuple[int, str, RowState]) -> RowQueue:
     turns = RowQueue()
     for number, prompt, state in lines:
-        (turns.bought if state.is_submitted else turns.new).append((row(number, prompt), state))
+        (turns.bought if state.workflow else turns.new).append((row(number, prompt), state))
     return turns
 
 
