@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -27,12 +27,11 @@ _ANY_PROMPT = "a quiet landscape"
 
 
 async def ask_prices(
-    lines: Sequence[Line], client: AsyncCivitai, order: Order, confirmed: Collection[str], *,
-    every_rule: bool,
-) -> tuple[list[Line], list[ServiceWarning]]:  # fmt: skip
+    lines: Sequence[Line], client: AsyncCivitai, order: Order, *, every_rule: bool
+) -> tuple[list[Line], list[ServiceWarning]]:
     """The rows with the prices that they are held to, and what the service warned of.
 
-    It is asked once for each documented rule that it has not `confirmed` (with `every_rule` False
+    It is asked once for each documented rule that it has not confirmed (with `every_rule` False
     only where a row of it is dear), and once for each shape that no rule covers or whose rule it
     does not follow. Where it asks more than is documented, that counts.
     """
@@ -43,6 +42,7 @@ async def ask_prices(
     for row in covered:
         if every_rule or (row.price or 0) > ASK_ABOVE:
             first.setdefault(row.rule, row)
+    confirmed = {row.rule for row, state in lines if state.confirmed}
     told = {rule: row.price for rule, row in first.items() if rule in confirmed}
     if unsure := {rule: row for rule, row in first.items() if rule not in confirmed}:
         told |= await asker.ask_all(unsure)

@@ -146,13 +146,12 @@ class BatchSession:
         async with made as client:
             if any(raw.fields.get(name) for raw in raw_rows for name in NAMING):
                 raw_rows = await resolve_rows(raw_rows, client, self.call.terms)
-            prepared = await anyio.to_thread.run_sync(self._prepare, raw_rows, client)
-            lines, order, used, confirmed = prepared
+            lines, order, used = await anyio.to_thread.run_sync(self._prepare, raw_rows, client)
             limit, budget, only_plan = order.limit, order.budget, given["dry_run"]
             warned: list[ServiceWarning] = []
             documented = summarize(self.name, lines, set(), limit, budget, used)
             if only_plan or given["as_many_as_fit"] or documented.price <= limit:
-                asked = await ask_prices(lines, client, order, confirmed, every_rule=not only_plan)
+                asked = await ask_prices(lines, client, order, every_rule=not only_plan)
                 lines, warned = asked
             left = None if budget is None else budget.limit - used
             left_out = leave_out(lines, limit, left) if given["as_many_as_fit"] else set[int]()
@@ -185,10 +184,9 @@ class BatchSession:
 
     def _prepare(
         self, raw_rows: Sequence[RawRow], client: AsyncCivitai
-    ) -> tuple[list[Line], Order, int, set[str]]:
+    ) -> tuple[list[Line], Order, int]:
         """Check every row and find out where it stands; gives the lines, the rules of their
-        purchases, what all else has used of the budget (Buzz), and the documented price rules that
-        the service confirmed within a day."""
+        purchases, and what all else has used of the budget (Buzz)."""
         given, ledger = self.given, client.ledger
         rows = plan_rows(raw_rows, self.name, self.call.terms, given["template"], given["sources"])
         if not given["dry_run"]:
@@ -206,23 +204,19 @@ class BatchSession:
         order = client._order(self.call, self.folder)
         order = replace(order, unpriced=given["allow_unpriced"], apart=False, unconfirmed=None)
         if ledger is None:
-            return lines, order, 0, set()
-        confirmed = set()
-        with suppress(ConfigError):
-            rules = {row.rule for row, state in lines if state.result is None and not state.run}
-            confirmed = {rule for rule in rules if ledger.is_confirmed(rule)}
+            return lines, order, 0
         if order.budget is None:
             kept = ledger.setting("budget")
             order = replace(order, budget=read_budget(kept) if kept else None)
         if order.budget is None:
-            return lines, order, 0, confirmed
+            return lines, order, 0
         begun = time.time() - order.budget.period
         used = ledger.used_buzz(order.budget) - sum(
             state.run.buzz
             for state in states
             if state.run is not None and state.workflow is None and state.run.created >= begun
         )
-        return lines, order, used, confirmed
+        return lines, order, used
 
     # -- the rows ----------------------------------------------------------------------------------
     async def _buy(

@@ -41,6 +41,8 @@ class RowState:
     before: Result | None = None
     banned: str | None = None
     workflow: str | None = None
+    #: Did the service confirm the documented rule of its price within a day?
+    confirmed: bool = False
 
 
 def load_states(
@@ -54,14 +56,14 @@ def load_states(
         for row in rows:
             last = earlier.get(row.key)
             key = row.key if last is None else last.key
-            state = RowState(key)
+            state, confirmed = RowState(key), False
             while True:
                 ended = None if last is None or last.key != key else _from_file(row, last, out)
                 run = None
                 # What was held back may have been released since; whoever has the run can look.
                 held = ended is not None and ended.result and ended.result.status == "incomplete"
                 if ledger is not None and (ended is None or held):
-                    run = ledger.run(key)
+                    run, _, confirmed = ledger.look_up(rule=row.rule, key=key)
                 if ledger is not None and run is not None:
                     state = _from_ledger(row, run, ledger, out)
                     if ended is not None and state.run is not None:
@@ -73,7 +75,7 @@ def load_states(
                 key = next_attempt(key)
             if retry_failed and state.result is not None and state.result.status in RETRIED:
                 state = RowState(next_attempt(state.key))
-            states.append(state)
+            states.append(replace(state, confirmed=confirmed))
     return states
 
 
