@@ -189,29 +189,23 @@ def _find_key(key: Any, env: Mapping[str, str]) -> tuple[Secret, str, str]:
     """The key, where it was found, and the placeholder that was found in place of one."""
     given = {name: env.get(name, "") for name in ("CIVITAI_API_KEY", "CIVITAI_API_TOKEN")}
     if key is not None:
-        for reader in ("get_secret_value", "reveal"):
-            if hasattr(key, reader):
-                key = getattr(key, reader)()
-                break
-        given = {"argument": str(key)}
+        readers = [r for r in ("get_secret_value", "reveal") if hasattr(key, r)]
+        given = {"argument": str(getattr(key, readers[0])() if readers else key)}
     placeholder = ""
     for name, value in given.items():
         text = value.strip()
         if _PLACEHOLDER.fullmatch(text):
             placeholder = text
+        elif any(ord(c) < 33 or ord(c) > 126 for c in text):
+            where = "the key argument" if name == "argument" else name
+            what = "characters that no key has (spaces, line breaks, accents)"
+            raise ConfigError(
+                f"The key in {where} has {what}.",
+                advice="Copy it again; it is one word of letters and digits.",
+            )
         elif text or name == "argument":
-            return Secret(_check_key(text, name)), name, ""
+            return Secret(text), name, ""
     return Secret(""), "", placeholder
-
-
-def _check_key(key: str, where: str) -> str:
-    if any(ord(c) < 33 or ord(c) > 126 for c in key):
-        where = "the key argument" if where == "argument" else where
-        raise ConfigError(
-            f"The key in {where} has characters that no key has (spaces, line breaks, accents).",
-            advice="Copy it again; it is one word of letters and digits.",
-        )
-    return key
 
 
 def _check_url(url: str, name: str = "CIVITAI_BASE_URL") -> str:
@@ -275,10 +269,10 @@ def find_user_home(environ: Mapping[str, str] | None = None) -> Path:
         ) from None
 
 
-def find_claude_folder() -> Path:
-    """Where Claude Code keeps what is the user's."""
-    own = os.environ.get("CLAUDE_CONFIG_DIR")
-    return expand_home(own) if own else find_user_home() / ".claude"
+def find_program_folder(variable: str, name: str) -> Path:
+    """Where a program keeps what is the user's: what its variable says, or a folder of the home."""
+    own = os.environ.get(variable)
+    return expand_home(own) if own else find_user_home() / name
 
 
 def _find_home(home: str | os.PathLike[str] | None, env: Mapping[str, str]) -> Path:
@@ -290,18 +284,10 @@ def _find_home(home: str | os.PathLike[str] | None, env: Mapping[str, str]) -> P
     return above / "civitai-skill"
 
 
-def find_codex_folder() -> Path:
-    """Where Codex keeps what is the user's."""
-    own = os.environ.get("CODEX_HOME")
-    return expand_home(own) if own else find_user_home() / ".codex"
-
-
 def find_settings_folder() -> Path:
     """Where programs with windows keep the user's settings on this system."""
     if sys.platform == "darwin":
         return find_user_home() / "Library" / "Application Support"
-    own = os.environ.get("APPDATA" if sys.platform == "win32" else "XDG_CONFIG_HOME")
-    if own:
-        return expand_home(own)
-    below = ("AppData", "Roaming") if sys.platform == "win32" else (".config",)
-    return find_user_home().joinpath(*below)
+    if sys.platform == "win32":
+        return find_program_folder("APPDATA", "AppData/Roaming")
+    return find_program_folder("XDG_CONFIG_HOME", ".config")

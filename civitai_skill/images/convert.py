@@ -233,9 +233,8 @@ def _measure(conversion: Conversion, source: Size) -> tuple[Box, Size]:
         target, field = conversion.exact, "exact"
         left, top, right, bottom = _middle(part, target)
         box = box[0] + left, box[1] + top, box[0] + right, box[1] + bottom
-    times, most = target[0] / part[0], conversion.enlarge
-    if field == "exact":
-        times = enlargement(part, target)
+    most = conversion.enlarge
+    times = enlargement(part, target) if field == "exact" else target[0] / part[0]
     if times > most * (1 + 1e-9):
         nearest = tuple(max(1, int(side * most / times)) for side in target)
         shown = (target[0], nearest[0]) if field == "width" else (_write(target), _write(nearest))
@@ -254,12 +253,8 @@ def _is_side(side: Any) -> bool:
 
 def _is_crop(text: str) -> bool:
     found = _CROP.fullmatch(text)
-    return (
-        found is not None
-        and int(found[1]) > 0
-        and int(found[3]) > 0
-        and not (found[2] == ":" and found[4])
-    )
+    whole = found is not None and int(found[1]) > 0 and int(found[3]) > 0
+    return whole and not (":" in text and "+" in text)
 
 
 def _crop_box(size: Size, crop: str | None) -> Box:
@@ -270,32 +265,22 @@ def _crop_box(size: Size, crop: str | None) -> Box:
     wanted = int(found[1]), int(found[3])
     if found[2] == ":":
         return _middle(size, wanted)
-    left, top = (
-        (int(found[4]), int(found[5]))
-        if found[4]
-        else ((size[0] - wanted[0]) // 2, (size[1] - wanted[1]) // 2)
-    )
-    if left < 0 or top < 0 or left + wanted[0] > size[0] or top + wanted[1] > size[1]:
+    free = size[0] - wanted[0], size[1] - wanted[1]
+    left, top = (int(found[4]), int(found[5])) if found[4] else (free[0] // 2, free[1] // 2)
+    if min(left, top) < 0 or left > free[0] or top > free[1]:
         why = f"reaches beyond the picture, which has {_write(size)} pixels"
-        raise RequestInvalid(Problem("crop", crop, _CROPS, _fit(size, wanted, found), why))
+        nearest = _write((min(wanted[0], size[0]), min(wanted[1], size[1])))
+        if found[4]:
+            nearest += f"+{min(left, max(free[0], 0))}+{min(top, max(free[1], 0))}"
+        raise RequestInvalid(Problem("crop", crop, _CROPS, nearest, why))
     return left, top, left + wanted[0], top + wanted[1]
-
-
-def _fit(size: Size, wanted: Size, found: re.Match[str]) -> str:
-    """The nearest part that the picture has."""
-    width, height = min(wanted[0], size[0]), min(wanted[1], size[1])
-    if not found[4]:
-        return _write((width, height))
-    left, top = min(int(found[4]), size[0] - width), min(int(found[5]), size[1] - height)
-    return f"{width}x{height}+{left}+{top}"
 
 
 def _middle(size: Size, shape: Size) -> Box:
     """The largest part of a shape, around the middle."""
     share = min(size[0] / shape[0], size[1] / shape[1])
-    width, height = (
-        min(side, max(1, round(part * share))) for side, part in zip(size, shape, strict=True)
-    )
+    width = min(size[0], max(1, round(shape[0] * share)))
+    height = min(size[1], max(1, round(shape[1] * share)))
     left, top = (size[0] - width) // 2, (size[1] - height) // 2
     return left, top, left + width, top + height
 

@@ -98,7 +98,12 @@ def open_picture(data: bytes, formats: list[str], again: bool = True) -> Any:
     from PIL import Image, UnidentifiedImageError
 
     if "HEIF" in formats and _is_heic(data):
-        _register_heic()
+        try:
+            import pillow_heif
+        except ImportError:
+            advice = f"Save it as jpeg or png, or install the extra. {from_clone('heif')}"
+            raise Unreadable("a HEIC picture, which needs an extra", advice=advice) from None
+        pillow_heif.register_heif_opener()
     else:
         formats = [name for name in formats if name != "HEIF"]
     try:
@@ -129,15 +134,6 @@ def _is_heic(data: bytes) -> bool:
     return data[4:8] == b"ftyp" and b"avi" not in brands and _HEIC.search(brands) is not None
 
 
-def _register_heic() -> None:
-    try:
-        import pillow_heif
-    except ImportError:
-        advice = f"Save it as jpeg or png, or install the extra. {from_clone('heif')}"
-        raise Unreadable("a HEIC picture, which needs an extra", advice=advice) from None
-    pillow_heif.register_heif_opener()
-
-
 def size_of(data: bytes, formats: list[str]) -> tuple[int, int]:
     """The pixels of a picture, without decoding it. Raises Unreadable."""
     with open_picture(data, formats) as picture:
@@ -146,20 +142,15 @@ def size_of(data: bytes, formats: list[str]) -> tuple[int, int]:
 
 def orient(picture: Any) -> Any:
     """The picture as it is meant to be seen, by its EXIF orientation; itself where that is so."""
-    from PIL import Image
+    from PIL.Image import Transpose as To
 
-    ways = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_270,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_90,
-    }
+    ways = (
+        To.FLIP_LEFT_RIGHT, To.ROTATE_180, To.FLIP_TOP_BOTTOM, To.TRANSPOSE, To.ROTATE_270,
+        To.TRANSVERSE, To.ROTATE_90,
+    )  # fmt: skip
     try:
         with without_pillow_limits():
-            way = ways.get(picture.getexif().get(0x0112))
+            way = dict(enumerate(ways, 2)).get(picture.getexif().get(0x0112))
     except Exception:  # EXIF that can't be read turns nothing
         return picture
     return picture if way is None else picture.transpose(way)
@@ -184,8 +175,8 @@ def encode(picture: Any, kind: str) -> bytes:
 
 def strip_metadata(data: bytes, kind: str) -> bytes | None:
     """The same file without what tells about people; None where its structure is unusual."""
-    strip = {"JPEG": _strip_jpeg, "PNG": _strip_png, "WEBP": _strip_webp}.get(kind)
-    return None if strip is None else strip(data)
+    ways = {"JPEG": _strip_jpeg, "PNG": _strip_png, "WEBP": _strip_webp}
+    return ways[kind](data) if kind in ways else None
 
 
 # A marker of a JPEG; in a scan, 0xff00 is a byte and 0xffd0 to 0xffd7 only part the data.

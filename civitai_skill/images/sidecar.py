@@ -90,31 +90,25 @@ def request_of(facts: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-#: What seldom means the same to another engine.
-_ENGINES_OWN = (
-    "route", "model", "loras", "embeddings", "vae", "control_nets", "sampler", "scheduler",
-    "options",
-)  # fmt: skip
+#: What goes with a field that is said otherwise. An engine takes along what seldom means the same to
+#: another one.
+_GOES_WITH = {
+    "engine": (
+        "variant", "route", "model", "loras", "embeddings", "vae", "control_nets", "sampler",
+        "scheduler", "options",
+    ),
+    "quality": ("variant",),
+    "aspect_ratio": ("exact", "width", "height"),
+    "width": ("exact", "aspect_ratio"),
+    "height": ("exact", "aspect_ratio"),
+    "exact": ("aspect_ratio", "width", "height"),
+}  # fmt: skip
 
 
 def merge_fields(fields: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a picture's request with what is said otherwise: what goes with a field that is
-    said goes with it."""
-    fields = dict(fields)
-    if "engine" in said or "quality" in said:
-        fields.pop("variant", None)
-    if "engine" in said:
-        for name in _ENGINES_OWN:
-            fields.pop(name, None)
-    if {"aspect_ratio", "width", "height"} & set(said):
-        fields.pop("exact", None)
-    if "exact" in said:
-        fields = {n: v for n, v in fields.items() if n not in ("aspect_ratio", "width", "height")}
-    if "aspect_ratio" in said:
-        fields = {n: v for n, v in fields.items() if n not in ("width", "height")}
-    elif "width" in said or "height" in said:
-        fields.pop("aspect_ratio", None)
-    return {**fields, **said}
+    """The fields of a picture's request with what is `said` otherwise."""
+    gone = {name for field in said for name in _GOES_WITH.get(field, ())}
+    return {**{n: v for n, v in fields.items() if n not in gone}, **said}
 
 
 def sidecar_facts(

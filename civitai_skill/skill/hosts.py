@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from civitai_skill.config import find_codex_folder, find_settings_folder, find_user_home
+from civitai_skill.config import find_program_folder, find_settings_folder, find_user_home
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.skill.config_text import (
     add_to_json,
@@ -54,6 +54,10 @@ def _below_home(*parts: str) -> Callable[[], Path]:
     return lambda: find_user_home().joinpath(*parts)
 
 
+def _find_codex() -> Path:
+    return find_program_folder("CODEX_HOME", ".codex") / "config.toml"
+
+
 def _below_settings(*parts: str) -> Callable[[], Path]:
     return lambda: find_settings_folder().joinpath(*parts)
 
@@ -75,9 +79,7 @@ HOSTS: Mapping[str, Host] = {
         "VS Code", _below_settings("Code", "User", "mcp.json"), "servers", f"${{env:{KEY}}}",
         extra={"type": "stdio"},
     ),
-    "codex": Host(
-        "Codex", lambda: find_codex_folder() / "config.toml", "mcp_servers", "", toml=True
-    ),
+    "codex": Host("Codex", _find_codex, "mcp_servers", "", toml=True),
     "gemini": Host("Gemini CLI", _below_home(".gemini", "settings.json"), "mcpServers", f"${KEY}"),
     "windsurf": Host(
         "Windsurf", _below_home(".codeium", "windsurf", "mcp_config.json"), "mcpServers",

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill._version import __version__
-from civitai_skill.config import find_claude_folder, find_user_home
+from civitai_skill.config import find_program_folder, find_user_home
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.skill.bundle import find_bundle
 
@@ -80,7 +80,7 @@ def skills_folder(agent: str | None, folder: str | None, project: bool) -> Path:
             raise RequestInvalid(Problem("dir", folder, f"either dir or {other}", None, why))
         return Path(folder).absolute()
     if agent == "claude" and not project:
-        return find_claude_folder() / "skills"
+        return find_program_folder("CLAUDE_CONFIG_DIR", ".claude") / "skills"
     user, local = SHARED if agent is None else PLACES[agent]
     return Path.cwd() / local if project else find_user_home() / user
 
