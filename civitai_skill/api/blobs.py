@@ -126,7 +126,7 @@ def _follow(service: Service, url: str, first: httpx.Request | None = None) -> F
                     raise _BrokenPicture("its address is not http or https", passing=False)
                 if is_private(url) and not is_private(service.base_url):
                     raise _BrokenPicture("its address leads into a private network", passing=False)
-                request = service.anonymous("GET", url, read=READ_TIMEOUT, limit=MAX_BYTES)
+                request = service.request("GET", url, read=READ_TIMEOUT, limit=MAX_BYTES)
         except (ValueError, httpx.InvalidURL):
             raise _BrokenPicture("its address can't be read", passing=False) from None
         response: httpx.Response = yield from send_with_retry(service, request, _A_PICTURE)

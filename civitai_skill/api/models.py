@@ -82,26 +82,21 @@ class Cost:
     """What a workflow costs, in Buzz.
 
     `total` is the service's figure and drops to 0 after a refund; `paid` and `refunded` are summed
-    from the transactions by currency. `variable` says that `total` is a cap that may settle lower.
+    from the transactions by currency. `kept` is what was kept in the end, None where nothing tells
+    it. `variable` says that `total` is a cap that may settle lower.
     """
 
     total: int | None = None
     paid: Mapping[str, int] = field(default_factory=dict)
     refunded: Mapping[str, int] = field(default_factory=dict)
     variable: bool = False
+    kept: int | None = None
 
     @property
     def by_currency(self) -> dict[str, int]:
         """What was kept in the end, by currency."""
         kept = {c: n - self.refunded.get(c, 0) for c, n in self.paid.items()}
         return {c: n for c, n in kept.items() if n}
-
-    @property
-    def kept(self) -> int | None:
-        """What was kept in the end (Buzz); None where nothing tells it."""
-        if not self.paid:
-            return self.total
-        return sum(n - self.refunded.get(currency, 0) for currency, n in self.paid.items())
 
     def as_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {"total": self.total}
@@ -302,4 +297,5 @@ def _read_cost(cost: Mapping[str, Any], transactions: Mapping[str, Any]) -> Cost
     # No more comes back than was paid, whatever is told.
     refunded = {name: min(n, paid[name]) for name, n in refunded.items() if name in paid}
     total = read_number(cost, "total", least=0)
-    return Cost(total, paid, refunded, read(cost, "variable", bool))
+    kept = sum(paid.values()) - sum(refunded.values()) if paid else total
+    return Cost(total, paid, refunded, read(cost, "variable", bool), kept)

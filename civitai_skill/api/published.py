@@ -86,7 +86,7 @@ def _ask(
         usable = answer is not None and (not holds or isinstance(answer.get(holds), list))
         return answer if usable else None
 
-    request = service.anonymous("GET", url, params=params, read=60.0, limit=LARGEST)
+    request = service.request("GET", url, params=params, read=60.0, limit=LARGEST)
     request.headers["Accept"] = "application/json"
     patient = replace(service, retry=replace(service.retry, tries=min(service.retry.tries, 3)))
     answer: dict[str, Any] = yield from send_with_retry(patient, request, Purpose(what), read=read)

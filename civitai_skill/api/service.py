@@ -96,7 +96,7 @@ class Service:
     def request(
         self,
         method: str,
-        path: str,
+        where: str,
         *,
         base: str = "",
         params: Any = None,
@@ -105,35 +105,23 @@ class Service:
         read: float = READ_TIMEOUT,
         limit: int = MAX_JSON,
     ) -> httpx.Request:
-        """A request to the service itself, or to the site as `base`, with the key where there is
-        one; `params` as httpx takes them."""
-        url = (base or self.base_url) + path
-        made = self.anonymous(method, url, params=params, content=content, read=read, limit=limit)
-        made.headers["Accept"] = "application/json"
+        """A request to a path of the service, or of the site as `base`, with the key where there is
+        one; a whole address is anybody's, and gets no key. `params` as httpx takes them."""
+        # Pictures are compressed already, and what was not asked for can't be a bomb.
+        headers = {"User-Agent": self.user_agent, "Accept-Encoding": "identity"}
+        if where.startswith("/"):
+            where = (base or self.base_url) + where
+            headers["Accept"] = "application/json"
+            if key := self.key.reveal():
+                headers["Authorization"] = f"Bearer {key}"
         if content is not None:
-            made.headers["Content-Type"] = kind
-        if key := self.key.reveal():
-            made.headers["Authorization"] = f"Bearer {key}"
-        return made
-
-    def anonymous(
-        self,
-        method: str,
-        url: str,
-        *,
-        params: Any = None,
-        content: bytes | None = None,
-        read: float,
-        limit: int,
-    ) -> httpx.Request:
-        """A request without the key, to wherever an answer pointed."""
+            headers["Content-Type"] = kind
         timeouts = {"connect": CONNECT_TIMEOUT, "read": read, "write": 60.0, "pool": None}
         return httpx.Request(
             method,
-            url,
+            where,
             params=params,
             content=content,
-            # Pictures are compressed already, and what was not asked for can't be a bomb.
-            headers={"User-Agent": self.user_agent, "Accept-Encoding": "identity"},
+            headers=headers,
             extensions={"timeout": timeouts, "limit": limit, "seconds": read + _BODY_SECONDS},
         )

@@ -17,7 +17,7 @@ from civitai_skill.api.models import Cost, Workflow
 from civitai_skill.api.parse import read, read_answer, read_list
 from civitai_skill.api.progress import ServiceWarning
 from civitai_skill.api.retry import send_with_retry
-from civitai_skill.api.service import MAX_JSON, POLL_MARGIN, PRICE_TIMEOUT, Flow, Retry, Service
+from civitai_skill.api.service import POLL_MARGIN, PRICE_TIMEOUT, Flow, Retry, Service
 from civitai_skill.errors import ApiError, Forbidden, TransportFailed, Unauthorized
 
 WORKFLOWS = "/v2/consumer/workflows"
@@ -246,8 +246,7 @@ class Health:
 def health(service: Service) -> Flow[Health]:
     """Look once, without retries: the catalogue needs no key, the list of workflows does."""
     once = replace(service, retry=Retry(tries=1))
-    url = f"{service.base_url}/v2/services?limit=1"
-    catalogue = once.anonymous("GET", url, read=10.0, limit=MAX_JSON)
+    catalogue = once.request("GET", f"{service.base_url}/v2/services?limit=1", read=10.0)
     read_json = partial(read_answer, kind=object)
     try:
         yield from send_with_retry(once, catalogue, Purpose("the catalogue"), read=read_json)

@@ -65,7 +65,7 @@ def save_picture(
         for number in range(1, _TRIES):
             path = out / f"{stem}{f'-{number}' if number > 1 else ''}{fetched.suffix}"
             beside = path.with_suffix(".json")
-            if facts is not None and not sidecar.can_write_sidecar(beside, facts):
+            if facts is not None and beside.exists() and not sidecar.is_of(beside, facts):
                 continue
             if not (_link(part, path) or _holds(path, fetched.data)):
                 continue

@@ -23,8 +23,14 @@ KIND = "civitai-skill picture"
 _MOST_BYTES = 128 * 1024 * 1024
 
 
-def request_fields(request: ImageRequest) -> dict[str, Any]:
-    """What a request said, as JSON; local sources by their full path."""
+def sidecar_facts(
+    request: ImageRequest,
+    engine: str | None = None,
+    variant: str | None = None,
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """The part of a sidecar that is known before the picture is: what the request said, local
+    sources by their full path, and what was decided."""
     fields = {n: v for n, v in sorted(request.said().items()) if v not in (None, [], {})}
     if "loras" in fields:
         fields["loras"] = [lora.model_dump() for lora in request.loras]
@@ -33,7 +39,8 @@ def request_fields(request: ImageRequest) -> dict[str, Any]:
         from_afar = scheme_of(source) in ("https", "http", "data")
         return source if from_afar else str(local_path(source).absolute())
 
-    return fields | with_sources(request, lasting)
+    said = fields | with_sources(request, lasting)
+    return {"engine": engine, "variant": variant, "seed": seed, "request": said}
 
 
 def encode_sidecar(facts: Mapping[str, Any]) -> bytes:
@@ -42,10 +49,8 @@ def encode_sidecar(facts: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def can_write_sidecar(path: Path, facts: Mapping[str, Any]) -> bool:
-    """Is the place free, or this very picture's?"""
-    if not path.exists():
-        return True
+def is_of(path: Path, facts: Mapping[str, Any]) -> bool:
+    """Is a file the sidecar of this very picture?"""
     try:
         found = read_json(path.read_bytes())
     except (OSError, ValueError):
@@ -90,7 +95,7 @@ def request_of(facts: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-#: What goes with a field that is said otherwise. An engine takes along what seldom means the same to
+#: What goes with a field that is said otherwise; with an engine, what seldom means the same to
 #: another one.
 _GOES_WITH = {
     "engine": (
@@ -109,10 +114,3 @@ def merge_fields(fields: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str
     """The fields of a picture's request with what is `said` otherwise."""
     gone = {name for field in said for name in _GOES_WITH.get(field, ())}
     return {**{n: v for n, v in fields.items() if n not in gone}, **said}
-
-
-def sidecar_facts(
-    request: ImageRequest, engine: str | None, variant: str | None, seed: int | None
-) -> dict[str, Any]:
-    """The part of a sidecar that is known before the picture is."""
-    return {"engine": engine, "variant": variant, "seed": seed, "request": request_fields(request)}

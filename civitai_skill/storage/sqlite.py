@@ -186,7 +186,8 @@ class _Connection:
             db.row_factory = sqlite3.Row
             # What is about to be paid for must be on the disk itself before it is paid for.
             db.execute("PRAGMA synchronous = FULL")
-            _migrate(db, self.migrations)
+            if db.execute("PRAGMA user_version").fetchone()[0] != len(self.migrations):
+                _migrate(db, self.migrations)
             self.opened = (db, os.getpid(), self.path.stat().st_ino)
         except BaseException:
             db.close()
@@ -201,8 +202,6 @@ _NEWER = "it was written by a newer version"
 
 def _migrate(db: sqlite3.Connection, migrations: Sequence[str]) -> None:
     """Apply what is missing, once, whichever process comes first."""
-    if db.execute("PRAGMA user_version").fetchone()[0] == len(migrations):
-        return
     db.execute("BEGIN IMMEDIATE")
     try:
         version = db.execute("PRAGMA user_version").fetchone()[0]

@@ -324,8 +324,8 @@ async def test_the_log_of_a_host_program_holds_no_signed_address(
     with serve(redirect) as server:
         service = Service(server.url, Secret("key"), "tests")
         requests = [
-            service.anonymous("GET", f"{server.url}/blobs/1?sig=S1GNED", read=9, limit=99),
-            service.anonymous("GET", f"{server.url}/blobs/content/T0KEN", read=9, limit=99),
+            service.request("GET", f"{server.url}/blobs/1?sig=S1GNED", read=9, limit=99),
+            service.request("GET", f"{server.url}/blobs/content/T0KEN", read=9, limit=99),
             service.request("GET", "/v2/consumer/workflows/7-1", params={"wait": 5}),
         ]
         with httpx.Client(transport=SyncTransport()) as http:

@@ -229,7 +229,7 @@ def test_foreign_words_can_t_move_the_terminal_or_run_on() -> None:
 
 def test_the_key_is_on_requests_to_the_service_and_on_no_other() -> None:
     own = SERVICE.request("GET", "/x")
-    other = SERVICE.anonymous("GET", "https://elsewhere.test/x", read=1, limit=1)
+    other = SERVICE.request("GET", "https://elsewhere.test/x", read=1, limit=1)
 
     assert own.headers["authorization"] == "Bearer k3y"
     assert "authorization" not in other.headers

@@ -14,7 +14,7 @@ from civitai_skill import Civitai, ImageRequest, RequestInvalid, Toolbox, build_
 from civitai_skill.engines import catalog
 from civitai_skill.engines.planning.plan import plan
 from civitai_skill.engines.planning.sources import check_masks, named
-from civitai_skill.images.sidecar import request_fields
+from civitai_skill.images.sidecar import sidecar_facts
 from civitai_skill.purchase.order import Order
 from civitai_skill.purchase.prepare import prepare
 from civitai_skill.sandbox import Sandbox
@@ -122,7 +122,7 @@ def test_another_mask_is_another_purchase(folder: Path) -> None:
 def test_a_mask_is_remembered_and_drawn_at_the_sources_size(folder: Path, client: Civitai) -> None:
     done = client.generate(edit(quality="draft"), out=folder / "out")
     assert [(p.width, p.height) for p in done.pictures] == [(96, 64)]
-    fields = request_fields(edit())
+    fields = sidecar_facts(edit())["request"]
     assert fields["mask"] == str(folder / "mask.png")
     assert ImageRequest(**fields) == edit(images=[str(folder / "source.png")], mask=fields["mask"])
 
@@ -151,7 +151,7 @@ def test_style_references_are_sources_with_a_strength(folder: Path) -> None:
     local, remote = sent(asked)["imageStyleReferences"]
     assert local["imageUrl"].startswith("data:image/png;base64,")
     assert (local["strength"], remote) == (1, {"imageUrl": REMOTE, "strength": 2})
-    fields = request_fields(asked)
+    fields = sidecar_facts(asked)["request"]
     assert json.loads(json.dumps(fields))["style_images"] == [
         {"image": str(folder / "source.png"), "strength": 1},
         {"image": REMOTE, "strength": 2},

@@ -140,7 +140,7 @@ from civitai_skill.engines.index import list_engines
 from civitai_skill.engines.planning.plan import plan
 from civitai_skill.purchase.order import Order
 from civitai_skill.purchase.prepare import prepare
-from civitai_skill.images.sidecar import request_fields
+from civitai_skill.images.sidecar import sidecar_facts
 from civitai_skill.sandbox import Sandbox
 
 said = {}
@@ -195,7 +195,7 @@ with Civitai(sandbox=Sandbox(balance={"blue": 900}), home="home") as client:
         said[f"tool {mask}"] = told.text
 masks = [ImageRequest(prompt="a fox", mask=f"{name}.png", **edit)
          for name in ("mask", "same", "other")]
-said["noted"] = request_fields(masks[0])
+said["noted"] = sidecar_facts(masks[0])["request"]
 said["identities"] = [prepare(Order(r)).identity(Order(r)) for r in masks]
 json.dump(said, sys.stdout)
 """

@@ -70,7 +70,7 @@ def test_a_picture_of_a_workflow_never_lands_on_a_file_of_somebody_else(tmp_path
 def test_a_sidecar_that_appears_meanwhile_is_not_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(save.sidecar, "can_write_sidecar", lambda *given: True)
+    monkeypatch.setattr(save.sidecar, "is_of", lambda *given: True)
     (tmp_path / "a.json").write_text("mine")
     save_with_sidecar(tmp_path, ("a",), {"key": "k"}, 0, fetched(b"new"))
 

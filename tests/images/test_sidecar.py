@@ -13,7 +13,7 @@ from civitai_skill import Civitai, ImageRequest, RequestInvalid, run_batch
 from civitai_skill.adapters.cli import main
 from civitai_skill.client.again import vary_picture
 from civitai_skill.images import save
-from civitai_skill.images.sidecar import read_request, request_fields
+from civitai_skill.images.sidecar import read_request, sidecar_facts
 from civitai_skill.sandbox import Sandbox
 
 _ENDLESS = '{"kind": "civitai-skill picture", "request": {}, "n": 1e999}'
@@ -92,13 +92,13 @@ def test_a_local_source_is_noted_by_its_full_path(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     request = ImageRequest(prompt="x", images=["a.png", "https://example.com/b.png"])
-    assert request_fields(request)["images"] == [
+    assert sidecar_facts(request)["request"]["images"] == [
         str(tmp_path / "a.png"),
         "https://example.com/b.png",
     ]
     nets = ["canny=a.png", {"preprocessor": "tile", "image": "urn:air:other:x:y@1"}]
     guided = ImageRequest(prompt="x", engine="z-image", control_nets=nets)
-    told = request_fields(guided)["control_nets"]
+    told = sidecar_facts(guided)["request"]["control_nets"]
     assert [net["image"] for net in told] == [str(tmp_path / "a.png"), "urn:air:other:x:y@1"]
     assert ImageRequest(prompt="x", control_nets=told).control_nets[1] == guided.control_nets[1]
 
