@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from civitai_skill.engines.family import Measured, Need
+from civitai_skill.engines.family import NEEDS, Measured, Need
 from civitai_skill.engines.planning.plan import Price
+from civitai_skill.errors import Problem, RequestInvalid
+from civitai_skill.schema.air import fold
+from civitai_skill.schema.problems import nearest_name
 
 
 @dataclass(frozen=True)
@@ -73,3 +76,43 @@ class Choice:
             together = None if self.price.most is None else self.price.most * self.pictures
             out |= {"way": self.way, "pictures": self.pictures, "together": together}
         return out
+
+
+# Other words for a need, in `air.fold` spelling.
+_SYNONYMS: dict[str, Need] = {
+    "4k": "print_4k",
+    "cheap": "cheapest",
+    "cutout": "transparent_background",
+    "desktop": "wallpaper",
+    "comic": "comic_or_infographic",
+    "fast": "fastest",
+    "furry": "cartoon",
+    "icons": "pixel_art",
+    "img2img": "restyle",
+    "infographic": "comic_or_infographic",
+    "nsfw": "mature",
+    "phone": "phone_tall",
+    "phonewallpaper": "phone_tall",
+    "photorealistic": "photo",
+    "realistic": "photo",
+    "references": "several_references",
+    "seed": "exact_seed",
+    "sticker": "transparent_background",
+    "text": "text_in_picture",
+    "transparent": "transparent_background",
+    "transparency": "transparent_background",
+    "wide": "ultra_wide",
+}
+
+
+def known_need(need: str) -> Need:
+    """A need in any common spelling. Raises RequestInvalid with the nearest."""
+    bare = fold(str(need)[:100])
+    found = {fold(n): n for n in NEEDS} | _SYNONYMS
+    if bare in found:
+        return found[bare]
+    accepted = "some of " + ", ".join(NEEDS)
+    near = nearest_name(str(need)[:100], list(NEEDS))
+    raise RequestInvalid(
+        Problem("needs", need, accepted, near if near in NEEDS else None, "no such need")
+    )

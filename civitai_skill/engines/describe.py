@@ -21,6 +21,7 @@ from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.engines.planning.plan import Plan, Price, plan
 from civitai_skill.engines.planning.sizes import offered
 from civitai_skill.engines.published.kept import in_force
+from civitai_skill.engines.record import operations
 from civitai_skill.engines.sizing import FollowsSource, ratio_value
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.schema.request import ImageRequest, Quality
@@ -54,7 +55,7 @@ def describe_engine(name: str) -> dict[str, Any]:
         "best_for": list(family.best_for),
         "avoid_for": list(family.avoid_for),
         "prompt": family.prompt,
-        "operations": list(operations(family)),
+        "operations": operations(family),
         "routes": list(dict.fromkeys(r for v in family.variants for r in v.routes())),
         "qualities": {} if family.unfamiliar else {q: _quality(family, q) for q in QUALITIES},
         "variants": [_variant(family, v) for v in family.variants],
@@ -73,12 +74,6 @@ def describe_engine(name: str) -> dict[str, Any]:
 def _notes(family: Family) -> list[str]:
     names = tuple(variant.name for variant in family.variants if variant.retired is None)
     return [*family.notes, *caution_notes(family.cautions, names)]
-
-
-def operations(family: Family) -> tuple[Operation, ...]:
-    """What some variant of it does."""
-    found = {op for v in family.variants for op in v.operations()}
-    return tuple(op for op in get_args(Operation) if op in found)
 
 
 def probe(

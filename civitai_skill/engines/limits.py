@@ -98,30 +98,31 @@ def limits(form: type[Wire]) -> Mapping[str, Limit]:
     return MappingProxyType(found)
 
 
+#: What a mark says of a field, and the mark's attribute that says it.
+_SAID: Mapping[type, tuple[str, str]] = {
+    Ge: ("minimum", "ge"),
+    Le: ("maximum", "le"),
+    MinLen: ("least", "min_length"),
+    MaxLen: ("most", "max_length"),
+    Bits: ("bits", "size"),
+    AirRole: ("role", "role"),
+}
+
+
 def _limit(name: str, field: FieldInfo, source: str | None) -> Limit:
     out: dict[str, Any] = {"source": source}
     kind = "text"
     for part in _parts(field.annotation, field.metadata):
-        if isinstance(part, Ge):
-            out["minimum"] = float(part.ge)  # type: ignore[arg-type]
-        elif isinstance(part, Le):
-            out["maximum"] = float(part.le)  # type: ignore[arg-type]
-        elif isinstance(part, MaxLen):
-            out["most"] = part.max_length
-        elif isinstance(part, MinLen):
-            out["least"] = part.min_length
+        if type(part) in _SAID:
+            said, attribute = _SAID[type(part)]
+            out[said] = getattr(part, attribute)
         elif isinstance(part, Likely):
-            out["likely"] = True
-            out |= {"minimum": part.low, "maximum": part.high}  # of a text or list: lengths
-        elif isinstance(part, Bits):
-            out["bits"] = part.size
-        elif isinstance(part, AirRole):
-            out["role"] = part.role
+            out |= {"likely": True, "minimum": part.low, "maximum": part.high}
         elif isinstance(part, tuple):
             out["choices"] = part
         elif isinstance(part, str):
             kind = part
-    if "likely" in out and kind not in ("whole", "number"):
+    if "likely" in out and kind not in ("whole", "number"):  # of a text or list: lengths
         out["least"], out["most"] = out.pop("minimum"), out.pop("maximum")
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     wire = field.alias or name

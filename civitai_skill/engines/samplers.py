@@ -25,26 +25,15 @@ _PREFIXES = ("", "k", "sample")
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """A schedule by its usual name, with each backend's name for it (None: it has none).
+class Known:
+    """A sampler or a schedule by its usual name, with the names that backends have for it.
 
-    `near` names the backends that have a relative only, which draws another picture.
+    `near` are those of them that have a relative only, which draws another picture.
     """
 
     name: str
-    comfy: str | None = None
-    sdcpp: str | None = None
-    near: frozenset[Backend] = frozenset()
-
-    def named(self, backend: Backend) -> str | None:
-        return self.comfy if backend == "comfy" else self.sdcpp
-
-
-@dataclass(frozen=True)
-class Sampler(Schedule):
-    """A sampler in the same way; `automatic` is the schedule that A1111 takes of itself."""
-
-    automatic: str | None = None
+    named: Mapping[Backend, str]
+    near: frozenset[Backend]
 
 
 @dataclass(frozen=True)
@@ -56,57 +45,70 @@ class Pair:
     near: bool = False
 
 
-# name | comfy | sdcpp | A1111's own schedule | other spellings; ~ marks a relative, - none.
+# name | comfy | sdcpp | other spellings; ~ marks a relative, - none.
 _SAMPLERS = """
-Euler a | euler_ancestral | euler_a | - | euler_a
-Euler | euler | euler | - |
-LMS | lms | - | - |
-Heun | heun | heun | - |
-DPM2 | dpm_2 | dpm2 | Karras |
-DPM2 a | dpm_2_ancestral | - | Karras | dpm_2_a
-DPM++ 2S a | dpmpp_2s_ancestral | dpm++2s_a | Karras | dpmpp_2s_a
-DPM++ 2M | dpmpp_2m | dpm++2m | Karras |
-DPM++ SDE | dpmpp_sde | - | Karras | dpmpp_sde_gpu
-DPM++ 2M SDE | dpmpp_2m_sde | - | Exponential | dpmpp_2m_sde_gpu | dpmpp_2m_sde_ka
-DPM++ 2M SDE Heun | ~dpmpp_2m_sde | - | Exponential | dpmpp_2m_sde_heun
-DPM++ 3M SDE | dpmpp_3m_sde | - | Exponential | dpmpp_3m_sde_gpu
-DPM fast | dpm_fast | - | - |
-DPM adaptive | dpm_adaptive | - | - | dpm_ad
-Restart | ~dpmpp_2m | ~dpm++2m | Karras |
-DDIM | ddim | ~ddim_trailing | - |
-DDIM CFG++ | ~ddim | - | - | ddim_cfgpp
-PLMS | ~ipndm | ~ipndm | - |
-UniPC | uni_pc | - | - |
-UniPC bh2 | uni_pc_bh2 | - | - |
-LCM | lcm | lcm | - |
-HeunPP2 | heunpp2 | - | - |
-IPNDM | ipndm | ipndm | - |
-IPNDM_V | ipndm_v | ipndm_v | - |
-DEIS | deis | - | - |
-DDPM | ddpm | - | - |
-Euler CFG++ | euler_cfg_pp | - | - |
-Euler a CFG++ | euler_ancestral_cfg_pp | - | - |
-DPM++ 2M CFG++ | dpmpp_2m_cfg_pp | - | - |
-DPM++ 2S a CFG++ | dpmpp_2s_ancestral_cfg_pp | - | - |
-DPM++ SDE CFG++ | - | - | - | dpmpp_sde_cfg_pp
-DPM++ 2M SDE CFG++ | - | - | - |
-DPM++ 3M SDE CFG++ | - | - | - |
-Res Multistep | res_multistep | res_multistep | - |
-ER SDE | er_sde | er_sde | - |
-TCD | - | tcd | - |
-DPM++ 2M v2 | - | dpm++2mv2 | - |
-Res 2S | - | res_2s | - |
-DDIM Trailing | - | ddim_trailing | - |
-Euler SMEA | - | - | - |
-Euler Dy | - | - | - |
-Euler SMEA Dy | - | - | - |
-Kohaku_LoNyu_Yog | - | - | - |
-Gradient Estimation | - | - | - |
-SA Solver | - | - | - |
-Seeds 2 | - | - | - |
-Seeds 3 | - | - | - |
-[Forge] Flux Realistic | - | - | - |
+Euler a | euler_ancestral | euler_a | euler_a
+Euler | euler | euler |
+LMS | lms | - |
+Heun | heun | heun |
+DPM2 | dpm_2 | dpm2 |
+DPM2 a | dpm_2_ancestral | - | dpm_2_a
+DPM++ 2S a | dpmpp_2s_ancestral | dpm++2s_a | dpmpp_2s_a
+DPM++ 2M | dpmpp_2m | dpm++2m |
+DPM++ SDE | dpmpp_sde | - | dpmpp_sde_gpu
+DPM++ 2M SDE | dpmpp_2m_sde | - | dpmpp_2m_sde_gpu | dpmpp_2m_sde_ka
+DPM++ 2M SDE Heun | ~dpmpp_2m_sde | - | dpmpp_2m_sde_heun
+DPM++ 3M SDE | dpmpp_3m_sde | - | dpmpp_3m_sde_gpu
+DPM fast | dpm_fast | - |
+DPM adaptive | dpm_adaptive | - | dpm_ad
+Restart | ~dpmpp_2m | ~dpm++2m |
+DDIM | ddim | ~ddim_trailing |
+DDIM CFG++ | ~ddim | - | ddim_cfgpp
+PLMS | ~ipndm | ~ipndm |
+UniPC | uni_pc | - |
+UniPC bh2 | uni_pc_bh2 | - |
+LCM | lcm | lcm |
+HeunPP2 | heunpp2 | - |
+IPNDM | ipndm | ipndm |
+IPNDM_V | ipndm_v | ipndm_v |
+DEIS | deis | - |
+DDPM | ddpm | - |
+Euler CFG++ | euler_cfg_pp | - |
+Euler a CFG++ | euler_ancestral_cfg_pp | - |
+DPM++ 2M CFG++ | dpmpp_2m_cfg_pp | - |
+DPM++ 2S a CFG++ | dpmpp_2s_ancestral_cfg_pp | - |
+DPM++ SDE CFG++ | - | - | dpmpp_sde_cfg_pp
+DPM++ 2M SDE CFG++ | - | - |
+DPM++ 3M SDE CFG++ | - | - |
+Res Multistep | res_multistep | res_multistep |
+ER SDE | er_sde | er_sde |
+TCD | - | tcd |
+DPM++ 2M v2 | - | dpm++2mv2 |
+Res 2S | - | res_2s |
+DDIM Trailing | - | ddim_trailing |
+Euler SMEA | - | - |
+Euler Dy | - | - |
+Euler SMEA Dy | - | - |
+Kohaku_LoNyu_Yog | - | - |
+Gradient Estimation | - | - |
+SA Solver | - | - |
+Seeds 2 | - | - |
+Seeds 3 | - | - |
+[Forge] Flux Realistic | - | - |
 """
+
+#: The schedule that A1111 takes of itself, where it is not the uniform one.
+_OWN_SCHEDULE = {
+    "DPM2": "Karras",
+    "DPM2 a": "Karras",
+    "DPM++ 2S a": "Karras",
+    "DPM++ 2M": "Karras",
+    "DPM++ SDE": "Karras",
+    "Restart": "Karras",
+    "DPM++ 2M SDE": "Exponential",
+    "DPM++ 2M SDE Heun": "Exponential",
+    "DPM++ 3M SDE": "Exponential",
+}
 
 # name | comfy | sdcpp | other spellings. Unnamed: A1111 before 1.9 and Civitai mean uniform.
 _SCHEDULES = """
@@ -134,14 +136,14 @@ Beta57 | - | - |
 """
 
 
-def split_sampler(written: str) -> tuple[Sampler, str | None] | None:
+def split_sampler(written: str) -> tuple[Known, str | None] | None:
     """The sampler and the schedule that one name says, as in "DPM++ 2M Karras"; None where it is no
     sampler's name. Case, spaces, dashes and underscores do not count."""
-    text, known = _fold(written), _samplers()
+    text, known = _fold(written), _known("sampler")
     text = next((bare for p in _PREFIXES if (bare := text.removeprefix(p)) in known), text)
     if text in known:
         return known[text], None
-    schedules = _schedules()
+    schedules = _known("schedule")
     for ending in sorted(filter(text.endswith, schedules), key=len, reverse=True):
         start = text.removesuffix(ending)
         found = next((known[b] for p in _PREFIXES if (b := start.removeprefix(p)) in known), None)
@@ -154,7 +156,7 @@ def name_schedule(written: str) -> str:
     """A schedule by its usual name; one that nobody knows as it is written."""
     if _fold(written) == _fold(AUTOMATIC):
         return AUTOMATIC
-    found = _schedules().get(_fold(written))
+    found = _known("schedule").get(_fold(written))
     return written if found is None else found.name
 
 
@@ -169,47 +171,28 @@ def find_pair(written: str, schedule: str | None, backend: Backend) -> Pair | No
     sampler, said = found
     said = schedule or said or "Uniform"
     if _fold(said) == _fold(AUTOMATIC):
-        said = sampler.automatic or "Uniform"
-    asked = _schedules().get(_fold(said))
-    name, scheduler = sampler.named(backend), None if asked is None else asked.named(backend)
-    if asked is None or name is None or scheduler is None:
+        said = _OWN_SCHEDULE.get(sampler.name, "Uniform")
+    asked = _known("schedule").get(_fold(said))
+    if asked is None or backend not in sampler.named or backend not in asked.named:
         return None
-    return Pair(name, scheduler, near=backend in sampler.near | asked.near)
+    near = backend in sampler.near | asked.near
+    return Pair(sampler.named[backend], asked.named[backend], near)
 
 
 @cache
-def _samplers() -> Mapping[str, Sampler]:
-    """{every spelling, folded: the sampler}"""
-    found: dict[str, Sampler] = {}
-    for name, comfy, sdcpp, automatic, *more in _rows(_SAMPLERS):
-        sampler = Sampler(name, *_targets(comfy, sdcpp), automatic=automatic or None)
-        for word in (name, comfy, sdcpp, *more):
-            found.setdefault(_fold(word if word[:1] != "~" else ""), sampler)
-    found.pop("", None)
+def _known(kind: Literal["sampler", "schedule"]) -> Mapping[str, Known]:
+    """{every spelling, folded: what it means}; of a sampler also what the backends call it."""
+    found: dict[str, Known] = {}
+    table = _SAMPLERS if kind == "sampler" else _SCHEDULES
+    for line in table.strip().splitlines():
+        name, comfy, sdcpp, *more = (cell.strip().removeprefix("-") for cell in line.split("|"))
+        cells: tuple[tuple[Backend, str], ...] = (("comfy", comfy), ("sdcpp", sdcpp))
+        named = {backend: cell.lstrip("~") for backend, cell in cells if cell}
+        near = frozenset(backend for backend, cell in cells if cell[:1] == "~")
+        exact = [cell for _, cell in cells if cell[:1] != "~"] if kind == "sampler" else []
+        for word in filter(None, (name, *exact, *more)):
+            found.setdefault(_fold(word), Known(name, named, near))
     return MappingProxyType(found)
-
-
-@cache
-def _schedules() -> Mapping[str, Schedule]:
-    """{every spelling, folded: the schedule}"""
-    found: dict[str, Schedule] = {}
-    for name, comfy, sdcpp, *more in _rows(_SCHEDULES):
-        for word in (name, *more):
-            found.setdefault(_fold(word), Schedule(name, *_targets(comfy, sdcpp)))
-    found.pop("", None)
-    return MappingProxyType(found)
-
-
-def _targets(comfy: str, sdcpp: str) -> tuple[str | None, str | None, frozenset[Backend]]:
-    """The names of a row, and the backends that have a relative only."""
-    near: set[Backend] = {"comfy"} if comfy[:1] == "~" else set()
-    near |= {"sdcpp"} if sdcpp[:1] == "~" else set()
-    return comfy.lstrip("~") or None, sdcpp.lstrip("~") or None, frozenset(near)
-
-
-def _rows(table: str) -> list[list[str]]:
-    lines = table.strip().splitlines()
-    return [[cell.strip().removeprefix("-") for cell in line.split("|")] for line in lines]
 
 
 def _fold(text: str) -> str:

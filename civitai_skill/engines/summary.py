@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.describe import QUALITIES, operations, probe
+from civitai_skill.engines.describe import QUALITIES, probe
 from civitai_skill.engines.family import NEEDS, Family, Variant
 from civitai_skill.engines.limits import limits
 from civitai_skill.engines.published.document import key_of
-from civitai_skill.engines.sizing import FollowsSource, Named, Pixels, Ratio
+from civitai_skill.engines.record import record_of
+from civitai_skill.engines.sizing import FollowsSource
 from civitai_skill.schema.request import ImageRequest
 
 
@@ -41,29 +42,16 @@ def summary(family: Family) -> dict[str, Any]:
     """
     current = [v for v in family.variants if v.retired is None]
     drawing = [v for v in current if v.fits] or current
-    prices = {q: probe(family, family.at[q], quality=q).price.buzz for q in QUALITIES}
     # One that is still to be withdrawn serves until then; its date is looked at when it is chosen.
     fits = [fit for v in family.variants for fit in v.fits]
+    scores = {need: [fit.score for fit in fits if fit.need == need] for need in NEEDS}
     return {
-        "name": family.name,
-        "title": family.title,
-        "suits": family.suits,
-        "best_for": list(family.best_for),
-        "avoid_for": list(family.avoid_for),
-        "operations": list(operations(family)),
-        "variants": [v.name for v in current],
-        "buzz": prices,
-        "takes": [name for name in ImageRequest.model_fields if name in _taken(family)],
+        **record_of(family),
+        "buzz": {q: probe(family, family.at[q], quality=q).price.buzz for q in QUALITIES},
         "heeds_negatives": _those(family, drawing, _heeds_negatives),
         "loads_checkpoints": _those(family, drawing, _loads_checkpoints),
         "keeps_size": _those(family, drawing, _keeps_size),
-        "needs": {
-            need: max(fit.score for fit in fits if fit.need == need)
-            for need in NEEDS
-            if any(fit.need == need for fit in fits)
-        },
-        "options": _options(family),
-        "ecosystems": sorted(family.ecosystems | family.embedding_ecosystems),
+        "needs": {need: max(found) for need, found in scores.items() if found},
         "forms": [key_of(form.tags()) for form in family.forms],
     }
 
@@ -91,20 +79,3 @@ def _keeps_size(family: Family, variant: Variant) -> bool:
     if "edit" not in variant.operations():
         return False
     return isinstance(probe(family, variant, "edit").form.sizing, FollowsSource)
-
-
-def _taken(family: Family) -> set[str]:
-    taken = {k.label for form in family.forms for k in limits(form).values()}
-    if any(isinstance(form.sizing, Pixels | Ratio | Named) for form in family.forms):
-        taken.add("aspect_ratio")
-    return taken
-
-
-def _options(family: Family) -> dict[str, list[str]]:
-    """The engine's own fields, each with its kinds."""
-    found: dict[str, set[str]] = {}
-    for form in family.forms:
-        for limit in limits(form).values():
-            if limit.label not in ImageRequest.model_fields:
-                found.setdefault(limit.wire, set()).add(limit.kind)
-    return {wire: sorted(kinds) for wire, kinds in sorted(found.items())}

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, create_model
 from pydantic.alias_generators import to_snake
@@ -19,13 +19,12 @@ from pydantic.alias_generators import to_snake
 from civitai_skill.engines.family import Family, Variant, Way
 from civitai_skill.engines.forms import OPERATIONS, Operation, Wire
 from civitai_skill.engines.index import words
-from civitai_skill.engines.limits import limits
 from civitai_skill.engines.published.document import Fields, Form
 from civitai_skill.engines.published.fields import attribute_of, class_name, field_of
 from civitai_skill.engines.published.kept import NewEngine
+from civitai_skill.engines.record import record_of
 from civitai_skill.engines.sizing import FollowsSource, Named, Pixels, Ratio, Sizing, by_ratio
 from civitai_skill.schema.air import fold
-from civitai_skill.schema.request import ImageRequest
 
 #: The only variant of such a family.
 ONLY = "default"
@@ -85,34 +84,15 @@ def engines_of(forms: Iterable[Form], taken: Iterable[str], source: str) -> list
 
 
 def _record(family: Family) -> dict[str, Any]:
-    """What the index has of an engine."""
-    found = {op for form in family.forms for op in form.operations()}
-    known = [limit for form in family.forms for limit in limits(form).values()]
-    labels = {limit.label for limit in known}
-    if any(
-        not isinstance(form.sizing, FollowsSource) and form.sizing.fields for form in family.forms
-    ):
-        labels.add("aspect_ratio")
-    options: dict[str, set[str]] = {}
-    for limit in known:
-        if limit.label not in ImageRequest.model_fields:
-            options.setdefault(limit.wire, set()).add(limit.kind)
+    """What the index has of an engine that nobody knows."""
+    record = record_of(family)
     return {
-        "name": family.name,
-        "title": family.title,
-        "suits": family.suits,
-        "best_for": [],
-        "avoid_for": [],
-        "operations": [op for op in get_args(Operation) if op in found],
-        "variants": [ONLY],
+        **record,
         "buzz": dict.fromkeys(family.quality),
-        "takes": [name for name in ImageRequest.model_fields if name in labels],
         "heeds_negatives": [],
-        "loads_checkpoints": [family.name] if "model" in labels else [],
+        "loads_checkpoints": [family.name] if "model" in record["takes"] else [],
         "keeps_size": [],
         "needs": {},
-        "ecosystems": [],
-        "options": {wire: sorted(kinds) for wire, kinds in sorted(options.items())},
         "unfamiliar": family.unfamiliar,
     }
 
@@ -126,7 +106,6 @@ def family_of(name: str, forms: Iterable[Form], source: str) -> Family:
         maker="unknown",
         suits="new; nobody here knows it yet",
         variants=(Variant(ONLY, ways, best_for="unknown: nobody here knows it yet"),),
-        quality={"draft": ONLY, "standard": ONLY, "high": ONLY},
         best_for=(),
         avoid_for=(),
         prompt="Nobody here knows how it wants its prompts: plain sentences are the safest.",
