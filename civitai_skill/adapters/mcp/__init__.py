@@ -1,7 +1,7 @@
 """The tools for MCP, over standard input and output or over HTTP.
 
 server.py serves, calls.py runs a tool call, consent.py asks the user, schema.py knows this
-interface's names and schemas, resources.py the resources.
+interface's names and schemas, resources.py the resources. What a tool does is never decided here.
 """
 
 from __future__ import annotations

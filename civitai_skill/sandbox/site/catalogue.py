@@ -1,4 +1,4 @@
-"""The sandbox's models: none of them is real, and so are their numbers, names and words.
+"""The sandbox's models: none of them is real, nor are their numbers, names and words.
 
 One can't be generated with, one is deleted, one is in early access, one is mature, some bear the
 same name. A line of `_MODELS` is a model; its versions stand newest first.
