@@ -23,7 +23,7 @@ _HOMES = {
     "KEY": "purchase.body",
     "ModelDescription": "resources.describe",
     "Resource": "resources.records",
-    "LONGEST_WAIT": "client.base",
+    "LONGEST_WAIT": "client.methods",
     "Ledger": "ledger.ledger",
     "MAX_KEY": "purchase.body",
     "MOST_STEPS": "purchase.body_rules",
@@ -79,7 +79,6 @@ if TYPE_CHECKING:
     from civitai_skill.api.models import Workflow as Workflow
     from civitai_skill.api.progress import Progress as Progress
     from civitai_skill.api.workflows import Health as Health
-    from civitai_skill.client.base import LONGEST_WAIT as LONGEST_WAIT
     from civitai_skill.client.clients import AsyncCivitai as AsyncCivitai
     from civitai_skill.client.clients import Civitai as Civitai
     from civitai_skill.client.doctor import examine as examine
@@ -88,6 +87,7 @@ if TYPE_CHECKING:
     from civitai_skill.client.history import look_up_ends as look_up_ends
     from civitai_skill.client.history import parse_since as parse_since
     from civitai_skill.client.history import shorten as shorten
+    from civitai_skill.client.methods import LONGEST_WAIT as LONGEST_WAIT
     from civitai_skill.engines.cards import card as card
     from civitai_skill.engines.cards import table as table
     from civitai_skill.engines.catalog import find as find

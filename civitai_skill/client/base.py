@@ -1,53 +1,37 @@
-"""What both clients share: settings, the service, the ledger, and the flow behind each method."""
+"""What both clients share: settings, the service, the ledger, and the rules of an order."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import time
+import uuid
 import weakref
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property, partial
-from typing import Any, Self
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import httpx
 
 from civitai_skill._version import __version__
 from civitai_skill.api import wait as waiting
 from civitai_skill.api import workflows
-from civitai_skill.api.changes import Canceled, cancel
 from civitai_skill.api.drivers import refuse_closed
 from civitai_skill.api.models import Workflow
-from civitai_skill.api.service import Flow, Retry, Service, Work
-from civitai_skill.api.workflows import Health, Page, Quote
-from civitai_skill.client.account import name_account
-from civitai_skill.client.lately import Lately
-from civitai_skill.client.options import (
-    Call,
-    PriceOptions,
-    PurchaseOptions,
-    QueryFilters,
-    RequestLike,
-)
-from civitai_skill.client.refresh import Refreshed, refresh
+from civitai_skill.api.service import Flow, Retry, Service
+from civitai_skill.client.options import Call
 from civitai_skill.config import SITE_PATH, Secret, Settings, expand_home
 from civitai_skill.engines.published.kept import followed
-from civitai_skill.errors import ConfigError, Problem, RequestInvalid
+from civitai_skill.errors import ApiError, ConfigError
 from civitai_skill.ledger.budget import Budget, read_budget
-from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger, current_budget
-from civitai_skill.ledger.run import Run
-from civitai_skill.purchase import generate, resume
-from civitai_skill.purchase.buy import Preview, preview
-from civitai_skill.purchase.events import Releasing, Tell, ignore_event
-from civitai_skill.purchase.generate import OnSubmitted
-from civitai_skill.purchase.join import check_account, close_answered, write_quietly
+from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger
+from civitai_skill.ledger.reports import JUST_BOUGHT
+from civitai_skill.purchase import generate
+from civitai_skill.purchase.join import close_answered
 from civitai_skill.purchase.order import Order, Unconfirmed, keep_nothing
-from civitai_skill.purchase.price import estimate
-from civitai_skill.purchase.release import release
-from civitai_skill.purchase.result import Generation, summarize_unsaved
-from civitai_skill.resources.site import A_DAY
+from civitai_skill.resources.site import A_DAY, ModelSite
 from civitai_skill.storage.cache import Cache
-
-#: Seconds that one answer may be held (the service's own limit for a request is 100).
-LONGEST_WAIT = 90.0
 
 #: Doors whose caller is a program: the same request twice at once means two. What a dead process
 #: left open is taken up here as everywhere.
@@ -57,13 +41,17 @@ Folder = str | os.PathLike[str]
 
 
 class BaseClient:
-    """What both clients share: settings, the service, and the flows behind the methods.
+    """What both clients share.
 
     `key` falls back to CIVITAI_API_KEY and CIVITAI_API_TOKEN, `base_url` to CIVITAI_BASE_URL.
     `sandbox` is True, or a Sandbox of one's own. `max_buzz` is the most one call may cost (Buzz);
     CIVITAI_MAX_BUZZ, or 300, when left out. `ledger` names another file, or turns it off (False).
     `settings` replaces all but the last.
     """
+
+    #: Are its methods coroutine functions?
+    asynchronous: ClassVar[bool] = False
+    _http: httpx.Client | httpx.AsyncClient
 
     def __init__(
         self,
@@ -94,7 +82,8 @@ class BaseClient:
         self._retry = retry or Retry()
         self._models = Cache(self.settings.home / "models.sqlite3", A_DAY)
         self._unsettled: dict[str, bytes] = {}
-        self._lately = Lately()
+        #: When it bought workflows, by id (time.monotonic).
+        self._bought: dict[str, float] = {}
         #: Does a purchase stay open until its caller surely has the answer: until the next call,
         #: `confirm`, `close`, or the end of the program? A server decides that itself.
         self.confirms = True
@@ -111,7 +100,7 @@ class BaseClient:
         self._transport = transport
         followed.set(self.settings.engines_file)
         #: Names the service and the account, so that no run of another one is ever joined.
-        self.account = name_account(self.settings, own)
+        self.account = _name_account(self.settings, own)
 
     @classmethod
     def like(cls, other: BaseClient) -> Self:
@@ -122,14 +111,14 @@ class BaseClient:
             settings=other.settings, retry=other._retry, ledger=False, transport=other._transport
         )
         made.confirms = other.confirms
-        made.ledger, made.account, made._lately = other.ledger, other.account, other._lately
+        made.ledger, made.account, made._bought = other.ledger, other.account, other._bought
         made._unsettled, made._models = other._unsettled, other._models
         return made
 
     @property
     def is_closed(self) -> bool:
         """Was it closed? Then every call is refused."""
-        raise NotImplementedError
+        return self._http.is_closed
 
     def confirm(self) -> None:
         """Say that the answers of all calls so far have arrived: their purchases are over.
@@ -168,6 +157,11 @@ class BaseClient:
         key, site = settings.key or Secret(KEY), BASE_URL + SITE_PATH
         return Service(BASE_URL, key, agent, self._retry, site, simulated=True)
 
+    @property
+    def _site(self) -> ModelSite:
+        """The site of the models; what it was asked of one is kept for a day."""
+        return ModelSite(self._public, self._models, self.account)
+
     # -- orders ------------------------------------------------------------------------------------
     def _order(self, call: Call, out: Folder | None = None) -> Order:
         """What a call asks for, under this client's rules."""
@@ -198,142 +192,51 @@ class BaseClient:
         text = None if self.ledger is None else self.settings.budget
         return read_budget(text, "CIVITAI_BUDGET") if text else None
 
-    def _left_buzz(self) -> Flow[int | None]:
-        ledger = self.ledger
-        if ledger is None:
-            return None
-        text = self.settings.budget
-        left: int | None = yield Work(lambda: ledger.left_buzz(current_budget(text, ledger)))
-        return left
+    # -- what was bought a moment ago: the service has it, whatever a look answers -----------------
+    def _note_bought(self, workflow_id: str) -> None:
+        """It was bought just now."""
+        now = time.monotonic()
+        self._bought[workflow_id] = now
+        while (oldest := next(iter(self._bought))) and now - self._bought[oldest] > JUST_BOUGHT:
+            del self._bought[oldest]
 
-    # -- the flow behind each method ---------------------------------------------------------------
-    def _estimate(self, request: RequestLike, given: PriceOptions) -> Flow[Quote]:
-        return estimate(self._service, self._order(Call(request, given)))
+    def _is_just_bought(self, workflow_id: str) -> Flow[bool]:
+        """Was it just bought, by this client or, as the ledger knows, by another?"""
+        if time.monotonic() - self._bought.get(workflow_id, -JUST_BOUGHT) < JUST_BOUGHT:
+            return True
+        return (yield from generate.ask(self.ledger, Ledger.is_just_bought, workflow_id))
 
-    def _preview(
-        self, request: RequestLike, out: Folder | None, given: PurchaseOptions
-    ) -> Flow[Preview]:
-        return preview(self._public, self._order(Call(request, given), out))
-
-    def _submit(
-        self,
-        request: RequestLike,
-        told: OnSubmitted | None,
-        out: Folder | None,
-        given: PurchaseOptions,
-    ) -> Flow[Workflow]:
-        order = self._order(Call(request, given), out)
-        bought = (yield from generate.submit(self._service, order, told)).workflow
-        self._lately.note(bought.id or "")
-        return bought
-
-    def _generate(
-        self, request: RequestLike, out: Folder, timeout: float, given: PurchaseOptions
-    ) -> Flow[Generation]:
-        order = self._order(Call(request, given), out)
-        return generate.generate(self._service, order, timeout=timeout)
-
-    def _get(self, workflow_id: str, wait: float) -> Flow[Workflow]:
-        if self._unconfirmed:
-            yield Work(self.confirm)
-        held = min(wait, LONGEST_WAIT)
-        look = self._lately.look(self._service, self.ledger, workflow_id, held)
-        return (yield from generate.record_end(self.ledger, (yield from look)))
-
-    def _wait(self, workflow: Workflow | str, timeout: float, tell: Tell | None) -> Flow[Workflow]:
-        if self._unconfirmed:
-            yield Work(self.confirm)
-        id = workflow if isinstance(workflow, str) else workflow.id or ""
-        lately = yield from self._lately.knows(self.ledger, id)
-        end = waiting.wait(self._service, workflow, timeout=timeout, tell=tell, just_bought=lately)
-        return (yield from generate.record_end(self.ledger, (yield from end)))
-
-    def _page(self, cursor: str | None, filters: QueryFilters) -> Flow[Page]:
-        if self._unconfirmed:
-            yield Work(self.confirm)
-        return (yield from workflows.query(self._service, cursor=cursor, **filters))
-
-    def _saved_paths(self, page: Page) -> Flow[dict[str, list[str]]]:
-        ledger, ids = self.ledger, [w.id for w in page.items if w.id is not None]
-        if ledger is None:
-            return {}
-        paths: dict[str, list[str]] = yield Work(lambda: ledger.saved_paths(ids))
-        return paths
-
-    def _cancel(self, workflow_id: str) -> Flow[Canceled]:
-        if self._unconfirmed:
-            yield Work(self.confirm)
-        paid = yield from generate.ask(self.ledger, Ledger.is_paid, workflow_id)
-        canceled = yield from cancel(self._service, workflow_id, committed=paid)
-        yield from generate.record_end(self.ledger, canceled.workflow)
-        return canceled
-
-    def _download(
-        self, workflow: Workflow | str, out: Folder, tell: Tell | None
-    ) -> Flow[Generation]:
-        if self._unconfirmed:
-            yield Work(self.confirm)
+    def _look(self, workflow_id: str, held: float = 0.0) -> Flow[Workflow]:
+        """Read a workflow; one that was just bought is looked for again where a look fails."""
         service = self._service
-        if isinstance(workflow, str):
-            workflow = yield from self._lately.look(service, self.ledger, workflow)
-        workflow = yield from generate.record_end(self.ledger, workflow)
-        if not workflow.done:
-            error = waiting.still_running_error(workflow, 0)
-            raise error.replace(result=summarize_unsaved(workflow))
-        hear = tell or ignore_event
-        return (
-            yield from generate.download(
-                service, self.ledger, workflow, out=expand_home(out), tell=hear
+        paid = yield from generate.ask(self.ledger, Ledger.is_paid, workflow_id)
+        try:
+            return (yield from workflows.get(service, workflow_id, wait=held, committed=paid))
+        except ApiError:
+            if not (yield from self._is_just_bought(workflow_id)):
+                raise
+            unseen, until = Workflow(workflow_id, "unknown"), time.monotonic() + waiting.LAG
+            seen = yield from waiting.look_until(
+                service, unseen, lambda seen: seen is not unseen, until=until
             )
-        )
+            if seen is unseen:
+                raise
+            return seen
 
-    def _settle(self, key: str) -> Flow[Workflow]:
-        content = self._unsettled.get(key)
-        run = self.ledger.run(key) if content is None and self.ledger is not None else None
-        if run is not None and run.state != "dropped":
-            check_account(self.account, run)
-            if run.workflow is not None:
-                return (yield from workflows.get(self._service, run.workflow, committed=True))
-            content = run.body
-        if content is None:
-            raise RequestInvalid(Problem("key", key, "the key of a submit whose fate is open here"))
-        workflow = yield from workflows.submit(self._service, content, key)
-        self._unsettled.pop(key, None)
-        if self.ledger is not None:
-            record = self.ledger.record_submitted
-            yield from write_quietly(partial(record, key, workflow.id, workflow.cost.total))
-        return workflow
 
-    def _resume(
-        self,
-        run: Run,
-        timeout: float,
-        out: Folder | None,
-        tell: Tell | None,
-        max_buzz: int | None,
-    ) -> Flow[Generation]:
-        given: PurchaseOptions = {"tell": tell, "purpose": "resume", "max_buzz": max_buzz}
-        order = self._order(Call("-", given), out)
-        return resume.resume(self._service, order, run, timeout=timeout)
+#: Names for sandboxes that live in memory, for as long as they live.
+_UNWRITTEN: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
-    def _release(
-        self, workflow_id: str, max_buzz: int | None, tell: Callable[[Releasing], None] | None
-    ) -> Flow[Workflow]:
-        flow = release(
-            self._service,
-            workflow_id,
-            limit=self.settings.max_buzz if max_buzz is None else max_buzz,
-            ledger=self.ledger,
-            budget=self._budget,
-            account=self.account,
-            tell=tell,
-        )
-        return (yield from generate.record_end(self.ledger, (yield from flow)))
 
-    def _refresh_engines(self) -> Flow[Refreshed]:
-        public = replace(self._public, key=Secret(""))
-        owner = "the sandbox" if self.settings.sandbox else "the service"
-        return refresh(public, self.settings.engines_file, owner)
-
-    def _health(self) -> Flow[Health]:
-        return workflows.health(self._public)
+def _name_account(settings: Settings, sandbox: Any) -> str:
+    """A name that tells accounts and services apart, so that no run of another one is joined."""
+    if not settings.sandbox:
+        place = settings.base_url
+    elif sandbox is None:
+        place = f"sandbox:{uuid.uuid4().hex}"  # behind a transport of the caller's own
+    elif sandbox.memory is None:
+        place = _UNWRITTEN.setdefault(sandbox, f"sandbox:{uuid.uuid4().hex}")
+    else:
+        place = f"sandbox:{sandbox.memory}"
+    mark = hashlib.sha256(settings.key.reveal().encode()).hexdigest()[:8]
+    return f"{place}#{mark}"
