@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import json
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
 from civitai_skill.sandbox.pictures.render import Gallery
-from civitai_skill.sandbox.pictures.signing import Sign, Signer
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.switches import Switches
@@ -21,6 +24,11 @@ from civitai_skill.sandbox.wire import Abort, Record, format_ticks, problem, ref
 _LONGEST_TAG = 200
 
 _MOST_TAGS = 10
+
+#: Where blobs are.
+ROOT = "/v2/consumer/blobs"
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 @dataclass
@@ -34,14 +42,32 @@ class Context:
     balance: Mapping[str, int]
     gallery: Gallery = field(default_factory=Gallery)
 
-    def __post_init__(self) -> None:
-        self.signer = Signer(self.memory.secret)
+    # -- signed addresses, and tokens that carry facts; several servers agree by the memory's secret
+    def mark(self, *parts: str) -> str:
+        """A signature."""
+        digest = hmac.new(self.memory.secret, "\n".join(parts).encode(), hashlib.sha256).digest()
+        return "CfDJ8" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
-    def sign(self, request: httpx.Request) -> Sign:
-        """Make addresses on the host that the request came to."""
-        base, until = base_of(request), format_ticks(self.clock() + self.switches.url_lifetime)
-        return lambda id: (self.signer.address(base, id, until), until)
+    def sign(self, request: httpx.Request) -> Callable[[str], tuple[str, str]]:
+        """Makes the address of a blob on the host that the request came to, and says when it
+        expires."""
+        root = f"{base_of(request)}{ROOT}"
+        until = format_ticks(self.clock() + self.switches.url_lifetime)
+        return lambda id: (f"{root}/{id}?sig={self.mark(id, until)}&exp={until}", until)
 
+    def token(self, purpose: str, **facts: Any) -> str:
+        """An opaque token that carries facts, good for one purpose only."""
+        body = base64.urlsafe_b64encode(json.dumps(facts).encode()).decode().rstrip("=")
+        return f"{body}.{self.mark(purpose, body)}"
+
+    def facts(self, purpose: str, token: str) -> Record | None:
+        """What a token carries; None when it is not one of ours for this purpose."""
+        body, _, mark = token.partition(".")
+        if not hmac.compare_digest(self.mark(purpose, body).encode(), mark.encode()):
+            return None
+        return json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))  # type: ignore[no-any-return]
+
+    # -- accounts ----------------------------------------------------------------------------------
     @contextmanager
     def account(self, request: httpx.Request) -> Iterator[Record]:
         """A transaction with the account of the request's key, what is due settled; what changes
@@ -126,3 +152,8 @@ def key_digest(request: httpx.Request) -> str | None:
 def base_of(request: httpx.Request) -> str:
     """The address that the request came to."""
     return f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
+
+
+def new_id(suffix: str) -> str:
+    """The id of a blob: 26 characters of Crockford's base 32, and a suffix."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(26)) + f".{suffix}"

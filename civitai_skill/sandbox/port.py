@@ -108,8 +108,12 @@ class _Connection:
         except Abort as abort:
             await self._refuse(abort.response)
             return False
-        except Dropped:
-            self._reset()
+        except Dropped:  # broken with a reset, not a farewell
+            linger = struct.pack("ii", 1, 0)
+            self.writer.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, linger
+            )
+            self.writer.transport.abort()
             return False
         return response is not None and await self._send_response(response)
 
@@ -150,8 +154,7 @@ class _Connection:
                 if self.reader.at_eof():
                     return None
         except StopIteration as done:
-            response: httpx.Response = done.value
-            return response
+            return done.value  # type: ignore[no-any-return]
         except Dropped:
             raise
         except Exception:  # a defect of the sandbox: say so, and go on serving
@@ -192,23 +195,16 @@ class _Connection:
             self.writer.write(data)
             await self.writer.drain()
 
-    def _reset(self) -> None:
-        """Break the connection with a reset, not a farewell."""
-        plain = self.writer.get_extra_info("socket")
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
-
 
 def _as_httpx(head: h11.Request, body: bytes) -> httpx.Request:
     headers = list(head.headers)
     host = next((value for name, value in headers if name == b"host"), b"127.0.0.1")
     absolute = _ABSOLUTE.fullmatch(head.target)
     host, path = absolute.groups() if absolute else (host, head.target)
-    if not path.startswith(b"/"):
-        if not absolute:
-            text = "The request's target is neither a path nor an address."
-            raise Abort(problem(400, text))
+    if absolute and not path.startswith(b"/"):
         path = b"/" + path
+    if not path.startswith(b"/"):
+        raise Abort(problem(400, "The request's target is neither a path nor an address."))
     try:
         url = httpx.URL(f"http://{host.decode('latin-1')}{path.decode('latin-1')}")
         url.netloc.decode("ascii")

@@ -27,21 +27,45 @@ import httpx
 
 from civitai_skill.sandbox import faults
 from civitai_skill.sandbox.context import Context, key_digest
-from civitai_skill.sandbox.document import published
+from civitai_skill.sandbox.document import list_services, published
 from civitai_skill.sandbox.faults import Fault
 from civitai_skill.sandbox.pictures import blobs
-from civitai_skill.sandbox.site import pictures
 from civitai_skill.sandbox.site import routes as site
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.steps.check import ValidTemplate
 from civitai_skill.sandbox.switches import Switches
 from civitai_skill.sandbox.wire import Abort, Answer, Query, body_of, problem, refusal, reply
-from civitai_skill.sandbox.workflows import lists, routes, services, submit
+from civitai_skill.sandbox.workflows import lists, routes, submit
 
-_WORKFLOWS = ("v2", "consumer", "workflows")
-_RECIPES = ("v2", "consumer", "recipes")
-_BLOBS = ("v2", "consumer", "blobs")
+_CONSUMER = ("v2", "consumer")
+
+Route = Callable[..., Answer | httpx.Response]
+
+#: What is behind /v2/consumer: the kind of request, as faults name it, its method, its path (* is a
+#: part that the function is given), and the function that answers.
+_ROUTES: tuple[tuple[str, str, str, Route], ...] = (
+    ("submit", "POST", "workflows", submit.submit),
+    ("submit", "POST", "recipes/*", submit.submit),
+    ("query", "GET", "workflows", lists.query),
+    ("get", "GET", "workflows/*", routes.get),
+    ("get", "GET", "workflows/*/steps/*", routes.get_step),
+    ("cancel", "PUT", "workflows/*", routes.put),
+    ("cancel", "PATCH", "workflows/*", routes.patch_workflow),
+    ("cancel", "DELETE", "workflows/*", routes.delete),
+    ("other", "POST", "workflows/*/tags", routes.tag),
+    ("other", "DELETE", "workflows/*/tags", routes.tag),
+    ("other", "DELETE", "workflows/*/tags/*", routes.tag),
+    ("other", "PUT", "workflows/*/steps/*", routes.change_step),
+    ("other", "PATCH", "workflows/*/steps/*", routes.change_step),
+    ("upload", "POST", "blobs", blobs.upload),
+    ("upload", "GET", "blobs/upload", blobs.presign),
+    ("blob", "GET", "blobs/content/*", blobs.content),
+    ("blob", "GET", "blobs/blocked/*", lambda *_: problem(403, "This content is blocked.")),
+    ("blob", "GET", "blobs/*", blobs.fetch),
+    ("blob", "HEAD", "blobs/*", blobs.head),
+    ("blob", "POST", "blobs/*/refresh", blobs.refresh),
+)
 # Bytes of a body whatever the cap of blobs: a template may hold source pictures as data URLs.
 _LARGEST_TEMPLATE = 64 * 1024 * 1024
 _SHOWN = (
@@ -168,29 +192,33 @@ class Sandbox:
 
     def _with_faults(self, request: httpx.Request, parts: tuple[str, ...]) -> Answer:
         """Answer as a scripted fault says, where one hits."""
-        context, on = self._context, _kind(request, parts)
-        template, recipe = None, parts[3] if parts[:3] == _RECIPES and parts[3:] else None
-        if on in ("submit", "whatif"):
-            template = submit.receive(context, request, recipe, counts=on == "submit")
+        context, query = self._context, Query(request.url.params)
+        on, route, given = _find_route(request.method, parts)
+        template: ValidTemplate | httpx.Response | None = None
+        if on == "submit":
+            on = "whatif" if query.flag("whatif") else "submit"
+            template = submit.receive(context, request, *given, counts=on == "submit")
+            given = (template, *given)
         kinds = faults.OF_ALL
-        if parts[:4] == (*_BLOBS, "content"):
+        if route is blobs.content:
             kinds |= faults.OF_BYTES
-        if parts[:3] == _BLOBS and "sig" in request.url.params:
+        if route is blobs.fetch and "sig" in query:
             kinds |= {"expired"}
         valid = template if isinstance(template, ValidTemplate) else None
         with context.memory.change():
             fault = faults.take(context.memory, on, valid, kinds)
-        way = {"whatif": on == "whatif", "expired": fault is not None and fault.kind == "expired"}
         if fault is None:
-            return (yield from self._route(request, parts, template, **way))
+            return (yield from _answer(route, context, request, *given))
         if fault.kind == "refuse":
             raise Dropped(refused=True)
+        if fault.kind == "expired":
+            given = (*given, True)
         if fault.kind == "stall" and not fault.committed:
             yield fault.seconds
         is_lost = fault.kind in ("reset", "status")
         if fault.committed or not is_lost:
             try:
-                answer = yield from self._route(request, parts, template, **way)
+                answer = yield from _answer(route, context, request, *given)
             except Abort as abort:
                 answer = abort.response
             if fault.kind == "stall" and fault.committed:
@@ -201,80 +229,31 @@ class Sandbox:
             raise Dropped
         return faults.status_response(fault, context.clock())
 
-    def _route(
-        self, request: httpx.Request, parts: tuple[str, ...],
-        template: ValidTemplate | httpx.Response | None, *, whatif: bool, expired: bool,
-    ) -> Answer:  # fmt: skip
-        """Answer by the function that the method and the path name."""
-        context, method, rest = self._context, request.method, parts[3:]
-        if isinstance(template, httpx.Response):
-            return template
-        if template is not None:
-            alone = parts[:3] == _RECIPES
-            return (
-                yield from submit.submit(context, request, template, whatif=whatif, alone=alone)
-            )
-        match (method, *parts):
-            case (_, "api", "v1", *named):
-                return site.answer(request, tuple(named), context.clock())
-            case (_, "api", "trpc", "image.getGenerationData"):
-                return pictures.page(request)
-            case ("GET", "v2", "services", *named):
-                return services.answer(context, request, "/".join(named))
-            case ("GET", "v2", "resources", *named):
-                return site.resource(request, "/".join(named))
-            case ("GET", "openapi", "v2-consumers.json"):
-                return reply(200, published(context.switches.tomorrow))
-        if parts[:3] == _WORKFLOWS:
-            match (method, *rest):
-                case ("GET",):
-                    return (yield from lists.query(context, request))
-                case ("GET", id):
-                    return (yield from routes.get(context, request, id))
-                case ("PUT", id):
-                    return routes.put(context, request, id)
-                case ("PATCH", id):
-                    return routes.patch_workflow(context, request, id)
-                case ("DELETE", id):
-                    return routes.delete(context, request, id)
-                case ("POST" | "DELETE", id, "tags"):
-                    return routes.tag(context, request, id, None)
-                case ("DELETE", id, "tags", tag):
-                    return routes.tag(context, request, id, tag)
-                case ("GET", id, "steps", name):
-                    return routes.get_step(context, request, id, name)
-                case ("PUT" | "PATCH", id, "steps", name):
-                    return routes.change_step(context, request, id, name)
-        elif parts[:3] == _BLOBS:
-            match (method, *rest):
-                case ("GET", "content", token):
-                    return (yield from blobs.content(context, token))
-                case ("POST",):
-                    return blobs.upload(context, request)
-                case ("GET", "upload"):
-                    return blobs.presign(context, request)
-                case ("GET", "blocked", _):
-                    return problem(403, "This content is blocked.")
-                case ("GET", id):
-                    return blobs.fetch(context, request, id, expired=expired)
-                case ("HEAD", id):
-                    return blobs.head(context, request, id)
-                case ("POST", id, "refresh"):
-                    return blobs.refresh(context, request, id)
-        elif parts[:3] != _RECIPES:
-            return problem(404)
-        return problem(405 if len(rest) < 2 else 404)
+
+def _find_route(method: str, parts: tuple[str, ...]) -> tuple[str, Route, tuple[Any, ...]]:
+    """The kind of a request, what answers it, and what that is given of its path."""
+    match (method, *parts):
+        case (_, "api", "v1", *named):
+            return "site", site.answer, tuple(named)
+        case (_, "api", "trpc", "image.getGenerationData"):
+            return "other", site.page_of_image, ()
+        case ("GET", "v2", "services", *named):
+            return "other", list_services, ("/".join(named),)
+        case ("GET", "v2", "resources", *named):
+            return "other", site.resource, ("/".join(named),)
+        case ("GET", "openapi", "v2-consumers.json"):
+            return "other", lambda c, _: reply(200, published(c.switches.tomorrow)), ()
+    rest = parts[2:] if parts[:2] == _CONSUMER else ()
+    for kind, verb, path, route in _ROUTES:
+        wanted = path.split("/")
+        if verb == method and len(wanted) == len(rest):
+            pairs = list(zip(wanted, rest, strict=True))
+            if all(want in ("*", part) for want, part in pairs):
+                return kind, route, tuple(part for want, part in pairs if want == "*")
+    is_known = rest[:1] in (("workflows",), ("blobs",), ("recipes",)) and len(rest) < 3
+    return "other", lambda *_: problem(405 if is_known else 404), ()
 
 
-def _kind(request: httpx.Request, parts: tuple[str, ...]) -> str:
-    """The kind of request, as faults name them."""
-    method, rest = request.method, parts[3:]
-    if method == "POST" and (parts == _WORKFLOWS or (parts[:3] == _RECIPES and len(rest) == 1)):
-        return "whatif" if Query(request.url.params).flag("whatif") else "submit"
-    if parts[:3] == _WORKFLOWS:
-        if method == "GET":
-            return "get" if rest else "query"
-        return "cancel" if len(rest) == 1 else "other"
-    if parts[:3] == _BLOBS:
-        return "upload" if rest == ("upload",) or (method == "POST" and not rest) else "blob"
-    return "site" if parts[:2] == ("api", "v1") else "other"
+def _answer(route: Route, *given: Any) -> Answer:
+    answer = route(*given)
+    return answer if isinstance(answer, httpx.Response) else (yield from answer)

@@ -23,13 +23,9 @@ class Aurora(ComfyBare):
 
     sizing = Named(
         ("image_size",),
-        {
-            "square": (1024, 1024),
-            "portrait_3_4": (768, 1024),
-            "landscape_16_9": (1280, 720),
-            "poster": (768, 1152),
-        },
-    )
+        {"square": (1024, 1024), "portrait_3_4": (768, 1024), "landscape_16_9": (1280, 720),
+         "poster": (768, 1152)},
+    )  # fmt: skip
     ecosystem: Literal["aurora"] = "aurora"
     model_name: Literal["sketch"] = Field("sketch", alias="model")
     prompt: LongText

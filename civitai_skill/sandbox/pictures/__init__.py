@@ -1,4 +1,4 @@
-"""Blobs: their signed addresses and routes, uploads, and the files that are drawn on demand.
+"""Blobs: their routes, uploads, and the files that are drawn on demand.
 
 Nothing here knows prices or the state of a step.
 """

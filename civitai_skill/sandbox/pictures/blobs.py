@@ -6,13 +6,13 @@ A signed address works without a key until it expires; both it and the blob's id
 
 from __future__ import annotations
 
+import hmac
 import json
 
 import httpx
 
 from civitai_skill.sandbox import wire
-from civitai_skill.sandbox.context import Context, base_of
-from civitai_skill.sandbox.pictures.signing import ROOT, new_id
+from civitai_skill.sandbox.context import ROOT, Context, base_of, new_id
 from civitai_skill.sandbox.state import money
 from civitai_skill.sandbox.steps import sources
 from civitai_skill.sandbox.steps.sources import KINDS
@@ -26,29 +26,34 @@ _LEVELS = ("pg", "pg13", "r", "x", "xxx", "na")
 
 
 # -- fetch ---------------------------------------------------------------------------------------
-def fetch(context: Context, request: httpx.Request, id: str, *, expired: bool) -> httpx.Response:
+def fetch(
+    context: Context, request: httpx.Request, id: str, expired: bool = False
+) -> httpx.Response:
     """GET /blobs/{id}: by a signed address without a key, or by the id with one."""
     now, query, switches = context.clock(), request.url.params, context.switches
     if "sig" not in query:
         record, held = _find_own(context, request, id)
     else:
-        if not context.signer.is_signed(id, query["sig"], query.get("exp", "")):
+        mark = context.mark(id, query.get("exp", ""))
+        if not hmac.compare_digest(mark.encode(), query["sig"].encode()):
             raise Abort(problem(403))
         until = wire.parse_date(query.get("exp", ""))
         if expired or until is None or until <= now:
             raise Abort(problem(switches.expired_url))
         with context.memory.change():
             record, held = _find(context, id)
-    _check_level(record, query.get("nsfwLevel"))
+    highest = query.get("nsfwLevel", "na")
+    if highest not in _LEVELS:
+        raise wire.Query(query).refuse("nsfwLevel")
+    if _LEVELS.index(record["level"]) > _LEVELS.index(highest):
+        raise Abort(problem(403))
     if held or (record["level"] == "x" and switches.mature_url_blocked and "sig" in query):
-        where = f"blocked/{context.signer.token('blocked', id=id)}"
+        where = f"blocked/{context.token('blocked', id=id)}"
     else:
-        facts = {"id": id, "until": now + _TOKEN_LIFE}
-        if query.get("filename"):
-            facts["name"] = query["filename"].replace("\\", "/").rpartition("/")[2]
-        if query.get("download", "").lower() == "true":
-            facts["download"] = True
-        where = f"content/{context.signer.token('fetch', **facts)}"
+        name = query.get("filename", "").replace("\\", "/").rpartition("/")[2]
+        facts = {"name": name, "download": query.get("download", "").lower() == "true"}
+        token = context.token("fetch", id=id, until=now + _TOKEN_LIFE, **facts)
+        where = f"content/{token}"
     return reply(switches.blob_redirect, headers={"Location": f"{ROOT}/{where}"})
 
 
@@ -71,20 +76,9 @@ def _find_own(context: Context, request: httpx.Request, id: str) -> tuple[Record
         return _find(context, id, account["user"])
 
 
-def _check_level(record: Record, wanted: str | None) -> None:
-    """Refuse a blob above the highest level that the caller will see."""
-    if wanted is None:
-        return
-    if wanted not in _LEVELS:
-        text = f"The value '{wanted}' is not valid."
-        raise Abort(problem(400, errors={"nsfwLevel": [text]}))
-    if _LEVELS.index(record["level"]) > _LEVELS.index(wanted):
-        raise Abort(problem(403))
-
-
-def content(context: Context, token: str) -> Answer:
+def content(context: Context, request: httpx.Request, token: str) -> Answer:
     """GET /blobs/content/{token}: the bytes, without a key."""
-    facts = context.signer.facts("fetch", token)
+    facts = context.facts("fetch", token)
     if facts is None:
         raise Abort(problem(400))
     if facts["until"] < context.clock():
@@ -94,14 +88,11 @@ def content(context: Context, token: str) -> Answer:
     data: bytes | None = yield lambda: load(context, facts["id"])
     if record is None or data is None:
         raise Abort(problem(404))
-    headers = {
-        "Content-Type": record["kind"],
-        "Cache-Control": "private, max-age=300",
-        "x-nsfw-level": record["level"],
-    }
-    name = "".join(c for c in facts.get("name", "") if c.isascii() and c.isprintable())
-    if name or facts.get("download"):
-        way = "attachment" if facts.get("download") else "inline"
+    headers = {"Content-Type": record["kind"], "x-nsfw-level": record["level"]}
+    headers["Cache-Control"] = "private, max-age=300"
+    name = "".join(c for c in facts["name"] if c.isascii() and c.isprintable())
+    if name or facts["download"]:
+        way = "attachment" if facts["download"] else "inline"
         quoted = (name or record["id"]).replace('"', "")
         headers["Content-Disposition"] = f'{way}; filename="{quoted}"'
     return httpx.Response(200, headers=headers, content=data)
@@ -135,24 +126,12 @@ def upload(context: Context, request: httpx.Request) -> httpx.Response:
         with context.account(request) as account:
             user = account["user"]
     else:
-        facts = context.signer.facts("upload", token)
+        facts = context.facts("upload", token)
         if facts is None or facts["until"] < context.clock():
             raise Abort(problem(403))
         user = facts["user"]
-    data, kind, (width, height) = _read_picture(request, context.switches.largest_blob)
-    record = {
-        "id": new_id(KINDS[kind]), "user": user, "kind": kind, "level": "pg", "width": width,
-        "height": height, "created": context.clock(),
-    }  # fmt: skip
-    with context.memory.change():
-        context.memory.keep("blobs", record, id=record["id"], user=user, data=data)
-    return reply(201, _render(context, request, record, available=True))
-
-
-def _read_picture(request: httpx.Request, largest: int) -> tuple[bytes, str, sources.Size]:
-    """The bytes, type and pixels of an upload, or Abort: 400, 413, 415, 422."""
-    kind, data = request.headers.get("Content-Type", "").partition(";")[0], request.read()
-    kind = kind.strip().lower()
+    data, largest = request.read(), context.switches.largest_blob
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind not in KINDS:
         raise Abort(problem(415, f"Content-Type must be one of {', '.join(KINDS)}."))
     if not data:
@@ -162,14 +141,20 @@ def _read_picture(request: httpx.Request, largest: int) -> tuple[bytes, str, sou
     found = sources.measure(data)
     if found is None or found[0] != kind:
         raise Abort(problem(422, f"The body is not a picture of type {kind}."))
-    return data, *found
+    record = {
+        "id": new_id(KINDS[kind]), "user": user, "kind": kind, "level": "pg",
+        "width": found[1][0], "height": found[1][1], "created": context.clock(),
+    }  # fmt: skip
+    with context.memory.change():
+        context.memory.keep("blobs", record, id=record["id"], user=user, data=data)
+    return reply(201, _render(context, request, record, available=True))
 
 
 def presign(context: Context, request: httpx.Request) -> httpx.Response:
     """GET /blobs/upload: an address that takes one upload without a key."""
     until = context.clock() + _UPLOAD_LIFE
     with context.account(request) as account:
-        token = context.signer.token("upload", user=account["user"], until=until)
+        token = context.token("upload", user=account["user"], until=until)
     url = f"{base_of(request)}{ROOT}?upload={token}"
     return reply(200, {"uploadUrl": url, "expiresAt": wire.format_ticks(until)})
 
@@ -183,12 +168,11 @@ def load(context: Context, id: str) -> bytes | None:
         record, data = context.memory.execute(query, (id,)).fetchone() or (None, None)
     if data is not None or record is None:
         return data
-    recipe = json.loads(record)["recipe"]
-    return context.gallery.picture(id, recipe, lambda text: _load_source(context, text))
 
+    def load_source(text: str) -> bytes | None:
+        """The bytes of a source picture; None for one that lies elsewhere."""
+        own = sources.blob_id(text)
+        found = sources.data_of(text) if own is None else load(context, own)
+        return found if found is not None and sources.measure(found) is not None else None
 
-def _load_source(context: Context, text: str) -> bytes | None:
-    """The bytes of a source picture; None for one that lies elsewhere."""
-    id = sources.blob_id(text)
-    data = sources.data_of(text) if id is None else load(context, id)
-    return data if data is not None and sources.measure(data) is not None else None
+    return context.gallery.picture(id, json.loads(record)["recipe"], load_source)

@@ -1,7 +1,8 @@
-"""The sandbox's models: none of them is real, nor are their numbers, names and words.
+"""The sandbox's models and pictures: none of them is real, nor are their numbers, names and words.
 
-One can't be generated with, one is deleted, one is in early access, one is mature, some bear the
-same name. A line of `_MODELS` is a model; its versions stand newest first.
+One model can't be generated with, one is deleted, one is in early access, one is mature, some bear
+the same name. A line of `_MODELS` is a model; its versions stand newest first. One picture hides
+its metadata, one is a film, two stand in one post.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from civitai_skill.schema.air import fold
 
@@ -144,3 +145,37 @@ def hashes(version: MadeVersion) -> Mapping[str, str]:
 MODELS = {m.id: m for m in _MODELS if all(v.state != "deleted" for v in m.versions)}
 VERSIONS = {version.id: (m, version) for m in MODELS.values() for version in m.versions}
 BY_HASH = {hash: found for found in VERSIONS.values() for hash in hashes(found[1]).values()}
+
+
+@dataclass(frozen=True)
+class MadePicture:
+    """A picture: its number and post, what its owner shows of it, the versions that it used."""
+
+    id: int
+    post: int
+    meta: Mapping[str, Any] | None
+    versions: tuple[int, ...] = ()
+    type: str = "image"
+    level: int = 1
+
+
+_SETTINGS: Mapping[str, Any] = {
+    "steps": 28, "sampler": "DPM++ 2M Karras", "cfgScale": 6, "seed": 424242, "Size": "832x1216",
+    "clipSkip": 2,
+}  # fmt: skip
+
+PICTURES: tuple[MadePicture, ...] = (
+    MadePicture(77001, 8801, {
+        "prompt": "a heron in tall reeds, (ink:1.2), morning", "negativePrompt": "blurry, text",
+        **_SETTINGS, "civitaiResources": [
+            {"type": "checkpoint", "modelVersionId": 90012},
+            {"type": "lora", "weight": 0.7, "modelVersionId": 91012},
+        ],
+    }, (90012, 91012)),
+    MadePicture(77002, 8802, None, (90012, 91012)),
+    MadePicture(77003, 8802, {"prompt": "a wave that rolls"}, type="video"),
+    MadePicture(77004, 8803, {
+        "prompt": "a tin robot <lora:detail dial:0.5>", **_SETTINGS, "resources": [],
+        "Model": "old_timer", "Model hash": hashes(MadeVersion(90041, "", ""))["AutoV2"],
+    }, level=8),
+)  # fmt: skip

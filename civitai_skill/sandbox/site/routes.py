@@ -3,21 +3,15 @@ service knows of a model: GET /v2/resources/{air}."""
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import httpx
 
-from civitai_skill.sandbox.context import base_of, key_digest
-from civitai_skill.sandbox.site import pictures
-from civitai_skill.sandbox.site.catalogue import (
-    BY_HASH,
-    MODELS,
-    VERSIONS,
-    MadeModel,
-    MadeVersion,
-    hashes,
-)
+from civitai_skill.sandbox.context import Context, base_of, key_digest
+from civitai_skill.sandbox.site import catalogue
+from civitai_skill.sandbox.site.catalogue import VERSIONS, MadeModel, MadeVersion, hashes
 from civitai_skill.sandbox.wire import Query, Record, format_millis, parse_int32, problem, reply
 from civitai_skill.schema.air import Air
 
@@ -31,8 +25,9 @@ _EARLY_DAYS = 30 * 86_400
 _UNCOVERED = ("uncovered", "taken down")
 
 
-def answer(request: httpx.Request, parts: tuple[str, ...], now: float) -> httpx.Response:
+def answer(context: Context, request: httpx.Request, *parts: str) -> httpx.Response:
     """Answer for what stands behind /api/v1."""
+    now, base = context.clock(), base_of(request)
     if request.method != "GET":
         return reply(405, {"error": "Method not allowed"})
     missing = reply(404, {"error": "Model not found"})
@@ -40,21 +35,21 @@ def answer(request: httpx.Request, parts: tuple[str, ...], now: float) -> httpx.
         case ("models",):
             return _list_models(request)
         case ("models", id):
-            model = MODELS.get(parse_int32(id) or 0)
+            model = catalogue.MODELS.get(parse_int32(id) or 0)
             if model is None:
                 return reply(404, {"error": f"No model with id {id}"})
-            return reply(200, _model(model, base_of(request)))
+            return reply(200, _model(model, base))
         case ("model-versions", "by-hash", hash):
-            found = BY_HASH.get(hash.upper())
-            return reply(200, _version(*found, base_of(request), now)) if found else missing
+            found = catalogue.BY_HASH.get(hash.upper())
+            return reply(200, _version(*found, base, now)) if found else missing
         case ("model-versions", "mini", id):
             found = VERSIONS.get(parse_int32(id) or 0)
             return reply(200, _mini(*found, now)) if found else missing
         case ("model-versions", id):
             found = VERSIONS.get(parse_int32(id) or 0)
-            return reply(200, _version(*found, base_of(request), now)) if found else missing
+            return reply(200, _version(*found, base, now)) if found else missing
         case ("images",):
-            return pictures.answer(request)
+            return _list_images(request)
         case ("enums",):
             bases = {version.base_model for _, version in VERSIONS.values()}
             return reply(200, {"ActiveBaseModel": sorted(b for b in bases if "Wan" not in b)})
@@ -82,7 +77,7 @@ def _list_models(request: httpx.Request) -> httpx.Response:
         return fits and (not covered or any(v.state not in _UNCOVERED for v in model.versions))
 
     hits = []
-    for model in MODELS.values():
+    for model in catalogue.MODELS.values():
         # Fuzzy, like the real one: any word that begins one of the name's is enough.
         starts = re.findall(r"\w+", f"{model.name} {model.creator}".casefold())
         matches = not words or any(one.startswith(word) for word in asked for one in starts)
@@ -181,8 +176,55 @@ def _can_generate(version: MadeVersion) -> bool:
     return version.state == "" and "Wan" not in version.base_model
 
 
+# -- pictures --------------------------------------------------------------------------------------
+def _list_images(request: httpx.Request) -> httpx.Response:
+    """What is mature, or not there, is not listed; that is no error. Where one picture is asked for
+    its metadata is nested, as the site does."""
+    query = Query(request.url.params)
+    id, post, most = (
+        parse_int32(query[name]) if name in query else default
+        for name, default in (("imageId", None), ("postId", None), ("browsingLevel", 1))
+    )
+    shown, items = query.flag("withMeta"), []
+    for one in catalogue.PICTURES:
+        if one.level <= (most or 1) and id in (None, one.id) and post in (None, one.post):
+            meta: Any = one.meta if shown else None
+            items.append({
+                "id": one.id, "width": 832, "height": 1216, "type": one.type,
+                "url": f"https://image.civitai.com/sandbox/original=true/{one.id}.jpeg",
+                "nsfwLevel": "None" if one.level == 1 else "Mature", "browsingLevel": one.level,
+                "postId": one.post, "modelVersionIds": list(one.versions),
+                "meta": {"id": one.id, "meta": meta} if id and shown else meta,
+            })  # fmt: skip
+    return reply(200, {"items": items, "metadata": {}})
+
+
+def page_of_image(context: Context, request: httpx.Request) -> httpx.Response:
+    """GET /api/trpc/image.getGenerationData: what the page itself asks for."""
+    try:
+        id = json.loads(request.url.params["input"])["json"]["id"]
+    except (ValueError, KeyError, TypeError):
+        return reply(400, {"error": {"json": {"message": "Invalid input"}}})
+    one = next((one for one in catalogue.PICTURES if one.id == id), None)
+    if one is None:
+        return reply(404, {"error": {"json": {"message": "No image with id"}}})
+    resources = [
+        {
+            "imageId": id, "modelVersionId": version.id, "modelId": model.id,
+            "modelName": model.name, "modelType": model.type, "versionName": version.name,
+            "baseModel": version.base_model, "strength": None,
+        }
+        for model, version in (VERSIONS[number] for number in one.versions if number in VERSIONS)
+    ]  # fmt: skip
+    told: Record = {
+        "type": one.type, "onSite": False, "process": None if one.meta is None else "txt2img",
+        "meta": one.meta, "resources": resources, "canRemix": one.meta is not None,
+    }  # fmt: skip
+    return reply(200, {"result": {"data": {"json": told}}})
+
+
 # -- GET /v2/resources/{air} -----------------------------------------------------------------------
-def resource(request: httpx.Request, air: str) -> httpx.Response:
+def resource(context: Context, request: httpx.Request, air: str) -> httpx.Response:
     """One resource by its AIR, or the queue of downloads, which is empty here.
 
     As the real one was seen to, it answers with the AIR of the catalogue whatever ecosystem was

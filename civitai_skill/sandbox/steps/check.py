@@ -190,10 +190,10 @@ def _without_tags(loc: Sequence[int | str], value: Any) -> list[int | str]:
         if opens and part in (node.get("type"), node.get("format")):
             continue
         left.append(part)
-        is_there = (isinstance(node, dict) and part in node) or (
-            isinstance(node, list) and isinstance(part, int)
-        )
-        node = node[part] if is_there else None
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            node = None
     return left
 
 

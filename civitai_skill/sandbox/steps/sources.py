@@ -7,6 +7,7 @@ import binascii
 import io
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from PIL import Image
@@ -36,12 +37,9 @@ def blob_id(text: str) -> str | None:
 def data_of(text: str) -> bytes | None:
     """The bytes of a data URL, or None."""
     match = _DATA.match(text)
-    if match is None:
-        return None
-    try:
-        return base64.b64decode(text[match.end() :], validate=False)
-    except binascii.Error:
-        return None
+    with suppress(binascii.Error):
+        return None if match is None else base64.b64decode(text[match.end() :])
+    return None
 
 
 def measure(data: bytes) -> tuple[str, Size] | None:
@@ -60,8 +58,7 @@ def size_of(text: str, blob: Lookup) -> Size | None:
     if id is not None:
         record = blob(id)
         return None if record is None else (record["width"], record["height"])
-    data = data_of(text)
-    found = None if data is None else measure(data)
+    found = measure(data_of(text) or b"")
     return None if found is None else found[1]
 
 

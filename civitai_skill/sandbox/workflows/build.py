@@ -6,13 +6,13 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, get_args
 
 from civitai_skill.engines.catalog import family, identify
-from civitai_skill.sandbox.context import Context
+from civitai_skill.sandbox.context import ROOT, Context, new_id
 from civitai_skill.sandbox.faults import Fate, Fault
-from civitai_skill.sandbox.pictures.signing import ROOT, new_id
 from civitai_skill.sandbox.state import life
 from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.steps import refs, sources
@@ -50,46 +50,45 @@ class _Missing(dict[str, Any]):
     """A picture that its step announces and does not deliver."""
 
 
+@dataclass
 class Builder:
     """Gives a record its steps, one after another.
 
     `scope` is what references may name; `fresh` are the blobs that the steps so far will make.
     """
 
-    def __init__(
-        self, context: Context, template: ValidTemplate, record: Record, fault: Fault | None
-    ) -> None:
-        self._context = context
-        self._template = template
-        self._record = record
-        self._fault = fault
-        self._scope: Record = {refs.ARGUMENTS: record["arguments"]}
-        self._fresh: dict[str, Record] = {}
+    context: Context
+    template: ValidTemplate
+    record: Record
+    fault: Fault | None
+    scope: Record = field(default_factory=dict)
+    fresh: dict[str, Record] = field(default_factory=dict)
 
     def add_steps(self) -> None:
         """Add every step. Raises Abort where a prompt's marker says so, or names no step."""
-        names = self._template.names()
-        for mark in _MARK.finditer(self._template.prompts()):
+        self.scope[refs.ARGUMENTS] = self.record["arguments"]
+        names = self.template.names()
+        for mark in _MARK.finditer(self.template.prompts()):
             if mark[3] and mark[3] not in names:
                 text = f"{mark[0]} names no step; there are {', '.join(sorted(names))}."
                 raise Abort(refusal(text))
-        for index, step in enumerate(self._template.steps):
+        for index, step in enumerate(self.template.steps):
             self._add(index, step)
 
     def _add(self, index: int, step: ValidStep) -> None:
-        priced = price_step(step, self._scope, self._find_blob)
+        priced = price_step(step, self.scope, self._find_blob)
         name = step.literal("name", f"${index}")
         marks = self._read_marks(priced.prompt, {name, f"${index}"})
         references = [one for _, one in refs.inside(step.given["input"])]
         named = {reference["$ref"] for reference in references}
         needed = [
             one
-            for i, one in enumerate(self._record["steps"])
+            for i, one in enumerate(self.record["steps"])
             if one["name"] in named or f"${i}" in named
         ]
-        begin = max((one["at"][4] for one in needed), default=self._record["created"])
+        begin = max((one["at"][4] for one in needed), default=self.record["created"])
         one = _blank(step, name, priced)
-        for recipe in () if self._context.switches.embeds_metadata else one["recipes"]:
+        for recipe in () if self.context.switches.embeds_metadata else one["recipes"]:
             recipe.pop("metadata", None)
         one["warnings"] = _warn(priced, is_deprecated=_DEPRECATED in marks)
         if any(other["fate"] != "succeeded" for other in needed):
@@ -100,39 +99,39 @@ class Builder:
             self._decide(one, priced, marks)
             if not self._reuse(one, begin):
                 # A step that takes longer than its time-out expires.
-                seconds = marks.get("slow") or self._context.seconds
+                seconds = marks.get("slow") or self.context.seconds
                 most = parse_span(one["timeout"])
                 most = life.TIMEOUT if most is None else most
                 one["at"] = life.schedule(begin, seconds, most, stuck=one["stuck"])
                 if seconds > most:
                     one |= {"fate": "expired", "reasons": []}
-        self._record["steps"].append(one)
+        self.record["steps"].append(one)
         level = "x" if one["mature"] else "pg"
         for id, recipe in zip(one["outputs"], priced.recipes, strict=True):
             size = {side: recipe[side] for side in ("width", "height")}
-            self._fresh[id] = {**size, "recipe": recipe, "level": level}
-        self._scope[f"${index}"] = self._scope[name] = _as_scope(one)
+            self.fresh[id] = {**size, "recipe": recipe, "level": level}
+        self.scope[f"${index}"] = self.scope[name] = _as_scope(one)
 
     def _find_blob(self, id: str | None) -> Record | None:
-        known = self._fresh.get(id or "")
-        return known or self._context.memory.record("blobs WHERE id = ?", id)
+        known = self.fresh.get(id or "")
+        return known or self.context.memory.record("blobs WHERE id = ?", id)
 
     def _lacks_source(
         self, references: list[dict[str, Any]], priced: PricedStep, begin: float
     ) -> bool:
         """Does it need one of our own pictures that will not be there?"""
         for reference in references:
-            if any(isinstance(node, _Missing) for node in refs.trail(reference, self._scope)):
+            if any(isinstance(node, _Missing) for node in refs.trail(reference, self.scope)):
                 return True
-        context, moment = self._context, max(begin, self._context.clock())
-        ids = {sources.blob_id(text) for text in priced.pictures} - self._fresh.keys()
+        context, moment = self.context, max(begin, self.context.clock())
+        ids = {sources.blob_id(text) for text in priced.pictures} - self.fresh.keys()
         known = (self._find_blob(id) for id in ids)
         return any(blob and not context.is_there(blob, moment) for blob in known)
 
     # -- fate ------------------------------------------------------------------------------------
     def _read_marks(self, prompt: str, names: set[str]) -> Marks:
         found = [m for m in _MARK.finditer(prompt) if not m[3]]
-        found += [m for m in _MARK.finditer(self._template.prompts()) if m[3] in names]
+        found += [m for m in _MARK.finditer(self.template.prompts()) if m[3] in names]
         marks = {m[1]: float(m[2]) if m[2] else None for m in found}
         unknown = [name for name in marks if name not in _MARKS]
         if unknown:
@@ -141,16 +140,16 @@ class Builder:
             raise Abort(refusal(text))
         if "refused" in marks:
             raise Abort(refusal(_REFUSING["refused"]))
-        if "needs-mature" in marks and self._template.literal("allowMatureContent") is False:
+        if "needs-mature" in marks and self.template.literal("allowMatureContent") is False:
             raise Abort(refusal(_REFUSING["needs-mature"]))
-        if self._fault is not None and self._fault.step in (None, *names):
-            marks[self._fault.fate] = self._fault.seconds or None
+        if self.fault is not None and self.fault.step in (None, *names):
+            marks[self.fault.fate] = self.fault.seconds or None
         return marks
 
     def _decide(self, one: Record, priced: PricedStep, marks: Marks) -> None:
         """The fate of a step that is in time."""
-        reason = None if self._fault is None else self._fault.reason
-        if "stuck" in marks or (priced.hangs and self._context.switches.foreign_air_hangs):
+        reason = None if self.fault is None else self.fault.reason
+        if "stuck" in marks or (priced.hangs and self.context.switches.foreign_air_hangs):
             one |= {"stuck": True, "fate": "expired"}
         elif priced.trouble is not None or "failed-silent" in marks:
             one |= {"fate": "failed", "reasons": [priced.trouble] if priced.trouble else []}
@@ -169,7 +168,7 @@ class Builder:
         """Deterministic steps that delivered cost nothing the second time."""
         if one["digest"] is None or one["fate"] != "succeeded":
             return False
-        memory, user, now = self._context.memory, self._record["user"], self._context.clock()
+        memory, user, now = self.context.memory, self.record["user"], self.context.clock()
         alike = "SELECT workflow, step FROM reusable WHERE user = ? AND digest = ? ORDER BY rowid"
         for id, place in memory.execute(alike, (user, one["digest"])).fetchall():
             record = memory.workflow(user, id, deleted=True)

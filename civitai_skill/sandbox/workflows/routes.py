@@ -184,7 +184,9 @@ def delete(context: Context, request: httpx.Request, id: str) -> httpx.Response:
     return reply(204)
 
 
-def tag(context: Context, request: httpx.Request, id: str, name: str | None) -> httpx.Response:
+def tag(
+    context: Context, request: httpx.Request, id: str, name: str | None = None
+) -> httpx.Response:
     """POST and DELETE /workflows/{id}/tags, DELETE /workflows/{id}/tags/{tag}."""
     is_new = request.method == "POST"
     given: Any = wire.body_of(request) if is_new else name

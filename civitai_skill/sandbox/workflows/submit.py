@@ -24,7 +24,7 @@ _FLAGS = ("allowMatureContent", "experimental", "ephemeral")
 
 
 def receive(
-    context: Context, request: httpx.Request, recipe: str | None, *, counts: bool
+    context: Context, request: httpx.Request, recipe: str | None = None, *, counts: bool
 ) -> ValidTemplate | httpx.Response:
     """Count a submit, and read its template or why there is none; `recipe` is the step that is
     called alone."""
@@ -42,14 +42,17 @@ def receive(
 
 
 def submit(
-    context: Context, request: httpx.Request, template: ValidTemplate, *, whatif: bool,
-    alone: bool,
+    context: Context, request: httpx.Request, template: ValidTemplate | httpx.Response,
+    recipe: str | None = None,
 ) -> Answer:  # fmt: skip
     """Charge and keep a workflow, or answer with the one that has its externalId, or only estimate;
-    then wait as long as is asked: to the end where a step is called alone."""
+    then wait as long as is asked: to the end where a step is called alone (`recipe`)."""
+    if isinstance(template, httpx.Response):
+        return template
     query = Query(request.url.params)
-    seconds, hide = query.whole("wait", 0), query.flag("hideMatureContent")
-    if alone:
+    whatif, hide = query.flag("whatif"), query.flag("hideMatureContent")
+    seconds = query.whole("wait", 0)
+    if recipe is not None:
         seconds = math.ceil(context.switches.longest_wait)
     with context.account(request) as account:
         external = template.literal("externalId")
@@ -69,8 +72,13 @@ def submit(
         record, _ = yield from routes.wait(context, request, record, seconds)
     now = context.clock()
     body = responses.render_workflow(context, request, record, hide_mature=hide)
-    headers = _cost_headers(body["cost"]["total"], record) if whatif else {}
-    if alone:
+    headers: dict[str, str] = {}
+    if whatif:
+        drawn = [f"{t['accountType']}={t['amount']}" for t in record["transactions"]]
+        headers["X-Civitai-Cost-Total"] = str(body["cost"]["total"])
+        headers["X-Civitai-Cost-By-Currency"] = ";".join(drawn)
+        headers["X-Civitai-Insufficient-Buzz"] = str(record["short"]).lower()
+    if recipe is not None:
         return _output(record, body["steps"][0], headers)
     is_done = old is not None or whatif or life.is_over(record, now)
     return reply(200 if is_done else 202, body, headers)
@@ -162,13 +170,3 @@ def _pay(context: Context, account: Record, record: Record, template: ValidTempl
         ]
     else:
         money.book(account, record, "debit", paid)
-
-
-def _cost_headers(total: int, record: Record) -> dict[str, str]:
-    """What an estimate says in its headers."""
-    split = ";".join(f"{t['accountType']}={t['amount']}" for t in record["transactions"])
-    return {
-        "X-Civitai-Cost-Total": str(total),
-        "X-Civitai-Cost-By-Currency": split,
-        "X-Civitai-Insufficient-Buzz": str(record["short"]).lower(),
-    }
