@@ -68,13 +68,13 @@ def anthropic_tools(
     """
     found = []
     for tool, model in _select_tools(box, include):
-        strictly = strict and tool.spends
-        tool_schema: dict[str, Any] = {
+        kept = _ANTHROPIC_STRICT if strict and tool.spends else _PLAIN
+        written: dict[str, Any] = {
             "name": tool.name,
             "description": tool.description,
-            "input_schema": _build_schema(model, _ANTHROPIC_STRICT if strictly else _PLAIN),
+            "input_schema": _build_schema(model, kept),
         }
-        found.append({**tool_schema, "strict": True} if strictly else tool_schema)
+        found.append(written | {"strict": True} if kept is _ANTHROPIC_STRICT else written)
     return found
 
 
@@ -150,7 +150,11 @@ class _Dialect:
             (part,) = ({**part, **one} for one in part["anyOf"] if one != _NULL)
         if part["type"] == "object":
             return self.write_object(part)
-        kept = {n: v for n, v in part.items() if n in self._kept and not _is_empty_default(n, v)}
+        kept = {
+            name: value
+            for name, value in part.items()
+            if name in self._kept and not (name == "default" and value in (None, [], {}))
+        }
         if part["type"] == "array":
             kept["items"] = self._write_value(part["items"])
         return kept
@@ -167,10 +171,6 @@ def _drop_words(value: Any) -> Any:
         for name, item in value.items()
         if not (name == "description" and isinstance(item, str))
     }
-
-
-def _is_empty_default(name: str, value: Any) -> bool:
-    return name == "default" and value in (None, [], {})
 
 
 # -- calls -----------------------------------------------------------------------------------------

@@ -164,13 +164,8 @@ def _failure_message(box: Toolbox, name: str, error: Any) -> Any:
     call = _CALL.get()
     if call is None:
         return result.text
-    return ToolMessage(
-        result.text,
-        artifact=to_plain(result.artifact),
-        tool_call_id=call,
-        name=name,
-        status="error",
-    )
+    artifact = to_plain(result.artifact)
+    return ToolMessage(result.text, artifact=artifact, tool_call_id=call, name=name, status="error")
 
 
 def _build_content(result: Result) -> tuple[str | list[dict[str, Any]], Any]:
@@ -239,14 +234,8 @@ class CivitaiToolkit(BaseToolkit, Closing):
     def get_tools(self) -> list[BaseTool]:
         """The tools, in the order of `include`; every time the same."""
         if self._tools is None:
-            self._tools = langchain_tools(
-                self.client,
-                self.include,
-                key=self.key,
-                out=self.out,
-                max_buzz=self.max_buzz,
-                **self.settings,
-            )
+            own: dict[str, Any] = {"key": self.key, "out": self.out, "max_buzz": self.max_buzz}
+            self._tools = langchain_tools(self.client, self.include, **own, **self.settings)
         return list(self._tools)
 
     def close(self) -> None:

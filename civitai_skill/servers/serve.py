@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -55,6 +55,7 @@ def serve(
 
 #: Connections where the system tells no bound.
 _MOST_CONNECTIONS = 1000
+_BOUND = "There are more than %d connections; idle ones are closed, the oldest first."
 
 
 def _most_connections() -> int:
@@ -74,6 +75,8 @@ class BoundedProtocol(H11Protocol):
     """uvicorn's protocol with bounds: a request's head may take `head_seconds`, and of more than
     `most` connections the one that has been idle for longest is closed."""
 
+    warned = False
+
     def __init__(self, head_seconds: float, *, most: int = _MOST_CONNECTIONS, **given: Any) -> None:
         super().__init__(**given)
         self._head_seconds = head_seconds
@@ -89,7 +92,9 @@ class BoundedProtocol(H11Protocol):
         self._time_head(True)
         others: Any = [c for c in self.connections if not c.transport.is_closing()]
         if len(others) > self._most:
-            _warn_of_bound(self._most)
+            if not BoundedProtocol.warned:  # once, not for each connection
+                BoundedProtocol.warned = True
+                logging.getLogger("uvicorn.error").warning(_BOUND, self._most)
             idle = [c for c in others if c.is_idle]
             min(idle, key=lambda one: one._used).transport.close()
 
@@ -114,14 +119,6 @@ class BoundedProtocol(H11Protocol):
         elif not begun and self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-@cache
-def _warn_of_bound(most: int) -> None:
-    """Say it once, not for each connection."""
-    logging.getLogger("uvicorn.error").warning(
-        "There are more than %d connections; idle ones are closed, the oldest first.", most
-    )
 
 
 class _Server(uvicorn.Server):

@@ -225,7 +225,7 @@ class Toolbox(Closing):
 
     def _steps(self, name: str, arguments: Any, tell: Tell | None = None) -> Steps:
         followed.set(self._given.settings.engines_file)
-        tool = self.by_name.get(name) or find_tool(name, self.tools)
+        tool = self.by_name.get(str(name)) or find_tool(name, self.tools)
         fixed = replace(self.fixed, tell=tell)
         given = arguments if isinstance(arguments, Arguments) else self.read(tool.name, arguments)
         try:

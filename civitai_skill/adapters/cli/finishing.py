@@ -7,7 +7,7 @@ from functools import partial
 
 from civitai_skill.adapters.cli import request, values
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.adapters.cli.pictures import print_result, print_submitted, purchase_terms
+from civitai_skill.adapters.cli.pictures import describe_result, print_submitted, purchase_terms
 from civitai_skill.schema.fields import FINISH_FIELDS
 
 _FIELDS = FINISH_FIELDS[1:]
@@ -53,4 +53,5 @@ def finish(given: argparse.Namespace, output: Output) -> None:
     if given.no_wait:
         client.submit(asked, told=partial(print_submitted, output), **buying)
     else:
-        print_result(output, client.finish(asked, timeout=given.timeout, **buying))
+        result = client.finish(asked, timeout=given.timeout, **buying)
+        output.answer(result.as_dict(), describe_result(result, output.told))

@@ -63,7 +63,10 @@ def resume(given: argparse.Namespace, output: Output) -> int:
                 results.append({**output.warn_of(error), "key": run.key})
                 code = code or error.exit_code
     told = _tell_unfetched(given, output, waiting)
-    lines = [*map(_format_result, results), *map(_format_unfetched, told)]
+    lines = [_format_result(result) for result in results]
+    for row in told:
+        why = row["reason"] or row.get("hint")
+        lines.append(f"{row['id']}: {row['status'] or 'not fetched'}  {why}")
     text = "\n".join(lines) or "nothing was left open"
     output.answer({"resumed": results, "left_alone": others, "unfetched": told}, text)
     return code
@@ -90,10 +93,6 @@ def _tell_unfetched(
     return rows
 
 
-def _format_unfetched(row: dict[str, Any]) -> str:
-    return f"{row['id']}: {row['status'] or 'not fetched'}  {row['reason'] or row.get('hint')}"
-
-
 def _find_run(client: Civitai, name: str, runs: list[Run]) -> Run:
     """The run of an id or key. Raises RequestInvalid for one that is not to be finished."""
     from civitai_skill.client import check_account
@@ -104,18 +103,15 @@ def _find_run(client: Civitai, name: str, runs: list[Run]) -> Run:
             return run
     assert client.ledger is not None, "see resume"
     known = client.ledger.find_by_workflow(name) or client.ledger.run(name)
+    accepted, why = "", "it is being made right now"
     if known is None:
-        accepted = "an id or key of `civitai-skill history`"
-        raise RequestInvalid(Problem("ID", name, accepted, None, "this ledger does not know it"))
-    if known.state == "open":
-        why = "it is being made right now"
-        raise RequestInvalid(Problem("ID", name, "", None, why))
-    if known.status in ("failed", "expired"):
-        why = f"it has {known.status}"
+        accepted, why = "an id or key of `civitai-skill history`", "this ledger does not know it"
+    elif known.state != "open" and known.status in ("failed", "expired"):
         accepted = "with --retry-failed, within 24 hours and if nobody tried it again since"
-        raise RequestInvalid(Problem("ID", name, accepted, None, why))
-    why = f"nothing is left to do ({known.status or known.state})"
-    raise RequestInvalid(Problem("ID", name, "", None, why))
+        why = f"it has {known.status}"
+    elif known.state != "open":
+        why = f"nothing is left to do ({known.status or known.state})"
+    raise RequestInvalid(Problem("ID", name, accepted, None, why))
 
 
 def _format_result(result: dict[str, Any]) -> str:

@@ -221,7 +221,7 @@ class Output:
     def say(self, text: str) -> None:
         """A message on a line of its own; silent with --quiet."""
         if not self.quiet:
-            self._print_message(text)
+            self.warn(text, "")
 
     def say_once(self, title: str, text: str) -> None:
         """A message that several steps of a command may bring."""
@@ -229,9 +229,13 @@ class Output:
             self.told.add(text)
             self.say(f"{title}: {steps.advise(text, self.render)}")
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, before: str = "civitai-skill: ") -> None:
         """A message that --quiet does not silence."""
-        self._print_message(f"civitai-skill: {text}")
+        self._clear_line()
+        if not self._said_sandbox and not self.quiet:
+            self._said_sandbox = True
+            print(_SANDBOX, file=sys.stderr, flush=True)
+        print(to_printable(before + text), file=sys.stderr, flush=True)
 
     def progress(self, text: str) -> None:
         """Where it stands: one line that is overwritten, or a line for each change."""
@@ -244,13 +248,6 @@ class Output:
         else:
             print(f"{to_printable(text)}, {elapsed:.0f} s", file=sys.stderr, flush=True)
         self._line = text
-
-    def _print_message(self, text: str) -> None:
-        self._clear_line()
-        if not self._said_sandbox and not self.quiet:
-            self._said_sandbox = True
-            print(_SANDBOX, file=sys.stderr, flush=True)
-        print(to_printable(text), file=sys.stderr, flush=True)
 
     def _clear_line(self) -> None:
         if self.live and self._line:
@@ -290,23 +287,27 @@ class Output:
         else:
             text = "Nothing had been submitted. No Buzz was spent."
         text = f"{self.interrupts.name}. {text}"
-        self._print_message(f"\ncivitai-skill: {text}")
-        error = {"code": "interrupted", "message": text, "spent": self.spent}
-        self._print_json_ending({"id": self.workflow_id, "key": self.key, "error": error})
+        self.warn(text, "\ncivitai-skill: ")
+        self._print_json_ending(None, "interrupted", text)
 
     def report_defect(self) -> None:
         """An error that is nobody's but ours."""
-        text = "civitai-skill: this is a defect of civitai-skill; please report the lines above."
+        text = "this is a defect of civitai-skill; please report the lines above."
         if self.workflow_id is not None:
             text += f" Workflow {self.workflow_id} goes on."
         elif self.spent != "no":
             text += " What was bought is kept: the same command again goes on with it."
-        self._print_message(traceback.format_exc() + text)
-        error = {"code": "defect", "message": "a defect of civitai-skill", "spent": self.spent}
-        self._print_json_ending({"id": self.workflow_id, "key": self.key, "error": error})
+        self.warn(text, f"{traceback.format_exc()}civitai-skill: ")
+        self._print_json_ending(None, "defect", "a defect of civitai-skill")
 
-    def _print_json_ending(self, data: Any) -> None:
-        """An ending as JSON. Its exit code stays, even if nobody can read this."""
+    def _print_json_ending(self, data: Any, code: str = "", text: str = "") -> None:
+        """An ending as JSON: `data`, or what is known of one with a `code`.
+
+        Its exit code stays, even if nobody can read this.
+        """
+        if code:
+            error = {"code": code, "message": text, "spent": self.spent}
+            data = {"id": self.workflow_id, "key": self.key, "error": error}
         data = mark(data) if self.sandbox else data
         if self.json:
             with suppress(AnswerLost):

@@ -42,7 +42,8 @@ def generate(given: argparse.Namespace, output: Output) -> None:
     if given.no_wait:
         client.submit(asked, told=partial(print_submitted, output), **buying)
     else:
-        print_result(output, client.generate(asked, timeout=given.timeout, **buying))
+        result = client.generate(asked, timeout=given.timeout, **buying)
+        output.answer(result.as_dict(), describe_result(result, output.told))
 
 
 def purchase_terms(given: argparse.Namespace, output: Output) -> dict[str, Any]:
@@ -55,11 +56,6 @@ def purchase_terms(given: argparse.Namespace, output: Output) -> dict[str, Any]:
         "purpose": given.command,
         "max_buzz": given.max_buzz,
     }
-
-
-def print_result(output: Output, result: Any) -> None:
-    """The answer of a command that bought pictures."""
-    output.answer(result.as_dict(), describe_result(result, output.told))
 
 
 def print_submitted(output: Output, workflow: Workflow) -> None:
@@ -92,7 +88,8 @@ def again(given: argparse.Namespace, output: Output) -> None:
         changes["prompt"] = given.prompt
     client = output.open_client(given)
     buying = {**changes, **purchase_terms(given, output)}
-    print_result(output, client.again(given.picture, timeout=given.timeout, **buying))
+    result = client.again(given.picture, timeout=given.timeout, **buying)
+    output.answer(result.as_dict(), describe_result(result, output.told))
 
 
 def add_estimate(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from civitai_skill.adapters.cli import request, values
 from civitai_skill.adapters.cli.output import Output
-from civitai_skill.adapters.cli.pictures import print_result, purchase_terms
+from civitai_skill.adapters.cli.pictures import describe_result, purchase_terms
 from civitai_skill.errors import RequestInvalid
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def remix(given: argparse.Namespace, output: Output) -> None:
     for change in made.changes:
         output.say(f"{change.what}: {change.as_dict()['why']}")
     buying = {**purchase_terms(given, output), "notes": True}
-    print_result(output, client.generate(asked, timeout=given.timeout, **buying))
+    result = client.generate(asked, timeout=given.timeout, **buying)
+    output.answer(result.as_dict(), describe_result(result, output.told))
 
 
 def describe_remix(made: Remix) -> str:

@@ -13,12 +13,7 @@ from mcp.server.mcpserver import Context
 from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 
 from civitai_skill.client import above_limit_error
-from civitai_skill.errors import (
-    ConfigError,
-    NotEnoughBuzz,
-    OverBudget,
-    RequestInvalid,
-)
+from civitai_skill.errors import ConfigError, NotEnoughBuzz, OverBudget, RequestInvalid
 from civitai_skill.tools.answers import Result
 from civitai_skill.tools.arguments import Arguments
 from civitai_skill.tools.toolbox import Toolbox
@@ -33,11 +28,8 @@ def can_ask(context: Context[Any, Any]) -> bool:
     able = context.client_capabilities and context.client_capabilities.elicitation
     if not able or (able.form is None and able.url is not None):
         return False
-    return _is_modern(context) or bool(context.session.can_send_request)
-
-
-def _is_modern(context: Context[Any, Any]) -> bool:
-    return (context.protocol_version or "") >= _MODERN
+    modern = (context.protocol_version or "") >= _MODERN
+    return modern or bool(context.session.can_send_request)
 
 
 class Consent:
@@ -77,10 +69,9 @@ class Consent:
         if price > offer.limit:
             raise above_limit_error(price, offer.limit)  # the documented price may be within it
         text = f"{offer} Go on?"
-        if _is_modern(context):
-            request = ElicitRequest(
-                params=ElicitRequestFormParams(message=text, requested_schema=_NOTHING)
-            )
+        if (context.protocol_version or "") >= _MODERN:
+            form = ElicitRequestFormParams(message=text, requested_schema=_NOTHING)
+            request = ElicitRequest(params=form)
             return InputRequiredResult(
                 input_requests={_KEY: request}, request_state=f"{price}:{secrets.token_hex(8)}"
             )

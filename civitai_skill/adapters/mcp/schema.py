@@ -16,7 +16,6 @@ from civitai_skill.tools.arguments import Arguments, IncludeImage
 from civitai_skill.tools.body import DESCRIPTION, NAME
 from civitai_skill.tools.outputs import OUTPUTS
 from civitai_skill.tools.registry import BY_NAME
-from civitai_skill.tools.steps import Tool
 from civitai_skill.tools.toolbox import Toolbox
 
 SPELLING: Mapping[str, str] = {name: name.replace("_", "-") for name in BY_NAME}
@@ -76,27 +75,23 @@ def extend_models(
 
 def build_tools(box: Toolbox) -> list[McpTool]:
     """The tools with their schemas and all four hints."""
-    return [_build_tool(tool, box.models[tool.name]) for tool in box.tools]
-
-
-def _build_tool(tool: Tool, model: type[Arguments]) -> McpTool:
-    input_schema = _build_schema(model)
-    if tool.name == NAME:
-        input_schema["required"] = []  # a body takes the prompt's place
-    return McpTool(
-        name=SPELLING[tool.name],
-        title=tool.title,
-        description=to_mcp_names(tool.description),
-        input_schema=input_schema,
-        output_schema=_build_schema(OUTPUTS[tool.name]),
-        annotations=ToolAnnotations(
-            title=tool.title,
-            read_only_hint=tool.hints.read_only,
-            destructive_hint=tool.hints.destructive,
-            idempotent_hint=tool.hints.idempotent,
-            open_world_hint=tool.hints.open_world,
-        ),
-    )
+    found = []
+    for tool in box.tools:
+        input_schema = _build_schema(box.models[tool.name])
+        if tool.name == NAME:
+            input_schema["required"] = []  # a body takes the prompt's place
+        hints = {f"{name}_hint": value for name, value in vars(tool.hints).items()}
+        found.append(
+            McpTool(
+                name=SPELLING[tool.name],
+                title=tool.title,
+                description=to_mcp_names(tool.description),
+                input_schema=input_schema,
+                output_schema=_build_schema(OUTPUTS[tool.name]),
+                annotations=ToolAnnotations(title=tool.title, **hints),
+            )
+        )
+    return found
 
 
 def _build_schema(model: Any) -> dict[str, Any]:
