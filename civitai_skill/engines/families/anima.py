@@ -1,7 +1,4 @@
-"""anima: CircleStone Labs Anima 2B, modern anime by tags or prose.
-
-Wire forms: comfy anima and sdcpp anima, create and variant each.
-"""
+"""anima: CircleStone Labs Anima 2B, modern anime by tags or prose."""
 
 from __future__ import annotations
 
@@ -16,8 +13,6 @@ from civitai_skill.engines.sizing import by_ratio
 
 
 class Anima(forms.Sized):
-    """What the four forms share."""
-
     ecosystem: Literal["anima"] = "anima"
     prompt: forms.LongText
     negative_prompt: forms.LongText | None = None

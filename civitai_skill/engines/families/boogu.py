@@ -1,7 +1,4 @@
-"""boogu: Boogu 0.1, an open model that creates and edits, with English and Chinese text.
-
-Wire forms: comfy boogu, base and turbo (create), edit and editTurbo (edit).
-"""
+"""boogu: Boogu 0.1, an open model that creates and edits, with English and Chinese text."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""chroma: Chroma1-HD, an open model of the community, made from FLUX.1 schnell.
-
-Wire form: comfy chroma, create only.
-"""
+"""chroma: Chroma1-HD, an open model of the community, made from FLUX.1 schnell."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""ernie: Baidu ERNIE-Image, open weights that write and lay out text for little.
-
-Wire forms: comfy ernie, models ernie and turbo, create only.
-"""
+"""ernie: Baidu ERNIE-Image, open weights that write and lay out text for little."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""flux1: Black Forest Labs FLUX.1, for its large stock of LoRAs.
-
-Wire forms: comfy flux1 (create, edit, variant) and sdcpp flux1 (create, edit, variant).
-"""
+"""flux1: Black Forest Labs FLUX.1, for its large stock of LoRAs."""
 
 from __future__ import annotations
 
@@ -10,11 +7,17 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import DISTORTING, ComfyCheckpoint, leaf, sdcpp_cautions
+from civitai_skill.engines.families.shared import (
+    DISTORTING,
+    ComfyCheckpoint,
+    edits,
+    leaf,
+    sdcpp_cautions,
+)
 from civitai_skill.engines.family import Caution, Family, Fit, Outside, Values, Variant, Way
 from civitai_skill.engines.sizing import by_ratio
 from civitai_skill.engines.unpublished import Unpublished
-from civitai_skill.schema.types import Number, Picture, Text, Whole
+from civitai_skill.schema.types import Number, Text, Whole
 
 
 class Flux1(forms.Wire):
@@ -70,13 +73,10 @@ class FluxSdcpp(forms.Sdcpp, Flux1, forms.Sized):
         return 0.5 * self.steps * (sources + 1) * doubled * self.quantity
 
 
-class SdcppEdit(FluxSdcpp, forms.Edit):
-    images: Annotated[list[Picture], Field(max_length=2)] = []
-
-
 ComfyCreate = leaf(FluxComfy, forms.Create)
 ComfyVariant = leaf(FluxComfy, forms.ComfyVariantOf)
 SdcppCreate = leaf(FluxSdcpp, forms.Create)
+SdcppEdit = leaf(FluxSdcpp, edits(0, 2))
 SdcppVariant = leaf(FluxSdcpp, forms.VariantOf)
 
 

@@ -1,7 +1,4 @@
-"""flux1-kontext: Black Forest Labs FLUX.1 Kontext, one picture changed by an order in words.
-
-Wire forms: engine flux1-kontext dev, pro, max; each creates, and edits once it is given sources.
-"""
+"""flux1-kontext: Black Forest Labs FLUX.1 Kontext, one picture changed by an order in words."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""flux1-pro: Black Forest Labs FLUX1.1 [pro] and [pro] ultra.
-
-Wire forms: engine flux1-pro, pro and ultra.
-"""
+"""flux1-pro: Black Forest Labs FLUX1.1 [pro] and [pro] ultra."""
 
 from __future__ import annotations
 
@@ -38,6 +35,7 @@ class Ultra(Flux1Pro):
     raw: Flag = ABSENT
 
 
+_RAW = {"options": {"raw": True}}
 _SQUARE = {"width": 1024, "height": 1024}
 
 FAMILY = Family(
@@ -56,9 +54,7 @@ FAMILY = Family(
             "ultra",
             (Way(Ultra),),
             fits=(
-                Fit(
-                    "photo", 41, "larger pictures; raw looks less made", {"options": {"raw": True}}
-                ),
+                Fit("photo", 41, "larger pictures; raw looks less made", _RAW),
                 Fit("ultra_wide", 40, "21:9 natively", {"aspect_ratio": "21:9"}),
             ),
             best_for="larger pictures; options.raw for a less polished look",

@@ -1,29 +1,139 @@
-"""flux2: Black Forest Labs FLUX.2; klein is the default engine of this package.
-
-Its wire forms stand in `flux2_forms.py`.
-"""
+"""flux2: Black Forest Labs FLUX.2; klein is the default engine of this package."""
 
 from __future__ import annotations
 
-from civitai_skill.engines.families import flux2_forms as wire
-from civitai_skill.engines.families.shared import (
-    NO_MASK,
-    catalogue,
-    sdcpp_cautions,
-)
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from civitai_skill.engines import forms
+from civitai_skill.engines.families.shared import NO_MASK, catalogue, edits, leaf, sdcpp_cautions
 from civitai_skill.engines.family import Family, Fit, Variant, Way, ways
-from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.sizing import by_ratio
+from civitai_skill.engines.unpublished import Unpublished
+from civitai_skill.schema.types import Flag, Number, Text, Whole
+
+
+class Flux2(forms.Sized512):
+    prompt: Annotated[Text, Field(max_length=1000)]
+    seed: forms.Seed = None
+    quantity: forms.Quantity4 = 1
+
+
+class Hosted(Flux2):
+    """The maker's own endpoint."""
+
+    engine: Literal["flux2"] = "flux2"
+    enable_prompt_expansion: Flag = False
+
+
+# -- klein -----------------------------------------------------------------------------
+class KleinKnobs(Flux2):
+    guidance: Annotated[Number, Field(ge=1, le=20)] = Field(5.0, alias="cfgScale")
+    steps: Annotated[Whole, Field(ge=4, le=50)] = 20
+    negative_prompt: Text | None = None
+    model_version: Literal["4b", "4b-base", "9b", "9b-base"] = "4b"
+
+    def buzz(self) -> float | None:
+        """0.3 (4b) or 0.5 (9b) a step; each source adds one whole price; guidance 1 halves it."""
+        step = 0.3 if self.model_version.startswith("4b") else 0.5
+        doubled, sources = 1 if self.guidance == 1 else 2, len(getattr(self, "images", ()))
+        return step * self.steps * (sources + 1) * doubled * self.quantity
+
+
+class KleinHosted(Hosted, KleinKnobs):
+    model_name: Literal["klein"] = Field("klein", alias="model")
+    sampler: forms.SdcppSampler | None = Field(None, alias="sampleMethod")
+    scheduler: forms.SdcppSchedule | None = Field(None, alias="schedule")
+    loras: forms.LoraMap = {}
+    model_version: Literal["4b", "4b-base", "9b", "9b-base", "9b-kv"] = "4b"  # type: ignore[assignment]
+
+
+KleinCreate = leaf(KleinHosted, forms.Create)
+KleinEdit = leaf(KleinHosted, edits(0, 2))
+
+
+class KleinSdcpp(forms.Sdcpp, KleinKnobs):
+    ecosystem: Literal["flux2Klein"] = "flux2Klein"
+
+
+KleinSdcppCreate = leaf(KleinSdcpp, forms.Create)
+KleinSdcppEdit = leaf(KleinSdcpp, edits(0, 2))
+KleinSdcppVariant = leaf(KleinSdcpp, forms.VariantOf)
+
+
+class KleinComfy(Unpublished, forms.Comfy, KleinKnobs):
+    """The comfy route, whose limits and price nobody published."""
+
+    ecosystem: Literal["flux2Klein"] = "flux2Klein"
+
+    def buzz(self) -> float | None:
+        return None
+
+
+KleinComfyCreate = leaf(KleinComfy, forms.Create)
+KleinComfyEdit = leaf(KleinComfy, edits(0, 2))
+KleinComfyVariant = leaf(KleinComfy, forms.VariantOf)
+
+
+# -- dev, flex, pro, max ---------------------------------------------------------------
+class DevKnobs(Hosted):
+    model_name: Literal["dev"] = Field("dev", alias="model")
+    guidance: Annotated[Number, Field(ge=0, le=20)] = Field(2.5, alias="guidanceScale")
+    steps: Annotated[Whole, Field(ge=4, le=50)] = Field(28, alias="numInferenceSteps")
+    loras: forms.LoraList = []
+
+    def buzz(self) -> float | None:
+        """20 for each started megapixel (1024 x 1024 counts as two), doubled with LoRAs."""
+        doubled = 2 if self.loras else 1
+        megapixels = math.ceil(self.area() / 1_000_000)  # every started one is billed
+        return 20 * megapixels * doubled * self.quantity
+
+
+DevCreate = leaf(DevKnobs, forms.Create)
+DevEdit = leaf(DevKnobs, forms.Edit)
+
+
+class FlexKnobs(Hosted):
+    model_name: Literal["flex"] = Field("flex", alias="model")
+    guidance: Annotated[Number, Field(ge=1.5, le=100)] = Field(3.5, alias="guidanceScale")
+    steps: Annotated[Whole, Field(ge=2, le=50)] = Field(28, alias="numInferenceSteps")
+
+
+FlexCreate = leaf(FlexKnobs, forms.Create)
+FlexEdit = leaf(FlexKnobs, forms.Edit)
+ProCreate = leaf(Hosted, forms.Create, named="pro")
+ProEdit = leaf(Hosted, forms.Edit, named="pro")
+MaxCreate = leaf(Hosted, forms.Create, named="max")
+MaxEdit = leaf(Hosted, forms.Edit, named="max")
+
+
+class OpenDev(Flux2):
+    """flux2 dev on Civitai's own backends."""
+
+    ecosystem: Literal["flux2Dev"] = "flux2Dev"
+    guidance: Annotated[Number, Field(ge=1, le=20)] = Field(1.0, alias="cfgScale")
+    steps: Annotated[Whole, Field(ge=4, le=50)] = 20
+    negative_prompt: Text | None = None
+
+
+DevSdcppCreate = leaf(forms.Sdcpp, OpenDev, forms.Create)
+DevSdcppEdit = leaf(forms.Sdcpp, OpenDev, edits(0, 2))
+DevSdcppVariant = leaf(forms.Sdcpp, OpenDev, forms.VariantOf)
+DevComfyCreate = leaf(forms.Comfy, OpenDev, forms.Create)
+DevComfyEdit = leaf(forms.Comfy, OpenDev, edits(0, 9))
+DevComfyVariant = leaf(Unpublished, forms.Comfy, OpenDev, forms.VariantOf)
 
 
 def _klein(version: str, steps: tuple[int, int, int], guidance: float) -> tuple[Way, ...]:
-    forms: list[type[Wire]] = [wire.KleinCreate, wire.KleinEdit]
+    taken: list[type[forms.Wire]] = [KleinCreate, KleinEdit]
     if version != "9b-kv":
-        forms += [wire.KleinSdcppCreate, wire.KleinSdcppEdit, wire.KleinSdcppVariant]
-        forms += [wire.KleinComfyCreate, wire.KleinComfyEdit, wire.KleinComfyVariant]
+        taken += [KleinSdcppCreate, KleinSdcppEdit, KleinSdcppVariant]
+        taken += [KleinComfyCreate, KleinComfyEdit, KleinComfyVariant]
     draft, standard, high = ({"steps": n, "guidance": guidance} for n in steps)
     fixed = {"model_version": version}
-    return ways(*forms, fixed=fixed, draft=draft, standard=standard, high=high)
+    return ways(*taken, fixed=fixed, draft=draft, standard=standard, high=high)
 
 
 _PHONE = {"aspect_ratio": "9:19.5"}
@@ -107,14 +217,14 @@ FAMILY = Family(
         Variant(
             "dev",
             (
-                Way(wire.DevCreate),
-                Way(wire.DevEdit),
-                Way(wire.DevSdcppVariant, default={"steps": 20, "guidance": 1}),
-                Way(wire.DevComfyCreate, default={"steps": 20, "guidance": 1}),
-                Way(wire.DevComfyEdit, default={"steps": 20, "guidance": 1}),
-                Way(wire.DevSdcppCreate, default={"steps": 20, "guidance": 1}),
-                Way(wire.DevSdcppEdit, default={"steps": 20, "guidance": 1}),
-                Way(wire.DevComfyVariant, default={"steps": 20, "guidance": 1}),
+                Way(DevCreate),
+                Way(DevEdit),
+                Way(DevSdcppVariant, default={"steps": 20, "guidance": 1}),
+                Way(DevComfyCreate, default={"steps": 20, "guidance": 1}),
+                Way(DevComfyEdit, default={"steps": 20, "guidance": 1}),
+                Way(DevSdcppCreate, default={"steps": 20, "guidance": 1}),
+                Way(DevSdcppEdit, default={"steps": 20, "guidance": 1}),
+                Way(DevComfyVariant, default={"steps": 20, "guidance": 1}),
             ),
             fits=(
                 Fit("concept_art", 60, "follows long descriptions of mood, material and light"),
@@ -130,7 +240,7 @@ FAMILY = Family(
         ),
         Variant(
             "flex",
-            ways(wire.FlexCreate, wire.FlexEdit),
+            ways(FlexCreate, FlexEdit),
             fits=(
                 Fit("logo", 48, "the maker's typography specialist"),
                 Fit("text_in_picture", 48, "the maker's typography specialist"),
@@ -140,7 +250,7 @@ FAMILY = Family(
         ),
         Variant(
             "pro",
-            ways(wire.ProCreate, wire.ProEdit),
+            ways(ProCreate, ProEdit),
             fits=(
                 Fit("product", 60, "clean light, exact hex colours, label text"),
                 Fit("photo", 45, "production quality, at a price that is not documented"),
@@ -151,7 +261,7 @@ FAMILY = Family(
         ),
         Variant(
             "max",
-            ways(wire.MaxCreate, wire.MaxEdit),
+            ways(MaxCreate, MaxEdit),
             best_for="the family's top quality; 8 to 10 references",
             seconds="15-60",
             notes=("No steps, guidance or LoRA: the maker sets them.",),

@@ -1,8 +1,4 @@
-"""google: Google's image models, Nano Banana and the older Imagen and Gemini 2.5 Flash.
-
-Wire forms: engine google (imagen4, nano-banana-pro, -2, -2-lite, -2.1), which create, and edit once
-they are given sources; engine gemini (2.5-flash, create and edit).
-"""
+"""google: Google's image models, Nano Banana and the older Imagen and Gemini 2.5 Flash."""
 
 from __future__ import annotations
 
@@ -50,8 +46,6 @@ class Imagen4(Google):
 
 
 class Banana(Google):
-    """What three Nano Bananas share."""
-
     prompt: Annotated[Text, Field(max_length=50000)]
     aspect_ratio: _Ratio = "1:1"
     images: Annotated[list[Picture], Field(max_length=10)] = []

@@ -1,7 +1,4 @@
-"""grok: xAI Grok Imagine, with the widest and tallest ratios.
-
-Wire forms: engine grok, v1.0 and v2.0, create and edit each.
-"""
+"""grok: xAI Grok Imagine, with the widest and tallest ratios."""
 
 from __future__ import annotations
 
@@ -24,8 +21,6 @@ _RatioOrAuto = Literal["auto", _Ratio]
 
 
 class Grok(Wire):
-    """What the four forms share."""
-
     engine: Literal["grok"] = "grok"
     prompt: Text
     quantity: Quantity4 = 1
@@ -67,6 +62,8 @@ class V2Edit(V2, Edit3):
     aspect_ratio: _RatioOrAuto = "auto"
 
 
+_PHONE = {"aspect_ratio": "9:19.5"}
+
 FAMILY = Family(
     name="grok",
     title="Grok Imagine",
@@ -83,12 +80,7 @@ FAMILY = Family(
                 high={"resolution": "2k", "rendering": "medium"},
             ),
             fits=(
-                Fit(
-                    "phone_tall",
-                    60,
-                    "9:19.5 and 9:20 are phone screens",
-                    {"aspect_ratio": "9:19.5"},
-                ),
+                Fit("phone_tall", 60, "9:19.5 and 9:20 are phone screens", _PHONE),
                 Fit("ultra_wide", 54, "20:9 natively", {"aspect_ratio": "20:9"}),
                 Fit("photo", 39, "strong photoreal pictures, at a price that is not documented"),
             ),

@@ -1,8 +1,4 @@
-"""hidream: HiDream.ai's O1 (2K pictures and edits) and the older I1.
-
-Wire forms: comfy hidream-o1, models HiDream-O1-Image and HiDream-O1-Image-dev (create and edit
-each), and comfy hidream (I1, create).
-"""
+"""hidream: HiDream.ai's O1 (2K pictures and edits) and the older I1."""
 
 from __future__ import annotations
 
@@ -11,10 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import NO_PRICE, ComfyUnscheduled, leaf
+from civitai_skill.engines.families.shared import NO_PRICE, ComfyUnscheduled, edits, leaf
 from civitai_skill.engines.family import Family, Fit, Variant, Way
 from civitai_skill.engines.sizing import by_ratio
-from civitai_skill.schema.types import Picture, Whole
+from civitai_skill.schema.types import Whole
 
 _O1 = "urn:air:hidream-o1:checkpoint:civitai:2618495"
 
@@ -34,16 +30,12 @@ class O1(forms.ComfyBare, forms.Sized):
     model: forms.ModelAir = Field(f"{_O1}@2939946", alias="checkpointModel")
 
 
-class Edit3(forms.Edit):
-    images: Annotated[list[Picture], Field(max_length=3)] = []
-
-
 _DEV: dict[str, Any] = {"steps": 28, "guidance": 1.0, "model": f"{_O1}@2939964"}
 
 FullCreate = leaf(O1, forms.Create, named="HiDream-O1-Image")
-FullEdit = leaf(O1, Edit3, named="HiDream-O1-Image")
+FullEdit = leaf(O1, edits(0, 3), named="HiDream-O1-Image")
 DevCreate = leaf(O1, forms.Create, named="HiDream-O1-Image-dev", **_DEV)
-DevEdit = leaf(O1, Edit3, named="HiDream-O1-Image-dev", **_DEV)
+DevEdit = leaf(O1, edits(0, 3), named="HiDream-O1-Image-dev", **_DEV)
 
 
 # -- I1 -----------------------------------------------------------------------------------------

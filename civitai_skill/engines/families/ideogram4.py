@@ -1,7 +1,4 @@
-"""ideogram4: Ideogram 4, open weights that set type and place things by coordinates.
-
-Wire form: comfy ideogram4, create only.
-"""
+"""ideogram4: Ideogram 4, open weights that set type and place things by coordinates."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""lens: Microsoft Lens, photos and long prompts on an open licence.
-
-Wire forms: comfy lens, models normal and turbo, create only.
-"""
+"""lens: Microsoft Lens, photos and long prompts on an open licence."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """mageflow: Microsoft Mage-Flow 4B, ratios from 4:1 to 1:4 and up to 16 references.
 
-Wire forms: comfy mageflow, 4b and 4b-turbo (create), 4b-edit and 4b-edit-turbo (edit). The document
-requires steps, cfgScale and quantity in the body, so they are always sent.
+The document requires steps, cfgScale and quantity in the body, so they are always sent.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""mai: Microsoft MAI-Image-2.5, through fal. Wire forms: fal maiImage (create, edit)."""
+"""mai: Microsoft MAI-Image-2.5, through fal."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from civitai_skill.engines.families.shared import leaf
+from civitai_skill.engines.families.shared import edits, leaf
 from civitai_skill.engines.family import Family, Fit, Variant, ways
-from civitai_skill.engines.forms import Create, Edit, Quantity4, Wire, flat
+from civitai_skill.engines.forms import Create, Quantity4, Wire, flat
 from civitai_skill.engines.sizing import Ratio
-from civitai_skill.schema.types import Picture, Text
+from civitai_skill.schema.types import Text
 
 
 class Mai(Wire):
@@ -26,10 +26,6 @@ class Mai(Wire):
     buzz = flat(65)
 
 
-class MaiEdit(Mai, Edit):
-    images: Annotated[list[Picture], Field(min_length=1, max_length=4)]
-
-
 FAMILY = Family(
     name="mai",
     title="MAI-Image",
@@ -38,7 +34,7 @@ FAMILY = Family(
     variants=(
         Variant(
             "2.5",
-            ways(leaf(Mai, Create), MaiEdit),
+            ways(leaf(Mai, Create), leaf(Mai, edits(1, 4))),
             fits=(
                 Fit("portrait", 50, "photoreal people at a flat price"),
                 Fit("photo", 49, "photoreal scenes at a flat price"),

@@ -1,4 +1,4 @@
-"""muse: Meta Muse Image, through fal. Wire forms: fal museImage (create, edit)."""
+"""muse: Meta Muse Image, through fal."""
 
 from __future__ import annotations
 

@@ -7,24 +7,21 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from civitai_skill.engines.families.shared import leaf
-from civitai_skill.engines.forms import ABSENT, Create, Edit, Likely, Wire, flat
+from civitai_skill.engines.forms import ABSENT, Create, Edit, Likely, Quantity4, Wire, flat
 from civitai_skill.engines.sizing import Named, Pixels, PixelsOrSource, Size
 from civitai_skill.schema.types import Mask, Picture, Text, Whole
 
 Background = Literal["auto", "transparent", "opaque"]
 _Size = Literal["1024x1024", "1536x1024", "1024x1536"]
-_SizeOrAuto = Literal["auto", "1024x1024", "1536x1024", "1024x1536"]
+_SizeOrAuto = Literal["auto", _Size]
 _Prompt = Annotated[Text, Field(max_length=32000)]
 _Quantity10 = Annotated[Whole, Field(ge=1, le=10)]
-_Quantity4 = Annotated[Whole, Field(ge=1, le=4)]
 
 # Buzz a picture by the maker's quality.
 _FLAT = {"low": 25, "medium": 100, "high": 375, "auto": 300}
 
 
 class OpenAI(Wire):
-    """What every form shares."""
-
     engine: Literal["openai"] = "openai"
 
 
@@ -60,7 +57,7 @@ class Gpt1Edit(Gpt1, Edit):
 class Gpt15(Flat):
     model_name: Literal["gpt-image-1.5"] = Field("gpt-image-1.5", alias="model")
     prompt: _Prompt
-    quantity: _Quantity4 = 1
+    quantity: Quantity4 = 1
     background: Background = "auto"
     rendering: Literal["low", "medium", "high"] = Field("high", alias="quality")
 
@@ -107,7 +104,7 @@ class Sides(OpenAI):
 class Gpt2(Sides):
     model_name: Literal["gpt-image-2"] = Field("gpt-image-2", alias="model")
     prompt: _Prompt
-    quantity: _Quantity4 = 1
+    quantity: Quantity4 = 1
     rendering: Literal["low", "medium", "high"] = Field("high", alias="quality")
 
     def buzz(self) -> float | None:
@@ -127,12 +124,18 @@ class Gpt2Create(Gpt2, Create):
     height: Annotated[Whole, Field(ge=256, le=3840)] | None = 1024
 
 
-class Gpt2Edit(Gpt2, Edit):
-    sizing = PixelsOrSource(most=_LARGEST)
+class AnyEdit(Edit):
+    """Their edits: of the source's size, where none is said."""
+
+    sizing = PixelsOrSource()
     width: Whole | None = None
     height: Whole | None = None
     images: list[Picture]
     mask: Mask | None = Field(None, alias="maskImage")
+
+
+class Gpt2Edit(AnyEdit, Gpt2):
+    sizing = PixelsOrSource(most=_LARGEST)
 
 
 # -- gpt-image-2.5: the types are published, the limits are a third party's ------------------------
@@ -148,18 +151,10 @@ class Gpt25Create(Gpt25, Create):
     height: Annotated[Whole, Likely(256, 3840)] | None = 1024
 
 
-class Gpt25Edit(Gpt25, Edit):
-    sizing = PixelsOrSource()
-    width: Whole | None = None
-    height: Whole | None = None
-    images: list[Picture]
-    mask: Mask | None = Field(None, alias="maskImage")
-
-
 FlareCreate = leaf(Gpt25Create, named="gpt-image-2.5-flare")
-FlareEdit = leaf(Gpt25Edit, named="gpt-image-2.5-flare")
+FlareEdit = leaf(AnyEdit, Gpt25, named="gpt-image-2.5-flare")
 SunburstCreate = leaf(Gpt25Create, named="gpt-image-2.5-sunburst")
-SunburstEdit = leaf(Gpt25Edit, named="gpt-image-2.5-sunburst")
+SunburstEdit = leaf(AnyEdit, Gpt25, named="gpt-image-2.5-sunburst")
 
 
 # -- dall-e ---------------------------------------------------------------------------------------

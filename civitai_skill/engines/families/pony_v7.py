@@ -1,7 +1,4 @@
-"""pony-v7: Pony V7 by PurpleSmartAI, made from AuraFlow; no relative of the Pony in sdxl.
-
-Wire form: comfy ponyV7, create only.
-"""
+"""pony-v7: Pony V7 by PurpleSmartAI, made from AuraFlow; no relative of the Pony in sdxl."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """qwen21: Alibaba Qwen-Image-2.1, the 7B open model of September 2026; up to 10 references.
 
-Wire forms: comfy qwen 2.1, create and edit. Its LoRAs are no relatives of those for 20b.
+Its LoRAs are no relatives of those for 20b.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from civitai_skill.schema.types import Picture, Whole
 
 
 class Qwen21(Unpublished, forms.Comfy):
-    """What both forms share."""
-
     ecosystem: Literal["qwen"] = "qwen"
     model_name: Literal["2.1"] = Field("2.1", alias="model")
     prompt: forms.LongText

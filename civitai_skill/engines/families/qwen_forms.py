@@ -26,8 +26,6 @@ _Negative = Annotated[Text, Field(max_length=500)]
 
 # -- 20b, the open weights ----------------------------------------------------------------------
 class Open(forms.Wire):
-    """What the six 20b forms share."""
-
     ecosystem: Literal["qwen"] = "qwen"
     model_name: Literal["20b"] = Field("20b", alias="model")
     prompt: forms.LongText

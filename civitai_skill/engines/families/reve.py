@@ -1,4 +1,4 @@
-"""reve: Reve 2.1, native 4K from 4:1 to 1:4, through fal. Wire forms: fal reve (create, edit)."""
+"""reve: Reve 2.1, native 4K from 4:1 to 1:4, through fal."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from civitai_skill.engines.families.shared import leaf
+from civitai_skill.engines.families.shared import edits, leaf
 from civitai_skill.engines.family import Family, Fit, Variant, ways
-from civitai_skill.engines.forms import Create, Edit, Wire
+from civitai_skill.engines.forms import Create, Wire
 from civitai_skill.engines.sizing import Ratio, by_ratio
-from civitai_skill.schema.types import Picture, Text, Whole
+from civitai_skill.schema.types import Text, Whole
 
 # What comes back for a ratio, by a reseller's table.
 _SIZES = by_ratio("1:1 4096x4096, 3:2 4864x3328, 16:9 5376x3072, 21:9 6144x2560, 4:1 8192x2048")
@@ -28,10 +28,6 @@ class Reve(Wire):
     ] = "auto"  # fmt: skip
 
 
-class ReveEdit(Reve, Edit):
-    images: Annotated[list[Picture], Field(min_length=1, max_length=8)]
-
-
 FAMILY = Family(
     name="reve",
     title="Reve",
@@ -40,7 +36,7 @@ FAMILY = Family(
     variants=(
         Variant(
             "2.1",
-            ways(leaf(Reve, Create), ReveEdit),
+            ways(leaf(Reve, Create), leaf(Reve, edits(1, 8))),
             fits=(
                 Fit("print_4k", 55, "native 4K in every shape; its price is not documented"),
                 Fit("ultra_wide", 55, "4:1 natively, 8192x2048", {"aspect_ratio": "4:1"}),

@@ -1,7 +1,4 @@
-"""sd1: Stable Diffusion 1.5 and its merges; the cheapest pictures there are.
-
-Wire forms: sdcpp sd1 and comfy sd1, create and variant each.
-"""
+"""sd1: Stable Diffusion 1.5 and its merges; the cheapest pictures there are."""
 
 from __future__ import annotations
 
@@ -23,8 +20,6 @@ from civitai_skill.schema.types import Whole
 
 
 class Sd1(Checkpoint):
-    """What the four forms share."""
-
     ecosystem: Literal["sd1"] = "sd1"
     negative_prompt: LongText | None = None
     clip_skip: Whole = 2

@@ -1,53 +1,37 @@
 """sdxl: Stable Diffusion XL and its descendants Pony, Illustrious and NoobAI.
 
-Wire forms: sdcpp sdxl and comfy sdxl, create and variant each. The descendants have no form of
-their own: they are checkpoints of this one.
+The descendants have no form of their own: they are checkpoints of this one.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from civitai_skill.engines.families.shared import (
-    ONLY_LCM,
-    Checkpoint,
-    ComfyCheckpoint,
-    SdcppCheckpoint,
-    catalogue,
-    leaf,
-)
+from civitai_skill.engines import forms
+from civitai_skill.engines.families import shared
+from civitai_skill.engines.families.shared import catalogue, leaf
 from civitai_skill.engines.family import Caution, Family, Fit, Variant, Way
-from civitai_skill.engines.forms import (
-    ComfyVariantOf,
-    Create,
-    LongText,
-    Sdcpp,
-    VariantOf,
-    rate,
-)
 from civitai_skill.engines.sizing import by_ratio
 
 
-class Sdxl(Checkpoint):
-    """What the four forms share."""
-
+class Sdxl(shared.Checkpoint):
     ecosystem: Literal["sdxl"] = "sdxl"
-    negative_prompt: LongText | None = None
+    negative_prompt: forms.LongText | None = None
 
 
-class SdxlSdcpp(SdcppCheckpoint, Sdxl):
-    buzz = rate(8)
+class SdxlSdcpp(shared.SdcppCheckpoint, Sdxl):
+    buzz = forms.rate(8)
 
 
-class SdxlComfy(ComfyCheckpoint, Sdxl):
-    buzz = rate(8, steps=30)
+class SdxlComfy(shared.ComfyCheckpoint, Sdxl):
+    buzz = forms.rate(8, steps=30)
 
 
 _FORMS = (
-    leaf(SdxlSdcpp, Create),
-    leaf(SdxlSdcpp, VariantOf),
-    leaf(SdxlComfy, Create),
-    leaf(SdxlComfy, ComfyVariantOf),
+    leaf(SdxlSdcpp, forms.Create),
+    leaf(SdxlSdcpp, forms.VariantOf),
+    leaf(SdxlComfy, forms.Create),
+    leaf(SdxlComfy, forms.ComfyVariantOf),
 )
 
 
@@ -63,7 +47,7 @@ def _checkpoint(
     for form in _FORMS:
         default: dict[str, Any] = {"model": f"urn:air:sdxl:checkpoint:civitai:{air}"}
         if sampler is not None:
-            default["sampler"] = sampler[0] if issubclass(form, Sdcpp) else sampler[1]
+            default["sampler"] = sampler[0] if issubclass(form, forms.Sdcpp) else sampler[1]
         draft, standard, high = ({"steps": n, "guidance": guidance} for n in steps)
         ways.append(Way(form, default=default, draft=draft, standard=standard, high=high))
     return tuple(ways)
@@ -79,6 +63,8 @@ _TAGS = (
 )
 # Of the form, whatever checkpoint was in it.
 _MEASURED = catalogue(create=(20, 72, 0.995))
+_HALF = {"strength": 0.6}
+_WIDE = {"aspect_ratio": "21:9"}
 _TALL = {"width": 640, "height": 1536}
 
 FAMILY = Family(
@@ -95,12 +81,7 @@ FAMILY = Family(
                 Fit("checkpoint", 60, "takes any SDXL-family checkpoint as model"),
                 Fit("fastest", 60, "the quickest of the open engines that was measured"),
                 Fit("exact_seed", 60, "real seeds; pin model, sampler and size as well"),
-                Fit(
-                    "ultra_wide",
-                    60,
-                    "1536x640 is one of its trained sizes",
-                    {"aspect_ratio": "21:9"},
-                ),
+                Fit("ultra_wide", 60, "1536x640 is one of its trained sizes", _WIDE),
                 Fit("phone_tall", 57, "640x1536 is one of its trained sizes", _TALL),
                 Fit("pixel_art", 60, "with a pixel-art LoRA: models alone do not align pixels"),
                 Fit("illustration", 60, "stylised art, and a LoRA for nearly every style"),
@@ -110,13 +91,7 @@ FAMILY = Family(
                     54,
                     "with a LoRA of the character: the most stable over a long series",
                 ),
-                Fit(
-                    "restyle",
-                    60,
-                    "a variant of the source in any checkpoint's style",
-                    {"strength": 0.6},
-                    1,
-                ),
+                Fit("restyle", 60, "a variant of the source in any checkpoint's style", _HALF, 1),
                 Fit("mature", 60, "only Civitai's own moderation applies"),
             ),
             measured=_MEASURED,
@@ -236,7 +211,7 @@ FAMILY = Family(
     embedding_ecosystems=frozenset({"sd1"}),
     mature="civitai",
     cautions=(
-        ONLY_LCM,
+        shared.ONLY_LCM,
         Caution("does not fit a v-prediction model", "scheduler", ("karras",), ("noobai",)),
     ),
     licence="CreativeML Open RAIL++-M; checkpoints have their own terms",

@@ -1,7 +1,4 @@
-"""seedream: ByteDance Seedream, up to 4096 pixels a side at a flat price.
-
-Wire form: engine seedream; it creates, and edits once it is given sources.
-"""
+"""seedream: ByteDance Seedream, up to 4096 pixels a side at a flat price."""
 
 from __future__ import annotations
 

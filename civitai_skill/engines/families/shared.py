@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, create_model
@@ -46,6 +47,14 @@ def leaf(
     if buzz is not None:
         form.buzz = buzz  # type: ignore[method-assign, assignment]
     return form
+
+
+@cache
+def edits(least: int, most: int) -> type[forms.Edit]:
+    """An edit of so many source pictures."""
+    limits = Field(min_length=least or None, max_length=most)
+    images: Any = (Annotated[list[Picture], limits], ... if least else [])
+    return create_model(f"Edit{most}", __base__=forms.Edit, images=images)
 
 
 # -- the forms of Civitai's own checkpoints, by its two backends ----------------------------------

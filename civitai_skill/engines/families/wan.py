@@ -1,7 +1,4 @@
-"""wan: Alibaba Wan's pictures, through fal; the cheapest hosted pictures, and Wan LoRAs.
-
-Wire forms: engine wan v2.2, v2.2-5b, v2.5 (create, edit), v2.7 (create, edit).
-"""
+"""wan: Alibaba Wan's pictures, through fal; the cheapest hosted pictures, and Wan LoRAs."""
 
 from __future__ import annotations
 

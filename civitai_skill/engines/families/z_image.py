@@ -1,7 +1,4 @@
-"""z-image: Alibaba Tongyi-MAI's 6B model; turbo is the photoreal draft, base the pliable one.
-
-Wire forms: sdcpp zImage and comfy zImage, turbo and base each, create only.
-"""
+"""z-image: Alibaba Tongyi-MAI's 6B model; turbo is the photoreal draft, base the pliable one."""
 
 from __future__ import annotations
 
@@ -17,8 +14,6 @@ from civitai_skill.engines.unpublished import Unpublished
 
 
 class ZImage(forms.Sized, forms.Create):
-    """What the four forms share."""
-
     ecosystem: Literal["zImage"] = "zImage"
     prompt: forms.LongText
     negative_prompt: forms.LongText | None = None
