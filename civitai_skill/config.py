@@ -32,8 +32,8 @@ DEFAULT_MAX_BUZZ = 300
 #: guidance and the MCP server say and do so.
 ASK_USER_ABOVE = 50
 
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off"})
+_FLAGS = dict.fromkeys(("1", "true", "yes", "on"), True)
+_FLAGS |= dict.fromkeys(("", "0", "false", "no", "off"), False)
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -102,7 +102,10 @@ class Settings:
             for name in ("SANDBOX", "SITE_URL", "MAX_BUZZ", "BUDGET")
         }
         if sandbox is None:
-            sandbox = bool(given["SANDBOX"]) and _read_flag(given["SANDBOX"].lower())
+            sandbox = _FLAGS.get(given["SANDBOX"].lower())
+        if sandbox is None:
+            flag = f"CIVITAI_SANDBOX is {preview(given['SANDBOX'])}."
+            raise ConfigError(flag, advice="Set CIVITAI_SANDBOX to 1 or 0.")
         found, source, placeholder = _find_key(key, env)
         folder = _find_home(home, env)
         url = _check_url(base_url or env.get("CIVITAI_BASE_URL") or SERVICE_URL)
@@ -146,7 +149,7 @@ class Settings:
 def uses_sandbox(said: bool = False, environ: Mapping[str, str] | None = None) -> bool:
     """Is the sandbox in use: by the caller's word, or the environment's?"""
     value = (os.environ if environ is None else environ).get("CIVITAI_SANDBOX", "")
-    return said or value.strip().lower() in _TRUE
+    return said or _FLAGS.get(value.strip().lower(), False)
 
 
 #: Letters that a token must at least have, so that nobody guesses it.
@@ -231,16 +234,6 @@ def hide_user(url: str) -> str:
     """An address without the user and password in it."""
     scheme, sep, rest = url.partition("://")
     return f"{scheme}{sep}{rest.rpartition('@')[2]}" if sep else url
-
-
-def _read_flag(text: str) -> bool:
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise ConfigError(
-        f"CIVITAI_SANDBOX is {preview(text)}.", advice="Set CIVITAI_SANDBOX to 1 or 0."
-    )
 
 
 def _read_limit(text: str) -> int:

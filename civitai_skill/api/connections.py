@@ -69,14 +69,6 @@ class SyncTransport(httpx.BaseTransport):
 
 
 @dataclass
-class _Pool:
-    """One connection pool and the number of its requests that wait for an answer."""
-
-    transport: httpx.AsyncHTTPTransport
-    busy: int = 0
-
-
-@dataclass
 class AsyncTransport(httpx.AsyncBaseTransport):
     """Several connection pools behind one transport; each is made when it is first needed.
 
@@ -85,7 +77,8 @@ class AsyncTransport(httpx.AsyncBaseTransport):
     """
 
     most: int = POOLS
-    _pools: dict[Any, list[_Pool]] = field(default_factory=dict)
+    #: By loop and proxy, each pool with the number of its requests that wait for an answer.
+    _pools: dict[Any, dict[httpx.AsyncHTTPTransport, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._network = read_network()
@@ -94,31 +87,26 @@ class AsyncTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         proxy = self._network.proxy_for(request.url)
         request.extensions[PROXY] = proxy
-        pool = self._least_busy(proxy)
-        pool.busy += 1
-        try:
-            return await pool.transport.handle_async_request(request)
-        finally:
-            pool.busy -= 1
-
-    def _least_busy(self, proxy: Proxy | None) -> _Pool:
         loop = _running_loop()
         for other in {key[0] for key in self._pools}:
             if other is not None and other.is_closed():
                 self._pools = {k: pools for k, pools in self._pools.items() if k[0] is not other}
-        pools = self._pools.setdefault((loop, proxy), [])
-        pool = min(pools, key=lambda one: one.busy, default=None)
-        if pool is None or (pool.busy and len(pools) < self.most):
-            pool = _Pool(httpx.AsyncHTTPTransport(**_options(self._ssl, proxy, KEPT)))
-            pools.append(pool)
-        return pool
+        busy = self._pools.setdefault((loop, proxy), {})
+        pool = min(busy, key=busy.__getitem__, default=None)
+        if pool is None or (busy[pool] and len(busy) < self.most):
+            pool = httpx.AsyncHTTPTransport(**_options(self._ssl, proxy, KEPT))
+        busy[pool] = busy.get(pool, 0) + 1
+        try:
+            return await pool.handle_async_request(request)
+        finally:
+            busy[pool] -= 1
 
     async def aclose(self) -> None:
         loop = _running_loop()
         for (owner, _), pools in self._pools.items():
             if owner is loop:
                 for pool in pools:
-                    await pool.transport.aclose()
+                    await pool.aclose()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -34,25 +34,14 @@ class Explanation:
         return f"{message}{end} {_SPENT_WORDS[self.spent]} {self.hint}".strip()
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            "code": self.code,
-            "message": self.message,
-            "hint": self.hint,
-            "spent": self.spent,
-            **self.details,
-        }
+        own = {name: getattr(self, name) for name in ("code", "message", "hint", "spent")}
+        return {**own, **self.details}
 
 
 def explain(error: CivitaiError, render: Render = in_python) -> Explanation:
-    """Turn an error into the one value that every outside interface tells.
-
-    `render` says a next step in the words of that interface.
-    """
+    """The one value that every outside interface tells of an error; `render` says a next step in
+    the words of that interface."""
+    hint = error.hint_by(render)
     return Explanation(
-        error.code,
-        error.message,
-        error.hint_by(render),
-        error.spent,
-        error.exit_code,
-        error.details(),
+        error.code, error.message, hint, error.spent, error.exit_code, error.details()
     )

@@ -1,4 +1,4 @@
-"""One refused value, and how any value is preview in a message."""
+"""One refused value, and how any value is shown in a message."""
 
 from __future__ import annotations
 
@@ -39,14 +39,10 @@ _BRIEF.maxstring = _BRIEF.maxlong = _BRIEF.maxother = 200
 
 def preview(value: Any, limit: int = 80) -> str:
     """`value` as it may stand in a message: quoted, one line, about `limit` characters."""
-    if isinstance(value, str):
-        text = (
-            value if len(value) <= limit else f"{value[: limit - 20]}... ({len(value)} characters)"
-        )
-    else:
-        text = value
+    if isinstance(value, str) and len(value) > limit:
+        value = f"{value[: limit - 20]}... ({len(value)} characters)"
     try:
-        out = repr(text) if isinstance(text, str) else _BRIEF.repr(text)
+        out = repr(value) if isinstance(value, str) else _BRIEF.repr(value)
     except ValueError:
         out = "a number without end"  # Python writes no more than 4300 digits
     return out if len(out) <= limit + 30 else out[:limit] + "..."

@@ -58,18 +58,12 @@ def _make_lock_file(folder: Path) -> tuple[str, int]:
         name = f"{os.getpid()}-{secrets.token_hex(8)}"
         path = folder / f"{name}.alive"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        if lock(descriptor) and _is_at(path, descriptor):
-            return name, descriptor
+        with contextlib.suppress(OSError):
+            if lock(descriptor) and os.path.samestat(path.stat(), os.fstat(descriptor)):
+                return name, descriptor
         os.close(descriptor)
         path.unlink(missing_ok=True)
     raise OSError("no lock file can be kept there")
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except OSError:
-        return False
 
 
 def is_mine(name: str) -> bool:
