@@ -131,9 +131,8 @@ class _TimedBackend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         left = _time_left(timeout, httpcore.ConnectTimeout)
-        return _TimedStream(
-            self._inner.connect_tcp(host, port, left, local_address, socket_options)
-        )
+        made = self._inner.connect_tcp(host, port, left, local_address, socket_options)
+        return _TimedStream(made)
 
 
 class _TimedStream(httpcore.NetworkStream):

@@ -97,8 +97,8 @@ def _check_proxy(text: str, name: str) -> str:
 def _read_direct(text: str, name: str) -> Iterator[Place]:
     """The places in NO_PROXY: hosts with or without a port, and networks such as 10.0.0.0/8."""
     for item in re.split(r"[,\s]+", text.strip()):
-        host, port = item.rpartition("://")[2].rstrip("/"), ""
-        bare = host.strip("[]")
+        host = item.rpartition("://")[2].rstrip("/")
+        bare, port = host.strip("[]"), None
         if not _network(bare):
             found = re.fullmatch(r"(\[.*\]|[^:\[\]]*)(?::(\d{1,5}))?", host)
             if found is None:
@@ -106,9 +106,9 @@ def _read_direct(text: str, name: str) -> Iterator[Place]:
                     f"{name} holds {preview(item)}, which is no host.",
                     advice="It is a list such as localhost,.example.com,10.0.0.0/8.",
                 )
-            bare, port = found[1].strip("[]"), found[2] or ""
+            bare, port = found[1].strip("[]"), int(found[2]) if found[2] else None
         if bare:
-            yield bare.lower().removeprefix("*").removeprefix("."), int(port) if port else None
+            yield bare.lower().removeprefix("*").removeprefix("."), port
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
@@ -132,18 +132,15 @@ def _covers(place: Place, url: httpx.URL) -> bool:
 def make_ssl_context(variables: Mapping[str, str] | None = None) -> ssl.SSLContext:
     """The certificates to trust. Raises ConfigError with the name of a variable that is wrong."""
     given = read_network_variables() if variables is None else variables
-    for name, usable in (("SSL_CERT_FILE", Path.is_file), ("SSL_CERT_DIR", Path.is_dir)):
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"):
+        path = Path(given.get(name, ""))
         try:
-            if name in given and not usable(Path(given[name])):
+            if name in given and name == "SSLKEYLOGFILE":
+                path.open("ab").close()
+            elif name in given and not (path.is_dir() if name.endswith("DIR") else path.is_file()):
                 raise _wrong_path(name, given[name], "there is none")
         except (OSError, ValueError) as error:
             raise _wrong_path(name, given[name], str(error)) from None
-    if "SSLKEYLOGFILE" in given:
-        try:
-            with Path(given["SSLKEYLOGFILE"]).open("ab"):
-                pass
-        except (OSError, ValueError) as error:
-            raise _wrong_path("SSLKEYLOGFILE", given["SSLKEYLOGFILE"], str(error)) from None
     try:
         return httpx.create_ssl_context()
     except (OSError, ValueError) as error:

@@ -115,11 +115,10 @@ class RequestInvalid(CivitaiError, ValueError):
     ) -> None:
         self.problems: Sequence[Problem] = problems
         self.engine = engine
-        lead = f"{engine} does not take this request. " if engine else ""
+        said = [f"{engine} does not take this request."] if engine else []
+        message = " ".join([*said, *(p.sentence() for p in problems)])
         fixes = [Fix(p.field, p.nearest) for p in problems if p.nearest is not None]
-        super().__init__(
-            lead + " ".join(p.sentence() for p in problems), advice=advice, next=(*fixes, *next)
-        )
+        super().__init__(message, advice=advice, next=(*fixes, *next))
 
     def about(self, *problems: Problem) -> RequestInvalid:
         """The same refusal, its problems said in other words."""

@@ -106,13 +106,11 @@ _CARRYING = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96")
 
 
 def _is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    inner: ipaddress.IPv4Address | None = None
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if any(address in network for network in _CARRYING):
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    if inner is not None:
-        return _is_global(inner)
+        address = address if inner is None else inner
     return address.is_global and not address.is_multicast
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from civitai_skill.images.decode import open_picture, without_pillow_limits
@@ -26,8 +27,12 @@ def read_texts(data: bytes) -> list[tuple[str, str]]:
     """
     if data[:8] == _PNG:
         return list(_png_texts(data))
-    found = [] if data[:2] != b"\xff\xd8" else _comment(data)
-    return [*_exif_texts(_load_exif(data)), *found]
+    with open_picture(data, FORMATS) as picture:
+        found = list(_exif_texts(_guarded(picture.getexif)))
+        comment = picture.info.get("comment") if picture.format == "JPEG" else None
+    if isinstance(comment, bytes) and 0 < len(comment) <= _LONGEST:
+        found.append(("comment", _decode(comment)))
+    return found
 
 
 # -- PNG -------------------------------------------------------------------------------------------
@@ -35,6 +40,8 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def _png_texts(data: bytes) -> Iterator[tuple[str, str]]:
+    from PIL import Image
+
     at, left = len(_PNG), _MOST
     while at + 12 <= len(data) and left:
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
@@ -44,7 +51,10 @@ def _png_texts(data: bytes) -> Iterator[tuple[str, str]]:
             continue
         left -= 1
         if kind == b"eXIf":
-            yield from _exif_texts(_parse_exif(body))
+            exif = Image.Exif()
+            head = b"" if body.startswith(b"Exif\0\0") else b"Exif\0\0"
+            _guarded(partial(exif.load, head + body))
+            yield from _exif_texts(exif)
             continue
         name, _, rest = body.partition(b"\0")
         text = _chunk_text(kind, rest)
@@ -55,16 +65,12 @@ def _png_texts(data: bytes) -> Iterator[tuple[str, str]]:
 def _chunk_text(kind: bytes, rest: bytes) -> bytes | None:
     if kind == b"tEXt":
         return rest
-    if kind == b"zTXt":
-        return _inflate(rest[1:])
-    packed, rest = rest[:1], rest[2:]
-    text = rest.partition(b"\0")[2].partition(b"\0")[2]  # behind the language and its keyword
-    return _inflate(text) if packed == b"\1" else text
-
-
-def _inflate(data: bytes) -> bytes | None:
+    packed, text = True, rest[1:]
+    if kind == b"iTXt":
+        # The text stands behind the language and its keyword.
+        packed, text = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
     try:
-        return zlib.decompressobj().decompress(data, _LONGEST)
+        return zlib.decompressobj().decompress(text, _LONGEST) if packed else text
     except zlib.error:
         return None
 
@@ -78,22 +84,6 @@ def _decode(data: bytes) -> str:
 
 
 # -- EXIF ------------------------------------------------------------------------------------------
-def _load_exif(data: bytes) -> Any:
-    with open_picture(data, FORMATS) as picture:
-        return _guarded(picture.getexif)
-
-
-def _parse_exif(body: bytes) -> Any:
-    from PIL import Image
-
-    def load() -> Any:
-        exif = Image.Exif()
-        exif.load(body if body.startswith(b"Exif\0\0") else b"Exif\0\0" + body)
-        return exif
-
-    return _guarded(load)
-
-
 def _guarded(read: Callable[[], Any]) -> Any:
     """What Pillow reads, or an empty map: broken EXIF warns, and raises what it likes."""
     try:
@@ -130,11 +120,3 @@ def _decode_comment(value: bytes) -> str:
         big = part[0::2].count(0) >= part[1::2].count(0)
         return body.decode("utf-16-be" if big else "utf-16-le", "replace")
     return _decode(body)
-
-
-def _comment(data: bytes) -> list[tuple[str, str]]:
-    with open_picture(data, FORMATS) as picture:
-        comment = picture.info.get("comment")
-    if isinstance(comment, bytes) and 0 < len(comment) <= _LONGEST:
-        return [("comment", _decode(comment))]
-    return []
