@@ -17,6 +17,11 @@ from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, Air, is_air
 
 #: The site's own, which it adds to a negative prompt by itself.
 SAFETY_EMBEDDINGS = frozenset({250708, 250712, 106916})
+#: How the site's client names the fields of a reading.
+CLIENT_KEYS = {
+    "prompt": "prompt", "negative_prompt": "negativePrompt", "steps": "steps", "seed": "seed",
+    "guidance": "cfgScale", "clip_skip": "clipSkip|Clip skip",
+}  # fmt: skip
 _EMBEDDINGS = frozenset({"embed", "embedding", "textualinversion"})
 _MOST = 60
 
@@ -58,18 +63,10 @@ def add_metadata(reading: Reading, metadata: Mapping[str, Any]) -> None:
     own = metadata.get(KEY)
     if isinstance(own, Mapping):
         reading.own = own
-    told = read_fields(
-        metadata,
-        prompt="prompt",
-        negative_prompt="negativePrompt",
-        steps="steps",
-        seed="seed",
-        guidance="cfgScale",
-        clip_skip="clipSkip",
-    )
+    told = read_fields(metadata, CLIENT_KEYS)
     ratio = metadata.get("aspectRatio")
     if reading.width is None and isinstance(ratio, Mapping):
-        told |= read_fields(ratio, width="width", height="height")
+        told |= read_fields(ratio, {"width": "width", "height": "height"})
     for name, value in told.items():
         if getattr(reading, name) in (None, ""):
             setattr(reading, name, value)

@@ -18,6 +18,19 @@ from civitai_skill.remix.values import (
 )
 
 _MOST = 60
+#: The key of each field.
+_SWARMUI = {
+    "prompt": "prompt", "negative_prompt": "negativeprompt", "steps": "steps", "seed": "seed",
+    "guidance": "cfgscale", "distilled_guidance": "fluxguidancescale", "width": "width",
+    "height": "height",
+}  # fmt: skip
+_RUINEDFOOOCUS = {
+    "prompt": "prompt", "negative_prompt": "negative", "steps": "steps", "seed": "seed",
+    "guidance": "cfg", "width": "width", "height": "height",
+}  # fmt: skip
+_FOOOCUS = {
+    "steps": "steps", "seed": "seed", "guidance": "guidance_scale", "clip_skip": "clip_skip",
+}  # fmt: skip
 #: What Fooocus sets and no engine here has a place for.
 _STYLES = {"sharpness": "Sharpness", "adm_guidance": "ADM Guidance"}
 
@@ -41,17 +54,7 @@ def _read_swarmui(said: Mapping[str, Any], models: Any) -> Reading:
     loras = zip(map(name_of, _swarmui_list(said.get("loras"))), weights, strict=False)
     return Reading(
         "swarmui",
-        **read_fields(
-            said,
-            prompt="prompt",
-            negative_prompt="negativeprompt",
-            steps="steps",
-            seed="seed",
-            guidance="cfgscale",
-            distilled_guidance="fluxguidancescale",
-            width="width",
-            height="height",
-        ),
+        **read_fields(said, _SWARMUI),
         clip_skip=layer_of(said.get("clipstopatlayer")),
         sampling=read_sampling(said.get("sampler"), said.get("scheduler")),
         model=Named(model, hashes.get(model)),
@@ -92,16 +95,7 @@ def _read_ruinedfooocus(data: Mapping[str, Any]) -> Reading:
                 loras.append(Named(name, hash_of(each[0]), weight=weight_of(weight)))
     return Reading(
         "ruinedfooocus",
-        **read_fields(
-            data,
-            prompt="prompt",
-            negative_prompt="negative",
-            steps="steps",
-            seed="seed",
-            guidance="cfg",
-            width="width",
-            height="height",
-        ),
+        **read_fields(data, _RUINEDFOOOCUS),
         sampling=read_sampling(data.get("sampler_name"), data.get("scheduler")),
         model=Named(name_of(data.get("base_model_name")), hash_of(data.get("base_model_hash"))),
         loras=loras,
@@ -121,9 +115,7 @@ def _read_fooocus(data: Mapping[str, Any]) -> Reading:
         _joined(data.get("full_prompt")) or prompt,
         _joined(data.get("full_negative_prompt")) or text_of(data.get("negative_prompt")),
         prompt or None,
-        **read_fields(
-            data, steps="steps", seed="seed", guidance="guidance_scale", clip_skip="clip_skip"
-        ),
+        **read_fields(data, _FOOOCUS),
         width=width,
         height=height,
         sampling=read_sampling(data.get("sampler"), data.get("scheduler")),

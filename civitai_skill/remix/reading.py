@@ -132,23 +132,17 @@ class Reading:
         if self.prompt_plain != self.prompt:
             found["prompt_plain"] = self.prompt_plain
         found["negative_prompt"] = self.negative_prompt
-        for name in _NUMBERS:
-            if (value := getattr(self, name)) is not None:
-                found[name] = value
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        found |= {name: value for name, value in numbers.items() if value is not None}
         found |= {"sampler": self.sampling.sampler, "schedule": self.sampling.schedule}
         if self.sampling.sampler is not None:
-            for backend in BACKENDS:
-                found[backend] = self.sampling.on(backend)
-        if self.model:
-            found["model"] = self.model.as_dict()
-        if self.vae:
-            found["vae"] = self.vae.as_dict()
+            found |= {backend: self.sampling.on(backend) for backend in BACKENDS}
+        models = {"model": self.model, "vae": self.vae}
+        found |= {name: named.as_dict() for name, named in models.items() if named}
         found["loras"] = [lora.as_dict() for lora in self.loras]
         found["embeddings"] = [embedding.as_dict() for embedding in self.embeddings]
-        for name in _WHERE_SAID:
-            if value := getattr(self, name):
-                found[name] = value
-        return found
+        said = {name: getattr(self, name) for name in _WHERE_SAID}
+        return found | {name: value for name, value in said.items() if value}
 
 
 #: How what a program wrote is read for a field.
@@ -159,14 +153,14 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
 }  # fmt: skip
 
 
-def read_fields(data: Mapping[str, Any], **keys: str | tuple[str, ...]) -> dict[str, Any]:
-    """Fields of a reading, each from the first of the keys under which a program may write it."""
-    found = {}
-    for name, spelt in keys.items():
-        spellings = (spelt,) if isinstance(spelt, str) else spelt
-        value = next((data[key] for key in spellings if data.get(key) is not None), None)
-        found[name] = _READERS[name](value)
-    return found
+def read_fields(data: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+    """Fields of a reading by the keys under which a program writes them: {field: key, or several
+    with | between them, of which the first that is there counts}."""
+    values = {
+        name: next((data[k] for k in spelt.split("|") if data.get(k) is not None), None)
+        for name, spelt in keys.items()
+    }
+    return {name: _READERS[name](value) for name, value in values.items()}
 
 
 _NUMBERS = (

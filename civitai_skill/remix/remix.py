@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from civitai_skill.api.parse import read, read_list
 from civitai_skill.api.service import Flow, Work
@@ -66,22 +66,11 @@ class Remix:
         return {
             "dialect": self.reading.dialect,
             "reading": self.reading.as_dict(),
-            "request": {name: _plain(value) for name, value in self.fields.items()},
+            "request": to_jsonable_python(self.fields, bytes_mode="base64", fallback=str),
             "resources": [each.as_dict() for each in self.resources],
             "not_carried": not_carried,
             "unresolved": [dict(each) for each in self.unresolved],
         }
-
-
-def _plain(value: Any) -> Any:
-    """A field as JSON: what was said may be an object of Python's."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 def remix(

@@ -26,26 +26,19 @@ _MOST = 60
 
 #: What no engine here has a place for: {key: what it is called}. Only where it is switched on.
 _LEFT_OUT = {
-    "adetailer model": "ADetailer",
-    "detailer": "Detailer",
-    "face restoration": "Face restoration",
-    "refiner": "Refiner",
-    "refine": "Refiner",
-    "variation seed": "Variation seed",
-    "seed resize from": "Seed resize",
-    "ensd": "ENSD",
-    "tiling": "Tiling",
-    "token merging ratio": "Token merging",
-    "ngms": "NGMS",
-    "freeu_enabled": "FreeU",
-    "dynamic thresholding enabled": "Dynamic thresholding",
-    "cfg rescale": "CFG rescale",
-    "cfg end": "CFG end",
-    "rp active": "Regional Prompter",
-    "sharpness": "Sharpness",
-    "adm guidance": "ADM Guidance",
+    "adetailer model": "ADetailer", "detailer": "Detailer", "face restoration": "Face restoration",
+    "refiner": "Refiner", "refine": "Refiner", "variation seed": "Variation seed",
+    "seed resize from": "Seed resize", "ensd": "ENSD", "tiling": "Tiling", "ngms": "NGMS",
+    "token merging ratio": "Token merging", "freeu_enabled": "FreeU", "cfg rescale": "CFG rescale",
+    "dynamic thresholding enabled": "Dynamic thresholding", "cfg end": "CFG end",
+    "rp active": "Regional Prompter", "sharpness": "Sharpness", "adm guidance": "ADM Guidance",
     "hypernet": "Hypernetwork",
-}
+}  # fmt: skip
+_KEYS = {
+    "steps": "steps", "seed": "seed", "guidance": "cfg scale|cfgscale",
+    "distilled_guidance": "distilled cfg scale|guidance", "width": "width",
+    "height": "height", "clip_skip": "clip skip|clipskip",
+}  # fmt: skip
 _OFF = frozenset({"", "none", "false", "0", "disabled"})
 
 
@@ -56,16 +49,7 @@ def read_text(text: str) -> Reading | None:
         return None
     pairs, tags = split.pairs, read_lora_tags(split.prompt).tags
     width, height = size_of(pairs.text("size"))
-    told = read_fields(
-        pairs,
-        steps="steps",
-        seed="seed",
-        guidance=("cfg scale", "cfgscale"),
-        distilled_guidance=("distilled cfg scale", "guidance"),
-        width="width",
-        height="height",
-        clip_skip=("clip skip", "clipskip"),
-    )
+    told = read_fields(pairs, _KEYS)
     told |= {"width": width or told["width"], "height": height or told["height"]}
     reading = Reading(
         _dialect(pairs),

@@ -13,7 +13,7 @@ from typing import Any
 from civitai_skill.api.parse import read, read_list
 from civitai_skill.engines import catalog
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.remix.civitai import SAFETY_EMBEDDINGS, add_resources
+from civitai_skill.remix.civitai import CLIENT_KEYS, SAFETY_EMBEDDINGS, add_resources
 from civitai_skill.remix.comfy import read_graph
 from civitai_skill.remix.reading import Named, Reading, read_fields, read_sampling
 from civitai_skill.remix.values import (
@@ -82,17 +82,7 @@ def _read(
 
 def _add_settings(reading: Reading, meta: Mapping[str, Any]) -> None:
     width, height = size_of(meta.get("Size"))
-    told = read_fields(
-        meta,
-        prompt="prompt",
-        negative_prompt="negativePrompt",
-        steps="steps",
-        seed="seed",
-        guidance="cfgScale",
-        width="width",
-        height="height",
-        clip_skip=("clipSkip", "Clip skip"),
-    )
+    told = read_fields(meta, {**CLIENT_KEYS, "width": "width", "height": "height"})
     told |= {"width": width or told["width"], "height": height or told["height"]}
     told["base_model"] = text_of(meta.get("baseModel"))[:60]
     for name, value in told.items():

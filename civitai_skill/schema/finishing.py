@@ -141,49 +141,42 @@ def check(request: Any) -> Iterator[Problem]:
     The request has the fields above, `output_format`, and `file_quality` and `file_width` under
     the names that `request.local` tells.
     """
-    quality, width = (getattr(request, name) for name in request.local)
+    quality_name, width_name = request.local
+    quality, width = getattr(request, quality_name), getattr(request, width_name)
+    kind, exact, crop = request.output_format, request.exact, request.crop
     if request.svg:
-        sized = {
-            "upscale": request.upscale,
-            "exact": request.exact,
-            request.local[1]: width,
-            "crop": request.crop,
-        }
-        for name, value in sized.items():
-            if value is not None:
-                why = "an SVG is drawn from the picture itself and sharp at any size"
+        why = "an SVG is drawn from the picture itself and sharp at any size"
+        for name in ("upscale", "exact", width_name, "crop"):
+            if (value := getattr(request, name)) is not None:
                 yield Problem(name, value, f"svg without {name}, or {name} without svg", None, why)
-        if request.output_format is not None or quality is not None:
-            name = "output_format" if request.output_format is not None else request.local[0]
+        if kind is not None or quality is not None:
+            name = quality_name if kind is None else "output_format"
             yield Problem(name, getattr(request, name), "leave it out", None, "an SVG has none")
     if request.remove_background:
-        if request.output_format == "jpeg":
+        if kind == "jpeg":
             why = "jpeg keeps no transparency, and the background would be back"
             yield Problem("output_format", "jpeg", "png or webP", "png", why)
         if getattr(request, "background", None) == "opaque":
             why = "contradicts remove_background"
             yield Problem("background", "opaque", "leave it out", None, why)
-    for name, other in (
-        ("upscale_model", "upscale"), ("svg_settings", "svg"), ("free", "exact"),
-    ):  # fmt: skip
-        whole = getattr(request, other) or (name == "upscale_model" and request.exact)
-        if getattr(request, name) and not whole:
-            why = f"belongs to {other}"
-            yield Problem(name, getattr(request, name), f"{other} with it", None, why)
-    if request.exact is not None and width is not None:
-        why = "says the same as exact"
-        yield Problem(request.local[1], width, "exact alone", None, why)
-    as_png = request.output_format == "png" or (
-        request.output_format is None and request.remove_background
-    )
-    if quality is not None and as_png:
-        why = "a PNG is whole, whatever its quality"
+    for name, other, is_there in (
+        ("upscale_model", "upscale", request.upscale or exact),
+        ("svg_settings", "svg", request.svg),
+        ("free", "exact", exact),
+    ):
+        if getattr(request, name) and not is_there:
+            given, why = getattr(request, name), f"belongs to {other}"
+            yield Problem(name, given, f"{other} with it", None, why)
+    if exact is not None and width is not None:
+        yield Problem(width_name, width, "exact alone", None, "says the same as exact")
+    if quality is not None and (kind or ("png" if request.remove_background else "")) == "png":
         accepted = "output_format webP with it, or leave it out"
-        yield Problem(request.local[0], quality, accepted, None, why)
-    if request.exact is not None and request.crop is not None:
+        why = "a PNG is whole, whatever its quality"
+        yield Problem(quality_name, quality, accepted, None, why)
+    if exact is not None and crop is not None:
         why = "exact crops by itself, around the middle"
-        yield Problem("crop", request.crop, "exact alone, or crop alone", None, why)
-    cut = "exact" if request.exact is not None else "crop" if request.crop else None
+        yield Problem("crop", crop, "exact alone, or crop alone", None, why)
+    cut = "exact" if exact is not None else "crop" if crop else None
     if request.on_service and cut is not None:
         why = "the service's conversion sets a width and crops nothing"
         yield Problem("on_service", True, f"leave it out, or {cut}", None, why)

@@ -67,19 +67,19 @@ def _air(value: str) -> str:
 def _reference(value: str) -> str:
     try:
         return parse_reference(value).text
+    except BareName as error:
+        raise BareName(f"{error}; say {ACCEPTED}") from None
     except ValueError as error:
         raise ValueError(f"{error}; say {ACCEPTED}") from None
 
 
 def _checkpoint(value: str) -> str:
     try:
-        parse_reference(value)
+        return _reference(value)
     except BareName:
-        if value.strip():
-            return value.strip()
-    except ValueError:
-        pass
-    return _reference(value)
+        if not value.strip():
+            raise
+        return value.strip()
 
 
 def lower(value: Any) -> Any:
@@ -87,17 +87,17 @@ def lower(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-def _clamp_integer(value: Any) -> Any:
-    """An integer beyond any float as the largest one, so that the field's own limit answers."""
-    return _clamp(value) if isinstance(value, int) else value
-
-
 def _clamp(value: Any) -> Any:
-    """The same for infinity, where the engine's limits say more than that it is not finite."""
+    """What is beyond any float as the largest one, so that the field's own limit answers."""
     most = sys.float_info.max
     if isinstance(value, int | float) and abs(value) > most:
         return most if value > 0 else -most
     return value
+
+
+def _clamp_integer(value: Any) -> Any:
+    """The same, but infinity stays: that it is not finite says more than the limits."""
+    return _clamp(value) if isinstance(value, int) else value
 
 
 def _side(value: Any) -> Any:

@@ -17,25 +17,10 @@ PRINT = 4096
 _FINISHED: Mapping[Need, Fit] = {
     fit.need: fit
     for fit in (
-        Fit(
-            "transparent_background",
-            60,
-            "cut out by the service",
-            {"remove_background": True},
-        ),
+        Fit("transparent_background", 60, "cut out by the service", {"remove_background": True}),
         Fit("print_4k", 42, "upscaled by the service", {"upscale": 2}),
-        Fit(
-            "wallpaper",
-            50,
-            "upscaled and cropped to 4K",
-            {"exact": "3840x2160"},
-        ),
-        Fit(
-            "phone_tall",
-            45,
-            "upscaled and cropped to a phone's screen",
-            {"exact": "1440x3120"},
-        ),
+        Fit("wallpaper", 50, "upscaled and cropped to 4K", {"exact": "3840x2160"}),
+        Fit("phone_tall", 45, "upscaled and cropped to a phone's screen", {"exact": "1440x3120"}),
     )
 }
 NEEDS = frozenset(_FINISHED)
