@@ -46,8 +46,7 @@ def read_graph(data: Mapping[str, Any]) -> Reading | None:
 
     Of several passes it is the first, which draws from nothing.
     """
-    inner = data.get("prompt")
-    for candidate in (data, object_of(inner)):
+    for candidate in (data, object_of(data.get("prompt"))):
         nodes = _nodes(candidate) if candidate is not None else {}
         if nodes:
             reading = _read(_Graph(nodes))
@@ -125,9 +124,9 @@ def _read_models(graph: _Graph, id: str, above: list[str], reading: Reading) -> 
         {"model": text_of(net)[:LONGEST_NAME]} for net in nets if net is not None
     ]
     for each, inputs in graph.inputs.items():
-        if "vae_name" in inputs and graph.decodes(each, id):
-            reading.vae = graph.model(each, "vae_name")
-            break
+        vae = graph.target(each, "vae") if "samples" in inputs and not reading.vae else None
+        if vae is not None and "vae_name" in graph.inputs[vae] and id in graph.reached(each):
+            reading.vae = graph.model(vae, "vae_name")
 
 
 def _loras(inputs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -275,11 +274,3 @@ class _Graph:
             return _named(air, air)
         named = (inputs[n] for n in ("ckpt_name", "unet_name", "lora_name", *_TEXTS) if n in inputs)
         return Named(name_of(next(named, None)))
-
-    def decodes(self, vae: str, sampler: str) -> bool:
-        """Does a VAE decode what a sampler drew?"""
-        return any(
-            self.target(id, "vae") == vae and sampler in self.reached(id)
-            for id, inputs in self.inputs.items()
-            if "samples" in inputs
-        )

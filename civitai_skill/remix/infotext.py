@@ -35,7 +35,8 @@ class Pairs(dict[str, Any]):
 
     def text(self, *keys: str) -> str:
         """The first text that there is under one of these keys; else it is empty."""
-        return text_of(next((self[key] for key in keys if isinstance(self.get(key), str)), ""))
+        found = (self[key] for key in keys if isinstance(self.get(key), str))
+        return text_of(next(found, ""))
 
     def table(self, key: str) -> dict[str, str]:
         """A map of names to texts, from JSON or from `name: text, name: text`."""

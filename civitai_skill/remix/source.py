@@ -62,7 +62,8 @@ def read_source(source: Any, policy: SourcePolicy) -> Reading | Page:
 
 
 def _refused(given: Any, why: str = "", advice: str = "") -> RequestInvalid:
-    return RequestInvalid(Problem("source", given, _ACCEPTED, None, why), advice=advice)
+    problem = Problem("source", given, _ACCEPTED, None, why)
+    return RequestInvalid(problem, advice=advice)
 
 
 def _is_path(text: str, policy: SourcePolicy) -> bool:

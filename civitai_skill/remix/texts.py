@@ -61,7 +61,8 @@ def _refused(
     what: str, advice: str = "Give the prompt and its settings as text."
 ) -> RequestInvalid:
     """The refusal of data that is known by sight and not read."""
-    return RequestInvalid(Problem("source", what, ACCEPTED, None, "is not read"), advice=advice)
+    problem = Problem("source", what, ACCEPTED, None, "is not read")
+    return RequestInvalid(problem, advice=advice)
 
 
 def read_picture(data: bytes) -> Reading | None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from civitai_skill.api.service import Flow
-from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.resources.records import Model, Resource, Version
 from civitai_skill.resources.resolve import Place, find_model
 from civitai_skill.resources.site import ModelSite
@@ -48,14 +47,13 @@ def describe(site: ModelSite, text: str, *, mature: bool = False) -> Flow[ModelD
 
     Raises RequestInvalid where the text names none, or several; TransportFailed and ApiError.
     """
+    place = Place("model", "model", text)
     try:
         reference = parse_reference(text)
     except ValueError as error:
-        raise RequestInvalid(Problem("model", text, ACCEPTED, None, str(error))) from None
+        raise place.refused(str(error), ACCEPTED) from None
     if reference.air is not None and reference.model is None and reference.version is None:
-        why = "only models of Civitai's are looked up"
-        raise RequestInvalid(Problem("model", text, ACCEPTED, None, why))
-    place = Place("model", "model", text)
+        raise place.refused("only models of Civitai's are looked up", ACCEPTED)
     chosen = yield from find_model(site, place, reference, mature=mature)
     if chosen.model_id is None:
         return ModelDescription(chosen)

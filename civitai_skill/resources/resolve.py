@@ -41,6 +41,11 @@ class Place:
     at: str
     text: str
 
+    def refused(self, why: str, accepted: str = "", nearest: str | None = None) -> RequestInvalid:
+        """The refusal of what it names."""
+        problem = Problem(self.at, self.text, accepted, nearest, why)
+        return RequestInvalid(problem)
+
 
 @dataclass(frozen=True)
 class Resolved:
@@ -124,9 +129,9 @@ def find_model(
             found = yield from site.shown(model, kind=kind, engine=engine)
     else:
         why = "only models of Civitai's are looked up; name this one by its whole AIR"
-        raise RequestInvalid(Problem(place.at, place.text, "", None, why))
+        raise place.refused(why)
     if found is None:
-        raise RequestInvalid(Problem(place.at, place.text, "", None, _UNKNOWN))
+        raise place.refused(_UNKNOWN)
     return found
 
 
@@ -195,14 +200,12 @@ class _Looking:
         wanted = HELD[place.field]
         if one.refusal:
             why = f"{one.label} is {one.refusal} on the site"
-            raise RequestInvalid(
-                Problem(place.at, place.text, "a model that can be used", None, why)
-            )
+            raise place.refused(why, "a model that can be used")
         if one.kind != wanted:
             right = next((field for field, kind in HELD.items() if kind == one.kind), None)
             accepted = f"the field {right}" if right else f"a {wanted}"
             why = f"{one.label} is of the kind {one.kind}"
-            raise RequestInvalid(Problem(place.at, place.text, accepted, None, why))
+            raise place.refused(why, accepted)
         if one.takers and not has_engine(one.takers, self.engine):
             raise (yield from self._misfit(place, one))
         if self.engine is None and one.takers:
@@ -220,30 +223,30 @@ class _Looking:
         why = f"{one.label} is made for {one.base_model or 'another family'}, which {takers} takes"
         accepted = f"what engine {self.engine} takes, or engine {takers}"
         if other is None:
-            return RequestInvalid(Problem(place.at, place.text, accepted, None, why))
+            return place.refused(why, accepted)
         accepted += f"; {other.label} fits"
-        return RequestInvalid(Problem(place.at, place.text, accepted, other.air, why))
+        return place.refused(why, accepted, other.air)
 
 
 def _check_model(place: Place, reference: Reference, one: Resource | None) -> None:
     """A version's number belongs to one model; another's beside it is a slip. RequestInvalid."""
     if one is not None and reference.model not in (None, one.model_id):
         why = f"version {reference.version} is {one.label}, of model {one.model_id}"
-        raise RequestInvalid(Problem(place.at, place.text, "", one.air, why))
+        raise place.refused(why, nearest=one.air)
 
 
 def _unclear(place: Place, candidates: tuple[Resource, ...]) -> RequestInvalid:
     """The refusal of a name that several models bear, or none."""
     if not candidates:
         why = "no model that can be generated with, and fits, is found by this name"
-        return RequestInvalid(Problem(place.at, place.text, "", None, why))
+        return place.refused(why)
     told = "; ".join(
         f"{one.air} ({one.label}, {one.base_model}, by {one.creator or 'somebody'}"
         f"{'' if one.downloads is None else f', {one.downloads} downloads'})"
         for one in candidates
     )
     why = f"{'several models bear' if len(candidates) > 1 else 'no model bears exactly'} this name"
-    return RequestInvalid(Problem(place.at, place.text, f"one of {told}", None, why))
+    return place.refused(why, f"one of {told}")
 
 
 # -- the request with what was found ---------------------------------------------------------------

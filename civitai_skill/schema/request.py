@@ -246,7 +246,6 @@ class ImageRequest(StrictModel):
         FieldWords(
             "Pictures whose style is taken: each a source, or an object with image and strength.",
             "SRC",
-            "--style-image",
             help="a picture whose style is taken",
         ),
     ] = []

@@ -15,19 +15,8 @@ from civitai_skill.steps.prompt_enhancement import Enhancement
 from civitai_skill.steps.wd_tagging import Tagging
 
 #: imageToSvg has a form for each of its ecosystems; its line names what they share.
-STEPS: Mapping[str, type[StepForm]] = {
-    form.kind: form
-    for form in (
-        Upscaler,
-        BackgroundRemoval,
-        Convert,
-        ToSvg,
-        Enhancement,
-        Captioning,
-        Tagging,
-        Rating,
-    )
-}
+_FORMS = (Upscaler, BackgroundRemoval, Convert, ToSvg, Enhancement, Captioning, Tagging, Rating)
+STEPS: Mapping[str, type[StepForm]] = {form.kind: form for form in _FORMS}
 
 
 def form_of(kind: str, given: Mapping[str, object]) -> type[StepForm] | None:

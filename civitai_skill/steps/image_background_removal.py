@@ -27,4 +27,5 @@ class BackgroundRemoval(StepForm):
 
     def buzz(self, source: Size) -> int:
         # Recipe page image-background-removal: 512x768 6, 1024x1024 7, 2048x2048 9, 4096x4096 18.
-        return max(1, round((4.7 + 0.6 * source[0] * source[1] / 1_000_000) * 10 / 8))
+        megapixels = source[0] * source[1] / 1_000_000
+        return max(1, round((4.7 + 0.6 * megapixels) * 10 / 8))

@@ -34,7 +34,8 @@ class Upscaler(StepForm):
 
     def buzz(self, source: Size) -> int:
         # Recipe page image-upscaler: 512x512 2, 1024x1024 4, 2048x2048 10, 1024x1024 twice 8.
-        return int(max(1, math.ceil(source[0] * source[1] / 1_000_000)) * 2**self.passes)
+        megapixels = max(1, math.ceil(source[0] * source[1] / 1_000_000))
+        return int(megapixels * 2**self.passes)
 
     def drawn(self, source: Size) -> Size:
         factor = 2**self.passes
