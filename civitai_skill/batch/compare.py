@@ -59,50 +59,45 @@ async def acompare(
     **settings: Unpack[BatchSettings],
 ) -> Comparison:
     """See compare."""
-    rows = [{**(fields or {}), "prompt": prompt, **_engine(name)} for name in engines]
-    if not 2 <= len(rows) <= MOST or len({tuple(_engine(n).values()) for n in engines}) < len(rows):
+    named = []
+    for name in engines:
+        engine, _, variant = (
+            part.strip() for part in name.strip().replace(":", " ").partition(" ")
+        )
+        named.append({"engine": engine, **({"variant": variant} if variant else {})})
+    if not 2 <= len(named) <= MOST or any(named.count(one) > 1 for one in named):
         accepted = f"2 to {MOST} different engines, such as flux2, sdxl:pony"
         raise RequestInvalid(Problem("engines", ", ".join(engines), accepted))
-    named: BatchSettings = {
+    given: BatchSettings = {
         "name": "compare", "template": "{engine}-{variant}-{seed}-{n}", **settings,
     }  # fmt: skip
-    report = await arun_batch(rows, **named)
+    report = await arun_batch(
+        [{**(fields or {}), "prompt": prompt, **one} for one in named], **given
+    )
     if not report.paths or settings.get("dry_run"):
         return Comparison(report, None)
     return Comparison(report, await anyio.to_thread.run_sync(_write_sheet, report, prompt))
 
 
-def _engine(name: str) -> dict[str, str]:
-    engine, _, variant = name.strip().replace(":", " ").partition(" ")
-    return {"engine": engine, **({"variant": variant.strip()} if variant.strip() else {})}
-
-
 def _write_sheet(report: Report, prompt: str) -> Path:
-    entries = [_entry(report, result) for result in report.results]
+    entries = []
+    for result in report.results:
+        told = _as_row(report, result)
+        facts = [f"{'?' if told['buzz'] is None else told['buzz']} Buzz"]
+        if told["seed"] is not None:
+            facts.append(f"seed {told['seed']}")
+        lines = (f"{told['engine']} {told['variant'] or ''}", told["reason"] or ", ".join(facts))
+        entries.append(Entry(Path(told["path"]) if told["path"] else None, lines))
     mark = hashlib.sha256("".join(r.key for r in report.results).encode()).hexdigest()[:8]
     return write_sheet(entries, report.folder / f"compare-{mark}.jpeg", heading=prompt)
-
-
-def _entry(report: Report, result: Result) -> Entry:
-    told = _as_row(report, result)
-    price = "?" if told["buzz"] is None else told["buzz"]
-    facts = [f"{told['engine']} {told['variant'] or ''}", f"{price} Buzz"]
-    if told["seed"] is not None:
-        facts.append(f"seed {told['seed']}")
-    second = told["reason"] or ", ".join(facts[1:])
-    path = told["path"]
-    return Entry(None if path is None else Path(path), (facts[0], second))
 
 
 def _as_row(report: Report, result: Result) -> dict[str, Any]:
     first = result.pictures[0] if result.pictures else None
     return {
-        "engine": result.engine,
-        "variant": result.variant,
-        "status": result.status,
+        "engine": result.engine, "variant": result.variant, "status": result.status,
         "path": None if first is None else str(report.folder / first.path),
         "size": None if first is None else f"{first.width}x{first.height}",
-        "seed": result.seed if first is None else first.seed,
-        "buzz": result.cost,
+        "seed": result.seed if first is None else first.seed, "buzz": result.cost,
         "reason": None if result.good else result.reason or (result.error or {}).get("message"),
-    }
+    }  # fmt: skip

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from civitai_skill.api.drivers import adrive
 from civitai_skill.batch.names import TEMPLATE, PictureNames
 from civitai_skill.batch.rows import RawRow
+from civitai_skill.client.clients import AsyncCivitai
 from civitai_skill.engines.planning.plan import Plan, with_seed
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.images.sources import EVERY_SOURCE, Source, SourcePolicy, open_source
@@ -22,7 +24,8 @@ from civitai_skill.purchase.identity import hash_json
 from civitai_skill.purchase.order import Order
 from civitai_skill.purchase.prepare import Prepared, prepare
 from civitai_skill.purchase.price import rule_of
-from civitai_skill.resources.resolve import with_engine
+from civitai_skill.resources.resolve import NAMING, resolve_request, with_engine
+from civitai_skill.resources.site import ModelSite
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import is_unicode
 
@@ -67,6 +70,34 @@ class Row:
     #: The service's price; with `ask_again` it is asked once more before the first of the rule.
     quoted: int | None = None
     ask_again: bool = False
+
+
+async def resolve_rows(
+    raw_rows: Sequence[RawRow], client: AsyncCivitai, terms: Terms
+) -> list[RawRow]:
+    """The rows with the AIRs of the models that they name; a row whose model can't be used has its
+    problem. Raises TransportFailed and ApiError where the site gives no answer."""
+    site = ModelSite(client._public, client._models, client.account)
+    mature, found = terms.allow_mature_content is True, []
+    for raw in raw_rows:
+        if raw.problem is None and any(raw.fields.get(name) for name in NAMING):
+            raw = await _resolve_row(raw, client, site, mature)
+        found.append(raw)
+    return found
+
+
+async def _resolve_row(raw: RawRow, client: AsyncCivitai, site: ModelSite, mature: bool) -> RawRow:
+    id = {"id": raw.fields["id"]} if "id" in raw.fields else {}
+    try:
+        request = ImageRequest(**{n: v for n, v in raw.fields.items() if n != "id"})
+    except RequestInvalid:
+        return raw  # the plan says what is wrong with it, with every other row
+    try:
+        resolved = await adrive(resolve_request(site, request, mature=mature), client._http)
+    except RequestInvalid as error:
+        return replace(raw, problem=error.problems[0])
+    fields = {**id, **resolved.request.said()}
+    return replace(raw, fields=fields, told=resolved.notes, warned=resolved.warnings)
 
 
 def plan_rows(

@@ -153,17 +153,14 @@ def _parse_json_lines(text: str) -> list[RawRow]:
             continue
         try:
             value = read_json(line, object_pairs_hook=_reject_duplicates)
+            problem = Problem("row", value, 'an object: {"prompt": "..."}')
         except RequestInvalid as error:
-            rows.append(RawRow(number, {}, error.problems[0]))
-            continue
+            value, problem = None, error.problems[0]
         except ValueError as error:
             why = f"not JSON ({getattr(error, 'msg', 'a number of too many digits')})"
-            rows.append(RawRow(number, {}, Problem("row", line, "a JSON object", None, why)))
-            continue
-        if isinstance(value, dict):
-            rows.append(RawRow(number, value))
-        else:
-            rows.append(RawRow(number, {}, Problem("row", value, 'an object: {"prompt": "..."}')))
+            value, problem = None, Problem("row", line, "a JSON object", None, why)
+        is_object = isinstance(value, dict)
+        rows.append(RawRow(number, value if is_object else {}, None if is_object else problem))
     return rows
 
 
@@ -211,19 +208,17 @@ def _read_header(cells: list[str], line: int) -> list[str]:
         elif dot and whole.lower() == "options":
             name = f"options.{option}"
         names.append(name)
-    problems = []
+    problems, where = [], f"line {line}"
     odd = [n for n in names if n and n not in _COLUMNS and not n.startswith("options.")]
     if "prompt" not in names:
-        why = "there is no column prompt"
-        near = nearest_name("prompt", odd)
-        problems.append(Problem(f"line {line}", ", ".join(names), accepted, near, why))
+        why, near = "there is no column prompt", nearest_name("prompt", odd)
+        problems.append(Problem(where, ", ".join(names), accepted, near, why))
     for name in odd:
         why = "there is no such field; take the column out, or give it a field's name"
-        near = nearest_name(name, list(_COLUMNS))
-        told = "" if problems else accepted
-        problems.append(Problem(f"line {line}", name, told, near, why))
+        near, told = nearest_name(name, list(_COLUMNS)), "" if problems else accepted
+        problems.append(Problem(where, name, told, near, why))
     for name in dict.fromkeys(n for n in names if n and names.count(n) > 1):
-        problems.append(Problem(f"line {line}", name, accepted, None, "a column stands twice"))
+        problems.append(Problem(where, name, accepted, None, "a column stands twice"))
     if problems:
         raise RequestInvalid(*problems)
     return names
@@ -277,9 +272,9 @@ def _parse_cell(name: str, cell: str) -> Any:
         return [text]
     if name == "loras" and text[:1] not in ("[", "{"):
         return [part for part in _LORA_ENDS.split(text) if part]
-    if name in ("loras", "options", *LISTS):
-        return read_json(text)
     try:
         return read_json(text)
     except ValueError:
+        if name in ("loras", "options", *LISTS):
+            raise
         return cell  # left for the request to refuse by name

@@ -43,7 +43,6 @@ from civitai_skill.images.decode import FetchedPicture
 from civitai_skill.images.save import Label, Place
 from civitai_skill.images.sidecar import sidecar_facts
 from civitai_skill.ledger.ledger import JOINABLE
-from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.buy import buy
 from civitai_skill.purchase.events import Event, Submitting
 from civitai_skill.purchase.generate import begin_clock, finish
@@ -230,7 +229,8 @@ class RowRunner:
         if _stops_batch(error):
             self._stop(row)
         status = _status_of(error, moderated=reason is not None, sent=sent)
-        gone = sent and isinstance(error, NotFound) and _is_old(state.run)
+        is_old = state.run is not None and state.run.created < time.time() - JOINABLE
+        gone = sent and is_old and isinstance(error, NotFound)
         if gone:
             status = "gone"
             with suppress(ConfigError):
@@ -238,23 +238,20 @@ class RowRunner:
                 await anyio.to_thread.run_sync(self.order.ledger.record_missing, state.key)
         error = _with_next_steps(status, error)
         before = state.before
+        explained = explain(error, self.render)
+        told = {**explained.as_dict(), "exit_code": explained.exit_code}
         if gone and before is not None and before.status in FINAL:
             # How it ended before the service forgot it: its pictures and its price are known.
-            if before.status != "gone":
-                return before
-            explained = self._explain(error)
-            return replace(before, reason=error.message, error=explained)
+            is_known = before.status != "gone"
+            return before if is_known else replace(before, reason=error.message, error=told)
         workflow = getattr(error, "workflow", None) or (purchase.workflow if purchase else None)
         if reason is None and isinstance(error, WorkflowFailed):
             reason = "; ".join(error.reasons) or None
-        told = {"reason": reason or error.message, "error": self._explain(error)}
-        ended = partial(_build_result, row, state.key, status, error.result, workflow, **told)
+        ended = partial(
+            _build_result, row, state.key, status, error.result, workflow,
+            reason=reason or error.message, error=told,
+        )  # fmt: skip
         return await anyio.to_thread.run_sync(ended)
-
-    def _explain(self, error: CivitaiError) -> dict[str, object]:
-        """An error as a result carries it."""
-        explained = explain(error, self.render)
-        return {**explained.as_dict(), "exit_code": explained.exit_code}
 
 
 def _build_result(
@@ -289,10 +286,6 @@ def _stops_batch(error: CivitaiError) -> bool:
     if isinstance(error, OverBudget):
         return isinstance(error, BudgetUsedUp) or error.spent == "yes"
     return isinstance(error, Unauthorized | NotEnoughBuzz | ConfigError)
-
-
-def _is_old(run: Run | None) -> bool:
-    return run is not None and run.created < time.time() - JOINABLE
 
 
 def _with_next_steps(status: str, error: CivitaiError) -> CivitaiError:

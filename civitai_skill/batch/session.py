@@ -15,9 +15,8 @@ from civitai_skill.api.models import Workflow
 from civitai_skill.api.progress import ServiceWarning
 from civitai_skill.batch import results
 from civitai_skill.batch.limiter import CONCURRENCY, AdaptiveLimiter, ThrottledClient
-from civitai_skill.batch.models import resolve_rows
 from civitai_skill.batch.names import TEMPLATE
-from civitai_skill.batch.plan import Row, plan_rows
+from civitai_skill.batch.plan import Row, plan_rows, resolve_rows
 from civitai_skill.batch.prices import Line, ask_prices, leave_out, summarize
 from civitai_skill.batch.queue import RowQueue
 from civitai_skill.batch.report import BatchPlan, Report, Tell

@@ -39,9 +39,8 @@ def expand_sweep(
     `random` draws `count` combinations, the same ones each time. Every combination is made with
     `seeds` seeds. Raises RequestInvalid.
     """
-    wanted = _find_placeholders(prompt)
-    _check_sweep(wanted, sets, mode, count, seeds)
-    _check_conflicts(sets, fields, seeds)
+    _check_sets(_find_placeholders(prompt), sets)
+    _check_mode(sets, fields, mode, count, seeds)
     rows: list[RawRow] = []
     for combination in _combinations(sets, mode, count):
         words = dict(zip(sets, combination, strict=True))
@@ -92,15 +91,10 @@ def _fill_in(prompt: str, values: Mapping[str, Any]) -> str:
     return _BRACE.sub(put, prompt)
 
 
-def _check_sweep(
-    wanted: set[str], sets: Mapping[str, Sequence[Any]], mode: str, count: int | None, seeds: int
-) -> None:
+def _check_sets(wanted: set[str], sets: Mapping[str, Sequence[Any]]) -> None:
     problems = []
-    if mode not in MODES:
-        problems.append(Problem("mode", mode, "one of " + ", ".join(MODES)))
     for name in sorted(wanted - set(sets)):
-        why = f"{{{name}}} has no values"
-        near = nearest_name(name, list(sets))
+        why, near = f"{{{name}}} has no values", nearest_name(name, list(sets))
         problems.append(Problem("prompt", None, "a set of values for each {name}", near, why))
     for name, values in sets.items():
         if name not in wanted and name not in ImageRequest.model_fields:
@@ -113,8 +107,17 @@ def _check_sweep(
             problems.append(Problem(f"set {name}", None, "at least one value", None, "is empty"))
     if problems:
         raise RequestInvalid(*problems)
-    lengths = {len(values) for values in sets.values()} - {1}
-    if mode == "zip" and len(lengths) > 1:
+
+
+def _check_mode(
+    sets: Mapping[str, Sequence[Any]], fields: Mapping[str, Any], mode: str, count: int | None,
+    seeds: int,
+) -> None:  # fmt: skip
+    """Raises RequestInvalid, also for what is said twice: one of the two would be dropped."""
+    problems = []
+    if mode not in MODES:
+        problems.append(Problem("mode", mode, "one of " + ", ".join(MODES)))
+    if mode == "zip" and len({len(values) for values in sets.values()} - {1}) > 1:
         counts = ", ".join(f"{name} {len(values)}" for name, values in sets.items())
         problems.append(Problem("set", counts, "lists of one length for zip"))
     if (mode == "random") != (count is not None):
@@ -124,19 +127,15 @@ def _check_sweep(
         problems.append(Problem("count", count, f"1 to {MOST}"))
     if not 1 <= seeds <= MOST:
         problems.append(Problem("seeds", seeds, f"1 to {MOST}"))
-    if problems:
-        raise RequestInvalid(*problems)
-
-
-def _check_conflicts(sets: Mapping[str, Any], fields: Mapping[str, Any], seeds: int) -> None:
-    """Raises RequestInvalid for what is said twice: one of the two would be dropped."""
     for name in sets:
         if name == "prompt" or name in fields:
             accepted = "one of the two" if name in fields else "{names} in the prompt to fill in"
-            raise RequestInvalid(Problem(f"set {name}", None, accepted, None, "is said already"))
+            problems.append(Problem(f"set {name}", None, accepted, None, "is said already"))
     if seeds > 1 and (fields.get("seed") is not None or "seed" in sets):
         why = "a seed is said, so that all of them would be the same picture"
-        raise RequestInvalid(Problem("seeds", seeds, "1 where a seed is said", 1, why))
+        problems.append(Problem("seeds", seeds, "1 where a seed is said", 1, why))
+    if problems:
+        raise RequestInvalid(*problems)
 
 
 def _combinations(
@@ -173,9 +172,8 @@ def parse_values(text: str) -> list[str]:
             return [value for _, value in split_lines(words)]
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "not UTF-8 text"
-            raise RequestInvalid(
-                Problem("set", text, "@FILE with a value a line", None, why)
-            ) from None
+            problem = Problem("set", text, "@FILE with a value a line", None, why)
+            raise RequestInvalid(problem) from None
     found = [part.replace("\\,", ",").strip() for part in _COMMA.split(text)]
     return [value for value in found if value]
 
