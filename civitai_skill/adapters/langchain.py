@@ -39,9 +39,8 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
 from civitai_skill.client import Event, Tell
 from civitai_skill.errors import CivitaiError
-from civitai_skill.tools.answers import Result, failure_result, to_plain
+from civitai_skill.tools.answers import Result, event_data, failure_result, to_plain
 from civitai_skill.tools.guidance import guidance
-from civitai_skill.tools.progress import event_data
 from civitai_skill.tools.reading import arguments_error
 from civitai_skill.tools.steps import Tool
 from civitai_skill.tools.toolbox import Client, Closing, Toolbox, find_tool

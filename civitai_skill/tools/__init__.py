@@ -7,5 +7,5 @@
 registry.py says what each tool is and does, arguments.py what a model may pass, reading.py what it
 hears when that was wrong, fixed.py what it may not change, answers.py what it reads back;
 toolbox.py runs them sync and async, callables.py makes plain functions of them, offer.py tells what
-a call would buy, progress.py what it tells on its way.
+a call would buy.
 """

@@ -1,4 +1,4 @@
-"""What a tool says back: small JSON for the model, the full objects beside it.
+"""What a tool says back, and on its way: small JSON for the model, the full objects beside it.
 
 The text holds paths and short ids, never a picture's bytes and never a signed URL, which a model
 would mangle. A picture comes as a small thumbnail, and only on request.
@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from civitai_skill.api.progress import Progress
 from civitai_skill.api.workflows import Page
 from civitai_skill.errors import CivitaiError, StillRunning
 from civitai_skill.errors.explain import explain
@@ -34,6 +35,7 @@ from civitai_skill.errors.next_steps import (
     advise,
     in_python,
 )
+from civitai_skill.purchase.events import Event, Submitted, Submitting
 from civitai_skill.purchase.result import Generation, Picture, summarize_unsaved
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.tools.arguments import WAIT
@@ -202,6 +204,24 @@ def still_running_result(error: StillRunning) -> Result:
     if error.result is not None:
         return running_result(error.result)
     return running_result(summarize_unsaved(error.workflow), already=True)
+
+
+def event_data(event: Event) -> dict[str, Any]:
+    """An event as JSON data: its kind (`event`), `message`, and what there is of id, percent and
+    path. Never the idempotency key."""
+    data: dict[str, Any] = {"event": type(event).__name__.lower()}
+    match event:
+        case Submitting():
+            data["message"] = "submitting"
+        case Submitted(workflow):
+            data |= {"message": f"submitted as {workflow.id}", "id": workflow.id}
+        case Picture(path):
+            data |= {"message": f"saved {path}", "path": None if path is None else str(path)}
+        case Progress(percent=percent):
+            data |= {"message": str(event), "percent": percent}
+        case _:
+            data["message"] = str(event)
+    return data
 
 
 # -- errors ----------------------------------------------------------------------------------------

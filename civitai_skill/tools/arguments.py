@@ -260,6 +260,28 @@ class GenerateImage(SubmitImage):
     include_image: IncludeImage = Field(default="no", description=SEE)
 
 
+BESIDE_BODY = (
+    "nothing but max_buzz, wait_seconds, estimate_only, folder, include_image and again beside it"
+)
+#: What a model is told of a body, where it may be given in a prompt's place.
+BODY = (
+    "Instead of prompt and its settings, for experts: a whole workflow template of the service's "
+    f"own form, imageGen and finishing steps only; {BESIDE_BODY}."
+)
+
+
+class GenerateBody(Arguments):
+    """A workflow of the service's own form, and what may be said with it."""
+
+    body: Annotated[dict[str, Any], BeforeValidator(unpack_json)]
+    max_buzz: Buzz | None = None
+    wait_seconds: Seconds = WAIT
+    estimate_only: bool = False
+    folder: Text | None = None
+    include_image: IncludeImage = "no"
+    again: bool = False
+
+
 class GetImage(Arguments):
     id: WorkflowId = Field(description="The workflow id, exactly as returned.")
     wait_seconds: Seconds = Field(

@@ -33,12 +33,12 @@ from civitai_skill.tools.arguments import (
     WAIT,
     Arguments,
     EstimateImage,
+    GenerateBody,
     Option,
     Seconds,
     to_number,
     unpack_json,
 )
-from civitai_skill.tools.body import GenerateBody
 from civitai_skill.tools.finishing import FinishImage
 
 OUT = Path("pictures")

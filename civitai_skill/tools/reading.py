@@ -16,7 +16,14 @@ from civitai_skill.schema.air import fold
 from civitai_skill.schema.problems import nearest_name, to_problems
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import read_json
-from civitai_skill.tools.arguments import IN_OPTIONS, LONGEST_NAME, Arguments
+from civitai_skill.tools.arguments import (
+    BESIDE_BODY,
+    IN_OPTIONS,
+    LONGEST_NAME,
+    Arguments,
+    GenerateBody,
+    is_given,
+)
 
 # Words that models use, in `air.fold` spelling, before those of the request itself.
 _WORDS = {
@@ -73,6 +80,27 @@ def read_arguments(models: Mapping[str, type[Arguments]], name: str, raw: Any) -
         return model.model_validate(raw)
     except ValidationError as error:
         raise arguments_error(models, name, error) from None
+
+
+def read_body(
+    models: Mapping[str, type[Arguments]], name: str, raw: Mapping[str, Any]
+) -> Arguments | None:
+    """The arguments, where they hold a body and tool `name` takes one. Raises RequestInvalid."""
+    fields = models[name].model_fields
+    if "body" not in fields or not is_given(raw.get("body")):
+        return None
+    kept = {n: v for n, v in raw.items() if n in GenerateBody.model_fields or n not in fields}
+    # Some hosts fill in every argument; what is as if left out is left out.
+    beside = [
+        Problem(n, v, BESIDE_BODY, None, "the body says it all itself")
+        for n, v in raw.items()
+        if n not in kept and is_given(v) and v not in (fields[n].default, [], {})
+    ]
+    if beside:
+        raise RequestInvalid(*beside)
+    for own in ("include_image", "wait_seconds"):
+        kept.setdefault(own, fields[own].default)
+    return read_arguments({name: GenerateBody}, name, kept)
 
 
 def to_object(arguments: Any) -> Mapping[str, Any]:

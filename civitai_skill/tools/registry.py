@@ -32,12 +32,12 @@ from civitai_skill.tools.arguments import (
     CancelImage,
     ChooseEngine,
     EstimateImage,
+    GenerateBody,
     GenerateImage,
     GetImage,
     QueryImages,
     SubmitImage,
 )
-from civitai_skill.tools.body import GenerateBody
 from civitai_skill.tools.finishing import FinishImage
 from civitai_skill.tools.fixed import Buying, ToolSettings, price_options
 from civitai_skill.tools.models import DescribeModel, SearchModels, describe_model, search_models

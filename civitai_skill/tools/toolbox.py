@@ -19,10 +19,9 @@ from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInva
 from civitai_skill.purchase.events import Tell
 from civitai_skill.tools.answers import LOOK, SANDBOX, Result, failure_result, next_call
 from civitai_skill.tools.arguments import Arguments
-from civitai_skill.tools.body import read_body_arguments
 from civitai_skill.tools.fixed import ToolSettings, make_settings
 from civitai_skill.tools.offer import Offer, make_offer
-from civitai_skill.tools.reading import read_arguments, restate_error, to_object
+from civitai_skill.tools.reading import read_arguments, read_body, restate_error, to_object
 from civitai_skill.tools.registry import BY_NAME, DEFAULT
 from civitai_skill.tools.steps import Ask, Local, Steps, Tool
 
@@ -140,7 +139,7 @@ class Toolbox(Closing):
         """Read the arguments of a tool, by the registry's name. Raises RequestInvalid."""
         raw = arguments if isinstance(arguments, dict) else to_object(arguments)
         if raw.get("body") is not None:
-            with_body = read_body_arguments(self.models, name, raw)
+            with_body = read_body(self.models, name, raw)
             if with_body is not None:
                 return with_body
         return read_arguments(self.models, name, raw)

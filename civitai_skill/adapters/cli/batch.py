@@ -1,4 +1,4 @@
-"""The commands for many pictures: batch and sweep."""
+"""The commands for many pictures: batch, sweep and compare."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from civitai_skill.adapters.cli import request, values
@@ -126,21 +127,78 @@ def _run_batch(
     for name in ("name", "template"):
         if getattr(given, name) is not None:
             settings[name] = getattr(given, name)
-    report = run_shown(given, output, partial(make, **settings))
+    report = _run_shown(given, output, partial(make, **settings))
     if isinstance(report, int):
         return report
     data = report.as_dict()
     if given.dry_run:
-        print_plan(output, report)
+        _print_plan(output, report)
         return 0
     counts = ", ".join(f"{number} {status}" for status, number in report.statuses.items())
     text = f"{counts}; {data['cost']} Buzz; {data['pictures']} pictures in {report.folder}"
     _say_what_next(report, output)
     output.answer({**data, "results": str(report.folder / "results.jsonl")}, text)
-    return exit_code_of(report, given.as_many_as_fit)
+    return _exit_code_of(report, given.as_many_as_fit)
 
 
-def run_shown(
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    values.set_examples(
+        parser,
+        'compare "a lighthouse in a storm" --engines flux2,z-image,sdxl:juggernaut --dry-run',
+        'compare "a shop sign that says OPEN" --engines qwen,seedream --out signs --max-buzz 100',
+        "compare --picture a.png --picture b.png --out sheets",
+    )
+    parser.add_argument("prompt", nargs="?", metavar="PROMPT",
+                        help="what should be in the pictures")  # fmt: skip
+    parser.add_argument("--engines", metavar="A,B:C",
+                        help="the engines, each with :VARIANT if wanted")  # fmt: skip
+    parser.add_argument("--picture", action="append", default=[], type=values.parse_path,
+                        dest="pictures", metavar="FILE",
+                        help="instead: a picture that is there already; repeatable, "
+                        "free")  # fmt: skip
+    request.add_flags(parser)
+    group = parser.add_argument_group("the run")
+    group.add_argument("--dry-run", action="store_true", help="price it; buy nothing")
+    values.add_shared(group, "--max-buzz", "refuse when all of them together cost more than N")
+    values.add_shared(group, "--timeout", " for each picture")
+
+
+def compare(given: argparse.Namespace, output: Output) -> int:
+    """Price, buy as one batch, wait, and put everything on one sheet."""
+    fields = request.request_fields(given)
+    if given.pictures:
+        if given.prompt or given.engines or fields:
+            why = "pictures that are there already are only put on a sheet"
+            raise RequestInvalid(Problem("--picture", None, "it alone, with --out", None, why))
+        _only_sheet(given, output)
+        return 0
+    if not given.prompt or not given.engines or {"engine", "variant"} & fields.keys():
+        accepted = 'a prompt and --engines A,B, such as: compare "a fox" --engines flux2,sdxl'
+        raise RequestInvalid(Problem("engines", given.engines, accepted))
+    from civitai_skill.batch.compare import acompare
+
+    engines = [name for name in given.engines.split(",") if name.strip()]
+    made = _run_shown(given, output, partial(acompare, given.prompt, engines, fields=fields))
+    if isinstance(made, int):
+        return made
+    if given.dry_run:
+        _print_plan(output, made.report)
+        return 0
+    data = made.as_dict()
+    output.answer(data, f"{made.sheet}: {data['pictures']} pictures, {data['cost']} Buzz")
+    return _exit_code_of(made.report, False)
+
+
+def _only_sheet(given: argparse.Namespace, output: Output) -> None:
+    from civitai_skill.gallery.sheet import Entry, write_sheet
+
+    output.sandbox = False  # nothing is asked of anybody
+    entries = [Entry(Path(name), (Path(name).name,)) for name in given.pictures]
+    sheet = write_sheet(entries, Path(given.out or ".") / "compare.jpeg")
+    output.answer({"sheet": str(sheet), "pictures": given.pictures}, str(sheet))
+
+
+def _run_shown(
     given: argparse.Namespace, output: Output, make: Callable[..., Awaitable[T]]
 ) -> T | int:
     """Run a batch, and show how it goes; the exit code where it was interrupted."""
@@ -168,10 +226,10 @@ def run_shown(
         with show.start():
             return asyncio.run(run())
     except (KeyboardInterrupt, asyncio.CancelledError):
-        return report_interrupt(output, show, given.dry_run)
+        return _report_interrupt(output, show, given.dry_run)
 
 
-def print_plan(output: Output, report: Report) -> None:
+def _print_plan(output: Output, report: Report) -> None:
     """The answer of a dry run."""
     plan = {"dry_run": True, **report.plan.as_dict()}
     output.answer(plan, f"{report.plan}. Nothing was bought.")
@@ -196,7 +254,7 @@ def _say_what_next(report: Any, output: Output) -> None:
         output.say(f"{left} of {rows} rows are not finished: the same command goes on.")
 
 
-def exit_code_of(report: Any, as_many_as_fit: bool) -> int:
+def _exit_code_of(report: Any, as_many_as_fit: bool) -> int:
     """That of the first row that did not end well; rows that waited for others say nothing."""
     from civitai_skill.batch.results import FINAL
 
@@ -214,7 +272,7 @@ def exit_code_of(report: Any, as_many_as_fit: bool) -> int:
     return code
 
 
-def report_interrupt(output: Output, show: ProgressDisplay, dry: bool) -> int:
+def _report_interrupt(output: Output, show: ProgressDisplay, dry: bool) -> int:
     stands = f" ({show.last})" if show.last is not None else ""
     ended = output.interrupts.name
     text = (

@@ -27,11 +27,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "generate": ("pictures", "make pictures: price, submit, wait, save"),
     "batch": ("batch", "make every row of a file; the same command again goes on where it was"),
     "sweep": ("batch", "make every combination of values in a prompt; it goes on like batch"),
-    "compare": ("compare", "make one prompt on several engines and put them on one sheet"),
+    "compare": ("batch", "make one prompt on several engines and put them on one sheet"),
     "again": ("pictures", "make a picture of ours once more, or vary it"),
     "remix": ("remix", "make one like a picture: its file, its page on Civitai, or its "
               "generation data as text; --go buys it"),
-    "finish": ("finishing", "finish pictures: upscale, cut out, as SVG, exact pixels, captions"),
+    "finish": ("pictures", "finish pictures: upscale, cut out, as SVG, exact pixels, captions"),
     "estimate": ("pictures", "say the price of a request; spends nothing"),
     "get": ("workflows", "look at a workflow, and save its pictures with --wait or --out"),
     "query": ("workflows", "list past workflows, newest first"),

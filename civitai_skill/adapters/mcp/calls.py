@@ -20,8 +20,7 @@ from civitai_skill.adapters.mcp.schema import spell_result
 from civitai_skill.client import Event, Generation, Tell, summarize_unsaved
 from civitai_skill.errors import CivitaiError, Stopping, TransportFailed
 from civitai_skill.servers.session import Caller, ServerSession
-from civitai_skill.tools.answers import LOOK, Result, failure_result, running_result
-from civitai_skill.tools.progress import event_data
+from civitai_skill.tools.answers import LOOK, Result, event_data, failure_result, running_result
 from civitai_skill.tools.toolbox import Toolbox, find_tool
 
 #: Seconds that an answer may take at the least, and beyond what its caller waits: with the default

@@ -12,8 +12,7 @@ from pydantic import Field, create_model
 
 from civitai_skill.adapters.mcp.resources import PICTURES
 from civitai_skill.tools.answers import Result
-from civitai_skill.tools.arguments import Arguments, IncludeImage
-from civitai_skill.tools.body import DESCRIPTION, NAME
+from civitai_skill.tools.arguments import BODY, Arguments, IncludeImage
 from civitai_skill.tools.outputs import OUTPUTS
 from civitai_skill.tools.registry import BY_NAME
 from civitai_skill.tools.toolbox import Toolbox
@@ -23,6 +22,7 @@ SPELLING: Mapping[str, str] = {name: name.replace("_", "-") for name in BY_NAME}
 REGISTRY_NAMES: Mapping[str, str] = {spelt: name for name, spelt in SPELLING.items()}
 #: What of an answer is our own words; the rest is data and stays as it is.
 _OUR_TEXTS = ("error", "message", "then")
+_TAKES_BODY = "civitai_generate_image"
 _SEES = "include_image"
 _AGAIN = (
     "Buy another, although the same was bought in the last minutes; else its answer comes again."
@@ -66,8 +66,8 @@ def extend_models(
             more[_SEES] = (IncludeImage, Field(default=seen, description=description))
         if BY_NAME[name].spends:
             more["again"] = (bool, Field(default=False, description=_AGAIN))
-        if name == NAME:
-            more["body"] = (dict[str, Any] | None, Field(default=None, description=DESCRIPTION))
+        if name == _TAKES_BODY:
+            more["body"] = (dict[str, Any] | None, Field(default=None, description=BODY))
         if more:
             found[name] = create_model(model.__name__, __base__=model, **more)
     return found
@@ -78,7 +78,7 @@ def build_tools(box: Toolbox) -> list[McpTool]:
     found = []
     for tool in box.tools:
         input_schema = _build_schema(box.models[tool.name])
-        if tool.name == NAME:
+        if tool.name == _TAKES_BODY:
             input_schema["required"] = []  # a body takes the prompt's place
         hints = {f"{name}_hint": value for name, value in vars(tool.hints).items()}
         found.append(
