@@ -131,10 +131,38 @@ ImageTransformer = Literal[
 ]  # fmt: skip
 
 
-class ControlNet(BaseModel):
-    """One element of `controlNets` (schema ImageJobControlNet)."""
+class WireObject(BaseModel):
+    """A closed object of the service's: attributes carry plain names, aliases are the JSON."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+
+    @classmethod
+    @cache
+    def tags(cls) -> Mapping[str, str]:
+        """The fields that select it among its like: {wire name: the one value}."""
+        found = {}
+        for name, field in cls.model_fields.items():
+            if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
+                found[field.alias or name] = get_args(field.annotation)[0]
+        return MappingProxyType(found)
+
+    @classmethod
+    def alias(cls, name: str) -> str:
+        """The wire name of an attribute."""
+        return cls.model_fields[name].alias or name
+
+    def sent(self, *, defaults: bool = False) -> dict[str, Any]:
+        """The JSON that goes out: what was set, and what selects the form; or with every default
+        spelt out, as the service echoes it."""
+        said = self.model_dump(
+            mode="json", by_alias=True, exclude_unset=not defaults, exclude_none=True
+        )
+        return {**self.tags(), **said}
+
+
+class ControlNet(WireObject):
+    """One element of `controlNets` (schema ImageJobControlNet)."""
+
     # Required, yet may be null: the document gives the enum by reference.
     preprocessor: ImageTransformer | None
     weight: Number
@@ -144,10 +172,8 @@ class ControlNet(BaseModel):
     mask: Mask | None = None
 
 
-class Wire(BaseModel):
+class Wire(WireObject):
     """What every form has. Subclasses add fields; those that select it are one-value Literals."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
 
     #: How the size of the pictures is said.
     sizing: ClassVar[Sizing] = Sizing()
@@ -169,16 +195,6 @@ class Wire(BaseModel):
 
     # -- what the form is --------------------------------------------------------------
     @classmethod
-    @cache
-    def tags(cls) -> Mapping[str, str]:
-        """The fields that select this form: {wire name: the one value}."""
-        found = {}
-        for name, field in cls.model_fields.items():
-            if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
-                found[field.alias or name] = get_args(field.annotation)[0]
-        return MappingProxyType(found)
-
-    @classmethod
     def route(cls) -> str:
         """The service's `engine`: sdcpp, comfy, fal, or the maker's own."""
         return cls.tags()["engine"]
@@ -191,20 +207,6 @@ class Wire(BaseModel):
         if tag is not None:
             return (OPERATIONS[tag],)
         return ("create",) if picture_of(cls) is None else ("create", "edit")
-
-    @classmethod
-    def alias(cls, name: str) -> str:
-        """The wire name of an attribute."""
-        return cls.model_fields[name].alias or name
-
-    # -- the JSON ----------------------------------------------------------------------
-    def sent(self, *, defaults: bool = False) -> dict[str, Any]:
-        """The JSON that goes out: what was set, and what selects the form; or with every default
-        spelt out, as the service echoes it."""
-        said = self.model_dump(
-            mode="json", by_alias=True, exclude_unset=not defaults, exclude_none=True
-        )
-        return {**self.tags(), **said}
 
     # -- what the maker's guide adds ---------------------------------------------------
     def buzz(self) -> float | None:

@@ -16,6 +16,7 @@ from civitai_skill.engines import catalog
 from civitai_skill.engines.limits import limits
 from civitai_skill.engines.planning.plan import plan
 from civitai_skill.engines.prompts import adapt_prompt, find_foreign
+from civitai_skill.engines.samplers import BACKENDS
 from civitai_skill.engines.sizing import ratio_value
 from civitai_skill.errors import RequestInvalid
 from civitai_skill.remix.home import airs_of, find_home
@@ -155,22 +156,17 @@ class _Fitting:
         if self.moved or type(self.plan.form).prompt_syntax not in ("weights", "comfy"):
             self._tell(f"sampler {what}", f"{self.family.name} draws best with its own")
             return
+        # The surer first: of sdcpp's samplers only some were ever seen to run, but it alone loads
+        # embeddings.
+        comfy, sdcpp = (sampling.on(backend) for backend in BACKENDS)
+        on_sdcpp = sdcpp and (self.out.fields.get("embeddings") or sdcpp[0] in _SEEN_TO_RUN)
         why = "no engine here has it"
-        for sampler, scheduler in self._pairs():
-            refused = self._try(sampler=sampler, scheduler=scheduler)
+        for pair in filter(None, (sdcpp, comfy) if on_sdcpp else (comfy, sdcpp)):
+            refused = self._try(sampler=pair[0], scheduler=pair[1])
             if refused is None:
                 return
             why = _reason(refused)
         self._tell(f"sampler {what}", why)
-
-    def _pairs(self) -> list[list[str]]:
-        """What the backends call it, the surer first: of sdcpp's samplers only some were ever seen
-        to run, but it alone loads embeddings."""
-        comfy, sdcpp = (self.reading.sampling.on(backend) for backend in ("comfy", "sdcpp"))
-        pairs = [pair for pair in (comfy, sdcpp) if pair is not None]
-        if sdcpp is not None and (self.out.fields.get("embeddings") or sdcpp[0] in _SEEN_TO_RUN):
-            pairs.reverse()
-        return pairs
 
     def size(self) -> None:
         width, height = self.reading.width, self.reading.height

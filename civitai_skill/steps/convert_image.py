@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
+from civitai_skill.engines.forms import WireObject
 from civitai_skill.engines.sizing import Size
 from civitai_skill.schema.types import Flag, Picture, Whole
 from civitai_skill.steps.form import StepForm
@@ -20,13 +20,7 @@ WIDEST = 4096
 Percent = Annotated[Whole, Field(ge=1, le=100)]
 
 
-class Part(BaseModel):
-    """A closed object with camel-case names."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
-
-
-class Region(Part):
+class Region(WireObject):
     """Schema BlurRegion, in pixels."""
 
     x1: Whole
@@ -35,14 +29,14 @@ class Region(Part):
     y2: Whole
 
 
-class Resize(Part):
+class Resize(WireObject):
     """Schema ResizeTransform; the height follows."""
 
     type: Literal["resize"] = "resize"
     target_width: Annotated[Whole, Field(ge=1, le=WIDEST)] | None = None
 
 
-class Blur(Part):
+class Blur(WireObject):
     """Schema BlurTransform."""
 
     type: Literal["blur"] = "blur"
@@ -51,7 +45,7 @@ class Blur(Part):
     regions: list[Region] = []
 
 
-class PngOutput(Part):
+class PngOutput(WireObject):
     """Schemas ImageOutputFormat and PngOutputFormat."""
 
     format: Literal["png"] = "png"
@@ -79,15 +73,6 @@ class GifOutput(PngOutput):
 
     format: Literal["gif"] = "gif"  # type: ignore[assignment]
     max_frames: Whole | None = None
-
-
-TRANSFORMS: dict[str, type[Part]] = {"resize": Resize, "blur": Blur}
-OUTPUTS: dict[str, type[Part]] = {
-    "jpeg": JpegOutput,
-    "png": PngOutput,
-    "webp": WebpOutput,
-    "gif": GifOutput,
-}
 
 
 class Convert(StepForm):

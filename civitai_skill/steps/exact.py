@@ -114,13 +114,9 @@ def passes_for(
 
 
 def _told(wanted: Size, size: Size, passes: int, left: float) -> str:
-    steps = [f"from {size[0]}x{size[1]}"]
-    if passes:
-        factor = 2**passes
-        steps.append(f"upscaled to {size[0] * factor}x{size[1] * factor} by the service")
-    if left > 1:
-        steps.append(f"enlarged {left:.3g} times here")
-    elif left < 1:
-        steps.append("made smaller here")
-    steps.append("cropped")
-    return f"Exactly {wanted[0]}x{wanted[1]}: {', '.join(steps)}."
+    wide, high = (side * 2**passes for side in size)
+    upscaled = f"upscaled to {wide}x{high} by the service, " if passes else ""
+    fitted = f"enlarged {left:.3g} times here, " if left > 1 else ""
+    fitted = "made smaller here, " if left < 1 else fitted
+    start = f"from {size[0]}x{size[1]}"
+    return f"Exactly {wanted[0]}x{wanted[1]}: {start}, {upscaled}{fitted}cropped."

@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
-
+from civitai_skill.engines.forms import WireObject
 from civitai_skill.engines.sizing import Size
 from civitai_skill.engines.sources import picture_of
 
@@ -19,10 +17,8 @@ from civitai_skill.engines.sources import picture_of
 ABSENT: Any = None
 
 
-class StepForm(BaseModel):
+class StepForm(WireObject):
     """What every step has."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
 
     #: The service's `$type`.
     kind: ClassVar[str]
@@ -37,11 +33,6 @@ class StepForm(BaseModel):
     notes: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def alias(cls, name: str) -> str:
-        """The wire name of an attribute."""
-        return cls.model_fields[name].alias or name
-
-    @classmethod
     def source(cls) -> str | None:
         """The wire name of the field that takes the picture; None where it takes none."""
         name = picture_of(cls)
@@ -51,10 +42,6 @@ class StepForm(BaseModel):
     def result(cls) -> str:
         """The path by which a later step takes what this one gives."""
         return f"{cls.gives}.url" if cls.raster else cls.gives
-
-    def sent(self) -> dict[str, Any]:
-        """The JSON that goes out: what was set, defaults left out."""
-        return self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
 
     def buzz(self, source: Size) -> int | None:
         """The documented price for a picture of these pixels (Buzz); None where there is none."""
