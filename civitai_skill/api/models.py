@@ -144,9 +144,9 @@ class Workflow:
     #: The status of the HTTP answer that told it; None where no single answer did.
     http_status: int | None = field(default=None, repr=False, compare=False)
     #: What the service warns of.
-    warnings: tuple[ServiceWarning, ...] = ()
+    warnings: tuple[ServiceWarning, ...] = field(default=(), repr=False)
     #: What the steps came to that give words, cleaned of what misleads.
-    outputs: tuple[Mapping[str, Any], ...] = ()
+    outputs: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     # -- and what follows from these
     done: bool = field(init=False, repr=False, compare=False)
     #: The pictures of every step, in order.

@@ -91,8 +91,7 @@ class CivitaiError(Exception):
 class ConfigError(CivitaiError):
     """The set-up is incomplete: no key, an unusable base URL, an extra that is not installed."""
 
-    code = "config"
-    exit_code = 3
+    code, exit_code = "config", 3
 
 
 def from_clone(extra: str) -> str:
@@ -107,8 +106,7 @@ class RequestInvalid(CivitaiError, ValueError):
     `accepted` and `nearest` are those of the first problem.
     """
 
-    code = "request_invalid"
-    exit_code = 2
+    code, exit_code = "request_invalid", 2
 
     def __init__(
         self, *problems: Problem, engine: str = "", advice: str = "", next: Sequence[Next] = ()
@@ -150,8 +148,7 @@ class OverBudget(CivitaiError):
     """The price is above what the caller allows. Attributes: `price` (Buzz; None: unknown), `limit`
     (Buzz), `fits` (what would fit, as a sentence)."""
 
-    code = "over_budget"
-    exit_code = 4
+    code, exit_code = "over_budget", 4
 
     price: int | None
     limit: int
@@ -181,8 +178,7 @@ class TransportFailed(CivitaiError):
     "unknown"); `workflow_id` is set where the failed call was about a known workflow.
     """
 
-    code = "transport"
-    exit_code = 7
+    code, exit_code = "transport", 7
     tells = {"key": "key", "id": "workflow_id"}
 
     key: str | None = None
@@ -198,8 +194,7 @@ class ApiError(CivitaiError):
     where the failed call was about a known workflow.
     """
 
-    code = "api"
-    exit_code = 7
+    code, exit_code = "api", 7
     tells = {
         "status": "status", "reasons": "reasons", "trace_id": "trace_id", "key": "key",
         "id": "workflow_id", "retry_after": "retry_after",
@@ -217,36 +212,31 @@ class ApiError(CivitaiError):
 class Unauthorized(ApiError):
     """401: the key is missing, wrong or withdrawn."""
 
-    code = "unauthorized"
-    exit_code = 3
+    code, exit_code = "unauthorized", 3
 
 
 class NotEnoughBuzz(ApiError):
     """The account cannot pay for this workflow with the currencies it allows."""
 
-    code = "not_enough_buzz"
-    exit_code = 4
+    code, exit_code = "not_enough_buzz", 4
 
 
 class Forbidden(ApiError):
     """403: the key is valid but may not do this."""
 
-    code = "forbidden"
-    exit_code = 3
+    code, exit_code = "forbidden", 3
 
 
 class NotFound(ApiError):
     """404: no such workflow or blob for this account, or it is no longer kept."""
 
-    code = "not_found"
-    exit_code = 2
+    code, exit_code = "not_found", 2
 
 
 class BadRequest(ApiError):
     """400 and its kin: the service refused the request itself; nothing was charged."""
 
-    code = "refused_by_service"
-    exit_code = 2
+    code, exit_code = "refused_by_service", 2
 
 
 class RateLimited(ApiError):
@@ -268,8 +258,7 @@ class WorkflowFailed(CivitaiError):
     Attributes: `workflow` (the read answer), `reasons` (why, in the service's words or ours).
     """
 
-    code = "workflow_failed"
-    exit_code = 5
+    code, exit_code = "workflow_failed", 5
 
     workflow: Any = None
     reasons: tuple[str, ...] = ()
@@ -283,8 +272,7 @@ class WorkflowFailed(CivitaiError):
 class StillRunning(CivitaiError, TimeoutError):
     """The caller's deadline passed while the workflow was still running. Nothing was canceled."""
 
-    code = "still_running"
-    exit_code = 6
+    code, exit_code = "still_running", 6
     tells = {"id": "workflow_id"}
 
     workflow: Any = None
@@ -299,8 +287,7 @@ class StillRunning(CivitaiError, TimeoutError):
 class Stopping(CivitaiError):
     """A server of ours is about to end, and begins nothing new."""
 
-    code = "stopping"
-    exit_code = 7
+    code, exit_code = "stopping", 7
 
     message: str = "This server is about to end, and begins nothing new."
     _: KW_ONLY
@@ -310,8 +297,7 @@ class Stopping(CivitaiError):
 class AnswerLost(CivitaiError):
     """A command did its work, and its answer could not be written to `where`."""
 
-    code = "answer_lost"
-    exit_code = 8
+    code, exit_code = "answer_lost", 8
 
     def __init__(self, why: str, where: str = "standard output", **more: Any) -> None:
         super().__init__(f"The answer could not be written to {where}: {why}.", **more)
