@@ -12,7 +12,6 @@ import asyncio
 import ssl
 import threading
 import time
-from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -123,16 +122,10 @@ class _TimedBackend(httpcore.NetworkBackend):
         self._inner = inner
 
     def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+        self, host: str, port: int, timeout: float | None = None, *given: Any, **named: Any
     ) -> httpcore.NetworkStream:
         left = _time_left(timeout, httpcore.ConnectTimeout)
-        made = self._inner.connect_tcp(host, port, left, local_address, socket_options)
-        return _TimedStream(made)
+        return _TimedStream(self._inner.connect_tcp(host, port, left, *given, **named))
 
 
 class _TimedStream(httpcore.NetworkStream):

@@ -3,7 +3,6 @@ catalogue."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -31,17 +30,11 @@ LARGEST = 5_000_000
 _PAGE, _MOST_PAGES = 50, 100
 
 
-def places(base_url: str) -> Iterator[str]:
-    """Where the document is looked for, in order."""
-    yield base_url + PATH
-    if base_url == SERVICE_URL:
-        yield ELSEWHERE
-
-
 def fetch_document(service: Service) -> Flow[tuple[str, Document]]:
     """The document's address and the document. Raises TransportFailed where no place has it."""
     troubles: list[str] = []
-    for url in places(service.base_url):
+    elsewhere = [ELSEWHERE] if service.base_url == SERVICE_URL else []
+    for url in [service.base_url + PATH, *elsewhere]:
         try:
             answer = yield from _ask(service, url, "the document")
             found: Document = yield Work(partial(document.read, answer))

@@ -85,7 +85,8 @@ def estimate(
 
     The key is left out: the document says that a price request claims it.
     """
-    body = {name: value for name, value in body.items() if name != "externalId"}
+    if "externalId" in body:
+        body = {name: value for name, value in body.items() if name != "externalId"}
     request = service.request(
         "POST",
         WORKFLOWS,

@@ -7,12 +7,16 @@ however the process ends, SIGKILL included. A process id would not do: ids are u
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import secrets
 import sys
 import threading
 from pathlib import Path
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 # Bare descriptors: a file object still open when the interpreter ends draws a ResourceWarning.
 _OWN_LOCKS: dict[tuple[int, Path], tuple[str, int]] = {}
@@ -83,7 +87,7 @@ def is_locked(path: Path) -> bool:
     """Is the lock file held by a living process?"""
     try:
         with path.open("r+b") as file:
-            return not free(file.fileno())
+            return not lock(file.fileno(), shared=True)
     except OSError:
         return False
 
@@ -93,7 +97,7 @@ def _remove_stale(folder: Path) -> None:
     for path in folder.glob("*.alive"):
         with contextlib.suppress(OSError):
             with path.open("r+b") as file:
-                if not free(file.fileno()):
+                if not lock(file.fileno(), shared=True):
                     continue
                 # Removed while it is held here, so that nobody can lock it in between. Windows
                 # removes no open file, which keeps the living ones safe there.
@@ -103,30 +107,15 @@ def _remove_stale(folder: Path) -> None:
             path.unlink()
 
 
-if sys.platform == "win32":
-    import msvcrt
-
-    def lock(descriptor: int) -> bool:
-        """Take the file for as long as it is open here; False when another process has it."""
-        try:
+def lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Take the file for as long as it is open here; False when another process has it. Two who look
+    at once take it `shared`, and do not take each other for its holder."""
+    try:
+        if sys.platform == "win32":
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    #: Does nobody hold it?
-    free = lock
-
-else:
-    import fcntl
-
-    def lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
-        """Take the file for as long as it is open here; False when another process has it."""
-        try:
+        else:
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
-
-    #: Does nobody hold it? Two who look at once do not take each other for its holder.
-    free = functools.partial(lock, kind=fcntl.LOCK_SH)
+    except OSError:
+        return False
+    return True

@@ -93,11 +93,11 @@ def test_a_lock_file_that_another_one_sweeps_is_made_again(
 ) -> None:
     lock, swept = locks.lock, []
 
-    def late(descriptor: int) -> bool:
+    def late(descriptor: int, *, shared: bool = False) -> bool:
         if not swept:
             swept.extend(tmp_path.glob("*.alive"))
             locks._remove_stale(tmp_path)
-        return lock(descriptor)
+        return lock(descriptor, shared=shared)
 
     monkeypatch.setattr(locks, "lock", late)
     name = locks.process_name(tmp_path)
@@ -112,5 +112,5 @@ def test_two_who_look_at_once_do_not_take_each_other_for_the_living(tmp_path: Pa
     dead = tmp_path / "1-dead.alive"
     dead.touch()
     with dead.open("r+b") as looking:
-        assert locks.free(looking.fileno())
+        assert locks.lock(looking.fileno(), shared=True)
         assert not locks.is_locked(dead)
