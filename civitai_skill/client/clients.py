@@ -11,6 +11,7 @@ those of `civitai_skill.errors`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -107,3 +108,13 @@ class AsyncCivitai(Methods):
             if page.next is None or page.next == cursor:
                 return
             cursor = page.next
+
+
+def open_client(client: Civitai | None) -> AbstractContextManager[Civitai]:
+    """The client that was given; or one of the call's own, which is closed after it."""
+    return Civitai() if client is None else nullcontext(client)
+
+
+def aopen_client(client: AsyncCivitai | None) -> AbstractAsyncContextManager[AsyncCivitai]:
+    """See open_client."""
+    return AsyncCivitai() if client is None else nullcontext(client)

@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from civitai_skill.client.base import Folder
-from civitai_skill.client.clients import TIMEOUT, AsyncCivitai, Civitai
-from civitai_skill.client.opening import aopen_client, open_client
+from civitai_skill.client.clients import (
+    TIMEOUT,
+    AsyncCivitai,
+    Civitai,
+    aopen_client,
+    open_client,
+)
 from civitai_skill.client.options import FinishOptions, finishing
 from civitai_skill.purchase.result import Generation, summarize_unsaved
 

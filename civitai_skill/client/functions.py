@@ -16,9 +16,14 @@ from civitai_skill.api.changes import Canceled
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.workflows import Page, Quote
 from civitai_skill.client.base import Folder
-from civitai_skill.client.clients import TIMEOUT, AsyncCivitai, Civitai
+from civitai_skill.client.clients import (
+    TIMEOUT,
+    AsyncCivitai,
+    Civitai,
+    aopen_client,
+    open_client,
+)
 from civitai_skill.client.history import parse_since as moment
-from civitai_skill.client.opening import aopen_client, open_client
 from civitai_skill.client.options import (
     AgainOptions,
     PriceOptions,

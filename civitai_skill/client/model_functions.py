@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from civitai_skill.client.clients import AsyncCivitai, Civitai
-from civitai_skill.client.opening import aopen_client, open_client
+from civitai_skill.client.clients import AsyncCivitai, Civitai, aopen_client, open_client
 from civitai_skill.client.options import SearchOptions
 from civitai_skill.resources.describe import ModelDescription
 from civitai_skill.resources.search import FoundModels

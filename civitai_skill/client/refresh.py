@@ -14,7 +14,7 @@ from civitai_skill.api.service import Flow, Service, Work
 from civitai_skill.engines.published import kept
 from civitai_skill.engines.published.compare import Change
 from civitai_skill.engines.published.document import Document
-from civitai_skill.engines.published.kept import Figure, Kept
+from civitai_skill.engines.published.kept import Figure
 from civitai_skill.engines.published.services import Service as Offered
 from civitai_skill.errors import CivitaiError, ConfigError
 
@@ -100,6 +100,7 @@ def _keep(
 ) -> Refreshed:
     """Write down what is new. Raises ConfigError."""
     from civitai_skill.engines.published.news import figures_of, new_of
+    from civitai_skill.storage.files import write_atomic
 
     now, before, found = datetime.now(UTC), kept.in_force(file), Refreshed()
     after = replace(before, owner=owner)
@@ -119,7 +120,15 @@ def _keep(
             deprecated=_told([s for s in services if s.deprecated], figures),
             unavailable=_told([s for s in services if s.status == "unavailable"], figures),
         )
-    _write(file, after)
+    text = json.dumps(after.as_json(), ensure_ascii=False, separators=(",", ":"))
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, text.encode())
+    except OSError as error:
+        raise ConfigError(
+            f"What was fetched could not be kept in {file}: {error.strerror or error}.",
+            advice="Set CIVITAI_SKILL_HOME to a folder that can be written to.",
+        ) from None
     return replace(found, new=tuple(engine.name for engine in after.engines))
 
 
@@ -132,17 +141,3 @@ def _told(services: list[Offered], figures: tuple[Figure, ...]) -> tuple[str, ..
         found += [f"{f.engine} {f.variant} ({f.operation})" for f in ours]
         found += [] if ours or "engine" not in service.parameters else [service.id]
     return tuple(found)
-
-
-def _write(file: Path, keeping: Kept) -> None:
-    from civitai_skill.storage.files import write_atomic
-
-    text = json.dumps(keeping.as_json(), ensure_ascii=False, separators=(",", ":"))
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, text.encode())
-    except OSError as error:
-        raise ConfigError(
-            f"What was fetched could not be kept in {file}: {error.strerror or error}.",
-            advice="Set CIVITAI_SKILL_HOME to a folder that can be written to.",
-        ) from None

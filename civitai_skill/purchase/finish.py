@@ -6,7 +6,6 @@ refused.
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,8 +21,8 @@ from civitai_skill.images.save import prepare_folder, save_picture
 from civitai_skill.images.sources import local_path, read_source, scheme_of
 from civitai_skill.purchase.buy import buy
 from civitai_skill.purchase.events import Priced
-from civitai_skill.purchase.generate import finish
-from civitai_skill.purchase.local import conversion_of, in_words_of
+from civitai_skill.purchase.generate import begin_clock, finish
+from civitai_skill.purchase.local import in_words_of
 from civitai_skill.purchase.order import Order
 from civitai_skill.purchase.prepare import Prepared, prepare
 from civitai_skill.purchase.result import Generation, Picture
@@ -37,50 +36,41 @@ _Here = dict[int, tuple[str, FetchedPicture]]
 def finish_pictures(service: Service, order: Order, *, timeout: float) -> Flow[Generation]:
     """Convert, buy, wait, bring home; a Picture for each one, in the order in which they were
     named. Errors as those of `generate`."""
-    assert order.out is not None, "pictures that come home need a folder"
-    began = time.monotonic()
-    assert isinstance(order.asked, FinishRequest), "see generate"
-    yield Work(partial(prepare_folder, order.out))
+    asked, out = order.asked, order.out
+    assert isinstance(asked, FinishRequest), "see generate"
+    assert out is not None, "pictures that come home need a folder"
+    began, order = begin_clock(order, timeout)
+    yield Work(partial(prepare_folder, out))
     prepared: Prepared = yield Work(partial(prepare, order))
     decided = prepared.plan
     assert isinstance(decided, FinishPlan), "its asked is one"
-    here = yield from _convert_here(service, order, order.asked, decided)
-    if not decided.steps:
-        order.tell(Priced(decided, decided.price, None, order.limit))
-        made = Generation(Workflow(None, "succeeded", cost=Cost(0)), plan=decided)
-        return (yield from _with_those(made, here, order))
-    purchase = yield from buy(service, order, prepared)
-    try:
-        made = yield from finish(service, order, purchase, timeout=timeout, began=began)
-    except WorkflowFailed as error:
-        result = yield from _with_those(error.result, here, order)
-        raise error.replace(result=result) from None
-    return (yield from _with_those(made, here, order))
-
-
-def _convert_here(
-    service: Service, order: Order, asked: FinishRequest, decided: FinishPlan
-) -> Flow[_Here]:
-    """Those that take no step of the service, finished. Raises RequestInvalid."""
-    conversion = conversion_of(asked)
-    found: _Here = {}
-    for i in decided.here if conversion is not None else ():
-        assert conversion is not None, "asked for just now"
+    here: _Here = {}
+    for i in decided.here if prepared.conversion is not None else ():
         text, field = asked.images[i], "images" if len(asked.images) == 1 else f"images.{i}"
         data = yield Work(partial(read_source, text, field, order.sources))
         if isinstance(data, str):
             data = yield from blobs.fetch_source(service, data, field)
-        # A width of one's own is enlarged no further than exact pixels are.
-        if conversion.exact is None or not asked.free:
-            conversion = replace(conversion, enlarge=Conversion().enlarge)
-        work = partial(_convert, asked, data, conversion, text)
-        found[i] = (_stem_of(text), (yield Work(work)))
-    return found
+        here[i] = (_stem_of(text), (yield Work(partial(_convert, asked, prepared, data, text))))
+    if not decided.steps:
+        order.tell(Priced(decided, decided.price, None, order.limit))
+        made = Generation(Workflow(None, "succeeded", cost=Cost(0)), plan=decided)
+        return (yield from _with_those(made, here, order, out))
+    purchase = yield from buy(service, order, prepared)
+    try:
+        made = yield from finish(service, order, purchase, timeout=timeout, began=began)
+    except WorkflowFailed as error:
+        result = yield from _with_those(error.result, here, order, out)
+        raise error.replace(result=result) from None
+    return (yield from _with_those(made, here, order, out))
 
 
-def _convert(
-    asked: FinishRequest, data: bytes, conversion: Conversion, name: str
-) -> FetchedPicture:
+def _convert(asked: FinishRequest, prepared: Prepared, data: bytes, name: str) -> FetchedPicture:
+    """A picture that takes no step of the service, finished. Raises RequestInvalid."""
+    conversion = prepared.conversion
+    assert conversion is not None, "something is to be made of it"
+    # A width of one's own is enlarged no further than exact pixels are.
+    if conversion.exact is None or not asked.free:
+        conversion = replace(conversion, enlarge=Conversion().enlarge)
     try:
         return convert_picture(data, conversion, name[:200])
     except RequestInvalid as error:
@@ -96,13 +86,13 @@ def _stem_of(text: str) -> str:
     return path.stem[:100]
 
 
-def _with_those(made: Generation, here: _Here, order: Order) -> Flow[Generation]:
+def _with_those(made: Generation, here: _Here, order: Order, out: Path) -> Flow[Generation]:
     """What the service made, and what was finished here saved in its place."""
     if not here:
         return made
     saved: dict[int, Picture] = {}
     for i, (stem, fetched) in here.items():
-        path = yield Work(partial(_save, fetched, order, stem))
+        path = yield Work(partial(save_picture, fetched, out, stem))
         width, height = fetched.size
         saved[i] = Picture(path, None, width, height, None, True, None)
         order.tell(saved[i])
@@ -110,8 +100,3 @@ def _with_those(made: Generation, here: _Here, order: Order) -> Flow[Generation]
     total = len(made.pictures) + len(saved)
     pictures = tuple(saved[i] if i in saved else next(rest) for i in range(total))
     return replace(made, pictures=pictures)
-
-
-def _save(fetched: FetchedPicture, order: Order, stem: str) -> Path:
-    assert order.out is not None, "see finish_pictures"
-    return save_picture(fetched, order.out, stem)

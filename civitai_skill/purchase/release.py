@@ -45,19 +45,30 @@ def release(
             limit=limit,
             next=[Allow(price)],
         )
-    changed = changes.update(service, workflow_id, {"allowMatureContent": True}, pays=True)
+    key = f"release-{workflow_id}"  # where the workflow was bought elsewhere
+    run = Run(
+        key=key,
+        identity=key,
+        purpose="release",
+        body=b"",
+        wanted=len(before.images),
+        reserved=price,
+        account=account,
+        state="closed",
+        workflow=workflow_id,
+    )
+    earlier: Run | None = None
+    if ledger is not None:
+        earlier = yield Work(partial(ledger.renew, run, budget))
     try:
-        if ledger is None:
-            yield from changed
-        else:
-            yield from _change_counted(
-                ledger, budget, _make_run(before, workflow_id, price, account), changed
-            )
+        yield from changes.update(service, workflow_id, {"allowMatureContent": True}, pays=True)
     except (TransportFailed, ApiError) as error:
-        if error.spent != "unknown":
-            raise
-        advice = "It may be released. The same call again can't pay twice; look first."
-        raise error.replace(advice=advice, next=(Look(workflow_id),)) from None
+        if error.spent == "unknown":
+            advice = "It may be released. The same call again can't pay twice; look first."
+            raise error.replace(advice=advice, next=(Look(workflow_id),)) from None
+        if ledger is not None:
+            yield from write_quietly(partial(ledger.put_back, run, earlier))
+        raise
     return (
         yield from changes.look_until_changed(
             service,
@@ -79,31 +90,3 @@ def _price(before: Workflow, workflow_id: str) -> int | None:
     # What was paid in yellow Buzz already stays.
     paid = before.cost.by_currency
     return sum(n for name, n in paid.items() if name != "yellow") if paid else before.cost.total
-
-
-def _make_run(before: Workflow, workflow_id: str, price: int, account: str) -> Run:
-    """What the ledger keeps where the workflow was bought elsewhere."""
-    key = f"release-{workflow_id}"
-    return Run(
-        key=key,
-        identity=key,
-        purpose="release",
-        body=b"",
-        wanted=len(before.images),
-        reserved=price,
-        account=account,
-        state="closed",
-        workflow=workflow_id,
-    )
-
-
-def _change_counted(
-    ledger: Ledger, budget: Budget | None, run: Run, changed: Flow[None]
-) -> Flow[None]:
-    earlier: Run | None = yield Work(partial(ledger.renew, run, budget))
-    try:
-        yield from changed
-    except (TransportFailed, ApiError) as error:
-        if error.spent != "unknown":
-            yield from write_quietly(partial(ledger.put_back, run, earlier))
-        raise

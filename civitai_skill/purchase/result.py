@@ -37,15 +37,8 @@ class Picture:
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            "path": None if self.path is None else str(self.path),
-            "url": self.url,
-            "width": self.width,
-            "height": self.height,
-            "seed": self.seed,
-            "available": self.available,
-            "reason": self.reason,
-        }
+        told = {name: value for name, value in vars(self).items() if name != "id"}
+        return told | {"path": None if self.path is None else str(self.path)}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from civitai_skill import OverBudget
+from civitai_skill import ConfigError, OverBudget
 from civitai_skill.ledger.budget import Budget
 from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.run import Run
@@ -96,6 +96,19 @@ def test_an_earlier_purchase_counts_when_it_may_be_sent_only_now(tmp_path: Path)
     before.begin(run("another", 6), again=True, budget=None)
     with pytest.raises(OverBudget):
         session.take_up("another")
+
+
+def test_what_could_not_be_written_down_counts_once_it_is(
+    session: SessionLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr("civitai_skill.ledger.ledger._INSERT", "INSERT INTO nowhere VALUES (:key)")
+        with pytest.raises(ConfigError):
+            session.begin(run("a", 6), again=True, budget=None)
+    assert session.spent == 0
+    Ledger(session.path).begin(run("a", 6), again=True, budget=None)
+    session.take_up("a")
+    assert session.spent == 6
 
 
 def test_a_key_that_comes_back_after_it_was_dropped_is_counted_anew(session: SessionLedger) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from civitai_skill import Civitai, CivitaiError, RateLimited, StillRunning
 from civitai_skill.sandbox import Fault, Sandbox
+from tests.support.pictures import picture
 
 #: Seconds that a call is given, and that it may take: a pause is never cut, only left out.
 GIVEN, MOST = 1.0, 6.0
@@ -70,3 +71,11 @@ def test_what_buying_took_is_no_more_waited_for(
         client.generate("a fox", out=tmp_path, timeout=2.0)
     assert ended.value.workflow_id
     assert time.monotonic() - began < 3.5
+
+
+def test_finishing_ends_at_its_deadline_too(client: Civitai, box: Sandbox, tmp_path: Path) -> None:
+    box.script(Fault("submit", "status", times=None, status=429, retry_after=25))
+    began = time.monotonic()
+    with pytest.raises(RateLimited):
+        client.finish([picture()], upscale=1, out=tmp_path, timeout=GIVEN)
+    assert time.monotonic() - began < MOST
