@@ -12,7 +12,6 @@ from civitai_skill.remix.values import (
     layer_of,
     name_of,
     partial_of,
-    size_of,
     text_of,
     weight_of,
 )
@@ -30,6 +29,7 @@ _RUINEDFOOOCUS = {
 }  # fmt: skip
 _FOOOCUS = {
     "steps": "steps", "seed": "seed", "guidance": "guidance_scale", "clip_skip": "clip_skip",
+    "size": "resolution",
 }  # fmt: skip
 #: What Fooocus sets and no engine here has a place for.
 _STYLES = {"sharpness": "Sharpness", "adm_guidance": "ADM Guidance"}
@@ -106,7 +106,6 @@ def _read_ruinedfooocus(data: Mapping[str, Any]) -> Reading:
 # -- Fooocus ---------------------------------------------------------------------------------------
 def _read_fooocus(data: Mapping[str, Any]) -> Reading:
     """Its own scheme; the full prompts are those that were used."""
-    width, height = size_of(data.get("resolution"))
     prompt = text_of(data.get("prompt"))
     styles = [label for key, label in _STYLES.items() if data.get(key) not in (None, "")]
     refiner = ["Refiner"] if name_of(data.get("refiner_model")) else []
@@ -116,8 +115,6 @@ def _read_fooocus(data: Mapping[str, Any]) -> Reading:
         _joined(data.get("full_negative_prompt")) or text_of(data.get("negative_prompt")),
         prompt or None,
         **read_fields(data, _FOOOCUS),
-        width=width,
-        height=height,
         sampling=read_sampling(data.get("sampler"), data.get("scheduler")),
         model=Named(name_of(data.get("base_model")), hash_of(data.get("base_model_hash"))),
         vae=Named(name_of(data.get("vae"))),

@@ -15,7 +15,7 @@ from civitai_skill.engines.samplers import (
     split_sampler,
 )
 from civitai_skill.images.embedded import read_embedded
-from civitai_skill.remix.values import number_of, positive_of, text_of, whole_of
+from civitai_skill.remix.values import number_of, positive_of, size_of, text_of, whole_of
 
 
 @dataclass(frozen=True)
@@ -149,18 +149,21 @@ class Reading:
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "prompt": text_of, "negative_prompt": text_of,
     "steps": positive_of, "seed": whole_of, "guidance": number_of, "distilled_guidance": number_of,
-    "width": positive_of, "height": positive_of, "clip_skip": positive_of,
+    "width": positive_of, "height": positive_of, "clip_skip": positive_of, "size": size_of,
 }  # fmt: skip
 
 
 def read_fields(data: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
     """Fields of a reading by the keys under which a program writes them: {field: key, or several
-    with | between them, of which the first that is there counts}."""
+    with | between them, of which the first that is there counts}. A size is width and height."""
     values = {
         name: next((data[k] for k in spelt.split("|") if data.get(k) is not None), None)
         for name, spelt in keys.items()
     }
-    return {name: _READERS[name](value) for name, value in values.items()}
+    found = {name: _READERS[name](value) for name, value in values.items()}
+    for name, side in zip(("width", "height"), found.pop("size", ()), strict=False):
+        found[name] = side or found.get(name)
+    return found
 
 
 _NUMBERS = (

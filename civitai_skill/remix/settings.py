@@ -36,8 +36,8 @@ _LEFT_OUT = {
 }  # fmt: skip
 _KEYS = {
     "steps": "steps", "seed": "seed", "guidance": "cfg scale|cfgscale",
-    "distilled_guidance": "distilled cfg scale|guidance", "width": "width",
-    "height": "height", "clip_skip": "clip skip|clipskip",
+    "distilled_guidance": "distilled cfg scale|guidance", "size": "size",
+    "width": "width", "height": "height", "clip_skip": "clip skip|clipskip",
 }  # fmt: skip
 _OFF = frozenset({"", "none", "false", "0", "disabled"})
 
@@ -48,15 +48,12 @@ def read_text(text: str) -> Reading | None:
     if split is None:
         return None
     pairs, tags = split.pairs, read_lora_tags(split.prompt).tags
-    width, height = size_of(pairs.text("size"))
-    told = read_fields(pairs, _KEYS)
-    told |= {"width": width or told["width"], "height": height or told["height"]}
     reading = Reading(
         _dialect(pairs),
         split.prompt,
         split.negative,
         pairs.text("raw prompt") or None,
-        **told,
+        **read_fields(pairs, _KEYS),
         sampling=read_sampling(pairs.text("sampler"), pairs.text("schedule type", "scheduler")),
         model=_model("model", pairs),
         vae=_model("vae", pairs),

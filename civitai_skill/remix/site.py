@@ -22,7 +22,6 @@ from civitai_skill.remix.values import (
     object_of,
     partial_of,
     positive_of,
-    size_of,
     text_of,
     weight_of,
 )
@@ -81,9 +80,7 @@ def _read(
 
 
 def _add_settings(reading: Reading, meta: Mapping[str, Any]) -> None:
-    width, height = size_of(meta.get("Size"))
-    told = read_fields(meta, {**CLIENT_KEYS, "width": "width", "height": "height"})
-    told |= {"width": width or told["width"], "height": height or told["height"]}
+    told = read_fields(meta, {**CLIENT_KEYS, "size": "Size", "width": "width", "height": "height"})
     told["base_model"] = text_of(meta.get("baseModel"))[:60]
     for name, value in told.items():
         if value not in (None, ""):

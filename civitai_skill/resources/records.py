@@ -138,29 +138,16 @@ class Resource(About):
     def as_dict(self) -> dict[str, Any]:
         """JSON, without what is not known."""
         found = {
-            "air": self.air,
-            "kind": self.kind,
-            "name": self.name,
-            "version": self.version_name,
-            "base_model": self.base_model,
-            "engines": [taker.as_dict() for taker in self.takers],
+            "air": self.air, "kind": self.kind, "name": self.name, "version": self.version_name,
+            "base_model": self.base_model, "engines": [taker.as_dict() for taker in self.takers],
             "trigger_words": list(self.triggers),
-            "can_generate": None if self.unsure else not self.refusal,
-            "refused": self.refusal,
-            "about": self.about,
-            "creator": self.creator,
-            "tags": list(self.tags),
-            "downloads": self.downloads,
-            "likes": self.likes,
-            "mature": self.mature,
-            "licence": self.licence.as_dict(),
-            "early_access_until": self.early_access,
-            "extra_charge": self.extra_charge,
-            "fee": self.fee,
-            "hashes": dict(self.hashes),
-            "page": self.page,
-            "not_said": list(self.missing),
-        }
+            "can_generate": None if self.unsure else not self.refusal, "refused": self.refusal,
+            "about": self.about, "creator": self.creator, "tags": list(self.tags),
+            "downloads": self.downloads, "likes": self.likes, "mature": self.mature,
+            "licence": self.licence.as_dict(), "early_access_until": self.early_access,
+            "extra_charge": self.extra_charge, "fee": self.fee, "hashes": dict(self.hashes),
+            "page": self.page, "not_said": list(self.missing),
+        }  # fmt: skip
         return {n: v for n, v in found.items() if v not in (None, "", [], {})}
 
 

@@ -6,7 +6,7 @@ prices, are worked out from the picture as it is planned.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from typing import Any
@@ -108,7 +108,7 @@ class FinishPlan:
 Planned = Plan | FinishPlan
 
 
-def _described(steps: tuple[NamedStep, ...]) -> list[str]:
+def _described(steps: Sequence[NamedStep]) -> list[str]:
     """Each kind of finishing once, in a word."""
     words = {"enhance": "enhanced prompt", "cutout": "background removed", "svg": "SVG"}
     stages = (step.name.rpartition("-")[0] or step.name for step in steps if step.name != PICTURE)
@@ -150,10 +150,9 @@ def plan_request(
     if len(steps) == 1:
         return replace(drawn, notes=(*drawn.notes, *said))
     decided = {part.name: getattr(drawn, part.name) for part in fields(Plan)}
-    decided |= {"price": _total(steps, drawn.price), "notes": (*drawn.notes, *said)}
     exact = read_exact(request.exact) if request.exact else None
-    decided |= {"title": ", ".join([drawn.title, *_described(tuple(steps))])}
-    decided |= {"size": exact or ends[0]}
+    decided |= {"price": _total(steps, drawn.price), "notes": (*drawn.notes, *said)}
+    decided |= {"title": ", ".join([drawn.title, *_described(steps)]), "size": exact or ends[0]}
     return ChainPlan(**decided, steps=tuple(steps), finished=ends[0], exact=exact)
 
 
@@ -241,7 +240,7 @@ def _wanted(request: ImageRequest | FinishRequest, passes: int) -> Iterator[_Wan
         form = TO_SVG[request.svg]
         spelt = {fold(form.alias(name)): form.alias(name) for name in form.model_fields}
         settings = {spelt.get(fold(n), n): value for n, value in request.svg_settings.items()}
-        yield "svg", form, {"engine": "comfy", "ecosystem": request.svg, **settings}
+        yield "svg", form, {**form.tags(), **settings}
     if request.on_service:
         yield "convert", Convert, _conversion(request)
     if request.caption:
