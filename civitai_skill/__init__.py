@@ -37,8 +37,7 @@ _NAMES = {
     "errors":
         "ApiError BadRequest CivitaiError ConfigError Forbidden NotEnoughBuzz NotFound OverBudget "
         "RateLimited RequestInvalid ServerError StillRunning TransportFailed Unauthorized "
-        "WorkflowFailed",
-    "errors.explain": "explain",
+        "WorkflowFailed explain",
     "errors.problem": "Problem",
     "purchase.order": "WorkflowBody",
     "purchase.prepare": "build_workflow",
@@ -119,7 +118,7 @@ if TYPE_CHECKING:
     from civitai_skill.errors import TransportFailed as TransportFailed
     from civitai_skill.errors import Unauthorized as Unauthorized
     from civitai_skill.errors import WorkflowFailed as WorkflowFailed
-    from civitai_skill.errors.explain import explain as explain
+    from civitai_skill.errors import explain as explain
     from civitai_skill.errors.problem import Problem as Problem
     from civitai_skill.purchase.order import WorkflowBody as WorkflowBody
     from civitai_skill.purchase.prepare import build_workflow as build_workflow

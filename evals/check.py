@@ -19,8 +19,14 @@ from facts import judge_facts
 from transcript import UNREADABLE, Call, Outcome, outcome
 
 from civitai_skill.engines.sizing import ratio_value
-from civitai_skill.errors import CivitaiError, Problem, RequestInvalid, WorkflowFailed, preview
-from civitai_skill.errors.explain import explain
+from civitai_skill.errors import (
+    CivitaiError,
+    Problem,
+    RequestInvalid,
+    WorkflowFailed,
+    explain,
+    preview,
+)
 from civitai_skill.schema.types import STRENGTHS
 
 TASKS = Path(__file__).resolve().parent / "tasks.json"

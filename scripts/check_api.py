@@ -38,8 +38,8 @@ from civitai_skill.errors import (
     RequestInvalid,
     TransportFailed,
     WorkflowFailed,
+    explain,
 )
-from civitai_skill.errors.explain import explain
 from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.schema.request import ImageRequest
 

@@ -10,8 +10,7 @@ import pytest
 
 from civitai_skill import Civitai
 from civitai_skill.config import DEFAULT_MAX_BUZZ, SERVICE_URL, SITE_URL, Secret, Settings
-from civitai_skill.errors import ConfigError
-from civitai_skill.errors.explain import explain
+from civitai_skill.errors import ConfigError, explain
 from civitai_skill.errors.next_steps import UseSandbox
 from civitai_skill.sandbox import BASE_URL
 

@@ -19,8 +19,14 @@ from civitai_skill.api.parse import (
     read_list,
     read_number,
 )
-from civitai_skill.api.progress import Progress, ServiceWarning, read_progress, read_warnings
-from civitai_skill.api.words import KINDS, read_outputs
+from civitai_skill.api.progress import (
+    KINDS,
+    Progress,
+    ServiceWarning,
+    read_outputs,
+    read_progress,
+    read_warnings,
+)
 from civitai_skill.steps.names import STAGES, parse_name
 
 #: Nothing changes any more after these (published document, WorkflowStatus).

@@ -36,8 +36,8 @@ from civitai_skill.errors import (
     StillRunning,
     Unauthorized,
     WorkflowFailed,
+    explain,
 )
-from civitai_skill.errors.explain import explain
 from civitai_skill.errors.next_steps import Render, Say
 from civitai_skill.images.decode import FetchedPicture
 from civitai_skill.images.save import Label, Place

@@ -301,3 +301,42 @@ class AnswerLost(CivitaiError):
 
     def __init__(self, why: str, where: str = "standard output", **more: Any) -> None:
         super().__init__(f"The answer could not be written to {where}: {why}.", **more)
+
+
+# -- as every outside interface tells it -----------------------------------------------------------
+_SPENT_WORDS: Mapping[Spent, str] = {
+    "no": "No Buzz was spent.",
+    "yes": "Buzz is committed for this workflow.",
+    "unknown": "It is not known whether Buzz was spent.",
+}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """An error, ready for a person or a model."""
+
+    code: str
+    message: str
+    hint: str
+    spent: Spent
+    exit_code: int
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def text(self) -> str:
+        # The hint comes last and keeps its end, because it may be a command to copy.
+        message = self.message.strip()
+        end = "" if message[-1] in ".!?:" else "."
+        return f"{message}{end} {_SPENT_WORDS[self.spent]} {self.hint}".strip()
+
+    def as_dict(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("code", "message", "hint", "spent")}
+        return {**own, **self.details}
+
+
+def explain(error: CivitaiError, render: Render = in_python) -> Explanation:
+    """The one value that every outside interface tells of an error; `render` says a next step in
+    the words of that interface."""
+    hint = error.hint_by(render)
+    return Explanation(
+        error.code, error.message, hint, error.spent, error.exit_code, error.details()
+    )

@@ -17,8 +17,7 @@ from typing import Any
 
 from civitai_skill.api.progress import Progress
 from civitai_skill.api.workflows import Page
-from civitai_skill.errors import CivitaiError, StillRunning
-from civitai_skill.errors.explain import explain
+from civitai_skill.errors import CivitaiError, StillRunning, explain
 from civitai_skill.errors.next_steps import (
     Allow,
     Choose,

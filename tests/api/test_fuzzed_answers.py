@@ -15,8 +15,7 @@ import pytest
 
 from civitai_skill import Civitai, CivitaiError
 from civitai_skill.api.service import Retry
-from civitai_skill.errors import TransportFailed, WorkflowFailed
-from civitai_skill.errors.explain import explain
+from civitai_skill.errors import TransportFailed, WorkflowFailed, explain
 from civitai_skill.sandbox import Sandbox, SandboxTransport
 from tests.support.json_values import places
 from tests.support.thorough import THOROUGH, cases

@@ -25,8 +25,7 @@ from civitai_skill import (
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Retry
 from civitai_skill.engines.catalog import identify
-from civitai_skill.errors import ApiError, TransportFailed
-from civitai_skill.errors.explain import explain
+from civitai_skill.errors import ApiError, TransportFailed, explain
 from tests.support.pictures import claiming, picture
 
 ID = "7-20260101120000000"

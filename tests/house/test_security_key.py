@@ -14,8 +14,7 @@ import pytest
 from civitai_skill import Civitai, CivitaiError, run_batch
 from civitai_skill.api.service import Retry
 from civitai_skill.config import Settings
-from civitai_skill.errors import TransportFailed
-from civitai_skill.errors.explain import explain
+from civitai_skill.errors import TransportFailed, explain
 from civitai_skill.sandbox import Fault, Sandbox, SandboxTransport
 from tests.support.paths import ROOT
 from tests.support.pictures import picture

@@ -16,9 +16,16 @@ from typing import TYPE_CHECKING, Any
 from civitai_skill.adapters.cli.interrupts import Interrupts
 from civitai_skill.adapters.cli.streams import to_json, to_printable
 from civitai_skill.config import uses_sandbox
-from civitai_skill.errors import AnswerLost, CivitaiError, Problem, RequestInvalid, Spent
+from civitai_skill.errors import (
+    AnswerLost,
+    CivitaiError,
+    Explanation,
+    Problem,
+    RequestInvalid,
+    Spent,
+    explain,
+)
 from civitai_skill.errors import next_steps as steps
-from civitai_skill.errors.explain import Explanation, explain
 
 if TYPE_CHECKING:
     from civitai_skill.client import Civitai

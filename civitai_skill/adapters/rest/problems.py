@@ -27,8 +27,8 @@ from civitai_skill.errors import (
     StillRunning,
     Stopping,
     Unauthorized,
+    explain,
 )
-from civitai_skill.errors.explain import explain
 from civitai_skill.errors.next_steps import (
     Allow,
     BuyAgain,
