@@ -274,23 +274,20 @@ class BatchSession:
                 ]
                 results.write(self.folder, found, table=self.given["table"])
         except OSError as error:
-            new = [result for _, state, result in ended if state.result is None]
+            spent: Spent = "no"
+            for result in (result for _, state, result in ended if state.result is None):
+                if result.workflow is not None:
+                    spent = "yes"
+                elif spent == "no" and (result.error or {}).get("spent") == "unknown":
+                    spent = "unknown"
             raise ConfigError(
                 f"The results can't be written to {self.folder}: {error.strerror or 'no room'}.",
                 advice="Make room, then run the same batch again: it goes on from here, and "
                 "nothing is bought twice.",
-                spent=_summarize_spent(new),
+                spent=spent,
             ) from None
         files.remove_stale(self.folder)
         return found
-
-
-def _summarize_spent(results: Sequence[Result]) -> Spent:
-    """Was Buzz spent for these rows?"""
-    if any(result.workflow is not None for result in results):
-        return "yes"
-    unknown = any((result.error or {}).get("spent") == "unknown" for result in results)
-    return "unknown" if unknown else "no"
 
 
 def _interrupted_result(

@@ -116,8 +116,14 @@ def _from_ledger(row: Row, run: Run, ledger: Ledger, out: Path) -> RowState:
         SavedPicture(Path(p["path"]).name, p["n"], None, None, None, p["bytes"], p["sha256"])
         for p in ledger.pictures(run.key)
     ]
-    here = tuple(_measure(row, saved, out) for saved in kept if saved.is_whole(out))
-    ended = partial(build_result, row, run.key, workflow=run.workflow, cost=run.cost, pictures=here)
+    here = []
+    for saved in kept:
+        if saved.is_whole(out):
+            width, height = measure(out / saved.path)
+            seed = None if row.plan.seed is None else row.plan.seed + saved.n
+            here.append(replace(saved, width=width, height=height, seed=seed))
+    told = partial(build_result, row, run.key, workflow=run.workflow, cost=run.cost)
+    ended = partial(told, pictures=tuple(here))
     if len(here) < len(kept):  # they were saved elsewhere, or are gone: fetched again
         return replace(begun, before=ended("gone", refunded=None) if here else None)
     status: str = run.status
@@ -144,12 +150,6 @@ def _from_file(row: Row, result: Result, out: Path) -> RowState | None:
     told = {name: getattr(result, name) for name in same}
     ended = build_result(row, result.key, result.status, **told)
     return RowState(result.key, ended, banned=banned)
-
-
-def _measure(row: Row, saved: SavedPicture, out: Path) -> SavedPicture:
-    width, height = measure(out / saved.path)
-    seed = None if row.plan.seed is None else row.plan.seed + saved.n
-    return replace(saved, width=width, height=height, seed=seed)
 
 
 def build_result(row: Row, key: str, status: str, **more: Any) -> Result:

@@ -84,13 +84,12 @@ class Fault:
         """A fault from JSON. Raises ValueError with a message for people."""
         if not isinstance(value, Mapping):
             raise ValueError("a fault is an object")
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(value) - known)
-        if unknown:
-            raise ValueError(f"unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}")
-        missing = [name for name in ("on", "kind") if name not in value]
-        if missing:
-            raise ValueError(f"{missing[0]} is missing")
+        known = sorted(f.name for f in fields(cls))
+        for name in sorted(value.keys() - set(known)):
+            raise ValueError(f"unknown field {name!r}; known are {', '.join(known)}")
+        for name in ("on", "kind"):
+            if name not in value:
+                raise ValueError(f"{name} is missing")
         return cls(**value)
 
     def __post_init__(self) -> None:

@@ -109,10 +109,8 @@ class _Connection:
             await self._refuse(abort.response)
             return False
         except Dropped:  # broken with a reset, not a farewell
-            linger = struct.pack("ii", 1, 0)
-            self.writer.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, linger
-            )
+            plain, linger = self.writer.get_extra_info("socket"), struct.pack("ii", 1, 0)
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.writer.transport.abort()
             return False
         return response is not None and await self._send_response(response)

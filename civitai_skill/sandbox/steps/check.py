@@ -175,7 +175,8 @@ def misfits(model: type[BaseModel], value: Any, where: str) -> Findings:
             # A reference stands for a value, never for a property that does not exist.
             outside = loc[: -1 if detail["type"] == "extra_forbidden" else None]
             if not _is_excused(outside, value):
-                found.setdefault(_path(where, loc), []).append(_message(detail))
+                place = where + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in loc)
+                found.setdefault(place.removeprefix(".") or "$", []).append(_message(detail))
         return found
     return {}
 
@@ -212,11 +213,6 @@ def _is_excused(loc: Sequence[int | str], value: Any) -> bool:
         if is_whole or ("$ref" in node and part in _OBJECTS):
             return True
     return False
-
-
-def _path(where: str, loc: Sequence[int | str]) -> str:
-    whole = where + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in loc)
-    return whole.removeprefix(".") or "$"
 
 
 #: What the service says, by pydantic's kind of finding.

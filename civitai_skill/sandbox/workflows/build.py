@@ -133,15 +133,12 @@ class Builder:
         found = [m for m in _MARK.finditer(prompt) if not m[3]]
         found += [m for m in _MARK.finditer(self.template.prompts()) if m[3] in names]
         marks = {m[1]: float(m[2]) if m[2] else None for m in found}
-        unknown = [name for name in marks if name not in _MARKS]
-        if unknown:
-            known = ", ".join(_MARKS)
-            text = f"[sandbox:{unknown[0]}] is no marker of the sandbox; it has {known}."
+        for mark in (name for name in marks if name not in _MARKS):
+            text = f"[sandbox:{mark}] is no marker of the sandbox; it has {', '.join(_MARKS)}."
             raise Abort(refusal(text))
-        if "refused" in marks:
-            raise Abort(refusal(_REFUSING["refused"]))
-        if "needs-mature" in marks and self.template.literal("allowMatureContent") is False:
-            raise Abort(refusal(_REFUSING["needs-mature"]))
+        for mark in (name for name in _REFUSING if name in marks):
+            if mark == "refused" or self.template.literal("allowMatureContent") is False:
+                raise Abort(refusal(_REFUSING[mark]))
         if self.fault is not None and self.fault.step in (None, *names):
             marks[self.fault.fate] = self.fault.seconds or None
         return marks

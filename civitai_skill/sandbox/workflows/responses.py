@@ -27,7 +27,7 @@ def render_workflow(
 ) -> Record:
     """The whole workflow, in the form that the switches say, with addresses on the host that the
     request came to."""
-    look = _Look(context, request, record, hide_mature)
+    look = Look(context, request, record, hide_mature)
     now, steps = look.now, record["steps"]
     began = [t for step in steps if (t := life.started(record, step, now)) is not None]
     ended = life.ends(record) if life.is_over(record, now) else None
@@ -45,17 +45,11 @@ def render_workflow(
     )  # fmt: skip
 
 
-def render_step(context: Context, request: httpx.Request, record: Record, step: Record) -> Record:
-    """One step."""
-    look = _Look(context, request, record, hide=False)
-    return look.step(step)
-
-
-class _Look:
+class Look:
     """How a record looks to one request at one moment."""
 
     def __init__(
-        self, context: Context, request: httpx.Request, record: Record, hide: bool
+        self, context: Context, request: httpx.Request, record: Record, hide: bool = False
     ) -> None:
         self.record, self.now, self.switches = record, context.clock(), context.switches
         self.sign, self.hide = context.sign(request), hide

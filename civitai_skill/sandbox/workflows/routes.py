@@ -79,7 +79,8 @@ def get_step(context: Context, request: httpx.Request, id: str, name: str) -> ht
     """GET /workflows/{id}/steps/{name}."""
     with context.account(request) as account:
         record = context.find(account, id)
-    return reply(200, responses.render_step(context, request, record, _find_step(record, name)))
+    look = responses.Look(context, request, record)
+    return reply(200, look.step(_find_step(record, name)))
 
 
 def _find_step(record: Record, name: str) -> Record:

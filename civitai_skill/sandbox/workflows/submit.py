@@ -64,7 +64,13 @@ def submit(
             unheard = not template.literal("callbacks") and seconds <= 0 and not whatif
             if template.literal("ephemeral") and unheard:
                 raise Abort(refusal("An ephemeral workflow needs a callback, or wait above 0."))
-            fault = None if whatif else _take_fate(context, account, template)
+            fault, most = None, context.switches.unfinished_at_most
+            if not whatif:
+                unfinished = "workflows WHERE user = ? AND due IS NOT NULL"
+                under_way = context.memory.records(unfinished, account["user"])
+                if most is not None and len(list(under_way)) >= most:
+                    raise Abort(problem(429, f"At most {most} unfinished workflows at a time."))
+                fault = faults.take(context.memory, "submit", template, _FATES)
             record = _create(context, account, template, external, whatif=whatif, fault=fault)
         else:
             record = old
@@ -93,15 +99,6 @@ def _output(record: Record, step: Record, headers: dict[str, str]) -> httpx.Resp
         return problem(504, "The step takes longer than a request may wait.")
     reasons = step.get("output", {}).get("errors") or [step["metadata"].get("error", "")]
     return problem(400, "; ".join(reasons) or f"The step {status}.")
-
-
-def _take_fate(context: Context, account: Record, template: ValidTemplate) -> Fault | None:
-    """The scripted fate of a workflow that there is room for."""
-    most, user = context.switches.unfinished_at_most, account["user"]
-    open = context.memory.records("workflows WHERE user = ? AND due IS NOT NULL", user)
-    if most is not None and len(list(open)) >= most:
-        raise Abort(problem(429, f"At most {most} unfinished workflows at a time."))
-    return faults.take(context.memory, "submit", template, _FATES)
 
 
 def _create(
