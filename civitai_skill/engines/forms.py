@@ -181,6 +181,8 @@ class Wire(WireObject):
     implied: ClassVar[frozenset[str]] = frozenset()
     #: The widest a source picture may be, as width through height, and the tallest the other way.
     source_ratio: ClassVar[float | None] = None
+    #: What it can do, where its operation does not tell.
+    does: ClassVar[tuple[Operation, ...]] = ()
     #: How many source pictures it looks at, where it takes more.
     looks_at: ClassVar[int | None] = None
     #: What it makes of weights and of other marks in a prompt.
@@ -203,6 +205,8 @@ class Wire(WireObject):
     @cache
     def operations(cls) -> tuple[Operation, ...]:
         """What the form can do. A form without an operation edits when it is given sources."""
+        if cls.does:
+            return cls.does
         tag = cls.tags().get("operation")
         if tag is not None:
             return (OPERATIONS[tag],)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,7 +10,7 @@ from pydantic.alias_generators import to_camel
 from civitai_skill.engines import forms
 from civitai_skill.engines.families.shared import ComfyEdit, ComfyModel, catalogue, leaf
 from civitai_skill.engines.family import Family, Fit, Values, Variant, Way
-from civitai_skill.engines.forms import Create, Operation, Seed32
+from civitai_skill.engines.forms import Create, Seed32
 from civitai_skill.engines.sizing import Ratio, by_ratio
 from civitai_skill.schema.types import Number, Picture, Style, Text, Whole
 
@@ -111,8 +110,10 @@ class Fal(Krea2):
 
 
 class Own(Krea2):
-    """Krea's own API; its price is not documented."""
+    """Krea's own API; its price is not documented. The document: with a picture it makes a variant
+    of it."""
 
+    does = ("create", "variant")
     engine: Literal["krea"] = "krea"
     model_name: Literal["krea2-medium", "krea2-large", "krea2-medium-turbo"] = Field(
         "krea2-medium", alias="model"
@@ -122,12 +123,6 @@ class Own(Krea2):
     intensity: _Scale = 0
     complexity: _Scale = 0
     movement: _Scale = 0
-
-    @classmethod
-    @cache
-    def operations(cls) -> tuple[Operation, ...]:
-        """The document: with a picture it makes a variant of it."""
-        return ("create", "variant")
 
 
 #: Of both sizes together.

@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field, create_model
 from pydantic.alias_generators import to_snake
@@ -38,17 +37,6 @@ _RATIO = re.compile(r"\d+(\.\d+)?:\d+(\.\d+)?|auto")
 _PIXELS = re.compile(r"\d+x\d+")
 #: Names of sizes as they are made elsewhere: portrait_4_3, landscape_16_9, square_hd.
 _SHAPED = re.compile(r"(?P<turn>portrait|landscape)_(?P<a>\d+)_(?P<b>\d+)")
-
-
-class Unfamiliar(Wire):
-    """The base of such forms; `does` is what one can do."""
-
-    does: ClassVar[tuple[Operation, ...]] = ()
-
-    @classmethod
-    @cache
-    def operations(cls) -> tuple[Operation, ...]:
-        return cls.does
 
 
 @dataclass(frozen=True)
@@ -137,7 +125,7 @@ def _form_of(new: Form) -> type[Wire]:
         own = to_snake(wire)
         name = own if own in sizing.fields else attribute_of(wire, facts, made)
         made[name] = field_of(wire, facts, name)
-    form: Any = create_model(class_name(*new.tags.values()), __base__=Unfamiliar, **made)
+    form: Any = create_model(class_name(*new.tags.values()), __base__=Wire, **made)
     form.sizing, form.does = sizing, _does(new.tags.get("operation"), fields, made)
     styles = fields[form.alias("style_images")] if "style_images" in made else {}
     form.styles_alone = styles.get("items", {}).get("type") == "string"

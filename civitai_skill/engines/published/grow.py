@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import replace
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, create_model
 
 from civitai_skill.engines.family import Family
 from civitai_skill.engines.forms import Wire
@@ -45,9 +46,7 @@ def grown_form(form: type[Wire], more: Mapping[str, Any]) -> type[Wire]:
             values = [value for value in facts if value not in known]
             if not values or not known:
                 continue
-            kind = _wider(field.annotation, inside, tuple(values))
-            default = Field(alias=field.alias) if field.is_required() else _default(field)
-            made[name] = (Annotated[kind, *field.metadata] if field.metadata else kind, default)
+            made[name] = (_wider(field.annotation, inside, tuple(values)), copy(field))
             newer[name] = (*newer.get(name, ()), *values)
     if not made:
         return form
@@ -55,12 +54,6 @@ def grown_form(form: type[Wire], more: Mapping[str, Any]) -> type[Wire]:
     bigger.newer = newer
     found: type[Wire] = bigger
     return found
-
-
-def _default(field: Any) -> Any:
-    if field.default_factory is not None:
-        return Field(default_factory=field.default_factory, alias=field.alias)
-    return Field(field.default, alias=field.alias)
 
 
 def _values(annotation: Any, inside: list[str]) -> Iterator[Any]:
@@ -90,9 +83,6 @@ def _wider(annotation: Any, inside: list[str], values: tuple[Any, ...]) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel) and inside:
         for name, field in annotation.model_fields.items():
             if inside[0] == (field.alias or name):
-                kind: Any = _wider(field.annotation, inside[1:], values)
-                kind = Annotated[kind, *field.metadata] if field.metadata else kind
-                default = Field(alias=field.alias) if field.is_required() else _default(field)
-                made: Any = {name: (kind, default)}
+                made: Any = {name: (_wider(field.annotation, inside[1:], values), copy(field))}
                 return create_model(annotation.__name__, __base__=annotation, **made)
     return annotation
