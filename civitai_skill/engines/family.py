@@ -199,6 +199,7 @@ def measured_now(engine: str, variant: Variant, operation: Operation) -> Measure
 class Variant:
     """What a user can name within a family.
 
+    What `best_for` says where nothing is said is of those that are `retired`.
     `seconds` is what the recipe page promises, `measured` what users of the service saw.
     `sizes_at` replaces the family's recommended pixels for a quality whose pixels differ, with the
     same ratios; `ecosystems` are those of the family's that it loads, where it is not all;
@@ -207,7 +208,7 @@ class Variant:
 
     name: str
     ways: tuple[Way, ...]
-    best_for: str
+    best_for: str = "nothing new: kept for requests that must stay as they were"
     avoid_for: str = ""
     seconds: str = ""
     measured: Mapping[Operation, Measured] = field(default_factory=dict)

@@ -16,6 +16,11 @@ from civitai_skill.engines.forms import AirRole, Bits, Likely, Wire
 from civitai_skill.engines.sources import holders
 from civitai_skill.schema.request import ImageRequest
 
+_WORDED = {
+    "flag": "true or false", "list": "a list", "map": "an object", "whole": "a whole number",
+    "number": "a number",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -68,9 +73,7 @@ class Limit:
         elif self.kind == "text" and self.most is not None:
             said = f"at most {self.most} characters"
         else:
-            said = {"flag": "true or false", "list": "a list", "map": "an object"}.get(
-                self.kind, {"whole": "a whole number", "number": "a number"}.get(self.kind, "text")
-            )
+            said = _WORDED.get(self.kind, "text")
         if self.source is not None and self.kind == "text":
             said = "a picture: a file, an https URL or a data URL"
         if self.role not in (None, "lora"):

@@ -216,7 +216,6 @@ FAMILY = Family(
         Variant(
             "imagen4",
             (Way(Imagen4),),
-            best_for="nothing new: kept for requests that must stay as they were",
             aliases=("imagen",),
             retired=Retired(
                 on=date(2026, 8, 17),
@@ -227,7 +226,6 @@ FAMILY = Family(
         Variant(
             "gemini-2.5-flash",
             ways(leaf(Flash, Create), FlashEdit),
-            best_for="nothing new: kept for requests that must stay as they were",
             aliases=("2.5-flash", "gemini", "nano-banana"),
             retired=Retired(
                 on=date(2026, 10, 2),

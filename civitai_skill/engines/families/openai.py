@@ -120,7 +120,6 @@ FAMILY = Family(
         Variant(
             "gpt-image-1",
             ways(wire.Gpt1Create, wire.Gpt1Edit, **_RENDERED),
-            best_for="nothing new: kept for requests that must stay as they were",
             aliases=("1",),
             retired=Retired(
                 date(2026, 10, 23), f"{_TABLE}; its own guide confirms it", "openai gpt-image-2"
@@ -129,13 +128,11 @@ FAMILY = Family(
         Variant(
             "dall-e-3",
             ways(wire.DallE3, default=_SQUARE),
-            best_for="nothing new: kept for requests that must stay as they were",
             retired=Retired(date(2026, 5, 12), _TABLE, "openai gpt-image-2"),
         ),
         Variant(
             "dall-e-2",
             ways(wire.DallE2Create, wire.DallE2Edit, default=_SQUARE),
-            best_for="nothing new: kept for requests that must stay as they were",
             aliases=("dall-e",),
             retired=Retired(date(2026, 5, 12), _TABLE, "openai gpt-image-2"),
         ),

@@ -61,7 +61,6 @@ _LEGACY = tuple(
     Variant(
         name,
         _hosted(name, form),
-        best_for="nothing new: kept for requests that must stay as they were",
         retired=Retired(
             on=None,
             source="absent from the recipe page's current list; the maker files it as legacy",

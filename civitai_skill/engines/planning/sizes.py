@@ -76,14 +76,9 @@ def _recommended(candidate: Candidate) -> dict[str, Values]:
     found = {}
     for ratio in family.ratios():
         size = family.size(ratio, candidate.variant, candidate.request.quality)
-        if size is not None and all(map(_fits, size, _sides(form))):
+        if size and all(k.holds(side) for side, k in zip(size, _sides(form), strict=False)):
             found[ratio] = dict(zip(form.sizing.fields, size, strict=True))
     return found
-
-
-def _fits(value: int, limit: Limit) -> bool:
-    low, high = limit.minimum, limit.maximum
-    return low is None or high is None or low <= value <= high
 
 
 # -- what a request says ---------------------------------------------------------------------------
@@ -222,7 +217,7 @@ def _on_the_grid(candidate: Candidate, form: Wire, off: Mapping[str, int]) -> di
     beside, step, known = [], candidate.family.multiple, limits(candidate.way.form)
     for name, value in off.items():
         low_high = (value // step * step, -(-value // step) * step)
-        beside.append([near for near in low_high if near and _fits(near, known[name])])
+        beside.append([near for near in low_high if near and known[name].holds(near)])
     tries = [dict(zip(off, values, strict=True)) for values in product(*beside)]
     tries.sort(key=lambda near: sum(abs(near[name] - value) for name, value in off.items()))
     fitting = (near for near in tries if form.model_copy(update=near).objection() is None)
