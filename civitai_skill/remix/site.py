@@ -37,7 +37,12 @@ def read_answer(answer: Mapping[str, Any], id: int | None = None) -> Reading | N
     page = read(read(read(answer, "result", dict), "data", dict), "json", dict)
     if page:
         _check_kind(page)
-        return _read(page.get("meta"), (), dict(_airs(page)), list(_hidden(page)))
+        # How strongly the models of hidden metadata acted is hidden too.
+        hidden = [
+            {**each, "type": each.get("modelType"), "weight": each.get("strength")}
+            for each in read_list(page, "resources", dict)
+        ]
+        return _read(page.get("meta"), (), dict(_airs(page)), hidden)
     for item in read_list(answer, "items", dict):
         if id is None or item.get("id") == id:
             _check_kind(item)
@@ -132,9 +137,3 @@ def _air_ecosystem(base_model: str, kind: str) -> str | None:
         return named
     tags = catalog.family(takers[0].engine).variants[0].ways[0].form.tags()
     return tags.get("ecosystem", named)
-
-
-def _hidden(page: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The models of a picture whose metadata is hidden; how strongly they acted is hidden too."""
-    for each in read_list(page, "resources", dict):
-        yield {**each, "type": each.get("modelType"), "weight": each.get("strength")}

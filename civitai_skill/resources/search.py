@@ -15,7 +15,7 @@ from civitai_skill.api.parse import read, read_list
 from civitai_skill.api.service import Flow, Together
 from civitai_skill.engines import catalog
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.resources.records import TYPES, Kind, Model, Resource, read_model
+from civitai_skill.resources.records import TYPES, Kind, Resource, read_model
 from civitai_skill.resources.site import ModelSite, fitting_versions, has_engine
 from civitai_skill.resources.takers import ecosystem_of, find_takers, loads_unnamed
 from civitai_skill.schema.problems import nearest_name
@@ -117,7 +117,9 @@ def search(
         here = [*params, ("cursor", cursor)] if cursor else params
         page = yield from site.get("/models", here, what="the search for models")
         models = [m for item in read_list(page or {}, "items", dict) if (m := read_model(item))]
-        left = [m for m in models if _is_wanted(m, mature) and fitting_versions(m, kind, engine)]
+        # `covered` of a model counts only where it is said; so does being mature.
+        wanted = [m for m in models if m.covered is not False and (mature or not m.mature)]
+        left = [model for model in wanted if fitting_versions(model, kind, engine)]
         while left:
             # As many as are still wanted are asked for at once, and no more.
             asked, left = left[: take - len(found)], left[take - len(found) :]
@@ -131,11 +133,6 @@ def search(
         if cursor is None or cursor == before:
             return FoundModels(tuple(found))
     return FoundModels(tuple(found), more=True)
-
-
-def _is_wanted(model: Model, mature: bool) -> bool:
-    """`covered` of a model counts only where it is said; so does being mature."""
-    return model.covered is not False and (mature or not model.mature)
 
 
 def _cursor(page: object) -> str | None:

@@ -67,9 +67,11 @@ class ModelSite:
                 found = None if text is None else read_json(text)
         if found is None:
             whole = yield from ask_site(self.service, path, params, what=what, seconds=self.seconds)
-            found = None if whole is None else _without_large(whole, path)
-            if self.cache is not None and found is not None:
-                yield Work(partial(self.cache.put, name, json.dumps(found)))
+            if whole is not None:
+                cursor = {"metadata": whole.get("metadata")} if path == "/models" else {}
+                found = {**_drop_large(whole), **cursor}
+                if self.cache is not None:
+                    yield Work(partial(self.cache.put, name, json.dumps(found)))
         self._seen[name] = found
         return found
 
@@ -162,15 +164,8 @@ def has_engine(takers: tuple[Taker, ...], engine: str | None) -> bool:
     return bool(takers) if engine is None else any(taker.engine == engine for taker in takers)
 
 
-def _without_large(whole: Mapping[str, Any], path: str) -> Mapping[str, Any]:
-    """An answer without what is not read here; the cursor of a list stays."""
-    slim: dict[str, Any] = _drop_large(whole)
-    if path == "/models":
-        slim["metadata"] = whole.get("metadata")
-    return slim
-
-
 def _drop_large(value: Any, depth: int = 8) -> Any:
+    """An answer without what is not read here."""
     if isinstance(value, list):
         return [_drop_large(item, depth - 1) for item in value[:500]] if depth else []
     if isinstance(value, Mapping):

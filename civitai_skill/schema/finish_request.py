@@ -9,14 +9,14 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema import finishing, pictures
-from civitai_skill.schema.parts import StrictModel
+from civitai_skill.schema.parts import Asked
 from civitai_skill.schema.types import FieldWords, Format, Picture
 
 #: How many pictures one call finishes; each has steps of its own in one workflow.
 MOST_PICTURES = 24
 
 
-class FinishRequest(StrictModel):
+class FinishRequest(Asked):
     """What shall become of pictures: each gets the same.
 
     `quality` (1 to 100) and `width` (pixels) are those of the saved file. Raises RequestInvalid for
@@ -63,15 +63,6 @@ class FinishRequest(StrictModel):
         if problems:
             raise RequestInvalid(*problems)
         return self
-
-    @classmethod
-    def of(cls, asked: Any, /, **fields: Any) -> FinishRequest:
-        """A request from a request, fields, a picture or several; RequestInvalid."""
-        if isinstance(asked, FinishRequest):
-            return cls(**{n: getattr(asked, n) for n in asked.model_fields_set} | fields)
-        if isinstance(asked, Mapping):
-            return cls(**{str(name): value for name, value in asked.items()} | fields)
-        return cls(**{"images": asked, **fields})
 
 
 def is_finishing(body: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -42,6 +42,30 @@ class StrictModel(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise RequestInvalid(*to_problems(error, type(self))) from None
+
+
+class Asked(StrictModel):
+    """The base of requests, whose first field may be given alone."""
+
+    @classmethod
+    def of(cls, asked: Any, /, **fields: Any) -> Self:
+        """A request from a request, fields, or what its first field is, with more fields.
+
+        Raises RequestInvalid.
+        """
+        if isinstance(asked, cls):
+            return cls(**asked.said() | fields) if fields else asked
+        if isinstance(asked, Mapping):
+            return cls(**{str(name): value for name, value in asked.items()} | fields)
+        return cls(**{next(iter(cls.model_fields)): asked} | fields)
+
+    def said(self) -> dict[str, Any]:
+        """The fields that were said, as they are."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+    def given(self, name: str) -> bool:
+        """Was the field said, and not as null?"""
+        return name in self.model_fields_set and getattr(self, name) is not None
 
 
 class Lora(StrictModel):

@@ -6,14 +6,13 @@ engines' business (`civitai_skill.engines`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema import finishing, pictures
-from civitai_skill.schema.parts import ControlNetOrText, LoraOrText, StrictModel, StyleImageOrText
+from civitai_skill.schema.parts import Asked, ControlNetOrText, LoraOrText, StyleImageOrText
 from civitai_skill.schema.types import (
     STRENGTHS,
     CheckpointText,
@@ -49,7 +48,7 @@ def _check_prompt(value: str) -> str:
     return value
 
 
-class ImageRequest(StrictModel):
+class ImageRequest(Asked):
     """What picture is wanted.
 
     Only `prompt` is required. Everything left out is decided by the engine's family for the chosen
@@ -313,23 +312,6 @@ class ImageRequest(StrictModel):
             if problems:
                 raise RequestInvalid(*problems)
         return self
-
-    @classmethod
-    def of(cls, asked: ImageRequest | str | Mapping[str, Any], /, **fields: Any) -> ImageRequest:
-        """A request from a request, a prompt or fields, with more fields; RequestInvalid."""
-        if isinstance(asked, ImageRequest):
-            return cls(**asked.said() | fields) if fields else asked
-        if isinstance(asked, Mapping):
-            return cls(**{str(name): value for name, value in asked.items()} | fields)
-        return cls(**{"prompt": asked, **fields})
-
-    def said(self) -> dict[str, Any]:
-        """The fields that were said, as they are."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
-
-    def given(self, name: str) -> bool:
-        """Was the field said, and not as null?"""
-        return name in self.model_fields_set and getattr(self, name) is not None
 
 
 #: The fields that ask for more than a drawing; a request without them needs one step.
