@@ -28,7 +28,6 @@ from civitai_skill.batch.states import RowState, build_result, load_states, upda
 from civitai_skill.batch.watcher import WorkflowWatcher
 from civitai_skill.client.base import BaseClient, Folder
 from civitai_skill.client.clients import TIMEOUT, AsyncCivitai
-from civitai_skill.client.options import Call
 from civitai_skill.config import expand_home
 from civitai_skill.errors import ConfigError, OverBudget, Problem, RequestInvalid, Spent
 from civitai_skill.errors.next_steps import Allow, Choose, Render, Say, in_python
@@ -36,6 +35,7 @@ from civitai_skill.images.save import prepare_folder
 from civitai_skill.images.sources import EVERY_SOURCE, SourcePolicy
 from civitai_skill.ledger.budget import read_budget
 from civitai_skill.ledger.ledger import Ledger
+from civitai_skill.purchase.body import Terms
 from civitai_skill.purchase.order import Order
 from civitai_skill.resources.resolve import NAMING
 from civitai_skill.schema.problems import nearest_name
@@ -128,12 +128,13 @@ class BatchSession:
                 raise RequestInvalid(Problem(field, value, f"1 to {most}", nearest))
         #: All workflows of a batch carry it.
         self.tag = f"batch:{self.name}"
-        self.call = Call("-", {
-            "max_buzz": given["max_buzz"], "tags": (self.tag, *given["tags"]),
-            "metadata": given["metadata"], "sources": given["sources"],
-            "allow_mature_content": given["allow_mature_content"], "purpose": given["purpose"],
-            "currencies": given["currencies"], "priority": given["priority"],
-        })  # fmt: skip
+        self.terms = Terms(
+            tags=(self.tag, *given["tags"]),
+            metadata=given["metadata"],
+            allow_mature_content=given["allow_mature_content"],
+            currencies=given["currencies"],
+            priority=given["priority"],
+        )
 
     async def run(self, raw_rows: Sequence[RawRow]) -> Report:
         """Make the rows. Raises what run_batch raises."""
@@ -144,7 +145,7 @@ class BatchSession:
         made._http = ThrottledClient(limiter, transport=made._transport or AsyncTransport())
         async with made as client:
             if any(raw.fields.get(name) for raw in raw_rows for name in NAMING):
-                raw_rows = await resolve_rows(raw_rows, client, self.call.terms)
+                raw_rows = await resolve_rows(raw_rows, client, self.terms)
             lines, order, used = await anyio.to_thread.run_sync(self._prepare, raw_rows, client)
             limit, budget, only_plan = order.limit, order.budget, given["dry_run"]
             warned: list[ServiceWarning] = []
@@ -187,7 +188,7 @@ class BatchSession:
         """Check every row and find out where it stands; gives the lines, the rules of their
         purchases, and what all else has used of the budget (Buzz)."""
         given, ledger = self.given, client.ledger
-        rows = plan_rows(raw_rows, self.name, self.call.terms, given["template"], given["sources"])
+        rows = plan_rows(raw_rows, self.name, self.terms, given["template"], given["sources"])
         if not given["dry_run"]:
             prepare_folder(self.folder)
             for path in (self.folder / results.RESULTS, self.folder / results.TABLE):
@@ -200,8 +201,11 @@ class BatchSession:
         states = load_states(rows, ledger, self.folder, retry_failed=given["retry_failed"])
         lines = list(zip(rows, states, strict=True))
         # The keys alone say what is the same: a batch goes on after the account's key changed.
-        order = client._order(self.call, self.folder)
-        order = replace(order, unpriced=given["allow_unpriced"], apart=False, unconfirmed=None)
+        rules = {name: given[name] for name in ("max_buzz", "purpose", "sources")}
+        order = client._order("-", rules, self.folder)
+        order = replace(
+            order, terms=self.terms, unpriced=given["allow_unpriced"], apart=False, unconfirmed=None
+        )
         if ledger is None:
             return lines, order, 0
         if order.budget is None:

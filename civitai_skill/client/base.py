@@ -7,6 +7,7 @@ import os
 import time
 import uuid
 import weakref
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -20,17 +21,22 @@ from civitai_skill.api import workflows
 from civitai_skill.api.drivers import refuse_closed
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.service import Flow, Retry, Service
-from civitai_skill.client.options import Call
+from civitai_skill.client.options import PurchaseRules, RequestLike
 from civitai_skill.config import SITE_PATH, Secret, Settings, expand_home
 from civitai_skill.engines.published.kept import followed
-from civitai_skill.errors import ApiError, ConfigError
+from civitai_skill.errors import ApiError, ConfigError, Problem, RequestInvalid
+from civitai_skill.images.sources import EVERY_SOURCE
 from civitai_skill.ledger.budget import Budget, read_budget
 from civitai_skill.ledger.ledger import LOOK_PATIENCE, Ledger
 from civitai_skill.ledger.reports import JUST_BOUGHT
 from civitai_skill.purchase import generate
+from civitai_skill.purchase.body import Terms
+from civitai_skill.purchase.events import ignore_event
 from civitai_skill.purchase.join import close_answered
-from civitai_skill.purchase.order import Order, Unconfirmed, keep_nothing
+from civitai_skill.purchase.order import Order, Unconfirmed, WorkflowBody, keep_nothing
 from civitai_skill.resources.site import A_DAY, ModelSite
+from civitai_skill.schema.finish_request import FinishRequest
+from civitai_skill.schema.request import ImageRequest
 from civitai_skill.storage.cache import Cache
 
 #: Doors whose caller is a program: the same request twice at once means two. What a dead process
@@ -163,24 +169,43 @@ class BaseClient:
         return ModelSite(self._public, self._models, self.account)
 
     # -- orders ------------------------------------------------------------------------------------
-    def _order(self, call: Call, out: Folder | None = None) -> Order:
-        """What a call asks for, under this client's rules."""
+    def _order(
+        self, asked: RequestLike, given: Mapping[str, Any], out: Folder | None = None
+    ) -> Order:
+        """What a call asks for by its keywords, under this client's rules. RequestInvalid."""
         followed.set(self.settings.engines_file)
+        fields = dict(given)
+        rules = {name: fields.pop(name) for name in PurchaseRules.__annotations__ if name in fields}
+        limit, purpose = rules.get("max_buzz"), rules.get("purpose", "python")
+        terms, notes, keep_all, sources = Terms(), False, False, EVERY_SOURCE
+        if isinstance(asked, WorkflowBody):
+            if fields:
+                known = ", ".join(PurchaseRules.__annotations__)
+                raise RequestInvalid(Problem(next(iter(fields)), None, known))
+        else:
+            notes, keep_all = fields.pop("notes", False), fields.pop("keep_all", False)
+            sources = fields.pop("sources", EVERY_SOURCE)
+            own = [name for name in Terms.__dataclass_fields__ if name in fields]
+            terms = Terms(**{name: fields.pop(name) for name in own})
+            if isinstance(asked, FinishRequest):
+                asked = FinishRequest.of(asked, **fields)
+            else:
+                asked = ImageRequest.of(asked, **fields)
         return Order(
-            asked=call.asked,
-            terms=call.terms,
-            limit=self.settings.max_buzz if call.max_buzz is None else call.max_buzz,
+            asked=asked,
+            terms=terms,
+            limit=self.settings.max_buzz if limit is None else limit,
             out=None if out is None else expand_home(out),
             ledger=self.ledger,
             budget=self._budget,
             account=self.account,
-            purpose=call.purpose,
-            again=call.again,
-            notes=call.notes,
-            keep_all=call.keep_all,
-            joins=call.purpose not in PROGRAMS,
-            sources=replace(call.sources, service=self.settings.base_url),
-            tell=call.tell,
+            purpose=purpose,
+            again=rules.get("again", False),
+            notes=notes,
+            keep_all=keep_all,
+            joins=purpose not in PROGRAMS,
+            sources=replace(sources, service=self.settings.base_url),
+            tell=rules.get("tell") or ignore_event,
             keep=keep_nothing if self.ledger is not None else self._unsettled.__setitem__,
             unconfirmed=self._unconfirmed if self.confirms else None,
             models=self._models,

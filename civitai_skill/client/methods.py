@@ -22,7 +22,6 @@ from civitai_skill.client.base import BaseClient, Folder
 from civitai_skill.client.method import method
 from civitai_skill.client.options import (
     AgainOptions,
-    Call,
     FinishOptions,
     PriceOptions,
     PurchaseOptions,
@@ -66,7 +65,7 @@ class Methods(BaseClient):
     @method
     def estimate(self, request: RequestLike, **given: Unpack[PriceOptions]) -> Flow[Quote]:
         """Ask the service for the price in Buzz. Spends nothing."""
-        return price.estimate(self._service, self._order(Call(request, given)))
+        return price.estimate(self._service, self._order(request, given))
 
     @method
     def submit(
@@ -84,7 +83,7 @@ class Methods(BaseClient):
         into that folder goes on with it, and so does `resume`. Raises OverBudget above `max_buzz`,
         TransportFailed with the key when it is not known whether the service took it.
         """
-        order = self._order(Call(request, given), out)
+        order = self._order(request, given, out)
         bought = (yield from generate.submit(self._service, order, told)).workflow
         self._note_bought(bought.id or "")
         return bought
@@ -103,7 +102,7 @@ class Methods(BaseClient):
         Raises WorkflowFailed when fewer pictures came than were asked for (those that came are
         saved and stand in `error.result`), StillRunning at the deadline; giving up never cancels.
         """
-        order = self._order(Call(request, given), out)
+        order = self._order(request, given, out)
         return generate.generate(self._service, order, timeout=timeout)
 
     @method
@@ -121,7 +120,7 @@ class Methods(BaseClient):
         `given` are its fields and what surrounds a purchase. What needs no service is done on this
         machine and costs nothing; the rest is one workflow, priced first. Errors as for `generate`.
         """
-        order = self._order(Call(*finishing(pictures, given)), out)
+        order = self._order(*finishing(pictures, given), out)
         return finish_pictures(self._service, order, timeout=timeout)
 
     @method
@@ -144,7 +143,7 @@ class Methods(BaseClient):
         more: dict[str, Any] = {"notes": True, **given}
         said = {name: more.pop(name) for name in given if name in ImageRequest.model_fields}
         request = yield Work(partial(vary_picture, expand_home(picture), said, self.ledger))
-        order = self._order(Call(request, more), out)
+        order = self._order(request, more, out)
         if not said:
             order = replace(order, told=same_again(request))
         return (yield from generate.generate(self._service, order, timeout=timeout))
@@ -158,7 +157,7 @@ class Methods(BaseClient):
         `out` is the folder that `generate` would be given, None for `submit`. Raises StillRunning
         while another call is making the same.
         """
-        return preview(self._public, self._order(Call(request, given), out))
+        return preview(self._public, self._order(request, given, out))
 
     @method
     def buzz_left(self) -> Flow[int | None]:
@@ -269,7 +268,7 @@ class Methods(BaseClient):
         """Finish an open run of the ledger (`ledger.unfinished()`), which is never bought anew; or
         buy one of `ledger.failed()` once more."""
         given = {"tell": tell, "purpose": "resume", "max_buzz": max_buzz}
-        order = self._order(Call("-", given), out)
+        order = self._order("-", given, out)
         return resume.resume(self._service, order, run, timeout=timeout)
 
     @method

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.images.sources import EVERY_SOURCE, SourcePolicy
-from civitai_skill.purchase.body import Terms
-from civitai_skill.purchase.events import Tell, ignore_event
+from civitai_skill.images.sources import SourcePolicy
+from civitai_skill.purchase.events import Tell
 from civitai_skill.purchase.order import WorkflowBody
 from civitai_skill.resources.records import Kind
 from civitai_skill.resources.search import Sort
@@ -109,37 +107,6 @@ class SearchOptions(TypedDict, total=False):
     sort: Sort
     mature: bool
     take: int
-
-
-class Call:
-    """A call's keywords, sorted into what is asked for and what surrounds it."""
-
-    def __init__(self, asked: RequestLike, given: Mapping[str, Any]) -> None:
-        fields = dict(given)
-        self.tell: Tell = fields.pop("tell", None) or ignore_event
-        self.max_buzz: int | None = fields.pop("max_buzz", None)
-        self.again: bool = fields.pop("again", False)
-        self.purpose: str = fields.pop("purpose", "python")
-        self.notes: bool = False
-        self.keep_all: bool = False
-        self.sources: SourcePolicy = EVERY_SOURCE
-        self.asked: ImageRequest | FinishRequest | WorkflowBody
-        if isinstance(asked, WorkflowBody):
-            odd = next(iter(fields), None)
-            if odd is not None:
-                raise RequestInvalid(Problem(odd, None, ", ".join(PurchaseRules.__annotations__)))
-            self.terms, self.asked = Terms(), asked
-            return
-        self.notes = fields.pop("notes", False)
-        self.keep_all = fields.pop("keep_all", False)
-        self.sources = fields.pop("sources", EVERY_SOURCE)
-        self.terms = Terms(
-            **{name: fields.pop(name) for name in Terms.__dataclass_fields__ if name in fields}
-        )
-        if isinstance(asked, FinishRequest):
-            self.asked = FinishRequest.of(asked, **fields)
-        else:
-            self.asked = ImageRequest.of(asked, **fields)
 
 
 def finishing(pictures: Any, given: Mapping[str, Any]) -> tuple[FinishRequest, dict[str, Any]]:
