@@ -23,13 +23,7 @@ from typing import Any
 
 from civitai_skill.config import find_program_folder, find_settings_folder, find_user_home
 from civitai_skill.errors import Problem, RequestInvalid
-from civitai_skill.skill.config_text import (
-    add_to_json,
-    add_to_toml,
-    remove_from_json,
-    remove_from_toml,
-    toml_table,
-)
+from civitai_skill.skill import config_text
 from civitai_skill.storage.files import write_atomic
 
 NAME = "civitai-skill"
@@ -131,7 +125,7 @@ def describe_server(host: Host, flags: Sequence[str], key: str | None = None) ->
 def render_block(host: Host, entry: Mapping[str, Any]) -> str:
     """The block to paste."""
     if host.toml:
-        return toml_table(host.section, NAME, entry).rstrip("\n")
+        return config_text.toml_table(host.section, NAME, entry).rstrip("\n")
     return json.dumps({host.section: {NAME: entry}}, indent=2, ensure_ascii=False)
 
 
@@ -141,14 +135,14 @@ def install_server(name: str, entry: Mapping[str, Any], file: Path | None = None
     Raises RequestInvalid where the file can't be read as what it should be, or not be written.
     """
     host = find_host(name)
-    add = add_to_toml if host.toml else add_to_json
+    add = config_text.add_to_toml if host.toml else config_text.add_to_json
     return _change(name, host, file, "installed", lambda text: add(text, host.section, NAME, entry))
 
 
 def uninstall_server(name: str, file: Path | None = None) -> HostChange:
     """Take the entry out again. Raises RequestInvalid."""
     host = find_host(name)
-    remove = remove_from_toml if host.toml else remove_from_json
+    remove = config_text.remove_from_toml if host.toml else config_text.remove_from_json
     return _change(name, host, file, "removed", lambda text: remove(text, host.section, NAME))
 
 

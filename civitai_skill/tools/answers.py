@@ -18,22 +18,7 @@ from typing import Any
 from civitai_skill.api.progress import Progress
 from civitai_skill.api.workflows import Page
 from civitai_skill.errors import CivitaiError, StillRunning, explain
-from civitai_skill.errors.next_steps import (
-    Allow,
-    Choose,
-    Look,
-    Next,
-    RaiseBudget,
-    Release,
-    Remix,
-    Resume,
-    Say,
-    Settle,
-    TryAgain,
-    UseSandbox,
-    advise,
-    in_python,
-)
+from civitai_skill.errors import next_steps as steps
 from civitai_skill.purchase.events import Event, Submitted, Submitting
 from civitai_skill.purchase.result import Generation, Picture, summarize_unsaved
 from civitai_skill.schema.request import ImageRequest
@@ -96,45 +81,48 @@ def look_again(workflow_id: str | None) -> dict[str, Any]:
     return next_call(LOOK, id=workflow_id, wait_seconds=WAIT)
 
 
-def in_tools(step: Next, ceiling: int | None = None, tools: Sequence[str] | None = None) -> str:
+def in_tools(
+    step: steps.Next, ceiling: int | None = None, tools: Sequence[str] | None = None
+) -> str:
     """A next step in the words of a model that calls tools.
 
     `ceiling` is the Buzz limit that the model can't raise; `tools` are those that there are, every
     one when left out.
     """
-    looks = look_again(getattr(step, "id", None)) if isinstance(step, Look | Settle) else None
-    if looks is not None and tools is not None and looks["tool"] not in tools:
+    look = look_again(getattr(step, "id", None))["tool"]
+    known = (look,) if tools is None else tools
+    if isinstance(step, steps.Look | steps.Settle) and look not in known:
         return "No tool here can look it up: tell the user, and do not make it again of yourself."
     match step:
-        case Look(None) | Settle():
+        case steps.Look(None) | steps.Settle():
             return "Look as `next` says before submitting again, else it may be paid twice."
-        case Look():
+        case steps.Look():
             return "Look again as `next` says."
-        case Resume():
+        case steps.Resume():
             return (
                 "Make exactly the same call again: it goes on with this purchase and can't pay "
                 "twice. Another call could."
             )
-        case TryAgain():
+        case steps.TryAgain():
             return (
                 "The call that asked for it, made once more with the same arguments, buys it anew."
             )
-        case Allow(price) if ceiling is not None and (price is None or price <= ceiling):
+        case steps.Allow(price) if ceiling is not None and (price is None or price <= ceiling):
             return f"max_buzz may be raised up to {ceiling}, if the user agrees."
-        case Allow():
+        case steps.Allow():
             return "This limit is set for these tools and max_buzz can't raise it."
-        case RaiseBudget():
+        case steps.RaiseBudget():
             return "This limit is on all calls together; max_buzz can't raise it."
-        case Choose():
+        case steps.Choose():
             return "civitai_choose_engine says which engine suits."
-        case Release():
+        case steps.Release():
             return "Only the user can release it, for yellow Buzz: ask them."
-        case Say(option, to) if option in ImageRequest.model_fields:
+        case steps.Say(option, to) if option in ImageRequest.model_fields:
             return f"To {to}: {option} true."
-        case Remix() if tools is None or REMIX in tools:
+        case steps.Remix() if tools is None or REMIX in tools:
             return f"{REMIX} makes a request of it."
-        case UseSandbox():
-            return in_python(step)  # the developer's
+        case steps.UseSandbox():
+            return steps.in_python(step)  # the developer's
     return ""  # no argument says BuyAgain, and the message says Fix
 
 
@@ -161,7 +149,7 @@ def generation_data(generation: Generation) -> dict[str, Any]:
         data["enhanced_prompt"] = generation.enhanced_prompt
     for name in ("notes", "warnings"):
         if getattr(generation, name):
-            data[name] = [advise(text, in_tools) for text in getattr(generation, name)]
+            data[name] = [steps.advise(text, in_tools) for text in getattr(generation, name)]
     return data
 
 
@@ -239,7 +227,7 @@ def failure_result(error: CivitaiError, ceiling: int, tools: Sequence[str] | Non
     if isinstance(error.result, Generation):
         came = generation_data(error.result)
         data |= {name: came[name] for name in ("images", "outputs", "warnings") if name in came}
-    look = next((step for step in error.next if isinstance(step, Look | Settle)), None)
+    look = next((step for step in error.next if isinstance(step, steps.Look | steps.Settle)), None)
     if look is not None:
         call = look_again(getattr(look, "id", None))
         if tools is None or call["tool"] in tools:

@@ -25,20 +25,7 @@ from civitai_skill.schema.fields import FIELDS
 from civitai_skill.schema.finish_request import FinishRequest
 from civitai_skill.schema.request import ImageRequest
 from civitai_skill.schema.types import Text, read_json
-from civitai_skill.tools import words
-from civitai_skill.tools.arguments import (
-    IN_OPTIONS,
-    LONGEST_WAIT,
-    PICTURES,
-    WAIT,
-    Arguments,
-    EstimateImage,
-    GenerateBody,
-    Option,
-    Seconds,
-    to_number,
-    unpack_json,
-)
+from civitai_skill.tools import arguments, words
 from civitai_skill.tools.finishing import FinishImage
 
 OUT = Path("pictures")
@@ -46,11 +33,11 @@ OUT = Path("pictures")
 PURPOSE = "tools"
 
 # Fields of the arguments that are the request's own.
-DEFAULT_ENGINE = str(EstimateImage.model_fields["engine"].default)
-_REQUEST = tuple(name for name in EstimateImage.model_fields if name != "options")
+DEFAULT_ENGINE = str(arguments.EstimateImage.model_fields["engine"].default)
+_REQUEST = tuple(name for name in arguments.EstimateImage.model_fields if name != "options")
 _FINISHING = tuple(name for name in FinishImage.model_fields if name in FinishRequest.model_fields)
 #: Arguments of a tool that prices or buys.
-Buying = EstimateImage | FinishImage | GenerateBody
+Buying = arguments.EstimateImage | FinishImage | arguments.GenerateBody
 _MODELS = ("model", "loras", "embeddings", "vae")
 _PART = re.compile(r"[\w][\w .-]{0,99}")
 
@@ -76,27 +63,29 @@ class ToolSettings:
     allow_mature_content: bool | None = None
     currencies: tuple[str, ...] | None = None
     tell: Tell | None = None
-    wait: float = WAIT
+    wait: float = arguments.WAIT
     sources: SourcePolicy = EVERY_SOURCE
     tools: tuple[str, ...] = ()
     default_engine: str = DEFAULT_ENGINE
     pictures: bool = True
     every_engine: bool = True
 
-    def narrow(self, model: type[Arguments]) -> type[Arguments]:
+    def narrow(self, model: type[arguments.Arguments]) -> type[arguments.Arguments]:
         """An argument model with the wait that was fixed, which offers, and speaks of, only what is
         allowed."""
-        if self.wait != WAIT and "wait_seconds" in model.model_fields:
+        if self.wait != arguments.WAIT and "wait_seconds" in model.model_fields:
             told = f"Wait so many seconds for its end. Default {self.wait:g}; 0 does not wait."
-            waits: Any = (Seconds, Field(default=self.wait, description=told))
+            waits: Any = (arguments.Seconds, Field(default=self.wait, description=told))
             model = create_model(model.__name__, __base__=model, wait_seconds=waits)
-        if not self.pictures and PICTURES & model.model_fields.keys():
+        if not self.pictures and arguments.PICTURES & model.model_fields.keys():
             kept: dict[str, Any] = {
                 name: (field.annotation, field)
                 for name, field in model.model_fields.items()
-                if name not in PICTURES
+                if name not in arguments.PICTURES
             }
-            model = create_model(model.__name__, __base__=Arguments, __doc__=model.__doc__, **kept)
+            model = create_model(
+                model.__name__, __base__=arguments.Arguments, __doc__=model.__doc__, **kept
+            )
         if "engine" not in model.model_fields or self.every_engine:
             return model
         if model.model_fields["engine"].default is None:
@@ -106,8 +95,7 @@ class ToolSettings:
             for name, say in words.FIELDS.items()
         }
         engine = Field(
-            default=self.default_engine,
-            description=words.engine(self.engines, self.default_engine),
+            default=self.default_engine, description=words.engine(self.engines, self.default_engine)
         )
         kind: Any = Annotated[Text, words.one_of(self.engines)]
         return create_model(model.__name__, __base__=model, engine=(kind, engine), **changed)
@@ -123,7 +111,7 @@ class ToolSettings:
                     source, "images" if len(finishing.images) == 1 else f"images.{i}"
                 )
             return finishing
-        if isinstance(given, GenerateBody):
+        if isinstance(given, arguments.GenerateBody):
             # The service reads no files, so an address is all that a body can name.
             return WorkflowBody(check_body(given.body, replace(self.sources, local=False)))
         said = {n: getattr(given, n) for n in _REQUEST if n in given.model_fields_set}
@@ -163,7 +151,7 @@ class ToolSettings:
             accepted = f"{what}, or {file}"
             raise error.about(replace(error.problems[0], accepted=accepted)) from None
 
-    def purchase_options(self, given: Arguments) -> dict[str, Any]:
+    def purchase_options(self, given: arguments.Arguments) -> dict[str, Any]:
         """What surrounds a purchase, where its pictures go included. Raises RequestInvalid."""
         most, folder = getattr(given, "max_buzz", None), getattr(given, "folder", None)
         options = {
@@ -174,7 +162,7 @@ class ToolSettings:
             "tell": self.tell,
             "again": getattr(given, "again", False),  # where an interface offers it
         }
-        if isinstance(given, GenerateBody):
+        if isinstance(given, arguments.GenerateBody):
             return options  # it says the rest itself
         return {
             **options,
@@ -196,12 +184,12 @@ class ToolSettings:
         return self.out.joinpath(*parts)
 
 
-def _split_options(given: EstimateImage) -> dict[str, Any]:
+def _split_options(given: arguments.EstimateImage) -> dict[str, Any]:
     """The options that are fields of the request, and among them the engine's own."""
     fields: dict[str, Any] = {}
     options: dict[str, Any] = {}
     for option in given.options:
-        name = next((n for n in IN_OPTIONS if fold(n) == fold(option.name)), None)
+        name = next((n for n in arguments.IN_OPTIONS if fold(n) == fold(option.name)), None)
         into = options if name is None else fields
         key = name or option.name
         if key in into:
@@ -210,20 +198,20 @@ def _split_options(given: EstimateImage) -> dict[str, Any]:
     return {**fields, "options": options}
 
 
-def _own(name: str, option: Option) -> Any:
+def _own(name: str, option: arguments.Option) -> Any:
     """The value of a field of the request: whatever is no text is read as JSON."""
     kind = next(field.kind for field in FIELDS if field.name == name)
     if kind in ("text", "choice") or not isinstance(option.value, str):
         return option.value
     if kind in ("whole", "number"):
-        return to_number(option.value)
+        return arguments.to_number(option.value)
     if kind == "flag":
         return {"true": True, "false": False}.get(option.value.strip().lower(), option.value)
-    value = unpack_json(option.value)
+    value = arguments.unpack_json(option.value)
     return [value] if isinstance(value, str) else value
 
 
-def _option_value(option: Option, engine: str) -> Any:
+def _option_value(option: arguments.Option, engine: str) -> Any:
     """An option's value: JSON where it is JSON, but text where the engine wants text."""
     if not isinstance(option.value, str):
         return option.value
@@ -272,8 +260,8 @@ def make_settings(
     # Engines of a fetched document come in when the tools are made.
     wanted = catalog.names() if engines is None else engines
     names = [catalog.find(name).name for name in wanted]
-    if wait is not None and not 0 <= wait <= LONGEST_WAIT:
-        raise RequestInvalid(Problem("wait", wait, f"0 to {LONGEST_WAIT} seconds"))
+    if wait is not None and not 0 <= wait <= arguments.LONGEST_WAIT:
+        raise RequestInvalid(Problem("wait", wait, f"0 to {arguments.LONGEST_WAIT} seconds"))
     return ToolSettings(
         max_buzz,
         out=expand_home(out),
@@ -282,7 +270,7 @@ def make_settings(
         tags=tuple(tags),
         allow_mature_content=allow_mature_content,
         currencies=None if currencies is None else tuple(currencies),
-        wait=WAIT if wait is None else wait,
+        wait=arguments.WAIT if wait is None else wait,
         sources=SourcePolicy(private=private_urls, service=service),
         tools=tuple(tools),
         pictures=pictures,

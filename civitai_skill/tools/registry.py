@@ -16,28 +16,7 @@ from civitai_skill.errors import StillRunning
 from civitai_skill.errors.next_steps import advise
 from civitai_skill.purchase.result import summarize_unsaved, workflow_failed_error
 from civitai_skill.schema.references import is_looked_up
-from civitai_skill.tools import compare
-from civitai_skill.tools.answers import (
-    LOOK,
-    REMIX,
-    Result,
-    Thumbnail,
-    generation_data,
-    in_tools,
-    make_thumbnails,
-    running_result,
-    still_running_result,
-)
-from civitai_skill.tools.arguments import (
-    CancelImage,
-    ChooseEngine,
-    EstimateImage,
-    GenerateBody,
-    GenerateImage,
-    GetImage,
-    QueryImages,
-    SubmitImage,
-)
+from civitai_skill.tools import answers, arguments, compare
 from civitai_skill.tools.finishing import FinishImage
 from civitai_skill.tools.fixed import Buying, ToolSettings, price_options
 from civitai_skill.tools.models import DescribeModel, SearchModels, describe_model, search_models
@@ -53,7 +32,9 @@ _CHOICES, _EVERY = 3, 1000
 
 
 # -- what they do ----------------------------------------------------------------------------------
-def _make(fixed: ToolSettings, given: SubmitImage | FinishImage | GenerateBody) -> Steps:
+def _make(
+    fixed: ToolSettings, given: arguments.SubmitImage | FinishImage | arguments.GenerateBody
+) -> Steps:
     if getattr(given, "estimate_only", False):
         return (yield from _estimate(fixed, given))
     asked, buying = fixed.asked(given), fixed.purchase_options(given)
@@ -62,15 +43,15 @@ def _make(fixed: ToolSettings, given: SubmitImage | FinishImage | GenerateBody) 
         if wait == 0:
             # The folder is the same, so that each goes on with the other.
             workflow = yield methodcaller("submit", asked, **buying)
-            return running_result(summarize_unsaved(workflow))
+            return answers.running_result(summarize_unsaved(workflow))
         how = "finish" if isinstance(given, FinishImage) else "generate"
         generation = yield methodcaller(how, asked, timeout=wait, **buying)
     except StillRunning as error:
-        return still_running_result(error)
-    small: tuple[Thumbnail, ...] = ()
+        return answers.still_running_result(error)
+    small: tuple[answers.Thumbnail, ...] = ()
     if getattr(given, "include_image", "no") == "thumbnail":
-        small = yield Local(partial(make_thumbnails, generation.paths))
-    return Result(generation_data(generation), generation, small)
+        small = yield Local(partial(answers.make_thumbnails, generation.paths))
+    return answers.Result(answers.generation_data(generation), generation, small)
 
 
 def _estimate(fixed: ToolSettings, given: Buying) -> Steps:
@@ -92,7 +73,7 @@ def _estimate(fixed: ToolSettings, given: Buying) -> Steps:
     if quote.warnings:
         data["warnings"] = [str(warning) for warning in quote.warnings]
     if plan is None:
-        return Result(data, quote)
+        return answers.Result(data, quote)
     data = {"engine": plan.title, **data}
     if cap is not None:
         data["at_most"] = cap
@@ -105,12 +86,12 @@ def _estimate(fixed: ToolSettings, given: Buying) -> Steps:
     if plan.notes:
         data["notes"] = list(plan.notes)
     if plan.warnings:
-        ours = [advise(text, in_tools) for text in plan.warnings]
+        ours = [advise(text, answers.in_tools) for text in plan.warnings]
         data["warnings"] = list(dict.fromkeys([*ours, *data.get("warnings", ())]))
-    return Result(data, quote)
+    return answers.Result(data, quote)
 
 
-def _get(fixed: ToolSettings, given: GetImage) -> Steps:
+def _get(fixed: ToolSettings, given: arguments.GetImage) -> Steps:
     out = fixed.out if given.folder is None else fixed.folder(given.folder)
     workflow = yield methodcaller("get", given.id)
     if not workflow.done and given.wait_seconds:
@@ -121,17 +102,17 @@ def _get(fixed: ToolSettings, given: GetImage) -> Steps:
         except StillRunning as error:
             workflow = error.workflow
     if not workflow.done:
-        return running_result(summarize_unsaved(workflow))
+        return answers.running_result(summarize_unsaved(workflow))
     if workflow.fruitless:
         raise workflow_failed_error(summarize_unsaved(workflow), workflow.wanted)
     generation = yield methodcaller("download", workflow, out)
-    small: tuple[Thumbnail, ...] = ()
+    small: tuple[answers.Thumbnail, ...] = ()
     if getattr(given, "include_image", "no") == "thumbnail":
-        small = yield Local(partial(make_thumbnails, generation.paths))
-    return Result(generation_data(generation), generation, small)
+        small = yield Local(partial(answers.make_thumbnails, generation.paths))
+    return answers.Result(answers.generation_data(generation), generation, small)
 
 
-def _choose(fixed: ToolSettings, given: ChooseEngine) -> Steps:
+def _choose(fixed: ToolSettings, given: arguments.ChooseEngine) -> Steps:
     air = given.air
     if air is not None and is_looked_up(air):
         air = (yield methodcaller("describe_model", air)).chosen.air
@@ -159,7 +140,7 @@ def _choose(fixed: ToolSettings, given: ChooseEngine) -> Steps:
     buyer = next((name for name in fixed.tools if BY_NAME[name].spends), None)
     if buyer is not None:
         data["then"] = f"{buyer} with the `arguments` of a choice and your prompt"
-    return Result(data, choices)
+    return answers.Result(data, choices)
 
 
 _READS = Hints(read_only=True, destructive=False, idempotent=True, open_world=True)
@@ -173,18 +154,18 @@ TOOLS: tuple[Tool, ...] = (
         "limit it refuses and says what fits. Returns paths, seeds and the "
         "price. If it is still running when wait_seconds are over, it returns the id and the next "
         "call: make that call, do not generate again.",
-        GenerateImage,
+        arguments.GenerateImage,
         _make,
         _BUYS,
         spends=True,
     ),
     Tool(
-        LOOK,
+        answers.LOOK,
         "Look at a picture's workflow",
         "State of a workflow by id; once it has ended, saves its pictures and returns the paths. "
         "For an id that civitai_generate_image returned before the end, or that "
         "civitai_query_images gave. Spends nothing. Workflows are kept for 30 days.",
-        GetImage,
+        arguments.GetImage,
         _get,
         # It writes files, always the same ones.
         Hints(read_only=False, destructive=False, idempotent=True, open_world=True),
@@ -193,7 +174,7 @@ TOOLS: tuple[Tool, ...] = (
         "civitai_query_images",
         "List past workflows",
         "Past workflows, newest first: id, state, engine, price, prompt. Spends nothing.",
-        QueryImages,
+        arguments.QueryImages,
         query_images,
         _READS,
     ),
@@ -202,7 +183,7 @@ TOOLS: tuple[Tool, ...] = (
         "Cancel a workflow",
         "Cancel a running workflow by id and tell how much Buzz came back. Pictures that are ready "
         "stay paid. Only when the user wants it stopped.",
-        CancelImage,
+        arguments.CancelImage,
         cancel_image,
         Hints(read_only=False, destructive=True, idempotent=True, open_world=True),
     ),
@@ -212,7 +193,7 @@ TOOLS: tuple[Tool, ...] = (
         "Rank the engines for what the picture is for: engine, variant, settings, price, one "
         "reason, and how to word the prompt. Offline and free. Use it first unless the user named "
         "an engine or the default suits.",
-        ChooseEngine,
+        arguments.ChooseEngine,
         _choose,
         Hints(read_only=True, destructive=False, idempotent=True, open_world=False),
     ),
@@ -256,7 +237,7 @@ TOOLS: tuple[Tool, ...] = (
         "civitai_submit_image",
         "Submit without waiting",
         "Submit a picture and return its id at once. Spends Buzz. Then civitai_get_image.",
-        SubmitImage,
+        arguments.SubmitImage,
         _make,
         _BUYS,
         spends=True,
@@ -266,7 +247,7 @@ TOOLS: tuple[Tool, ...] = (
         "civitai_estimate_image",
         "Price a picture",
         "Ask the service what a picture would cost, in Buzz. Spends nothing.",
-        EstimateImage,
+        arguments.EstimateImage,
         _estimate,
         _READS,
         default=False,
@@ -284,7 +265,7 @@ TOOLS: tuple[Tool, ...] = (
         served=True,
     ),
     Tool(
-        REMIX,
+        answers.REMIX,
         "Make one like a picture",
         "Read how a picture was made, from its page on Civitai, its file or pasted generation "
         "data, and return the arguments to make one like it, and what of it is changed, left out "

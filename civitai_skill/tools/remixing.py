@@ -33,10 +33,7 @@ class RemixImage(Arguments):
     """A picture to make one like."""
 
     source: Text = Field(description="Address or file, or the pasted text as it stands.")
-    engine: Text | None = Field(
-        default=None,
-        description="Only to move it to another engine.",
-    )
+    engine: Text | None = Field(default=None, description="Only to move it to another engine.")
     model: Text | None = Field(
         default=None, description="In place of its checkpoint: an AIR or its page's address."
     )

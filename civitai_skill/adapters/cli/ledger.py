@@ -53,10 +53,7 @@ def resume(given: argparse.Namespace, output: Output) -> int:
                 continue
             try:
                 result = client.resume(
-                    run,
-                    timeout=given.timeout,
-                    out=given.out,
-                    tell=event_printer(output),
+                    run, timeout=given.timeout, out=given.out, tell=event_printer(output)
                 )
                 results.append(result.as_dict())
             except CivitaiError as error:

@@ -141,9 +141,7 @@ def create_app(server: Server, policy: AccessPolicy) -> App:
     # The access policy has checked Host and Origin already.
     security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
     inner: Any = server.streamable_http_app(
-        streamable_http_path=PATH,
-        max_request_body_size=MOST_BODY,
-        transport_security=security,
+        streamable_http_path=PATH, max_request_body_size=MOST_BODY, transport_security=security
     )
     return AccessMiddleware(inner, policy)
 

@@ -17,22 +17,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from civitai_skill._version import __version__
-from civitai_skill.adapters.rest import openapi, problems
+from civitai_skill.adapters.rest import openapi, problems, requests
 from civitai_skill.adapters.rest.docs import POLICY, render_page
 from civitai_skill.adapters.rest.metrics import Metrics
 from civitai_skill.adapters.rest.openapi import PAGE, PROBLEM, WORKFLOW
 from civitai_skill.adapters.rest.problems import IMAGE, KEY_HEADER, json_response
 from civitai_skill.adapters.rest.readiness import Readiness
-from civitai_skill.adapters.rest.requests import (
-    Again,
-    Key,
-    MaxBuzz,
-    Wait,
-    WorkflowId,
-    parse_body,
-    refuse_unknown_parameters,
-    watch_disconnect,
-)
 from civitai_skill.client import (
     SourcePolicy,
     Workflow,
@@ -50,15 +40,8 @@ from civitai_skill.client import (
 from civitai_skill.errors import CivitaiError, ConfigError, Problem, RequestInvalid, Stopping
 from civitai_skill.schema.finish_request import FinishRequest, is_finishing
 from civitai_skill.schema.request import ImageRequest
+from civitai_skill.servers import http
 from civitai_skill.servers.access import AccessPolicy
-from civitai_skill.servers.http import (
-    AccessMiddleware,
-    App,
-    Connection,
-    Message,
-    Receive,
-    Send,
-)
 from civitai_skill.servers.session import Caller, ServerSession
 
 #: They tell no secret, and whoever asks them seldom has a token: a probe, or a browser.
@@ -70,7 +53,7 @@ REPLAYED = "Idempotent-Replayed"
 #: What the ledger says these purchases were made for.
 PURPOSE = "rest"
 
-router = APIRouter(dependencies=[Depends(refuse_unknown_parameters)])
+router = APIRouter(dependencies=[Depends(requests.refuse_unknown_parameters)])
 
 
 # -- workflows -----------------------------------------------------------------------------
@@ -83,11 +66,11 @@ router = APIRouter(dependencies=[Depends(refuse_unknown_parameters)])
 )
 async def submit(
     request: Request,
-    wait: Wait = 0,
+    wait: requests.Wait = 0,
     whatif: Annotated[bool, Query(description="Only tell the price; spends nothing.")] = False,
-    max_buzz: MaxBuzz = None,
-    again: Again = False,
-    key: Key = None,
+    max_buzz: requests.MaxBuzz = None,
+    again: requests.Again = False,
+    key: requests.Key = None,
 ) -> Response:
     """Take a request for a picture, or to finish some, or a workflow in the service's own form;
     price it, then submit it."""
@@ -97,9 +80,9 @@ async def submit(
     session: ServerSession = request.app.state.server_session
     if session.stopping.is_set():
         raise Stopping
-    connection: Connection = request.scope["connection"]
+    connection: http.Connection = request.scope["connection"]
     session.ledger.mark_read(*connection.told)  # who asks again here has read what came before
-    client, body = session.client, parse_body(request.headers, await request.body())
+    client, body = session.client, requests.parse_body(request.headers, await request.body())
     ceiling = client.settings.max_buzz
     limit = ceiling if max_buzz is None else min(max_buzz, ceiling)
     # Files and networks of this machine are its owner's, not its callers'.
@@ -126,7 +109,7 @@ async def submit(
         await session.end_answer(caller, written)
 
     request.scope["answered"].append(end_answer)
-    async with watch_disconnect(request, partial(session.leave, caller)):
+    async with requests.watch_disconnect(request, partial(session.leave, caller)):
         buying = buy(max_buzz=limit, purpose=PURPOSE, tell=caller, again=again)
         try:
             workflow = await session.run_to_end(buying, caller)
@@ -166,14 +149,14 @@ async def query(
 @router.get(
     IMAGE + "/{id}", operation_id="getimagegen", summary="Look at a workflow", responses=WORKFLOW
 )
-async def get(request: Request, id: WorkflowId, wait: Wait = 0) -> Response:
+async def get(request: Request, id: requests.WorkflowId, wait: requests.Wait = 0) -> Response:
     """Look at a workflow, after waiting for its end where that is asked for."""
     session: ServerSession = request.app.state.server_session
     caller = Caller(session)
     session.mark_read(id)
     try:
         leave = partial(session.leave, caller)
-        async with watch_disconnect(request, leave), asyncio.timeout(wait + LATE):
+        async with requests.watch_disconnect(request, leave), asyncio.timeout(wait + LATE):
             look = session.client.get(id, wait=wait)
             found = await session.run_until_stopped(look, caller.gone)
             return _respond(session, found or await session.client.get(id))
@@ -184,7 +167,7 @@ async def get(request: Request, id: WorkflowId, wait: Wait = 0) -> Response:
 @router.delete(
     IMAGE + "/{id}", operation_id="cancelimagegen", summary="Cancel a workflow", responses=WORKFLOW
 )
-async def cancel(request: Request, id: WorkflowId) -> Response:
+async def cancel(request: Request, id: requests.WorkflowId) -> Response:
     """Cancel a workflow; one that has ended is left as it is."""
     session: ServerSession = request.app.state.server_session
     session.mark_read(id)
@@ -257,7 +240,7 @@ async def docs(request: Request) -> Response:
 
 
 # -- together ------------------------------------------------------------------------------
-def create_app(session: ServerSession, policy: AccessPolicy) -> App:
+def create_app(session: ServerSession, policy: AccessPolicy) -> http.App:
     """Build the application behind its access policy; pages of allowed origins may call it."""
     app = FastAPI(redirect_slashes=False, docs_url=None, redoc_url=None)
     app.state.server_session = session
@@ -272,7 +255,7 @@ def create_app(session: ServerSession, policy: AccessPolicy) -> App:
     app.add_exception_handler(RequestValidationError, problems.on_invalid_parameter)
     app.add_exception_handler(HTTPException, problems.on_http_exception)
     app.add_exception_handler(Exception, problems.on_defect)
-    inner: Any = AccessMiddleware(app, policy)
+    inner: Any = http.AccessMiddleware(app, policy)
     if policy.origins:
         # Around the guard, so that a page can read its refusals too.
         inner = CORSMiddleware(
@@ -285,10 +268,10 @@ def create_app(session: ServerSession, policy: AccessPolicy) -> App:
     return _answer_head_as_get(app.state.metrics.wrap(inner))
 
 
-def _answer_head_as_get(app: App) -> App:
+def _answer_head_as_get(app: http.App) -> http.App:
     """Answer HEAD as GET; the server itself leaves the body out."""
 
-    async def answered(scope: Message, receive: Receive, send: Send) -> None:
+    async def answered(scope: http.Message, receive: http.Receive, send: http.Send) -> None:
         if scope.get("method") == "HEAD":
             scope = {**scope, "method": "GET"}
         await app(scope, receive, send)

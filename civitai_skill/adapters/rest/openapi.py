@@ -59,10 +59,7 @@ WORKFLOW: dict[int | str, dict[str, Any]] = {
         "description": "The workflow as the service tells it.",
         "content": _json_content("Workflow"),
     },
-    202: {
-        "description": "The same, and it has not ended.",
-        "content": _json_content("Workflow"),
-    },
+    202: {"description": "The same, and it has not ended.", "content": _json_content("Workflow")},
     **PROBLEM,
 }
 PAGE: dict[int | str, dict[str, Any]] = {

@@ -11,34 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from civitai_skill.errors import (
-    ApiError,
-    BadRequest,
-    BudgetUsedUp,
-    CivitaiError,
-    ConfigError,
-    Forbidden,
-    NotEnoughBuzz,
-    NotFound,
-    OverBudget,
-    Problem,
-    RateLimited,
-    RequestInvalid,
-    StillRunning,
-    Stopping,
-    Unauthorized,
-    explain,
-)
-from civitai_skill.errors.next_steps import (
-    Allow,
-    BuyAgain,
-    Choose,
-    Look,
-    Next,
-    RaiseBudget,
-    Resume,
-    TryAgain,
-)
+from civitai_skill import errors
+from civitai_skill.errors import next_steps as steps
 from civitai_skill.servers.http import problem_json
 
 IMAGE = "/v2/consumer/workflows/image"
@@ -47,64 +21,66 @@ MEDIA = "application/problem+json"
 
 #: What an error means to the caller. Everything else that the service said, or did not say, is
 #: trouble behind this server (502): a key that it refuses is not the caller's.
-_STATUS: tuple[tuple[type[CivitaiError], int], ...] = (
-    (RequestInvalid, 400),
-    (BadRequest, 400),
-    (OverBudget, 402),
-    (NotEnoughBuzz, 402),
-    (NotFound, 404),
-    (StillRunning, 409),
-    (RateLimited, 429),
-    (ConfigError, 503),
-    (Stopping, 503),
+_STATUS: tuple[tuple[type[errors.CivitaiError], int], ...] = (
+    (errors.RequestInvalid, 400),
+    (errors.BadRequest, 400),
+    (errors.OverBudget, 402),
+    (errors.NotEnoughBuzz, 402),
+    (errors.NotFound, 404),
+    (errors.StillRunning, 409),
+    (errors.RateLimited, 429),
+    (errors.ConfigError, 503),
+    (errors.Stopping, 503),
 )
 _OWNERS = "This is about the server's own key or settings, and its owner's to mend."
 
 
-def in_rest(step: Next) -> str:
+def in_rest(step: steps.Next) -> str:
     """A next step in the words of this interface."""
     match step:
-        case Look(None):
+        case steps.Look(None):
             return f"Look at the latest workflows first: GET {IMAGE}"
-        case Look(id):
+        case steps.Look(id):
             return f"Look again: GET {IMAGE}/{id}"
-        case Resume():
+        case steps.Resume():
             return (
                 f"Send the same request again, with the same {KEY_HEADER} where it had one: it "
                 "goes on with this purchase and can't pay twice."
             )
-        case BuyAgain():
+        case steps.BuyAgain():
             return f"To buy it anew, send it with ?again=true, or under another {KEY_HEADER}."
-        case TryAgain():
+        case steps.TryAgain():
             return (
                 f"To buy it once more: the same request, under another {KEY_HEADER} if it had one."
             )
-        case Allow(price) if price is not None:
+        case steps.Allow(price) if price is not None:
             return f"Or allow more: ?max_buzz={price}, as far as the server's own limit goes."
-        case RaiseBudget():
+        case steps.RaiseBudget():
             return "This limit is on all requests together; max_buzz can't raise it."
-        case Choose():
+        case steps.Choose():
             return "See GET /engines for what each one is good at."
         case _:
             return ""  # the message says it, or it is no caller's to do
 
 
 def error_response(
-    error: CivitaiError, status: int | None = None, *, sandbox: bool = False
+    error: errors.CivitaiError, status: int | None = None, *, sandbox: bool = False
 ) -> Response:
     """An error of the tree as an answer; `status` where the place decides it, `sandbox` says that
     the sandbox stands in for the service."""
-    if isinstance(error, BudgetUsedUp | ConfigError | Unauthorized | Forbidden):
+    if isinstance(
+        error, errors.BudgetUsedUp | errors.ConfigError | errors.Unauthorized | errors.Forbidden
+    ):
         # Its advice is for the owner of this server, not for the callers.
-        error = error.replace(advice="" if isinstance(error, BudgetUsedUp) else _OWNERS)
-    explained = explain(error, in_rest)
+        error = error.replace(advice="" if isinstance(error, errors.BudgetUsedUp) else _OWNERS)
+    explained = errors.explain(error, in_rest)
     found = status or next((code for kind, code in _STATUS if isinstance(error, kind)), 502)
     out = problem_json(found, explained.code, explained.message, explained.spent)
     if explained.hint:
         out["hint"] = explained.hint
-    if isinstance(error, RequestInvalid):
+    if isinstance(error, errors.RequestInvalid):
         out["errors"] = _group_by_field(error)
-    if isinstance(error, ApiError):
+    if isinstance(error, errors.ApiError):
         out["upstream_status"] = error.status
         if error.fields:
             out["errors"] = error.fields
@@ -119,7 +95,7 @@ def error_response(
     return answer
 
 
-def _group_by_field(error: RequestInvalid) -> dict[str, list[str]]:
+def _group_by_field(error: errors.RequestInvalid) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for one in error.problems:
         found.setdefault(one.field, []).append(one.sentence())
@@ -134,7 +110,7 @@ def json_response(value: Any, status: int = 200, media: str = "application/json"
 # -- for the framework ---------------------------------------------------------------------
 async def on_error(request: Request, error: Exception) -> Response:
     """Answer a CivitaiError that a route let through."""
-    assert isinstance(error, CivitaiError)
+    assert isinstance(error, errors.CivitaiError)
     request.app.state.metrics.count_error(error)
     settings = request.app.state.server_session.client.settings
     return error_response(error, sandbox=settings.sandbox)
@@ -146,8 +122,8 @@ async def on_invalid_parameter(request: Request, error: Exception) -> Response:
     problems = []
     for detail in error.errors():
         where = ".".join(str(part) for part in detail["loc"][1:])
-        problems.append(Problem(where, detail.get("input"), str(detail["msg"])))
-    return error_response(RequestInvalid(*problems))
+        problems.append(errors.Problem(where, detail.get("input"), str(detail["msg"])))
+    return error_response(errors.RequestInvalid(*problems))
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
