@@ -94,14 +94,15 @@ class Prepared:
         draws says in the picture what was asked for."""
         steps, where, plan = list(self.steps), list(places), self.plan
         for at, step in enumerate(steps):
-            made = step["input"]
+            made: Any = step.get("input")  # a body of the service's own form may lack it
             if self.request is not None and plan is not None and step["$type"] == "imageGen":
                 told = embed(self.request, plan.family or "", plan.variant or "", made.get("seed"))
                 made = made if told is None else {"imageMetadata": told, **made}
             if at in self.takes:
                 form, taken = self.takes[at]
                 made = fill(form, made, [where[i] for i in taken])
-            steps[at] = {**step, "input": made}
+            if made is not step.get("input"):
+                steps[at] = {**step, "input": made}
         return {"steps": steps, **self.around}
 
     def travels_apart(self, number: int) -> bool:
