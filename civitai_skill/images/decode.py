@@ -182,6 +182,9 @@ def strip_metadata(data: bytes, kind: str) -> bytes | None:
 # A marker of a JPEG; in a scan, 0xff00 is a byte and 0xffd0 to 0xffd7 only part the data.
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
 _END, _SCAN, _COMMENT = 0xD9, 0xDA, 0xFE
+#: The segments of programs that stay, by how they begin and how long they are, where that counts:
+#: density without a thumbnail, the colours' profile, the colours' transform.
+_HARMLESS = {0xE0: (b"JFIF\0", 16), 0xE2: (b"ICC_PROFILE\0", None), 0xEE: (b"Adobe", 14)}
 
 
 def _strip_jpeg(data: bytes) -> bytes | None:
@@ -197,23 +200,12 @@ def _strip_jpeg(data: bytes) -> bytes | None:
         at = begin + length
         if length < 2 or at > len(data):
             return None
-        if _is_harmless(marker, data[begin + 2 : at]):
+        head, size = _HARMLESS.get(marker, (b"", None))
+        is_told = marker == _COMMENT or (0xE0 <= marker <= 0xEF and not head)
+        if not is_told and data.startswith(head, begin + 2) and size in (None, length):
             kept.append(b"\xff" + data[begin - 1 : at])
         scanning = marker == _SCAN
     return None
-
-
-def _is_harmless(marker: int, body: bytes) -> bool:
-    if marker == _COMMENT:
-        return False
-    if not 0xE0 <= marker <= 0xEF:
-        return True
-    # Density without a thumbnail, the colours' profile, the colours' transform.
-    return (
-        (marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) == 14)
-        or (marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"))
-        or (marker == 0xEE and body.startswith(b"Adobe") and len(body) == 12)
-    )
 
 
 _PNG = b"\x89PNG\r\n\x1a\n"
