@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ from civitai_skill.api.models import Workflow
 from civitai_skill.batch.plan import Row
 from civitai_skill.batch.queue import NotSent, PromptModerated, RowQueue, moderation_reason
 from civitai_skill.batch.report import BatchProgress, Tell
-from civitai_skill.batch.results import FINAL, Result, SavedPicture
+from civitai_skill.batch.results import FINAL, Result
 from civitai_skill.batch.spending import Spending
 from civitai_skill.batch.states import RETRIED, RowState, build_result
 from civitai_skill.batch.watcher import WorkflowWatcher
@@ -47,7 +46,6 @@ from civitai_skill.purchase.buy import buy
 from civitai_skill.purchase.events import Event, Submitting
 from civitai_skill.purchase.generate import begin_clock, finish
 from civitai_skill.purchase.order import Order, Purchase
-from civitai_skill.purchase.result import Generation
 
 #: Pictures that are fetched, decoded and written at once: this bounds the memory.
 DOWNLOADS = 8
@@ -171,7 +169,7 @@ class RowRunner:
             home = finish(service, order, purchase, timeout=wait.LAG, place=place)
             async with self._downloads:
                 generation = await adrive(home, self.client._http)
-            ended = partial(_build_result, row, state.key, "succeeded", generation)
+            ended = partial(build_result, row, state.key, "succeeded", generation)
             return await anyio.to_thread.run_sync(ended)
         except CivitaiError as error:
             if isinstance(error, BudgetUsedUp) and self._stopped_at not in (0, row.number):
@@ -248,37 +246,10 @@ class RowRunner:
         if reason is None and isinstance(error, WorkflowFailed):
             reason = "; ".join(error.reasons) or None
         ended = partial(
-            _build_result, row, state.key, status, error.result, workflow,
+            build_result, row, state.key, status, error.result, workflow,
             reason=reason or error.message, error=told,
         )  # fmt: skip
         return await anyio.to_thread.run_sync(ended)
-
-
-def _build_result(
-    row: Row, key: str, status: str, generation: Generation | None,
-    workflow: Workflow | None = None, **more: object,
-) -> Result:  # fmt: skip
-    """How a row ended, with its pictures that are on disk, each with its checksum."""
-    found = []
-    for n, picture in enumerate(() if generation is None else generation.pictures):
-        if picture.path is None:
-            continue
-        with suppress(OSError):  # one that was taken away already is fetched by the next run
-            data = picture.path.read_bytes()
-            name, digest = picture.path.name, hashlib.sha256(data).hexdigest()
-            size = (picture.width, picture.height)
-            found.append(SavedPicture(name, n, *size, picture.seed, len(data), digest))
-    more["pictures"] = tuple(found)
-    workflow = workflow if generation is None else generation.workflow
-    if workflow is not None:
-        more |= {
-            "workflow": workflow.id, "cost": workflow.cost.kept,
-            "refunded": sum(workflow.cost.refunded.values()),
-            "warnings": tuple(map(str, workflow.warnings)),
-        }  # fmt: skip
-    if status == "refused":
-        more["cost"] = 0
-    return build_result(row, key, status, **more)
 
 
 def _stops_batch(error: CivitaiError) -> bool:

@@ -6,6 +6,7 @@ ledger knows what a killed run had not written into the file yet.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from civitai_skill.api.models import is_moderation
+from civitai_skill.api.models import Workflow, is_moderation
 from civitai_skill.batch import results
 from civitai_skill.batch.plan import Row
 from civitai_skill.batch.results import FINAL, Result, SavedPicture
@@ -22,6 +23,7 @@ from civitai_skill.ledger.ledger import Ledger
 from civitai_skill.ledger.run import Run
 from civitai_skill.purchase.deliver import measure
 from civitai_skill.purchase.identity import attempt_of, next_attempt
+from civitai_skill.purchase.result import Generation
 
 #: Ends that a wanted second attempt may follow; what was canceled or moderated stays as it is.
 RETRIED = frozenset({"failed", "expired", "gone"})
@@ -152,8 +154,31 @@ def _from_file(row: Row, result: Result, out: Path) -> RowState | None:
     return RowState(result.key, ended, banned=banned)
 
 
-def build_result(row: Row, key: str, status: str, **more: Any) -> Result:
-    """A result with what the row itself says."""
+def build_result(
+    row: Row, key: str, status: str, made: Generation | None = None, seen: Workflow | None = None,
+    **more: Any,
+) -> Result:  # fmt: skip
+    """How a row ended: what the row itself says, what the service told of the workflow as last
+    `seen`, and the pictures of what was `made` that are on disk, each with its checksum."""
+    found = []
+    for n, picture in enumerate(() if made is None else made.pictures):
+        if picture.path is None:
+            continue
+        with suppress(OSError):  # one that was taken away already is fetched by the next run
+            data = picture.path.read_bytes()
+            name, digest = picture.path.name, hashlib.sha256(data).hexdigest()
+            size = (picture.width, picture.height)
+            found.append(SavedPicture(name, n, *size, picture.seed, len(data), digest))
+            more["pictures"] = tuple(found)
+    seen = seen if made is None else made.workflow
+    if seen is not None:
+        more |= {
+            "workflow": seen.id, "cost": seen.cost.kept,
+            "refunded": sum(seen.cost.refunded.values()),
+            "warnings": tuple(map(str, seen.warnings)),
+        }  # fmt: skip
+    if status == "refused":
+        more["cost"] = 0
     plan = row.plan
     return Result(
         row.number, row.line, key, status, row.id, engine=plan.family, variant=plan.variant,

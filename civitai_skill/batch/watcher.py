@@ -42,9 +42,6 @@ _PAGES = 20
 # Looks that may fail in a row, each after all its retries, before the rows are told.
 _MOST_FAILURES = 3
 
-# The next try may go well.
-_TEMPORARY = (TransportFailed, ServerError, RateLimited)
-
 
 @dataclass(eq=False)
 class _Pending:
@@ -60,11 +57,6 @@ class _Pending:
     just_bought: bool = False
     #: Why the last look failed.
     trouble: str = ""
-
-    def is_over(self, error: CivitaiError) -> bool:
-        """Does an error of a look end the waiting?"""
-        self.trouble = error.message
-        return not (isinstance(error, _TEMPORARY) or self.just_bought)
 
     @property
     def created(self) -> str:
@@ -141,40 +133,46 @@ class WorkflowWatcher:
 
     # -- a few: a long-poll each ---------------------------------------------------------------
     async def _poll(self, waiting: _Pending) -> None:
-        gap, failures = 0.0, 0
-        id = waiting.latest.id or ""
+        gap, failures, id = 0.0, 0, waiting.latest.id or ""
         while id in self.pending and len(self.pending) <= self.few:
             if gap:
                 await anyio.sleep(gap)
             asked = time.monotonic()
-            self.requests += 1
             try:
-                look = workflows.get(self.client._service, id, wait=self._hold, committed=True)
-                latest = await adrive(look, self.client._http)
-                failures, waiting.trouble = 0, ""
+                if await self._look(waiting, self._hold):
+                    return
+                failures = 0
             except (TransportFailed, ApiError) as error:
-                failures += 1
-                if isinstance(error, BadRequest) and self._hold:
-                    self._hold = 0.0  # an old deployment takes no number here; ask without
-                elif waiting.is_over(error) or (
-                    failures >= _MOST_FAILURES and isinstance(error, _TEMPORARY)
-                ):
+                failures, gap = failures + 1, 0.0
+                if failures >= _MOST_FAILURES:
                     self._settle(waiting, None, error)
                     return
-                gap = 0.0 if isinstance(error, _TEMPORARY) else self._gap(waiting)
                 continue
-            if self._settle(waiting, latest):
-                return
             # A service that does not hold the answer is not flooded.
-            early = time.monotonic() - asked < LONG_POLL - 0.5 or not self._hold
-            gap = self._gap(waiting) if early else 0.0
+            now = time.monotonic()
+            early = now - asked < LONG_POLL - 0.5 or not self._hold
+            gap = min(30.0, max(self.shortest, (now - waiting.since) / 2)) if early else 0.0
         waiting.polled = False
         self._news.set()
 
-    def _gap(self, waiting: _Pending) -> float:
-        """Seconds until one that is looked at by itself is looked at again."""
-        age = time.monotonic() - waiting.since
-        return min(30.0, max(self.shortest, age / 2))
+    async def _look(self, waiting: _Pending, wait: float = 0.0) -> bool:
+        """Ask for one by its id; is it over? Raises what the next try may cure."""
+        waiting.seen = time.monotonic()
+        self.requests += 1
+        service, id = self.client._service, waiting.latest.id or ""
+        try:
+            look = workflows.get(service, id, wait=wait, committed=True)
+            latest = await adrive(look, self.client._http)
+        except (TransportFailed, ApiError) as error:
+            waiting.trouble = error.message
+            if isinstance(error, TransportFailed | ServerError | RateLimited):
+                raise
+            if isinstance(error, BadRequest) and wait:
+                self._hold = 0.0  # an old deployment takes no number here; ask without
+                return False
+            return not waiting.just_bought and self._settle(waiting, None, error)
+        waiting.trouble = ""
+        return self._settle(waiting, latest)
 
     # -- many: a page at a time ----------------------------------------------------------------
     async def _query_since(self) -> int:
@@ -208,19 +206,8 @@ class WorkflowWatcher:
                 return news
             if cursor is None:
                 break
-        return news + await self._get_one(first)
-
-    async def _get_one(self, waiting: _Pending) -> bool:
-        """Ask for one that the list does not show, so that it can't hold up the others."""
-        waiting.seen = time.monotonic()
-        self.requests += 1
-        try:
-            look = workflows.get(self.client._service, waiting.latest.id or "", committed=True)
-            return self._settle(waiting, await adrive(look, self.client._http))
-        except ApiError as error:
-            if isinstance(error, _TEMPORARY):
-                raise
-            return waiting.is_over(error) and self._settle(waiting, None, error)
+        # The list does not show it, and it must not hold up the others.
+        return news + await self._look(first)
 
     def _settle(
         self, waiting: _Pending, latest: Workflow | None, error: CivitaiError | None = None
