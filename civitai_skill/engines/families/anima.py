@@ -7,18 +7,14 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import catalogue, leaf
+from civitai_skill.engines.families.shared import Open, catalogue, leaf
 from civitai_skill.engines.family import Family, Fit, Variant, ways
 from civitai_skill.engines.sizing import by_ratio
 
 
-class Anima(forms.Sized):
+class Anima(Open, forms.Sized):
     ecosystem: Literal["anima"] = "anima"
-    prompt: forms.LongText
-    negative_prompt: forms.LongText | None = None
     steps: forms.Steps150 = 30
-    guidance: forms.Guidance30 = Field(4.0, alias="cfgScale")
-    quantity: forms.Quantity12 = 1
     model: forms.ModelAir = Field(forms.ABSENT, alias="diffuserModel")
 
     buzz = forms.rate(8, steps=25)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import NO_PRICE, ComfyUnscheduled, edits, leaf
+from civitai_skill.engines.families.shared import NO_PRICE, ComfyUnscheduled, Open, edits, leaf
 from civitai_skill.engines.family import Family, Fit, Variant, Way
 from civitai_skill.engines.sizing import by_ratio
 from civitai_skill.schema.types import Whole
@@ -16,12 +16,10 @@ _O1 = "urn:air:hidream-o1:checkpoint:civitai:2618495"
 
 
 # -- O1 -----------------------------------------------------------------------------------------
-class O1(forms.ComfyBare, forms.Sized):
+class O1(forms.ComfyBare, Open, forms.Sized):
     """What the four forms share: no sampler, no schedule, 2048 pixels a side by default."""
 
     ecosystem: Literal["hidream-o1"] = "hidream-o1"
-    prompt: forms.LongText
-    negative_prompt: forms.LongText | None = None
     width: Annotated[Whole, Field(ge=64, le=2048)] = 2048
     height: Annotated[Whole, Field(ge=64, le=2048)] = 2048
     quantity: forms.Quantity4 = 1

@@ -10,16 +10,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import NO_PRICE, leaf
+from civitai_skill.engines.families.shared import NO_PRICE, Open, leaf
 from civitai_skill.engines.family import Family, Fit, Variant, Way, ways
 from civitai_skill.engines.sizing import by_ratio
 from civitai_skill.schema.types import Picture
 
 
-class MageFlow(forms.Comfy, forms.Sized512):
+class MageFlow(forms.Comfy, Open, forms.Sized512):
     ecosystem: Literal["mageflow"] = "mageflow"
-    prompt: forms.LongText
-    negative_prompt: forms.LongText | None = None
     steps: forms.Steps150
     guidance: forms.Guidance30 = Field(alias="cfgScale")
     quantity: forms.Quantity12

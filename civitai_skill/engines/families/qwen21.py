@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import NO_PRICE, leaf
+from civitai_skill.engines.families.shared import NO_PRICE, Open, leaf
 from civitai_skill.engines.family import Family, Fit, Variant, Way
 from civitai_skill.engines.forms import Likely
 from civitai_skill.engines.sizing import FollowsSource, by_ratio
@@ -18,14 +18,10 @@ from civitai_skill.engines.unpublished import Unpublished
 from civitai_skill.schema.types import Picture, Whole
 
 
-class Qwen21(Unpublished, forms.Comfy):
+class Qwen21(Unpublished, forms.Comfy, Open):
     ecosystem: Literal["qwen"] = "qwen"
     model_name: Literal["2.1"] = Field("2.1", alias="model")
-    prompt: forms.LongText
-    negative_prompt: forms.LongText | None = None
-    steps: forms.Steps150 = 20
     guidance: forms.Guidance30 = Field(2.5, alias="cfgScale")
-    quantity: forms.Quantity12 = 1
     model: forms.ModelAir = Field(forms.ABSENT, alias="diffusionModel")
 
 

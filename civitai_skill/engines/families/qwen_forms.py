@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import leaf
+from civitai_skill.engines.families.shared import Open, leaf
 from civitai_skill.engines.sizing import Pixels
 from civitai_skill.engines.unpublished import Unpublished
 from civitai_skill.errors import Problem
@@ -25,26 +25,22 @@ _Negative = Annotated[Text, Field(max_length=500)]
 
 
 # -- 20b, the open weights ----------------------------------------------------------------------
-class Open(forms.Wire):
+class Open20b(Open):
     ecosystem: Literal["qwen"] = "qwen"
     model_name: Literal["20b"] = Field("20b", alias="model")
-    prompt: forms.LongText
-    negative_prompt: forms.LongText | None = None
-    steps: forms.Steps150 = 20
     guidance: forms.Guidance30 = Field(2.5, alias="cfgScale")
-    quantity: forms.Quantity12 = 1
 
 
-class AnyCreate(Open, forms.Sized, forms.Create):
+class AnyCreate(Open20b, forms.Sized, forms.Create):
     version: Literal["latest", "2509", "2512"] = "latest"
 
 
-class AnyEdit(Open, forms.Following, forms.Edit):
+class AnyEdit(Open20b, forms.Following, forms.Edit):
     version: Literal["latest", "2509", "2511"] = "latest"
     images: Annotated[list[Picture], Field(min_length=1, max_length=10)]
 
 
-class AnyVariantOf(Open, forms.Following, forms.VariantOf):
+class AnyVariantOf(Open20b, forms.Following, forms.VariantOf):
     version: Literal["latest", "2509", "2512"] = "latest"
 
 

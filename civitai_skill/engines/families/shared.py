@@ -81,14 +81,19 @@ class ComfyCheckpoint(forms.Comfy, Checkpoint):
     control_nets: list[forms.ControlNet] = []
 
 
-class ComfyModel(forms.Comfy, forms.Sized):
-    """What the newer models on comfy share; another checkpoint of theirs is `diffusionModel`."""
+class Open(forms.Wire):
+    """What most forms of open models share."""
 
     prompt: forms.LongText
     negative_prompt: forms.LongText | None = None
     steps: forms.Steps150 = 20
     guidance: forms.Guidance30 = Field(4.0, alias="cfgScale")
     quantity: forms.Quantity12 = 1
+
+
+class ComfyModel(forms.Comfy, Open, forms.Sized):
+    """What the newer models on comfy share; another checkpoint of theirs is `diffusionModel`."""
+
     model: forms.ModelAir | None = Field(None, alias="diffusionModel")
 
 
@@ -99,14 +104,10 @@ class ComfyEdit(ComfyModel, forms.Edit):
     images: Annotated[list[Picture], Field(min_length=1, max_length=2)] = forms.ABSENT
 
 
-class ComfyUnscheduled(Unpublished, forms.ComfySampled, forms.Sized, forms.Create):
+class ComfyUnscheduled(Unpublished, forms.ComfySampled, Open, forms.Sized, forms.Create):
     """What the comfy forms of September 2026 without a schedule share (chroma, ponyV7, hidream)."""
 
-    prompt: forms.LongText
-    negative_prompt: forms.LongText | None = None
-    steps: forms.Steps150 = 20
     guidance: forms.Guidance30 = Field(3.5, alias="cfgScale")
-    quantity: forms.Quantity12 = 1
     control_nets: list[forms.ControlNet] = []
 
 

@@ -7,19 +7,21 @@ from typing import Any, Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import DISTORTING, TWIN, catalogue, leaf, sdcpp_cautions
+from civitai_skill.engines.families.shared import (
+    DISTORTING,
+    TWIN,
+    Open,
+    catalogue,
+    leaf,
+    sdcpp_cautions,
+)
 from civitai_skill.engines.family import Caution, Family, Fit, Variant, Way
 from civitai_skill.engines.sizing import by_ratio
 from civitai_skill.engines.unpublished import Unpublished
 
 
-class ZImage(forms.Sized, forms.Create):
+class ZImage(Open, forms.Sized, forms.Create):
     ecosystem: Literal["zImage"] = "zImage"
-    prompt: forms.LongText
-    negative_prompt: forms.LongText | None = None
-    steps: forms.Steps150 = 20
-    guidance: forms.Guidance30 = Field(4.0, alias="cfgScale")
-    quantity: forms.Quantity12 = 1
     model: forms.ModelAir = Field(forms.ABSENT, alias="diffuserModel")
     control_nets: list[forms.ControlNet] = []
 
