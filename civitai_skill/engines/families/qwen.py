@@ -1,79 +1,202 @@
-"""qwen: Alibaba Qwen-Image; the open 20B model, and the closed 2.0 and 3.0 by two roads.
-
-Its wire forms stand in `qwen_forms.py`.
-"""
+"""qwen: Alibaba Qwen-Image; the open 20B model, and the closed 2.0 and 3.0 by two roads."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated, Any, Literal
 
-from civitai_skill.engines.families import qwen_forms as wire
-from civitai_skill.engines.families.shared import (
-    DISTORTING,
-    LOOK_UP,
-    NO_MASK,
-    TWIN,
-    catalogue,
-    sdcpp_cautions,
-)
+from pydantic import Field
+
+from civitai_skill.engines import forms
+from civitai_skill.engines.families import shared
+from civitai_skill.engines.families.shared import Open, catalogue, leaf
 from civitai_skill.engines.family import Caution, Family, Fit, Retired, Values, Variant, Way, ways
-from civitai_skill.engines.forms import Wire
-from civitai_skill.engines.sizing import Sizes, by_ratio
+from civitai_skill.engines.sizing import Pixels, Sizes, by_ratio
+from civitai_skill.engines.unpublished import Unpublished
+from civitai_skill.errors import Problem
+from civitai_skill.schema.types import Flag, Picture, Text, Whole
+
+#: Pixels that width and height divide by.
+GRID = 8
+
+_Side = Annotated[Whole, Field(ge=0, le=2048)]
+_Negative = Annotated[Text, Field(max_length=500)]
+
+
+# -- 20b, the open weights ----------------------------------------------------------------------
+class Open20b(Open):
+    ecosystem: Literal["qwen"] = "qwen"
+    model_name: Literal["20b"] = Field("20b", alias="model")
+    guidance: forms.Guidance30 = Field(2.5, alias="cfgScale")
+
+
+class AnyCreate(Open20b, forms.Sized, forms.Create):
+    version: Literal["latest", "2509", "2512"] = "latest"
+
+
+class AnyEdit(Open20b, forms.Following, forms.Edit):
+    version: Literal["latest", "2509", "2511"] = "latest"
+    images: Annotated[list[Picture], Field(min_length=1, max_length=10)]
+
+
+class AnyVariantOf(Open20b, forms.Following, forms.VariantOf):
+    version: Literal["latest", "2509", "2512"] = "latest"
+
+
+class OpenEdit(forms.Sdcpp, AnyEdit):
+    def buzz(self) -> float | None:
+        """40 for 1024 x 1024 at 20 steps; each source after the first adds a tenth."""
+        price = forms.rate(40, 1024)(self)
+        return None if price is None else price * (1 + 0.1 * (len(self.images) - 1))
+
+
+# -- the maker's own API ------------------------------------------------------------------------
+# Buzz a picture; `edit` and its fellows are the legacy names.
+_FLAT = {
+    "2.0": 45.5, "2.0-pro": 97.5, "3.0-pro": 97.5, "max": 97.5, "plus": 39.0, "edit": 58.5,
+    "edit-plus": 39.0, "edit-max": 97.5,
+}  # fmt: skip
+# The recipe page: these draw one picture a call.
+_ONE_AT_A_TIME = frozenset({"max", "plus", "edit"})
+
+
+class Hosted(forms.Wire):
+    """What both hosted forms share. The document requires width and height; the recipe page's own
+    samples leave them out."""
+
+    engine: Literal["qwen"] = "qwen"
+    prompt: Annotated[Text, Field(max_length=5000)]
+    negative_prompt: _Negative | None = None
+    quantity: Annotated[Whole, Field(ge=1, le=6)] = 1
+    seed: forms.Seed32 = None
+    prompt_extend: Flag = True
+    watermark: Flag = False
+
+    def buzz(self) -> float | None:
+        """A flat price a picture, by model."""
+        form: Any = self
+        return _FLAT[form.model_name] * self.quantity
+
+    def objection(self) -> Problem | None:
+        form: Any = self
+        if form.model_name in _ONE_AT_A_TIME and self.quantity > 1:
+            return Problem("quantity", self.quantity, f"1 on {form.model_name}", 1, "too many")
+        return None
+
+
+_LEAST = 512 * 512
+
+
+def _enough(width: int, height: int) -> tuple[int, int]:
+    """The nearest size that has the pixels: the longer side kept, the shorter one raised."""
+    longer = max(width, height) // GRID * GRID
+    if longer * 2048 < _LEAST:
+        return 512, 512
+    shorter = -(-_LEAST // (longer * GRID)) * GRID
+    return (longer, shorter) if width >= height else (shorter, longer)
+
+
+class HostedCreate(Hosted, forms.Create):
+    sizing = Pixels()
+    width: _Side = forms.ABSENT
+    height: _Side = forms.ABSENT
+    model_name: Literal["3.0-pro", "2.0-pro", "2.0", "max", "plus"] = Field("2.0", alias="model")
+
+    def objection(self) -> Problem | None:
+        """The recipe page: 512 x 512 to 2048 x 2048 pixels in all; the document starts at 0."""
+        width, height = self.width, self.height
+        if width is None and height is None:
+            return super().objection()
+        if width is None or height is None:
+            missing = "width" if width is None else "height"
+            return Problem(missing, None, "both width and height", None, "one was left out")
+        if width * height < _LEAST:
+            accepted = "512x512 to 2048x2048 pixels in all"
+            near = "{}x{}".format(*_enough(width, height))
+            return Problem("width", f"{width}x{height}", accepted, near, "too few pixels")
+        return super().objection()
+
+
+class HostedEdit(Hosted, forms.Following, forms.Edit3):
+    model_name: Literal["3.0-pro", "2.0-pro", "2.0", "edit-max", "edit-plus", "edit"] = Field(
+        "edit-plus", alias="model"
+    )
+
+
+# -- the same through fal -----------------------------------------------------------------------
+class Fal(forms.Wire):
+    """What the four fal forms share: named sizes instead of pixels, no documented price."""
+
+    sizing = forms.FAL_SIZES
+    engine: Literal["fal"] = "fal"
+    model_name: Literal["qwen2"] = Field("qwen2", alias="model")
+    prompt: Annotated[Text, Field(min_length=1)]
+    negative_prompt: _Negative | None = None
+    quantity: Annotated[Whole, Field(ge=1, le=10)] = 1
+    image_size: forms.FalSize = "square_hd"
+    seed: forms.Seed32 = None
+    enable_prompt_expansion: Flag = True
+    enable_safety_checker: Flag = False
+
+
+FalCreate = leaf(Fal, forms.Create)
+
+
+class FalProCreate(Fal):
+    operation: Literal["proCreateImage"] = "proCreateImage"
+
+
+FalEdit = leaf(Fal, forms.Edit3)
+
+
+class FalProEdit(Fal, forms.Edit3):
+    operation: Literal["proEditImage"] = "proEditImage"  # type: ignore[assignment]
+
 
 # "latest" moves under a seed, so the version is pinned: 2512 draws best, 2511 edits best.
 _DRAW: Values = {"version": "2512"}
 _EDIT: Values = {"version": "2511"}
-
-
 _SMALL: Sizes = by_ratio("1:1 1024x1024, 4:3 1152x864, 3:2 1248x832, 16:9 1360x768, 21:9 1568x672")
 
 
-def _open() -> tuple[Way, ...]:
-    small = {"width": 1024, "height": 1024}
-    native = {"width": 1328, "height": 1328}
+def _open(*taken: type[forms.Wire]) -> tuple[Way, ...]:
+    create, edit, variant = taken
+    small, native = {"width": 1024, "height": 1024}, {"width": 1328, "height": 1328}
     more = {"steps": 30}
-    ways: list[Way] = []
-    for create, edit, variant in (
-        (wire.OpenCreate, wire.OpenEdit, wire.OpenVariantOf),
-        (wire.ComfyCreate, wire.ComfyEdit, wire.ComfyVariantOf),
-    ):
-        ways += [
-            Way(create, default=_DRAW, draft=small, standard=native, high={**native, **more}),
-            Way(edit, default=_EDIT, high=more),
-            Way(variant, default=_DRAW, high=more),
-        ]
-    return tuple(ways)
+    return (
+        Way(create, default=_DRAW, draft=small, standard=native, high={**native, **more}),
+        Way(edit, default=_EDIT, high=more),
+        Way(variant, default=_DRAW, high=more),
+    )
 
+
+_OPEN = (
+    *_open(
+        leaf(forms.Sdcpp, AnyCreate, buzz=forms.rate(30, 1328)),
+        OpenEdit,
+        leaf(forms.Sdcpp, AnyVariantOf, buzz=forms.rate(30, 1328)),
+    ),
+    *_open(*(leaf(Unpublished, forms.Comfy, f) for f in (AnyCreate, AnyEdit, AnyVariantOf))),
+)
 
 #: The service rewrites the prompt unless told not to, and takes 60 to 90 s more for it.
 _AS_WRITTEN: Values = {"prompt_extend": False}
 _FAL: Values = {"enable_prompt_expansion": False}
 
 
-def _hosted(model: str, *forms: type[Wire]) -> tuple[Way, ...]:
+def _hosted(model: str, *taken: type[forms.Wire]) -> tuple[Way, ...]:
     """The ways of a closed model: by both forms, where none is named."""
     drawn = {"width": 1328, "height": 1328, **_AS_WRITTEN}
-    defaults: dict[type[Wire], Values] = {wire.HostedCreate: drawn, wire.HostedEdit: _AS_WRITTEN}
-    return tuple(Way(f, {"model_name": model}, defaults[f]) for f in forms or defaults)
+    defaults: dict[type[forms.Wire], Values] = {HostedCreate: drawn, HostedEdit: _AS_WRITTEN}
+    return tuple(Way(f, {"model_name": model}, defaults[f]) for f in taken or defaults)
 
 
-_LEGACY = tuple(
-    Variant(
-        name,
-        _hosted(name, form),
-        retired=Retired(
-            on=None,
-            source="absent from the recipe page's current list; the maker files it as legacy",
-            instead="qwen 2.0",
-        ),
-    )
-    for name, form in (
-        ("max", wire.HostedCreate),
-        ("plus", wire.HostedCreate),
-        ("edit", wire.HostedEdit),
-        ("edit-plus", wire.HostedEdit),
-        ("edit-max", wire.HostedEdit),
-    )
+_GONE = Retired(
+    None, "absent from the recipe page's current list; the maker files it as legacy", "qwen 2.0"
+)
+_LEGACY = (
+    *(Variant(n, _hosted(n, HostedCreate), retired=_GONE) for n in ("max", "plus")),
+    *(Variant(n, _hosted(n, HostedEdit), retired=_GONE) for n in ("edit", "edit-plus", "edit-max")),
 )
 
 FAMILY = Family(
@@ -84,7 +207,7 @@ FAMILY = Family(
     variants=(
         Variant(
             "20b",
-            _open(),
+            _OPEN,
             fits=(
                 Fit("chinese_text", 60, "writes long Chinese text, with open weights"),
                 Fit("text_in_picture", 57, "long readable text, with open weights", {"steps": 30}),
@@ -97,10 +220,10 @@ FAMILY = Family(
                     pictures=2,
                 ),
                 Fit("edit", 57, "version 2511 keeps the source best", pictures=1),
-                Fit("inpaint", 57, NO_MASK, pictures=1),
+                Fit("inpaint", 57, shared.NO_MASK, pictures=1),
                 Fit("keep_character", 60, "version 2511 keeps a face over many edits", pictures=1),
                 Fit("commercial_licence", 54, "Apache-2.0 weights"),
-                Fit("real_facts", 57, LOOK_UP),
+                Fit("real_facts", 57, shared.LOOK_UP),
                 Fit("exact_seed", 48, "the version is pinned, so a seed repeats"),
                 Fit("lora", 51, "takes LoRAs made for Qwen-Image"),
                 Fit("anything", 51, "when words in the picture may matter"),
@@ -121,7 +244,7 @@ FAMILY = Family(
         ),
         Variant(
             "2.0",
-            (*_hosted("2.0"), *ways(wire.FalCreate, wire.FalEdit, default=_FAL)),
+            (*_hosted("2.0"), *ways(FalCreate, FalEdit, default=_FAL)),
             fits=(
                 Fit("comic_or_infographic", 57, "dense layouts at half the price of 2.0-pro"),
                 Fit("chinese_text", 57, "long Chinese typography"),
@@ -137,13 +260,13 @@ FAMILY = Family(
         ),
         Variant(
             "2.0-pro",
-            (*_hosted("2.0-pro"), *ways(wire.FalProCreate, wire.FalProEdit, default=_FAL)),
+            (*_hosted("2.0-pro"), *ways(FalProCreate, FalProEdit, default=_FAL)),
             fits=(
                 Fit("text_in_picture", 60, "spells and lays out long text"),
                 Fit("logo", 60, "the finest lettering of these engines"),
                 Fit("poster", 60, "layout and lettering in one"),
                 Fit("comic_or_infographic", 60, "panels, diagrams and dense layouts"),
-                Fit("real_facts", 60, LOOK_UP),
+                Fit("real_facts", 60, shared.LOOK_UP),
             ),
             best_for="dense layouts and the finest lettering",
             avoid_for="drafts: twice the price of 2.0",
@@ -170,12 +293,12 @@ FAMILY = Family(
         'name the references "image 1", "image 2".'
     ),
     sizes=by_ratio("1:1 1328x1328, 4:3 1472x1104, 3:2 1584x1056, 16:9 1664x928, 21:9 1792x768"),
-    multiple=wire.GRID,
+    multiple=GRID,
     ecosystems=frozenset({"qwen"}),
     mature="civitai",
     cautions=(
-        *sdcpp_cautions("20b"),
-        replace(DISTORTING, variants=("20b",)),
+        *shared.sdcpp_cautions("20b"),
+        replace(shared.DISTORTING, variants=("20b",)),
         Caution("is poor", "scheduler", ("karras", "exponential"), ("20b",)),
     ),
     licence="20b Apache-2.0; 2.0, 2.0-pro and 3.0-pro closed",
@@ -186,7 +309,7 @@ FAMILY = Family(
         "true switches it on, for 60 to 90 seconds more.",
         "21:9 is outside what 20b was trained on.",
         "Keep 20b to euler with simple.",
-        f"20b: {TWIN}",
+        f"20b: {shared.TWIN}",
     ),
     conflicts=(
         "20b's native side: 1024 (recipe page) or 1328 (maker, and the base of the price). Taken: "
