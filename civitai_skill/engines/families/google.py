@@ -9,16 +9,7 @@ from pydantic import Field
 
 from civitai_skill.engines.families.shared import catalogue, leaf
 from civitai_skill.engines.family import Family, Fit, Retired, Variant, Way, ways
-from civitai_skill.engines.forms import (
-    Create,
-    Edit,
-    Likely,
-    Quantity4,
-    Seed,
-    Seed32,
-    Wire,
-    flat,
-)
+from civitai_skill.engines.forms import Create, Edit, Likely, Quantity4, Seed, Seed32, Wire, flat
 from civitai_skill.engines.sizing import FollowsSource, Ratio, Sizing
 from civitai_skill.schema.types import Flag, Picture, Text, Whole
 

@@ -9,14 +9,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from civitai_skill.engines.families.shared import NO_MASK, catalogue
-from civitai_skill.engines.family import (
-    Caution,
-    Family,
-    Fit,
-    Outside,
-    Variant,
-    Way,
-)
+from civitai_skill.engines.family import Caution, Family, Fit, Outside, Variant, Way
 from civitai_skill.engines.forms import Quantity12, Seed32, Sized
 from civitai_skill.engines.sizing import Sizes, by_ratio
 from civitai_skill.schema.request import Quality
