@@ -20,13 +20,8 @@ BALANCE: Mapping[str, int] = {"blue": 10_000, "green": 1_000, "yellow": 10_000}
 #: service: it only makes such a picture cost something plausible.
 UNDOCUMENTED = 50
 
-_DRAWN = ("blue", "green", "yellow")
-
-
-def usable_currencies(named: list[str], allow_mature: bool | None) -> list[str]:
-    """The currencies that may pay, in the order in which they are drawn."""
-    able = ["yellow"] if allow_mature else _DRAWN
-    return [c for c in able if not named or c in named]
+#: The order in which currencies are drawn.
+DRAWN = ("blue", "green", "yellow")
 
 
 def draw(balance: Mapping[str, int], price: int, currencies: list[str]) -> dict[str, int] | None:
@@ -74,7 +69,7 @@ def settle(account: Record, record: Record, now: float) -> None:
     owed = sum(lost) if len(lost) < len(steps) else sum(paid.values())
     if record.get("variable") and len(lost) < len(steps):
         owed += (sum(step["price"] for step in steps) - sum(lost)) // 4
-    for currency in reversed(_DRAWN):
+    for currency in reversed(DRAWN):
         part = min(owed, paid.get(currency, 0))
         owed -= part
         book(account, record, "credit", {currency: part})

@@ -21,8 +21,8 @@ from civitai_skill.engines.sources import sources_of
 from civitai_skill.sandbox.state.money import UNDOCUMENTED
 from civitai_skill.sandbox.steps import refs, sources
 from civitai_skill.sandbox.steps.check import ValidStep, airs, misfits
+from civitai_skill.sandbox.steps.forms import TextToImage
 from civitai_skill.sandbox.steps.sources import Lookup
-from civitai_skill.sandbox.steps.text_to_image import TextToImage
 from civitai_skill.sandbox.steps.words import answer
 from civitai_skill.sandbox.wire import Record, walk
 from civitai_skill.schema.air import Air, is_air

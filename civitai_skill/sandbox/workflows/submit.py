@@ -151,7 +151,8 @@ def _blank(
 def _pay(context: Context, account: Record, record: Record, template: ValidTemplate) -> None:
     price = money.price(record)
     total = price + sum(money.compute_tips(price, record["tips"]).values())
-    able = money.usable_currencies(record["currencies"], record["allowMature"])
+    usable = ("yellow",) if record["allowMature"] else money.DRAWN
+    able = [c for c in usable if c in (record["currencies"] or usable)]
     paid = money.draw(account["balance"], total, able)
     if paid is None and not record["whatif"]:
         raise Abort(context.refuse_short())
