@@ -246,6 +246,7 @@ def _read_step(step: Mapping[str, Any]) -> Step:
     name, output = read(step, "name", str), read(step, "output", dict)
     status, given = read(step, "status", str), read(step, "input", dict)
     said = read_list(output, "errors", str)
+    of_pictures = clean_reasons(said) if said else ()
     if output.get("externalTOSViolation"):
         said.append(read(output, "message", str) or "refused under the provider's terms")
     if error := read(read(step, "metadata", dict), "error", str):
@@ -261,7 +262,7 @@ def _read_step(step: Mapping[str, Any]) -> Step:
         _read_image(
             blob,
             step_status=status,
-            step_errors=errors,
+            step_errors=of_pictures,
             seed=None if seed is None else seed + i,
             vector=blob is output.get("svg"),
         )
