@@ -146,22 +146,21 @@ class Settings:
         )
 
 
-def uses_sandbox(said: bool = False, environ: Mapping[str, str] | None = None) -> bool:
+def uses_sandbox(said: bool) -> bool:
     """Is the sandbox in use: by the caller's word, or the environment's?"""
-    value = (os.environ if environ is None else environ).get("CIVITAI_SANDBOX", "")
-    return said or _FLAGS.get(value.strip().lower(), False)
+    return said or _FLAGS.get(os.environ.get("CIVITAI_SANDBOX", "").strip().lower(), False)
 
 
 #: Letters that a token must at least have, so that nobody guesses it.
 SHORTEST_TOKEN = 16
 
 
-def read_caller_token(name: str, environ: Mapping[str, str] | None = None) -> Secret:
+def read_caller_token(name: str) -> Secret:
     """The bearer token that callers of a server must show, from the variable `name`.
 
     Raises ConfigError where there is none, or one that could be guessed.
     """
-    token = (os.environ if environ is None else environ).get(name, "").strip()
+    token = os.environ.get(name, "").strip()
     if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
         raise ConfigError(
             f"The variable {preview(name)} holds no token of at least {SHORTEST_TOKEN} characters.",
@@ -173,11 +172,10 @@ def read_caller_token(name: str, environ: Mapping[str, str] | None = None) -> Se
 _NETWORK = re.compile("(https?|all|no)_proxy|SSL_CERT_(FILE|DIR)|SSLKEYLOGFILE", re.IGNORECASE)
 
 
-def read_network_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+def read_network_variables() -> dict[str, str]:
     """The variables that are set about proxies and certificates (see api/proxies.py)."""
-    env = os.environ if environ is None else environ
-    found = {name: value for name, value in env.items() if _NETWORK.fullmatch(name) and value}
-    if "REQUEST_METHOD" in env:  # in a CGI program a visitor sets it, with a header "Proxy"
+    found = {n: value for n, value in os.environ.items() if _NETWORK.fullmatch(n) and value}
+    if "REQUEST_METHOD" in os.environ:  # in a CGI program a visitor sets it, with a header "Proxy"
         found.pop("HTTP_PROXY", None)
     return found
 

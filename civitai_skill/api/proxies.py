@@ -129,9 +129,9 @@ def _covers(place: Place, url: httpx.URL) -> bool:
     return not name or host == name or host.endswith("." + name)
 
 
-def make_ssl_context(variables: Mapping[str, str] | None = None) -> ssl.SSLContext:
+def make_ssl_context() -> ssl.SSLContext:
     """The certificates to trust. Raises ConfigError with the name of a variable that is wrong."""
-    given = read_network_variables() if variables is None else variables
+    given = read_network_variables()
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"):
         path = Path(given.get(name, ""))
         try:
