@@ -167,8 +167,8 @@ def get_image(
         workflow = civitai.get(id)
         if not workflow.done and wait_seconds > 0:
             workflow = civitai.wait(workflow, timeout=wait_seconds)
-        if _has_nothing_to_save(workflow, out):
-            return _describe_unsaved(workflow)
+        if not _is_to_be_saved(workflow, out):
+            return summarize_unsaved(workflow)
         return civitai.download(workflow, out or ".")
 
 
@@ -184,20 +184,17 @@ async def aget_image(
         workflow = await civitai.get(id)
         if not workflow.done and wait_seconds > 0:
             workflow = await civitai.wait(workflow, timeout=wait_seconds)
-        if _has_nothing_to_save(workflow, out):
-            return _describe_unsaved(workflow)
+        if not _is_to_be_saved(workflow, out):
+            return summarize_unsaved(workflow)
         return await civitai.download(workflow, out or ".")
 
 
-def _has_nothing_to_save(workflow: Workflow, out: Folder | None) -> bool:
-    """Is there nothing to save, or nobody who wants it saved?"""
-    return not workflow.done or out is None or not any(i.deliverable for i in workflow.images)
-
-
-def _describe_unsaved(workflow: Workflow) -> Generation:
+def _is_to_be_saved(workflow: Workflow, out: Folder | None) -> bool:
+    """Is there something to save, and somebody who wants it? Raises WorkflowFailed where nothing
+    came."""
     if workflow.fruitless:
         raise workflow_failed_error(summarize_unsaved(workflow), workflow.wanted)
-    return summarize_unsaved(workflow)
+    return workflow.done and out is not None and any(i.deliverable for i in workflow.images)
 
 
 def query_images(

@@ -59,7 +59,7 @@ class Ledger(LedgerReports):
     #: What `Run.handed` is until an answer is handed over; None: nobody tells that here.
     untold: float | None = None
     #: Answers that were certainly read, by key, and when that was known.
-    read: Mapping[str, float] = MappingProxyType({})
+    _read: Mapping[str, float] = MappingProxyType({})
 
     def begin(
         self, run: Run, *, again: bool, budget: Budget | None, confirmed: str | None = None
@@ -302,7 +302,7 @@ class Ledger(LedgerReports):
         for run in (Run(**row) for row in rows):
             if run.state == "open" and run.created < now - JOINABLE:
                 old.append(run)
-            elif run.handed and run.key in self.read:
+            elif run.handed and run.key in self._read:
                 continue
             elif not self.is_worked_on(run):
                 return run, None

@@ -237,5 +237,5 @@ class SessionLedger(Ledger):
     def mark_read(self, *keys: str) -> None:
         """The answers of these purchases were read: the same request buys anew."""
         now = self._clock()
-        read = {**self.read, **dict.fromkeys(keys, now)}
-        self.read = {key: when for key, when in read.items() if when > now - UNREAD}
+        read = {**self._read, **dict.fromkeys(keys, now)}
+        self._read = {key: when for key, when in read.items() if when > now - UNREAD}

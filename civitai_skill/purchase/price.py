@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from civitai_skill.api import workflows
@@ -47,17 +48,10 @@ _CHEAPER: Mapping[Quality, tuple[Quality, ...]] = {
 }
 
 
-def estimate(
-    service: Service, order: Order, prepared: Prepared | None = None
-) -> Flow[workflows.Quote]:
-    """The service's own price for an order, with the plan that was priced. Spends nothing.
-
-    `prepared` is the order as it was prepared before.
-    """
-    if prepared is None:
-        order = yield from resolve(service, order)
-        prepared = yield Work(lambda: prepare(order))
-        assert prepared is not None
+def estimate(service: Service, order: Order) -> Flow[workflows.Quote]:
+    """The service's own price for an order, with the plan that was priced. Spends nothing."""
+    order = yield from resolve(service, order)
+    prepared: Prepared = yield Work(partial(prepare, order))
     if not prepared.steps:
         return workflows.Quote(Cost(0), False, {}, plan=prepared.plan)  # all of it is done here
     template = yield from upload_sources(service, prepared)
@@ -232,25 +226,18 @@ def _describe_what_fits(
         return f"{fewer} of the {decided.quantity} pictures would fit."
     if isinstance(request, FinishRequest):
         return ""
+    own = decided.price.most
     for said in ({}, {"variant": None}) if request.variant is not None else ({},):
         for quality in _CHEAPER[request.quality]:
             other = request.model_copy(update={"quality": quality, **said})
-            cost = _price_within(other, decided, price, limit)
-            if cost is not None:
-                without = "Without variant, " if said else ""
-                return f"{without}quality={quality} would cost about {cost} Buzz."
+            with suppress(RequestInvalid):
+                plan = plan_request(other, decided.sources)
+                cost = plan.price.most
+                if cost is None or plan.operation != decided.operation:
+                    continue
+                if own is not None and price > own:
+                    cost = math.ceil(cost * price / own)  # the service asks more than is documented
+                if cost <= limit and cost < price:
+                    without = "Without variant, " if said else ""
+                    return f"{without}quality={quality} would cost about {cost} Buzz."
     return ""
-
-
-def _price_within(request: ImageRequest, decided: Planned, price: int, limit: int) -> int | None:
-    """What another request would cost (Buzz), where it is the same work for less."""
-    try:
-        other = plan_request(request, decided.sources)
-    except RequestInvalid:
-        return None
-    own, cost = decided.price.most, other.price.most
-    if cost is None or other.operation != decided.operation:
-        return None
-    if own is not None and price > own:
-        cost = math.ceil(cost * price / own)  # the service asks more than is documented
-    return cost if cost <= limit and cost < price else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from civitai_skill.api.models import NO_REASON, Image, Workflow
-from civitai_skill.api.stages import Chain, Stage, chains_of
+from civitai_skill.api.stages import chains_of
 from civitai_skill.engines.catalog import identify
 from civitai_skill.errors import WorkflowFailed
 from civitai_skill.errors.next_steps import Choose, Next, Release, TryAgain
@@ -96,8 +96,8 @@ class Generation:
         }
         if outputs := self.workflow.outputs:
             out["outputs"] = [dict(output) for output in outputs]
-        if self.enhanced_prompt is not None:
-            out["enhanced_prompt"] = self.enhanced_prompt
+            if self.enhanced_prompt is not None:
+                out["enhanced_prompt"] = self.enhanced_prompt
         if self.notes:
             out["notes"] = list(self.notes)
         if self.warnings:
@@ -128,15 +128,12 @@ def summarize(
 
 def summarize_unsaved(workflow: Workflow) -> Generation:
     """A Generation without fetching: what each picture's state is."""
-    last = [stage.image for chain in chains_of(workflow) if (stage := _last(chain)) is not None]
-    return summarize(workflow, [Picture.unsaved(image) for image in last if image is not None])
-
-
-def _last(chain: Chain) -> Stage | None:
-    """The last picture of a chain that can be delivered, or the first that there is."""
-    there = [stage for stage in chain if stage.image is not None]
-    ready = (s for s in there if s.image is not None and s.image.deliverable)
-    return next(ready, there[-1] if there else None)
+    last: list[Image] = []
+    for chain in chains_of(workflow):
+        # The last that can be delivered, or the first that there is.
+        there = [stage.image for stage in chain if stage.image is not None]
+        last += [next((i for i in there if i.deliverable), there[-1])] if there else []
+    return summarize(workflow, [Picture.unsaved(image) for image in last])
 
 
 def workflow_failed_error(result: Generation, wanted: int) -> WorkflowFailed:
