@@ -31,7 +31,7 @@ from civitai_skill.steps.image_to_svg import TO_SVG
 from civitai_skill.steps.image_upscaler import Upscaler
 from civitai_skill.steps.media_captioning import Captioning
 from civitai_skill.steps.media_rating import Rating
-from civitai_skill.steps.names import ENHANCE, PICTURE, STAGES, WORDS, name_of, parse_name
+from civitai_skill.steps.names import ENHANCE, PICTURE, STAGES, WORDS, name_of
 from civitai_skill.steps.prompt_enhancement import NEGATIVE, Enhancement
 from civitai_skill.steps.second_drawing import draw_again
 from civitai_skill.steps.wd_tagging import Tagging
@@ -57,6 +57,11 @@ class NamedStep:
     @property
     def kind(self) -> str:
         return self.form.kind if isinstance(self.form, StepForm) else "imageGen"
+
+    @property
+    def stage(self) -> str:
+        """Its name without the number of its picture."""
+        return self.name.rpartition("-")[0] or self.name
 
     def to_json(self) -> dict[str, Any]:
         """As it is sent; sources as the request names them."""
@@ -111,8 +116,8 @@ Planned = Plan | FinishPlan
 def _described(steps: Sequence[NamedStep]) -> list[str]:
     """Each kind of finishing once, in a word."""
     words = {"enhance": "enhanced prompt", "cutout": "background removed", "svg": "SVG"}
-    stages = (step.name.rpartition("-")[0] or step.name for step in steps if step.name != PICTURE)
-    return list(dict.fromkeys(words.get(stage, stage) for stage in stages))
+    stages = dict.fromkeys(step.stage for step in steps if step.name != PICTURE)
+    return [words.get(stage, stage) for stage in stages]
 
 
 # -- a request for a picture ---------------------------------------------------------------------
@@ -193,10 +198,10 @@ def plan_finishing(request: FinishRequest, sources: tuple[Size | None, ...]) -> 
     if steps and None in sources:
         note = f"{price.buzz} for pictures of 1024x1024" if price.buzz is not None else ""
         price = Price(None, None, note and f"not certain: the size is not known; {note}")
-    numbers = {named[1] for s in steps if (named := parse_name(s.name)) and named[0] in STAGES}
-    here = tuple(i for i in range(len(sources)) if i + 1 not in numbers)
+    drawn = {step.name.rpartition("-")[2] for step in steps if step.stage in STAGES}
+    here = tuple(i for i in range(len(sources)) if str(i + 1) not in drawn)
     return FinishPlan(
-        tuple(steps), len(numbers), price, tuple(notes), (), sources, here, tuple(finished)
+        tuple(steps), len(drawn), price, tuple(notes), (), sources, here, tuple(finished)
     )
 
 
@@ -306,7 +311,7 @@ def _total(steps: list[NamedStep], drawing: Price) -> Price:
     for step in steps:
         if step.name == PICTURE:
             continue
-        said = _FOR[step.name.rpartition("-")[0] or step.name]
+        said = _FOR[step.stage]
         sum_so_far = parts.get(said, 0)
         parts[said] = None if step.buzz is None or sum_so_far is None else sum_so_far + step.buzz
     known = {said: buzz for said, buzz in parts.items() if buzz is not None}

@@ -125,6 +125,38 @@ def test_fooocus_swarmui_and_ruinedfooocus_as_json() -> None:
     assert ruined.loras[0].as_dict() == {"name": "tail", "weight": 0.8, "hash": "0011223344"}
 
 
+def test_loras_and_embeddings_that_stand_beside_the_prompt() -> None:
+    settings = "a pier\nSteps: 9, Sampler: Euler, Seed: 1, "
+    older = read(settings + "AddNet Module 1: LoRA, AddNet Model 1: sails(aabbccddeeff), "
+                 "AddNet Weight A 1: 0.4, Embeddings: \"haze, mud\"")  # fmt: skip
+    assert [lora.as_dict() for lora in older.loras] == [
+        {"name": "sails", "weight": 0.4, "hash": "aabbccddeeff"}
+    ]
+    assert [embedding.name for embedding in older.embeddings] == ["haze", "mud"]
+    fooocus = read(settings + 'Version: Fooocus v2.5, Lora hashes: "tail: 0011223344", '
+                   'Lora weights: "tail: 0.3, string: 1.2"')  # fmt: skip
+    assert fooocus.dialect == "fooocus-a1111"
+    assert [lora.as_dict() for lora in fooocus.loras] == [
+        {"name": "tail", "weight": 0.3, "hash": "0011223344"},
+        {"name": "string", "weight": 1.2},
+    ]
+    combined = read(
+        {
+            "full_prompt": "a boat", "base_model": "boats", "refiner_model": "late.safetensors",
+            "lora_combined_1": "tail.safetensors : 0.1", "lora_combined_2": "None : 1",
+        }
+    )  # fmt: skip
+    assert [lora.as_dict() for lora in combined.loras] == [{"name": "tail", "weight": 0.1}]
+    assert combined.not_carried == ["Refiner"]
+    metadata = {
+        "cfgScale": 5, "aspectRatio": {"width": 640, "height": 960},
+        "resources": [{"type": "lora", "modelVersionId": 7}],
+    }  # fmt: skip
+    sent = read(f"{settings}Civitai metadata: {json.dumps(metadata)}")
+    assert (sent.guidance, sent.width, sent.height) == (5, 640, 960)
+    assert sent.loras[0].as_dict() == {"version_id": 7, "weight": 1}
+
+
 def test_safety_embeddings_of_the_site_are_its_own() -> None:
     resources = [
         {"type": "checkpoint", "modelVersionId": 7, "modelName": "a }] name: with, \U0001f33f"},
