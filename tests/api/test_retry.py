@@ -229,8 +229,9 @@ def test_foreign_words_can_t_move_the_terminal_or_run_on() -> None:
 
 def test_the_key_is_on_requests_to_the_service_and_on_no_other() -> None:
     own = SERVICE.request("GET", "/x")
-    other = SERVICE.request("GET", "https://elsewhere.test/x", read=1, limit=1)
+    addresses = ["https://elsewhere.test/x", "https://service.test/x"]  # wherever one came from
+    others = [SERVICE.request("GET", address, read=1, limit=1) for address in addresses]
 
     assert own.headers["authorization"] == "Bearer k3y"
-    assert "authorization" not in other.headers
+    assert not any("authorization" in other.headers for other in others)
     assert "k3y" not in repr(SERVICE)
