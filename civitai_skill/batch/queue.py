@@ -11,11 +11,8 @@ from functools import partial
 import anyio
 
 from civitai_skill.api.models import is_moderation
-from civitai_skill.batch.plan import Row
-from civitai_skill.batch.states import RowState
+from civitai_skill.batch.states import Line
 from civitai_skill.errors import BadRequest, CivitaiError, Forbidden, WorkflowFailed
-
-Line = tuple[Row, RowState]
 
 
 class NotSent(CivitaiError):

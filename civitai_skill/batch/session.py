@@ -17,14 +17,13 @@ from civitai_skill.batch import results
 from civitai_skill.batch.limiter import CONCURRENCY, AdaptiveLimiter, ThrottledClient
 from civitai_skill.batch.names import TEMPLATE
 from civitai_skill.batch.plan import Row, plan_rows, resolve_rows
-from civitai_skill.batch.prices import Line, ask_prices, leave_out, summarize
 from civitai_skill.batch.queue import RowQueue
 from civitai_skill.batch.report import BatchPlan, Report, Tell
 from civitai_skill.batch.results import Result
 from civitai_skill.batch.rows import RawRow
 from civitai_skill.batch.runner import RowRunner
-from civitai_skill.batch.spending import Spending
-from civitai_skill.batch.states import RowState, build_result, load_states, update_result
+from civitai_skill.batch.spending import Spending, ask_prices, leave_out, summarize
+from civitai_skill.batch.states import Line, RowState, build_result, load_states, update_result
 from civitai_skill.batch.watcher import WorkflowWatcher
 from civitai_skill.client.base import BaseClient, Folder
 from civitai_skill.client.clients import TIMEOUT, AsyncCivitai

@@ -47,6 +47,9 @@ class RowState:
     confirmed: bool = False
 
 
+Line = tuple[Row, RowState]
+
+
 def load_states(
     rows: Sequence[Row], ledger: Ledger | None, out: Path, *, retry_failed: bool
 ) -> list[RowState]:
