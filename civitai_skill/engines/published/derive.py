@@ -19,7 +19,7 @@ from civitai_skill.engines.family import Family, Variant, Way
 from civitai_skill.engines.forms import OPERATIONS, Operation, Wire
 from civitai_skill.engines.index import words
 from civitai_skill.engines.published.document import Fields, Form
-from civitai_skill.engines.published.fields import attribute_of, class_name, field_of
+from civitai_skill.engines.published.fields import attribute_of, field_of
 from civitai_skill.engines.published.kept import NewEngine
 from civitai_skill.engines.record import record_of
 from civitai_skill.engines.sizing import FollowsSource, Named, Pixels, Ratio, Sizing, by_ratio
@@ -125,7 +125,7 @@ def _form_of(new: Form) -> type[Wire]:
         own = to_snake(wire)
         name = own if own in sizing.fields else attribute_of(wire, facts, made)
         made[name] = field_of(wire, facts, name)
-    form: Any = create_model(class_name(*new.tags.values()), __base__=Wire, **made)
+    form: Any = create_model(" ".join(new.tags.values()), __base__=Wire, **made)
     form.sizing, form.does = sizing, _does(new.tags.get("operation"), fields, made)
     styles = fields[form.alias("style_images")] if "style_images" in made else {}
     form.styles_alone = styles.get("items", {}).get("type") == "string"

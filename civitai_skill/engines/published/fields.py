@@ -191,9 +191,5 @@ def _object_of(wire: str, fields: Fields) -> Any:
         kind = "mask" if _source_kind(inner) == "mask" else "guide" if outer == "picture" else outer
         made[name] = field_of(inner, facts, name, kind)
     config = ConfigDict(extra="forbid", frozen=True)
-    return create_model(class_name(wire) or "Part", __config__=config, **made)
-
-
-def class_name(*words_of_it: str) -> str:
-    """A name of a class from the document's words."""
-    return "".join(re.sub(r"\W", "", word[:1].upper() + word[1:]) for word in words_of_it)
+    title = re.sub(r"\W", "", wire[:1].upper() + wire[1:]) or "Part"
+    return create_model(title, __config__=config, **made)
