@@ -17,8 +17,8 @@ from civitai_skill.engines.family import Family, Variant, Way, caution_notes, me
 from civitai_skill.engines.forms import Operation
 from civitai_skill.engines.index import EVERYWHERE
 from civitai_skill.engines.limits import Limit, limits
-from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.engines.planning.plan import Plan, Price, plan
+from civitai_skill.engines.planning.route import Candidate
 from civitai_skill.engines.planning.sizes import offered
 from civitai_skill.engines.published.kept import in_force
 from civitai_skill.engines.record import operations

@@ -12,8 +12,8 @@ from contextlib import suppress
 from datetime import date
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.engines.planning.plan import Plan, plan
+from civitai_skill.engines.planning.route import Candidate
 from civitai_skill.engines.planning.sizes import closest, offered
 from civitai_skill.engines.sizing import Size
 from civitai_skill.errors import Problem, RequestInvalid

@@ -11,11 +11,11 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from civitai_skill.engines import catalog
+from civitai_skill.engines.families.shared import Unpublished
 from civitai_skill.engines.forms import ControlNet, LoraItem, Wire
 from civitai_skill.engines.limits import limits
 from civitai_skill.engines.sizing import FollowsSource
 from civitai_skill.engines.sources import holders, picture_of
-from civitai_skill.engines.unpublished import Unpublished
 from civitai_skill.schema.air import PATTERN
 from tests.support.scripts import load
 

@@ -10,13 +10,13 @@ from civitai_skill.engines import forms
 from civitai_skill.engines.families.shared import (
     DISTORTING,
     ComfyCheckpoint,
+    Unpublished,
     edits,
     leaf,
     sdcpp_cautions,
 )
 from civitai_skill.engines.family import Caution, Family, Fit, Outside, Values, Variant, Way
 from civitai_skill.engines.sizing import by_ratio
-from civitai_skill.engines.unpublished import Unpublished
 from civitai_skill.schema.types import Number, Text, Whole
 
 

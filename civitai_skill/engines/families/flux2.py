@@ -8,10 +8,16 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import NO_MASK, catalogue, edits, leaf, sdcpp_cautions
+from civitai_skill.engines.families.shared import (
+    NO_MASK,
+    Unpublished,
+    catalogue,
+    edits,
+    leaf,
+    sdcpp_cautions,
+)
 from civitai_skill.engines.family import Family, Fit, Variant, Way, ways
 from civitai_skill.engines.sizing import by_ratio
-from civitai_skill.engines.unpublished import Unpublished
 from civitai_skill.schema.types import Flag, Number, Text, Whole
 
 

@@ -9,10 +9,9 @@ from pydantic import Field
 
 from civitai_skill.engines import forms
 from civitai_skill.engines.families import shared
-from civitai_skill.engines.families.shared import Open, catalogue, leaf
+from civitai_skill.engines.families.shared import Open, Unpublished, catalogue, leaf
 from civitai_skill.engines.family import Caution, Family, Fit, Retired, Values, Variant, Way, ways
 from civitai_skill.engines.sizing import Pixels, Sizes, by_ratio
-from civitai_skill.engines.unpublished import Unpublished
 from civitai_skill.errors import Problem
 from civitai_skill.schema.types import Flag, Picture, Text, Whole
 

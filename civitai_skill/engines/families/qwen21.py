@@ -10,11 +10,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from civitai_skill.engines import forms
-from civitai_skill.engines.families.shared import NO_PRICE, Open, leaf
+from civitai_skill.engines.families.shared import NO_PRICE, Open, Unpublished, leaf
 from civitai_skill.engines.family import Family, Fit, Variant, Way
 from civitai_skill.engines.forms import Likely
 from civitai_skill.engines.sizing import FollowsSource, by_ratio
-from civitai_skill.engines.unpublished import Unpublished
 from civitai_skill.schema.types import Picture, Whole
 
 

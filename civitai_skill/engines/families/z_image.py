@@ -11,13 +11,13 @@ from civitai_skill.engines.families.shared import (
     DISTORTING,
     TWIN,
     Open,
+    Unpublished,
     catalogue,
     leaf,
     sdcpp_cautions,
 )
 from civitai_skill.engines.family import Caution, Family, Fit, Variant, Way
 from civitai_skill.engines.sizing import by_ratio
-from civitai_skill.engines.unpublished import Unpublished
 
 
 class ZImage(Open, forms.Sized, forms.Create):

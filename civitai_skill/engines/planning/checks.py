@@ -10,8 +10,8 @@ from typing import Any
 from civitai_skill.engines import catalog
 from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.limits import Limit, limits
-from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.engines.planning.options import UNLISTED
+from civitai_skill.engines.planning.route import Candidate
 from civitai_skill.engines.published.kept import Kept, in_force
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import LORA_TYPES, MODEL_TYPES, TYPES, Air, fold

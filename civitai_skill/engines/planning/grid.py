@@ -8,7 +8,7 @@ from typing import Any
 
 from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.limits import limits
-from civitai_skill.engines.planning.candidate import Candidate
+from civitai_skill.engines.planning.route import Candidate
 from civitai_skill.engines.sizing import Named, Pixels, Size, ratio_value
 from civitai_skill.errors import Problem, RequestInvalid
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from civitai_skill.engines.family import Family
 from civitai_skill.engines.limits import Limit, limits
-from civitai_skill.engines.planning.candidate import Candidate
+from civitai_skill.engines.planning.route import Candidate
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import fold
 from civitai_skill.schema.problems import nearest_name

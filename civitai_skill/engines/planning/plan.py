@@ -21,7 +21,6 @@ from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Retired, Variant
 from civitai_skill.engines.forms import Operation, Wire
 from civitai_skill.engines.limits import limits, request_fields
-from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.engines.planning.checks import (
     check_airs,
     check_references,
@@ -32,7 +31,13 @@ from civitai_skill.engines.planning.checks import (
 from civitai_skill.engines.planning.grid import check_amount
 from civitai_skill.engines.planning.options import options_of
 from civitai_skill.engines.planning.refusals import lacking, refusal
-from civitai_skill.engines.planning.route import elsewhere, operation_of, variant_of, ways_of
+from civitai_skill.engines.planning.route import (
+    Candidate,
+    elsewhere,
+    operation_of,
+    variant_of,
+    ways_of,
+)
 from civitai_skill.engines.planning.sizes import (
     SizeRefused,
     check_pixels,

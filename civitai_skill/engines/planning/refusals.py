@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from civitai_skill.engines.family import Variant, Way
 from civitai_skill.engines.limits import limits, request_fields
-from civitai_skill.engines.planning.candidate import Candidate
+from civitai_skill.engines.planning.route import Candidate
 from civitai_skill.engines.samplers import BACKENDS, Pair, find_pair, split_sampler
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.problems import describe_expected, nearest_bound

@@ -1,19 +1,46 @@
-"""Which operation, which variant of a family and which of its ways a request means."""
+"""Which operation, which variant of a family and which of its ways a request means.
+
+A `Candidate` is one of them: what every decision about it looks at.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.family import Family, Variant, Way
 from civitai_skill.engines.forms import Operation
 from civitai_skill.engines.limits import limits
+from civitai_skill.engines.sizing import Size
 from civitai_skill.engines.sources import picture_of
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.schema.air import fold
 from civitai_skill.schema.request import ImageRequest
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A request and the way it may go.
+
+    `sources` are the pixel sizes of its pictures as far as they are known; the first one decides
+    the shape and the pixels of what is made from them.
+    """
+
+    request: ImageRequest
+    family: Family
+    variant: Variant
+    way: Way
+    sources: tuple[Size | None, ...] = ()
+
+    @property
+    def owner(self) -> str:
+        """Who refuses: the engine and variant, and the route where there are several."""
+        owner = f"{self.family.name} {self.variant.name}"
+        several = len(self.variant.routes()) > 1
+        return f"{owner} (route {self.way.form.route()})" if several else owner
 
 
 def operation_of(request: ImageRequest) -> Operation:

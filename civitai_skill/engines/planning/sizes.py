@@ -9,8 +9,8 @@ from typing import Any
 
 from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.limits import Limit, limits
-from civitai_skill.engines.planning.candidate import Candidate
 from civitai_skill.engines.planning.grid import between, ratio_of
+from civitai_skill.engines.planning.route import Candidate
 from civitai_skill.engines.sizing import (
     FollowsSource,
     Named,

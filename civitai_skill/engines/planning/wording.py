@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from civitai_skill.engines.forms import Wire
-from civitai_skill.engines.planning.candidate import Candidate
+from civitai_skill.engines.planning.route import Candidate
 from civitai_skill.engines.prompts import Foreign, find_foreign, read_lora_tags
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.errors.next_steps import Remix
