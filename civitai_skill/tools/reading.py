@@ -25,41 +25,22 @@ from civitai_skill.tools.arguments import (
     is_given,
 )
 
-# Words that models use, in `air.fold` spelling, before those of the request itself.
+# Words that models use for an argument, in `air.fold` spelling, before those of the request itself.
 _WORDS = {
-    "workflowid": "id",
-    "workflow": "id",
-    "jobid": "id",
-    "timeout": "wait_seconds",
-    "wait": "wait_seconds",
-    "maxwait": "wait_seconds",
-    "budget": "max_buzz",
-    "maxprice": "max_buzz",
-    "maxcost": "max_buzz",
-    "dryrun": "estimate_only",
-    "estimate": "estimate_only",
-    "whatif": "estimate_only",
-    "out": "folder",
-    "outputdir": "folder",
-    "outputfolder": "folder",
-    "outdir": "folder",
-    "directory": "folder",
-    "path": "folder",
-    "image": "images",
-    "thumbnail": "include_image",
-    "limit": "take",
-    "pagesize": "take",
-    "next": "cursor",
-    "page": "cursor",
-    "tag": "tags",
-    "need": "needs",
-    "style": "needs",
-    "usecase": "needs",
-    "lora": "air",
-    "text": "prompt",
-    "description": "prompt",
-    "engines": "engine",
-    "name": "engine",
+    "id": "workflowid workflow jobid",
+    "wait_seconds": "timeout wait maxwait",
+    "max_buzz": "budget maxprice maxcost",
+    "estimate_only": "dryrun estimate whatif",
+    "folder": "out outputdir outputfolder outdir directory path",
+    "images": "image",
+    "include_image": "thumbnail",
+    "take": "limit pagesize",
+    "cursor": "next page",
+    "tags": "tag",
+    "needs": "need style usecase",
+    "air": "lora",
+    "prompt": "text description",
+    "engine": "engines name",
 }
 _MOST_NAMES = 60
 _MOST_PROBLEMS = 5
@@ -154,9 +135,8 @@ def _nearest_argument(models: Mapping[str, type[Arguments]], name: str, word: st
     """What was probably meant by an argument that tool `name` does not have."""
     fields = list(models[name].model_fields)
     bare = fold(word)
-    same = {fold(field): field for field in fields} | {
-        w: field for w, field in _WORDS.items() if field in fields
-    }
+    same = {fold(field): field for field in fields}
+    same |= {word: field for field in fields for word in _WORDS.get(field, "").split()}
     if bare in same:
         return same[bare]
     near = nearest_name(word, fields)

@@ -27,32 +27,18 @@ class Metrics:
     """Requests and their seconds, upstream errors, Buzz. `spent` gives the Buzz."""
 
     def __init__(self, spent: Callable[[], float]) -> None:
-        self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "civitai_rest_requests",
-            "Requests by operation and status.",
-            ("operation", "status"),
-            registry=self.registry,
-        )
+        self.registry = own = CollectorRegistry()
+        told = "Requests by operation and status."
+        names = ("operation", "status")
+        self._requests = Counter("civitai_rest_requests", told, names, registry=own)
+        told = "Seconds until an answer was sent."
         self._seconds = Histogram(
-            "civitai_rest_request_seconds",
-            "Seconds until an answer was sent.",
-            ("operation",),
-            buckets=_SECONDS,
-            registry=self.registry,
+            "civitai_rest_request_seconds", told, ("operation",), buckets=_SECONDS, registry=own
         )
-        self._upstream = Counter(
-            "civitai_rest_upstream_errors",
-            "Requests that failed because of the service or the way to it.",
-            ("code",),
-            registry=self.registry,
-        )
-        buzz = Gauge(
-            "civitai_rest_buzz_spent",
-            "Buzz reserved and spent by this server since it started.",
-            registry=self.registry,
-        )
-        buzz.set_function(spent)
+        told = "Requests that failed because of the service or the way to it."
+        self._upstream = Counter("civitai_rest_upstream_errors", told, ("code",), registry=own)
+        told = "Buzz reserved and spent by this server since it started."
+        Gauge("civitai_rest_buzz_spent", told, registry=own).set_function(spent)
 
     def count_error(self, error: CivitaiError) -> None:
         """Count an error, where it is the service's."""
