@@ -64,12 +64,12 @@ def submit(
             unheard = not template.literal("callbacks") and seconds <= 0 and not whatif
             if template.literal("ephemeral") and unheard:
                 raise Abort(refusal("An ephemeral workflow needs a callback, or wait above 0."))
-            fault, most = None, context.switches.unfinished_at_most
-            if not whatif:
-                unfinished = "workflows WHERE user = ? AND due IS NOT NULL"
-                under_way = context.memory.records(unfinished, account["user"])
-                if most is not None and len(list(under_way)) >= most:
+            most, user, fault = context.switches.unfinished_at_most, account["user"], None
+            if most is not None and not whatif:
+                open = context.memory.records("workflows WHERE user = ? AND due IS NOT NULL", user)
+                if len(list(open)) >= most:
                     raise Abort(problem(429, f"At most {most} unfinished workflows at a time."))
+            if not whatif:
                 fault = faults.take(context.memory, "submit", template, _FATES)
             record = _create(context, account, template, external, whatif=whatif, fault=fault)
         else:
@@ -106,29 +106,10 @@ def _create(
     whatif: bool, fault: Fault | None,
 ) -> Record:  # fmt: skip
     """A new record: charged and kept, or only an estimate. Raises Abort when refused."""
-    record = _blank(context, account, template, external, whatif)
-    Builder(context, template, record, fault).add_steps()
-    _pay(context, account, record, template)
-    account["last"] = round(record["created"] * 1000)
-    account["workflows"] += not whatif
-    account["workflowsCharged"] += not whatif and bool(record["transactions"])
-    if not whatif:
-        keep_outputs(context.memory, record)
-        context.keep(record)
-    elif context.switches.whatif_claims_key and external is not None:
-        context.keep(record)
-    elif context.switches.whatif_persists:
-        context.keep({**record, "external": None})
-    return record
-
-
-def _blank(
-    context: Context, account: Record, template: ValidTemplate, external: str | None, whatif: bool
-) -> Record:
     created = max(int(context.clock() * 1000), account["last"] + 1) / 1000
     no_tips = {"civitai": 0, "creators": 0}
     tips = template.literal("tips", no_tips)
-    return {
+    record: Record = {
         "id": f"{account['user']}-{re.sub(r'[^0-9]', '', wire.format_millis(created))}",
         "user": account["user"],
         "created": created,
@@ -145,6 +126,19 @@ def _blank(
         "whatif": whatif, "variable": context.switches.variable_cost, "steps": [],
         "transactions": [], "short": False, "settled": False, "canceled": None, "deleted": None,
     }  # fmt: skip
+    Builder(context, template, record, fault).add_steps()
+    _pay(context, account, record, template)
+    account["last"] = round(record["created"] * 1000)
+    account["workflows"] += not whatif
+    account["workflowsCharged"] += not whatif and bool(record["transactions"])
+    if not whatif:
+        keep_outputs(context.memory, record)
+        context.keep(record)
+    elif context.switches.whatif_claims_key and external is not None:
+        context.keep(record)
+    elif context.switches.whatif_persists:
+        context.keep({**record, "external": None})
+    return record
 
 
 # -- money ---------------------------------------------------------------------------------------
