@@ -27,6 +27,8 @@ _NEGATIVE = "Negative prompt:"
 #: Lines of extensions behind the settings, which hold what the prompt was made from.
 _TEMPLATE = re.compile(r"\s{0,9}(?:Negative )?Template:|\s{0,9}(?:Hashed |Wildcard )?(?:Negative )?"
                        r"prompt:|\s{0,9}Resources:", re.IGNORECASE)  # fmt: skip
+#: What stands before a value; without a colon it is a key that is its own value.
+_KEY = re.compile(rf"[, \t\n]*+(?:([^,:]{{0,{_LONGEST_KEY}}}+):[ \t]*+|[^,]*+)")
 _STRING = re.compile(r'"(?:\\.|[^\\"])*"', re.DOTALL)
 
 
@@ -109,23 +111,15 @@ def _split_negative(head: str) -> tuple[str, str]:
 
 def read_pairs(text: str) -> Pairs:
     """The pairs of a line of settings."""
-    found = Pairs()
-    at, left = 0, _MOST_PAIRS
-    while at < len(text) and left:
-        left -= 1
-        while at < len(text) and text[at] in ", \t\n":
-            at += 1
-        comma = text.find(",", at)
-        comma = len(text) if comma < 0 else comma
-        colon = text.find(":", at, min(comma, at + _LONGEST_KEY))
-        if colon < 0:  # a key that is its own value
-            at = comma
-            continue
-        key, at = text[at:colon].strip().lower(), colon + 1
-        while at < len(text) and text[at] in " \t":
-            at += 1
-        value, at = _value(text, at)
-        found.setdefault(key, value)
+    found, at = Pairs(), 0
+    for _ in range(_MOST_PAIRS):
+        key = _KEY.match(text, at)
+        if key is None or key.end() == len(text):
+            break
+        at = key.end()
+        if key[1] is not None:
+            value, at = _value(text, at)
+            found.setdefault(key[1].strip().lower(), value)
     return found
 
 

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from civitai_skill.schema.references import NOTHING
+
 #: Characters of a text that is read, and of one name in it.
 LONGEST, LONGEST_NAME = 2_000_000, 300
 #: How deep JSON may be nested, and how many parts one may have altogether.
@@ -92,11 +94,7 @@ def hash_of(value: Any) -> str | None:
     text = text_of(value)
     text = text[2:] if text[:2] == "0x" else text
     usable = 0 < len(text) <= 64 and text.isascii() and text.isalnum()
-    return text if usable and not _OF_NOTHING.startswith(text.lower()) else None
-
-
-#: The hash of no bytes at all, which broken files were given.
-_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    return text if usable and not NOTHING.startswith(text.upper()) else None
 
 
 def can_be_looked_up(hash: str | None) -> bool:

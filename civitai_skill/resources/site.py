@@ -21,6 +21,7 @@ from civitai_skill.resources.records import (
     read_resource,
 )
 from civitai_skill.resources.takers import Taker, ecosystem_of, find_takers
+from civitai_skill.schema.references import NOTHING
 from civitai_skill.schema.types import read_json
 from civitai_skill.storage.cache import Cache
 
@@ -28,9 +29,6 @@ from civitai_skill.storage.cache import Cache
 A_DAY = 86_400.0
 #: Seconds within which the site must answer.
 PATIENCE = 20.0
-
-#: The hash of an empty file, which careless programs write for a file that they did not find.
-_NOTHING = "E3B0C44298FC1C14"
 
 # What of an answer is not kept: the largest parts, and those that nobody reads.
 _LARGE = frozenset({"images", "downloadUrl", "downloadUrls", "image", "metadata"})
@@ -84,7 +82,7 @@ class ModelSite:
     def by_hash(self, hash: str) -> Flow[Resource | None]:
         """The version that has a file of this hash, or of its first ten digits (AutoV2)."""
         digits = hash.upper()
-        if digits.startswith(_NOTHING[: len(digits)]):
+        if NOTHING.startswith(digits):
             return None
         for tried in dict.fromkeys((digits, digits[:10])):
             path = f"/model-versions/by-hash/{tried}"

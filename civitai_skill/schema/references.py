@@ -23,6 +23,8 @@ HOSTS = frozenset({"civitai.com", "civitai.red", "civitai.green"})
 _ARCHIVES = frozenset({"civitaiarchive.com", "civarchive.com"})
 #: Hexadecimal digits of AutoV1 and CRC32, AutoV2, AutoV3, SHA256 and BLAKE3.
 _HASH_LENGTHS = (8, 10, 12, 64)
+#: The hash of no bytes at all, which careless programs write for a file that they did not find.
+NOTHING = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"
 _LONGEST = 500
 _ID = r"(?P<{}>[1-9][0-9]{{0,11}})"
 _PATHS = (
