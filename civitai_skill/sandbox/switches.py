@@ -106,18 +106,11 @@ def read(name: str, given: Any) -> Any:
         raise ValueError(f"there is no switch {name!r}; there are {', '.join(_hints())}")
     kind, _ = _hints()[name]
     word = given if isinstance(given, str) else json.dumps(given)
-    if get_origin(kind) is Literal:
-        values = {str(choice): choice for choice in get_args(kind)}
-    elif kind is bool:
-        values = {"true": True, "false": False}
-    else:
+    values = _choices(kind)
+    if not values:
         values = {} if kind in (int, float) else {"none": None, "null": None}
-        pattern = "[0-9]{1,10}" + (r"(\.[0-9]{1,9})?" if kind is float else "")
-        if (
-            re.fullmatch(pattern, word)
-            and (kind is float or word.strip("0"))
-            and float(word) <= _MOST
-        ):
+        pattern = r"[0-9]{1,10}(\.[0-9]{1,9})?" if kind is float else "0*[1-9][0-9]*"
+        if re.fullmatch(pattern, word) and len(word) <= 20 and float(word) <= _MOST:
             values[word] = float(word) if kind is float else int(word)
     if word not in values:
         raise ValueError(f"{name} must be {accepted_values(name)}, not {word[:80]}")
@@ -135,10 +128,8 @@ def parse(text: str) -> tuple[str, Any]:
 def accepted_values(name: str) -> str:
     """The values that a switch takes, in words."""
     kind, _ = _hints()[name]
-    if get_origin(kind) is Literal:
-        return "|".join(map(str, get_args(kind)))
-    if kind is bool:
-        return "true|false"
+    if choices := _choices(kind):
+        return "|".join(choices)
     number = "a number" if kind is float else "a whole number"
     number += f" from {0 if kind is float else 1} to {_MOST}"
     return number if kind in (int, float) else f"none, or {number}"
@@ -155,6 +146,13 @@ def describe() -> str:
             _hints()[field.name][1], 92, initial_indent="      ", subsequent_indent="      "
         )
     return "\n".join(lines)
+
+
+def _choices(kind: Any) -> dict[str, Any]:
+    """The values of a switch that has but a few, by their words."""
+    if kind is bool:
+        return {"true": True, "false": False}
+    return {str(one): one for one in get_args(kind)} if get_origin(kind) is Literal else {}
 
 
 @cache
