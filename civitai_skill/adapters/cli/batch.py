@@ -317,11 +317,6 @@ class ProgressDisplay:
         bar: AbstractContextManager[Any] = self._bar
         return bar
 
-    def stop(self) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
-
     def __call__(self, event: Any) -> None:
         from civitai_skill.batch.report import BatchPlan, BatchProgress, Surprise
 

@@ -184,19 +184,24 @@ class Output:
         if self.sandbox:
             data, text = mark(data), f"{text}\n{_SANDBOX}"
         self.interrupts.hold()  # an answer is whole, or not there
-        if out is not None:
-            self.write(to_json(data) + "\n", out, "json")
         try:
+            if out is not None:
+                self._write(to_json(data) + "\n", Path(out) / f"{self.command}.json")
             print(to_json(data) if self.json else to_printable(text), flush=True)
-        except AnswerLost as error:
-            raise self._add_fate(error) from None
+        except AnswerLost as lost:
+            # What became of the work, at least.
+            fate: dict[str, Any] = {"advice": "" if self.spent == "no" else _SAME_AGAIN}
+            if self.workflow_id is not None:
+                fate = {"next": (steps.Look(self.workflow_id),)}
+            raise lost.replace(spent=self.spent, **fate) from None
 
-    def _add_fate(self, lost: AnswerLost) -> AnswerLost:
-        """What became of the work whose answer is lost."""
-        if self.workflow_id is not None:
-            return lost.replace(spent=self.spent, next=(steps.Look(self.workflow_id),))
-        advice = "" if self.spent == "no" else _SAME_AGAIN
-        return lost.replace(spent=self.spent, advice=advice)
+    def _write(self, text: str, path: Path) -> None:
+        from civitai_skill.client import write_atomic
+
+        try:
+            write_atomic(path, text.encode())
+        except OSError as error:
+            raise AnswerLost(error.strerror or "not usable", str(path)) from None
 
     def check_folder(self, out: str | None) -> None:
         """Try the answer's folder before anything is done. Raises RequestInvalid."""
@@ -212,17 +217,6 @@ class Output:
             why = error.strerror or "not usable"
             accepted = "a folder that can be written to"
             raise RequestInvalid(Problem("--out", out, accepted, None, why)) from None
-
-    def write(self, text: str, out: str, suffix: str) -> None:
-        """Write the command's answer into a folder. Raises AnswerLost."""
-        from civitai_skill.client import write_atomic
-
-        path = Path(out) / f"{self.command}.{suffix}"
-        try:
-            write_atomic(path, text.encode())
-        except OSError as error:
-            lost = AnswerLost(error.strerror or "not usable", str(path))
-            raise self._add_fate(lost) from None
 
     # -- standard error --------------------------------------------------------------------
     def say(self, text: str) -> None:
@@ -249,11 +243,10 @@ class Output:
         if self.quiet or (not self.live and text == self._line):
             return
         elapsed = time.monotonic() - self._started
-        if self.live:
-            self._clear_line()
-            print(f"\r{to_printable(text)}, {elapsed:.0f} s", end="", file=sys.stderr, flush=True)
-        else:
-            print(f"{to_printable(text)}, {elapsed:.0f} s", file=sys.stderr, flush=True)
+        self._clear_line()
+        begin, end = ("\r", "") if self.live else ("", "\n")
+        line = f"{begin}{to_printable(text)}, {elapsed:.0f} s"
+        print(line, end=end, file=sys.stderr, flush=True)
         self._line = text
 
     def _clear_line(self) -> None:
