@@ -44,7 +44,22 @@ class Memory:
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.RLock()
         try:
-            self._open(path)
+            db = (
+                sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+                if path is None
+                else connect(path, patience=30.0)
+            )
+            self.execute = db.execute
+            # Closes the file of a sandbox that nobody holds any more.
+            self.close = weakref.finalize(self, db.close)
+            # A power cut may cost the last seconds of a sandbox; speed is worth more here.
+            db.execute("PRAGMA synchronous=OFF")
+            with self.change():
+                for statement in _SCHEMA.split(";"):
+                    db.execute(statement)
+                made = "INSERT INTO secret SELECT ? WHERE NOT EXISTS (SELECT * FROM secret)"
+                db.execute(made, (secrets.token_hex(32),))
+                self.secret = bytes.fromhex(db.execute("SELECT value FROM secret").fetchone()[0])
         except (sqlite3.Error, OSError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ConfigError(
@@ -52,24 +67,6 @@ class Memory:
                 advice="Set CIVITAI_SKILL_HOME to a folder that can be written to, or move the "
                 "file away.",
             ) from None
-
-    def _open(self, path: Path | None) -> None:
-        db = (
-            sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-            if path is None
-            else connect(path, patience=30.0)
-        )
-        self.execute = db.execute
-        # Closes the file of a sandbox that nobody holds any more.
-        self.close = weakref.finalize(self, db.close)
-        # A power cut may cost the last seconds of a sandbox; speed is worth more here.
-        db.execute("PRAGMA synchronous=OFF")
-        with self.change():
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
-            made = "INSERT INTO secret SELECT ? WHERE NOT EXISTS (SELECT * FROM secret)"
-            db.execute(made, (secrets.token_hex(32),))
-            self.secret = bytes.fromhex(db.execute("SELECT value FROM secret").fetchone()[0])
 
     @contextmanager
     def change(self) -> Iterator[None]:

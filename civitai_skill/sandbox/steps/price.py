@@ -27,9 +27,6 @@ from civitai_skill.sandbox.steps.words import answer
 from civitai_skill.sandbox.wire import Record, walk
 from civitai_skill.schema.air import Air, is_air
 from civitai_skill.steps.form import StepForm
-from civitai_skill.steps.image_background_removal import BackgroundRemoval
-from civitai_skill.steps.image_to_svg import ToSvg
-from civitai_skill.steps.image_upscaler import Upscaler
 from civitai_skill.steps.media_captioning import Captioning
 from civitai_skill.steps.wd_tagging import Tagging
 
@@ -195,7 +192,7 @@ def _text_to_image(form: TextToImage) -> PricedStep:
 
 
 # The format of what a step gives where its input names none.
-_GIVEN = {Upscaler.kind: "jpeg", BackgroundRemoval.kind: "png", ToSvg.kind: "svg"}
+_GIVEN = {"imageUpscaler": "jpeg", "imageBackgroundRemoval": "png", "imageToSvg": "svg"}
 
 
 def _step(form: StepForm, pictures: list[str], lookup: Lookup) -> PricedStep:
