@@ -34,6 +34,7 @@ _FORMS = (
     leaf(forms.Sdcpp, Anima, forms.VariantOf),
 )
 
+_TURBO = "urn:air:anima:checkpoint:civitai:2458426@3108589"
 
 FAMILY = Family(
     name="anima",
@@ -65,11 +66,7 @@ FAMILY = Family(
             "turbo",
             ways(
                 *_FORMS,
-                default={
-                    "model": "urn:air:anima:checkpoint:civitai:2458426@3108589",
-                    "steps": 10,
-                    "guidance": 1,
-                },
+                default={"model": _TURBO, "steps": 10, "guidance": 1},
                 draft={"steps": 8},
                 high={"steps": 12},
             ),

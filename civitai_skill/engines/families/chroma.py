@@ -15,6 +15,9 @@ class Create(ComfyUnscheduled):
     model: forms.ModelAir
 
 
+_MODEL = "urn:air:chroma:checkpoint:civitai:1330309@2164239"
+_DEFAULT = {"model": _MODEL, "sampler": "euler", "steps": 28, "guidance": 3.5}
+
 FAMILY = Family(
     name="chroma",
     title="Chroma",
@@ -23,19 +26,7 @@ FAMILY = Family(
     variants=(
         Variant(
             "hd",
-            (
-                Way(
-                    Create,
-                    default={
-                        "model": "urn:air:chroma:checkpoint:civitai:1330309@2164239",
-                        "sampler": "euler",
-                        "steps": 28,
-                        "guidance": 3.5,
-                    },
-                    draft={"steps": 20},
-                    high={"steps": 40},
-                ),
-            ),
+            (Way(Create, default=_DEFAULT, draft={"steps": 20}, high={"steps": 40}),),
             fits=(
                 Fit("mature", 48, "trained without a filter; only Civitai's moderation applies"),
                 Fit("checkpoint", 42, "takes a Chroma checkpoint as model"),

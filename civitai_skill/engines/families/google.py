@@ -112,6 +112,7 @@ def _sharp(form: type[Wire]) -> tuple[Way, ...]:
     return (Way(form, draft=one, standard=one, high={"resolution": "2K"}),)
 
 
+_TABLE, _LITE = "Google's table of deprecations", "google nano-banana-2-lite"
 _ARENA_EDIT = "arena.ai image edit board, April 2026"
 _4K = {"options": {"resolution": "4K"}}
 
@@ -208,21 +209,13 @@ FAMILY = Family(
             "imagen4",
             (Way(Imagen4),),
             aliases=("imagen",),
-            retired=Retired(
-                on=date(2026, 8, 17),
-                source="Google's table of deprecations; it answers 404 since",
-                instead="google nano-banana-2-lite",
-            ),
+            retired=Retired(date(2026, 8, 17), f"{_TABLE}; it answers 404 since", _LITE),
         ),
         Variant(
             "gemini-2.5-flash",
             ways(leaf(Flash, Create), FlashEdit),
             aliases=("2.5-flash", "gemini", "nano-banana"),
-            retired=Retired(
-                on=date(2026, 10, 2),
-                source="Google's table of deprecations",
-                instead="google nano-banana-2-lite",
-            ),
+            retired=Retired(date(2026, 10, 2), _TABLE, _LITE),
         ),
     ),
     quality={

@@ -62,6 +62,7 @@ class V2Edit(V2, Edit3):
     aspect_ratio: _RatioOrAuto = "auto"
 
 
+_NOTICE = "a reseller's notice; xAI has not confirmed it"
 _PHONE = {"aspect_ratio": "9:19.5"}
 
 FAMILY = Family(
@@ -102,11 +103,7 @@ FAMILY = Family(
             seconds="10-30",
             aliases=("1", "v1"),
             notes=("Its edits have no ratio: they take the source's.",),
-            retired=Retired(
-                on=date(2026, 10, 30),
-                source="a reseller's notice; xAI has not confirmed it",
-                instead="grok v2.0",
-            ),
+            retired=Retired(date(2026, 10, 30), _NOTICE, "grok v2.0"),
         ),
     ),
     best_for=("ratios from 2:1 to 1:2", "phone wallpapers (9:19.5, 9:20)", "photoreal pictures"),

@@ -47,9 +47,6 @@ class Gpt1(Flat):
     rendering: Literal["auto", "high", "medium", "low"] | None = Field("auto", alias="quality")
 
 
-Gpt1Create = leaf(Gpt1, Create)
-
-
 class Gpt1Edit(Gpt1, Edit):
     images: list[Picture]
     mask: Mask | None = None
@@ -192,8 +189,6 @@ class DallE3(OpenAI, Create):
 
 
 _ARENA = "arena.ai text-to-image board, August 2026: 1381, the best of these engines"
-
-
 #: The service's own default is high, at four times the price of medium.
 _RENDERED: dict[str, Any] = {
     "draft": {"rendering": "low"},
@@ -287,7 +282,7 @@ FAMILY = Family(
         ),
         Variant(
             "gpt-image-1",
-            ways(Gpt1Create, Gpt1Edit, **_RENDERED),
+            ways(leaf(Gpt1, Create), Gpt1Edit, **_RENDERED),
             aliases=("1",),
             retired=Retired(
                 date(2026, 10, 23), f"{_TABLE}; its own guide confirms it", "openai gpt-image-2"

@@ -15,6 +15,9 @@ class Create(ComfyUnscheduled):
     model: forms.ModelAir
 
 
+_MODEL = "urn:air:auraflow:checkpoint:civitai:1901521@2152373"
+_DEFAULT = {"model": _MODEL, "sampler": "euler", "steps": 40, "guidance": 3.5}
+
 FAMILY = Family(
     name="pony-v7",
     title="Pony V7",
@@ -23,19 +26,7 @@ FAMILY = Family(
     variants=(
         Variant(
             "base",
-            (
-                Way(
-                    Create,
-                    default={
-                        "model": "urn:air:auraflow:checkpoint:civitai:1901521@2152373",
-                        "sampler": "euler",
-                        "steps": 40,
-                        "guidance": 3.5,
-                    },
-                    draft={"steps": 25},
-                    high={"steps": 50},
-                ),
-            ),
+            (Way(Create, default=_DEFAULT, draft={"steps": 25}, high={"steps": 50}),),
             fits=(
                 Fit("cartoon", 48, "cartoon and furry characters by description"),
                 Fit("anime", 42, "characters by description instead of tags"),

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from civitai_skill.engines import catalog
-from civitai_skill.engines.forms import Wire
 from civitai_skill.engines.sizing import Size
 from civitai_skill.engines.sources import Path, See, holders, picture_of, visit
 from civitai_skill.errors import Problem, RequestInvalid
@@ -53,14 +52,13 @@ def with_sources(request: ImageRequest, see: See) -> dict[str, Any]:
     if not request.options:
         return fields
     options = dict(request.options)
-    forms = catalog.family(request.engine).forms
-    declared: dict[tuple[str, str], type[Wire]] = {}
-    for key in options:
-        marked = ((n, form) for form in forms for n in holders(form) if n != picture_of(form))
-        for name, form in marked:
-            if fold(form.alias(name)) == fold(key):
-                declared[name, key] = form
-                break
-    for name, key in sorted(declared):
-        options[key] = visit(declared[name, key], name, options[key], ("options", key), see)
+    marked = {
+        fold(form.alias(name)): (name, form)
+        for form in reversed(catalog.family(request.engine).forms)
+        for name in holders(form)
+        if name != picture_of(form)
+    }
+    for _, key in sorted((marked[fold(k)][0], k) for k in options if fold(k) in marked):
+        name, form = marked[fold(key)]
+        options[key] = visit(form, name, options[key], ("options", key), see)
     return {**fields, "options": options}
