@@ -85,7 +85,6 @@ class BaseClient:
         if ledger is not False:
             named = ledger if isinstance(ledger, str | os.PathLike) else None
             self.ledger = Ledger(expand_home(named) if named else self.settings.ledger)
-        self._retry = retry or Retry()
         self._models = Cache(self.settings.home / "models.sqlite3", A_DAY)
         self._unsettled: dict[str, bytes] = {}
         #: When it bought workflows, by id (time.monotonic).
@@ -97,13 +96,19 @@ class BaseClient:
         weakref.finalize(self, close_answered, self._unconfirmed)
         #: Does it reach the service in a way that only this process knows?
         self.has_own_transport = transport is not None and not self.settings.sandbox
-        if transport is None and self.settings.sandbox:
-            from civitai_skill.sandbox import Sandbox, SandboxTransport
+        where, site = self.settings.base_url, self.settings.site_url
+        sent, simulated = self.settings.key, self.settings.sandbox
+        if simulated:
+            from civitai_skill.sandbox import BASE_URL, KEY, Sandbox, SandboxTransport
 
-            memory = self.settings.home / "sandbox.sqlite3"
-            own = Sandbox(memory) if own is None else own
-            transport = SandboxTransport(own)
+            where, site, sent = BASE_URL, BASE_URL + SITE_PATH, sent or Secret(KEY)
+            if transport is None:
+                own = own or Sandbox(self.settings.home / "sandbox.sqlite3")
+                transport = SandboxTransport(own)
         self._transport = transport
+        agent = f"civitai-skill/{__version__}"
+        #: The service and the site, for what needs no key; where there is one, it is sent.
+        self._public = Service(where, sent, agent, retry or Retry(), site, simulated=simulated)
         followed.set(self.settings.engines_file)
         #: Names the service and the account, so that no run of another one is ever joined.
         self.account = _name_account(self.settings, own)
@@ -114,7 +119,10 @@ class BaseClient:
         if other.is_closed:
             refuse_closed()
         made = cls(
-            settings=other.settings, retry=other._retry, ledger=False, transport=other._transport
+            settings=other.settings,
+            retry=other._public.retry,
+            ledger=False,
+            transport=other._transport,
         )
         made.confirms = other.confirms
         made.ledger, made.account, made._bought = other.ledger, other.account, other._bought
@@ -150,18 +158,6 @@ class BaseClient:
         if not self.settings.sandbox:
             self.settings.require_key()
         return self._public
-
-    @cached_property
-    def _public(self) -> Service:
-        """The service and the site, for what needs no key; where there is one, it is sent."""
-        agent, settings = f"civitai-skill/{__version__}", self.settings
-        if not settings.sandbox:
-            where = settings.base_url, settings.key
-            return Service(*where, agent, self._retry, settings.site_url)
-        from civitai_skill.sandbox import BASE_URL, KEY
-
-        key, site = settings.key or Secret(KEY), BASE_URL + SITE_PATH
-        return Service(BASE_URL, key, agent, self._retry, site, simulated=True)
 
     @property
     def _site(self) -> ModelSite:

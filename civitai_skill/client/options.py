@@ -111,10 +111,8 @@ class SearchOptions(TypedDict, total=False):
 
 def finishing(pictures: Any, given: Mapping[str, Any]) -> tuple[FinishRequest, dict[str, Any]]:
     """A request to finish pictures, and what surrounds its purchase. Raises RequestInvalid."""
-    fields = {name: value for name, value in given.items() if name in FinishRequest.model_fields}
-    around = {name: value for name, value in given.items() if name not in fields}
-    known = {*PriceTerms.__annotations__, *PurchaseTerms.__annotations__}
-    known |= set(PurchaseRules.__annotations__)
     # What is no keyword at all is refused with the fields that there are.
-    fields |= {name: around.pop(name) for name in list(around) if name not in known}
+    known = {*PriceTerms.__annotations__, *PurchaseTerms.__annotations__}
+    around = {n: v for n, v in given.items() if n in known - FinishRequest.model_fields.keys()}
+    fields = {n: v for n, v in given.items() if n not in around}
     return FinishRequest.of(pictures, **fields), around
