@@ -79,36 +79,31 @@ class Choice:
 
 
 # Other words for a need, in `air.fold` spelling.
-_SYNONYMS: dict[str, Need] = {
-    "4k": "print_4k",
-    "cheap": "cheapest",
-    "cutout": "transparent_background",
-    "desktop": "wallpaper",
-    "comic": "comic_or_infographic",
-    "fast": "fastest",
-    "furry": "cartoon",
-    "icons": "pixel_art",
-    "img2img": "restyle",
-    "infographic": "comic_or_infographic",
-    "nsfw": "mature",
-    "phone": "phone_tall",
-    "phonewallpaper": "phone_tall",
-    "photorealistic": "photo",
-    "realistic": "photo",
-    "references": "several_references",
-    "seed": "exact_seed",
-    "sticker": "transparent_background",
-    "text": "text_in_picture",
-    "transparent": "transparent_background",
-    "transparency": "transparent_background",
-    "wide": "ultra_wide",
+_SYNONYMS: dict[Need, str] = {
+    "cartoon": "furry",
+    "cheapest": "cheap",
+    "comic_or_infographic": "comic infographic",
+    "exact_seed": "seed",
+    "fastest": "fast",
+    "mature": "nsfw",
+    "phone_tall": "phone phonewallpaper",
+    "photo": "photorealistic realistic",
+    "pixel_art": "icons",
+    "print_4k": "4k",
+    "restyle": "img2img",
+    "several_references": "references",
+    "text_in_picture": "text",
+    "transparent_background": "cutout sticker transparent transparency",
+    "ultra_wide": "wide",
+    "wallpaper": "desktop",
 }
 
 
 def known_need(need: str) -> Need:
     """A need in any common spelling. Raises RequestInvalid with the nearest."""
     bare = fold(str(need)[:100])
-    found = {fold(n): n for n in NEEDS} | _SYNONYMS
+    found = {word: need for need, words in _SYNONYMS.items() for word in words.split()}
+    found |= {fold(need): need for need in NEEDS}
     if bare in found:
         return found[bare]
     accepted = "some of " + ", ".join(NEEDS)

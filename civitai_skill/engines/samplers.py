@@ -78,36 +78,21 @@ Euler a CFG++ | euler_ancestral_cfg_pp | - |
 DPM++ 2M CFG++ | dpmpp_2m_cfg_pp | - |
 DPM++ 2S a CFG++ | dpmpp_2s_ancestral_cfg_pp | - |
 DPM++ SDE CFG++ | - | - | dpmpp_sde_cfg_pp
-DPM++ 2M SDE CFG++ | - | - |
-DPM++ 3M SDE CFG++ | - | - |
 Res Multistep | res_multistep | res_multistep |
 ER SDE | er_sde | er_sde |
 TCD | - | tcd |
 DPM++ 2M v2 | - | dpm++2mv2 |
 Res 2S | - | res_2s |
 DDIM Trailing | - | ddim_trailing |
-Euler SMEA | - | - |
-Euler Dy | - | - |
-Euler SMEA Dy | - | - |
-Kohaku_LoNyu_Yog | - | - |
-Gradient Estimation | - | - |
-SA Solver | - | - |
-Seeds 2 | - | - |
-Seeds 3 | - | - |
+DPM++ 2M SDE CFG++, DPM++ 3M SDE CFG++, Euler SMEA, Euler Dy, Euler SMEA Dy | - | - |
+Kohaku_LoNyu_Yog, Gradient Estimation, SA Solver, Seeds 2, Seeds 3 | - | - |
 [Forge] Flux Realistic | - | - |
 """
 
 #: The schedule that A1111 takes of itself, where it is not the uniform one.
 _OWN_SCHEDULE = {
-    "DPM2": "Karras",
-    "DPM2 a": "Karras",
-    "DPM++ 2S a": "Karras",
-    "DPM++ 2M": "Karras",
-    "DPM++ SDE": "Karras",
-    "Restart": "Karras",
-    "DPM++ 2M SDE": "Exponential",
-    "DPM++ 2M SDE Heun": "Exponential",
-    "DPM++ 3M SDE": "Exponential",
+    **dict.fromkeys(("DPM2", "DPM2 a", "DPM++ 2S a", "DPM++ 2M", "DPM++ SDE", "Restart"), "Karras"),
+    **dict.fromkeys(("DPM++ 2M SDE", "DPM++ 2M SDE Heun", "DPM++ 3M SDE"), "Exponential"),
 }
 
 # name | comfy | sdcpp | other spellings. Unnamed: A1111 before 1.9 and Civitai mean uniform.
@@ -129,10 +114,7 @@ Align Your Steps GITS | - | gits | gits
 Bong Tangent | - | bong_tangent |
 Smoothstep | - | smoothstep |
 LCM | - | lcm |
-Turbo | - | - |
-Karras Exponential | - | - |
-Linear Quadratic | - | - |
-Beta57 | - | - |
+Turbo, Karras Exponential, Linear Quadratic, Beta57 | - | - |
 """
 
 
@@ -185,13 +167,14 @@ def _known(kind: Literal["sampler", "schedule"]) -> Mapping[str, Known]:
     found: dict[str, Known] = {}
     table = _SAMPLERS if kind == "sampler" else _SCHEDULES
     for line in table.strip().splitlines():
-        name, comfy, sdcpp, *more = (cell.strip().removeprefix("-") for cell in line.split("|"))
+        names, comfy, sdcpp, *more = (cell.strip().removeprefix("-") for cell in line.split("|"))
         cells: tuple[tuple[Backend, str], ...] = (("comfy", comfy), ("sdcpp", sdcpp))
         named = {backend: cell.lstrip("~") for backend, cell in cells if cell}
         near = frozenset(backend for backend, cell in cells if cell[:1] == "~")
         exact = [cell for _, cell in cells if cell[:1] != "~"] if kind == "sampler" else []
-        for word in filter(None, (name, *exact, *more)):
-            found.setdefault(_fold(word), Known(name, named, near))
+        for name in names.split(", "):
+            for word in filter(None, (name, *exact, *more)):
+                found.setdefault(_fold(word), Known(name, named, near))
     return MappingProxyType(found)
 
 
