@@ -160,10 +160,11 @@ def go_on(
     """
     order.tell(Resumed(run))
     mine = yield from take_up(order, run)
-    part = _look_again if run.workflow else partial(send, certain=False)
-    purchase = yield from release_on_failure(
-        order.ledger, mine, part(service, order, mine, decided)
-    )
+    if run.workflow:
+        part = _look_again(service, order, mine, decided)
+    else:
+        part = send(service, order, mine, decided, certain=False)
+    purchase = yield from release_on_failure(order.ledger, mine, part)
     return replace(purchase, resumed=True)
 
 

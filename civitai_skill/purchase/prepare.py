@@ -93,16 +93,16 @@ class Prepared:
         """The workflow template without its key; `places` are its sources as they travel, and what
         draws says in the picture what was asked for."""
         steps, where, plan = list(self.steps), list(places), self.plan
-        for at, step in enumerate(steps):
-            made: Any = step.get("input")  # a body of the service's own form may lack it
+        for at, step in enumerate(self.steps):
             if self.request is not None and plan is not None and step["$type"] == "imageGen":
+                made = step["input"]
                 told = embed(self.request, plan.family or "", plan.variant or "", made.get("seed"))
-                made = made if told is None else {"imageMetadata": told, **made}
+                if told is not None:
+                    steps[at] = step = {**step, "input": {"imageMetadata": told, **made}}
             if at in self.takes:
                 form, taken = self.takes[at]
-                made = fill(form, made, [where[i] for i in taken])
-            if made is not step.get("input"):
-                steps[at] = {**step, "input": made}
+                filled = fill(form, step["input"], [where[i] for i in taken])
+                steps[at] = {**step, "input": filled}
         return {"steps": steps, **self.around}
 
     def travels_apart(self, number: int) -> bool:

@@ -83,6 +83,20 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
     assert methods(Civitai) == methods(AsyncCivitai)
 
 
+@pytest.mark.parametrize(
+    ("method", "gives"),
+    [("generate", "Generation"), ("page", "Page"), ("saved_paths", "dict[str, list[str]]")],
+)
+def test_methods_show_what_they_take_and_give_and_say_what_they_do(method: str, gives: str) -> None:
+    plain, awaited = getattr(Civitai, method), getattr(AsyncCivitai, method)
+    assert plain.__doc__ == awaited.__doc__ != ""
+    assert inspect.signature(plain) == inspect.signature(awaited)
+    assert inspect.signature(plain).return_annotation == gives
+    assert plain.__annotations__["return"] == gives
+    kinds = [inspect.iscoroutinefunction(made) for made in (plain, awaited)]
+    assert kinds == [False, True]
+
+
 def test_a_request_becomes_a_picture_of_the_size_that_was_asked_for(
     call: Callable[..., Any], tmp_path: Path
 ) -> None:

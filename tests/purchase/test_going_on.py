@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from civitai_skill import StillRunning
+from civitai_skill.purchase.order import Order, WorkflowBody
+from civitai_skill.purchase.prepare import prepare
 from civitai_skill.sandbox import Sandbox
 from civitai_skill.storage.sqlite import Storage
 from tests.support.ledger import client
@@ -34,6 +36,11 @@ def test_what_is_done_here_is_what_the_call_that_goes_on_wants(
     assert made.resumed
     assert (made.pictures[0].width, made.pictures[0].height) == size
     assert charged(box) == made.cost
+
+
+def test_a_body_goes_out_as_its_caller_wrote_it() -> None:
+    body: dict[str, Any] = {"steps": [{"$type": "imageGen"}], "tags": ["fox"]}
+    assert prepare(Order(WorkflowBody(body))).body() == body
 
 
 def test_a_picture_costs_five_writes_and_one_read(
