@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -129,8 +130,10 @@ async def test_repeats_of_calls_that_were_lost_at_once_each_go_on_with_one(
     assert web.server_session.ledger.unfinished() == []
 
 
-async def hung_up(desk: ServerSession, body: Any, after: float, query: str = "wait=0") -> None:
-    """A caller whose connection ends after so many seconds."""
+async def hung_up(
+    desk: ServerSession, body: Any, after: float | Callable[[], bool], query: str = "wait=0"
+) -> None:
+    """A caller whose connection ends after so many seconds, or once something is true."""
     app: Any = create_app(desk, AccessPolicy())
     content = json.dumps(body).encode()
     messages = [{"type": "http.request", "body": content, "more_body": False}]
@@ -138,7 +141,11 @@ async def hung_up(desk: ServerSession, body: Any, after: float, query: str = "wa
     async def receive() -> Any:
         if messages:
             return messages.pop()
-        await asyncio.sleep(after)
+        if isinstance(after, float):
+            await asyncio.sleep(after)
+        else:
+            while not after():
+                await asyncio.sleep(0.01)
         return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
@@ -159,7 +166,7 @@ async def test_who_hangs_up_pays_once_or_not_at_all(
 ) -> None:
     desk = ServerSession(AsyncCivitai(sandbox=sandbox, home=tmp_path, retry=Retry(tries=1)))
     sandbox.script(Fault(on, "stall", seconds=1.5))
-    await hung_up(desk, TEMPLATE, 0.15)
+    await hung_up(desk, TEMPLATE, lambda: sandbox._context.memory.faults()[0][1]["hit"] == 1)
     await settled(desk)
     assert charged(sandbox) == paid
     assert len(desk.ledger.unfinished()) == bool(paid)
