@@ -96,7 +96,7 @@ class _Maker:
         if len(facts.get("enum", [])) > _SHORT and out["type"] == ["null", "string"]:
             return self._once("Enum", {"type": "string", "enum": facts["enum"]})
         if "enum" in facts:
-            out["enum"] = facts["enum"]
+            out["enum"] = [*facts["enum"], *([None] if facts.get("null") else [])]
         if "likely" in facts:
             likely = facts["likely"]
             out["x-likely"] = {_WORDS[name]: value for name, value in likely.items()}

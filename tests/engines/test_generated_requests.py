@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def _sources(operation: str, facts: dict[str, Any]) -> dict[str, st.SearchStrate
 
 
 def _sizes(
-    family: Family, form: type[Wire], facts: dict[str, Any]
+    family: Family, variant: Variant, form: type[Wire], facts: dict[str, Any]
 ) -> st.SearchStrategy[dict[str, Any]]:
     """No size, a ratio, or pixels on the family's grid, whatever the form can take."""
     if isinstance(form.sizing, FollowsSource) or "width" not in facts:
@@ -111,7 +112,8 @@ def _sizes(
     step = family.multiple
     # Hosted qwen wants 512x512 pixels in all.
     stated = {"minimum": 64, "maximum": 2048, **facts["width"].get("likely", {}), **facts["width"]}
-    low = max(stated["minimum"], 512 if form.route() == "qwen" else 0)
+    least = math.isqrt(variant.least_pixels) if form.route() != "qwen" else 512
+    low = max(stated["minimum"], least)
     high = stated["maximum"]
     sides = st.integers(-(-low // step), high // step).map(step.__mul__)
     sizes = {ratio: family.size(ratio) for ratio in family.ratios()}
@@ -181,7 +183,7 @@ def _requests(
 
     fields["options"] = st.fixed_dictionaries({}, optional=options)
     said = st.fixed_dictionaries(needed, optional=fields)
-    return st.builds(made, said, _sizes(family, form, facts))
+    return st.builds(made, said, _sizes(family, variant, form, facts))
 
 
 @pytest.mark.slow

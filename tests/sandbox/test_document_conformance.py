@@ -158,24 +158,34 @@ def _is_grok(fault: str, body: Any) -> bool:
     return "'operation' is a required" in fault and body["steps"][0]["input"]["engine"] == "grok"
 
 
-@pytest.mark.slow
-def test_the_verdict_on_mutated_bodies_is_the_documents(submit: Any, referee: Any) -> None:
-    random = Random(20260810)
+#: What the sandbox refuses beyond the document: steps that it lacks, references with other keys or
+#: to a step that is not there.
+_BEYOND = ("does not emulate", "A reference needs", "No step before this one")
+
+
+def judge(submit: Any, referee: Any, mutations: int, random: Random) -> tuple[int, int, list[Any]]:
+    """Spoil a body of each step so often: how many were judged, how many the sandbox refused, and
+    those of which the referee says otherwise."""
     judged, refused, wrong = 0, 0, []
     for step in steps():
-        for _ in range(MUTATIONS):
+        for _ in range(mutations):
             body = copy.deepcopy(around(step))
             for _ in range(random.choice((1, 1, 1, 2))):
                 mutate(random, body)
             answer = submit(body)
-            # The sandbox takes fewer steps than the document, and references in two keys only.
-            if "does not emulate" in answer.text or "A reference needs" in answer.text:
+            if any(words in answer.text for words in _BEYOND):
                 continue
             judged += 1
             refused += answer.status_code == 400
             faults = [text for text in referee.request(body) if not _is_grok(text, body)]
             if (answer.status_code == 200) is not (faults == []):
                 wrong.append((answer.text[:200], faults[:2], json.dumps(body)[:1500]))
+    return judged, refused, wrong
+
+
+@pytest.mark.slow
+def test_the_verdict_on_mutated_bodies_is_the_documents(submit: Any, referee: Any) -> None:
+    judged, refused, wrong = judge(submit, referee, MUTATIONS, Random(20260810))
     assert wrong == []
     assert judged > 100 * MUTATIONS
     assert judged * 0.3 < refused < judged * 0.95

@@ -44,7 +44,7 @@ class Gpt1(Flat):
     size: _Size = "1024x1024"
     quantity: _Quantity10 = 1
     background: Background = "opaque"
-    rendering: Literal["auto", "high", "medium", "low"] | None = Field("auto", alias="quality")
+    rendering: Literal["auto", "high", "medium", "low"] = Field("auto", alias="quality")
 
 
 class Gpt1Edit(Gpt1, Edit):

@@ -178,7 +178,8 @@ class _Reader:
         kinds = schema.get("type", "any")
         kinds = [kinds] if isinstance(kinds, str) else list(kinds)
         out: Facts = {"type": next((k for k in kinds if k in _TYPES), "any")}
-        if "null" in kinds:
+        listed = schema.get("enum")
+        if "null" in kinds and (not isinstance(listed, list) or None in listed):
             out["null"] = True
         out |= all_stated(schema)
         if likely := all_stated(schema.get("x-likely", {})):
