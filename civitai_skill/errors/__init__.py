@@ -24,12 +24,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from civitai_skill.errors.next_steps import Fix, Next, Render, Resume, in_python
 from civitai_skill.errors.problem import Problem as Problem
 from civitai_skill.errors.problem import preview as preview
 
+E = TypeVar("E", bound="CivitaiError")
 Spent = Literal["no", "yes", "unknown"]
 
 
@@ -59,10 +60,11 @@ class CivitaiError(Exception):
 
     def replace(self, **changes: Any) -> Self:
         """This error with other values of its attributes; raise it `from None`."""
-        other = type(self).__new__(type(self))
-        vars(other).update(vars(self), **changes)
-        other.args = (other.message,)
-        return other.with_traceback(self.__traceback__)
+        return _make(type(self), {**vars(self), **changes}).with_traceback(self.__traceback__)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied with all that it carries."""
+        return _make, (type(self), vars(self))
 
     @property
     def resumable(self) -> bool:
@@ -86,6 +88,14 @@ class CivitaiError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+def _make(kind: type[E], attributes: Mapping[str, Any]) -> E:
+    """An error of a kind with all of its attributes."""
+    made = kind.__new__(kind)
+    vars(made).update(attributes)
+    made.args = (made.message,)
+    return made
 
 
 class ConfigError(CivitaiError):
@@ -336,7 +346,5 @@ class Explanation:
 def explain(error: CivitaiError, render: Render = in_python) -> Explanation:
     """The one value that every outside interface tells of an error; `render` says a next step in
     the words of that interface."""
-    hint = error.hint_by(render)
-    return Explanation(
-        error.code, error.message, hint, error.spent, error.exit_code, error.details()
-    )
+    told = error.code, error.message, error.hint_by(render), error.spent, error.exit_code
+    return Explanation(*told, error.details())

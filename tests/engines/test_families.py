@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from typing import get_args
 
@@ -32,6 +33,12 @@ def test_a_family_has_the_name_of_its_line_in_the_catalog() -> None:
     assert tuple(family.name for family in catalog.families()) == catalog.NAMES
     assert len(set(catalog.NAMES)) == len(catalog.NAMES)
     assert catalog.NAMES[0] == "flux2"
+
+
+@each
+def test_what_was_decided_is_pickled(family: Family) -> None:
+    # Frameworks keep a tool's answer that way, and send it to other processes.
+    assert pickle.loads(pickle.dumps(family.forms)) == family.forms
 
 
 @each

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import cache
@@ -30,8 +31,10 @@ def leaf(
     """A form that is its bases together, but for what selects it (`ecosystem`, and a model that is
     `named`), its documented price (`buzz`) and the defaults of fields; their types and limits stay.
 
-    A field that must be said stays so, and its default is only what the document calls so.
+    A field that must be said stays so, and its default is only what the document calls so. The form
+    stands in the module that asks for it by its title too: there pickle looks for it.
     """
+    home: dict[str, Any] = sys._getframe(1).f_globals
     made: dict[str, Any] = {}
     if ecosystem:
         made["ecosystem"] = (Literal[ecosystem], ecosystem)
@@ -45,9 +48,14 @@ def leaf(
         )
         made[name] = (kind, Field(alias=field.alias, **said))
     title = "".join([*(base.__name__ for base in bases), *re.findall(r"\w+", named.title())])
-    form: type[forms.Wire] = create_model(title, __base__=bases, **made)
+    while title in home:
+        title += "_"
+    form: type[forms.Wire] = create_model(
+        title, __base__=bases, __module__=home["__name__"], **made
+    )
     if buzz is not None:
         form.buzz = buzz  # type: ignore[method-assign, assignment]
+    home[title] = form
     return form
 
 
