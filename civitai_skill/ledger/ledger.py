@@ -23,7 +23,7 @@ from types import MappingProxyType
 from civitai_skill.ledger.budget import Budget, read_budget
 from civitai_skill.ledger.reports import JOINABLE as JOINABLE
 from civitai_skill.ledger.reports import LedgerReports
-from civitai_skill.ledger.run import Run
+from civitai_skill.ledger.run import HOLDS_SOURCES, Run, forget_sources
 from civitai_skill.storage import locks
 
 #: Seconds in which the same request gets an answer that its caller may not have read.
@@ -85,6 +85,7 @@ class Ledger(LedgerReports):
                           workflow=None, status=None, cost=None, reason=None, taken=0,
                           handed=self.untold)  # fmt: skip
             db.execute(_INSERT, vars(new))
+            _forget_sources(db, _OLD, self._clock() - JOINABLE)
             return BeginResult(new, fresh=True)
 
     def look_up(
@@ -225,6 +226,7 @@ class Ledger(LedgerReports):
             )
             if close:
                 db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
+            _forget_sources(db, _OVER, key)
 
     def record_picture(self, key: str, n: int, path: Path, size: int, sha256: str) -> None:
         """A picture is on disk."""
@@ -247,9 +249,9 @@ class Ledger(LedgerReports):
     def close_run(self, *keys: str, empty: bool = False, patience: float | None = None) -> None:
         """Nothing is left to do for these; of an `empty` one nothing came (see SessionLedger)."""
         with self._transaction(patience, writes=True) as db:
-            db.executemany(
-                "UPDATE runs SET state = 'closed' WHERE key = ?", [(key,) for key in keys]
-            )
+            for key in keys:
+                db.execute("UPDATE runs SET state = 'closed' WHERE key = ?", (key,))
+                _forget_sources(db, _OVER, key)
 
     def hand_over(self, key: str) -> None:
         """Nothing is left to do, and the answer was handed to a caller who may not have read it:
@@ -260,6 +262,7 @@ class Ledger(LedgerReports):
                 " WHERE key = ? AND state = 'open'",
                 (self._clock(), key),
             )
+            _forget_sources(db, _OVER, key)
 
     def drop(self, key: str, reason: str) -> bool:
         """The service certainly did not take it. False where another call has taken it up since, or
@@ -321,6 +324,19 @@ _INSERT = (
     f"INSERT OR REPLACE INTO runs ({', '.join(Run.__dataclass_fields__)})"
     f" VALUES ({', '.join(f':{name}' for name in Run.__dataclass_fields__)})"
 )
+
+
+#: Purchases whose body is not sent again: what failed may be tried once more for a while. Files of
+#: older versions kept every picture; some are cleared with each purchase.
+_OVER = "key = ? AND state = 'closed' AND status NOT IN ('failed', 'expired')"
+_OLD = "created < ? ORDER BY created LIMIT 10"
+
+
+def _forget_sources(db: sqlite3.Connection, which: str, value: str | float) -> None:
+    """Keep digests of the source pictures of purchases that are over."""
+    sql = f"SELECT key, body FROM runs WHERE {HOLDS_SOURCES} AND {which}"
+    for key, body in db.execute(sql, (value,)).fetchall():
+        db.execute("UPDATE runs SET body = ? WHERE key = ?", (forget_sources(body), key))
 
 
 def _keep_setting(db: sqlite3.Connection, name: str, value: str | None) -> None:

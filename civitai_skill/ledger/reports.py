@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from civitai_skill.errors import ConfigError, preview
 from civitai_skill.ledger.budget import Budget
-from civitai_skill.ledger.run import HOLDS_SOURCES, MIGRATIONS, Run, forget_sources, read_prompt
+from civitai_skill.ledger.run import MIGRATIONS, Run, read_prompt
 from civitai_skill.storage import locks
 from civitai_skill.storage.sqlite import Storage
 
@@ -24,15 +24,6 @@ KEPT = 30 * 24 * 3600.0
 
 # The last two: a name that is no text, a number that no file of SQLite's holds.
 _UNUSABLE = (sqlite3.Error, OSError, ValueError, OverflowError)
-
-#: Purchases whose body is not sent again, and still holds source pictures: what failed may be tried
-#: once more for a while. Files of older versions kept every picture; some are cleared with each
-#: write.
-_HOLDING = (
-    f"SELECT key, body FROM runs WHERE {HOLDS_SOURCES}"
-    " AND (created < ? OR (state = 'closed' AND status NOT IN ('failed', 'expired')))"
-    " ORDER BY created DESC LIMIT 10"
-)
 
 #: What a run counts: its cost once known, else what was reserved for it.
 _BUZZ = "max(coalesce(cost, reserved), 0)"
@@ -189,16 +180,10 @@ class LedgerReports:
     def _transaction(
         self, patience: float | None = None, *, writes: bool = False
     ) -> Iterator[sqlite3.Connection]:
-        """One transaction; raises ConfigError where the file can't be used. With each that writes,
-        purchases that are over come to hold digests of their source pictures."""
+        """One transaction; raises ConfigError where the file can't be used."""
         try:
             with self._storage.transaction(patience, writes=writes) as db:
                 yield db
-                if writes:
-                    before = self._clock() - JOINABLE
-                    for key, body in db.execute(_HOLDING, (before,)).fetchall():
-                        body = forget_sources(body)
-                        db.execute("UPDATE runs SET body = ? WHERE key = ?", (body, key))
         except _UNUSABLE as error:
             raise self._file_error(error) from None
 

@@ -82,6 +82,27 @@ def test_what_failed_keeps_its_body_for_as_long_as_it_may_be_tried_again(
     assert kept(ledger, "new").startswith("data:image/png;base64,")
 
 
+def test_no_write_reads_what_others_keep(tmp_path: Path) -> None:
+    ledger, steps = Ledger(tmp_path / "ledger.sqlite3"), list[int]()
+
+    def count() -> int:
+        steps.append(1)
+        return 0
+
+    def write() -> int:
+        steps.clear()
+        ledger.record_submitted("open", "w", 3)
+        return len(steps)
+
+    buy(ledger, "open")
+    with ledger._storage.transaction() as db:
+        db.set_progress_handler(count, 1)
+    alone = write()
+    for n in range(30):
+        buy(ledger, f"failed {n}", "failed")
+    assert write() <= alone + 10
+
+
 def test_an_older_file_opens_and_is_cleared_with_the_next_purchases(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
     with Storage(path, MIGRATIONS[:5]).transaction() as db:
