@@ -18,7 +18,7 @@ from civitai_skill.sandbox.pictures.render import Gallery
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.switches import Switches
-from civitai_skill.sandbox.wire import Abort, Record, format_ticks, problem, refusal, reply
+from civitai_skill.sandbox.wire import Abort, Record, format_ticks, misfit, problem, refuse, reply
 
 # Characters of a tag, as the published document says in prose.
 _LONGEST_TAG = 200
@@ -29,6 +29,11 @@ _MOST_TAGS = 10
 ROOT = "/v2/consumer/blobs"
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+# What an account counts, and its latest workflow's moment in milliseconds.
+_NEW = dict.fromkeys(
+    ("submits", "workflows", "workflowsCharged", "charged", "refunded", "last"), 0
+)  # fmt: skip
 
 
 @dataclass
@@ -79,13 +84,8 @@ class Context:
             account = self.memory.record("accounts WHERE key = ?", digest)
             before = json.dumps(account)
             if account is None:
-                account = {
-                    "key": digest,
-                    "user": 1_000_000 + int(digest, 16) % 1_000_000_000,
-                    "balance": dict(self.balance),
-                    **dict.fromkeys(("submits", "workflows", "workflowsCharged"), 0),
-                    **dict.fromkeys(("charged", "refunded", "last"), 0),
-                }
+                user = 1_000_000 + int(digest, 16) % 1_000_000_000
+                account = {"key": digest, "user": user, "balance": dict(self.balance), **_NEW}
             self.settle(account)
             yield account
             if json.dumps(account) != before:
@@ -126,19 +126,19 @@ class Context:
     def check_tags(self, tags: list[str]) -> list[str]:
         """The tags, each once. Refuses too many, and too long ones where a switch says so."""
         if self.switches.long_tags_refused and any(len(tag) > _LONGEST_TAG for tag in tags):
-            raise Abort(refusal(f"A tag can be at most {_LONGEST_TAG} characters long."))
+            raise refuse(f"A tag can be at most {_LONGEST_TAG} characters long.")
         if len(tags) > _MOST_TAGS:
-            raise Abort(problem(400, errors={"tags": [f"At most {_MOST_TAGS} tags."]}))
+            raise misfit(f"At most {_MOST_TAGS} tags.", "tags")
         return list(dict.fromkeys(tags))
 
-    def refuse_short(self) -> httpx.Response:
+    def refuse_short(self) -> Abort:
         """The answer to a submit that can't be paid."""
         form = self.switches.short_of_buzz
         if form == "400":
-            return refusal("insufficientBuzz")
+            return refuse("insufficientBuzz")
         if form == "403":
-            return reply(403, "Insufficient Buzz")
-        return problem(402 if form == "402" else 400, "The account has insufficient Buzz.")
+            return Abort(reply(403, "Insufficient Buzz"))
+        return Abort(problem(402 if form == "402" else 400, "The account has insufficient Buzz."))
 
 
 def key_digest(request: httpx.Request) -> str | None:

@@ -35,6 +35,11 @@ _STATES = ("unknown", "available", "degraded", "unavailable")
 _SHORT = 6
 
 
+def publish(context: Context, request: httpx.Request) -> httpx.Response:
+    """GET /openapi/v2-consumers.json."""
+    return reply(200, published(context.switches.tomorrow))
+
+
 @cache
 def published(tomorrow: bool) -> Record:
     """The document of a sandbox."""

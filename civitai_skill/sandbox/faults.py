@@ -18,7 +18,7 @@ import httpx
 
 from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.steps.check import ValidTemplate
-from civitai_skill.sandbox.wire import problem, reply
+from civitai_skill.sandbox.wire import Outcome, problem, reply
 
 On = Literal["submit", "whatif", "get", "query", "cancel", "blob", "upload", "site", "any"]
 Kind = Literal[
@@ -151,11 +151,12 @@ _CHUNK = b"\0" * 65536
 
 # -- scripting -----------------------------------------------------------------------------------
 def take(
-    memory: Memory, on: str, template: ValidTemplate | None, kinds: frozenset[str]
+    memory: Memory, on: str, template: ValidTemplate | httpx.Response | None, kinds: frozenset[str]
 ) -> Fault | None:
     """The fault of these kinds that hits this request, counted; None when all is well."""
-    prompts = "" if template is None else template.prompts()
-    names = set() if template is None else template.names()
+    prompts, names = "", set()
+    if isinstance(template, ValidTemplate):
+        prompts, names = template.prompts(), template.names()
     for id, record in memory.faults():
         if record["kind"] not in kinds or record["on"] not in (on, "any"):
             continue
@@ -196,8 +197,14 @@ def status_response(fault: Fault, now: float) -> httpx.Response:
     return answer
 
 
-def spoil(answer: httpx.Response, kind: str) -> httpx.Response:
+def spoil(answer: Outcome, kind: str) -> Outcome:
     """The answer with a blob's bytes cut, swapped or never ending, where that is the fault."""
+    if callable(answer):
+        return lambda: _spoil(answer(), kind)
+    return answer
+
+
+def _spoil(answer: httpx.Response, kind: str) -> httpx.Response:
     if answer.status_code != 200 or kind not in OF_BYTES:
         return answer
     data, headers = answer.content, dict(answer.headers)

@@ -25,7 +25,7 @@ from civitai_skill.sandbox.wire import Abort, problem
 _CHUNK = 256 * 1024
 
 # A target in absolute form (RFC 9112, section 3.2.2): its host counts, whatever the header says.
-_ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.I | re.S)
+_ABSOLUTE = re.compile(r"https?://", re.I)
 
 # Seconds for which the rest of a body that is too large is read and thrown away, so that its sender
 # can hear why.
@@ -140,24 +140,22 @@ class _Connection:
 
     async def _handle(self, request: httpx.Request) -> httpx.Response | None:
         """The sandbox's response; None where the client hung up meanwhile. Raises Dropped."""
-        answer, result = self.sandbox.handle(request), None
         try:
-            while True:
-                step, result = answer.send(result), None
+            for step in self.sandbox.handle(request):
+                if isinstance(step, httpx.Response):
+                    return step
                 if callable(step):
                     async with self.turn:
-                        result = await asyncio.to_thread(step)
-                else:
-                    await asyncio.sleep(step)
+                        return await asyncio.to_thread(step)
+                await asyncio.sleep(step)
                 if self.reader.at_eof():
-                    return None
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
+                    break
         except Dropped:
             raise
         except Exception:  # a defect of the sandbox: say so, and go on serving
             traceback.print_exc(file=sys.stderr)
             return problem(500, "The sandbox failed; see its standard error.")
+        return None
 
     async def _refuse(self, response: httpx.Response) -> None:
         """Answer at once, and go on reading for a while: closing on what was not read would break
@@ -195,16 +193,13 @@ class _Connection:
 
 
 def _as_httpx(head: h11.Request, body: bytes) -> httpx.Request:
-    headers = list(head.headers)
-    host = next((value for name, value in headers if name == b"host"), b"127.0.0.1")
-    absolute = _ABSOLUTE.fullmatch(head.target)
-    host, path = absolute.groups() if absolute else (host, head.target)
-    if absolute and not path.startswith(b"/"):
-        path = b"/" + path
-    if not path.startswith(b"/"):
-        raise Abort(problem(400, "The request's target is neither a path nor an address."))
+    headers, target = httpx.Headers(list(head.headers)), head.target.decode("latin-1")
+    if not _ABSOLUTE.match(target):
+        if not target.startswith("/"):
+            raise Abort(problem(400, "The request's target is neither a path nor an address."))
+        target = f"http://{headers.get('Host', '127.0.0.1')}{target}"
     try:
-        url = httpx.URL(f"http://{host.decode('latin-1')}{path.decode('latin-1')}")
+        url = httpx.URL(target)
         url.netloc.decode("ascii")
         return httpx.Request(head.method.decode("ascii"), url, headers=headers, content=body)
     except (httpx.InvalidURL, UnicodeError):

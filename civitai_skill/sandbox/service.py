@@ -16,8 +16,9 @@ own, until it ends.
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,46 +26,51 @@ from urllib.parse import unquote
 
 import httpx
 
-from civitai_skill.sandbox import faults
+from civitai_skill.sandbox import faults, wire
 from civitai_skill.sandbox.context import Context, key_digest
-from civitai_skill.sandbox.document import list_services, published
+from civitai_skill.sandbox.document import list_services, publish
 from civitai_skill.sandbox.faults import Fault
 from civitai_skill.sandbox.pictures import blobs
 from civitai_skill.sandbox.site import routes as site
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.state.memory import Memory
-from civitai_skill.sandbox.steps.check import ValidTemplate
 from civitai_skill.sandbox.switches import Switches
-from civitai_skill.sandbox.wire import Abort, Answer, Query, body_of, problem, refusal, reply
+from civitai_skill.sandbox.wire import Abort, Answer, Outcome, Query, problem, refuse, reply
 from civitai_skill.sandbox.workflows import lists, routes, submit
 
-_CONSUMER = ("v2", "consumer")
+Route = Callable[..., Outcome | Answer]
 
-Route = Callable[..., Answer | httpx.Response]
-
-#: What is behind /v2/consumer: the kind of request, as faults name it, its method, its path (* is a
-#: part that the function is given), and the function that answers.
+#: The kind of request, as faults name it, its method (empty: any), its path (ID is a part of one,
+#: which the function is given), and the function that answers.
 _ROUTES: tuple[tuple[str, str, str, Route], ...] = (
-    ("submit", "POST", "workflows", submit.submit),
-    ("submit", "POST", "recipes/*", submit.submit),
-    ("query", "GET", "workflows", lists.query),
-    ("get", "GET", "workflows/*", routes.get),
-    ("get", "GET", "workflows/*/steps/*", routes.get_step),
-    ("cancel", "PUT", "workflows/*", routes.put),
-    ("cancel", "PATCH", "workflows/*", routes.patch_workflow),
-    ("cancel", "DELETE", "workflows/*", routes.delete),
-    ("other", "POST", "workflows/*/tags", routes.tag),
-    ("other", "DELETE", "workflows/*/tags", routes.tag),
-    ("other", "DELETE", "workflows/*/tags/*", routes.tag),
-    ("other", "PUT", "workflows/*/steps/*", routes.change_step),
-    ("other", "PATCH", "workflows/*/steps/*", routes.change_step),
-    ("upload", "POST", "blobs", blobs.upload),
-    ("upload", "GET", "blobs/upload", blobs.presign),
-    ("blob", "GET", "blobs/content/*", blobs.content),
-    ("blob", "GET", "blobs/blocked/*", lambda *_: problem(403, "This content is blocked.")),
-    ("blob", "GET", "blobs/*", blobs.fetch),
-    ("blob", "HEAD", "blobs/*", blobs.head),
-    ("blob", "POST", "blobs/*/refresh", blobs.refresh),
+    ("site", "", "/api/v1/(.*)", site.answer),
+    ("other", "", "/api/trpc/image.getGenerationData", site.page_of_image),
+    ("other", "GET", "/v2/services/?(.*)", list_services),
+    ("other", "GET", "/v2/resources/?(.*)", site.resource),
+    ("other", "GET", "/openapi/v2-consumers.json", publish),
+    ("submit", "POST", "/v2/consumer/workflows", submit.submit),
+    ("submit", "POST", "/v2/consumer/recipes/ID", submit.submit),
+    ("query", "GET", "/v2/consumer/workflows", lists.query),
+    ("get", "GET", "/v2/consumer/workflows/ID", routes.get),
+    ("get", "GET", "/v2/consumer/workflows/ID/steps/ID", routes.get_step),
+    ("cancel", "PUT", "/v2/consumer/workflows/ID", routes.put),
+    ("cancel", "PATCH", "/v2/consumer/workflows/ID", routes.patch_workflow),
+    ("cancel", "DELETE", "/v2/consumer/workflows/ID", routes.delete),
+    ("other", "POST", "/v2/consumer/workflows/ID/tags", routes.tag),
+    ("other", "DELETE", "/v2/consumer/workflows/ID/tags", routes.tag),
+    ("other", "DELETE", "/v2/consumer/workflows/ID/tags/ID", routes.tag),
+    ("other", "PUT", "/v2/consumer/workflows/ID/steps/ID", routes.change_step),
+    ("other", "PATCH", "/v2/consumer/workflows/ID/steps/ID", routes.change_step),
+    ("upload", "POST", "/v2/consumer/blobs", blobs.upload),
+    ("upload", "GET", "/v2/consumer/blobs/upload", blobs.presign),
+    ("blob", "GET", "/v2/consumer/blobs/content/ID", blobs.content),
+    ("blob", "GET", "/v2/consumer/blobs/blocked/ID", lambda *_: problem(403, "It is blocked.")),
+    ("blob", "GET", "/v2/consumer/blobs/ID", blobs.fetch),
+    ("blob", "HEAD", "/v2/consumer/blobs/ID", blobs.head),
+    ("blob", "POST", "/v2/consumer/blobs/ID/refresh", blobs.refresh),
+    # Other methods than those above.
+    ("other", "", "/v2/consumer/(?:workflows|blobs|recipes)(?:/[^/]*)?", lambda *_: problem(405)),
+    ("other", "", ".*", lambda *_: problem(404)),
 )
 # Bytes of a body whatever the cap of blobs: a template may hold source pictures as data URLs.
 _LARGEST_TEMPLATE = 64 * 1024 * 1024
@@ -142,34 +148,35 @@ class Sandbox:
         """Bytes of a body above which it need not be read: the answer is 413."""
         return max(self._context.switches.largest_blob, _LARGEST_TEMPLATE) + 1
 
-    def handle(self, request: httpx.Request) -> Answer:
+    def handle(self, request: httpx.Request) -> Iterator[float | Outcome]:
         """Answer a request whose body has been read.
 
-        Yields seconds to sleep and work to run; may raise Dropped.
+        Yields seconds to sleep, and at last the response or the work that makes it; may raise
+        Dropped.
         """
         path = request.url.raw_path.split(b"?")[0].decode()
-        parts = tuple(unquote(part) for part in path.split("/")[1:])
         try:
-            if parts[:1] == ("_sandbox",):
-                return self._control(request, parts[1:])
-            return (yield from self._with_faults(request, parts))
+            if path.startswith("/_sandbox/"):
+                yield self._control(request, path.removeprefix("/_sandbox/"))
+            else:
+                yield (yield from self._with_faults(request, path))
         except Abort as abort:
-            return abort.response
+            yield abort.response
 
-    def _control(self, request: httpx.Request, parts: tuple[str, ...]) -> httpx.Response:
+    def _control(self, request: httpx.Request, name: str) -> httpx.Response:
         """Answer a request of the sandbox's own."""
         context = self._context
-        match (request.method, *parts):
+        match request.method, name:
             case ("GET", "accounts"):
                 key = key_digest(request)
                 found = [one for one in self.accounts() if key in (None, one["key"])]
                 return reply(200, {"accounts": found})
             case ("POST", "faults"):
-                body = body_of(request)
+                body = wire.body_of(request)
                 try:
                     scripted = list(map(Fault.read, body if isinstance(body, list) else [body]))
                 except ValueError as error:
-                    raise Abort(refusal(f"This is no fault: {error}.")) from None
+                    raise refuse(f"This is no fault: {error}.") from None
                 if Query(request.url.params).flag("replace"):
                     self.clear()
                 self.script(*scripted)
@@ -178,23 +185,23 @@ class Sandbox:
                 return reply(204)
             case ("POST", "switches"):
                 try:
-                    context.switches = context.switches.with_values(body_of(request))
+                    context.switches = context.switches.with_values(wire.body_of(request))
                 except ValueError as error:
-                    raise Abort(refusal(f"This is no switch: {error}.")) from None
+                    raise refuse(f"This is no switch: {error}.") from None
             case ("GET", "faults" | "switches"):
                 pass
             case _:
                 return problem(404)
-        if parts == ("switches",):
+        if name == "switches":
             return reply(200, {"switches": asdict(context.switches)})
         with context.memory.change():
             return reply(200, {"faults": [record for _, record in context.memory.faults()]})
 
-    def _with_faults(self, request: httpx.Request, parts: tuple[str, ...]) -> Answer:
+    def _with_faults(self, request: httpx.Request, path: str) -> Answer:
         """Answer as a scripted fault says, where one hits."""
         context, query = self._context, Query(request.url.params)
-        on, route, given = _find_route(request.method, parts)
-        template: ValidTemplate | httpx.Response | None = None
+        on, route, given = _find_route(request.method, path)
+        template = None
         if on == "submit":
             on = "whatif" if query.flag("whatif") else "submit"
             template = submit.receive(context, request, *given, counts=on == "submit")
@@ -204,9 +211,8 @@ class Sandbox:
             kinds |= faults.OF_BYTES
         if route is blobs.fetch and "sig" in query:
             kinds |= {"expired"}
-        valid = template if isinstance(template, ValidTemplate) else None
         with context.memory.change():
-            fault = faults.take(context.memory, on, valid, kinds)
+            fault = faults.take(context.memory, on, template, kinds)
         if fault is None:
             return (yield from _answer(route, context, request, *given))
         if fault.kind == "refuse":
@@ -230,30 +236,15 @@ class Sandbox:
         return faults.status_response(fault, context.clock())
 
 
-def _find_route(method: str, parts: tuple[str, ...]) -> tuple[str, Route, tuple[Any, ...]]:
+def _find_route(method: str, path: str) -> tuple[str, Route, tuple[Any, ...]]:
     """The kind of a request, what answers it, and what that is given of its path."""
-    match (method, *parts):
-        case (_, "api", "v1", *named):
-            return "site", site.answer, tuple(named)
-        case (_, "api", "trpc", "image.getGenerationData"):
-            return "other", site.page_of_image, ()
-        case ("GET", "v2", "services", *named):
-            return "other", list_services, ("/".join(named),)
-        case ("GET", "v2", "resources", *named):
-            return "other", site.resource, ("/".join(named),)
-        case ("GET", "openapi", "v2-consumers.json"):
-            return "other", lambda c, _: reply(200, published(c.switches.tomorrow)), ()
-    rest = parts[2:] if parts[:2] == _CONSUMER else ()
-    for kind, verb, path, route in _ROUTES:
-        wanted = path.split("/")
-        if verb == method and len(wanted) == len(rest):
-            pairs = list(zip(wanted, rest, strict=True))
-            if all(want in ("*", part) for want, part in pairs):
-                return kind, route, tuple(part for want, part in pairs if want == "*")
-    is_known = rest[:1] in (("workflows",), ("blobs",), ("recipes",)) and len(rest) < 3
-    return "other", lambda *_: problem(405 if is_known else 404), ()
+    for kind, verb, pattern, route in _ROUTES:
+        found = re.fullmatch(pattern.replace("ID", "([^/]*)"), path)
+        if found and verb in ("", method):
+            return kind, route, tuple(map(unquote, found.groups()))
+    raise AssertionError
 
 
 def _answer(route: Route, *given: Any) -> Answer:
     answer = route(*given)
-    return answer if isinstance(answer, httpx.Response) else (yield from answer)
+    return (yield from answer) if isinstance(answer, Generator) else answer

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
 
 import httpx
 
 from civitai_skill.sandbox.service import Dropped, Sandbox
-from civitai_skill.sandbox.wire import Answer
+from civitai_skill.sandbox.wire import Outcome
 
 
 class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -39,42 +38,32 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request; a dropped connection and a read timeout raise as httpx would."""
         request.read()
-        answer, result = self._answer(request), None
-        try:
-            while True:
-                step = answer.send(result)
-                result = step() if callable(step) else self._sleep(step)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
+        for step in self._steps(request):
+            if not isinstance(step, int | float):
+                return step() if callable(step) else step
+            self._sleep(step)
+        raise AssertionError
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The same, without blocking."""
         await request.aread()
-        answer, result = self._answer(request), None
-        try:
-            while True:
-                step = answer.send(result)
-                waiting = asyncio.to_thread(step) if callable(step) else self._async_sleep(step)
-                result = await waiting
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
+        for step in self._steps(request):
+            if not isinstance(step, int | float):
+                return await asyncio.to_thread(step) if callable(step) else step
+            await self._async_sleep(step)
+        raise AssertionError
 
-    def _answer(self, request: httpx.Request) -> Answer:
+    def _steps(self, request: httpx.Request) -> Iterator[float | Outcome]:
         """The sandbox's steps; ends as httpx would when the answer never comes."""
         left = request.extensions.get("timeout", {}).get("read")
-        answer = self.sandbox.handle(request)
-        result: Any = None
         try:
-            while True:
-                step = answer.send(result)
-                if left is not None and not callable(step):
+            for step in self.sandbox.handle(request):
+                if left is not None and isinstance(step, int | float):
                     if step > left:
                         yield left
                         raise httpx.ReadTimeout("the sandbox took too long", request=request)
                     left -= step
-                result = yield step
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
+                yield step
         except Dropped as dropped:
             kind = httpx.ConnectError if dropped.refused else httpx.ReadError
             raise kind(f"connection {dropped} by the sandbox", request=request) from None

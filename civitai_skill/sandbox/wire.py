@@ -15,10 +15,11 @@ import httpx
 
 Record = dict[str, Any]
 
-#: What handling a request yields until its response is there: seconds to sleep, or work to run
-#: where it holds nobody up, whose result is sent back.
-Step = float | Callable[[], Any]
-Answer = Generator[Step, Any, httpx.Response]
+#: What a request comes to: a response, or the work that makes one, to be run where it holds nobody
+#: up.
+Outcome = httpx.Response | Callable[[], httpx.Response]
+#: Handling a request yields seconds to sleep until then.
+Answer = Generator[float, None, Outcome]
 
 _SECTION = "https://tools.ietf.org/html/rfc9110#section-15."
 _TOO_MANY = "https://tools.ietf.org/html/rfc6585#section-4"
@@ -54,19 +55,16 @@ def body_of(request: httpx.Request) -> Any:
         body = json.loads(request.read())
         json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
-        raise Abort(problem(400, errors={"$": ["The body is not valid JSON."]})) from None
+        raise misfit("The body is not valid JSON.") from None
     if is_too_deep(body):
-        text = f"The maximum configured depth of {_DEEPEST} has been exceeded."
-        raise Abort(problem(400, errors={"$": [text]}))
+        raise misfit(f"The maximum configured depth of {_DEEPEST} has been exceeded.")
     return body
 
 
-def is_too_deep(value: Any) -> bool:
+def is_too_deep(value: Any, left: int = _DEEPEST) -> bool:
     """Is JSON nested deeper than .NET reads by default?"""
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [inner for node in level for inner in _inside(node)]
-    return any(isinstance(node, dict | list) for node in level)
+    deeper = (is_too_deep(inner, left - 1) for inner in _inside(value))
+    return any(deeper) if left else isinstance(value, dict | list)
 
 
 def walk(value: Any) -> Iterator[Any]:
@@ -97,8 +95,7 @@ class Query(httpx.QueryParams):
 
     def refuse(self, name: str) -> Abort:
         """The 400 for a value that can't be bound."""
-        text = f"The value '{self.get(name)}' is not valid."
-        return Abort(problem(400, errors={name: [text]}))
+        return misfit(f"The value '{self.get(name)}' is not valid.", name)
 
 
 # -- answers -------------------------------------------------------------------------------------
@@ -124,20 +121,23 @@ def problem(
     title = "One or more validation errors occurred."
     if not errors:
         title = HTTPStatus(status).phrase if status in list(HTTPStatus) else "Error"
-    body = {
-        "type": _TOO_MANY if status == 429 else _SECTION + _TYPES.get(status, "6.1"),
-        "title": title,
-        "status": status,
-        **({"detail": detail} if detail else {}),
-        **({"errors": errors} if errors else {}),
-        "traceId": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00",
-    }
-    return reply(status, body)
+    kind = _TOO_MANY if status == 429 else _SECTION + _TYPES.get(status, "6.1")
+    more = {"detail": detail, "errors": errors}
+    trace = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+    return reply(status, {
+        "type": kind, "title": title, "status": status,
+        **{name: value for name, value in more.items() if value}, "traceId": trace,
+    })  # fmt: skip
 
 
-def refusal(message: str) -> httpx.Response:
-    """400 of a business rule: the key is the literal `messages`, not a path."""
-    return reply(400, {"errors": {"messages": [message]}})
+def misfit(text: str, place: str = "$") -> Abort:
+    """The 400 of model binding for one place."""
+    return Abort(problem(400, errors={place: [text]}))
+
+
+def refuse(message: str) -> Abort:
+    """The 400 of a business rule: the key is the literal `messages`, not a path."""
+    return Abort(reply(400, {"errors": {"messages": [message]}}))
 
 
 # -- times: moments are seconds since 1970, UTC --------------------------------------------------

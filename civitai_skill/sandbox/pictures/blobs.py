@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
+from collections.abc import Callable
 
 import httpx
 
@@ -16,7 +17,7 @@ from civitai_skill.sandbox.context import ROOT, Context, base_of, new_id
 from civitai_skill.sandbox.state import money
 from civitai_skill.sandbox.steps import sources
 from civitai_skill.sandbox.steps.sources import KINDS
-from civitai_skill.sandbox.wire import Abort, Answer, Record, problem, reply
+from civitai_skill.sandbox.wire import Abort, Record, problem, reply
 
 # Seconds that a presigned address for an upload lives, and a content token after the redirect.
 _UPLOAD_LIFE, _TOKEN_LIFE = 3600.0, 300.0
@@ -76,18 +77,21 @@ def _find_own(context: Context, request: httpx.Request, id: str) -> tuple[Record
         return _find(context, id, account["user"])
 
 
-def content(context: Context, request: httpx.Request, token: str) -> Answer:
+def content(context: Context, request: httpx.Request, token: str) -> Callable[[], httpx.Response]:
     """GET /blobs/content/{token}: the bytes, without a key."""
     facts = context.facts("fetch", token)
     if facts is None:
         raise Abort(problem(400))
     if facts["until"] < context.clock():
         raise Abort(problem(context.switches.expired_url))
-    with context.memory.change():
-        record = context.memory.record("blobs WHERE id = ?", facts["id"])
-    data: bytes | None = yield lambda: load(context, facts["id"])
-    if record is None or data is None:
-        raise Abort(problem(404))
+    return lambda: _send(context, facts)
+
+
+def _send(context: Context, facts: Record) -> httpx.Response:
+    found = load(context, facts["id"])
+    if found is None:
+        return problem(404)
+    record, data = found
     headers = {"Content-Type": record["kind"], "x-nsfw-level": record["level"]}
     headers["Cache-Control"] = "private, max-age=300"
     name = "".join(c for c in facts["name"] if c.isascii() and c.isprintable())
@@ -160,19 +164,20 @@ def presign(context: Context, request: httpx.Request) -> httpx.Response:
 
 
 # -- bytes ---------------------------------------------------------------------------------------
-def load(context: Context, id: str) -> bytes | None:
-    """The bytes of a blob: an upload as it came, else drawn, which holds no lock. None when there
-    is no such blob."""
+def load(context: Context, id: str) -> tuple[Record, bytes] | None:
+    """The record and the bytes of a blob: an upload as it came, else drawn, which holds no lock.
+    None when there is no such blob."""
     query = "SELECT record, data FROM blobs WHERE id = ?"
     with context.memory.change():
-        record, data = context.memory.execute(query, (id,)).fetchone() or (None, None)
-    if data is not None or record is None:
-        return data
+        row = context.memory.execute(query, (id,)).fetchone()
+    if row is None:
+        return None
+    record = json.loads(row[0])
 
     def load_source(text: str) -> bytes | None:
         """The bytes of a source picture; None for one that lies elsewhere."""
         own = sources.blob_id(text)
-        found = sources.data_of(text) if own is None else load(context, own)
-        return found if found is not None and sources.measure(found) is not None else None
+        found = load(context, own) if own else (None, sources.data_of(text))
+        return found[1] if found and sources.measure(found[1] or b"") else None
 
-    return context.gallery.picture(id, json.loads(record)["recipe"], load_source)
+    return record, row[1] or context.gallery.picture(id, record["recipe"], load_source)

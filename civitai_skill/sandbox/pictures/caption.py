@@ -46,14 +46,14 @@ def write(picture: Image.Image, prompt: str, facts: str) -> None:
         fits = (room - head - small_step * len(more)) // step
         if fits >= len(lines):
             break
-    if fits < len(lines) and height < 160:
-        # No room for both: the prompt is worth more than what made the picture.
-        fits, more = (room - head) // step, []
-    if fits < len(lines):
-        *lines, last = lines[: max(fits, 1)]
-        while last and font.getlength(f"{last}…") > inner:
-            last = last[:-1]
-        lines.append(f"{last.rstrip()}…")
+    else:
+        if height < 160:  # no room for both: the prompt is worth more than what made the picture
+            fits, more = (room - head) // step, []
+        if fits < len(lines):
+            *lines, last = lines[: max(fits, 1)]
+            while last and font.getlength(f"{last}…") > inner:
+                last = last[:-1]
+            lines.append(f"{last.rstrip()}…")
     tall = head + step * len(lines) + small_step * len(more) + 2 * pad
     top = max(margin, height - margin - tall)
     box = (margin, top, width - margin, min(height - margin, top + tall))
@@ -81,22 +81,18 @@ def write_badge(picture: Image.Image, x: int, y: int, size: int) -> None:
 
 def wrap(text: str, font: Font, width: int) -> list[str]:
     """Text in lines of at most `width` pixels; a word that is too long is broken."""
-    lines: list[str] = []
-    line = ""
+    lines = [""]
     for word in text.split(" "):
-        longer = f"{line} {word}" if line else word
+        longer = f"{lines[-1]} {word}".lstrip()
         if font.getlength(longer) <= width:
-            line = longer
+            lines[-1] = longer
             continue
-        if line:
-            lines.append(line)
-        line = word
-        while len(line) > 1 and font.getlength(line) > width:
-            lengths = (font.getlength(line[:n]) for n in range(2, len(line) + 1))
-            fits = next(n for n, length in enumerate(lengths, start=1) if length > width)
-            lines.append(line[:fits])
-            line = line[fits:]
-    return [*lines, line] if line else lines
+        lines.append("")
+        for letter in word:
+            if lines[-1] and font.getlength(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
+    return [line for line in lines if line]
 
 
 # -- fonts ---------------------------------------------------------------------------------------

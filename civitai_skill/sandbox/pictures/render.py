@@ -1,12 +1,16 @@
-"""Pictures: real files of exactly the asked size and format, drawn when they are fetched."""
+"""Pictures: real files of exactly the asked size and format, drawn when they are fetched.
+
+An SVG holds the colours of a picture, few, each a path of the rows of pixels that have it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import math
-from collections import OrderedDict
+from collections import defaultdict
 from collections.abc import Callable
+from itertools import groupby
 from random import Random
 from threading import Lock
 from typing import Any
@@ -14,7 +18,7 @@ from typing import Any
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from civitai_skill.sandbox.pictures import caption, vector
+from civitai_skill.sandbox.pictures import caption
 from civitai_skill.sandbox.pictures.scene import draw_scene
 from civitai_skill.sandbox.steps import sources
 from civitai_skill.sandbox.wire import Record
@@ -27,6 +31,10 @@ _KEPT = 64 * 1024 * 1024
 # Pixels of the longer side on which a ground is followed, and how far its colour may differ.
 _SMALL, _PLAIN = 384, 40
 
+# Pixels of the longer side that are traced, and the most colours: an SVG of some 100 kB. The last
+# stands for no colour.
+_TRACED, _COLOURS, _CLEAR = 160, 16, 255
+
 _USER_COMMENT, _EXIF, _UNICODE = 0x9286, 0x8769, b"UNICODE\0"
 
 
@@ -34,7 +42,7 @@ class Gallery:
     """Draws recipes, and remembers the latest."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._kept: dict[str, bytes] = {}
         self._lock = Lock()
 
     def picture(self, id: str, recipe: Record, load: Load) -> bytes:
@@ -48,19 +56,18 @@ class Gallery:
         with self._lock:
             self._kept[id] = data
             while sum(map(len, self._kept.values())) > _KEPT and len(self._kept) > 1:
-                self._kept.popitem(last=False)
+                del self._kept[next(iter(self._kept))]
         return data
 
 
 def render(recipe: Record, load: Load) -> bytes:
     """Draw one picture as a file."""
-    kind, size = recipe["kind"], (recipe["width"], recipe["height"])
+    kind, size, comment = recipe["kind"], (recipe["width"], recipe["height"]), ""
     if kind == "draw":
         return _save(_draw(recipe, load), recipe, parameters(recipe))
     picture = _open_source(recipe["source"], load)
     if kind == "imageToSvg":
-        return vector.trace(picture)
-    comment = ""
+        return trace(picture)
     if kind == "imageUpscaler":
         picture = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     elif kind == "imageBackgroundRemoval":
@@ -208,3 +215,33 @@ def _save(picture: Image.Image, recipe: Record, comment: str = "") -> bytes:
     picture = picture if kind in ("png", "webp") else picture.convert("RGB")
     picture.save(out, kind, **how)
     return out.getvalue()
+
+
+def trace(picture: Image.Image) -> bytes:
+    """An SVG of the picture; what is transparent stays so."""
+    small = picture.convert("RGBA")
+    small.thumbnail((_TRACED, _TRACED))
+    flat = small.convert("RGB").quantize(_COLOURS)
+    palette, (width, height) = flat.getpalette() or [], small.size
+    alpha = small.getchannel("A").tobytes()
+    seen = bytes(c if a > 127 else _CLEAR for c, a in zip(flat.tobytes(), alpha, strict=True))
+    # A narrow fringe between two colours goes to the wider one.
+    places = Image.frombytes("L", flat.size, seen).filter(ImageFilter.ModeFilter(5)).tobytes()
+    rows: dict[int, list[str]] = defaultdict(list)
+    for y in range(height):
+        x = 0
+        for colour, run in groupby(places[y * width : (y + 1) * width]):
+            length = len(list(run))
+            rows[colour].append(f"M{x} {y}h{length}v1H{x}z")
+            x += length
+    rows.pop(_CLEAR, None)
+    paths = []
+    for colour, parts in rows.items():
+        fill = "#{:02x}{:02x}{:02x}".format(*palette[3 * colour : 3 * colour + 3])
+        paths.append(f'<path fill="{fill}" d="{"".join(parts)}"/>')
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{picture.width}" '
+        f'height="{picture.height}" viewBox="0 0 {width} {height}" shape-rendering="crispEdges">'
+    )
+    title = "<title>Traced by the civitai-skill sandbox</title>"
+    return "\n".join((head, title, *paths, "</svg>\n")).encode()

@@ -18,7 +18,7 @@ from civitai_skill.engines.forms import Wire
 from civitai_skill.sandbox.steps import refs, shapes
 from civitai_skill.sandbox.steps.forms import TextToImage, forms
 from civitai_skill.sandbox.steps.refs import is_reference
-from civitai_skill.sandbox.wire import Abort, problem, refusal, walk
+from civitai_skill.sandbox.wire import Abort, problem, refuse, walk
 from civitai_skill.steps.catalog import STEPS
 from civitai_skill.steps.form import StepForm
 from civitai_skill.steps.image_to_svg import TO_SVG, ToSvg
@@ -105,7 +105,7 @@ def _step(given: Any, where: str, known: set[str], found: Findings, tomorrow: bo
     if isinstance(kind, str) and kind in shapes.OTHER_STEPS:
         emulated = ", ".join(("imageGen", *EMULATED))
         text = f"The sandbox does not emulate the step type {kind}; it has {emulated}."
-        raise Abort(refusal(text))
+        raise refuse(text)
     if not isinstance(kind, str) or (kind != "imageGen" and kind not in EMULATED):
         found[where or "$"] = [_unrecognized("$type", kind, isinstance(given, dict))]
         return ValidStep({}, "", None)

@@ -18,7 +18,7 @@ from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.steps import refs, sources
 from civitai_skill.sandbox.steps.check import ValidStep, ValidTemplate, airs
 from civitai_skill.sandbox.steps.price import PricedStep, price_step
-from civitai_skill.sandbox.wire import Abort, Record, parse_span, refusal
+from civitai_skill.sandbox.wire import Record, parse_span, refuse
 from civitai_skill.schema.air import is_air
 
 Marks = Mapping[str, float | None]
@@ -71,7 +71,7 @@ class Builder:
         for mark in _MARK.finditer(self.template.prompts()):
             if mark[3] and mark[3] not in names:
                 text = f"{mark[0]} names no step; there are {', '.join(sorted(names))}."
-                raise Abort(refusal(text))
+                raise refuse(text)
         for index, step in enumerate(self.template.steps):
             self._add(index, step)
 
@@ -135,10 +135,10 @@ class Builder:
         marks = {m[1]: float(m[2]) if m[2] else None for m in found}
         for mark in (name for name in marks if name not in _MARKS):
             text = f"[sandbox:{mark}] is no marker of the sandbox; it has {', '.join(_MARKS)}."
-            raise Abort(refusal(text))
+            raise refuse(text)
         for mark in (name for name in _REFUSING if name in marks):
             if mark == "refused" or self.template.literal("allowMatureContent") is False:
-                raise Abort(refusal(_REFUSING[mark]))
+                raise refuse(_REFUSING[mark])
         if self.fault is not None and self.fault.step in (None, *names):
             marks[self.fault.fate] = self.fault.seconds or None
         return marks

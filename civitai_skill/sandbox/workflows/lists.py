@@ -15,13 +15,13 @@ import httpx
 from civitai_skill.sandbox.context import Context
 from civitai_skill.sandbox.pictures import blobs
 from civitai_skill.sandbox.state import life
-from civitai_skill.sandbox.wire import Answer, Query, Record, parse_date, reply, walk
+from civitai_skill.sandbox.wire import Outcome, Query, Record, parse_date, reply, walk
 from civitai_skill.sandbox.workflows import responses
 
 _CURSOR = re.compile(rb"[0-9]{1,12}\.[0-9]{1,9}")
 
 
-def query(context: Context, request: httpx.Request) -> Answer:
+def query(context: Context, request: httpx.Request) -> Outcome:
     """A page, newest first. `next` is left out on the last one (seen)."""
     given = Query(request.url.params)
     take, ascending = given.whole("take", 100), given.flag("ascending")
@@ -41,8 +41,7 @@ def query(context: Context, request: httpx.Request) -> Answer:
                 break
     page = found[:take]
     if "application/zip" in request.headers.get("Accept", ""):
-        data = yield lambda: _zip(context, page, context.clock(), hide)
-        return httpx.Response(200, headers={"Content-Type": "application/zip"}, content=data)
+        return lambda: _zip(context, page, context.clock(), hide)
     items = [
         responses.render_workflow(context, request, record, hide_mature=hide) for record in page
     ]
@@ -94,7 +93,7 @@ def _cursor(given: Query) -> float | None:
     return float(mark)
 
 
-def _zip(context: Context, page: list[Record], now: float, hide: bool) -> bytes:
+def _zip(context: Context, page: list[Record], now: float, hide: bool) -> httpx.Response:
     """Every picture that the page's reader may see."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
@@ -103,6 +102,8 @@ def _zip(context: Context, page: list[Record], now: float, hide: bool) -> bytes:
                 if responses.is_hidden(record, step, hide):
                     continue
                 for i, id in enumerate(step["outputs"]):
-                    if life.is_available(record, step, i, now):
-                        archive.writestr(f"{record['id']}/{id}", blobs.load(context, id) or b"")
-    return out.getvalue()
+                    found = life.is_available(record, step, i, now) and blobs.load(context, id)
+                    if found:
+                        archive.writestr(f"{record['id']}/{id}", found[1])
+    kind = {"Content-Type": "application/zip"}
+    return httpx.Response(200, headers=kind, content=out.getvalue())

@@ -12,7 +12,7 @@ from civitai_skill.sandbox import wire
 from civitai_skill.sandbox.context import Context
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.steps import check, shapes
-from civitai_skill.sandbox.wire import Abort, Query, Record, problem, refusal, reply
+from civitai_skill.sandbox.wire import Abort, Query, Record, misfit, problem, refuse, reply
 from civitai_skill.sandbox.workflows import responses
 
 # A waiting request looks again after this many seconds at the latest, so that a cancel is noticed.
@@ -118,8 +118,7 @@ def patch_workflow(context: Context, request: httpx.Request, id: str) -> httpx.R
         }  # fmt: skip
         after = _EMPTY | _patch(before, operations)
         if set(after) - set(before):
-            text = "Only metadata, tags, status and allowMatureContent."
-            raise Abort(problem(400, errors={"$": [text]}))
+            raise misfit("Only metadata, tags, status and allowMatureContent.")
         changes = {key: after.get(key) for key in before if after.get(key) != before[key]}
         changes = {k: _EMPTY.get(k) if value is None else value for k, value in changes.items()}
         kept = {k: ["It can't be removed."] for k, value in changes.items() if value is None}
@@ -134,10 +133,9 @@ def _patch(document: Record, operations: Any) -> Record:
     try:
         after = _apply_patch(document, operations)
     except ValueError as error:
-        raise Abort(problem(400, errors={"$": [f"{error}."]})) from None
+        raise misfit(f"{error}.") from None
     if not isinstance(after, dict) or wire.is_too_deep(after):
-        text = "The patch leaves no object, or one too deep."
-        raise Abort(problem(400, errors={"$": [text]}))
+        raise misfit("The patch leaves no object, or one too deep.")
     return after
 
 
@@ -158,18 +156,24 @@ def _change(
     allow = changes.get("allowMatureContent")
     if allow is True and not record["allowMature"]:
         if not money.upgrade(account, record):
-            raise Abort(context.refuse_short())
+            raise context.refuse_short()
     elif allow is False and record["allowMature"]:
-        raise Abort(refusal("allowMatureContent can only be set to true."))
+        raise refuse("allowMatureContent can only be set to true.")
     if changes.get("status") == "canceled":
         code = context.switches.cancel_after_end
-        if not life.is_over(record, now):
-            record["canceled"] = now
-            money.settle(account, record, now)
-        elif code != 204:
+        if not _cancel(account, record, now) and code != 204:
             raise Abort(problem(code, "The workflow is over."))
     if keep:
         context.keep(record)
+
+
+def _cancel(account: Record, record: Record, now: float) -> bool:
+    """Cancel what is not over; False where it is."""
+    if life.is_over(record, now):
+        return False
+    record["canceled"] = now
+    money.settle(account, record, now)
+    return True
 
 
 def delete(context: Context, request: httpx.Request, id: str) -> httpx.Response:
@@ -177,9 +181,7 @@ def delete(context: Context, request: httpx.Request, id: str) -> httpx.Response:
     now = context.clock()
     with context.account(request) as account:
         record = context.find(account, id)
-        if not life.is_over(record, now):
-            record["canceled"] = now
-            money.settle(account, record, now)
+        _cancel(account, record, now)
         record["deleted"] = now
         context.keep(record)
     return reply(204)
@@ -189,14 +191,13 @@ def tag(
     context: Context, request: httpx.Request, id: str, name: str | None = None
 ) -> httpx.Response:
     """POST and DELETE /workflows/{id}/tags, DELETE /workflows/{id}/tags/{tag}."""
-    is_new = request.method == "POST"
-    given: Any = wire.body_of(request) if is_new else name
-    if is_new and not (given and isinstance(given, str)):
-        raise Abort(problem(400, errors={"$": ["The body must be a tag: a JSON text."]}))
+    new = wire.body_of(request) if request.method == "POST" else None
+    if request.method == "POST" and not (new and isinstance(new, str)):
+        raise misfit("The body must be a tag: a JSON text.")
     with context.account(request) as account:
         record = context.find(account, id)
-        if is_new:
-            record["tags"] = context.check_tags([*record["tags"], given])
+        if new:
+            record["tags"] = context.check_tags([*record["tags"], new])
         else:
             record["tags"] = [t for t in record["tags"] if name is not None and t != name]
         context.keep(record)
@@ -229,18 +230,16 @@ def _apply_patch(document: Any, operations: Any) -> Any:
             raise ValueError(f"op must be one of {', '.join(_OPERATIONS)}")
         if op in ("add", "replace", "test") and "value" not in operation:
             raise ValueError(f"{op} needs a value")
-        value = operation.get("value")
+        value, is_new = operation.get("value"), op in ("add", "move", "copy")
         if op in ("move", "copy"):
             parent, key = _find(root, operation.get("from"))
-            value = deepcopy(parent[key])
-            if op == "move":
-                del parent[key]
-        parent, key = _find(root, operation.get("path"), new=op in ("add", "move", "copy"))
+            value = parent.pop(key) if op == "move" else deepcopy(parent[key])
+        parent, key = _find(root, operation.get("path"), new=is_new)
         if op == "remove":
             del parent[key]
         elif op == "test" and parent[key] != value:
             raise ValueError(f"the test of {operation['path']} failed")
-        elif isinstance(parent, list) and op in ("add", "move", "copy"):
+        elif is_new and isinstance(parent, list):
             parent.insert(key, value)
         else:
             parent[key] = value
@@ -256,15 +255,13 @@ def _find(root: Any, pointer: Any, *, new: bool = False) -> tuple[Any, Any]:
     parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")]
     for i, part in enumerate(parts):
         node, is_new = node[key], new and i == len(parts) - 1
-        if isinstance(node, dict) and (part in node or is_new):
-            key = part
-        elif isinstance(node, list) and is_new and part == "-":
-            key = len(node)
-        elif (
-            isinstance(node, list)
-            and (index := wire.parse_index(part, len(node) + is_new)) is not None
-        ):
-            key = index
+        if isinstance(node, dict):
+            key = part if part in node or is_new else None
+        elif isinstance(node, list):
+            end = len(node) + is_new
+            key = end - 1 if is_new and part == "-" else wire.parse_index(part, end)
         else:
+            key = None
+        if key is None:
             raise ValueError(f"there is nothing at {pointer}")
     return node, key

@@ -13,7 +13,7 @@ from civitai_skill.sandbox.faults import Fault
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.steps import check
 from civitai_skill.sandbox.steps.check import ValidTemplate
-from civitai_skill.sandbox.wire import Abort, Answer, Query, Record, problem, refusal, reply
+from civitai_skill.sandbox.wire import Abort, Answer, Query, Record, problem, refuse, reply
 from civitai_skill.sandbox.workflows import responses, routes
 from civitai_skill.sandbox.workflows.build import Builder, keep_outputs
 
@@ -63,7 +63,7 @@ def submit(
         if old is None:
             unheard = not template.literal("callbacks") and seconds <= 0 and not whatif
             if template.literal("ephemeral") and unheard:
-                raise Abort(refusal("An ephemeral workflow needs a callback, or wait above 0."))
+                raise refuse("An ephemeral workflow needs a callback, or wait above 0.")
             most, user, fault = context.switches.unfinished_at_most, account["user"], None
             if most is not None and not whatif:
                 open = context.memory.records("workflows WHERE user = ? AND due IS NOT NULL", user)
@@ -149,7 +149,7 @@ def _pay(context: Context, account: Record, record: Record, template: ValidTempl
     able = [c for c in usable if c in (record["currencies"] or usable)]
     paid = money.draw(account["balance"], total, able)
     if paid is None and not record["whatif"]:
-        raise Abort(context.refuse_short())
+        raise context.refuse_short()
     record["short"] = paid is None
     paid = paid or {}
     if record["allowMature"] is None:
