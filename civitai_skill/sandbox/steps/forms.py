@@ -9,26 +9,15 @@ a value more.
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from civitai_skill.engines.forms import (
-    ABSENT,
-    ComfyBare,
-    ControlNet,
-    Create,
-    Edit,
-    Guidance30,
-    LongText,
-    ModelAir,
-    Quantity4,
-    Steps150,
-    Wire,
-)
+from civitai_skill.engines import forms as bases
+from civitai_skill.engines.forms import ABSENT, Wire
 from civitai_skill.engines.published import ours
 from civitai_skill.engines.published.grow import grown_form
-from civitai_skill.engines.sizing import Named
+from civitai_skill.engines.sizing import Named, Pixels, Size
 from civitai_skill.schema.types import AirText, Mask, Number, Picture, Text, Whole
 from civitai_skill.steps.form import StepForm
 
@@ -41,49 +30,52 @@ _Side = Annotated[Whole, Field(ge=64, le=4084)]
 _Count = Annotated[Whole, Field(ge=1, le=100)]
 
 
-class Network(BaseModel):
+class Network(bases.WireObject):
     """Schema ImageJobNetworkParams."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     strength: Number | None = None
-    triggerWord: Text | None = None
+    trigger_word: Text | None = None
     type: Text | None = None
 
 
 class TextToImage(StepForm):
-    """Schema TextToImageInput, in its own words, into which no request is translated. It requires
-    seed and cfgScale, which official examples leave out; the service fills them in."""
+    """Schema TextToImageInput, into which no request is translated. It requires seed and cfgScale,
+    which official examples leave out; the service fills them in."""
 
     kind = "textToImage"
     gives = "output.images[0]"
     raster = True
     does = "draws pictures, as older clients ask for them"
     charges = "not documented"
+    sizing: ClassVar[Pixels] = Pixels()
 
     quantity: _Count = 1
-    batchSize: _Count = 1
-    model: ModelAir = "urn:air:sd1:checkpoint:civitai:4384@128713"
-    additionalNetworks: dict[AirText, Network] = {}
-    controlNets: list[ControlNet] = []
+    batch_size: _Count = 1
+    model: bases.ModelAir = "urn:air:sd1:checkpoint:civitai:4384@128713"
+    additional_networks: dict[AirText, Network] = {}
+    control_nets: list[bases.ControlNet] = []
     prompt: Text
-    negativePrompt: Text | None = None
+    negative_prompt: Text | None = None
     scheduler: _Sampler | None = None
-    steps: Steps150 = 30
-    cfgScale: Annotated[Guidance30, Field(ge=1)] = 7.5
+    steps: bases.Steps150 = 30
+    cfg_scale: Annotated[bases.Guidance30, Field(ge=1)] = 7.5
     width: _Side = 512
     height: _Side = 512
     seed: Annotated[Whole, Field(ge=0, le=2**32 - 1)] = ABSENT
-    clipSkip: Whole = 2
-    imageMetadata: Text | None = None
+    clip_skip: Whole = 2
+    image_metadata: Text | None = None
     engine: Text | None = None
-    outputFormat: Literal["png", "jpeg", "webP"] | None = None
-    sourceImage: Text | None = None
+    output_format: Literal["png", "jpeg", "webP"] | None = None
+    source_image: Text | None = None
     # Spelled so by the document.
-    sourceImageDenoiseStrenght: Number = 0.8
+    strength: Number = Field(0.8, alias="sourceImageDenoiseStrenght")
+
+    def buzz(self, source: Size | None = None) -> None:
+        return None
 
 
 # -- of tomorrow -----------------------------------------------------------------------------------
-class Aurora(ComfyBare):
+class Aurora(bases.ComfyBare):
     """What both of its forms share."""
 
     sizing = Named(
@@ -93,19 +85,19 @@ class Aurora(ComfyBare):
     )  # fmt: skip
     ecosystem: Literal["aurora"] = "aurora"
     model_name: Literal["sketch"] = Field("sketch", alias="model")
-    prompt: LongText
-    negative_prompt: LongText | None = None
+    prompt: bases.LongText
+    negative_prompt: bases.LongText | None = None
     guidance: Annotated[Number, Field(ge=0, le=12)] = Field(4.0, alias="guidanceScale")
-    quantity: Quantity4 = Field(1, alias="numImages")
+    quantity: bases.Quantity4 = Field(1, alias="numImages")
     image_size: Literal["square", "portrait_3_4", "landscape_16_9", "poster"] = "square"
     mood: Literal["calm", "wild"] = "calm"
 
 
-class AuroraCreate(Aurora, Create):
+class AuroraCreate(Aurora, bases.Create):
     pass
 
 
-class AuroraEdit(Aurora, Edit):
+class AuroraEdit(Aurora, bases.Edit):
     images: Annotated[list[Picture], Field(min_length=1, max_length=2)] = ABSENT
     mask: Mask | None = Field(None, alias="maskImage")
 

@@ -30,31 +30,39 @@ from civitai_skill.steps.form import StepForm
 from civitai_skill.steps.media_captioning import Captioning
 from civitai_skill.steps.wd_tagging import Tagging
 
+# Where no limit is published the sandbox takes any number, as the document does; it draws so many.
+_MOST_PICTURES = 64
+
+# The format of what a step gives where its input names none.
+_GIVEN = {"imageUpscaler": "jpeg", "imageBackgroundRemoval": "png", "imageToSvg": "svg"}
+
 
 @dataclass
 class PricedStep:
     """A step, worked out.
 
     `recipes` say how each picture is drawn, `text` is the output of a step that gives words;
-    `key` is where its pictures stand in the output; `trouble` is why the step fails when its turn
-    comes (an empty text: fails without a word); `repeats` says that no chance is involved, so that
-    `digest` names identical steps whose outputs may be reused; `hangs` that the service would never
-    finish it; `pictures` are its sources.
+    `key` is where its pictures stand in the output; `digest` names identical steps whose outputs
+    may be reused, as no chance is involved; `trouble` is why the step fails when its turn comes (an
+    empty text: fails without a word); `hangs` that the service would never finish it; `pictures`
+    are its sources.
     """
 
     type: str
-    echo: Record
-    price: int = 0
+    input: Record
+    price: int | None = None
     quantity: int = 1
     key: str = "images"
     recipes: list[Record] = field(default_factory=list)
     text: Record | None = None
-    repeats: bool = False
     digest: str | None = None
     trouble: str | None = None
     hangs: bool = False
     prompt: str = ""
     pictures: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.price = UNDOCUMENTED * self.quantity if self.price is None else self.price
 
 
 def price_step(step: ValidStep, scope: Mapping[str, Any], lookup: Lookup) -> PricedStep:
@@ -62,8 +70,7 @@ def price_step(step: ValidStep, scope: Mapping[str, Any], lookup: Lookup) -> Pri
     given = dict(step.given["input"])
     value = refs.resolve(given, scope)
     if step.model is None:
-        why = "The input could not be resolved."
-        return PricedStep(step.kind, given, UNDOCUMENTED, trouble=why)
+        return PricedStep(step.kind, given, trouble="The input could not be resolved.")
     lost = [key for key, inner in value.items() if refs.MISSING in walk(inner)]
     known = {key: inner for key, inner in value.items() if key not in lost}
     referred = {key for key, inner in given.items() if any(refs.inside(inner))}
@@ -71,35 +78,27 @@ def price_step(step: ValidStep, scope: Mapping[str, Any], lookup: Lookup) -> Pri
     if lost:
         trouble = f"A reference could not be resolved: {', '.join(sorted(lost))}."
     if model is None:
-        return PricedStep(step.kind, given, UNDOCUMENTED, trouble=trouble)
+        return PricedStep(step.kind, given, trouble=trouble)
     named = sources_of(model)
     pictures = [text for _, mark, text in named if mark.kind == "picture"]
-    if isinstance(model, Wire):
-        priced = _imagegen(model, pictures, lookup)
+    if isinstance(model, Wire | TextToImage):
+        priced = _price_drawing(step.kind, model, pictures, lookup)
         # The service fails on WebP without a word (civitai-api facts, 1.7).
         if trouble is None and any(sources.is_kind(text, "webp") for _, _, text in named):
             trouble = ""
-    elif isinstance(model, TextToImage):
-        priced = _text_to_image(model)
     else:
-        assert isinstance(model, StepForm)
-        priced = _step(model, pictures, lookup)
+        priced = _price_finish(model, pictures, lookup)
         # The document calls it an address; inline bytes are for fields that say so.
         if isinstance(model, Captioning | Tagging) and model.media_url.startswith("data:"):
             trouble = trouble or "The media could not be fetched: mediaUrl is no address."
-    if priced.repeats:
-        content = json.dumps([step.kind, priced.echo], sort_keys=True)
-        priced.digest = hashlib.sha256(content.encode()).hexdigest()
     if any(sources.is_kind(text, "svg") for _, _, text in named):
         trouble = trouble or "The source is no picture of pixels."
-    priced.echo |= {key: given[key] for key in referred}
+    priced.input |= {key: given[key] for key in referred}
     priced.trouble, priced.pictures = trouble, pictures
     return priced
 
 
-def _read(
-    model: type[BaseModel], value: Record, referred: set[str]
-) -> tuple[BaseModel | None, str | None]:
+def _read(model: type[BaseModel], value: Record, referred: set[str]) -> tuple[Any, str | None]:
     """The input as an object; without what does not fit, where a reference brought that."""
     try:
         model.model_validate(value)
@@ -119,52 +118,46 @@ def _read(
         return None, trouble
 
 
-# Where no limit is published the sandbox takes any number, as the document does; it draws so many.
-_MOST_PICTURES = 64
-
-
-def _imagegen(form: Wire, pictures: list[str], lookup: Lookup) -> PricedStep:
+def _price_drawing(kind: str, form: Any, pictures: list[str], lookup: Lookup) -> PricedStep:
+    """A step that draws: imageGen, or the older textToImage."""
     known = tuple(sources.size_of(text, lookup) for text in pictures)
-    source = known[0] if known else None
-    quantity = min(max(1, int(getattr(form, "quantity", 1))), _MOST_PICTURES)
-    price = price_of(form, known).buzz
-    known_size = None if source is None else within(type(form), source)
+    source = within(type(form), known[0]) if known and known[0] else None
     width, height = (
-        min(max(1, side), sources.LONGEST_SIDE) for side in form.sizing.drawn(form, known_size)
+        min(max(1, side), sources.LONGEST_SIDE) for side in form.sizing.drawn(form, source)
     )
-    prompt, engine = str(getattr(form, "prompt", "")), form.tags().items()
+    quantity = getattr(form, "quantity", 1) * getattr(form, "batch_size", 1)
+    quantity = min(max(1, int(quantity)), _MOST_PICTURES)
+    prompt, fixed = str(getattr(form, "prompt", "")), getattr(form, "seed", None)
+    seed = random.randrange(1, 2**31) if fixed is None else int(fixed)
+    tags = [value for name, value in form.tags().items() if name != "operation"]
+    is_variant = isinstance(form, Wire) and "variant" in form.operations()
     recipe = {
-        "kind": "draw", "prompt": prompt, "sources": len(pictures),
-        "engine": " ".join(value for name, value in engine if name != "operation"),
+        "kind": "draw", "prompt": prompt, "engine": " ".join(tags) or kind,
+        "sources": len(pictures),
         # A variant keeps so much of its source; all else is drawn anew.
-        "source": pictures[0] if pictures and "variant" in form.operations() else "",
+        "source": pictures[0] if pictures and is_variant else "",
         "share": 1 - float(getattr(form, "strength", None) or 0.75), "width": width,
         "height": height, "format": (form.output_format or "jpeg").lower(),
         "metadata": form.image_metadata,
     }  # fmt: skip
-    echo = form.sent(defaults=True)
+    echo = form.sent(defaults=True) | ({} if isinstance(form, Wire) else {"seed": seed})
     return PricedStep(
-        "imageGen",
+        kind,
         echo,
-        UNDOCUMENTED * quantity if price is None else price,
+        price_of(form, known).buzz,
         quantity,
-        recipes=_seeded(recipe, _seed(form), quantity),
-        repeats=getattr(form, "seed", None) is not None,
+        recipes=[{**recipe, "seed": seed + i} for i in range(quantity)],
+        digest=None if fixed is None else _digest(kind, echo),
         hangs=_is_foreign(form, echo),
         prompt=prompt,
     )
 
 
-def _seed(form: Any) -> int:
-    fixed = getattr(form, "seed", None)
-    return random.randrange(1, 2**31) if fixed is None else int(fixed)
+def _digest(kind: str, echo: Record) -> str:
+    return hashlib.sha256(json.dumps([kind, echo], sort_keys=True).encode()).hexdigest()
 
 
-def _seeded(recipe: Record, seed: int, quantity: int) -> list[Record]:
-    return [{**recipe, "seed": seed + i} for i in range(quantity)]
-
-
-def _is_foreign(form: Wire, echo: Record) -> bool:
+def _is_foreign(form: Any, echo: Record) -> bool:
     """Does it load an AIR that belongs to another family? The service hangs on that."""
     named = {Air.parse(text).family for text in airs(echo) if is_air(text)}
     families = catalog.families() if named else ()
@@ -173,35 +166,12 @@ def _is_foreign(form: Wire, echo: Record) -> bool:
     return bool(homes) and not named.isdisjoint(foreign - homes[0].ecosystems)
 
 
-def _text_to_image(form: TextToImage) -> PricedStep:
-    quantity, seed = min(form.quantity * form.batchSize, _MOST_PICTURES), _seed(form)
-    recipe = {
-        "kind": "draw", "prompt": form.prompt, "engine": form.kind, "sources": 0, "source": "",
-        "share": 1 - form.sourceImageDenoiseStrenght, "width": form.width,
-        "height": form.height, "format": (form.outputFormat or "jpeg").lower(),
-    }  # fmt: skip
-    return PricedStep(
-        form.kind,
-        form.model_dump(mode="json", by_alias=True, exclude_none=True) | {"seed": seed},
-        UNDOCUMENTED * quantity,
-        quantity,
-        recipes=_seeded(recipe, seed, quantity),
-        repeats=form.seed is not None,
-        prompt=form.prompt,
-    )
-
-
-# The format of what a step gives where its input names none.
-_GIVEN = {"imageUpscaler": "jpeg", "imageBackgroundRemoval": "png", "imageToSvg": "svg"}
-
-
-def _step(form: StepForm, pictures: list[str], lookup: Lookup) -> PricedStep:
-    """A step that draws nothing."""
-    echo = form.model_dump(mode="json", by_alias=True, exclude_none=True)
+def _price_finish(form: StepForm, pictures: list[str], lookup: Lookup) -> PricedStep:
+    """A step that draws nothing new."""
+    echo = form.sent(defaults=True)
     text = pictures[0] if pictures else ""
     source = sources.size_of(text, lookup) or SQUARE
-    price, words = form.buzz(source), answer(form, pictures, lookup)
-    recipes: list[Record] = []
+    words, recipes = answer(form, pictures, lookup), []
     if words is None:
         width, height = sources.limit(form.drawn(source))
         output = echo.get("output", {})
@@ -213,10 +183,10 @@ def _step(form: StepForm, pictures: list[str], lookup: Lookup) -> PricedStep:
     return PricedStep(
         form.kind,
         echo,
-        UNDOCUMENTED if price is None else price,
+        form.buzz(source),
         key=form.gives.split(".")[1],
         text=words,
         recipes=recipes,
-        repeats=words is None,
+        digest=_digest(form.kind, echo) if words is None else None,
         prompt=getattr(form, "prompt", None) or "",
     )

@@ -14,7 +14,6 @@ from civitai_skill.engines.catalog import family, identify
 from civitai_skill.sandbox.context import ROOT, Context, new_id
 from civitai_skill.sandbox.faults import Fate, Fault
 from civitai_skill.sandbox.state import life
-from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.steps import refs, sources
 from civitai_skill.sandbox.steps.check import ValidStep, ValidTemplate, airs
 from civitai_skill.sandbox.steps.price import PricedStep, price_step
@@ -35,26 +34,22 @@ _REFUSING = {
 _DEPRECATED = "deprecated"
 _MARKS = (*get_args(Fate), *_REFUSING, _DEPRECATED)
 
+# What a step's record has as it was priced.
+_SAME = ("type", "input", "price", "quantity", "key", "text", "digest")
+
 _NO_PICTURE = "The provider could not make a picture from this prompt."
 _NOT_DONE = "The worker could not do this step."
 _NO_SOURCE = "A picture that this step needs was not delivered."
-_TIMEOUT = "00:20:00"
 
 # When a model retires that a prompt only marks as deprecated.
 _SOME_DAY = date(2027, 1, 31)
-_KINDS = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "gif": "image/gif"}
-_KINDS["svg"] = "image/svg+xml"
-
-
-class _Missing(dict[str, Any]):
-    """A picture that its step announces and does not deliver."""
 
 
 @dataclass
 class Builder:
     """Gives a record its steps, one after another.
 
-    `scope` is what references may name; `fresh` are the blobs that the steps so far will make.
+    `scope` is what references may name; `blobs` are those that the steps will make.
     """
 
     context: Context
@@ -62,7 +57,7 @@ class Builder:
     record: Record
     fault: Fault | None
     scope: Record = field(default_factory=dict)
-    fresh: dict[str, Record] = field(default_factory=dict)
+    blobs: dict[str, Record] = field(default_factory=dict)
 
     def add_steps(self) -> None:
         """Add every step. Raises Abort where a prompt's marker says so, or names no step."""
@@ -70,8 +65,7 @@ class Builder:
         names = self.template.names()
         for mark in _MARK.finditer(self.template.prompts()):
             if mark[3] and mark[3] not in names:
-                text = f"{mark[0]} names no step; there are {', '.join(sorted(names))}."
-                raise refuse(text)
+                raise refuse(f"{mark[0]} names no step; there are {', '.join(sorted(names))}.")
         for index, step in enumerate(self.template.steps):
             self._add(index, step)
 
@@ -80,24 +74,31 @@ class Builder:
         name = step.literal("name", f"${index}")
         marks = self._read_marks(priced.prompt, {name, f"${index}"})
         references = [one for _, one in refs.inside(step.given["input"])]
-        named = {reference["$ref"] for reference in references}
-        needed = [
-            one
-            for i, one in enumerate(self.record["steps"])
-            if one["name"] in named or f"${i}" in named
-        ]
+        named, steps = {reference["$ref"] for reference in references}, self.record["steps"]
+        needed = [one for i, one in enumerate(steps) if named & {one["name"], f"${i}"}]
         begin = max((one["at"][4] for one in needed), default=self.record["created"])
-        one = _blank(step, name, priced)
-        for recipe in () if self.context.switches.embeds_metadata else one["recipes"]:
-            recipe.pop("metadata", None)
-        one["warnings"] = _warn(priced, is_deprecated=_DEPRECATED in marks)
+        one: Record = {
+            **{name: getattr(priced, name) for name in _SAME},
+            "name": name,
+            "priority": step.literal("priority", "low"),
+            "timeout": step.literal("timeout", "00:20:00"),
+            "retries": step.literal("retries"),
+            "metadata": step.given.get("metadata") or {},
+            "job": str(uuid.uuid4()),
+            "outputs": [new_id(recipe["format"]) for recipe in priced.recipes],
+            "sizes": [[recipe["width"], recipe["height"]] for recipe in priced.recipes],
+            "resource": next((text for text in airs(priced.input) if is_air(text)), None),
+            "warnings": _warn(priced, is_deprecated=_DEPRECATED in marks),
+            "cached": False, "fate": "succeeded", "reasons": [], "blocked": None, "missing": 0,
+            "mature": False, "stuck": False, "at": life.schedule(begin, 0.0),
+        }  # fmt: skip
         if any(other["fate"] != "succeeded" for other in needed):
-            one |= {"fate": "canceled", "at": life.schedule(begin, 0.0)}
+            one["fate"] = "canceled"
         elif self._lacks_source(references, priced, begin):
-            one |= {"fate": "failed", "reasons": [_NO_SOURCE], "at": life.schedule(begin, 0.0)}
+            one |= {"fate": "failed", "reasons": [_NO_SOURCE]}
         else:
             self._decide(one, priced, marks)
-            if not self._reuse(one, begin):
+            if not self._reuse(one):
                 # A step that takes longer than its time-out expires.
                 seconds = marks.get("slow") or self.context.seconds
                 most = parse_span(one["timeout"])
@@ -105,26 +106,35 @@ class Builder:
                 one["at"] = life.schedule(begin, seconds, most, stuck=one["stuck"])
                 if seconds > most:
                     one |= {"fate": "expired", "reasons": []}
-        self.record["steps"].append(one)
-        level = "x" if one["mature"] else "pg"
-        for id, recipe in zip(one["outputs"], priced.recipes, strict=True):
-            size = {side: recipe[side] for side in ("width", "height")}
-            self.fresh[id] = {**size, "recipe": recipe, "level": level}
+        steps.append(one)
+        new = () if one["cached"] else zip(one["outputs"], priced.recipes, strict=True)
+        for i, (id, recipe) in enumerate(new):
+            if not self.context.switches.embeds_metadata:
+                recipe.pop("metadata", None)
+            suffix = "svg+xml" if recipe["format"] == "svg" else recipe["format"]
+            self.blobs[id] = {
+                "id": id, "user": self.record["user"], "kind": f"image/{suffix}",
+                "level": "x" if one["mature"] else "pg", "width": recipe["width"],
+                "height": recipe["height"], "created": self.record["created"],
+                "workflow": self.record["id"], "step": index, "index": i, "recipe": recipe,
+            }  # fmt: skip
         self.scope[f"${index}"] = self.scope[name] = _as_scope(one)
 
     def _find_blob(self, id: str | None) -> Record | None:
-        known = self.fresh.get(id or "")
+        known = self.blobs.get(id or "")
         return known or self.context.memory.record("blobs WHERE id = ?", id)
 
     def _lacks_source(
         self, references: list[dict[str, Any]], priced: PricedStep, begin: float
     ) -> bool:
         """Does it need one of our own pictures that will not be there?"""
-        for reference in references:
-            if any(isinstance(node, _Missing) for node in refs.trail(reference, self.scope)):
-                return True
+        for one in references:
+            if one["$ref"] != refs.ARGUMENTS and one["path"].startswith("output"):
+                led = [node for node in refs.trail(one, self.scope) if isinstance(node, dict)]
+                if any(node.get("available") is False for node in led):
+                    return True
         context, moment = self.context, max(begin, self.context.clock())
-        ids = {sources.blob_id(text) for text in priced.pictures} - self.fresh.keys()
+        ids = {sources.blob_id(text) for text in priced.pictures} - self.blobs.keys()
         known = (self._find_blob(id) for id in ids)
         return any(blob and not context.is_there(blob, moment) for blob in known)
 
@@ -133,12 +143,13 @@ class Builder:
         found = [m for m in _MARK.finditer(prompt) if not m[3]]
         found += [m for m in _MARK.finditer(self.template.prompts()) if m[3] in names]
         marks = {m[1]: float(m[2]) if m[2] else None for m in found}
-        for mark in (name for name in marks if name not in _MARKS):
-            text = f"[sandbox:{mark}] is no marker of the sandbox; it has {', '.join(_MARKS)}."
-            raise refuse(text)
-        for mark in (name for name in _REFUSING if name in marks):
-            if mark == "refused" or self.template.literal("allowMatureContent") is False:
-                raise refuse(_REFUSING[mark])
+        for mark in marks.keys() - set(_MARKS):
+            known = ", ".join(_MARKS)
+            raise refuse(f"[sandbox:{mark}] is no marker of the sandbox; it has {known}.")
+        for mark, message in _REFUSING.items():
+            is_tame = self.template.literal("allowMatureContent") is False
+            if mark in marks and (mark == "refused" or is_tame):
+                raise refuse(message)
         if self.fault is not None and self.fault.step in (None, *names):
             marks[self.fault.fate] = self.fault.seconds or None
         return marks
@@ -161,7 +172,7 @@ class Builder:
         comes_of = bool(priced.recipes) and any(blob and blob["level"] == "x" for blob in known)
         one["mature"] = "mature" in marks or "needs-mature" in marks or comes_of
 
-    def _reuse(self, one: Record, begin: float) -> bool:
+    def _reuse(self, one: Record) -> bool:
         """Deterministic steps that delivered cost nothing the second time."""
         if one["digest"] is None or one["fate"] != "succeeded":
             return False
@@ -170,16 +181,26 @@ class Builder:
         for id, place in memory.execute(alike, (user, one["digest"])).fetchall():
             record = memory.workflow(user, id, deleted=True)
             if record is not None and life.delivered(record, record["steps"][place], now):
-                step = record["steps"][place]
-                one |= {"outputs": step["outputs"], "sizes": step["sizes"], "recipes": []}
-                one |= {"price": 0, "cached": True, "at": life.schedule(begin, 0.0)}
+                same = {name: record["steps"][place][name] for name in ("outputs", "sizes")}
+                one |= {**same, "price": 0, "cached": True}
                 return True
         return False
+
+    def keep_outputs(self) -> None:
+        """Write the blobs of every step, and where an identical step may find them."""
+        memory, user = self.context.memory, self.record["user"]
+        for id, blob in self.blobs.items():
+            memory.keep("blobs", blob, id=id, user=user)
+        for place, one in enumerate(self.record["steps"]):
+            is_whole = not (one["missing"] or one["blocked"] or one["mature"] or one["cached"])
+            if one["digest"] and one["fate"] == "succeeded" and is_whole:
+                row = (user, one["digest"], self.record["id"], place)
+                memory.execute("INSERT INTO reusable VALUES (?, ?, ?, ?)", row)
 
 
 def _warn(priced: PricedStep, *, is_deprecated: bool) -> list[Record]:
     """What the service says of a model that goes: when, and what replaces it."""
-    engine, variant = identify(priced.echo)
+    engine, variant = identify(priced.input)
     if engine is None or variant is None:
         return []
     found = family(engine).variant(variant)
@@ -196,55 +217,16 @@ def _warn(priced: PricedStep, *, is_deprecated: bool) -> list[Record]:
     return [warning]
 
 
-def _blank(step: ValidStep, name: str, priced: PricedStep) -> Record:
-    same = ("type", "price", "quantity", "key", "text", "recipes", "digest")
-    return {
-        **{field: getattr(priced, field) for field in same},
-        "name": name,
-        "input": priced.echo,
-        "priority": step.literal("priority", "low"),
-        "timeout": step.literal("timeout", _TIMEOUT),
-        "retries": step.literal("retries"),
-        "metadata": step.given.get("metadata") or {},
-        "job": str(uuid.uuid4()),
-        "outputs": [new_id(recipe["format"]) for recipe in priced.recipes],
-        "sizes": [[recipe["width"], recipe["height"]] for recipe in priced.recipes],
-        "resource": next((text for text in airs(priced.echo) if is_air(text)), None),
-        "cached": False, "fate": "succeeded", "reasons": [], "blocked": None, "missing": 0,
-        "mature": False, "stuck": False,
-    }  # fmt: skip
-
-
 def _as_scope(one: Record) -> Record:
     """What later steps may refer to. Addresses lack a host: nothing is fetched from them."""
-    pictures: list[Record] = []
-    for i, (id, (width, height)) in enumerate(zip(one["outputs"], one["sizes"], strict=True)):
-        available = life.delivers(one, i)
-        picture = {"type": "image", "id": id, "available": available, "width": width,
-                   "height": height, "url": f"sandbox:{ROOT}/{id}"}  # fmt: skip
-        pictures.append(picture if available else _Missing(picture))
+    pictures = [
+        {"type": "image", "id": id, "available": life.delivers(one, i), "width": width,
+         "height": height, "url": f"sandbox:{ROOT}/{id}"}
+        for i, (id, (width, height)) in enumerate(zip(one["outputs"], one["sizes"], strict=True))
+    ]  # fmt: skip
     output: Record = {"images": pictures, "errors": []}
     if one["text"] is not None:
         output = one["text"]
     elif one["key"] != "images":
         output = {one["key"]: pictures[0]} if pictures else {}
     return {name: one[name] for name in ("input", "name", "metadata")} | {"output": output}
-
-
-def keep_outputs(memory: Memory, record: Record) -> None:
-    """Write the blobs of every step, and where an identical step may find them."""
-    user, workflow = record["user"], record["id"]
-    for place, one in enumerate(record["steps"]):
-        for i, recipe in enumerate(one.pop("recipes")):
-            id = one["outputs"][i]
-            blob = {
-                "id": id, "user": user, "kind": _KINDS[recipe["format"]],
-                "level": "x" if one["mature"] else "pg", "width": recipe["width"],
-                "height": recipe["height"], "created": record["created"], "workflow": workflow,
-                "step": place, "index": i, "recipe": recipe,
-            }  # fmt: skip
-            memory.keep("blobs", blob, id=id, user=user)
-        is_whole = not (one["missing"] or one["blocked"] or one["mature"] or one["cached"])
-        if one["digest"] and one["fate"] == "succeeded" and is_whole:
-            row = (user, one["digest"], workflow, place)
-            memory.execute("INSERT INTO reusable VALUES (?, ?, ?, ?)", row)

@@ -15,7 +15,7 @@ from civitai_skill.sandbox.steps import check
 from civitai_skill.sandbox.steps.check import ValidTemplate
 from civitai_skill.sandbox.wire import Abort, Answer, Query, Record, problem, refuse, reply
 from civitai_skill.sandbox.workflows import responses, routes
-from civitai_skill.sandbox.workflows.build import Builder, keep_outputs
+from civitai_skill.sandbox.workflows.build import Builder
 
 _FATES = frozenset({"fate"})
 
@@ -126,13 +126,14 @@ def _create(
         "whatif": whatif, "variable": context.switches.variable_cost, "steps": [],
         "transactions": [], "short": False, "settled": False, "canceled": None, "deleted": None,
     }  # fmt: skip
-    Builder(context, template, record, fault).add_steps()
+    builder = Builder(context, template, record, fault)
+    builder.add_steps()
     _pay(context, account, record, template)
     account["last"] = round(record["created"] * 1000)
     account["workflows"] += not whatif
     account["workflowsCharged"] += not whatif and bool(record["transactions"])
     if not whatif:
-        keep_outputs(context.memory, record)
+        builder.keep_outputs()
         context.keep(record)
     elif context.switches.whatif_claims_key and external is not None:
         context.keep(record)
