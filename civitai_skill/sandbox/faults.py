@@ -8,7 +8,7 @@ the sandbox's memory and are tried in order; the first that matches a request ac
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, fields
 from email.utils import formatdate
 from random import Random
@@ -18,7 +18,7 @@ import httpx
 
 from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.steps.check import ValidTemplate
-from civitai_skill.sandbox.wire import Outcome, problem, reply
+from civitai_skill.sandbox.wire import problem, reply
 
 On = Literal["submit", "whatif", "get", "query", "cancel", "blob", "upload", "site", "any"]
 Kind = Literal[
@@ -95,8 +95,13 @@ class Fault:
     def __post_init__(self) -> None:
         """Refuse what is no fault and what could never hit. Raises ValueError with a message for
         people."""
-        for name, (fits, words) in _CHECKS.items():
-            if not fits(getattr(self, name)):
+        for name, known in _NAMES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}")
+        for name, (types, least, most, words) in _CHECKS.items():
+            given = getattr(self, name)
+            fits = isinstance(given, types) and isinstance(given, bool) == (types is bool)
+            if not fits or (isinstance(given, int | float) and not least <= given <= most):
                 raise ValueError(f"{name} must be {words}")
         hit = _HIT.get(self.kind)
         if hit is not None and self.on not in (hit, "any"):
@@ -106,41 +111,23 @@ class Fault:
                 raise ValueError(f"{name} is only for what hits on {', '.join(_OF_TEMPLATES)}")
 
 
-Check = tuple[Callable[[Any], bool], str]
-
-
-def _one_of(kind: Any) -> Check:
-    names = get_args(kind)
-    return lambda given: given in names, f"one of {', '.join(names)}"
-
-
-def _of_type(types: Any, words: str) -> Check:
-    return lambda given: isinstance(given, types), words
-
-
-def _within(low: float, high: float, words: str, types: Any = int, *, null: bool = False) -> Check:
-    def fits(given: Any) -> bool:
-        is_number = isinstance(given, types) and not isinstance(given, bool)
-        return low <= given <= high if is_number else null and given is None
-
-    return fits, words
-
-
-#: What each field may be, and how that is said.
-_CHECKS: dict[str, Check] = {
-    "on": _one_of(On),
-    "kind": _one_of(Kind),
-    "body": _one_of(Body),
-    "fate": _one_of(Fate),
-    "status": _within(200, 599, "a final HTTP status, from 200 to 599"),
-    "retry_after": _within(0, 1e9, "a number of seconds from 0 to 1e9", int | float, null=True),
-    "seconds": _within(0, 1e9, "a number of seconds from 0 to 1e9", int | float),
-    "times": _within(1, math.inf, "a whole number from 1, or null for always", null=True),
-    "skip": _within(0, math.inf, "a whole number"),
-    "chance": _within(0, 1, "a probability from 0 to 1", int | float, null=True),
-    "seed": _within(0, math.inf, "a whole number"),
-    **dict.fromkeys(("as_date", "committed"), _of_type(bool, "true or false")),
-    **dict.fromkeys(("reason", "prompt", "step"), _of_type(str | None, "a text")),
+_NAMES = {
+    "on": get_args(On),
+    "kind": get_args(Kind),
+    "body": get_args(Body),
+    "fate": get_args(Fate),
+}
+_SECONDS = "a number of seconds from 0 to 1e9"
+#: The types of each field, the least and the most of a number, and how that is said.
+_CHECKS: Mapping[str, tuple[Any, float, float, str]] = {
+    "status": (int, 200, 599, "a final HTTP status, from 200 to 599"),
+    "retry_after": (int | float | None, 0, 1e9, _SECONDS),
+    "seconds": (int | float, 0, 1e9, _SECONDS),
+    "times": (int | None, 1, math.inf, "a whole number from 1, or null for always"),
+    "chance": (int | float | None, 0, 1, "a probability from 0 to 1"),
+    **dict.fromkeys(("skip", "seed"), (int, 0, math.inf, "a whole number")),
+    **dict.fromkeys(("as_date", "committed"), (bool, 0, 1, "true or false")),
+    **dict.fromkeys(("reason", "prompt", "step"), (str | None, 0, 0, "a text")),
 }
 #: The requests that alone can show a kind of fault.
 _HIT: dict[str, On] = {"fate": "submit", "expired": "blob", **dict.fromkeys(OF_BYTES, "blob")}
@@ -184,8 +171,8 @@ def status_response(fault: Fault, now: float) -> httpx.Response:
     """The answer of a fault of the kind `status`."""
     headers = {}
     if fault.retry_after is not None:
-        text = f"{fault.retry_after:.3f}".rstrip("0").rstrip(".")
         date = formatdate(now + fault.retry_after, usegmt=True)
+        text = f"{fault.retry_after:.3f}".rstrip("0").rstrip(".")
         headers["Retry-After"] = date if fault.as_date else text
     if fault.body == "empty":
         return reply(fault.status, headers=headers)
@@ -197,15 +184,9 @@ def status_response(fault: Fault, now: float) -> httpx.Response:
     return answer
 
 
-def spoil(answer: Outcome, kind: str) -> Outcome:
-    """The answer with a blob's bytes cut, swapped or never ending, where that is the fault."""
-    if callable(answer):
-        return lambda: _spoil(answer(), kind)
-    return answer
-
-
-def _spoil(answer: httpx.Response, kind: str) -> httpx.Response:
-    if answer.status_code != 200 or kind not in OF_BYTES:
+def spoil(answer: httpx.Response, kind: str) -> httpx.Response:
+    """The answer with a blob's bytes cut, swapped or never ending."""
+    if answer.status_code != 200:
         return answer
     data, headers = answer.content, dict(answer.headers)
     half = data[: max(1, len(data) // 2)]
@@ -215,8 +196,8 @@ def _spoil(answer: httpx.Response, kind: str) -> httpx.Response:
     if kind == "short":
         return httpx.Response(200, headers=headers, content=half)
     if kind == "wrong-type":
-        page = _PAGE.format("Not a picture.")
-        return httpx.Response(200, headers={"Content-Type": "text/html"}, text=page)
+        kind, page = "text/html", _PAGE.format("Not a picture.")
+        return httpx.Response(200, headers={"Content-Type": kind}, text=page)
     return httpx.Response(200, headers=headers, stream=_Stream(data, endless=True))
 
 

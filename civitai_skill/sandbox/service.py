@@ -229,8 +229,11 @@ class Sandbox:
                 answer = abort.response
             if fault.kind == "stall" and fault.committed:
                 yield fault.seconds
+            if callable(answer) and fault.kind in faults.OF_BYTES:
+                make, kind = answer, fault.kind
+                return lambda: faults.spoil(make(), kind)
             if not is_lost:
-                return faults.spoil(answer, fault.kind)
+                return answer
         if fault.kind == "reset":
             raise Dropped
         return faults.status_response(fault, context.clock())

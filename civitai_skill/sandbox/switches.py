@@ -18,6 +18,13 @@ _YEAR = 365 * 86400.0
 
 _MOST = 1_000_000_000
 
+# The numbers that a switch may take: how they are written, and how that is said.
+_WHOLE = (r"0{0,9}[1-9][0-9]{0,9}", f"a whole number from 1 to {_MOST}")
+_NUMBERS: Mapping[Any, tuple[str, str]] = {
+    float: (r"[0-9]{1,10}(\.[0-9]{1,9})?", f"a number from 0 to {_MOST}"),
+    int: _WHOLE, int | None: _WHOLE,
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Switches:
@@ -106,12 +113,9 @@ def read(name: str, given: Any) -> Any:
         raise ValueError(f"there is no switch {name!r}; there are {', '.join(_hints())}")
     kind, _ = _hints()[name]
     word = given if isinstance(given, str) else json.dumps(given)
-    values = _choices(kind)
-    if not values:
-        values = {} if kind in (int, float) else {"none": None, "null": None}
-        pattern = r"[0-9]{1,10}(\.[0-9]{1,9})?" if kind is float else "0*[1-9][0-9]*"
-        if re.fullmatch(pattern, word) and len(word) <= 20 and float(word) <= _MOST:
-            values[word] = float(word) if kind is float else int(word)
+    values, (pattern, _) = _choices(kind), _NUMBERS.get(kind, ("", ""))
+    if word and re.fullmatch(pattern, word) and float(word) <= _MOST:
+        return float(word) if kind is float else int(word)
     if word not in values:
         raise ValueError(f"{name} must be {accepted_values(name)}, not {word[:80]}")
     return values[word]
@@ -128,11 +132,9 @@ def parse(text: str) -> tuple[str, Any]:
 def accepted_values(name: str) -> str:
     """The values that a switch takes, in words."""
     kind, _ = _hints()[name]
-    if choices := _choices(kind):
-        return "|".join(choices)
-    number = "a number" if kind is float else "a whole number"
-    number += f" from {0 if kind is float else 1} to {_MOST}"
-    return number if kind in (int, float) else f"none, or {number}"
+    words = "|".join(word for word in _choices(kind) if word != "null")
+    _, number = _NUMBERS.get(kind, ("", ""))
+    return ", or ".join(filter(None, (words, number)))
 
 
 def describe() -> str:
@@ -149,10 +151,12 @@ def describe() -> str:
 
 
 def _choices(kind: Any) -> dict[str, Any]:
-    """The values of a switch that has but a few, by their words."""
+    """The values of a switch that have a word."""
     if kind is bool:
         return {"true": True, "false": False}
-    return {str(one): one for one in get_args(kind)} if get_origin(kind) is Literal else {}
+    if get_origin(kind) is Literal:
+        return {str(one): one for one in get_args(kind)}
+    return {"none": None, "null": None} if type(None) in get_args(kind) else {}
 
 
 @cache

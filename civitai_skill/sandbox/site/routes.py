@@ -12,7 +12,15 @@ import httpx
 from civitai_skill.sandbox.context import Context, base_of, key_digest
 from civitai_skill.sandbox.site import catalogue
 from civitai_skill.sandbox.site.catalogue import VERSIONS, MadeModel, MadeVersion, hashes
-from civitai_skill.sandbox.wire import Query, Record, format_millis, parse_int32, problem, reply
+from civitai_skill.sandbox.wire import (
+    Query,
+    Record,
+    format_millis,
+    misfit,
+    parse_int32,
+    problem,
+    reply,
+)
 from civitai_skill.schema.air import Air
 
 _MOST = 100
@@ -25,32 +33,31 @@ _EARLY_DAYS = 30 * 86_400
 _UNCOVERED = ("uncovered", "taken down")
 
 
-def answer(context: Context, request: httpx.Request, *parts: str) -> httpx.Response:
+def answer(context: Context, request: httpx.Request, path: str) -> httpx.Response:
     """Answer for what stands behind /api/v1."""
     now, base = context.clock(), base_of(request)
     if request.method != "GET":
         return reply(405, {"error": "Method not allowed"})
-    missing = reply(404, {"error": "Model not found"})
-    match parts:
-        case ("models",):
+    match path.split("/"):
+        case ["models"]:
             return _list_models(request)
-        case ("models", id):
+        case ["models", id]:
             model = catalogue.MODELS.get(parse_int32(id) or 0)
             if model is None:
                 return reply(404, {"error": f"No model with id {id}"})
             return reply(200, _model(model, base))
-        case ("model-versions", "by-hash", hash):
-            found = catalogue.BY_HASH.get(hash.upper())
-            return reply(200, _version(*found, base, now)) if found else missing
-        case ("model-versions", "mini", id):
+        case ["model-versions", *how, id] if how in ([], ["mini"], ["by-hash"]):
             found = VERSIONS.get(parse_int32(id) or 0)
-            return reply(200, _mini(*found, now)) if found else missing
-        case ("model-versions", id):
-            found = VERSIONS.get(parse_int32(id) or 0)
-            return reply(200, _version(*found, base, now)) if found else missing
-        case ("images",):
+            if how == ["by-hash"]:
+                found = catalogue.BY_HASH.get(id.upper())
+            if found is None:
+                return reply(404, {"error": "Model not found"})
+            return reply(
+                200, _mini(*found, now) if how == ["mini"] else _version(*found, base, now)
+            )
+        case ["images"]:
             return _list_images(request)
-        case ("enums",):
+        case ["enums"]:
             bases = {version.base_model for _, version in VERSIONS.values()}
             return reply(200, {"ActiveBaseModel": sorted(b for b in bases if "Wan" not in b)})
     return reply(404, {"error": "Not found"})
@@ -87,11 +94,11 @@ def _list_models(request: httpx.Request) -> httpx.Response:
     if words:
         limit = min(limit, _HITS)
     else:
-        hits = [model for model in hits if is_left(model)]
+        hits = list(filter(is_left, hits))
     metadata: Record = {"pageSize": limit}
     if start + limit < len(hits):
         metadata["nextCursor"] = str(start + limit)
-    left = [model for model in hits[start : start + limit] if is_left(model)]
+    left = filter(is_left, hits[start : start + limit])
     items = [_model(model, base_of(request), only_covered=covered) for model in left]
     return reply(200, {"items": items, "metadata": metadata})
 
@@ -99,9 +106,7 @@ def _list_models(request: httpx.Request) -> httpx.Response:
 # -- models ----------------------------------------------------------------------------------------
 def _model(model: MadeModel, base: str, *, only_covered: bool = False) -> Record:
     """A model: no AIR, and what may be sold in one of its two spellings."""
-    sells: Any = list(model.sells)
-    if model.as_text:
-        sells = "{" + ",".join(model.sells) + "}"
+    sells = "{" + ",".join(model.sells) + "}" if model.as_text else list(model.sells)
     versions = [_listed(model, version, base) for version in model.versions]
     covered = [one for one in versions if one["supportsGeneration"]]
     gone = any(version.state == "taken down" for version in model.versions)
@@ -208,14 +213,14 @@ def page_of_image(context: Context, request: httpx.Request) -> httpx.Response:
     one = next((one for one in catalogue.PICTURES if one.id == id), None)
     if one is None:
         return reply(404, {"error": {"json": {"message": "No image with id"}}})
-    resources = [
-        {
+    resources = []
+    for number in one.versions:
+        model, version = VERSIONS[number]
+        resources.append({
             "imageId": id, "modelVersionId": version.id, "modelId": model.id,
             "modelName": model.name, "modelType": model.type, "versionName": version.name,
             "baseModel": version.base_model, "strength": None,
-        }
-        for model, version in (VERSIONS[number] for number in one.versions if number in VERSIONS)
-    ]  # fmt: skip
+        })  # fmt: skip
     told: Record = {
         "type": one.type, "onSite": False, "process": None if one.meta is None else "txt2img",
         "meta": one.meta, "resources": resources, "canRemix": one.meta is not None,
@@ -235,12 +240,12 @@ def resource(context: Context, request: httpx.Request, air: str) -> httpx.Respon
     if not air:
         view = request.url.params.get("view")
         if view is None:
-            return problem(400, errors={"view": ["The view field is required."]})
+            raise misfit("The view field is required.", "view")
         return reply(200, {"items": []}) if view == "queue" else problem(400)
     try:
         asked = Air.parse(air)
     except ValueError:
-        return problem(400, errors={"air": ["AIR is in an invalid format."]})
+        raise misfit("AIR is in an invalid format.", "air") from None
     known = VERSIONS.get(parse_int32(asked.version or "") or 0)
     told: Record = {
         "air": str(asked), "size": 6_500_000_000, "hashes": {}, "downloadUrls": [],

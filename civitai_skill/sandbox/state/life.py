@@ -32,8 +32,7 @@ def schedule(
 ) -> list[float]:
     """The five moments of a step, cut short by its time-out; where it is stuck, it hangs in
     processing until then."""
-    end = begin + timeout
-    at = accumulate((share * seconds for share in _SHARES), initial=begin)
+    end, at = begin + timeout, accumulate((share * seconds for share in _SHARES), initial=begin)
     *before, last = (min(moment, end) for moment in at)
     return [*before, end if stuck else last]
 
@@ -96,12 +95,6 @@ def progress(record: Record, step: Record, now: float) -> float | None:
     return float(round((now - begin) / (end - begin), 4))
 
 
-# -- outputs -------------------------------------------------------------------------------------
-def delivered(record: Record, step: Record, now: float) -> bool:
-    """Has the step succeeded?"""
-    return step_status(record, step, now) == "succeeded"
-
-
 def delivers(step: Record, index: int) -> bool:
     """Does a step that succeeds bring this picture?"""
     return index < len(step["outputs"]) - int(step["missing"]) and step["blocked"] is None
@@ -109,4 +102,4 @@ def delivers(step: Record, index: int) -> bool:
 
 def is_available(record: Record, step: Record, index: int, now: float) -> bool:
     """Is there a picture behind the address?"""
-    return delivered(record, step, now) and delivers(step, index)
+    return step_status(record, step, now) == "succeeded" and delivers(step, index)

@@ -88,9 +88,7 @@ class Memory:
 
     def record(self, where: str, *values: Any) -> Record | None:
         """The first of them."""
-        for record in self.records(where, *values):
-            return record
-        return None
+        return next(self.records(where, *values), None)
 
     def keep(self, table: str, record: Record, **columns: Any) -> None:
         """Write a record and its columns, in place of what has the same first column."""

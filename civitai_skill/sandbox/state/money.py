@@ -64,7 +64,7 @@ def settle(account: Record, record: Record, now: float) -> None:
     a quarter where the price was a cap. The currency that was drawn last comes back first.
     """
     steps = record["steps"]
-    lost = [step["price"] for step in steps if not life.delivered(record, step, now)]
+    lost = [step["price"] for step in steps if life.step_status(record, step, now) != "succeeded"]
     paid = net(record)
     owed = sum(lost) if len(lost) < len(steps) else sum(paid.values())
     if record.get("variable") and len(lost) < len(steps):

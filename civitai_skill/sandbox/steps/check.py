@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from civitai_skill.engines.forms import Wire
+from civitai_skill.engines.forms import WireObject
 from civitai_skill.sandbox.steps import refs, shapes
 from civitai_skill.sandbox.steps.forms import TextToImage, forms
 from civitai_skill.sandbox.steps.refs import is_reference
@@ -61,8 +64,7 @@ class ValidTemplate(_Valid):
 
     def prompts(self) -> str:
         """Every prompt, for faults that look for words."""
-        prompts = (str(step.given["input"].get("prompt", "")) for step in self.steps)
-        return "\n".join(prompts)
+        return "\n".join(str(step.given["input"].get("prompt", "")) for step in self.steps)
 
     def names(self) -> set[str]:
         """What each step may be called: by its place, and by a name of its own."""
@@ -104,59 +106,50 @@ def _step(given: Any, where: str, known: set[str], found: Findings, tomorrow: bo
     kind = given.get("$type") if isinstance(given, dict) else None
     if isinstance(kind, str) and kind in shapes.OTHER_STEPS:
         emulated = ", ".join(("imageGen", *EMULATED))
-        text = f"The sandbox does not emulate the step type {kind}; it has {emulated}."
-        raise refuse(text)
+        raise refuse(f"The sandbox does not emulate the step type {kind}; it has {emulated}.")
     if not isinstance(kind, str) or (kind != "imageGen" and kind not in EMULATED):
-        found[where or "$"] = [_unrecognized("$type", kind, isinstance(given, dict))]
+        found[where or "$"] = [_unrecognized("$type", given)]
         return ValidStep({}, "", None)
     found |= misfits(shapes.Step, given, where)
     value, where = given.get("input"), f"{where}.input"
     model: type[BaseModel] | None = None
     if isinstance(value, dict) and "$ref" not in value:
-        if kind == "imageGen":
-            model = _form(value, where, found, forms(tomorrow))
+        if kind in EMULATED and kind != ToSvg.kind:
+            model = EMULATED[kind]
         else:
-            model = _step_form(kind, value, where, found)
+            among = tuple(TO_SVG.values()) if kind == ToSvg.kind else forms(tomorrow)
+            model = _select(value, where, found, among)
     if model is not None:
         found |= misfits(model, value, where)
     found |= {place: [message] for place, message in refs.check(value, known, where)}
     return ValidStep(given, kind, model)
 
 
-def _step_form(
-    kind: str, value: Mapping[str, Any], where: str, found: Findings
+def _select(
+    value: Mapping[str, Any], where: str, found: Findings, among: Sequence[type[WireObject]]
 ) -> type[BaseModel] | None:
-    if kind != ToSvg.kind:
-        return EMULATED[kind]
-    for tag, known in (("engine", ("comfy",)), ("ecosystem", (*TO_SVG,))):
-        if value.get(tag) not in known:
-            found[where] = [_unrecognized(tag, value.get(tag), tag in value)]
-            return None
-    return TO_SVG[value["ecosystem"]]
-
-
-def _form(
-    value: Mapping[str, Any], where: str, found: Findings, among: tuple[type[Wire], ...]
-) -> type[Wire] | None:
-    """The wire form that an imageGen input selects: what it says of each tag leaves fewer."""
-    left = list(among)
+    """The form that an input selects: what it says of each tag leaves fewer."""
     for tag in dict.fromkeys(tag for form in among for tag in form.tags()):
-        left = [
+        among = [
             form
-            for form in left
+            for form in among
             if tag not in form.tags()
-            or (value[tag] == form.tags()[tag] if tag in value else tag in form.implied)
+            or (
+                value[tag] == form.tags()[tag]
+                if tag in value
+                else tag in getattr(form, "implied", ())
+            )
         ]
-        if not left:
-            found[where] = [_unrecognized(tag, value.get(tag), tag in value)]
+        if not among:
+            found[where] = [_unrecognized(tag, value)]
             return None
-    return left[0]
+    return among[0]
 
 
-def _unrecognized(tag: str, given: Any, there: bool) -> str:
-    if not there:
+def _unrecognized(tag: str, value: Any) -> str:
+    if not isinstance(value, dict) or tag not in value:
         return f"The JSON payload must specify the type discriminator '{tag}'."
-    shown = given if isinstance(given, str) else json.dumps(given)
+    shown = value[tag] if isinstance(value[tag], str) else json.dumps(value[tag])
     if tag in ("$type", "engine"):
         return f"Read unrecognized type discriminator id '{shown}' for '{tag}'."
     return f"No derived type found for {tag} '{shown}'."
@@ -183,34 +176,31 @@ def misfits(model: type[BaseModel], value: Any, where: str) -> Findings:
 def _without_tags(loc: Sequence[int | str], value: Any) -> list[int | str]:
     """Where it stands in the JSON: behind an object, pydantic names its branch of a union too."""
     left: list[int | str] = []
-    node = value
     for i, part in enumerate(loc):
+        node = _at(value, left)
         opens = i > 0 and (isinstance(loc[i - 1], int) or loc[i - 1] == "output")
         opens = opens and isinstance(node, dict) and i < len(loc) - 1
-        if opens and part in (node.get("type"), node.get("format")):
-            continue
-        left.append(part)
-        try:
-            node = node[part]
-        except (KeyError, IndexError, TypeError):
-            node = None
+        if not opens or part not in (node.get("type"), node.get("format")):
+            left.append(part)
     return left
+
+
+def _at(value: Any, loc: Sequence[int | str]) -> Any:
+    """What stands there; None where nothing does."""
+    with suppress(KeyError, IndexError, TypeError):
+        return reduce(getitem, loc, value)
+    return None
 
 
 def _is_excused(loc: Sequence[int | str], value: Any) -> bool:
     """Does a reference stand where the value was not accepted?"""
-    node = value
     for i, part in enumerate(loc):
-        try:
-            node = node[part]
-        except (KeyError, IndexError, TypeError):
-            return False
+        node = _at(value, loc[: i + 1])
         of_object = i == 0 or isinstance(loc[i - 1], int) or loc[i - 1] in _OBJECTS
-        if not isinstance(part, str) or not of_object or not isinstance(node, dict):
-            continue
-        is_whole = is_reference(node) and isinstance(node.get("path", ""), str)
-        if is_whole or ("$ref" in node and part in _OBJECTS):
-            return True
+        if isinstance(part, str) and of_object and isinstance(node, dict):
+            is_whole = is_reference(node) and isinstance(node.get("path", ""), str)
+            if is_whole or ("$ref" in node and part in _OBJECTS):
+                return True
     return False
 
 
@@ -231,9 +221,7 @@ def _message(detail: ErrorDetails) -> str:
     name = str(detail["loc"][-1]) if detail["loc"] else "body"
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        tag, given = context["discriminator"].strip("'"), detail["input"]
-        is_there = isinstance(given, dict) and tag in given
-        return _unrecognized(tag, given[tag] if is_there else None, is_there)
+        return _unrecognized(context["discriminator"].strip("'"), detail["input"])
     if kind in _SAID:
         return _SAID[kind].format(name=name, **context)
     given = detail["input"]

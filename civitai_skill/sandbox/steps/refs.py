@@ -61,12 +61,11 @@ def trail(reference: Mapping[str, Any], scope: Mapping[str, Any]) -> list[Any]:
     """What one reference names, behind all that its path leads through."""
     found: list[Any] = [scope.get(reference["$ref"], MISSING)]
     path = reference.get("path")
-    if isinstance(path, str):
-        for part in re.findall(r"[^.\[\]]+", path):
-            node = found[-1]
-            if isinstance(node, dict):
-                found.append(node.get(part, MISSING))
-            else:
-                place = parse_index(part, len(node)) if isinstance(node, list) else None
-                found.append(MISSING if place is None else node[place])
+    for part in re.findall(r"[^.\[\]]+", path) if isinstance(path, str) else ():
+        node = found[-1]
+        if isinstance(node, list):
+            place = parse_index(part, len(node))
+            found.append(MISSING if place is None else node[place])
+        else:
+            found.append(node.get(part, MISSING) if isinstance(node, dict) else MISSING)
     return found

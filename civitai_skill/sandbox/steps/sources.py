@@ -25,7 +25,6 @@ _DATA = re.compile(r"data:([\w/+.-]*)(?:;[\w=-]+)*;base64,", re.I)
 
 #: Content types that may be uploaded, and the suffix of their blobs (civitai-api facts, section 6).
 KINDS = {"image/jpeg": "jpeg", "image/png": "png", "image/webp": "webp"}
-_FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 
 
 def blob_id(text: str) -> str | None:
@@ -44,18 +43,16 @@ def data_of(text: str) -> bytes | None:
 
 def measure(data: bytes) -> tuple[str, Size] | None:
     """Content type and pixels of a picture, read from its head; None when it is none of ours."""
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            kind = _FORMATS.get(picture.format or "")
-            return None if kind is None else (kind, picture.size)
-    except Exception:  # Pillow raises what it likes on broken files; all of it means "no picture"
-        return None
+    # Pillow raises what it likes on broken files; all of it means "no picture".
+    with suppress(Exception), Image.open(io.BytesIO(data)) as picture:
+        kind = f"image/{str(picture.format).lower()}"
+        return (kind, picture.size) if kind in KINDS else None
+    return None
 
 
 def size_of(text: str, blob: Lookup) -> Size | None:
     """The pixels of a source picture, where they can be known without fetching it."""
-    id = blob_id(text)
-    if id is not None:
+    if (id := blob_id(text)) is not None:
         record = blob(id)
         return None if record is None else (record["width"], record["height"])
     found = measure(data_of(text) or b"")

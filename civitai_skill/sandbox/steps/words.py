@@ -23,6 +23,11 @@ from civitai_skill.steps.wd_tagging import Tagging
 
 _ENHANCED = "{prompt} Soft directional light, clear composition, natural colours, fine detail."
 
+_LANDSCAPE = (
+    "A stylised landscape: mountain ridges in layers, dark spruces in front, a low sun in a clear "
+    "sky. A panel at the bottom reads “{}”."
+)
+
 #: What every picture that the sandbox draws shows, in the words of a tagger.
 _SCENE = ("landscape", "scenery", "mountain", "no_humans", "outdoors", "sky", "sun", "tree", "text")
 
@@ -61,11 +66,7 @@ class Subject:
     def describe(self) -> str:
         """A sentence or two."""
         if self.prompt is not None:
-            shown = " ".join(self.prompt.split())
-            return (
-                "A stylised landscape: mountain ridges in layers, dark spruces in front, a low sun "
-                f"in a clear sky. A panel at the bottom reads “{shown}”."
-            )
+            return _LANDSCAPE.format(" ".join(self.prompt.split()))
         if self.size is None:
             return "A picture on another host, which the sandbox does not fetch."
         return f"A {self.shape} picture of {self.size[0]} by {self.size[1]} pixels."
@@ -79,35 +80,29 @@ class Subject:
             found = [*_SCENE, *shown]
         if self.size is not None:
             found += [f"{self.shape}_image", *(["highres"] if max(self.size) > 1600 else [])]
-        jitter = {tag: hashlib.sha256(tag.encode(errors="replace")).digest()[0] for tag in found}
-        return {
-            tag: round(max(0.05, 0.99 - 0.03 * place - 0.02 * jitter[tag] / 255), 4)
-            for place, tag in enumerate(jitter)
-        }
+        scores = {}
+        for place, tag in enumerate(dict.fromkeys(found)):
+            jitter = hashlib.sha256(tag.encode(errors="replace")).digest()[0] / 255
+            scores[tag] = round(max(0.05, 0.99 - 0.03 * place - 0.02 * jitter), 4)
+        return scores
 
 
 def answer(form: StepForm, pictures: list[str], lookup: Lookup) -> Record | None:
     """The output of a step that gives words; None for one that gives a picture."""
     subject = Subject.of(pictures[0] if pictures else "", lookup)
     if isinstance(form, Enhancement):
-        text: Record = {
-            "issues": [],
-            "recommendations": ["Name the light, the place and the style."],
-            "enhancedPrompt": _ENHANCED.format(prompt=form.prompt.rstrip(". ") + "."),
-        }
-        if form.negative_prompt:
-            text["enhancedNegativePrompt"] = form.negative_prompt
-        return text
+        negative = {"enhancedNegativePrompt": form.negative_prompt} if form.negative_prompt else {}
+        prompt = _ENHANCED.format(prompt=form.prompt.rstrip(". ") + ".")
+        advice = ["Name the light, the place and the style."]
+        return {"issues": [], "recommendations": advice, "enhancedPrompt": prompt, **negative}
     if isinstance(form, Captioning):
         return {"caption": _caption(form, subject)}
     if isinstance(form, Tagging):
         least = _THRESHOLD if form.threshold is None else form.threshold
         sure = 0.97 if subject.level == "pg" else 0.04
-        rating = {"general": sure, "sensitive": 0.02, "questionable": 0.01, "explicit": 1 - sure}
-        return {
-            "tags": {tag: score for tag, score in subject.scores().items() if score >= least},
-            "rating": {name: round(score, 4) for name, score in rating.items()},
-        }
+        unsure = {"sensitive": 0.02, "questionable": 0.01, "explicit": round(1 - sure, 4)}
+        tags = {tag: score for tag, score in subject.scores().items() if score >= least}
+        return {"tags": tags, "rating": {"general": sure, **unsure}}
     if isinstance(form, Rating):
         labels = [] if subject.prompt is None else ["Landscape", "Text"]
         return {"nsfwLevel": subject.level, "isBlocked": False, "labels": labels}

@@ -180,9 +180,10 @@ class Builder:
         alike = "SELECT workflow, step FROM reusable WHERE user = ? AND digest = ? ORDER BY rowid"
         for id, place in memory.execute(alike, (user, one["digest"])).fetchall():
             record = memory.workflow(user, id, deleted=True)
-            if record is not None and life.delivered(record, record["steps"][place], now):
-                same = {name: record["steps"][place][name] for name in ("outputs", "sizes")}
-                one |= {**same, "price": 0, "cached": True}
+            step = record["steps"][place] if record else {}
+            if record and life.step_status(record, step, now) == "succeeded":
+                one |= {"outputs": step["outputs"], "sizes": step["sizes"]}
+                one |= {"price": 0, "cached": True}
                 return True
         return False
 
