@@ -1,4 +1,4 @@
-"""What every request of a sandbox works with: memory, clock, switches, accounts, addresses."""
+"""What a request of a sandbox works with: memory, clock, switches, account, body, addresses."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import httpx
@@ -18,7 +19,18 @@ from civitai_skill.sandbox.pictures.render import Gallery
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.switches import Switches
-from civitai_skill.sandbox.wire import Abort, Record, format_ticks, misfit, problem, refuse, reply
+from civitai_skill.sandbox.wire import (
+    DEEPEST,
+    Abort,
+    Query,
+    Record,
+    format_ticks,
+    is_too_deep,
+    misfit,
+    problem,
+    refuse,
+    reply,
+)  # fmt: skip
 
 # Characters of a tag, as the published document says in prose.
 _LONGEST_TAG = 200
@@ -38,7 +50,8 @@ _NEW = dict.fromkeys(
 
 @dataclass
 class Context:
-    """Shared by all requests of one sandbox; `seconds` is how long a step takes."""
+    """Shared by all requests of one sandbox, but for `request`; `seconds` is how long a step
+    takes."""
 
     memory: Memory
     clock: Callable[[], float]
@@ -46,6 +59,44 @@ class Context:
     seconds: float
     balance: Mapping[str, int]
     gallery: Gallery = field(default_factory=Gallery)
+    request: httpx.Request = field(default_factory=lambda: httpx.Request("GET", "/"))
+
+    # -- the request -------------------------------------------------------------------------------
+    @cached_property
+    def query(self) -> Query:
+        """What stands behind the question mark."""
+        return Query(self.request.url.params)
+
+    @property
+    def base(self) -> str:
+        """The address that it came to."""
+        return str(self.request.url.join("/")).rstrip("/")
+
+    @property
+    def digest(self) -> str | None:
+        """What its account is known by: a digest of the bearer's key, None where none was sent."""
+        scheme, _, key = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            return None
+        return hashlib.sha256(key.strip().encode()).hexdigest()[:16]
+
+    @property
+    def kind(self) -> str:
+        """Its media type."""
+        return str(self.request.headers.get("Content-Type")).partition(";")[0].strip().lower()
+
+    def body(self) -> Any:
+        """Its JSON; raises Abort with a 400 for what is not JSON, 415 for what is not called so."""
+        if self.kind not in ("application/json", "text/json") and not self.kind.endswith("+json"):
+            raise Abort(problem(415, "Content-Type must be application/json."))
+        try:
+            body = json.loads(self.request.read())
+            json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, RecursionError):
+            raise misfit("The body is not valid JSON.") from None
+        if is_too_deep(body):
+            raise misfit(f"The maximum configured depth of {DEEPEST} has been exceeded.")
+        return body
 
     # -- signed addresses, and tokens that carry facts; several servers agree by the memory's secret
     def mark(self, *parts: str) -> str:
@@ -53,10 +104,10 @@ class Context:
         digest = hmac.new(self.memory.secret, "\n".join(parts).encode(), hashlib.sha256).digest()
         return "CfDJ8" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
-    def sign(self, request: httpx.Request) -> Callable[[str], tuple[str, str]]:
+    def sign(self) -> Callable[[str], tuple[str, str]]:
         """Makes the address of a blob on the host that the request came to, and says when it
         expires."""
-        root = f"{base_of(request)}{ROOT}"
+        root = f"{self.base}{ROOT}"
         until = format_ticks(self.clock() + self.switches.url_lifetime)
         return lambda id: (f"{root}/{id}?sig={self.mark(id, until)}&exp={until}", until)
 
@@ -74,10 +125,10 @@ class Context:
 
     # -- accounts ----------------------------------------------------------------------------------
     @contextmanager
-    def account(self, request: httpx.Request) -> Iterator[Record]:
+    def account(self) -> Iterator[Record]:
         """A transaction with the account of the request's key, what is due settled; what changes
         of it is written. Raises Abort with 401."""
-        digest = key_digest(request)
+        digest = self.digest
         if digest is None:
             raise Abort(problem(401))
         with self.memory.change():
@@ -139,19 +190,6 @@ class Context:
         if form == "403":
             return Abort(reply(403, "Insufficient Buzz"))
         return Abort(problem(402 if form == "402" else 400, "The account has insufficient Buzz."))
-
-
-def key_digest(request: httpx.Request) -> str | None:
-    """What an account is known by: a digest of the bearer's key, None where none was sent."""
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not key.strip():
-        return None
-    return hashlib.sha256(key.strip().encode()).hexdigest()[:16]
-
-
-def base_of(request: httpx.Request) -> str:
-    """The address that the request came to."""
-    return f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
 
 
 def new_id(suffix: str) -> str:

@@ -35,7 +35,7 @@ _STATES = ("unknown", "available", "degraded", "unavailable")
 _SHORT = 6
 
 
-def publish(context: Context, request: httpx.Request) -> httpx.Response:
+def publish(context: Context) -> httpx.Response:
     """GET /openapi/v2-consumers.json."""
     return reply(200, published(context.switches.tomorrow))
 
@@ -167,9 +167,9 @@ def _service(context: Context, form: type[Wire], fixed: Mapping[str, str], name:
     }  # fmt: skip
 
 
-def list_services(context: Context, request: httpx.Request, id: str) -> httpx.Response:
+def list_services(context: Context, id: str) -> httpx.Response:
     """One service by its id, or a page of them."""
-    services, query = _every(context), Query(request.url.params)
+    services, query = _every(context), context.query
     if id:
         found = [service for service in services if service["id"] == id]
         return reply(200, found[0]) if found else problem(404)

@@ -19,15 +19,15 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import httpx
 
-from civitai_skill.sandbox import faults, wire
-from civitai_skill.sandbox.context import Context, key_digest
+from civitai_skill.sandbox import faults
+from civitai_skill.sandbox.context import Context
 from civitai_skill.sandbox.document import list_services, publish
 from civitai_skill.sandbox.faults import Fault
 from civitai_skill.sandbox.pictures import blobs
@@ -35,7 +35,7 @@ from civitai_skill.sandbox.site import routes as site
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.switches import Switches
-from civitai_skill.sandbox.wire import Abort, Answer, Outcome, Query, problem, refuse, reply
+from civitai_skill.sandbox.wire import Abort, Answer, Outcome, problem, refuse, reply
 from civitai_skill.sandbox.workflows import lists, routes, submit
 
 Route = Callable[..., Outcome | Answer]
@@ -155,29 +155,29 @@ class Sandbox:
         Dropped.
         """
         path = request.url.raw_path.split(b"?")[0].decode()
+        context = replace(self._context, request=request)
         try:
             if path.startswith("/_sandbox/"):
-                yield self._control(request, path.removeprefix("/_sandbox/"))
+                yield self._control(context, path.removeprefix("/_sandbox/"))
             else:
-                yield (yield from self._with_faults(request, path))
+                yield (yield from _answer_with_faults(context, path))
         except Abort as abort:
             yield abort.response
 
-    def _control(self, request: httpx.Request, name: str) -> httpx.Response:
+    def _control(self, context: Context, name: str) -> httpx.Response:
         """Answer a request of the sandbox's own."""
-        context = self._context
-        match request.method, name:
+        match context.request.method, name:
             case ("GET", "accounts"):
-                key = key_digest(request)
+                key = context.digest
                 found = [one for one in self.accounts() if key in (None, one["key"])]
                 return reply(200, {"accounts": found})
             case ("POST", "faults"):
-                body = wire.body_of(request)
+                body = context.body()
                 try:
                     scripted = list(map(Fault.read, body if isinstance(body, list) else [body]))
                 except ValueError as error:
                     raise refuse(f"This is no fault: {error}.") from None
-                if Query(request.url.params).flag("replace"):
+                if context.query.flag("replace"):
                     self.clear()
                 self.script(*scripted)
             case ("DELETE", "faults"):
@@ -185,7 +185,7 @@ class Sandbox:
                 return reply(204)
             case ("POST", "switches"):
                 try:
-                    context.switches = context.switches.with_values(wire.body_of(request))
+                    self._context.switches = context.switches.with_values(context.body())
                 except ValueError as error:
                     raise refuse(f"This is no switch: {error}.") from None
             case ("GET", "faults" | "switches"):
@@ -193,50 +193,51 @@ class Sandbox:
             case _:
                 return problem(404)
         if name == "switches":
-            return reply(200, {"switches": asdict(context.switches)})
+            return reply(200, {"switches": asdict(self._context.switches)})
         with context.memory.change():
             return reply(200, {"faults": [record for _, record in context.memory.faults()]})
 
-    def _with_faults(self, request: httpx.Request, path: str) -> Answer:
-        """Answer as a scripted fault says, where one hits."""
-        context, query = self._context, Query(request.url.params)
-        on, route, given = _find_route(request.method, path)
-        template = None
-        if on == "submit":
-            on = "whatif" if query.flag("whatif") else "submit"
-            template = submit.receive(context, request, *given, counts=on == "submit")
-            given = (template, *given)
-        kinds = faults.OF_ALL
-        if route is blobs.content:
-            kinds |= faults.OF_BYTES
-        if route is blobs.fetch and "sig" in query:
-            kinds |= {"expired"}
-        with context.memory.change():
-            fault = faults.take(context.memory, on, template, kinds)
-        if fault is None:
-            return (yield from _answer(route, context, request, *given))
-        if fault.kind == "refuse":
-            raise Dropped(refused=True)
-        if fault.kind == "expired":
-            given = (*given, True)
-        if fault.kind == "stall" and not fault.committed:
+
+def _answer_with_faults(context: Context, path: str) -> Answer:
+    """Answer as a scripted fault says, where one hits."""
+    query = context.query
+    on, route, given = _find_route(context.request.method, path)
+    template = None
+    if on == "submit":
+        on = "whatif" if context.query.flag("whatif") else "submit"
+        template = submit.receive(context, *given, counts=on == "submit")
+        given = (template, *given)
+    kinds = faults.OF_ALL
+    if route is blobs.content:
+        kinds |= faults.OF_BYTES
+    if route is blobs.fetch and "sig" in query:
+        kinds |= {"expired"}
+    with context.memory.change():
+        fault = faults.take(context.memory, on, template, kinds)
+    if fault is None:
+        return (yield from _answer(route, context, *given))
+    if fault.kind == "refuse":
+        raise Dropped(refused=True)
+    if fault.kind == "expired":
+        given = (*given, True)
+    if fault.kind == "stall" and not fault.committed:
+        yield fault.seconds
+    is_lost = fault.kind in ("reset", "status")
+    if fault.committed or not is_lost:
+        try:
+            answer = yield from _answer(route, context, *given)
+        except Abort as abort:
+            answer = abort.response
+        if fault.kind == "stall" and fault.committed:
             yield fault.seconds
-        is_lost = fault.kind in ("reset", "status")
-        if fault.committed or not is_lost:
-            try:
-                answer = yield from _answer(route, context, request, *given)
-            except Abort as abort:
-                answer = abort.response
-            if fault.kind == "stall" and fault.committed:
-                yield fault.seconds
-            if callable(answer) and fault.kind in faults.OF_BYTES:
-                make, kind = answer, fault.kind
-                return lambda: faults.spoil(make(), kind)
-            if not is_lost:
-                return answer
-        if fault.kind == "reset":
-            raise Dropped
-        return faults.status_response(fault, context.clock())
+        if callable(answer) and fault.kind in faults.OF_BYTES:
+            make, kind = answer, fault.kind
+            return lambda: faults.spoil(make(), kind)
+        if not is_lost:
+            return answer
+    if fault.kind == "reset":
+        raise Dropped
+    return faults.status_response(fault, context.clock())
 
 
 def _find_route(method: str, path: str) -> tuple[str, Route, tuple[Any, ...]]:

@@ -29,8 +29,8 @@ _INT32 = re.compile(r"[+-]?[0-9]{1,10}")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _SPAN = re.compile(r"(?:([0-9]{1,8})\.)?([0-9]{1,2}):([0-9]{2}):([0-9]{2}(?:\.[0-9]{1,7})?)")
 
-# How deep .NET reads JSON by default.
-_DEEPEST = 64
+#: How deep .NET reads JSON by default.
+DEEPEST = 64
 
 # The last second that a date can say, and .NET's too.
 _LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
@@ -45,23 +45,7 @@ class Abort(Exception):
 
 
 # -- requests ------------------------------------------------------------------------------------
-def body_of(request: httpx.Request) -> Any:
-    """The JSON of a request; raises Abort with a 400 for what is not JSON, 415 for what is not
-    called so."""
-    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if not (kind in ("application/json", "text/json") or kind.endswith("+json")):
-        raise Abort(problem(415, "Content-Type must be application/json."))
-    try:
-        body = json.loads(request.read())
-        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
-        raise misfit("The body is not valid JSON.") from None
-    if is_too_deep(body):
-        raise misfit(f"The maximum configured depth of {_DEEPEST} has been exceeded.")
-    return body
-
-
-def is_too_deep(value: Any, left: int = _DEEPEST) -> bool:
+def is_too_deep(value: Any, left: int = DEEPEST) -> bool:
     """Is JSON nested deeper than .NET reads by default?"""
     deeper = (is_too_deep(inner, left - 1) for inner in _inside(value))
     return any(deeper) if left else isinstance(value, dict | list)

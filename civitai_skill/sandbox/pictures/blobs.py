@@ -13,7 +13,7 @@ from collections.abc import Callable
 import httpx
 
 from civitai_skill.sandbox import wire
-from civitai_skill.sandbox.context import ROOT, Context, base_of, new_id
+from civitai_skill.sandbox.context import ROOT, Context, new_id
 from civitai_skill.sandbox.state import money
 from civitai_skill.sandbox.steps import sources
 from civitai_skill.sandbox.steps.sources import KINDS
@@ -27,13 +27,11 @@ _LEVELS = ("pg", "pg13", "r", "x", "xxx", "na")
 
 
 # -- fetch ---------------------------------------------------------------------------------------
-def fetch(
-    context: Context, request: httpx.Request, id: str, expired: bool = False
-) -> httpx.Response:
+def fetch(context: Context, id: str, expired: bool = False) -> httpx.Response:
     """GET /blobs/{id}: by a signed address without a key, or by the id with one."""
-    now, query, switches = context.clock(), request.url.params, context.switches
+    now, query, switches = context.clock(), context.query, context.switches
     if "sig" not in query:
-        record, held = _find_own(context, request, id)
+        record, held = _find_own(context, id)
     else:
         mark = context.mark(id, query.get("exp", ""))
         if not hmac.compare_digest(mark.encode(), query["sig"].encode()):
@@ -72,12 +70,12 @@ def _find(context: Context, id: str, user: int | None = None) -> tuple[Record, b
     return record, workflow is not None and money.is_held(workflow)
 
 
-def _find_own(context: Context, request: httpx.Request, id: str) -> tuple[Record, bool]:
-    with context.account(request) as account:
+def _find_own(context: Context, id: str) -> tuple[Record, bool]:
+    with context.account() as account:
         return _find(context, id, account["user"])
 
 
-def content(context: Context, request: httpx.Request, token: str) -> Callable[[], httpx.Response]:
+def content(context: Context, token: str) -> Callable[[], httpx.Response]:
     """GET /blobs/content/{token}: the bytes, without a key."""
     facts = context.facts("fetch", token)
     if facts is None:
@@ -102,20 +100,20 @@ def _send(context: Context, facts: Record) -> httpx.Response:
     return httpx.Response(200, headers=headers, content=data)
 
 
-def head(context: Context, request: httpx.Request, id: str) -> httpx.Response:
+def head(context: Context, id: str) -> httpx.Response:
     """HEAD /blobs/{id}: is it there, and how mature?"""
-    record, _ = _find_own(context, request, id)
+    record, _ = _find_own(context, id)
     return reply(204, headers={"x-nsfw-level": record["level"]})
 
 
-def refresh(context: Context, request: httpx.Request, id: str) -> httpx.Response:
+def refresh(context: Context, id: str) -> httpx.Response:
     """POST /blobs/{id}/refresh: the blob with a fresh address."""
-    record, held = _find_own(context, request, id)
-    return reply(200, _render(context, request, record, available=not held))
+    record, held = _find_own(context, id)
+    return reply(200, _render(context, record, available=not held))
 
 
-def _render(context: Context, request: httpx.Request, record: Record, *, available: bool) -> Record:
-    url, until = context.sign(request)(record["id"])
+def _render(context: Context, record: Record, *, available: bool) -> Record:
+    url, until = context.sign()(record["id"])
     return {
         "type": "image", "width": record["width"], "height": record["height"], "id": record["id"],
         "available": available, "url": url, "urlExpiresAt": until, "nsfwLevel": record["level"],
@@ -123,19 +121,18 @@ def _render(context: Context, request: httpx.Request, record: Record, *, availab
 
 
 # -- upload --------------------------------------------------------------------------------------
-def upload(context: Context, request: httpx.Request) -> httpx.Response:
+def upload(context: Context) -> httpx.Response:
     """POST /blobs: raw bytes, with a key or to a presigned address."""
-    token = request.url.params.get("upload")
+    token = context.query.get("upload")
     if token is None:
-        with context.account(request) as account:
+        with context.account() as account:
             user = account["user"]
     else:
         facts = context.facts("upload", token)
         if facts is None or facts["until"] < context.clock():
             raise Abort(problem(403))
         user = facts["user"]
-    data, largest = request.read(), context.switches.largest_blob
-    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    data, kind, largest = context.request.read(), context.kind, context.switches.largest_blob
     if kind not in KINDS:
         raise Abort(problem(415, f"Content-Type must be one of {', '.join(KINDS)}."))
     if not data:
@@ -151,15 +148,15 @@ def upload(context: Context, request: httpx.Request) -> httpx.Response:
     }  # fmt: skip
     with context.memory.change():
         context.memory.keep("blobs", record, id=record["id"], user=user, data=data)
-    return reply(201, _render(context, request, record, available=True))
+    return reply(201, _render(context, record, available=True))
 
 
-def presign(context: Context, request: httpx.Request) -> httpx.Response:
+def presign(context: Context) -> httpx.Response:
     """GET /blobs/upload: an address that takes one upload without a key."""
     until = context.clock() + _UPLOAD_LIFE
-    with context.account(request) as account:
+    with context.account() as account:
         token = context.token("upload", user=account["user"], until=until)
-    url = f"{base_of(request)}{ROOT}?upload={token}"
+    url = f"{context.base}{ROOT}?upload={token}"
     return reply(200, {"uploadUrl": url, "expiresAt": wire.format_ticks(until)})
 
 

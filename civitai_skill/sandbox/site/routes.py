@@ -9,11 +9,10 @@ from typing import Any
 
 import httpx
 
-from civitai_skill.sandbox.context import Context, base_of, key_digest
+from civitai_skill.sandbox.context import Context
 from civitai_skill.sandbox.site import catalogue
 from civitai_skill.sandbox.site.catalogue import VERSIONS, MadeModel, MadeVersion, hashes
 from civitai_skill.sandbox.wire import (
-    Query,
     Record,
     format_millis,
     misfit,
@@ -33,14 +32,14 @@ _EARLY_DAYS = 30 * 86_400
 _UNCOVERED = ("uncovered", "taken down")
 
 
-def answer(context: Context, request: httpx.Request, path: str) -> httpx.Response:
+def answer(context: Context, path: str) -> httpx.Response:
     """Answer for what stands behind /api/v1."""
-    now, base = context.clock(), base_of(request)
-    if request.method != "GET":
+    now, base = context.clock(), context.base
+    if context.request.method != "GET":
         return reply(405, {"error": "Method not allowed"})
     match path.split("/"):
         case ["models"]:
-            return _list_models(request)
+            return _list_models(context)
         case ["models", id]:
             model = catalogue.MODELS.get(parse_int32(id) or 0)
             if model is None:
@@ -56,7 +55,7 @@ def answer(context: Context, request: httpx.Request, path: str) -> httpx.Respons
                 200, _mini(*found, now) if how == ["mini"] else _version(*found, base, now)
             )
         case ["images"]:
-            return _list_images(request)
+            return _list_images(context)
         case ["enums"]:
             bases = {version.base_model for _, version in VERSIONS.values()}
             return reply(200, {"ActiveBaseModel": sorted(b for b in bases if "Wan" not in b)})
@@ -64,10 +63,10 @@ def answer(context: Context, request: httpx.Request, path: str) -> httpx.Respons
 
 
 # -- lists -----------------------------------------------------------------------------------------
-def _list_models(request: httpx.Request) -> httpx.Response:
+def _list_models(context: Context) -> httpx.Response:
     """A page. With a query it is cut after the search, so it may be short, or empty, while more
     follow; any word for a flag but none at all is true."""
-    query = Query(request.url.params)
+    query = context.query
     limit, words = query.whole("limit", _MOST), query.get("query", "").strip()
     if not 0 <= limit <= _MOST:
         return reply(400, {"error": f"limit must be at most {_MOST}"})
@@ -99,7 +98,7 @@ def _list_models(request: httpx.Request) -> httpx.Response:
     if start + limit < len(hits):
         metadata["nextCursor"] = str(start + limit)
     left = filter(is_left, hits[start : start + limit])
-    items = [_model(model, base_of(request), only_covered=covered) for model in left]
+    items = [_model(model, context.base, only_covered=covered) for model in left]
     return reply(200, {"items": items, "metadata": metadata})
 
 
@@ -182,10 +181,10 @@ def _can_generate(version: MadeVersion) -> bool:
 
 
 # -- pictures --------------------------------------------------------------------------------------
-def _list_images(request: httpx.Request) -> httpx.Response:
+def _list_images(context: Context) -> httpx.Response:
     """What is mature, or not there, is not listed; that is no error. Where one picture is asked for
     its metadata is nested, as the site does."""
-    query = Query(request.url.params)
+    query = context.query
     id, post, most = (
         parse_int32(query[name]) if name in query else default
         for name, default in (("imageId", None), ("postId", None), ("browsingLevel", 1))
@@ -204,10 +203,10 @@ def _list_images(request: httpx.Request) -> httpx.Response:
     return reply(200, {"items": items, "metadata": {}})
 
 
-def page_of_image(context: Context, request: httpx.Request) -> httpx.Response:
+def page_of_image(context: Context) -> httpx.Response:
     """GET /api/trpc/image.getGenerationData: what the page itself asks for."""
     try:
-        id = json.loads(request.url.params["input"])["json"]["id"]
+        id = json.loads(context.query["input"])["json"]["id"]
     except (ValueError, KeyError, TypeError):
         return reply(400, {"error": {"json": {"message": "Invalid input"}}})
     one = next((one for one in catalogue.PICTURES if one.id == id), None)
@@ -229,16 +228,16 @@ def page_of_image(context: Context, request: httpx.Request) -> httpx.Response:
 
 
 # -- GET /v2/resources/{air} -----------------------------------------------------------------------
-def resource(context: Context, request: httpx.Request, air: str) -> httpx.Response:
+def resource(context: Context, air: str) -> httpx.Response:
     """One resource by its AIR, or the queue of downloads, which is empty here.
 
     As the real one was seen to, it answers with the AIR of the catalogue whatever ecosystem was
     asked for. What the sandbox's catalogue does not hold is taken as it was named.
     """
-    if key_digest(request) is None:
+    if context.digest is None:
         return reply(401)
     if not air:
-        view = request.url.params.get("view")
+        view = context.query.get("view")
         if view is None:
             raise misfit("The view field is required.", "view")
         return reply(200, {"items": []}) if view == "queue" else problem(400)

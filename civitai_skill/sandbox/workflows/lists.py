@@ -21,16 +21,16 @@ from civitai_skill.sandbox.workflows import responses
 _CURSOR = re.compile(rb"[0-9]{1,12}\.[0-9]{1,9}")
 
 
-def query(context: Context, request: httpx.Request) -> Outcome:
+def query(context: Context) -> Outcome:
     """A page, newest first. `next` is left out on the last one (seen)."""
-    given = Query(request.url.params)
+    given = context.query
     take, ascending = given.whole("take", 100), given.flag("ascending")
     if take < 1:
         raise given.refuse("take")
     hide = given.flag("hideMatureContent", True)
     fits, after = _filter(context, given), _cursor(given)
     found: list[Record] = []
-    with context.account(request) as account:
+    with context.account() as account:
         order = f"workflows WHERE user = ? ORDER BY created {'ASC' if ascending else 'DESC'}"
         for record in context.memory.records(order, account["user"]):
             created = record["created"]
@@ -40,11 +40,9 @@ def query(context: Context, request: httpx.Request) -> Outcome:
             if len(found) > take:
                 break
     page = found[:take]
-    if "application/zip" in request.headers.get("Accept", ""):
+    if "application/zip" in context.request.headers.get("Accept", ""):
         return lambda: _zip(context, page, context.clock(), hide)
-    items = [
-        responses.render_workflow(context, request, record, hide_mature=hide) for record in page
-    ]
+    items = [responses.render_workflow(context, record, hide=hide) for record in page]
     if len(found) <= take:
         return reply(200, {"items": items})
     mark = f"{page[-1]['created']:.3f}".encode()

@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import httpx
-
 from civitai_skill.sandbox.context import Context
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.wire import Record, format_millis, format_ticks
@@ -22,12 +20,10 @@ _MODEL = 6_500_000_000
 _OF_PIXELS = frozenset({"width", "height", "previewUrl", "previewUrlExpiresAt"})
 
 
-def render_workflow(
-    context: Context, request: httpx.Request, record: Record, *, hide_mature: bool = False
-) -> Record:
+def render_workflow(context: Context, record: Record, *, hide: bool = False) -> Record:
     """The whole workflow, in the form that the switches say, with addresses on the host that the
     request came to."""
-    look = Look(context, request, record, hide_mature)
+    look = Look(context, record, hide)
     now, steps = look.now, record["steps"]
     began = [t for step in steps if (t := life.started(record, step, now)) is not None]
     ended = life.ends(record) if life.is_over(record, now) else None
@@ -48,11 +44,9 @@ def render_workflow(
 class Look:
     """How a record looks to one request at one moment."""
 
-    def __init__(
-        self, context: Context, request: httpx.Request, record: Record, hide: bool = False
-    ) -> None:
+    def __init__(self, context: Context, record: Record, hide: bool = False) -> None:
         self.record, self.now, self.switches = record, context.clock(), context.switches
-        self.sign, self.hide = context.sign(request), hide
+        self.sign, self.hide = context.sign(), hide
 
     def told(self, status: str) -> str:
         unheard = self.switches.unheard_status and status == "scheduled"
@@ -138,9 +132,9 @@ class Look:
         )  # fmt: skip
 
 
-def is_hidden(record: Record, step: Record, hide_mature: bool) -> bool:
+def is_hidden(record: Record, step: Record, hide: bool) -> bool:
     """Is a step's picture kept from whoever asks like this?"""
-    return bool(step["mature"]) and (hide_mature or not record["allowMature"])
+    return bool(step["mature"]) and (hide or not record["allowMature"])
 
 
 def _cost(record: Record) -> Record:

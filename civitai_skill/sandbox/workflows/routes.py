@@ -12,7 +12,7 @@ from civitai_skill.sandbox import wire
 from civitai_skill.sandbox.context import Context
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.steps import check, shapes
-from civitai_skill.sandbox.wire import Abort, Query, Record, misfit, problem, refuse, reply
+from civitai_skill.sandbox.wire import Abort, Record, misfit, problem, refuse, reply
 from civitai_skill.sandbox.workflows import responses
 
 # A waiting request looks again after this many seconds at the latest, so that a cancel is noticed.
@@ -26,34 +26,30 @@ _EMPTY: Record = {"metadata": {}, "tags": []}
 
 
 # -- read ----------------------------------------------------------------------------------------
-def get(
-    context: Context, request: httpx.Request, id: str
-) -> Generator[float, None, httpx.Response]:
+def get(context: Context, id: str) -> Answer:
     """GET /workflows/{id}, with `wait` and `until`."""
-    query = Query(request.url.params)
+    query = context.query
     seconds, until = query.whole("wait", 0), query.get("until")
     known = ("completion", "change") if context.switches.until_known else ()
     if until is not None and until not in known:
         raise query.refuse("until")
-    with context.account(request) as account:
+    with context.account() as account:
         record = context.find(account, id)
     if record["ephemeral"] and life.is_over(record, context.clock()):
         raise Abort(problem(404))
-    record, met = yield from wait(context, request, record, seconds, change=until == "change")
-    hide = query.flag("hideMatureContent")
-    body = responses.render_workflow(context, request, record, hide_mature=hide)
+    record, met = yield from wait(context, record, seconds, change=until == "change")
+    body = responses.render_workflow(context, record, hide=query.flag("hideMatureContent"))
     return reply(200 if met or seconds <= 0 else 202, body)
 
 
 def wait(
-    context: Context, request: httpx.Request, record: Record, seconds: float, *,
-    change: bool = False,
-) -> Generator[float, None, tuple[Record, bool]]:  # fmt: skip
+    context: Context, record: Record, seconds: float, *, change: bool = False
+) -> Generator[float, None, tuple[Record, bool]]:
     """Wait for the end, or for any change of status; yields seconds to sleep.
 
     Returns the latest record and whether what was waited for came.
     """
-    memory, user, id = context.memory, record["user"], record["id"]
+    user, id = record["user"], record["id"]
     deadline = context.clock() + min(max(seconds, 0), context.switches.longest_wait)
     first = _statuses(record, context.clock())
     while True:
@@ -63,11 +59,11 @@ def wait(
             break
         at = life.next_change(record, now)
         yield max(0.001, min(deadline, at or deadline, now + _LOOK) - now)
-        with memory.change():
-            record = memory.workflow(user, id) or record
+        with context.memory.change():
+            record = context.memory.workflow(user, id) or record
     if life.is_over(record, context.clock()):
-        with context.account(request):  # settles it
-            record = memory.workflow(user, id) or record
+        with context.account():  # settles it
+            record = context.memory.workflow(user, id) or record
     return record, met
 
 
@@ -75,12 +71,11 @@ def _statuses(record: Record, now: float) -> list[str]:
     return [life.step_status(record, step, now) for step in record["steps"]]
 
 
-def get_step(context: Context, request: httpx.Request, id: str, name: str) -> httpx.Response:
+def get_step(context: Context, id: str, name: str) -> httpx.Response:
     """GET /workflows/{id}/steps/{name}."""
-    with context.account(request) as account:
+    with context.account() as account:
         record = context.find(account, id)
-    look = responses.Look(context, request, record)
-    return reply(200, look.step(_find_step(record, name)))
+    return reply(200, responses.Look(context, record).step(_find_step(record, name)))
 
 
 def _find_step(record: Record, name: str) -> Record:
@@ -91,26 +86,26 @@ def _find_step(record: Record, name: str) -> Record:
 
 
 # -- change --------------------------------------------------------------------------------------
-def put(context: Context, request: httpx.Request, id: str) -> httpx.Response:
+def put(context: Context, id: str) -> httpx.Response:
     """PUT /workflows/{id}; with `whatif` it is only told what the change would come to."""
-    changes, is_old = wire.body_of(request), context.switches.answers == "old"
-    whatif = not is_old and Query(request.url.params).flag("whatif")
+    changes, is_old = context.body(), context.switches.answers == "old"
+    whatif = not is_old and context.query.flag("whatif")
     _check(shapes.Update, changes)
     changes = {key: value for key, value in changes.items() if value is not None}
-    with context.account(request) as account:
+    with context.account() as account:
         record = context.find(account, id)
         if context.switches.metadata_merges and "metadata" in changes:
             changes["metadata"] = record["metadata"] | changes["metadata"]
         if whatif:
             account, record = deepcopy((account, record))
         _change(context, account, record, changes, keep=not whatif)
-    return reply(204) if is_old else reply(200, responses.render_workflow(context, request, record))
+    return reply(204) if is_old else reply(200, responses.render_workflow(context, record))
 
 
-def patch_workflow(context: Context, request: httpx.Request, id: str) -> httpx.Response:
+def patch_workflow(context: Context, id: str) -> httpx.Response:
     """PATCH /workflows/{id}: a JSON Patch with the effects of PUT."""
-    operations = wire.body_of(request)
-    with context.account(request) as account:
+    operations = context.body()
+    with context.account() as account:
         record = context.find(account, id)
         before = {
             "status": life.status(record, context.clock()), "metadata": record["metadata"],
@@ -176,10 +171,10 @@ def _cancel(account: Record, record: Record, now: float) -> bool:
     return True
 
 
-def delete(context: Context, request: httpx.Request, id: str) -> httpx.Response:
+def delete(context: Context, id: str) -> httpx.Response:
     """DELETE /workflows/{id}: it stays in memory but is not found any more."""
     now = context.clock()
-    with context.account(request) as account:
+    with context.account() as account:
         record = context.find(account, id)
         _cancel(account, record, now)
         record["deleted"] = now
@@ -187,14 +182,12 @@ def delete(context: Context, request: httpx.Request, id: str) -> httpx.Response:
     return reply(204)
 
 
-def tag(
-    context: Context, request: httpx.Request, id: str, name: str | None = None
-) -> httpx.Response:
+def tag(context: Context, id: str, name: str | None = None) -> httpx.Response:
     """POST and DELETE /workflows/{id}/tags, DELETE /workflows/{id}/tags/{tag}."""
-    new = wire.body_of(request) if request.method == "POST" else None
-    if request.method == "POST" and not (new and isinstance(new, str)):
+    new = context.body() if context.request.method == "POST" else None
+    if context.request.method == "POST" and not (new and isinstance(new, str)):
         raise misfit("The body must be a tag: a JSON text.")
-    with context.account(request) as account:
+    with context.account() as account:
         record = context.find(account, id)
         if new:
             record["tags"] = context.check_tags([*record["tags"], new])
@@ -204,13 +197,13 @@ def tag(
     return reply(204)
 
 
-def change_step(context: Context, request: httpx.Request, id: str, name: str) -> httpx.Response:
+def change_step(context: Context, id: str, name: str) -> httpx.Response:
     """PUT and PATCH /workflows/{id}/steps/{name}: its metadata."""
-    given = wire.body_of(request)
-    with context.account(request) as account:
+    given = context.body()
+    with context.account() as account:
         record = context.find(account, id)
         step = _find_step(record, name)
-        if request.method == "PATCH":
+        if context.request.method == "PATCH":
             given = _patch({"metadata": step["metadata"]}, given)
         _check(shapes.StepUpdate, given)
         step["metadata"] = given["metadata"]

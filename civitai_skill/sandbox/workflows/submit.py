@@ -13,7 +13,7 @@ from civitai_skill.sandbox.faults import Fault
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.steps import check
 from civitai_skill.sandbox.steps.check import ValidTemplate
-from civitai_skill.sandbox.wire import Abort, Answer, Query, Record, problem, refuse, reply
+from civitai_skill.sandbox.wire import Abort, Answer, Record, problem, refuse, reply
 from civitai_skill.sandbox.workflows import responses, routes
 from civitai_skill.sandbox.workflows.build import Builder
 
@@ -24,17 +24,17 @@ _FLAGS = ("allowMatureContent", "experimental", "ephemeral")
 
 
 def receive(
-    context: Context, request: httpx.Request, recipe: str | None = None, *, counts: bool
+    context: Context, recipe: str | None = None, *, counts: bool
 ) -> ValidTemplate | httpx.Response:
     """Count a submit, and read its template or why there is none; `recipe` is the step that is
     called alone."""
-    with context.account(request) as account:
+    with context.account() as account:
         account["submits"] += counts
     try:
-        body, tomorrow = wire.body_of(request), context.switches.tomorrow
+        body, tomorrow = context.body(), context.switches.tomorrow
         if recipe is None:
             return check.template(body, tomorrow)
-        query = Query(request.url.params)
+        query = context.query
         flags = {name: query.flag(name) for name in _FLAGS if name in query}
         return check.recipe(recipe, body, flags, tomorrow)
     except Abort as abort:
@@ -42,19 +42,19 @@ def receive(
 
 
 def submit(
-    context: Context, request: httpx.Request, template: ValidTemplate | httpx.Response,
+    context: Context, template: ValidTemplate | httpx.Response,
     recipe: str | None = None,
 ) -> Answer:  # fmt: skip
     """Charge and keep a workflow, or answer with the one that has its externalId, or only estimate;
     then wait as long as is asked: to the end where a step is called alone (`recipe`)."""
     if isinstance(template, httpx.Response):
         return template
-    query = Query(request.url.params)
+    query = context.query
     whatif, hide = query.flag("whatif"), query.flag("hideMatureContent")
     seconds = query.whole("wait", 0)
     if recipe is not None:
         seconds = math.ceil(context.switches.longest_wait)
-    with context.account(request) as account:
+    with context.account() as account:
         external = template.literal("externalId")
         if external is not None:
             external = f"{account['user']}-{external}"
@@ -75,9 +75,9 @@ def submit(
         else:
             record = old
     if not whatif:
-        record, _ = yield from routes.wait(context, request, record, seconds)
+        record, _ = yield from routes.wait(context, record, seconds)
     now = context.clock()
-    body = responses.render_workflow(context, request, record, hide_mature=hide)
+    body = responses.render_workflow(context, record, hide=hide)
     headers: dict[str, str] = {}
     if whatif:
         drawn = [f"{t['accountType']}={t['amount']}" for t in record["transactions"]]
