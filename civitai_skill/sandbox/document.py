@@ -20,7 +20,7 @@ from civitai_skill.engines.published.document import AIR, ROOT, Facts
 from civitai_skill.engines.published.ours import fields_of
 from civitai_skill.engines.sources import picture_of
 from civitai_skill.sandbox.context import Context
-from civitai_skill.sandbox.steps.forms import NEW_FORMS, forms
+from civitai_skill.sandbox.steps.shapes import NEW_FORMS, forms
 from civitai_skill.sandbox.wire import Query, Record, format_millis, problem, reply
 from civitai_skill.schema.air import PATTERN
 

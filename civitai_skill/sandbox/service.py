@@ -36,7 +36,7 @@ from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.switches import Switches
 from civitai_skill.sandbox.wire import Abort, Answer, Outcome, problem, refuse, reply
-from civitai_skill.sandbox.workflows import lists, routes, submit
+from civitai_skill.sandbox.workflows import responses, routes, submit
 
 Route = Callable[..., Outcome | Answer]
 
@@ -50,7 +50,7 @@ _ROUTES: tuple[tuple[str, str, str, Route], ...] = (
     ("other", "GET", "/openapi/v2-consumers.json", publish),
     ("submit", "POST", "/v2/consumer/workflows", submit.submit),
     ("submit", "POST", "/v2/consumer/recipes/ID", submit.submit),
-    ("query", "GET", "/v2/consumer/workflows", lists.query),
+    ("query", "GET", "/v2/consumer/workflows", responses.query),
     ("get", "GET", "/v2/consumer/workflows/ID", routes.get),
     ("get", "GET", "/v2/consumer/workflows/ID/steps/ID", routes.get_step),
     ("cancel", "PUT", "/v2/consumer/workflows/ID", routes.put),

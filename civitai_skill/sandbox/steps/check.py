@@ -19,8 +19,8 @@ from pydantic_core import ErrorDetails
 
 from civitai_skill.engines.forms import WireObject
 from civitai_skill.sandbox.steps import refs, shapes
-from civitai_skill.sandbox.steps.forms import TextToImage, forms
 from civitai_skill.sandbox.steps.refs import is_reference
+from civitai_skill.sandbox.steps.shapes import TextToImage, forms
 from civitai_skill.sandbox.wire import Abort, problem, refuse, walk
 from civitai_skill.steps.catalog import STEPS
 from civitai_skill.steps.form import StepForm

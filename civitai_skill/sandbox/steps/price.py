@@ -21,7 +21,7 @@ from civitai_skill.engines.sources import sources_of
 from civitai_skill.sandbox.state.money import UNDOCUMENTED
 from civitai_skill.sandbox.steps import refs, sources
 from civitai_skill.sandbox.steps.check import ValidStep, airs, misfits
-from civitai_skill.sandbox.steps.forms import TextToImage
+from civitai_skill.sandbox.steps.shapes import TextToImage
 from civitai_skill.sandbox.steps.sources import Lookup
 from civitai_skill.sandbox.steps.words import answer
 from civitai_skill.sandbox.wire import Record, walk

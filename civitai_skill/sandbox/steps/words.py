@@ -1,7 +1,7 @@
 """What the steps that look at a picture say of it: made up from what the sandbox knows, plausible,
 and the same each time.
 
-Of its own pictures it knows the prompt and what `pictures/scene.py` draws; of others the size.
+Of its own pictures it knows the prompt and what `pictures/render.py` draws; of others the size.
 """
 
 from __future__ import annotations

@@ -1,20 +1,34 @@
-"""A workflow's record as the service's JSON: nulls left out, keys in the order that was seen.
+"""A workflow's record as the service's JSON: nulls left out, keys in the order that was seen; and
+pages of them, also as a zip of pictures.
 
 Source of the forms: civitai-api facts, sections 1 and 2.
 """
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import math
+import re
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+import httpx
+
+from civitai_skill.sandbox import wire
 from civitai_skill.sandbox.context import Context
+from civitai_skill.sandbox.pictures import blobs
 from civitai_skill.sandbox.state import life, money
-from civitai_skill.sandbox.wire import Record, format_millis, format_ticks
+from civitai_skill.sandbox.wire import Outcome, Query, Record, format_millis, reply
 
 # Seconds that one job ahead in the queue seems to take, and bytes that a model seems to have.
 _JOB = 25.0
 _MODEL = 6_500_000_000
+
+_CURSOR = re.compile(rb"[0-9]{1,12}\.[0-9]{1,9}")
 
 # What an SVG lacks.
 _OF_PIXELS = frozenset({"width", "height", "previewUrl", "previewUrlExpiresAt"})
@@ -25,7 +39,7 @@ def render_workflow(context: Context, record: Record, *, hide: bool = False) -> 
     request came to."""
     look = Look(context, record, hide)
     now, steps = look.now, record["steps"]
-    began = [t for step in steps if (t := life.started(record, step, now)) is not None]
+    began = [t for t in (life.started(record, step, now) for step in steps) if t is not None]
     ended = life.ends(record) if life.is_over(record, now) else None
     short = {"insufficientBuzz": record["short"]} if record["whatif"] else {}
     return _present(
@@ -82,20 +96,19 @@ class Look:
                 "progress": times["estimatedProgressRate"], "etaSeconds": math.ceil(at[2] - now),
             }  # fmt: skip
         if status in ("unassigned", "preparing", "scheduled"):
-            queue = {
-                "support": "available" if status == "scheduled" else "unavailable",
-                "precedingJobs": int((at[3] - now) // _JOB) + 1 if at[3] > now else 0,
-            }
-        soon = {"startAt": format_ticks(at[3]), "completeAt": format_ticks(at[4])}
+            support = "available" if status == "scheduled" else "unavailable"
+            ahead = int((at[3] - now) // _JOB) + 1 if at[3] > now else 0
+            queue = {"support": support, "precedingJobs": ahead}
+        start, end = wire.format_ticks(at[3]), wire.format_ticks(at[4])
         found: Record = {**times, "preparation": preparation}
         if answers != "new":
+            soon = queue and {**queue, "startAt": start, "completeAt": end}
             job = _present(id=step["job"], status=self.told(status), **times, cost=step["price"],
-                           queuePosition=queue and {**queue, **soon})  # fmt: skip
+                           queuePosition=soon)  # fmt: skip
             found["jobs"] = [] if step["cached"] else [job]
         if answers != "old":
-            estimated = {f"estimated{k[0].upper()}{k[1:]}": moment for k, moment in soon.items()}
-            found["queuePosition"] = queue and {**queue, **estimated}
-            found["warnings"] = step.get("warnings") or None
+            soon = queue and {**queue, "estimatedStartAt": start, "estimatedCompleteAt": end}
+            found |= {"queuePosition": soon, "warnings": step["warnings"] or None}
             if preparation is not None:
                 found["preparation"] = [{"sizeBytes": _MODEL, "lane": "normal", **preparation}]
         return found
@@ -110,12 +123,9 @@ class Look:
             # Always there once there is an output; empty lists were seen in failed workflows too.
             errors = step["reasons"] if status in ("failed", "expired") else []
             return {"images": blobs, "errors": errors}
-        if not blobs:
-            return None
-        blob = {"type": "image", **blobs[0]}
-        if step["key"] == "svg":
-            blob = {name: value for name, value in blob.items() if name not in _OF_PIXELS}
-        return {step["key"]: blob}
+        lacks = _OF_PIXELS if step["key"] == "svg" else ()
+        blob = {name: value for name, value in blobs[0].items() if name not in lacks}
+        return {step["key"]: {"type": "image", **blob}}
 
     def _blob(self, step: Record, index: int, status: str) -> Record:
         """A picture of a step. The address stands on unavailable ones too (seen)."""
@@ -161,3 +171,87 @@ def _millis(moment: float | None) -> str | None:
 
 def _present(**values: Any) -> Record:
     return {key: value for key, value in values.items() if value is not None}
+
+
+# -- pages ----------------------------------------------------------------------------------------
+def query(context: Context) -> Outcome:
+    """A page, newest first. `next` is left out on the last one (seen)."""
+    given = context.query
+    take, ascending = given.whole("take", 100), given.flag("ascending")
+    if take < 1:
+        raise given.refuse("take")
+    hide = given.flag("hideMatureContent", True)
+    fits, after = _filter(context, given), _cursor(given)
+    found: list[Record] = []
+    with context.account() as account:
+        order = f"workflows WHERE user = ? ORDER BY created {'ASC' if ascending else 'DESC'}"
+        for record in context.memory.records(order, account["user"]):
+            created = record["created"]
+            is_behind = after is None or (created > after if ascending else created < after)
+            if is_behind and not record["deleted"] and fits(record):
+                found.append(record)
+            if len(found) > take:
+                break
+    page = found[:take]
+    if "application/zip" in context.request.headers.get("Accept", ""):
+        return lambda: _zip(context, page, context.clock(), hide)
+    items = [render_workflow(context, record, hide=hide) for record in page]
+    if len(found) <= take:
+        return reply(200, {"items": items})
+    mark = f"{page[-1]['created']:.3f}".encode()
+    return reply(200, {"next": base64.urlsafe_b64encode(mark).decode(), "items": items})
+
+
+def _filter(context: Context, given: Query) -> Callable[[Record], bool]:
+    tags, words = set(given.get_list("tags")), given.get("query", "").lower()
+    first, last = _moment(given, "fromDate", 0), _moment(given, "toDate", math.inf)
+    no_failed = given.flag("excludeFailed")
+
+    def fits(record: Record) -> bool:
+        status = life.status(record, context.clock())
+        leaves = (n for n in wire.walk(record["metadata"]) if not isinstance(n, dict | list | None))
+        texts = (n if isinstance(n, str) else json.dumps(n) for n in leaves)
+        return not (
+            record["whatif"]
+            or (record["ephemeral"] and status in life.TERMINAL)
+            or not tags <= set(record["tags"])
+            or (words and not any(words in text.lower() for text in texts))
+            or not first <= record["created"] <= last
+            or (no_failed and status in ("failed", "expired", "canceled"))
+        )
+
+    return fits
+
+
+def _moment(given: Query, name: str, default: float) -> float:
+    moment = wire.parse_date(given[name]) if name in given else default
+    if moment is None:
+        raise given.refuse(name)
+    return moment
+
+
+def _cursor(given: Query) -> float | None:
+    mark, text = b"", given.get("cursor")
+    if not text:
+        return None
+    with suppress(ValueError):
+        mark = base64.urlsafe_b64decode(text)
+    if not _CURSOR.fullmatch(mark):
+        raise given.refuse("cursor")
+    return float(mark)
+
+
+def _zip(context: Context, page: list[Record], now: float, hide: bool) -> httpx.Response:
+    """Every picture that the page's reader may see."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for record in page:
+            for step in record["steps"]:
+                if is_hidden(record, step, hide):
+                    continue
+                for i, id in enumerate(step["outputs"]):
+                    found = life.is_available(record, step, i, now) and blobs.load(context, id)
+                    if found:
+                        archive.writestr(f"{record['id']}/{id}", found[1])
+    kind = {"Content-Type": "application/zip"}
+    return httpx.Response(200, headers=kind, content=out.getvalue())

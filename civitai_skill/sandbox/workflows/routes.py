@@ -12,7 +12,7 @@ from civitai_skill.sandbox import wire
 from civitai_skill.sandbox.context import Context
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.steps import check, shapes
-from civitai_skill.sandbox.wire import Abort, Record, misfit, problem, refuse, reply
+from civitai_skill.sandbox.wire import Abort, Answer, Record, misfit, problem, refuse, reply
 from civitai_skill.sandbox.workflows import responses
 
 # A waiting request looks again after this many seconds at the latest, so that a cancel is noticed.
