@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 
@@ -15,25 +15,11 @@ from civitai_skill.sandbox.wire import Outcome
 class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """Drives a sandbox, sync and async.
 
-    `sleep` and `async_sleep` take the seconds to wait; a test passes one that moves its clock.
+    `sleep` takes the seconds to wait; a test passes one that moves its clock.
     """
 
-    def __init__(
-        self,
-        sandbox: Sandbox,
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-        async_sleep: Callable[[float], Awaitable[None]] | None = None,
-    ) -> None:
-        self.sandbox = sandbox
-        self._sleep = sleep
-        self._async_sleep = async_sleep or (
-            asyncio.sleep if sleep is time.sleep else self._sleep_at_once
-        )
-
-    async def _sleep_at_once(self, seconds: float) -> None:
-        self._sleep(seconds)
-        await asyncio.sleep(0)
+    def __init__(self, sandbox: Sandbox, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.sandbox, self._sleep = sandbox, sleep
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request; a dropped connection and a read timeout raise as httpx would."""
@@ -50,7 +36,9 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         for step in self._steps(request):
             if not isinstance(step, int | float):
                 return await asyncio.to_thread(step) if callable(step) else step
-            await self._async_sleep(step)
+            if self._sleep is not time.sleep:
+                self._sleep(step)
+            await asyncio.sleep(step if self._sleep is time.sleep else 0)
         raise AssertionError
 
     def _steps(self, request: httpx.Request) -> Iterator[float | Outcome]:

@@ -43,7 +43,7 @@ def fetch(context: Context, id: str, expired: bool = False) -> httpx.Response:
             record, held = _find(context, id)
     highest = query.get("nsfwLevel", "na")
     if highest not in _LEVELS:
-        raise wire.Query(query).refuse("nsfwLevel")
+        raise query.refuse("nsfwLevel")
     if _LEVELS.index(record["level"]) > _LEVELS.index(highest):
         raise Abort(problem(403))
     if held or (record["level"] == "x" and switches.mature_url_blocked and "sig" in query):
@@ -60,9 +60,8 @@ def _find(context: Context, id: str, user: int | None = None) -> tuple[Record, b
     """A blob whose picture is there, and whether it is held back as mature. Raises Abort (404)."""
     memory = context.memory
     record = memory.record("blobs WHERE id = ?", id)
-    if record is None or user not in (None, record["user"]):
-        raise Abort(problem(404))
-    if not context.is_there(record, context.clock()):
+    is_own = record is not None and user in (None, record["user"])
+    if not record or not is_own or not context.is_there(record, context.clock()):
         raise Abort(problem(404))
     if record["level"] != "x":
         return record, False

@@ -70,12 +70,6 @@ def ends(record: Record, *steps: Record) -> float:
     return end if canceled is None else min(end, canceled)
 
 
-def next_change(record: Record, now: float) -> float | None:
-    """The next moment at which a status changes; None when none will."""
-    later = [t for step in record["steps"] for t in step["at"] if t > now]
-    return None if is_over(record, now) else min(later, default=None)
-
-
 def started(record: Record, step: Record, now: float) -> float | None:
     """When a step left the queue, if it has."""
     began = float(step["at"][1])

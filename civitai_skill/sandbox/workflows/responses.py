@@ -123,6 +123,8 @@ class Look:
             # Always there once there is an output; empty lists were seen in failed workflows too.
             errors = step["reasons"] if status in ("failed", "expired") else []
             return {"images": blobs, "errors": errors}
+        if not blobs:
+            return None
         lacks = _OF_PIXELS if step["key"] == "svg" else ()
         blob = {name: value for name, value in blobs[0].items() if name not in lacks}
         return {step["key"]: {"type": "image", **blob}}

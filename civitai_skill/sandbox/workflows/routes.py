@@ -57,8 +57,8 @@ def wait(
         met = life.is_over(record, now) or (change and _statuses(record, now) != first)
         if met or now >= deadline or record["whatif"]:
             break
-        at = life.next_change(record, now)
-        yield max(0.001, min(deadline, at or deadline, now + _LOOK) - now)
+        later = (t for step in record["steps"] for t in step["at"] if t > now)
+        yield max(0.001, min(deadline, now + _LOOK, *later) - now)
         with context.memory.change():
             record = context.memory.workflow(user, id) or record
     if life.is_over(record, context.clock()):

@@ -9,7 +9,6 @@ import httpx
 
 from civitai_skill.sandbox import faults, wire
 from civitai_skill.sandbox.context import Context
-from civitai_skill.sandbox.faults import Fault
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.steps import check
 from civitai_skill.sandbox.steps.check import ValidTemplate
@@ -31,10 +30,9 @@ def receive(
     with context.account() as account:
         account["submits"] += counts
     try:
-        body, tomorrow = context.body(), context.switches.tomorrow
+        body, query, tomorrow = context.body(), context.query, context.switches.tomorrow
         if recipe is None:
             return check.template(body, tomorrow)
-        query = context.query
         flags = {name: query.flag(name) for name in _FLAGS if name in query}
         return check.recipe(recipe, body, flags, tomorrow)
     except Abort as abort:
@@ -42,48 +40,41 @@ def receive(
 
 
 def submit(
-    context: Context, template: ValidTemplate | httpx.Response,
-    recipe: str | None = None,
-) -> Answer:  # fmt: skip
+    context: Context, template: ValidTemplate | httpx.Response, recipe: str | None = None
+) -> Answer:
     """Charge and keep a workflow, or answer with the one that has its externalId, or only estimate;
     then wait as long as is asked: to the end where a step is called alone (`recipe`)."""
     if isinstance(template, httpx.Response):
         return template
-    query = context.query
+    query, memory, switches = context.query, context.memory, context.switches
     whatif, hide = query.flag("whatif"), query.flag("hideMatureContent")
-    seconds = query.whole("wait", 0)
-    if recipe is not None:
-        seconds = math.ceil(context.switches.longest_wait)
+    seconds = query.whole("wait", 0) if recipe is None else math.ceil(switches.longest_wait)
     with context.account() as account:
-        external = template.literal("externalId")
+        user, external = account["user"], template.literal("externalId")
         if external is not None:
-            external = f"{account['user']}-{external}"
-        known = "workflows WHERE user = ? AND external = ?"
-        old = context.memory.record(known, account["user"], external)
+            external = f"{user}-{external}"
+        old = memory.record("workflows WHERE user = ? AND external = ?", user, external)
         if old is None:
-            unheard = not template.literal("callbacks") and seconds <= 0 and not whatif
-            if template.literal("ephemeral") and unheard:
+            is_heard = whatif or seconds > 0 or template.literal("callbacks")
+            if template.literal("ephemeral") and not is_heard:
                 raise refuse("An ephemeral workflow needs a callback, or wait above 0.")
-            most, user, fault = context.switches.unfinished_at_most, account["user"], None
+            most = switches.unfinished_at_most
             if most is not None and not whatif:
-                open = context.memory.records("workflows WHERE user = ? AND due IS NOT NULL", user)
+                open = memory.records("workflows WHERE user = ? AND due IS NOT NULL", user)
                 if len(list(open)) >= most:
                     raise Abort(problem(429, f"At most {most} unfinished workflows at a time."))
-            if not whatif:
-                fault = faults.take(context.memory, "submit", template, _FATES)
-            record = _create(context, account, template, external, whatif=whatif, fault=fault)
-        else:
-            record = old
+        record = old or _create(context, account, template, external, whatif=whatif)
     if not whatif:
         record, _ = yield from routes.wait(context, record, seconds)
     now = context.clock()
-    body = responses.render_workflow(context, record, hide=hide)
-    headers: dict[str, str] = {}
+    body, headers = responses.render_workflow(context, record, hide=hide), {}
     if whatif:
         drawn = [f"{t['accountType']}={t['amount']}" for t in record["transactions"]]
-        headers["X-Civitai-Cost-Total"] = str(body["cost"]["total"])
-        headers["X-Civitai-Cost-By-Currency"] = ";".join(drawn)
-        headers["X-Civitai-Insufficient-Buzz"] = str(record["short"]).lower()
+        headers = {
+            "X-Civitai-Cost-Total": str(body["cost"]["total"]),
+            "X-Civitai-Cost-By-Currency": ";".join(drawn),
+            "X-Civitai-Insufficient-Buzz": str(record["short"]).lower(),
+        }
     if recipe is not None:
         return _output(record, body["steps"][0], headers)
     is_done = old is not None or whatif or life.is_over(record, now)
@@ -103,29 +94,28 @@ def _output(record: Record, step: Record, headers: dict[str, str]) -> httpx.Resp
 
 def _create(
     context: Context, account: Record, template: ValidTemplate, external: str | None, *,
-    whatif: bool, fault: Fault | None,
+    whatif: bool,
 ) -> Record:  # fmt: skip
     """A new record: charged and kept, or only an estimate. Raises Abort when refused."""
     created = max(int(context.clock() * 1000), account["last"] + 1) / 1000
     no_tips = {"civitai": 0, "creators": 0}
     tips = template.literal("tips", no_tips)
+    as_said = ("nsfwLevel", "experimental", "ephemeral")
     record: Record = {
         "id": f"{account['user']}-{re.sub(r'[^0-9]', '', wire.format_millis(created))}",
-        "user": account["user"],
-        "created": created,
-        "external": external,
+        "user": account["user"], "created": created, "external": external,
         "metadata": template.given.get("metadata") or {},
         "tags": context.check_tags(template.literal("tags", [])),
         "arguments": template.given.get("arguments") or {},
-        "callbacks": template.literal("callbacks", []),
-        "tips": no_tips if "$ref" in tips else tips,
+        "callbacks": template.literal("callbacks", []), "tips": no_tips if "$ref" in tips else tips,
         "allowMature": template.literal("allowMatureContent"),
         "upgradeMode": template.literal("upgradeMode", "manual"),
         "currencies": [c for c in template.literal("currencies", []) if c is not None],
-        **{name: template.literal(name) for name in ("nsfwLevel", "experimental", "ephemeral")},
-        "whatif": whatif, "variable": context.switches.variable_cost, "steps": [],
-        "transactions": [], "short": False, "settled": False, "canceled": None, "deleted": None,
+        **{name: template.literal(name) for name in as_said}, "steps": [], "transactions": [],
+        "whatif": whatif, "variable": context.switches.variable_cost, "short": False,
+        "settled": False, "canceled": None, "deleted": None,
     }  # fmt: skip
+    fault = None if whatif else faults.take(context.memory, "submit", template, _FATES)
     builder = Builder(context, template, record, fault)
     builder.add_steps()
     _pay(context, account, record, template)
@@ -142,7 +132,6 @@ def _create(
     return record
 
 
-# -- money ---------------------------------------------------------------------------------------
 def _pay(context: Context, account: Record, record: Record, template: ValidTemplate) -> None:
     price = money.price(record)
     total = price + sum(money.compute_tips(price, record["tips"]).values())
@@ -156,10 +145,9 @@ def _pay(context: Context, account: Record, record: Record, template: ValidTempl
     if record["allowMature"] is None:
         record["allowMature"] = set(paid) == {"yellow"}
     record["currencies"] = record["currencies"] or able
-    if record["whatif"]:
-        record["transactions"] = [
-            {"type": "debit", "amount": amount, "accountType": currency}
-            for currency, amount in paid.items()
-        ]
-    else:
+    if not record["whatif"]:
         money.book(account, record, "debit", paid)
+        return
+    for currency, amount in paid.items():
+        told = {"type": "debit", "amount": amount, "accountType": currency}
+        record["transactions"].append(told)
