@@ -46,7 +46,7 @@ class Progress:
         if self.seconds is not None:
             parts.append(f"the model in about {self.seconds} s")
         if self.done_at:
-            with suppress(ValueError):
+            with suppress(ValueError, OverflowError):  # of year 1 or 9999 there is no other hour
                 moment = datetime.fromisoformat(self.done_at)
                 utc = moment.astimezone(UTC) if moment.tzinfo else moment
                 parts.append(f"done about {utc:%H:%M:%S} UTC")

@@ -239,8 +239,8 @@ def _just_before(created: str) -> str | None:
     """A moment right before one that the service told, so that the page begins with it."""
     try:
         when = datetime.fromisoformat(created)
-    except ValueError:
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        earlier = when.astimezone(UTC) - timedelta(milliseconds=1)
+    except (ValueError, OverflowError):
         return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    earlier = when.astimezone(UTC) - timedelta(milliseconds=1)
     return earlier.isoformat(timespec="milliseconds").replace("+00:00", "Z")

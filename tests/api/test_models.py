@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from civitai_skill.adapters.cli.values import to_local_time
 from civitai_skill.api.models import NO_REASON, Workflow
+from civitai_skill.batch.watcher import _just_before
 from tests.support.thorough import cases
 
 # The shape of a failed workflow as one was seen (civitai-api facts, 1.1), with values of our own.
@@ -130,6 +132,15 @@ def test_a_step_without_jobs_tells_its_queue_and_what_it_prepares(several: bool)
     job = {"queuePosition": {"precedingJobs": 0, "completeAt": "2026-11-28T23:10:00Z"}}
     old = changed(status="scheduled", steps=[{"status": "scheduled", "jobs": [job]}]).progress
     assert str(old) == "scheduled, 0 ahead, done about 23:10:00 UTC"
+
+
+@pytest.mark.parametrize("told", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+02:00",
+                                  "9999-12-31T23:59:59-02:00"])  # fmt: skip
+def test_a_moment_that_means_none_breaks_nothing(told: str) -> None:
+    step = {"status": "processing", "queuePosition": {"completeAt": told}}
+    assert str(Workflow.read({"steps": [step]}).progress).startswith("processing")
+    assert to_local_time(told)
+    assert _just_before(told) is None
 
 
 def test_the_service_s_warnings_are_read_once_each_whatever_they_lack() -> None:

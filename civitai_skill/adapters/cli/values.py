@@ -130,7 +130,7 @@ def add_since(parser: argparse.ArgumentParser) -> None:
 def to_local_time(told: str | None) -> str:
     """A moment as the service tells it, in words, by this machine's clock."""
     try:
-        when = datetime.fromisoformat(told or "")
-    except ValueError:
+        when = datetime.fromisoformat(told or "").astimezone()
+    except (ValueError, OverflowError, OSError):
         return told or "?"
-    return f"{when.astimezone():%Y-%m-%d %H:%M}"
+    return f"{when:%Y-%m-%d %H:%M}"
