@@ -63,7 +63,7 @@ def update(
 
 
 def _read_taken(response: httpx.Response) -> Any:
-    """What the service itself answers, nothing included; None for a sign-in page of the network."""
+    """What the service answers, {} where it says nothing; None for a network's sign-in page."""
     if not response.is_success:
         return None
     return read_answer(response, object) if response.content else {}

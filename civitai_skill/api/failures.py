@@ -195,7 +195,7 @@ def transport_failed(
     if purpose.paid is not None:
         advice += f" {KEPT}"
     elif unsure and purpose.costs:
-        advice = ""  # the purchase comes first
+        advice = ""  # what to do about the purchase comes first
     return TransportFailed(
         f"No usable answer to {purpose.what} after {times}: {what}.",
         **purpose.outlook(advice, unsure),

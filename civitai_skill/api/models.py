@@ -31,7 +31,7 @@ from civitai_skill.steps.names import STAGES, parse_name
 
 #: Nothing changes any more after these (published document, WorkflowStatus).
 TERMINAL = frozenset({"succeeded", "failed", "expired", "canceled"})
-#: The statuses that are known (the same).
+#: Every status that is documented (the same).
 _STATUSES = TERMINAL | {"unassigned", "preparing", "scheduled", "processing"}
 
 NO_REASON = "no reason given"

@@ -32,8 +32,7 @@ def send_with_retry(
     read: Callable[[httpx.Response], Any] = lambda response: response,
     give_up_at: float | None = None,
 ) -> Flow[Any]:
-    """Send until a usable answer comes, and give what is `read` of it; None says that it is of no
-    use.
+    """Send until a usable answer comes, and give what `read` makes of it (None: it is of no use).
 
     The identical request goes out each time; a refusal ends it. Raises TransportFailed or ApiError.
     No pause goes past `give_up_at` (of `service.now`); it is raised then, and not before.

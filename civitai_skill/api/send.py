@@ -87,8 +87,8 @@ async def asend(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Respon
 def _whole(
     head: httpx.Response, body: bytes, limit: int, *, is_raw: bool = False
 ) -> httpx.Response:
-    """The answer with its whole body. What is `raw` may be packed, though nothing was asked for but
-    `identity`; what was made in this process httpx has unpacked."""
+    """The answer with its whole body. One that `is_raw` may be packed, though nothing was asked for
+    but `identity`; one that was made in this process httpx has unpacked."""
     coding = head.headers.get("content-encoding", "").strip().lower() if is_raw else ""
     if coding in ("gzip", "x-gzip", "deflate"):
         unpacking = zlib.decompressobj(zlib.MAX_WBITS | 32)

@@ -107,7 +107,7 @@ def estimate(
 
 
 def _read(response: httpx.Response, id: str | None = None) -> Workflow | None:
-    """The workflow that an answer tells of, by the `id` that is known of it, whatever it says."""
+    """The workflow that an answer tells of, under the `id` that was asked for, whatever it says."""
     answer = read_answer(response)
     if answer is not None and id is not None:
         answer = {**answer, "id": id}

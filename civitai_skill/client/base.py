@@ -168,7 +168,7 @@ class BaseClient:
     def _order(
         self, asked: RequestLike, given: Mapping[str, Any], out: Folder | None = None
     ) -> Order:
-        """What a call asks for by its keywords, under this client's rules. RequestInvalid."""
+        """What a call asks for by its keywords, under our rules. Raises RequestInvalid."""
         followed.set(self.settings.engines_file)
         fields = dict(given)
         rules = {name: fields.pop(name) for name in PurchaseRules.__annotations__ if name in fields}

@@ -311,13 +311,17 @@ class Ledger(LedgerReports):
                 return run, None
             elif run.handed is not None or not run.is_delivered:
                 worked_on.append(run)
-        return next(iter(worked_on), None), None if worked_on else next(iter(old), None)
+        if worked_on:
+            return worked_on[0], None
+        return None, old[0] if old else None
 
 
 def _in_force(db: sqlite3.Connection, budget: Budget | None) -> Budget | None:
     """The budget that is given, else the one that is kept."""
-    kept = budget or db.execute("SELECT value FROM settings WHERE name = 'budget'").fetchone()
-    return kept if kept is None or isinstance(kept, Budget) else read_budget(kept["value"])
+    if budget is not None:
+        return budget
+    kept = db.execute("SELECT value FROM settings WHERE name = 'budget'").fetchone()
+    return None if kept is None else read_budget(kept["value"])
 
 
 _INSERT = (

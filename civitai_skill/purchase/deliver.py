@@ -46,7 +46,8 @@ class Delivery:
     place: Place | None = None
 
     def save(self, workflow: Workflow, n: int, label: Label, fetched: FetchedPicture) -> Path:
-        """Put a picture on disk; without a name of its own, under its workflow's. OSError."""
+        """Put a picture on disk; one without a name of its own bears its workflow's. Raises
+        OSError."""
         self.out.mkdir(parents=True, exist_ok=True)
         run, place = self.run, self.place
         if place is None and label.facts is not None and run is not None:

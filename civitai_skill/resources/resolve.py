@@ -229,7 +229,8 @@ class _Looking:
 
 
 def _check_model(place: Place, reference: Reference, one: Resource | None) -> None:
-    """A version's number belongs to one model; another's beside it is a slip. RequestInvalid."""
+    """A version's number belongs to one model; another's beside it is a slip. Raises
+    RequestInvalid."""
     if one is not None and reference.model not in (None, one.model_id):
         why = f"version {reference.version} is {one.label}, of model {one.model_id}"
         raise place.refused(why, nearest=one.air)

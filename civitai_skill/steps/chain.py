@@ -124,7 +124,8 @@ def _described(steps: Sequence[NamedStep]) -> list[str]:
 def plan_request(
     request: ImageRequest, sources: tuple[Size | None, ...] = (), *, today: date | None = None
 ) -> Plan:
-    """Decide a request and all that follows; a Plan where one step does it. RequestInvalid."""
+    """Decide a request and all that follows; a Plan where one step does it. Raises
+    RequestInvalid."""
     if request.model_fields_set.isdisjoint(FOLLOWING):
         return plan(request, sources=sources, today=today)
     asked = request

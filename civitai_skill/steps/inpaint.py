@@ -25,7 +25,8 @@ _MASK, _NETS = ("mask", "edit"), ("control_nets", "variant")
 
 
 def with_mask(request: ImageRequest) -> ImageRequest:
-    """A request to repair, in the words of an engine: a mask, or a control net. RequestInvalid."""
+    """A request to repair, in the words of an engine: a mask, or a control net. Raises
+    RequestInvalid."""
     assert request.inpaint is not None
     if not (request.given("engine") or request.given("model")):
         return _cheapest(request)

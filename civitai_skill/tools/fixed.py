@@ -232,7 +232,7 @@ def is_inside(path: str, folder: Path) -> bool:
 
 
 def price_options(buying: Mapping[str, Any]) -> dict[str, Any]:
-    """What goes with a price request too of what surrounds a purchase."""
+    """What a price request is sent with, of what surrounds a purchase."""
     wanted = ("allow_mature_content", "currencies", "sources")
     return {name: buying[name] for name in wanted if name in buying}
 

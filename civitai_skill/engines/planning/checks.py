@@ -42,7 +42,8 @@ _ONLINE = "is looked up only where the site can be asked"
 
 
 def check_name(text: str) -> None:
-    """Refuse a checkpoint's bare name, with the engine that has it by that name. RequestInvalid."""
+    """Refuse a checkpoint's bare name, with the engine that has it by that name. Raises
+    RequestInvalid."""
     try:
         parse_reference(text)
     except BareName as error:
