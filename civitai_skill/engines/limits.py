@@ -71,7 +71,8 @@ class Limit:
         elif self.kind in ("list", "map") and self.most is not None:
             said = f"{self.least} to {self.most}" if self.least else f"at most {self.most}"
         elif self.kind == "text" and self.most is not None:
-            said = f"at most {self.most} characters"
+            least = "at most" if (self.least or 1) == 1 else f"{self.least} to"
+            said = f"{least} {self.most} characters"
         else:
             said = _WORDED.get(self.kind, "text")
         if self.source is not None and self.kind == "text":

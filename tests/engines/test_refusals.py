@@ -52,6 +52,10 @@ def test_a_field_that_the_form_lacks_is_refused_with_where_it_is(
     assert there in refused.accepted
 
 
+def test_a_prompt_that_is_too_short_is_told_how_long_it_must_be() -> None:
+    assert refusal(engine="mai", prompt="b").accepted == "3 to 5000 characters"
+
+
 def test_options_are_checked_like_the_rest() -> None:
     refused = refusal(
         options={"cfgScale": 3, "modelVersion": "9b", "enablePromptExpnsion": True, "cfg": 2}
