@@ -130,7 +130,7 @@ def close_answered(ended: Unconfirmed, patience: float | None = None) -> None:
     """Close purchases whose callers have the answer; those that the ledger does not take within
     `patience` seconds stay for the next time."""
     for ledger, key in tuple(ended):
-        with suppress(ConfigError):
+        with suppress(ConfigError, ValueError):  # another thread may close it at the same moment
             ledger.close_run(key, patience=patience)
             ended.remove((ledger, key))
 

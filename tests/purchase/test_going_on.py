@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from civitai_skill import StillRunning
+from civitai_skill.purchase.join import close_answered
 from civitai_skill.purchase.order import Order, WorkflowBody
 from civitai_skill.purchase.prepare import prepare
 from civitai_skill.sandbox import Sandbox
@@ -60,3 +62,19 @@ def test_a_picture_costs_five_writes_and_one_read(
         buyer.generate("an owl", out=tmp_path)
         buyer.confirm()
     assert (kinds.count("write"), kinds.count("read")) == (5, 1)
+
+
+def test_threads_that_share_a_client_close_what_was_answered_together() -> None:
+    # Each goes through the list that all of them have, and takes out what it closed.
+    both = threading.Barrier(2, timeout=20)
+
+    class Shared:
+        def close_run(self, *keys: str, patience: float | None = None) -> None:
+            both.wait()
+
+    ended: Any = [(Shared(), "key")]
+    other = threading.Thread(target=close_answered, args=(ended,))
+    other.start()
+    close_answered(ended)
+    other.join()
+    assert ended == []
