@@ -9,6 +9,7 @@ from contextvars import ContextVar
 
 import anyio
 import httpx
+from socksio.exceptions import SOCKSError
 
 from civitai_skill.api.connections import overdue_at
 from civitai_skill.api.failures import Closed, TooLarge
@@ -43,6 +44,8 @@ def send(http: httpx.Client, request: httpx.Request) -> httpx.Response:
         if time.monotonic() < until:
             raise
         raise TooLarge("the answer did not end") from None
+    except SOCKSError:  # httpcore lets it through
+        raise httpx.ProxyError("it does not answer as a SOCKS5 proxy does") from None
     except _TRANSPORT_ERRORS as error:
         raise httpx.LocalProtocolError(type(error).__name__) from None
     except RuntimeError:
@@ -74,6 +77,8 @@ async def asend(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Respon
                 await head.aclose()
     except TimeoutError:
         raise TooLarge("the answer did not end") from None
+    except SOCKSError:  # httpcore lets it through
+        raise httpx.ProxyError("it does not answer as a SOCKS5 proxy does") from None
     except _TRANSPORT_ERRORS as error:
         raise httpx.LocalProtocolError(type(error).__name__) from None
     except RuntimeError:

@@ -8,6 +8,7 @@ a line; lines that begin with # are comments.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import itertools
@@ -88,9 +89,9 @@ def read_file(path: Path) -> list[RawRow]:
         if len(data) > MOST_BYTES:
             why = f"larger than {MOST_BYTES // 2**20} MiB"
         else:
-            text = data.decode("utf-8-sig")
+            text = decode_text(data)
     except UnicodeDecodeError:
-        why = "not UTF-8 text"
+        why = "not UTF-8 or UTF-16 text"
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a usable path"
     if suffix not in _TABLES and _is_json_list(text):
@@ -104,6 +105,13 @@ def read_file(path: Path) -> list[RawRow]:
         accepted = "JSON lines or CSV with rows"
         raise RequestInvalid(Problem("file", str(path), accepted, None, why))
     return rows
+
+
+def decode_text(data: bytes) -> str:
+    """The text of a file: UTF-8, or UTF-16 where its first two bytes say so (what Excel calls
+    Unicode Text). Raises ValueError."""
+    is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if is_wide else "utf-8-sig")
 
 
 def split_lines(text: str) -> Iterator[tuple[int, str]]:

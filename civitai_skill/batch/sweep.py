@@ -7,10 +7,10 @@ import math
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
-from civitai_skill.batch.rows import LISTS, TEXTS, RawRow, split_lines
+from civitai_skill.batch.rows import LISTS, TEXTS, RawRow, decode_text, split_lines
+from civitai_skill.config import expand_home
 from civitai_skill.errors import Problem, RequestInvalid
 from civitai_skill.purchase.identity import hash_json
 from civitai_skill.schema.problems import nearest_name
@@ -168,10 +168,10 @@ def parse_values(text: str) -> list[str]:
     """
     if text.startswith("@"):
         try:
-            words = Path(text[1:]).read_text(encoding="utf-8-sig")
+            words = decode_text(expand_home(text[1:]).read_bytes()).replace("\r", "\n")
             return [value for _, value in split_lines(words)]
         except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or "not UTF-8 text"
+            why = getattr(error, "strerror", None) or "not UTF-8 or UTF-16 text"
             problem = Problem("set", text, "@FILE with a value a line", None, why)
             raise RequestInvalid(problem) from None
     found = [part.replace("\\,", ",").strip() for part in _COMMA.split(text)]

@@ -11,6 +11,7 @@ import ssl
 import struct
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,39 @@ async def test_a_proxy_that_fails_is_named_and_nothing_was_spent(
                 assert "(HTTPS_PROXY)" in caught.value.message
                 assert "s3cret" not in caught.value.message
                 assert caught.value.spent == "no"
+
+
+def answer_nonsense(connection: socket.socket, head: bytes) -> None:
+    connection.recv(100)
+    connection.sendall(b"HTTP")
+
+
+def agree_and_hang_up(connection: socket.socket, head: bytes) -> None:
+    connection.recv(100)
+    connection.sendall(b"\x05\x00")
+    connection.recv(100)
+
+
+@pytest.mark.parametrize("behave", [answer_nonsense, agree_and_hang_up])
+async def test_what_is_no_socks_proxy_is_named_and_nothing_was_spent(
+    behave: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: Any = {"retry": RETRY, "home": tmp_path, "base_url": "https://service.invalid"}
+    with serve(behave, raw=True) as proxy, warnings.catch_warnings():
+        # httpcore closes no connection whose SOCKS greeting failed.
+        warnings.simplefilter("ignore", ResourceWarning)
+        monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{proxy.port}")
+        with Civitai("key", **given) as client, pytest.raises(TransportFailed) as first:
+            client.generate("a fox", out=tmp_path / "out")
+        async with AsyncCivitai("key", **given) as client:
+            with pytest.raises(TransportFailed) as second:
+                await client.generate("a fox", out=tmp_path / "out")
+        for caught in (first, second):
+            assert "made no connection (it does not answer as a SOCKS5" in caught.value.message
+            assert "(ALL_PROXY)" in caught.value.message
+            assert caught.value.spent == "no"
+        del first, second, caught
+        gc.collect()
 
 
 # -- certificates ----------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ def test_rows_of_a_program_may_be_prompts_fields_or_requests() -> None:
     ("content", "why"),
     [
         (None, "No such file or directory"),
-        (b"\xff\xfe", "not UTF-8 text"),
+        (b"\xe9", "not UTF-8 or UTF-16 text"),
         (b" \n", "it has no rows"),
         (b'[\n{"prompt": "a fox"}]', "it is one JSON list"),
     ],

@@ -233,6 +233,27 @@ def test_comments_of_a_wildcard_file_are_no_values(tmp_path: Path) -> None:
     assert parse_values(f"@{file}") == ["fox", "owl"]
 
 
+def test_a_tilde_before_a_wildcard_file_is_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "animals.txt").write_text("fox\rowl\r\nbear")
+    assert parse_values("@~/animals.txt") == ["fox", "owl", "bear"]
+
+
+@pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
+def test_what_excel_calls_unicode_text_is_read(tmp_path: Path, order: str) -> None:
+    file = tmp_path / "rows.txt"
+    file.write_bytes("\ufeffPrompt\tSeed\r\n狐, im Schnee\t5\r\n".encode(order))
+    assert [raw.fields for raw in read_file(file)] == [{"prompt": "狐, im Schnee", "seed": 5}]
+    file.write_bytes("\ufeff# animals\r\nfox\r\n狐\r\n".encode(order))
+    assert parse_values(f"@{file}") == ["fox", "狐"]
+    file.write_bytes("\ufeffa fox".encode(order)[:-1])
+    with pytest.raises(RequestInvalid, match="not UTF-8 or UTF-16 text"):
+        read_file(file)
+
+
 # -- what repeats ----------------------------------------------------------------------------------
 def test_what_repeats_over_rows_is_told_once_with_a_count(make: Make) -> None:
     given: list[Any] = [{"prompt": "a", **SIZE, "title": f"{i}"} for i in range(50)]

@@ -45,6 +45,17 @@ def test_a_variants_name_is_answered_with_its_engine_and_itself(
     assert plan(ImageRequest(prompt="a fox", engine=engine, variant=variant)).variant == variant
 
 
+@pytest.mark.parametrize("engine", [None, "z-image"])
+@pytest.mark.parametrize("variant", ["ponyDiffusionV6XL", "pony"])
+def test_a_variant_of_another_engine_is_answered_with_that_engine(
+    engine: str | None, variant: str
+) -> None:
+    named = {} if engine is None else {"engine": engine}
+    with pytest.raises(RequestInvalid) as refused:
+        plan(ImageRequest(prompt="a fox", variant=variant, **named))
+    assert refused.value.problems[0].nearest == "engine sdxl with variant pony"
+
+
 @pytest.mark.parametrize(
     ("name", "variant"),
     [("flux-dev", "dev"), ("FLUX.1 [schnell]", "schnell"), ("Flux Krea", "krea")],
