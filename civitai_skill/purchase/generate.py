@@ -174,6 +174,9 @@ def _end(
         reason = "; ".join(ended.reasons()) or None
         told = (run.key, ended.status, ended.cost.kept, reason)
         yield from write_quietly(partial(ledger.record_finished, *told))
+    elif ended is not None and ended.cost.kept:  # what was charged counts, whatever becomes of it
+        charged = (run.key, ended.id, ended.cost.kept)
+        yield from write_quietly(partial(ledger.record_submitted, *charged))
     if over and order.unconfirmed is not None and not empty:
         order.unconfirmed.append((ledger, run.key))
     elif over:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from civitai_skill import Civitai, OverBudget
+from civitai_skill.api.service import Retry
 from civitai_skill.engines.planning.plan import plan
 from civitai_skill.purchase.order import Order
 from civitai_skill.purchase.price import over_budget_error
@@ -74,3 +79,25 @@ def test_what_the_service_asks_above_the_rule_is_counted_in() -> None:
 
 def test_fewer_pictures_are_offered_where_some_would_fit() -> None:
     assert hint(130, None, engine="seedream", quantity=4) == "2 of the 4 pictures would fit."
+
+
+def test_a_price_that_shows_late_counts_though_nothing_stopped_it(tmp_path: Path) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        told: dict[str, Any] = {"id": "w-1", "status": "processing"}
+        if request.method == "PUT":
+            return httpx.Response(500)
+        if "whatif" in request.url.params or request.method == "GET":
+            told["cost"] = {"total": 3 if request.method == "POST" else 99}
+        else:
+            told["externalId"] = json.loads(request.content)["externalId"]
+        return httpx.Response(200, json=told)
+
+    with Civitai(
+        "a-key-of-no-one", home=tmp_path, transport=httpx.MockTransport(answer),
+        retry=Retry(tries=1),
+    ) as client:  # fmt: skip
+        with pytest.raises(OverBudget, match="could not be canceled") as refused:
+            client.generate("a fox", max_buzz=10, out=tmp_path)
+        assert refused.value.spent == "yes"
+        assert client.ledger is not None
+        assert [row["buzz"] for row in client.ledger.spend()] == [99]
