@@ -56,12 +56,9 @@ KEY = "sandbox"
 
 # Names load on first use, so that the command line can name the switches for next to nothing.
 _HOMES = {
-    "Dropped": "service",
-    "Fault": "faults",
-    "Sandbox": "service",
-    "SandboxTransport": "transport",
-    "Switches": "switches",
-}
+    "Dropped": "service", "Fault": "faults", "Sandbox": "service",
+    "SandboxTransport": "transport", "Switches": "switches",
+}  # fmt: skip
 
 __all__ = ["BASE_URL", "KEY", "Dropped", "Fault", "Sandbox", "SandboxTransport", "Switches"]
 

@@ -50,8 +50,7 @@ _NEW = dict.fromkeys(
 
 @dataclass
 class Context:
-    """Shared by all requests of one sandbox, but for `request`; `seconds` is how long a step
-    takes."""
+    """Shared by all requests but for `request`; `seconds` is how long a step takes."""
 
     memory: Memory
     clock: Callable[[], float]
@@ -105,8 +104,7 @@ class Context:
         return "CfDJ8" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
     def sign(self) -> Callable[[str], tuple[str, str]]:
-        """Makes the address of a blob on the host that the request came to, and says when it
-        expires."""
+        """Makes the address of a blob on the request's own host, and says when it expires."""
         root = f"{self.base}{ROOT}"
         until = format_ticks(self.clock() + self.switches.url_lifetime)
         return lambda id: (f"{root}/{id}?sig={self.mark(id, until)}&exp={until}", until)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 import httpx
+from pydantic.alias_generators import to_camel
 
 from civitai_skill.engines import catalog
 from civitai_skill.engines.forms import Wire
@@ -21,14 +22,13 @@ from civitai_skill.engines.published.ours import fields_of
 from civitai_skill.engines.sources import picture_of
 from civitai_skill.sandbox.context import Context
 from civitai_skill.sandbox.steps.shapes import NEW_FORMS, forms
-from civitai_skill.sandbox.wire import Query, Record, format_millis, problem, reply
+from civitai_skill.sandbox.wire import Record, format_millis, problem, reply
 from civitai_skill.schema.air import PATTERN
 
-_WORDS = {
-    "minimum": "minimum", "maximum": "maximum", "min_length": "minLength",
-    "max_length": "maxLength", "min_items": "minItems", "max_items": "maxItems",
-    "default": "default", "format": "format", "read_only": "readOnly",
-}  # fmt: skip
+_WORDS = {name: to_camel(name) for name in (
+    "minimum", "maximum", "min_length", "max_length", "min_items", "max_items", "default",
+    "format", "read_only",
+)}  # fmt: skip
 _SUBMIT = "/v2/consumer/workflows"
 _STATES = ("unknown", "available", "degraded", "unavailable")
 #: Enums of more values stand once.
@@ -87,11 +87,10 @@ class _Maker:
     def _object(self, fields: dict[str, Facts]) -> Record:
         required = [name for name, facts in fields.items() if facts.get("required")]
         return {
-            "type": "object",
-            **({"required": required} if required else {}),
+            "type": "object", **({"required": required} if required else {}),
             "properties": {name: self._schema(facts) for name, facts in fields.items()},
             "additionalProperties": False,
-        }
+        }  # fmt: skip
 
     def _schema(self, facts: Facts) -> Record:
         out: Record = {"type": ["null", facts["type"]] if facts.get("null") else facts["type"]}
@@ -103,8 +102,7 @@ class _Maker:
         if "enum" in facts:
             out["enum"] = [*facts["enum"], *([None] if facts.get("null") else [])]
         if "likely" in facts:
-            likely = facts["likely"]
-            out["x-likely"] = {_WORDS[name]: value for name, value in likely.items()}
+            out["x-likely"] = {_WORDS[name]: value for name, value in facts["likely"].items()}
         if facts.get("pattern") == AIR:
             out["pattern"] = PATTERN.replace("(?P<", "(?<")
         if facts.get("picture"):
@@ -140,9 +138,8 @@ def _every(context: Context) -> list[Record]:
                 }
                 found.setdefault(service["id"], service)
     if context.switches.tomorrow:
-        for form in NEW_FORMS:
-            service = _service(context, form, {}, "Aurora sketch")
-            found[service["id"]] = service
+        new = (_service(context, form, {}, "Aurora sketch") for form in NEW_FORMS)
+        found |= {service["id"]: service for service in new}
         # As it was seen on 2026-08-31 (its success was 48 %).
         found["image/grok/v1.0/createImage"]["status"] = "unavailable"
     return list(found.values())
@@ -178,17 +175,15 @@ def list_services(context: Context, id: str) -> httpx.Response:
         raise query.refuse("limit" if limit < 1 else "offset")
     if query.get("status") not in (None, *_STATES):
         raise query.refuse("status")
-    found = [service for service in services if _fits(service, query)]
+    asked = query.get("query", "").lower()
+    found = [
+        one
+        for one in services
+        if query.get("category") in (None, one["category"])
+        and one["id"].startswith(query.get("prefix", ""))
+        and set(query.get_list("tags")) <= set(one["tags"])
+        and asked in " ".join((one["id"], one["description"], *one["tags"])).lower()
+        and query.get("status") in (None, one["status"])
+    ]
     page = found[offset : offset + limit]
     return reply(200, {"items": page, "totalCount": len(found), "limit": limit, "offset": offset})
-
-
-def _fits(service: Record, query: Query) -> bool:
-    text = " ".join((service["id"], service["name"], service["description"], *service["tags"]))
-    return (
-        query.get("category") in (None, service["category"])
-        and service["id"].startswith(query.get("prefix", ""))
-        and set(query.get_list("tags")) <= set(service["tags"])
-        and query.get("query", "").lower() in text.lower()
-        and query.get("status") in (None, service["status"])
-    )

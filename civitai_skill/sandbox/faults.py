@@ -93,8 +93,7 @@ class Fault:
         return cls(**value)
 
     def __post_init__(self) -> None:
-        """Refuse what is no fault and what could never hit. Raises ValueError with a message for
-        people."""
+        """Raises ValueError, with a message for people, for what could never hit."""
         for name, known in _NAMES.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}")
@@ -112,11 +111,8 @@ class Fault:
 
 
 _NAMES = {
-    "on": get_args(On),
-    "kind": get_args(Kind),
-    "body": get_args(Body),
-    "fate": get_args(Fate),
-}
+    "on": get_args(On), "kind": get_args(Kind), "body": get_args(Body), "fate": get_args(Fate),
+}  # fmt: skip
 _SECONDS = "a number of seconds from 0 to 1e9"
 #: The types of each field, the least and the most of a number, and how that is said.
 _CHECKS: Mapping[str, tuple[Any, float, float, str]] = {

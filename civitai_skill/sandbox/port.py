@@ -55,8 +55,7 @@ def serve(sandbox: Sandbox, listener: socket.socket, ready: str) -> None:
 
 @contextlib.asynccontextmanager
 async def listening(sandbox: Sandbox, listener: socket.socket | None = None) -> AsyncIterator[str]:
-    """Serve inside a running event loop, on this machine's own address where no `listener` is
-    given; gives the address."""
+    """Serve inside a running event loop, on loopback without a `listener`; gives the address."""
     tasks: set[asyncio.Task[None]] = set()
     turn = asyncio.Semaphore(_AT_ONCE)
 
@@ -116,8 +115,7 @@ class _Connection:
         return response is not None and await self._send_response(response)
 
     async def _receive(self) -> httpx.Request | None:
-        """The next request, None where the client has ended; raises Abort where it need not be read
-        to its end."""
+        """The next request, None where the client has ended. Raises Abort."""
         head: h11.Request | None = None
         body = bytearray()
         while True:
@@ -158,8 +156,7 @@ class _Connection:
         return None
 
     async def _refuse(self, response: httpx.Response) -> None:
-        """Answer at once, and go on reading for a while: closing on what was not read would break
-        the connection before the answer is."""
+        """Answer at once, and read on for a while: closing now would break the answer off too."""
         response.headers["Connection"] = "close"
         await self._send_response(response)
         if self.writer.can_write_eof():

@@ -1,5 +1,4 @@
-"""The sandbox itself: a request goes in; seconds to sleep and work to run come out, and at last a
-response.
+"""The sandbox itself: a request goes in; seconds to sleep come out, and at last a response.
 
 `/_sandbox/...` scripts faults, sets switches and reads the accounts over the port:
 
@@ -107,13 +106,9 @@ class Sandbox:
     ) -> None:
         #: The file of its memory; None when it is private.
         self.memory = memory
-        self._context = Context(
-            Memory(memory),
-            clock,
-            switches or Switches(),
-            life.SECONDS_PER_JOB if seconds_per_job is None else seconds_per_job,
-            money.BALANCE if balance is None else balance,
-        )
+        seconds = life.SECONDS_PER_JOB if seconds_per_job is None else seconds_per_job
+        balance = money.BALANCE if balance is None else balance
+        self._context = Context(Memory(memory), clock, switches or Switches(), seconds, balance)
         self.close = self._context.memory.close
 
     def script(self, *scripted: Fault) -> None:
@@ -129,8 +124,7 @@ class Sandbox:
             self._context.memory.execute("DELETE FROM faults")
 
     def accounts(self) -> list[dict[str, Any]]:
-        """Every account, what is due settled: balance, submits seen, workflows charged, Buzz
-        charged and refunded, idempotency keys. Its own key shows only as a digest."""
+        """Every account, what is due settled; its own key shows only as a digest."""
         context, memory, told = self._context, self._context.memory, []
         keys = "workflows WHERE user = ? AND external IS NOT NULL ORDER BY created"
         with memory.change():
@@ -149,11 +143,8 @@ class Sandbox:
         return max(self._context.switches.largest_blob, _LARGEST_TEMPLATE) + 1
 
     def handle(self, request: httpx.Request) -> Iterator[float | Outcome]:
-        """Answer a request whose body has been read.
-
-        Yields seconds to sleep, and at last the response or the work that makes it; may raise
-        Dropped.
-        """
+        """Answer a request whose body has been read: yields seconds to sleep, and at last the
+        response or the work that makes it. May raise Dropped."""
         path = request.url.raw_path.split(b"?")[0].decode()
         context = replace(self._context, request=request)
         try:

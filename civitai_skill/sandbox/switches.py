@@ -98,10 +98,7 @@ class Switches:
     foreign_air_hangs: Annotated[bool, "an AIR of another family makes the job hang (seen)"] = True
 
     def with_values(self, given: Any) -> Switches:
-        """A copy with the switches that a mapping names set.
-
-        Raises ValueError, with what is accepted, for names and values that are not.
-        """
+        """A copy with the switches that a mapping names set. Raises ValueError with what fits."""
         if not isinstance(given, Mapping):
             raise ValueError("switches are an object of names and values")
         return replace(self, **{name: read(name, value) for name, value in given.items()})

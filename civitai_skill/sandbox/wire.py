@@ -92,16 +92,14 @@ def reply(
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     is_problem = status >= 400 and isinstance(body, dict) and "title" in body
     kind = f"application/{'problem+' if is_problem else ''}json; charset=utf-8"
-    return httpx.Response(
-        status, headers={"Content-Type": kind, **(headers or {})}, content=text.encode()
-    )
+    headers = {"Content-Type": kind, **(headers or {})}
+    return httpx.Response(status, headers=headers, content=text.encode())
 
 
 def problem(
     status: int, detail: str = "", errors: Mapping[str, Sequence[str]] | None = None
 ) -> httpx.Response:
-    """ProblemDetails with a trace id; with `errors`, that of model binding: messages by dotted and
-    indexed path."""
+    """ProblemDetails with a trace id; with `errors` that of model binding, messages by path."""
     title = "One or more validation errors occurred."
     if not errors:
         title = HTTPStatus(status).phrase if status in list(HTTPStatus) else "Error"

@@ -161,8 +161,7 @@ def presign(context: Context) -> httpx.Response:
 
 # -- bytes ---------------------------------------------------------------------------------------
 def load(context: Context, id: str) -> tuple[Record, bytes] | None:
-    """The record and the bytes of a blob: an upload as it came, else drawn, which holds no lock.
-    None when there is no such blob."""
+    """The record and the bytes of a blob, drawn where it is no upload; None when there is none."""
     query = "SELECT record, data FROM blobs WHERE id = ?"
     with context.memory.change():
         row = context.memory.execute(query, (id,)).fetchone()

@@ -25,10 +25,7 @@ _NOBODY = "\U0010fffe"
 
 
 def write(picture: Image.Image, prompt: str, facts: str) -> None:
-    """Write the caption onto an RGB picture, as large as it may be read comfortably.
-
-    Small pictures give it all their room; a prompt that does not fit ends in an ellipsis.
-    """
+    """Write the caption as large as it reads well; a prompt too long ends in an ellipsis."""
     width, height = picture.size
     ideal = math.sqrt(width * height) / 36
     margin = 2 if min(width, height) < 160 else max(2, round(ideal * 0.7))

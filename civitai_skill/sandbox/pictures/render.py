@@ -60,10 +60,7 @@ class Gallery:
         self._lock = Lock()
 
     def picture(self, id: str, recipe: Record, load: Load) -> bytes:
-        """The file that a recipe describes.
-
-        `load` finds the bytes of a source picture, None where it lies elsewhere.
-        """
+        """The file of a recipe; `load` finds a source's bytes, None where it lies elsewhere."""
         with self._lock:
             found = self._kept.pop(id, None)
         data = render(recipe, load) if found is None else found
@@ -96,11 +93,10 @@ def render(recipe: Record, load: Load) -> bytes:
 
 def parameters(recipe: Record) -> str:
     """What the file says about itself, in the manner that picture tools read."""
-    told = recipe.get("metadata")
+    told = f", Civitai metadata: {recipe['metadata']}" if recipe.get("metadata") else ""
     return (
         f"{recipe['prompt']}\nSeed: {recipe['seed']}, Size: {recipe['width']}x{recipe['height']}, "
-        f"Model: {recipe['engine']}, Version: civitai-skill sandbox"
-        + (f", Civitai metadata: {told}" if told else "")
+        f"Model: {recipe['engine']}, Version: civitai-skill sandbox{told}"
     )
 
 
@@ -148,10 +144,7 @@ def _cut_out(source: Image.Image) -> Image.Image:
 
 
 def _find_subject(picture: Image.Image) -> Image.Image | None:
-    """The opacity of what stands on a plain ground; None where the ground is not plain.
-
-    What has the ground's colour but can't be reached from the edge is kept.
-    """
+    """The opacity of what can't be reached from the edge over a plain ground; None without one."""
     small = picture.copy()
     small.thumbnail((_SMALL, _SMALL))
     width, height = small.size

@@ -65,12 +65,12 @@ class MadeModel:
 
 
 def _one(
-    id: int, name: str, type: str, base: str, about: str, *words: str, state: State = "",
-    **more: object,
+    id: int, downloads: int, name: str, type: str, base: str, about: str, *words: str,
+    state: State = "", **more: object,
 ) -> MadeModel:  # fmt: skip
     """A model with one version, whose number follows from the model's."""
-    version = MadeVersion(id * 10 + 1, "v1.0", base, words, state)
-    return MadeModel(id, name, type, about, (version,), **more)  # type: ignore[arg-type]
+    version = (MadeVersion(id * 10 + 1, "v1.0", base, words, state),)
+    return MadeModel(id, name, type, about, version, downloads=downloads, **more)  # type: ignore[arg-type]
 
 
 _MODELS: tuple[MadeModel, ...] = (
@@ -78,23 +78,19 @@ _MODELS: tuple[MadeModel, ...] = (
     MadeModel(9001, "Larkspur XL", "Checkpoint", "Photographs with soft light.", (
         MadeVersion(90012, "v2.0", "SDXL 1.0"), MadeVersion(90011, "v1.0", "SDXL 1.0"),
     ), downloads=120_000, tags=("photorealistic", "base model"), as_text=True),
-    _one(9002, "Paper Lantern", "Checkpoint", "Illustrious", "Anime with flat colours.",
-         downloads=80_000, tags=("anime",)),
-    _one(9003, "Harbour Pony", "Checkpoint", "Pony", "Cartoons and creatures.", downloads=40_000),
-    _one(9004, "Old Timer", "Checkpoint", "SD 1.5", "A small general model.", downloads=200_000),
-    _one(9005, "Quiet Flux", "Checkpoint", "Flux.1 D", "Calm, natural pictures.", downloads=9_000,
-         sells=()),
-    _one(9006, "Rainlight Anima", "Checkpoint", "Anima", "Anime in the rain."),
-    _one(9007, "Closed Garden", "Checkpoint", "SDXL 1.0", "Only for download.", state="uncovered",
-         downloads=60_000),
-    _one(9008, "Vanished", "Checkpoint", "SDXL 1.0", "No longer there.", state="deleted"),
-    _one(9009, "Tomorrow XL", "Checkpoint", "SDXL 1.0", "Sold for a while.", state="early",
-         downloads=3_000),
-    _one(9010, "Night Market", "Checkpoint", "Illustrious", "Mature scenes.", mature=True,
-         downloads=70_000),
-    _one(9011, "Film Cutter", "Checkpoint", "Wan Video 2.2 T2V-A14B", "Moving pictures.",
-         downloads=150_000),
-    _one(9012, "Chrome Noob", "Checkpoint", "NoobAI", "Sharp anime.", downloads=20_000),
+    _one(9002, 80_000, "Paper Lantern", "Checkpoint", "Illustrious", "Anime with flat colours.",
+         tags=("anime",)),
+    _one(9003, 40_000, "Harbour Pony", "Checkpoint", "Pony", "Cartoons and creatures."),
+    _one(9004, 200_000, "Old Timer", "Checkpoint", "SD 1.5", "A small general model."),
+    _one(9005, 9_000, "Quiet Flux", "Checkpoint", "Flux.1 D", "Calm, natural pictures.", sells=()),
+    _one(9006, 1_000, "Rainlight Anima", "Checkpoint", "Anima", "Anime in the rain."),
+    _one(9007, 60_000, "Closed Garden", "Checkpoint", "SDXL 1.0", "Only for download.",
+         state="uncovered"),
+    _one(9008, 1_000, "Vanished", "Checkpoint", "SDXL 1.0", "No longer there.", state="deleted"),
+    _one(9009, 3_000, "Tomorrow XL", "Checkpoint", "SDXL 1.0", "Sold for a while.", state="early"),
+    _one(9010, 70_000, "Night Market", "Checkpoint", "Illustrious", "Mature scenes.", mature=True),
+    _one(9011, 150_000, "Film Cutter", "Checkpoint", "Wan Video 2.2 T2V-A14B", "Moving pictures."),
+    _one(9012, 20_000, "Chrome Noob", "Checkpoint", "NoobAI", "Sharp anime."),
     # -- LoRAs
     MadeModel(9101, "Ink Wash", "LORA", "<p>Brush and ink &amp; wet paper.</p>", (
         MadeVersion(91014, "Klein", "Flux.2 Klein 4B", ("inkwash style",)),
@@ -102,39 +98,41 @@ _MODELS: tuple[MadeModel, ...] = (
         MadeVersion(91012, "XL 2", "SDXL 1.0", ("inkwash style", "wet paper")),
         MadeVersion(91011, "1.5", "SD 1.5", ("inkwash",)),
     ), downloads=50_000, tags=("style",)),
-    _one(9102, "Detail Dial", "LORA", "SDXL 1.0", "More or less detail.", downloads=300_000,
-         as_text=True, sells=("Image", "RentCivit", "Rent", "Sell")),
-    _one(9103, "Detail Dial", "LORA", "SDXL 1.0", "Another one of this name.", "detailed",
-         creator="somebody_else", downloads=900),
-    _one(9104, "Detail Dial Flux", "LORA", "Flux.1 D", "Detail for another family."),
-    _one(9105, "Pixel Grid", "LORA", "SDXL 1.0", "Aligned pixels.", "pixel art", downloads=45_000),
-    _one(9106, "Captain Mirabel", "LORA", "Illustrious", "A character in four outfits.",
+    _one(9102, 300_000, "Detail Dial", "LORA", "SDXL 1.0", "More or less detail.", as_text=True,
+         sells=("Image", "RentCivit", "Rent", "Sell")),
+    _one(9103, 900, "Detail Dial", "LORA", "SDXL 1.0", "Another one of this name.", "detailed",
+         creator="somebody_else"),
+    _one(9104, 1_000, "Detail Dial Flux", "LORA", "Flux.1 D", "Detail for another family."),
+    _one(9105, 45_000, "Pixel Grid", "LORA", "SDXL 1.0", "Aligned pixels.", "pixel art"),
+    _one(9106, 8_000, "Captain Mirabel", "LORA", "Illustrious", "A character in four outfits.",
          "mirabel, uniform", "mirabel, armour", "mirabel, swimsuit", "mirabel, gown",
-         downloads=8_000, tags=("character",)),
-    _one(9107, "Claymation", "LoCon", "SD 1.5", "Clay figures.", "claymation", downloads=12_000),
+         tags=("character",)),
+    _one(9107, 12_000, "Claymation", "LoCon", "SD 1.5", "Clay figures.", "claymation"),
     # The numbers of the skills' and the README's examples.
     MadeModel(12345, "Linen", "LORA", "Woven texture.", (
         MadeVersion(67890, "v1.0", "SDXL 1.0", ("linen texture",)),
     )),
-    _one(9109, "Klein Sketch", "LORA", "Flux.2 Klein 4B", "Pencil sketches.", "pencil sketch"),
-    _one(9110, "Turbo Neon", "LORA", "ZImageTurbo", "Neon signs.", "neon sign", fee=2),
-    _one(9111, "Unseen Style", "LORA", "SDXL 1.0", "Taken down.", state="taken down"),
-    _one(9112, "Backstage", "LORA", "SDXL 1.0", "Mature poses.", mature=True, downloads=90_000),
-    _one(9113, "Qwen Poster", "DoRA", "Qwen", "Posters with words.", "poster layout"),
-    _one(9114, "Anima Gouache", "LORA", "Anima", "Gouache paint.", "gouache"),
+    _one(9109, 1_000, "Klein Sketch", "LORA", "Flux.2 Klein 4B", "Pencil sketches.",
+         "pencil sketch"),
+    _one(9110, 1_000, "Turbo Neon", "LORA", "ZImageTurbo", "Neon signs.", "neon sign", fee=2),
+    _one(9111, 1_000, "Unseen Style", "LORA", "SDXL 1.0", "Taken down.", state="taken down"),
+    _one(9112, 90_000, "Backstage", "LORA", "SDXL 1.0", "Mature poses.", mature=True),
+    _one(9113, 1_000, "Qwen Poster", "DoRA", "Qwen", "Posters with words.", "poster layout"),
+    _one(9114, 1_000, "Anima Gouache", "LORA", "Anima", "Gouache paint.", "gouache"),
     # -- the rest
-    _one(9201, "ClearHands", "TextualInversion", "SD 1.5", "A negative embedding for hands.",
-         "clearhands", downloads=500_000),
-    _one(9202, "XLPolish", "TextualInversion", "SDXL 1.0", "Polish in one word.", "xlpolish"),
-    _one(9301, "Warm VAE", "VAE", "SD 1.5", "Warmer colours.", downloads=30_000),
-    _one(9302, "Crisp XL VAE", "VAE", "SDXL 1.0", "Clearer edges.", downloads=15_000),
+    _one(9201, 500_000, "ClearHands", "TextualInversion", "SD 1.5",
+         "A negative embedding for hands.", "clearhands"),
+    _one(9202, 1_000, "XLPolish", "TextualInversion", "SDXL 1.0", "Polish in one word.",
+         "xlpolish"),
+    _one(9301, 30_000, "Warm VAE", "VAE", "SD 1.5", "Warmer colours."),
+    _one(9302, 15_000, "Crisp XL VAE", "VAE", "SDXL 1.0", "Clearer edges."),
 )  # fmt: skip
 
 
 def hashes(version: MadeVersion) -> Mapping[str, str]:
     """The hashes of a version's file: of bytes that do not exist, so of its number."""
-    whole = hashlib.sha256(f"sandbox {version.id}".encode()).hexdigest().upper()
-    tensors = hashlib.sha256(f"tensors {version.id}".encode()).hexdigest().upper()
+    words = (f"{what} {version.id}".encode() for what in ("sandbox", "tensors"))
+    whole, tensors = (hashlib.sha256(word).hexdigest().upper() for word in words)
     return {
         "AutoV1": tensors[-8:], "AutoV2": whole[:10], "SHA256": whole, "AutoV3": tensors[:12],
         "CRC32": whole[-8:],

@@ -182,8 +182,7 @@ def _can_generate(version: MadeVersion) -> bool:
 
 # -- pictures --------------------------------------------------------------------------------------
 def _list_images(context: Context) -> httpx.Response:
-    """What is mature, or not there, is not listed; that is no error. Where one picture is asked for
-    its metadata is nested, as the site does."""
+    """What is mature, or not there, is not listed. The metadata of one picture is nested (seen)."""
     query = context.query
     id, post, most = (
         parse_int32(query[name]) if name in query else default

@@ -30,8 +30,7 @@ _WEDGED = 3e-5
 def schedule(
     begin: float, seconds: float, timeout: float = TIMEOUT, *, stuck: bool = False
 ) -> list[float]:
-    """The five moments of a step, cut short by its time-out; where it is stuck, it hangs in
-    processing until then."""
+    """The five moments of a step, cut short by its time-out, which one that is stuck runs into."""
     end, at = begin + timeout, accumulate((share * seconds for share in _SHARES), initial=begin)
     *before, last = (min(moment, end) for moment in at)
     return [*before, end if stuck else last]
@@ -78,8 +77,7 @@ def started(record: Record, step: Record, now: float) -> float | None:
 
 
 def progress(record: Record, step: Record, now: float) -> float | None:
-    """estimatedProgressRate: of the model's download while preparing, of the picture while
-    processing, else None."""
+    """estimatedProgressRate: of the model's download, then of the picture, else None."""
     at, state = step["at"], step_status(record, step, now)
     if state == "processing" and step["stuck"]:
         return _WEDGED

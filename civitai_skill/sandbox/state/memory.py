@@ -44,11 +44,10 @@ class Memory:
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.RLock()
         try:
-            db = (
-                sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-                if path is None
-                else connect(path, patience=30.0)
-            )
+            if path is None:
+                db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            else:
+                db = connect(path, patience=30.0)
             self.execute = db.execute
             # Closes the file of a sandbox that nobody holds any more.
             self.close = weakref.finalize(self, db.close)
@@ -62,11 +61,11 @@ class Memory:
                 self.secret = bytes.fromhex(db.execute("SELECT value FROM secret").fetchone()[0])
         except (sqlite3.Error, OSError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise ConfigError(
-                f"The sandbox's state in {path} can't be used: {reason}.",
-                advice="Set CIVITAI_SKILL_HOME to a folder that can be written to, or move the "
-                "file away.",
-            ) from None
+            advice = (
+                "Set CIVITAI_SKILL_HOME to a folder that can be written to, or move the file away."
+            )
+            text = f"The sandbox's state in {path} can't be used: {reason}."
+            raise ConfigError(text, advice=advice) from None
 
     @contextmanager
     def change(self) -> Iterator[None]:

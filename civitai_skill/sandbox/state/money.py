@@ -96,8 +96,7 @@ def upgrade(account: Record, record: Record) -> bool:
 
 
 def book(account: Record, record: Record, kind: str, amounts: Mapping[str, int]) -> None:
-    """Move Buzz of each currency between an account and a workflow (debit: from the account), and
-    note the transactions."""
+    """Move Buzz between an account and a workflow (debit: from the account), and note it."""
     balance, noted = account["balance"], record["transactions"]
     for currency, amount in amounts.items():
         if amount <= 0:

@@ -49,8 +49,7 @@ class _Valid:
 
 @dataclass(frozen=True)
 class ValidStep(_Valid):
-    """A step that fits: its JSON, its `$type`, and the class that reads its input (None: a bare
-    reference)."""
+    """A step that fits, its `$type`, and what reads its input (None: it is a bare reference)."""
 
     kind: str
     model: type[BaseModel] | None
@@ -74,10 +73,7 @@ class ValidTemplate(_Valid):
 
 # -- the verdict ---------------------------------------------------------------------------------
 def template(body: Any, tomorrow: bool = False) -> ValidTemplate:
-    """A workflow template; raises Abort with a 400 when it does not fit.
-
-    With `tomorrow` the forms are those of the switch of that name.
-    """
+    """A workflow template; `tomorrow` as the switch of that name. Raises Abort with a 400."""
     found = misfits(shapes.Template, body, "")
     steps: list[ValidStep] = []
     known = {refs.ARGUMENTS}

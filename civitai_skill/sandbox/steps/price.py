@@ -142,15 +142,10 @@ def _price_drawing(kind: str, form: Any, pictures: list[str], lookup: Lookup) ->
     }  # fmt: skip
     echo = form.sent(defaults=True) | ({} if isinstance(form, Wire) else {"seed": seed})
     return PricedStep(
-        kind,
-        echo,
-        price_of(form, known).buzz,
-        quantity,
+        kind, echo, price_of(form, known).buzz, quantity, prompt=prompt,
         recipes=[{**recipe, "seed": seed + i} for i in range(quantity)],
-        digest=None if fixed is None else _digest(kind, echo),
-        hangs=_is_foreign(form, echo),
-        prompt=prompt,
-    )
+        digest=None if fixed is None else _digest(kind, echo), hangs=_is_foreign(form, echo),
+    )  # fmt: skip
 
 
 def _digest(kind: str, echo: Record) -> str:
@@ -181,12 +176,7 @@ def _price_finish(form: StepForm, pictures: list[str], lookup: Lookup) -> Priced
             "transforms": echo.get("transforms", []),
         })  # fmt: skip
     return PricedStep(
-        form.kind,
-        echo,
-        form.buzz(source),
-        key=form.gives.split(".")[1],
-        text=words,
-        recipes=recipes,
-        digest=_digest(form.kind, echo) if words is None else None,
+        form.kind, echo, form.buzz(source), key=form.gives.split(".")[1], text=words,
+        recipes=recipes, digest=_digest(form.kind, echo) if words is None else None,
         prompt=getattr(form, "prompt", None) or "",
-    )
+    )  # fmt: skip

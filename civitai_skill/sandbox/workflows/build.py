@@ -47,10 +47,7 @@ _SOME_DAY = date(2027, 1, 31)
 
 @dataclass
 class Builder:
-    """Gives a record its steps, one after another.
-
-    `scope` is what references may name; `blobs` are those that the steps will make.
-    """
+    """Gives a record its steps; `scope` is what references may name, `blobs` what they make."""
 
     context: Context
     template: ValidTemplate
@@ -79,12 +76,9 @@ class Builder:
         begin = max((one["at"][4] for one in needed), default=self.record["created"])
         one: Record = {
             **{name: getattr(priced, name) for name in _SAME},
-            "name": name,
-            "priority": step.literal("priority", "low"),
+            "name": name, "job": str(uuid.uuid4()), "metadata": step.given.get("metadata") or {},
+            "priority": step.literal("priority", "low"), "retries": step.literal("retries"),
             "timeout": step.literal("timeout", "00:20:00"),
-            "retries": step.literal("retries"),
-            "metadata": step.given.get("metadata") or {},
-            "job": str(uuid.uuid4()),
             "outputs": [new_id(recipe["format"]) for recipe in priced.recipes],
             "sizes": [[recipe["width"], recipe["height"]] for recipe in priced.recipes],
             "resource": next((text for text in airs(priced.input) if is_air(text)), None),

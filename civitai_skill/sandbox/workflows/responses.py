@@ -35,8 +35,7 @@ _OF_PIXELS = frozenset({"width", "height", "previewUrl", "previewUrlExpiresAt"})
 
 
 def render_workflow(context: Context, record: Record, *, hide: bool = False) -> Record:
-    """The whole workflow, in the form that the switches say, with addresses on the host that the
-    request came to."""
+    """The whole workflow, in the form that the switches say."""
     look = Look(context, record, hide)
     now, steps = look.now, record["steps"]
     began = [t for t in (life.started(record, step, now) for step in steps) if t is not None]
@@ -86,8 +85,7 @@ class Look:
         return {"$type": step["type"], "input": step["input"], **told}
 
     def _standing(self, step: Record, status: str, times: Record) -> Record:
-        """Where a step stands: its times, its queue, its preparation, warnings; on its job in the
-        old form."""
+        """Where a step stands: times, queue, preparation, warnings; on its job in the old form."""
         answers, at, now = self.switches.answers, step["at"], self.now
         preparation = queue = None
         if status == "preparing" and step["resource"] is not None:

@@ -45,10 +45,7 @@ def get(context: Context, id: str) -> Answer:
 def wait(
     context: Context, record: Record, seconds: float, *, change: bool = False
 ) -> Generator[float, None, tuple[Record, bool]]:
-    """Wait for the end, or for any change of status; yields seconds to sleep.
-
-    Returns the latest record and whether what was waited for came.
-    """
+    """Wait for the end, or for any change of status; gives the last record, and if it came."""
     user, id = record["user"], record["id"]
     deadline = context.clock() + min(max(seconds, 0), context.switches.longest_wait)
     first = _statuses(record, context.clock())

@@ -25,8 +25,7 @@ _FLAGS = ("allowMatureContent", "experimental", "ephemeral")
 def receive(
     context: Context, recipe: str | None = None, *, counts: bool
 ) -> ValidTemplate | httpx.Response:
-    """Count a submit, and read its template or why there is none; `recipe` is the step that is
-    called alone."""
+    """Count a submit, and read its template or why there is none; `recipe` is one step alone."""
     with context.account() as account:
         account["submits"] += counts
     try:
