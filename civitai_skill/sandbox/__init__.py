@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from civitai_skill.sandbox.faults import Fault as Fault
     from civitai_skill.sandbox.service import Dropped as Dropped
     from civitai_skill.sandbox.service import Sandbox as Sandbox
+    from civitai_skill.sandbox.service import SandboxTransport as SandboxTransport
     from civitai_skill.sandbox.switches import Switches as Switches
-    from civitai_skill.sandbox.transport import SandboxTransport as SandboxTransport
 
 #: What a client in the same process uses as its base address.
 BASE_URL = "https://sandbox.invalid"
@@ -57,7 +57,7 @@ KEY = "sandbox"
 # Names load on first use, so that the command line can name the switches for next to nothing.
 _HOMES = {
     "Dropped": "service", "Fault": "faults", "Sandbox": "service",
-    "SandboxTransport": "transport", "Switches": "switches",
+    "SandboxTransport": "service", "Switches": "switches",
 }  # fmt: skip
 
 __all__ = ["BASE_URL", "KEY", "Dropped", "Fault", "Sandbox", "SandboxTransport", "Switches"]

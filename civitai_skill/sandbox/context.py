@@ -15,32 +15,18 @@ from typing import Any
 
 import httpx
 
+from civitai_skill.sandbox import wire
 from civitai_skill.sandbox.pictures.render import Gallery
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.switches import Switches
-from civitai_skill.sandbox.wire import (
-    DEEPEST,
-    Abort,
-    Query,
-    Record,
-    format_ticks,
-    is_too_deep,
-    misfit,
-    problem,
-    refuse,
-    reply,
-)  # fmt: skip
+from civitai_skill.sandbox.wire import Abort, Query, Record, misfit, problem, refuse, reply
 
-# Characters of a tag, as the published document says in prose.
-_LONGEST_TAG = 200
-
-_MOST_TAGS = 10
+# Characters of a tag, as the published document says in prose, and tags of a workflow.
+_LONGEST_TAG, _MOST_TAGS = 200, 10
 
 #: Where blobs are.
 ROOT = "/v2/consumer/blobs"
-
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 # What an account counts, and its latest workflow's moment in milliseconds.
 _NEW = dict.fromkeys(
@@ -63,7 +49,6 @@ class Context:
     # -- the request -------------------------------------------------------------------------------
     @cached_property
     def query(self) -> Query:
-        """What stands behind the question mark."""
         return Query(self.request.url.params)
 
     @property
@@ -80,33 +65,34 @@ class Context:
         return hashlib.sha256(key.strip().encode()).hexdigest()[:16]
 
     @property
-    def kind(self) -> str:
-        """Its media type."""
+    def media_type(self) -> str:
         return str(self.request.headers.get("Content-Type")).partition(";")[0].strip().lower()
 
     def body(self) -> Any:
         """Its JSON; raises Abort with a 400 for what is not JSON, 415 for what is not called so."""
-        if self.kind not in ("application/json", "text/json") and not self.kind.endswith("+json"):
+        if self.media_type not in (
+            "application/json",
+            "text/json",
+        ) and not self.media_type.endswith("+json"):
             raise Abort(problem(415, "Content-Type must be application/json."))
         try:
             body = json.loads(self.request.read())
             json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError):
             raise misfit("The body is not valid JSON.") from None
-        if is_too_deep(body):
-            raise misfit(f"The maximum configured depth of {DEEPEST} has been exceeded.")
+        if wire.is_too_deep(body):
+            raise misfit(f"The maximum configured depth of {wire.DEEPEST} has been exceeded.")
         return body
 
     # -- signed addresses, and tokens that carry facts; several servers agree by the memory's secret
     def mark(self, *parts: str) -> str:
-        """A signature."""
         digest = hmac.new(self.memory.secret, "\n".join(parts).encode(), hashlib.sha256).digest()
         return "CfDJ8" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
     def sign(self) -> Callable[[str], tuple[str, str]]:
         """Makes the address of a blob on the request's own host, and says when it expires."""
         root = f"{self.base}{ROOT}"
-        until = format_ticks(self.clock() + self.switches.url_lifetime)
+        until = wire.format_ticks(self.clock() + self.switches.url_lifetime)
         return lambda id: (f"{root}/{id}?sig={self.mark(id, until)}&exp={until}", until)
 
     def token(self, purpose: str, **facts: Any) -> str:
@@ -191,5 +177,5 @@ class Context:
 
 
 def new_id(suffix: str) -> str:
-    """The id of a blob: 26 characters of Crockford's base 32, and a suffix."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(26)) + f".{suffix}"
+    """The id of a blob: 26 letters and digits in capitals, and a suffix."""
+    return f"{secrets.token_hex(13).upper()}.{suffix}"

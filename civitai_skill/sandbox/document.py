@@ -42,7 +42,6 @@ def publish(context: Context) -> httpx.Response:
 
 @cache
 def published(tomorrow: bool) -> Record:
-    """The document of a sandbox."""
     return make_document(forms(tomorrow))
 
 

@@ -8,7 +8,7 @@ the sandbox's memory and are tried in order; the first that matches a request ac
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Set
 from dataclasses import dataclass, fields
 from email.utils import formatdate
 from random import Random
@@ -134,23 +134,20 @@ _CHUNK = b"\0" * 65536
 
 # -- scripting -----------------------------------------------------------------------------------
 def take(
-    memory: Memory, on: str, template: ValidTemplate | httpx.Response | None, kinds: frozenset[str]
+    memory: Memory, on: str, template: ValidTemplate | httpx.Response | None, kinds: Set[str]
 ) -> Fault | None:
     """The fault of these kinds that hits this request, counted; None when all is well."""
     prompts, names = "", set()
     if isinstance(template, ValidTemplate):
         prompts, names = template.prompts(), template.names()
     for id, record in memory.faults():
-        if record["kind"] not in kinds or record["on"] not in (on, "any"):
-            continue
-        if record["prompt"] is not None and record["prompt"] not in prompts:
-            continue
-        if record.get("step") is not None and record["step"] not in names:
+        is_such = record["kind"] in kinds and record["on"] in (on, "any")
+        is_here = (record["prompt"] or "") in prompts and record.get("step") in (None, *names)
+        if not is_such or not is_here:
             continue
         chance, seen = record["chance"], record["seen"]
-        hit = seen >= record["skip"] and (
-            chance is None or Random(f"{record['seed']}:{seen}").random() < chance
-        )
+        drawn = Random(f"{record['seed']}:{seen}").random()
+        hit = seen >= record["skip"] and (chance is None or drawn < chance)
         record["seen"] += 1
         record["hit"] += hit
         if hit and record["times"] is not None and record["hit"] >= record["times"]:
@@ -164,7 +161,6 @@ def take(
 
 # -- answers that go wrong -----------------------------------------------------------------------
 def status_response(fault: Fault, now: float) -> httpx.Response:
-    """The answer of a fault of the kind `status`."""
     headers = {}
     if fault.retry_after is not None:
         date = formatdate(now + fault.retry_after, usegmt=True)

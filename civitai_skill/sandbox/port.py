@@ -27,13 +27,10 @@ _CHUNK = 256 * 1024
 # A target in absolute form (RFC 9112, section 3.2.2): its host counts, whatever the header says.
 _ABSOLUTE = re.compile(r"https?://", re.I)
 
-# Seconds for which the rest of a body that is too large is read and thrown away, so that its sender
-# can hear why.
+# Seconds for which the rest of too large a body is thrown away, so that its sender can hear why.
 _LINGER = 10.0
-
 # Works that run at once, each in a thread: drawing a large picture takes some hundred megabytes.
 _AT_ONCE = 2
-
 _BACKLOG = 2048
 
 
@@ -88,7 +85,6 @@ class _Connection:
     method: str = ""
 
     async def run(self) -> None:
-        """Answer until either side closes."""
         try:
             while await self._answer_one():
                 self.http.start_next_cycle()
@@ -159,8 +155,7 @@ class _Connection:
         """Answer at once, and read on for a while: closing now would break the answer off too."""
         response.headers["Connection"] = "close"
         await self._send_response(response)
-        if self.writer.can_write_eof():
-            self.writer.write_eof()
+        self.writer.write_eof()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LINGER):
                 while await self.reader.read(_CHUNK):

@@ -1,4 +1,5 @@
-"""The sandbox itself: a request goes in; seconds to sleep come out, and at last a response.
+"""The sandbox itself: a request goes in; seconds to sleep come out, and at last a response. And
+the httpx transport that drives it, for clients in the same process.
 
 `/_sandbox/...` scripts faults, sets switches and reads the accounts over the port:
 
@@ -15,6 +16,7 @@ own, until it ends.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -156,7 +158,6 @@ class Sandbox:
             yield abort.response
 
     def _control(self, context: Context, name: str) -> httpx.Response:
-        """Answer a request of the sandbox's own."""
         match context.request.method, name:
             case ("GET", "accounts"):
                 key = context.digest
@@ -243,3 +244,48 @@ def _find_route(method: str, path: str) -> tuple[str, Route, tuple[Any, ...]]:
 def _answer(route: Route, *given: Any) -> Answer:
     answer = route(*given)
     return (yield from answer) if isinstance(answer, Generator) else answer
+
+
+class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Drives a sandbox, sync and async.
+
+    `sleep` takes the seconds to wait; a test passes one that moves its clock.
+    """
+
+    def __init__(self, sandbox: Sandbox, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.sandbox, self._sleep = sandbox, sleep
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request; a dropped connection and a read timeout raise as httpx would."""
+        request.read()
+        for step in self._steps(request):
+            if not isinstance(step, int | float):
+                return step() if callable(step) else step
+            self._sleep(step)
+        raise AssertionError
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The same, without blocking."""
+        await request.aread()
+        for step in self._steps(request):
+            if not isinstance(step, int | float):
+                return await asyncio.to_thread(step) if callable(step) else step
+            if self._sleep is not time.sleep:
+                self._sleep(step)
+            await asyncio.sleep(step if self._sleep is time.sleep else 0)
+        raise AssertionError
+
+    def _steps(self, request: httpx.Request) -> Iterator[float | Outcome]:
+        """The sandbox's steps; ends as httpx would when the answer never comes."""
+        left = request.extensions.get("timeout", {}).get("read")
+        try:
+            for step in self.sandbox.handle(request):
+                if left is not None and isinstance(step, int | float):
+                    if step > left:
+                        yield left
+                        raise httpx.ReadTimeout("the sandbox took too long", request=request)
+                    left -= step
+                yield step
+        except Dropped as dropped:
+            kind = httpx.ConnectError if dropped.refused else httpx.ReadError
+            raise kind(f"connection {dropped} by the sandbox", request=request) from None

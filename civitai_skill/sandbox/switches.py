@@ -158,6 +158,5 @@ def _choices(kind: Any) -> dict[str, Any]:
 
 @cache
 def _hints() -> dict[str, tuple[Any, str]]:
-    """What each switch may hold, and its words."""
     hints = get_type_hints(Switches, include_extras=True)
     return {field.name: get_args(hints[field.name]) for field in fields(Switches)}

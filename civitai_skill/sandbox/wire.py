@@ -15,8 +15,7 @@ import httpx
 
 Record = dict[str, Any]
 
-#: What a request comes to: a response, or the work that makes one, to be run where it holds nobody
-#: up.
+#: What a request comes to: a response, or the work that makes one where it holds nobody up.
 Outcome = httpx.Response | Callable[[], httpx.Response]
 #: Handling a request yields seconds to sleep until then.
 Answer = Generator[float, None, Outcome]
@@ -28,10 +27,8 @@ _TYPES = {400: "5.1", 401: "5.2", 403: "5.4", 404: "5.5", 409: "5.10", 413: "5.1
 _INT32 = re.compile(r"[+-]?[0-9]{1,10}")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _SPAN = re.compile(r"(?:([0-9]{1,8})\.)?([0-9]{1,2}):([0-9]{2}):([0-9]{2}(?:\.[0-9]{1,7})?)")
-
 #: How deep .NET reads JSON by default.
 DEEPEST = 64
-
 # The last second that a date can say, and .NET's too.
 _LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 

@@ -131,7 +131,7 @@ def upload(context: Context) -> httpx.Response:
         if facts is None or facts["until"] < context.clock():
             raise Abort(problem(403))
         user = facts["user"]
-    data, kind, largest = context.request.read(), context.kind, context.switches.largest_blob
+    data, kind, largest = context.request.read(), context.media_type, context.switches.largest_blob
     if kind not in KINDS:
         raise Abort(problem(415, f"Content-Type must be one of {', '.join(KINDS)}."))
     if not data:

@@ -72,7 +72,6 @@ class Gallery:
 
 
 def render(recipe: Record, load: Load) -> bytes:
-    """Draw one picture as a file."""
     kind, size, comment = recipe["kind"], (recipe["width"], recipe["height"]), ""
     if kind == "draw":
         return _save(_draw(recipe, load), recipe, parameters(recipe))
@@ -150,25 +149,17 @@ def _find_subject(picture: Image.Image) -> Image.Image | None:
     width, height = small.size
     if min(width, height) < 3:
         return None
-    ground = small.getpixel((0, 0))
-    near = _differ(small, ground).point(lambda much: 255 if much < _PLAIN else 0)
+    ground = Image.new("RGB", small.size, small.getpixel((0, 0)))
+    red, green, blue = ImageChops.difference(small, ground).split()
+    apart = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    near = apart.point(lambda much: 255 if much < _PLAIN else 0)
     frame = near.copy()
     frame.paste(255, (1, 1, width - 1, height - 1))
     if frame.getextrema()[0] == 0:
         return None
     ImageDraw.floodfill(near, (0, 0), 128)
-    reached = near.point(lambda value: 255 if value == 128 else 0).filter(ImageFilter.MaxFilter(5))
-    much = _differ(picture, ground).point(
-        lambda much: min(max((much - _PLAIN // 2) * 510 // _PLAIN, 0), 255)
-    )
-    mask = ImageChops.lighter(much, ImageChops.invert(reached.resize(picture.size)))
+    mask = near.point(lambda value: 0 if value == 128 else 255).resize(picture.size)
     return mask if mask.getbbox() else None
-
-
-def _differ(picture: Image.Image, ground: Any) -> Image.Image:
-    """How much every pixel differs from a colour, in its worst channel."""
-    apart = ImageChops.difference(picture, Image.new("RGB", picture.size, ground)).split()
-    return ImageChops.lighter(ImageChops.lighter(apart[0], apart[1]), apart[2])
 
 
 def _convert(source: Image.Image, transforms: list[Record]) -> Image.Image:

@@ -37,7 +37,6 @@ def schedule(
 
 
 def step_status(record: Record, step: Record, now: float) -> str:
-    """A step's status."""
     canceled, at = record["canceled"], step["at"]
     if canceled is not None and canceled <= now and (record["whatif"] or canceled < at[4]):
         return "canceled"
@@ -58,7 +57,6 @@ def status(record: Record, now: float) -> str:
 
 
 def is_over(record: Record, now: float) -> bool:
-    """Does nothing change any more?"""
     return status(record, now) in TERMINAL
 
 

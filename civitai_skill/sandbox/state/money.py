@@ -44,7 +44,6 @@ def compute_tips(price: int, rates: Mapping[str, Any]) -> dict[str, int]:
 
 
 def price(record: Record) -> int:
-    """What was asked for the steps."""
     return int(sum(step["price"] for step in record["steps"]))
 
 

@@ -57,8 +57,6 @@ class ValidStep(_Valid):
 
 @dataclass(frozen=True)
 class ValidTemplate(_Valid):
-    """A template that fits."""
-
     steps: tuple[ValidStep, ...]
 
     def prompts(self) -> str:

@@ -34,7 +34,6 @@ def blob_id(text: str) -> str | None:
 
 
 def data_of(text: str) -> bytes | None:
-    """The bytes of a data URL, or None."""
     match = _DATA.match(text)
     with suppress(binascii.Error):
         return None if match is None else base64.b64decode(text[match.end() :])

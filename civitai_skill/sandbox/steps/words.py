@@ -64,7 +64,6 @@ class Subject:
         return "wide" if width > height else "tall" if height > width else "square"
 
     def describe(self) -> str:
-        """A sentence or two."""
         if self.prompt is not None:
             return _LANDSCAPE.format(" ".join(self.prompt.split()))
         if self.size is None:

@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any, get_args
 
 from civitai_skill.engines.catalog import family, identify
+from civitai_skill.engines.family import Retired
 from civitai_skill.sandbox.context import ROOT, Context, new_id
 from civitai_skill.sandbox.faults import Fate, Fault
 from civitai_skill.sandbox.state import life
@@ -41,8 +42,8 @@ _NO_PICTURE = "The provider could not make a picture from this prompt."
 _NOT_DONE = "The worker could not do this step."
 _NO_SOURCE = "A picture that this step needs was not delivered."
 
-# When a model retires that a prompt only marks as deprecated.
-_SOME_DAY = date(2027, 1, 31)
+# What is said of a model that a prompt only marks as deprecated.
+_GOING = Retired(date(2027, 1, 31), source="", instead="")
 
 
 @dataclass
@@ -199,17 +200,14 @@ def _warn(priced: PricedStep, *, is_deprecated: bool) -> list[Record]:
     if engine is None or variant is None:
         return []
     found = family(engine).variant(variant)
-    gone = None if found is None else found.retired
-    if gone is None and not is_deprecated:
+    gone = (found and found.retired) or (_GOING if is_deprecated else None)
+    if gone is None:
         return []
     text = f"The model {engine} {variant} is deprecated and will stop working."
-    warning: Record = {"code": "modelDeprecated", "message": text}
-    if gone is not None:
-        warning["replacement"] = gone.instead
-    on = _SOME_DAY if gone is None else gone.on
-    if on is not None:
-        warning["retiresAt"] = f"{on.isoformat()}T00:00:00Z"
-    return [warning]
+    on = gone.on and f"{gone.on.isoformat()}T00:00:00Z"
+    told = {"replacement": gone.instead, "retiresAt": on}
+    given = {name: value for name, value in told.items() if value}
+    return [{"code": "modelDeprecated", "message": text, **given}]
 
 
 def _as_scope(one: Record) -> Record:

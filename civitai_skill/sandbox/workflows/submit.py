@@ -16,11 +16,6 @@ from civitai_skill.sandbox.wire import Abort, Answer, Record, problem, refuse, r
 from civitai_skill.sandbox.workflows import responses, routes
 from civitai_skill.sandbox.workflows.build import Builder
 
-_FATES = frozenset({"fate"})
-
-# What a step that is called alone may be told in its query, beside whatif.
-_FLAGS = ("allowMatureContent", "experimental", "ephemeral")
-
 
 def receive(
     context: Context, recipe: str | None = None, *, counts: bool
@@ -32,7 +27,8 @@ def receive(
         body, query, tomorrow = context.body(), context.query, context.switches.tomorrow
         if recipe is None:
             return check.template(body, tomorrow)
-        flags = {name: query.flag(name) for name in _FLAGS if name in query}
+        known = ("allowMatureContent", "experimental", "ephemeral")
+        flags = {name: query.flag(name) for name in known if name in query}
         return check.recipe(recipe, body, flags, tomorrow)
     except Abort as abort:
         return abort.response
@@ -114,7 +110,7 @@ def _create(
         "whatif": whatif, "variable": context.switches.variable_cost, "short": False,
         "settled": False, "canceled": None, "deleted": None,
     }  # fmt: skip
-    fault = None if whatif else faults.take(context.memory, "submit", template, _FATES)
+    fault = None if whatif else faults.take(context.memory, "submit", template, {"fate"})
     builder = Builder(context, template, record, fault)
     builder.add_steps()
     _pay(context, account, record, template)
