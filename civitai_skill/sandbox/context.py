@@ -126,6 +126,19 @@ class Context:
             if json.dumps(account) != before:
                 self.memory.keep("accounts", account, key=digest, user=account["user"])
 
+    @contextmanager
+    def workflow(self, id: str) -> Iterator[tuple[Record, Record]]:
+        """A transaction with the account and one of its workflows; what changes of either is
+        written. Raises Abort with 401 and 404."""
+        with self.account() as account:
+            record = self.memory.workflow(account["user"], id)
+            if record is None or (record["whatif"] and not self.switches.whatif_persists):
+                raise Abort(problem(404))
+            before = json.dumps(record)
+            yield account, record
+            if json.dumps(record) != before:
+                self.keep(record)
+
     # -- inside a transaction ----------------------------------------------------------------------
     def settle(self, account: Record) -> None:
         """Refund what ended without delivering since the last look."""
@@ -134,13 +147,6 @@ class Context:
         for record in list(self.memory.records(due, account["user"], now)):
             money.settle(account, record, now)
             self.keep(record)
-
-    def find(self, account: Record, id: str) -> Record:
-        """A workflow of this account; raises Abort with 404."""
-        record = self.memory.workflow(account["user"], id)
-        if record is None or (record["whatif"] and not self.switches.whatif_persists):
-            raise Abort(problem(404))
-        return record
 
     def keep(self, record: Record) -> None:
         """Write a workflow, with the moment at which it must be settled."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -98,14 +98,10 @@ class Sandbox:
     """
 
     def __init__(
-        self,
-        memory: Path | None = None,
-        *,
-        seconds_per_job: float | None = None,
-        balance: Mapping[str, int] | None = None,
-        clock: Callable[[], float] = time.time,
+        self, memory: Path | None = None, *, seconds_per_job: float | None = None,
+        balance: Mapping[str, int] | None = None, clock: Callable[[], float] = time.time,
         switches: Switches | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         #: The file of its memory; None when it is private.
         self.memory = memory
         seconds = life.SECONDS_PER_JOB if seconds_per_job is None else seconds_per_job
@@ -126,7 +122,8 @@ class Sandbox:
             self._context.memory.execute("DELETE FROM faults")
 
     def accounts(self) -> list[dict[str, Any]]:
-        """Every account, what is due settled; its own key shows only as a digest."""
+        """Every account, what is due settled: balances in Buzz, what was submitted and charged, its
+        idempotency keys. Its own key shows only as a digest."""
         context, memory, told = self._context, self._context.memory, []
         keys = "workflows WHERE user = ? AND external IS NOT NULL ORDER BY created"
         with memory.change():
@@ -249,11 +246,15 @@ def _answer(route: Route, *given: Any) -> Answer:
 class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """Drives a sandbox, sync and async.
 
-    `sleep` takes the seconds to wait; a test passes one that moves its clock.
+    `sleep` and `async_sleep` take the seconds to wait; a test passes one that moves its clock.
     """
 
-    def __init__(self, sandbox: Sandbox, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, sandbox: Sandbox, *, sleep: Callable[[float], None] = time.sleep,
+        async_sleep: Callable[[float], Awaitable[None]] | None = None,
+    ) -> None:  # fmt: skip
         self.sandbox, self._sleep = sandbox, sleep
+        self._async_sleep = async_sleep or (asyncio.sleep if sleep is time.sleep else None)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request; a dropped connection and a read timeout raise as httpx would."""
@@ -270,9 +271,11 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         for step in self._steps(request):
             if not isinstance(step, int | float):
                 return await asyncio.to_thread(step) if callable(step) else step
-            if self._sleep is not time.sleep:
+            if self._async_sleep is not None:
+                await self._async_sleep(step)
+            else:
                 self._sleep(step)
-            await asyncio.sleep(step if self._sleep is time.sleep else 0)
+                await asyncio.sleep(0)
         raise AssertionError
 
     def _steps(self, request: httpx.Request) -> Iterator[float | Outcome]:

@@ -131,7 +131,7 @@ def _open_source(text: str, load: Load) -> Image.Image:
 def _cut_out(source: Image.Image) -> Image.Image:
     """What stands on a plain ground, on nothing; the middle where the ground is not plain."""
     picture = source.convert("RGBA")
-    mask = _find_subject(source.convert("RGB"))
+    mask = _find_subject(source)
     if mask is None:
         mask = Image.new("L", (256, 256), 0)
         ImageDraw.Draw(mask).ellipse((28, 20, 228, 236), fill=255)
@@ -144,7 +144,7 @@ def _cut_out(source: Image.Image) -> Image.Image:
 
 def _find_subject(picture: Image.Image) -> Image.Image | None:
     """The opacity of what can't be reached from the edge over a plain ground; None without one."""
-    small = picture.copy()
+    small = picture.convert("RGB")
     small.thumbnail((_SMALL, _SMALL))
     width, height = small.size
     if min(width, height) < 3:

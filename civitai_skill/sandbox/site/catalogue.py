@@ -24,7 +24,7 @@ _AIR_TYPES = {
 #: Base models whose ecosystem is not their own name.
 _ECOSYSTEMS = {
     "SD 1.5": "sd1", "SDXL 1.0": "sdxl", "Pony": "sdxl", "Illustrious": "sdxl", "NoobAI": "sdxl",
-    "Flux.1 D": "flux1", "Flux.2 D": "flux2", "Flux.2 Klein 4B": "flux2", "Krea 2": "krea2",
+    "Flux.1 D": "flux1", "Flux.2 Klein 4B": "flux2",
     "Wan Video 2.2 T2V-A14B": "wanvideo-22-t2v-a14b",
 }  # fmt: skip
 

@@ -33,9 +33,9 @@ def get(context: Context, id: str) -> Answer:
     known = ("completion", "change") if context.switches.until_known else ()
     if until is not None and until not in known:
         raise query.refuse("until")
-    with context.account() as account:
-        record = context.find(account, id)
-    if record["ephemeral"] and life.is_over(record, context.clock()):
+    with context.workflow(id) as (_, record):
+        is_gone = record["ephemeral"] and life.is_over(record, context.clock())
+    if is_gone:
         raise Abort(problem(404))
     record, met = yield from wait(context, record, seconds, change=until == "change")
     body = responses.render_workflow(context, record, hide=query.flag("hideMatureContent"))
@@ -70,9 +70,9 @@ def _statuses(record: Record, now: float) -> list[str]:
 
 def get_step(context: Context, id: str, name: str) -> httpx.Response:
     """GET /workflows/{id}/steps/{name}."""
-    with context.account() as account:
-        record = context.find(account, id)
-    return reply(200, responses.Look(context, record).step(_find_step(record, name)))
+    with context.workflow(id) as (_, record):
+        step = _find_step(record, name)
+    return reply(200, responses.Look(context, record).step(step))
 
 
 def _find_step(record: Record, name: str) -> Record:
@@ -89,21 +89,19 @@ def put(context: Context, id: str) -> httpx.Response:
     whatif = not is_old and context.query.flag("whatif")
     _check(shapes.Update, changes)
     changes = {key: value for key, value in changes.items() if value is not None}
-    with context.account() as account:
-        record = context.find(account, id)
+    with context.workflow(id) as (account, record):
         if context.switches.metadata_merges and "metadata" in changes:
             changes["metadata"] = record["metadata"] | changes["metadata"]
         if whatif:
             account, record = deepcopy((account, record))
-        _change(context, account, record, changes, keep=not whatif)
+        _change(context, account, record, changes)
     return reply(204) if is_old else reply(200, responses.render_workflow(context, record))
 
 
 def patch_workflow(context: Context, id: str) -> httpx.Response:
     """PATCH /workflows/{id}: a JSON Patch with the effects of PUT."""
     operations = context.body()
-    with context.account() as account:
-        record = context.find(account, id)
+    with context.workflow(id) as (account, record):
         before = {
             "status": life.status(record, context.clock()), "metadata": record["metadata"],
             "tags": record["tags"], "allowMatureContent": record["allowMature"],
@@ -137,9 +135,7 @@ def _check(shape: type[shapes.Shape], value: Any) -> None:
         raise Abort(problem(400, errors=found))
 
 
-def _change(
-    context: Context, account: Record, record: Record, changes: Record, *, keep: bool = True
-) -> None:
+def _change(context: Context, account: Record, record: Record, changes: Record) -> None:
     now = context.clock()
     if "tags" in changes:
         record["tags"] = context.check_tags(changes["tags"])
@@ -155,8 +151,6 @@ def _change(
         code = context.switches.cancel_after_end
         if not _cancel(account, record, now) and code != 204:
             raise Abort(problem(code, "The workflow is over."))
-    if keep:
-        context.keep(record)
 
 
 def _cancel(account: Record, record: Record, now: float) -> bool:
@@ -171,11 +165,9 @@ def _cancel(account: Record, record: Record, now: float) -> bool:
 def delete(context: Context, id: str) -> httpx.Response:
     """DELETE /workflows/{id}: it stays in memory but is not found any more."""
     now = context.clock()
-    with context.account() as account:
-        record = context.find(account, id)
+    with context.workflow(id) as (account, record):
         _cancel(account, record, now)
         record["deleted"] = now
-        context.keep(record)
     return reply(204)
 
 
@@ -184,27 +176,23 @@ def tag(context: Context, id: str, name: str | None = None) -> httpx.Response:
     new = context.body() if context.request.method == "POST" else None
     if context.request.method == "POST" and not (new and isinstance(new, str)):
         raise misfit("The body must be a tag: a JSON text.")
-    with context.account() as account:
-        record = context.find(account, id)
+    with context.workflow(id) as (_, record):
         if new:
             record["tags"] = context.check_tags([*record["tags"], new])
         else:
             record["tags"] = [t for t in record["tags"] if name is not None and t != name]
-        context.keep(record)
     return reply(204)
 
 
 def change_step(context: Context, id: str, name: str) -> httpx.Response:
     """PUT and PATCH /workflows/{id}/steps/{name}: its metadata."""
     given = context.body()
-    with context.account() as account:
-        record = context.find(account, id)
+    with context.workflow(id) as (_, record):
         step = _find_step(record, name)
         if context.request.method == "PATCH":
             given = _patch({"metadata": step["metadata"]}, given)
         _check(shapes.StepUpdate, given)
         step["metadata"] = given["metadata"]
-        context.keep(record)
     return reply(204)
 
 
