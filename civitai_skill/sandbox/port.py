@@ -20,7 +20,7 @@ import h11
 import httpx
 
 from civitai_skill.sandbox.service import Dropped, Sandbox
-from civitai_skill.sandbox.wire import Abort, problem
+from civitai_skill.sandbox.wire import Abort, problem, with_end
 
 _CHUNK = 256 * 1024
 
@@ -135,13 +135,14 @@ class _Connection:
     async def _handle(self, request: httpx.Request) -> httpx.Response | None:
         """The sandbox's response; None where the client hung up meanwhile. Raises Dropped."""
         try:
-            for step in self.sandbox.handle(request):
+            for step in with_end(self.sandbox.handle(request)):
                 if isinstance(step, httpx.Response):
                     return step
                 if callable(step):
                     async with self.turn:
-                        return await asyncio.to_thread(step)
-                await asyncio.sleep(step)
+                        await asyncio.to_thread(step)
+                else:
+                    await asyncio.sleep(step)
                 if self.reader.at_eof():
                     break
         except Dropped:

@@ -27,7 +27,7 @@ from urllib.parse import unquote
 
 import httpx
 
-from civitai_skill.sandbox import faults
+from civitai_skill.sandbox import faults, wire
 from civitai_skill.sandbox.context import Context
 from civitai_skill.sandbox.document import list_services, publish
 from civitai_skill.sandbox.faults import Fault
@@ -36,7 +36,7 @@ from civitai_skill.sandbox.site import routes as site
 from civitai_skill.sandbox.state import life, money
 from civitai_skill.sandbox.state.memory import Memory
 from civitai_skill.sandbox.switches import Switches
-from civitai_skill.sandbox.wire import Abort, Answer, Outcome, problem, refuse, reply
+from civitai_skill.sandbox.wire import Abort, Answer, Outcome, Step, problem, refuse, reply
 from civitai_skill.sandbox.workflows import responses, routes, submit
 
 Route = Callable[..., Outcome | Answer]
@@ -141,18 +141,22 @@ class Sandbox:
         """Bytes of a body above which it need not be read: the answer is 413."""
         return max(self._context.switches.largest_blob, _LARGEST_TEMPLATE) + 1
 
-    def handle(self, request: httpx.Request) -> Iterator[float | Outcome]:
-        """Answer a request whose body has been read: yields seconds to sleep, and at last the
-        response or the work that makes it. May raise Dropped."""
+    def handle(self, request: httpx.Request) -> Generator[Step, None, httpx.Response]:
+        """Answer a request whose body has been read: yields seconds to sleep and work to run. May
+        raise Dropped."""
         path = request.url.raw_path.split(b"?")[0].decode()
         context = replace(self._context, request=request)
         try:
             if path.startswith("/_sandbox/"):
-                yield self._control(context, path.removeprefix("/_sandbox/"))
-            else:
-                yield (yield from _answer_with_faults(context, path))
+                return self._control(context, path.removeprefix("/_sandbox/"))
+            answer = yield from _answer_with_faults(context, path)
         except Abort as abort:
-            yield abort.response
+            return abort.response
+        if isinstance(answer, httpx.Response):
+            return answer
+        work, made = answer, []
+        yield lambda: made.append(work())
+        return made[0]
 
     def _control(self, context: Context, name: str) -> httpx.Response:
         match context.request.method, name:
@@ -260,29 +264,31 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         """Answer a request; a dropped connection and a read timeout raise as httpx would."""
         request.read()
         for step in self._steps(request):
-            if not isinstance(step, int | float):
-                return step() if callable(step) else step
-            self._sleep(step)
+            if isinstance(step, httpx.Response):
+                return step
+            step() if callable(step) else self._sleep(step)
         raise AssertionError
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The same, without blocking."""
         await request.aread()
         for step in self._steps(request):
-            if not isinstance(step, int | float):
-                return await asyncio.to_thread(step) if callable(step) else step
-            if self._async_sleep is not None:
+            if isinstance(step, httpx.Response):
+                return step
+            if callable(step):
+                await asyncio.to_thread(step)
+            elif self._async_sleep is not None:
                 await self._async_sleep(step)
             else:
                 self._sleep(step)
                 await asyncio.sleep(0)
         raise AssertionError
 
-    def _steps(self, request: httpx.Request) -> Iterator[float | Outcome]:
+    def _steps(self, request: httpx.Request) -> Iterator[Step | httpx.Response]:
         """The sandbox's steps; ends as httpx would when the answer never comes."""
         left = request.extensions.get("timeout", {}).get("read")
         try:
-            for step in self.sandbox.handle(request):
+            for step in wire.with_end(self.sandbox.handle(request)):
                 if left is not None and isinstance(step, int | float):
                     if step > left:
                         yield left

@@ -17,7 +17,8 @@ Record = dict[str, Any]
 
 #: What a request comes to: a response, or the work that makes one where it holds nobody up.
 Outcome = httpx.Response | Callable[[], httpx.Response]
-#: Handling a request yields seconds to sleep until then.
+#: What handling a request yields until then: seconds to sleep, at last the work to run.
+Step = float | Callable[[], Any]
 Answer = Generator[float, None, Outcome]
 
 _SECTION = "https://tools.ietf.org/html/rfc9110#section-15."
@@ -39,6 +40,13 @@ class Abort(Exception):
     def __init__(self, response: httpx.Response) -> None:
         super().__init__(response.status_code)
         self.response = response
+
+
+def with_end(
+    answer: Generator[Step, None, httpx.Response],
+) -> Iterator[Step | httpx.Response]:
+    """The seconds to sleep and the work to run, and at last the response."""
+    yield (yield from answer)
 
 
 # -- requests ------------------------------------------------------------------------------------

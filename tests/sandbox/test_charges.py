@@ -211,7 +211,9 @@ def test_a_cancel_is_noticed_by_a_request_that_waits(play: Play) -> None:
     )
     client.clock.sleep(next(waiting))
     client.put_changes(id, status="canceled")
-    assert next(waiting).json()["status"] == "canceled"
+    with pytest.raises(StopIteration) as end:
+        next(waiting)
+    assert end.value.value.json()["status"] == "canceled"
 
 
 def test_deleting_hides_a_workflow_and_refunds_what_had_not_begun(play: Play) -> None:
