@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import httpx
@@ -47,14 +46,12 @@ class Context:
     request: httpx.Request = field(default_factory=lambda: httpx.Request("GET", "/"))
 
     # -- the request -------------------------------------------------------------------------------
-    @cached_property
-    def query(self) -> Query:
-        return Query(self.request.url.params)
-
-    @property
-    def base(self) -> str:
-        """The address that it came to."""
-        return str(self.request.url.join("/")).rstrip("/")
+    def __post_init__(self) -> None:
+        self.query = Query(self.request.url.params)
+        #: The address that it came to, and its media type.
+        self.base = str(self.request.url.join("/")).rstrip("/")
+        kind = self.request.headers.get("Content-Type", "")
+        self.media_type = kind.partition(";")[0].strip().lower()
 
     @property
     def digest(self) -> str | None:
@@ -63,10 +60,6 @@ class Context:
         if scheme.lower() != "bearer" or not key.strip():
             return None
         return hashlib.sha256(key.strip().encode()).hexdigest()[:16]
-
-    @property
-    def media_type(self) -> str:
-        return str(self.request.headers.get("Content-Type")).partition(";")[0].strip().lower()
 
     def body(self) -> Any:
         """Its JSON; raises Abort with a 400 for what is not JSON, 415 for what is not called so."""

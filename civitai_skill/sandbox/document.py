@@ -35,11 +35,6 @@ _STATES = ("unknown", "available", "degraded", "unavailable")
 _SHORT = 6
 
 
-def publish(context: Context) -> httpx.Response:
-    """GET /openapi/v2-consumers.json."""
-    return reply(200, published(context.switches.tomorrow))
-
-
 @cache
 def published(tomorrow: bool) -> Record:
     return make_document(forms(tomorrow))

@@ -29,7 +29,7 @@ import httpx
 
 from civitai_skill.sandbox import faults, wire
 from civitai_skill.sandbox.context import Context
-from civitai_skill.sandbox.document import list_services, publish
+from civitai_skill.sandbox.document import list_services, published
 from civitai_skill.sandbox.faults import Fault
 from civitai_skill.sandbox.pictures import blobs
 from civitai_skill.sandbox.site import routes as site
@@ -48,7 +48,12 @@ _ROUTES: tuple[tuple[str, str, str, Route], ...] = (
     ("other", "", "/api/trpc/image.getGenerationData", site.page_of_image),
     ("other", "GET", "/v2/services/?(.*)", list_services),
     ("other", "GET", "/v2/resources/?(.*)", site.resource),
-    ("other", "GET", "/openapi/v2-consumers.json", publish),
+    (
+        "other",
+        "GET",
+        "/openapi/v2-consumers.json",
+        lambda c: reply(200, published(c.switches.tomorrow)),
+    ),
     ("submit", "POST", "/v2/consumer/workflows", submit.submit),
     ("submit", "POST", "/v2/consumer/recipes/ID", submit.submit),
     ("query", "GET", "/v2/consumer/workflows", responses.query),
