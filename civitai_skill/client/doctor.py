@@ -14,7 +14,7 @@ from civitai_skill.errors import ConfigError, TransportFailed
 from civitai_skill.ledger.ledger import current_budget
 
 #: What each extra brings, by the module that shows it is there.
-EXTRAS = {"langchain": "langchain_core", "mcp": "mcp", "rest": "fastapi"}
+EXTRAS = {"langchain": "langchain_core", "mcp": "mcp", "rest": "fastapi", "heif": "pillow_heif"}
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class Methods(BaseClient):
         machine and costs nothing; the rest is one workflow, priced first. Errors as for `generate`.
         """
         order = self._order(*finishing(pictures, given), out)
-        return finish_pictures(self._service, order, timeout=timeout)
+        return finish_pictures(self._public, lambda: self._service, order, timeout=timeout)
 
     @method
     def again(

@@ -6,6 +6,7 @@ refused.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,9 +34,12 @@ from civitai_skill.steps.chain import FinishPlan
 _Here = dict[int, tuple[str, FetchedPicture]]
 
 
-def finish_pictures(service: Service, order: Order, *, timeout: float) -> Flow[Generation]:
+def finish_pictures(
+    public: Service, paid: Callable[[], Service], order: Order, *, timeout: float
+) -> Flow[Generation]:
     """Convert, buy, wait, bring home; a Picture for each one, in the order in which they were
-    named. Errors as those of `generate`."""
+    named. `paid` gives the service that is bought from, or refuses where there is no key: what is
+    done on this machine needs none. Errors as those of `generate`."""
     asked, out = order.asked, order.out
     assert isinstance(asked, FinishRequest), "see generate"
     assert out is not None, "pictures that come home need a folder"
@@ -49,12 +53,13 @@ def finish_pictures(service: Service, order: Order, *, timeout: float) -> Flow[G
         text, field = asked.images[i], "images" if len(asked.images) == 1 else f"images.{i}"
         data = yield Work(partial(read_source, text, field, order.sources))
         if isinstance(data, str):
-            data = yield from blobs.fetch_source(service, data, field)
+            data = yield from blobs.fetch_source(public, data, field)
         here[i] = (_stem_of(text), (yield Work(partial(_convert, asked, prepared, data, text))))
     if not decided.steps:
         order.tell(Priced(decided, decided.price, None, order.limit))
         made = Generation(Workflow(None, "succeeded", cost=Cost(0)), plan=decided)
         return (yield from _with_those(made, here, order, out))
+    service = paid()
     purchase = yield from buy(service, order, prepared)
     try:
         made = yield from finish(service, order, purchase, timeout=timeout, began=began)

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from civitai_skill import Civitai, FinishRequest, OverBudget, RequestInvalid, WorkflowFailed
+from civitai_skill import (
+    Civitai,
+    ConfigError,
+    FinishRequest,
+    OverBudget,
+    RequestInvalid,
+    WorkflowFailed,
+)
 from civitai_skill.api.models import Workflow
 from civitai_skill.api.stages import chains_of
 from civitai_skill.images.convert import Conversion
@@ -193,6 +200,15 @@ def test_what_this_machine_can_do_costs_nothing_and_asks_nobody(
     assert submits(sandbox) == 0
     with pytest.raises(RequestInvalid, match=r"1\.5 times"):
         client.finish(tmp_path / "a.png", out=tmp_path, width=600)
+
+
+def test_what_this_machine_can_do_needs_no_key(tmp_path: Path) -> None:
+    given = picture(size=(640, 360))
+    with Civitai(key="", home=tmp_path) as client:
+        result = client.finish(given, out=tmp_path / "out", exact="300x300", free=True)
+        assert size_of(result.paths[0]) == (300, 300)
+        with pytest.raises(ConfigError, match="key"):
+            client.finish(given, out=tmp_path / "out", upscale=1)
 
 
 def test_the_limit_holds_for_all_steps_together(
