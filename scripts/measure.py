@@ -15,8 +15,8 @@ temporary home. How it counts (imports for type checkers are left out):
 - Bodies, sources: how many different workflow bodies functions of the package return, and how often
   the file is opened, when a local picture is edited.
 - Functions of one call: below a docstring only a call, returned, awaited or yielded from.
-- Places of a field: top-level statements that name both FIELDS. The class ImageRequest counts,
-  a module that says "Rendered by" does not.
+- Places of a field: top-level statements that name both FIELDS. The class ImageRequest counts; a
+  module that says "Rendered by" does not, nor a step's form, which has the service's own fields.
 """
 
 from __future__ import annotations
@@ -108,6 +108,12 @@ def is_one_call(node: ast.AST) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionD
                 inner = value.value if isinstance(value, ast.Await | ast.YieldFrom) else value
                 return isinstance(inner, ast.Call)
     return False
+
+
+def is_step_form(node: ast.AST) -> bool:
+    """Is it the form of a step, as the service's document has it?"""
+    bases = node.bases if isinstance(node, ast.ClassDef) else []
+    return "StepForm" in map(ast.unparse, bases)
 
 
 def words(node: ast.AST) -> Iterator[str]:
@@ -275,7 +281,7 @@ def main() -> None:
     for module, tree in MODULES.items():
         if module.split("/")[0] not in ("client", "calls"):
             calls += [f"{module}:{n.name}" for n in ast.walk(tree) if is_one_call(n)]
-        named = [node for node in tree.body if set(words(node)) >= FIELDS]
+        named = [n for n in tree.body if set(words(n)) >= FIELDS and not is_step_form(n)]
         rendered = "Rendered by" in (ast.get_docstring(tree) or "")
         places += [] if rendered else [f"{module}:{n.lineno}" for n in named]
     up, around = imports_up(arrows), circles(arrows)
