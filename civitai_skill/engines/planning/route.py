@@ -67,7 +67,8 @@ def variant_of(family: Family, request: ImageRequest) -> Variant:
         close = difflib.get_close_matches(request.variant.lower(), spelt, 1, 0.5)
         near = spelt[close[0]] if close else None
         if near is None or "engine" not in request.model_fields_set:
-            near = catalog.meaning_of(request.variant) or near
+            meant = catalog.meaning_of(request.variant) or near or ""
+            near = meant.removeprefix(f"engine {family.name} with variant ") or None
         accepted = "one of " + ", ".join(names)
         raise RequestInvalid(
             Problem("variant", request.variant, accepted, near, "there is no such variant"),
