@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -29,11 +30,12 @@ Client = Civitai | AsyncCivitai
 T = TypeVar("T")
 
 
-class Closing:
+class Closing(ABC):
     """What `with` and `async with` close."""
 
+    @abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """Close the client that was made for it; one that was given stays open."""
 
     def __enter__(self) -> Self:
         return self

@@ -169,6 +169,16 @@ def refuse_tunnel(connection: socket.socket, head: bytes) -> None:
     connection.sendall(json_answer("", "502 No such host"))
 
 
+async def failures(given: dict[str, Any], out: Path) -> list[TransportFailed]:
+    """How a purchase by each of the two clients fails."""
+    with Civitai("key", **given) as client, pytest.raises(TransportFailed) as first:
+        client.generate("a fox", out=out)
+    async with AsyncCivitai("key", **given) as client:
+        with pytest.raises(TransportFailed) as second:
+            await client.generate("a fox", out=out)
+    return [first.value, second.value]
+
+
 async def test_a_proxy_that_fails_is_named_and_nothing_was_spent(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -179,16 +189,11 @@ async def test_a_proxy_that_fails_is_named_and_nothing_was_spent(
                            (alive.url, "made no connection (502 No such host)")):  # fmt: skip
             monkeypatch.setenv("HTTPS_PROXY", url)
             given: Any = {"retry": RETRY, "home": tmp_path, "base_url": "https://service.invalid"}
-            with Civitai("key", **given) as client, pytest.raises(TransportFailed) as first:
-                client.generate("a fox", out=tmp_path / "out")
-            async with AsyncCivitai("key", **given) as client:
-                with pytest.raises(TransportFailed) as second:
-                    await client.generate("a fox", out=tmp_path / "out")
-            for caught in (first, second):
-                assert words in caught.value.message
-                assert "(HTTPS_PROXY)" in caught.value.message
-                assert "s3cret" not in caught.value.message
-                assert caught.value.spent == "no"
+            for error in await failures(given, tmp_path / "out"):
+                assert words in error.message
+                assert "(HTTPS_PROXY)" in error.message
+                assert "s3cret" not in error.message
+                assert error.spent == "no"
 
 
 def answer_nonsense(connection: socket.socket, head: bytes) -> None:
@@ -211,16 +216,11 @@ async def test_what_is_no_socks_proxy_is_named_and_nothing_was_spent(
         # httpcore closes no connection whose SOCKS greeting failed.
         warnings.simplefilter("ignore", ResourceWarning)
         monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{proxy.port}")
-        with Civitai("key", **given) as client, pytest.raises(TransportFailed) as first:
-            client.generate("a fox", out=tmp_path / "out")
-        async with AsyncCivitai("key", **given) as client:
-            with pytest.raises(TransportFailed) as second:
-                await client.generate("a fox", out=tmp_path / "out")
-        for caught in (first, second):
-            assert "made no connection (it does not answer as a SOCKS5" in caught.value.message
-            assert "(ALL_PROXY)" in caught.value.message
-            assert caught.value.spent == "no"
-        del first, second, caught
+        for error in await failures(given, tmp_path / "out"):
+            assert "made no connection (it does not answer as a SOCKS5" in error.message
+            assert "(ALL_PROXY)" in error.message
+            assert error.spent == "no"
+        del error
         gc.collect()
 
 

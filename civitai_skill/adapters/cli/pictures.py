@@ -29,9 +29,7 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
     request.add_flags(parser)
     values.add_shared(parser, "--no-wait")
     values.add_shared(parser, "--keep-all")
-    values.add_shared(parser, "--again", " request")
-    values.add_shared(parser, "--timeout", " for the pictures")
-    values.add_shared(parser, "--max-buzz", values.ABOVE)
+    values.add_buying(parser)
 
 
 def generate(given: argparse.Namespace, output: Output) -> None:
@@ -76,9 +74,7 @@ def add_again(parser: argparse.ArgumentParser) -> None:
                         help="a picture that was made here, whatever it is called now")  # fmt: skip
     values.add_shared(parser, "--prompt")
     request.add_flags(parser)
-    values.add_shared(parser, "--again", " request")
-    values.add_shared(parser, "--timeout", " for the pictures")
-    values.add_shared(parser, "--max-buzz", values.ABOVE)
+    values.add_buying(parser)
 
 
 def again(given: argparse.Namespace, output: Output) -> None:
@@ -170,9 +166,7 @@ def add_finish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--price", action="store_true", help="say the price, and buy nothing")
     values.add_shared(parser, "--no-wait")
     values.add_shared(parser, "--keep-all")
-    values.add_shared(parser, "--again", "")
-    values.add_shared(parser, "--timeout", " for the pictures")
-    values.add_shared(parser, "--max-buzz", values.ABOVE)
+    values.add_buying(parser, "")
 
 
 def finish(given: argparse.Namespace, output: Output) -> None:

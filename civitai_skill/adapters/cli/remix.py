@@ -27,9 +27,7 @@ def add_remix(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--go", action="store_true", help="buy it; without, it is only shown")
     values.add_shared(parser, "--prompt")
     request.add_flags(parser)
-    values.add_shared(parser, "--again", " request")
-    values.add_shared(parser, "--timeout", " for the pictures")
-    values.add_shared(parser, "--max-buzz", values.ABOVE)
+    values.add_buying(parser)
 
 
 def remix(given: argparse.Namespace, output: Output) -> None:

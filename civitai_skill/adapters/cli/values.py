@@ -105,8 +105,6 @@ _SHARED: Mapping[str, Mapping[str, Any]] = {
                  "help": "spend at most N Buzz in {} server's life"},
     "--take": {"type": parse_count, "metavar": "N", "help": "rows ({})"},
 }  # fmt: skip
-#: What most commands say of --max-buzz.
-ABOVE = "refuse above N Buzz (CIVITAI_MAX_BUZZ, or 300)"
 
 
 def add_shared(
@@ -116,6 +114,13 @@ def add_shared(
     shared = _SHARED[flag]
     told = shared["help"].format(words)
     group.add_argument(flag, **{**shared, "help": told, **settings})
+
+
+def add_buying(parser: argparse.ArgumentParser, what: str = " request") -> None:
+    """The flags of a command that buys and waits; `what` may be open from before."""
+    add_shared(parser, "--again", what)
+    add_shared(parser, "--timeout", " for the pictures")
+    add_shared(parser, "--max-buzz", "refuse above N Buzz (CIVITAI_MAX_BUZZ, or 300)")
 
 
 def add_since(parser: argparse.ArgumentParser) -> None:
